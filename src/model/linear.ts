@@ -1,0 +1,13 @@
+/** A linear map of rows. */
+import { add, matMul, type Tensor } from '@tensorflow/tfjs-core';
+import type { Parameters } from './decoder.ts';
+
+/**
+ * x (N, inputs) → (N, outputs). Rows are flattened to two dimensions throughout the decoder because
+ * tfjs's gradient of a batched product does not sum over a broadcast batch.
+ */
+export function linear(parameters: Parameters, path: string, x: Tensor): Tensor {
+  const y = matMul(x, parameters[`${path}.weight`]!);
+  const bias = parameters[`${path}.bias`];
+  return bias === undefined ? y : add(y, bias);
+}

@@ -1,0 +1,122 @@
+/**
+ * The part of TensorFlow's C API that clm uses (tensorflow/c/c_api.h), reached through koffi in the
+ * same shared library that tfjs-node is bound to. Nothing above `runtime/` sees it.
+ */
+import koffi from 'koffi';
+import path from 'node:path';
+
+/** An opaque C pointer. */
+export type Pointer = unknown;
+
+/** One output of a graph operation: TF_Output. */
+export interface Output {
+  oper: Pointer;
+  index: number;
+}
+
+/** TF_DataType codes, as in tensorflow/c/tf_datatype.h. */
+export const dataTypes = { float32: 1, int32: 3, bool: 10, bfloat16: 14, resource: 20 } as const;
+
+const declarations = [
+  'const char* TF_Version()',
+  'void* TF_NewStatus()',
+  'void TF_DeleteStatus(void*)',
+  'int TF_GetCode(void*)',
+  'const char* TF_Message(void*)',
+  'void* TF_NewGraph()',
+  'void TF_DeleteGraph(void*)',
+  'void* TF_NewOperation(void*, const char*, const char*)',
+  'void TF_AddInput(void*, TF_Output)',
+  'void TF_AddInputList(void*, TF_Output*, int)',
+  'void TF_AddControlInput(void*, void*)',
+  'void TF_SetAttrType(void*, const char*, int)',
+  'void TF_SetAttrInt(void*, const char*, int64_t)',
+  'void TF_SetAttrIntList(void*, const char*, int64_t*, int)',
+  'void TF_SetAttrBool(void*, const char*, uint8_t)',
+  'void TF_SetAttrFloat(void*, const char*, float)',
+  'void TF_SetAttrString(void*, const char*, const void*, size_t)',
+  'void TF_SetAttrShape(void*, const char*, int64_t*, int)',
+  'void TF_SetAttrTensor(void*, const char*, void*, void*)',
+  'void* TF_FinishOperation(void*, void*)',
+  'int TF_OperationOutputType(TF_Output)',
+  'int TF_GraphGetTensorNumDims(void*, TF_Output, void*)',
+  'void TF_GraphGetTensorShape(void*, TF_Output, _Out_ int64_t*, int, void*)',
+  'void* TF_AllocateTensor(int, int64_t*, int, size_t)',
+  'void* TF_TensorData(void*)',
+  'size_t TF_TensorByteSize(void*)',
+  'void TF_DeleteTensor(void*)',
+  'void* TF_NewSessionOptions()',
+  'void TF_DeleteSessionOptions(void*)',
+  'void TF_SetConfig(void*, const void*, size_t, void*)',
+  'void* TF_NewSession(void*, void*, void*)',
+  'void TF_CloseSession(void*, void*)',
+  'void TF_DeleteSession(void*, void*)',
+  'void TF_SessionRun(void*, void*, TF_Output*, void**, int, TF_Output*, _Out_ void**, int, void**, int, void*, void*)',
+] as const;
+
+type FunctionName<D extends string> = D extends `${string} TF_${infer Rest}(${string}` ? `TF_${Rest}` : never;
+
+/** A C function; koffi checks its arguments at the call, `async` runs it on another thread. */
+export interface CFunction {
+  (...args: unknown[]): unknown;
+  async(...args: unknown[]): void;
+}
+
+/** The C functions by name. */
+export type CApi = Record<FunctionName<(typeof declarations)[number]>, CFunction>;
+
+let loaded: CApi | undefined;
+
+/**
+ * Loads the C API from the libraries beside which tfjs-node's binding was linked. The binding must be
+ * in the process already: without it libtensorflow crashes at exit (status 139).
+ */
+export function loadCApi(libraryDirectory: string, extension: 'so' | 'dylib'): CApi {
+  if (loaded) return loaded;
+  const file = (name: string) =>
+    path.join(libraryDirectory, extension === 'so' ? `${name}.so.2` : `${name}.2.dylib`);
+  koffi.load(file('libtensorflow_framework'), { global: true });
+  const library = koffi.load(file('libtensorflow_cc'));
+  koffi.struct('TF_Output', { oper: 'void *', index: 'int' });
+  loaded = Object.fromEntries(
+    declarations.map((declaration) => [/TF_\w+(?=\()/.exec(declaration)?.[0], library.func(declaration)]),
+  ) as CApi;
+  return loaded;
+}
+
+/** Calls `body` with a fresh TF_Status (one per call in flight) and throws its message, prefixed by `what`. */
+export function withStatus<T>(c: CApi, what: string, body: (status: Pointer) => T): T {
+  const status: Pointer = c.TF_NewStatus();
+  try {
+    const result = body(status);
+    throwOnError(c, status, what);
+    return result;
+  } finally {
+    c.TF_DeleteStatus(status);
+  }
+}
+
+/** Throws what a finished call left in its status. */
+export function throwOnError(c: CApi, status: Pointer, what: string): void {
+  if (c.TF_GetCode(status) !== 0) throw new Error(`${what}: ${c.TF_Message(status)}`);
+}
+
+/** A shape or list of integers as C's int64_t*. */
+export const int64s = (values: readonly number[]): BigInt64Array => BigInt64Array.from(values, BigInt);
+
+/** A new TF_Tensor holding a copy of `values`; the caller deletes it. */
+export function newTensor(c: CApi, shape: readonly number[], dataType: number, values: ArrayBufferView): Pointer {
+  const tensor: Pointer = c.TF_AllocateTensor(dataType, int64s(shape), shape.length, values.byteLength);
+  if (values.byteLength > 0) {
+    const target = new Uint8Array(koffi.view(c.TF_TensorData(tensor), values.byteLength));
+    target.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  return tensor;
+}
+
+/** A copy of a float32 TF_Tensor's values. */
+export function tensorValues(c: CApi, tensor: Pointer): Float32Array {
+  const byteLength = Number(c.TF_TensorByteSize(tensor));
+  if (byteLength === 0) return new Float32Array(0);
+  return new Float32Array(new Uint8Array(koffi.view(c.TF_TensorData(tensor), byteLength)).slice().buffer);
+}

@@ -1,0 +1,151 @@
+/**
+ * A TensorFlow graph and the session that runs it: the two native objects a recorded program needs.
+ * One graph and one session hold all programs of a run, because only so do they share variables; the
+ * graph may grow between runs, TF_SessionRun takes new nodes in by itself.
+ */
+import { int64s, throwOnError, withStatus, type CApi, type Output, type Pointer } from './capi.ts';
+import { attributeTypes, type Attribute } from './binding.ts';
+
+export interface Operation {
+  type: string;
+  name: string;
+  /** A list stands for one list input, as ConcatV2's values. */
+  inputs: readonly (Output | readonly Output[])[];
+  controlInputs?: readonly Pointer[];
+  attributes?: readonly Attribute[];
+  /** Sets attributes of kinds that `Attribute` does not know, as a Const's tensor. */
+  describe?: (description: Pointer, status: Pointer) => void;
+}
+
+/**
+ * ConfigProto { graph_options { rewrite_options { remapping: OFF } } }. Grappler's remapper fuses
+ * BatchMatMul, Mul and Add into _MklFusedBatchMatMulV2, which is 70 times slower than its parts.
+ */
+const sessionConfig = Uint8Array.of(0x52, 0x04, 0x52, 0x02, 0x70, 0x02);
+
+/** Owns a TF_Graph and its TF_Session. */
+export class GraphSession {
+  readonly #c: CApi;
+  readonly #graph: Pointer;
+  readonly #session: Pointer;
+
+  constructor(c: CApi) {
+    this.#c = c;
+    this.#graph = c.TF_NewGraph();
+    const options: Pointer = c.TF_NewSessionOptions();
+    withStatus(c, 'session options', (status) => c.TF_SetConfig(options, sessionConfig, sessionConfig.length, status));
+    this.#session = withStatus(c, 'new session', (status) => c.TF_NewSession(this.#graph, options, status) as Pointer);
+    c.TF_DeleteSessionOptions(options);
+  }
+
+  /** Adds one node. @throws TensorFlow's message where types or shapes do not fit. */
+  add({ type, name, inputs, controlInputs = [], attributes = [], describe }: Operation): Pointer {
+    const c = this.#c;
+    const description: Pointer = c.TF_NewOperation(this.#graph, type, name);
+    for (const input of inputs) {
+      if (Array.isArray(input)) c.TF_AddInputList(description, input, input.length);
+      else c.TF_AddInput(description, input);
+    }
+    for (const control of controlInputs) c.TF_AddControlInput(description, control);
+    for (const attribute of attributes) setAttribute(c, description, attribute);
+    return withStatus(c, `${type} ${name}`, (status) => {
+      describe?.(description, status);
+      return c.TF_FinishOperation(description, status) as Pointer;
+    });
+  }
+
+  dataType(output: Output): number {
+    return this.#c.TF_OperationOutputType(output) as number;
+  }
+
+  /** The shape TensorFlow infers. @throws where a dimension is unknown: recorded shapes are static. */
+  shape(output: Output, name: string): number[] {
+    const c = this.#c;
+    const rank = withStatus(c, 'rank', (s) => c.TF_GraphGetTensorNumDims(this.#graph, output, s) as number);
+    const shape = new BigInt64Array(Math.max(rank, 0));
+    if (rank > 0) withStatus(c, 'shape', (s) => c.TF_GraphGetTensorShape(this.#graph, output, shape, rank, s));
+    const dimensions = Array.from(shape, Number);
+    if (rank < 0 || dimensions.some((dimension) => dimension < 0)) {
+      throw new Error(`recording ${name}: its shape is not known before it runs`);
+    }
+    return dimensions;
+  }
+
+  /**
+   * Runs the graph once on another thread. The caller owns the tensors fed (and must keep them until the
+   * promise settles) and the ones returned.
+   */
+  run(
+    feeds: readonly { output: Output; tensor: Pointer }[],
+    fetches: readonly Output[],
+    targets: readonly Pointer[],
+  ): Promise<Pointer[]> {
+    const c = this.#c;
+    const status: Pointer = c.TF_NewStatus();
+    const fetched: Pointer[] = new Array<Pointer>(fetches.length).fill(null);
+    return new Promise((resolve, reject) => {
+      c.TF_SessionRun.async(
+        this.#session,
+        null,
+        feeds.map((feed) => feed.output),
+        feeds.map((feed) => feed.tensor),
+        feeds.length,
+        fetches,
+        fetched,
+        fetches.length,
+        targets,
+        targets.length,
+        null,
+        status,
+        (error: unknown) => {
+          try {
+            if (error) throw error;
+            throwOnError(c, status, 'a recorded program failed');
+            resolve(fetched);
+          } catch (failure) {
+            reject(failure as Error);
+          } finally {
+            c.TF_DeleteStatus(status);
+          }
+        },
+      );
+    });
+  }
+
+  close(): void {
+    const c = this.#c;
+    withStatus(c, 'close session', (status) => c.TF_CloseSession(this.#session, status));
+    withStatus(c, 'delete session', (status) => c.TF_DeleteSession(this.#session, status));
+    c.TF_DeleteGraph(this.#graph);
+  }
+}
+
+function setAttribute(c: CApi, description: Pointer, { name, type, value }: Attribute): void {
+  switch (type) {
+    case attributeTypes.type:
+      c.TF_SetAttrType(description, name, value);
+      break;
+    case attributeTypes.int:
+      if (Array.isArray(value)) c.TF_SetAttrIntList(description, name, int64s(value as number[]), value.length);
+      else c.TF_SetAttrInt(description, name, value);
+      break;
+    case attributeTypes.bool:
+      c.TF_SetAttrBool(description, name, value ? 1 : 0);
+      break;
+    case attributeTypes.float:
+      c.TF_SetAttrFloat(description, name, value);
+      break;
+    case attributeTypes.string: {
+      const bytes = Buffer.from(value as string);
+      c.TF_SetAttrString(description, name, bytes, bytes.length);
+      break;
+    }
+    case attributeTypes.shape: {
+      const shape = value as number[];
+      c.TF_SetAttrShape(description, name, int64s(shape), shape.length);
+      break;
+    }
+    default:
+      throw new Error(`recording: attribute ${name} is of a kind (${type}) that cannot be recorded`);
+  }
+}

@@ -1,0 +1,148 @@
+/** The session whose programs are recorded into one TensorFlow graph and run as one call each. */
+import { tidy, type Tensor } from '@tensorflow/tfjs-core';
+import type { NamedTensor } from '../checkpoint/tensors.ts';
+import { bfloat16Products } from './bfloat16.ts';
+import { typeAttribute, type Binding } from './binding.ts';
+import { dataTypes, newTensor, tensorValues, type Output, type Pointer } from './capi.ts';
+import { GraphSession } from './graph.ts';
+import { Recorder } from './recorder.ts';
+import type { Definition, InputSpec, Precision, Program, Session, Values } from './session.ts';
+import type { TensorFlow } from './tensorflow.ts';
+import { variableOperations } from './variables.ts';
+import { recordingWith } from './recording.ts';
+
+interface Variable {
+  shape: number[];
+  handleId: number;
+}
+
+export class RecordedSession implements Session {
+  readonly mode = 'recorded';
+  readonly precision: Precision;
+  readonly device: 'cpu' | 'cuda';
+  readonly deviceReason: string;
+  readonly #tensorFlow: TensorFlow;
+  readonly #graph: GraphSession;
+  readonly #recorder: Recorder;
+  readonly #variables = new Map<string, Variable>();
+  readonly #readers = new Map<string, Output>();
+
+  constructor(tensorFlow: TensorFlow, precision: Precision) {
+    this.precision = precision;
+    this.device = tensorFlow.device;
+    this.deviceReason = tensorFlow.deviceReason;
+    this.#tensorFlow = tensorFlow;
+    this.#graph = new GraphSession(tensorFlow.c);
+    this.#recorder = new Recorder(tensorFlow.c, this.#graph, tensorFlow.eagerBinding);
+  }
+
+  /** Nodes recorded so far, and bytes of constants embedded in them. */
+  get recordedSize(): { nodes: number; constantBytes: number } {
+    return this.#recorder.size;
+  }
+
+  async addVariables(tensors: readonly NamedTensor[]): Promise<void> {
+    const { c } = this.#tensorFlow;
+    const dtype = typeAttribute('dtype', dataTypes.float32);
+    const feeds: { output: Output; tensor: Pointer }[] = [];
+    const { updates } = this.#recorder.updatesOf(() => {
+      for (const { name, shape, values } of tensors) {
+        const handleId = this.#recorder.variableHandle(name, shape);
+        this.#variables.set(name, { shape, handleId });
+        const value = this.#recorder.placeholder(`initial/${name}`, shape, dataTypes.float32);
+        this.#recorder.executeOp('AssignVariableOp', [dtype], [handleId, value.id], 0);
+        feeds.push({ output: value.output, tensor: newTensor(c, shape, dataTypes.float32, values) });
+      }
+    });
+    try {
+      await this.#graph.run(feeds, [], updates);
+    } finally {
+      for (const feed of feeds) c.TF_DeleteTensor(feed.tensor);
+    }
+  }
+
+  async readVariables(names: readonly string[]): Promise<NamedTensor[]> {
+    const { c } = this.#tensorFlow;
+    const fetched = await this.#graph.run([], names.map((name) => this.#reader(name)), []);
+    return names.map((name, i) => {
+      const values = tensorValues(c, fetched[i]);
+      c.TF_DeleteTensor(fetched[i]);
+      return { name, shape: this.#variable(name).shape, values };
+    });
+  }
+
+  program(name: string, inputs: Record<string, InputSpec>, define: Definition): Program {
+    const { backend, c } = this.#tensorFlow;
+    const recorder = this.#recorder;
+    const binding: Binding = this.precision === 'bfloat16' ? bfloat16Products(recorder, true) : recorder;
+    const placeholders = new Map<string, { spec: InputSpec; output: Output }>();
+    const variables = variableOperations(backend, (variable) => this.#variable(variable).handleId);
+    const fetches = new Map<string, Output>();
+    const record = (): void => {
+      const symbols: Record<string, Tensor> = {};
+      for (const [input, spec] of Object.entries(inputs)) {
+        const dtype = dataTypes[spec.dtype];
+        const { id, output } = recorder.placeholder(input, spec.shape, dtype);
+        placeholders.set(input, { spec, output });
+        symbols[input] = backend.createOutputTensor({ id, dtype, shape: [...spec.shape] });
+      }
+      for (const [output, tensor] of Object.entries(define(symbols, variables))) {
+        fetches.set(output, recorder.output(backend.getInputTensorIds([tensor])[0]!, output));
+      }
+    };
+    const { updates } = recorder.updatesOf(() =>
+      recordingWith(backend, recorder, binding, () => recorder.scoped(name, () => tidy(record))),
+    );
+
+    const run = async (values: Record<string, Values>): Promise<Record<string, Float32Array>> => {
+      const feeds = Array.from(placeholders, ([input, { spec, output }]) => ({
+        output,
+        tensor: newTensor(c, spec.shape, dataTypes[spec.dtype], checkedValues(name, input, spec, values[input])),
+      }));
+      try {
+        const fetched = await this.#graph.run(feeds, [...fetches.values()], updates);
+        return Object.fromEntries(
+          Array.from(fetches.keys(), (output, i) => {
+            const result = tensorValues(c, fetched[i]);
+            c.TF_DeleteTensor(fetched[i]);
+            return [output, result];
+          }),
+        );
+      } finally {
+        for (const feed of feeds) c.TF_DeleteTensor(feed.tensor);
+      }
+    };
+    return { run };
+  }
+
+  close(): void {
+    this.#graph.close();
+  }
+
+  #variable(name: string): Variable {
+    const variable = this.#variables.get(name);
+    if (!variable) throw new Error(`there is no variable ${name}`);
+    return variable;
+  }
+
+  #reader(name: string): Output {
+    let output = this.#readers.get(name);
+    if (!output) {
+      const dtype = typeAttribute('dtype', dataTypes.float32);
+      const [handle] = this.#recorder.executeOp('ReadVariableOp', [dtype], [this.#variable(name).handleId], 1);
+      output = this.#recorder.output(handle!.id, 'ReadVariableOp');
+      this.#readers.set(name, output);
+    }
+    return output;
+  }
+}
+
+/** The values for an input, checked against its specification, so that a wrong length never reaches native code. */
+export function checkedValues(program: string, input: string, spec: InputSpec, values: Values | undefined): Values {
+  const size = spec.shape.reduce((product, dimension) => product * dimension, 1);
+  const fits = spec.dtype === 'int32' ? values instanceof Int32Array : values instanceof Float32Array;
+  if (!values || !fits || values.length !== size) {
+    throw new Error(`program ${program}: input ${input} must be ${size} ${spec.dtype} values`);
+  }
+  return values;
+}

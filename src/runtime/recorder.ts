@@ -1,0 +1,162 @@
+/**
+ * The stand-in for tfjs-node's binding while a program is recorded: an operation becomes a node of a
+ * TensorFlow graph and answers with the shape TensorFlow infers. Everything of tfjs above it, automatic
+ * differentiation included, works unchanged on such symbolic tensors.
+ */
+import { stringAttribute, shapeAttribute, typeAttribute } from './binding.ts';
+import type { Attribute, Binding, TensorHandle } from './binding.ts';
+import { dataTypes, newTensor, type CApi, type Output, type Pointer } from './capi.ts';
+import type { GraphSession } from './graph.ts';
+
+/** Ids of symbolic tensors start here; smaller ids are tensors of the eager binding. */
+const firstSymbolicId = 1e9;
+
+/** Operations whose first inputs form one list, its length in attribute N. */
+const listOperations = new Set(['ConcatV2', 'Pack', 'AddN']);
+
+/** Constants of more elements than this whose elements are all equal are recorded as Fill. */
+const fillThreshold = 16;
+
+export class Recorder implements Binding {
+  readonly #c: CApi;
+  readonly #graph: GraphSession;
+  readonly #eager: Binding;
+  readonly #outputs = new Map<number, Output>();
+  readonly #constants = new Map<string, Output>();
+  #nextId = firstSymbolicId;
+  #nodes = 0;
+  #constantBytes = 0;
+  #scope = '';
+  #controlInputs: Pointer[] = [];
+  #updates: Pointer[] = [];
+
+  constructor(c: CApi, graph: GraphSession, eager: Binding) {
+    this.#c = c;
+    this.#graph = graph;
+    this.#eager = eager;
+  }
+
+  /** Nodes recorded so far, and bytes of constants embedded in them. */
+  get size(): { nodes: number; constantBytes: number } {
+    return { nodes: this.#nodes, constantBytes: this.#constantBytes };
+  }
+
+  createTensor(shape: number[], dtype: number, values: ArrayBufferView): number {
+    return this.#register(this.#constant(shape, dtype, values)).id;
+  }
+
+  /** Symbolic tensors need no deleting; an eager one may be disposed of while recording. */
+  deleteTensor(id: number): void {
+    if (id < firstSymbolicId) this.#eager.deleteTensor(id);
+  }
+
+  tensorDataSync(id: number): Float32Array {
+    if (id >= firstSymbolicId) throw new Error('recording: a recorded tensor has no value yet');
+    return this.#eager.tensorDataSync(id);
+  }
+
+  executeOp(name: string, attributes: Attribute[], inputIds: number[], outputs: number): TensorHandle[] {
+    const flat = inputIds.map((id) => this.output(id, name));
+    const count = listOperations.has(name) ? (attributes.find((a) => a.name === 'N')?.value as number) : 0;
+    const inputs = count > 0 ? [flat.slice(0, count), ...flat.slice(count)] : flat;
+    const oper = this.#add(name, inputs, attributes, outputs === 0 ? this.#controlInputs : []);
+    if (outputs === 0) this.#updates.push(oper);
+    return Array.from({ length: outputs }, (_, index) => this.#register({ oper, index }, name));
+  }
+
+  /** The graph output behind a symbolic id. @throws for eager tensors: one would be frozen into the graph. */
+  output(id: number, user: string): Output {
+    const output = this.#outputs.get(id);
+    if (!output) throw new Error(`recording ${this.#scope}${user}: a tensor made outside the program is used in it`);
+    return output;
+  }
+
+  placeholder(name: string, shape: readonly number[], dtype: number): { id: number; output: Output } {
+    const oper = this.#add('Placeholder', [], [typeAttribute('dtype', dtype), shapeAttribute('shape', shape)], [], name);
+    const output = { oper, index: 0 };
+    return { id: this.#register(output).id, output };
+  }
+
+  /** The handle of a resource variable; the same name is the same variable in every program of the session. */
+  variableHandle(name: string, shape: readonly number[]): number {
+    const attributes = [
+      typeAttribute('dtype', dataTypes.float32),
+      shapeAttribute('shape', shape),
+      stringAttribute('shared_name', name),
+    ];
+    return this.#register({ oper: this.#add('VarHandleOp', [], attributes, [], `variable/${name}`), index: 0 }).id;
+  }
+
+  /** Nodes made by `body` are named below `name`, so that an error of a run says where it comes from. */
+  scoped<T>(name: string, body: () => T): T {
+    const outer = this.#scope;
+    this.#scope = `${outer}${name}/`;
+    try {
+      return body();
+    } finally {
+      this.#scope = outer;
+    }
+  }
+
+  /** Updates of variables made by `body` wait for the tensors of `ids`. */
+  after<T>(ids: readonly number[], body: () => T): T {
+    const outer = this.#controlInputs;
+    this.#controlInputs = [...outer, ...ids.map((id) => this.output(id, 'after').oper)];
+    try {
+      return body();
+    } finally {
+      this.#controlInputs = outer;
+    }
+  }
+
+  /** The operations without output (updates of variables) recorded by `body`: what a run must reach. */
+  updatesOf<T>(body: () => T): { result: T; updates: Pointer[] } {
+    this.#updates = [];
+    const result = body();
+    return { result, updates: this.#updates };
+  }
+
+  #add(
+    type: string,
+    inputs: readonly (Output | Output[])[],
+    attributes: readonly Attribute[],
+    controlInputs: readonly Pointer[],
+    name = type,
+    describe?: (description: Pointer, status: Pointer) => void,
+  ): Pointer {
+    const unique = `${this.#scope}${name}_${this.#nodes++}`;
+    return this.#graph.add({ type, name: unique, inputs, controlInputs, attributes, ...(describe && { describe }) });
+  }
+
+  #register(output: Output, name = 'tensor'): TensorHandle {
+    const id = this.#nextId++;
+    this.#outputs.set(id, output);
+    const dtype = this.#graph.dataType(output);
+    return { id, dtype, shape: dtype === dataTypes.resource ? [] : this.#graph.shape(output, `${this.#scope}${name}`) };
+  }
+
+  #constant(shape: readonly number[], dtype: number, values: ArrayBufferView): Output {
+    const elements = values as Float32Array | Int32Array | Uint8Array;
+    if (elements.length > fillThreshold && elements.every((value) => value === elements[0])) {
+      // tfjs's gradients make whole tensors of ones; as constants they would be hundreds of megabytes.
+      const dimensions = this.#constant([shape.length], dataTypes.int32, Int32Array.from(shape));
+      const value = this.#constant([], dtype, elements.slice(0, 1));
+      const types = [typeAttribute('T', dtype), typeAttribute('index_type', dataTypes.int32)];
+      return { oper: this.#add('Fill', [dimensions, value], types, []), index: 0 };
+    }
+    const key = elements.length <= fillThreshold ? `${dtype}:${shape.join()}:${elements.join()}` : undefined;
+    const known = key === undefined ? undefined : this.#constants.get(key);
+    if (known) return known;
+    this.#constantBytes += elements.byteLength;
+    const tensor = newTensor(this.#c, shape, dtype, elements);
+    const output = {
+      oper: this.#add('Const', [], [typeAttribute('dtype', dtype)], [], 'Const', (description, status) =>
+        this.#c.TF_SetAttrTensor(description, 'value', tensor, status),
+      ),
+      index: 0,
+    };
+    this.#c.TF_DeleteTensor(tensor);
+    if (key !== undefined) this.#constants.set(key, output);
+    return output;
+  }
+}

@@ -1,0 +1,46 @@
+/** Swapping the recorder in and out, and what a definition may say to it; both do nothing when run eagerly. */
+import type { Tensor } from '@tensorflow/tfjs-core';
+import type { Binding } from './binding.ts';
+import type { Recorder } from './recorder.ts';
+import { loadedTensorFlow, type TensorFlowBackend } from './tensorflow.ts';
+
+let active: Recorder | undefined;
+
+/** Runs `body` (synchronous) with `binding` in the place of tfjs-node's own. */
+export function recordingWith<T>(backend: TensorFlowBackend, recorder: Recorder, binding: Binding, body: () => T): T {
+  active = recorder;
+  try {
+    return withBinding(backend, binding, body);
+  } finally {
+    active = undefined;
+  }
+}
+
+/** Runs `body` with `binding` as the backend's; it gets the codes (TF_FLOAT …) that the backend reads off its own. */
+export function withBinding<T>(backend: TensorFlowBackend, binding: Binding, body: () => T): T {
+  const own = backend.binding;
+  const codes = Object.getOwnPropertyNames(own).filter((name) => name.startsWith('TF_'));
+  const standIn: Binding = {
+    createTensor: (shape, dtype, values) => binding.createTensor(shape, dtype, values),
+    deleteTensor: (id) => binding.deleteTensor(id),
+    tensorDataSync: (id) => binding.tensorDataSync(id),
+    executeOp: (name, attributes, inputIds, outputs) => binding.executeOp(name, attributes, inputIds, outputs),
+  };
+  const named = own as unknown as Record<string, unknown>;
+  backend.binding = Object.assign(standIn, Object.fromEntries(codes.map((name) => [name, named[name]])));
+  try {
+    return body();
+  } finally {
+    backend.binding = own;
+  }
+}
+
+/** Names the nodes that `body` records, so that an error of a run says where it comes from. */
+export const scope = <T>(name: string, body: () => T): T => (active ? active.scoped(name, body) : body());
+
+/**
+ * Makes the updates in `body` wait for `tensors`. Without it a variable could be updated while its old
+ * value is still being read, which costs a copy; eagerly, order is the order of the lines.
+ */
+export const updatesAfter = <T>(tensors: readonly Tensor[], body: () => T): T =>
+  active ? active.after(loadedTensorFlow().backend.getInputTensorIds(tensors), body) : body();
