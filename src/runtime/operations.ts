@@ -17,12 +17,12 @@ export function gatherRows(table: Tensor, ids: Tensor): Tensor {
   const [rows] = table.shape;
   const gather = customGrad((...args) => {
     const [t, save] = args as unknown as [Tensor, (tensors: Tensor[]) => void];
-    save([]);
+    save([ids]);
     const types = [typeAttribute('Tparams', 1), typeAttribute('Tindices', 3), typeAttribute('Taxis', 3)];
     const value = execute('GatherV2', [intAttribute('batch_dims', 0), ...types], [t, ids, scalar(0, 'int32')])[0]!;
-    const gradFunc = (dy: Tensor): Tensor[] => {
+    const gradFunc = (dy: Tensor, [taken]: Tensor[]): Tensor[] => {
       const segments = [float, typeAttribute('Tindices', 3), typeAttribute('Tnumsegments', 3)];
-      return [execute('UnsortedSegmentSum', segments, [dy, ids, scalar(rows!, 'int32')])[0]!];
+      return [execute('UnsortedSegmentSum', segments, [dy, taken!, scalar(rows!, 'int32')])[0]!];
     };
     return { value, gradFunc };
   });

@@ -29,6 +29,8 @@ export class Recorder implements Binding {
   #scope = '';
   #controlInputs: Pointer[] = [];
   #updates: Pointer[] = [];
+  /** The latest update of each variable in the program being recorded, by its handle. */
+  readonly #lastUpdates = new Map<number, Pointer>();
 
   constructor(c: CApi, graph: GraphSession, eager: Binding) {
     this.#c = c;
@@ -59,8 +61,11 @@ export class Recorder implements Binding {
     const flat = inputIds.map((id) => this.output(id, name));
     const count = listOperations.has(name) ? (attributes.find((a) => a.name === 'N')?.value as number) : 0;
     const inputs = count > 0 ? [flat.slice(0, count), ...flat.slice(count)] : flat;
-    const oper = this.#add(name, inputs, attributes, outputs === 0 ? this.#controlInputs : []);
-    if (outputs === 0) this.#updates.push(oper);
+    const oper = this.#add(name, inputs, attributes, outputs === 0 ? this.#updateControls(inputIds[0]!) : []);
+    if (outputs === 0) {
+      this.#updates.push(oper);
+      this.#lastUpdates.set(inputIds[0]!, oper);
+    }
     return Array.from({ length: outputs }, (_, index) => this.#register({ oper, index }, name));
   }
 
@@ -112,8 +117,15 @@ export class Recorder implements Binding {
   /** The operations without output (updates of variables) recorded by `body`: what a run must reach. */
   updatesOf<T>(body: () => T): { result: T; updates: Pointer[] } {
     this.#updates = [];
+    this.#lastUpdates.clear();
     const result = body();
     return { result, updates: this.#updates };
+  }
+
+  /** Two updates of one variable would race: each waits for the one recorded before it. */
+  #updateControls(handleId: number): Pointer[] {
+    const last = this.#lastUpdates.get(handleId);
+    return last === undefined ? this.#controlInputs : [...this.#controlInputs, last];
   }
 
   #add(

@@ -77,10 +77,7 @@ export function loadedTensorFlow(): TensorFlow {
 const wantsTensorFlowLog = () => process.env['CLM_TENSORFLOW_LOG'] === '1';
 
 function setEnvironment(device: 'cpu' | 'cuda'): void {
-  if (!wantsTensorFlowLog()) {
-    process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
-    process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '1'; // its default, said aloud so that it is not announced
-  }
+  if (!wantsTensorFlowLog()) process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '3'; // failures reach us as exceptions anyway
   if (device === 'cpu') process.env['CUDA_VISIBLE_DEVICES'] = '-1';
   // The eager context and the session are two contexts in one process and would fight over the memory.
   process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true';

@@ -33,7 +33,11 @@ export interface Variables {
 
 const dtype = typeAttribute('dtype', dataTypes.float32);
 
-/** @param handle the id of a variable's handle in the binding of the moment; throws for unknown names. */
+/**
+ * Updates of one variable happen in the order in which they are written.
+ *
+ * @param handle the id of a variable's handle in the binding of the moment; throws for unknown names
+ */
 export function variableOperations(backend: TensorFlowBackend, handle: (name: string) => number): Variables {
   const update = (operation: string, attributes: Attribute[], names: string[], values: Tensor[]): void => {
     backend.binding.executeOp(operation, attributes, [...names.map(handle), ...backend.getInputTensorIds(values)], 0);

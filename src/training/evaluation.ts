@@ -1,6 +1,7 @@
 /** The loss over a whole set of micro-batches, without dropout; every target counts once. */
 import type { Config } from '../config/schema.ts';
-import type { MicroBatch } from '../data/batches.ts';
+import { scoredText, type MicroBatch } from '../data/batches.ts';
+import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { decode } from '../model/decoder.ts';
 import { summedLoss } from '../model/loss.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
@@ -10,12 +11,18 @@ export interface Evaluation {
   /** Mean, nats per token. */
   loss: number;
   perplexity: number;
+  /** Independent of the tokenizer, unlike the loss per token. */
+  bitsPerByte: number;
   /** Targets scored. */
   tokens: number;
 }
 
 /** Scores micro-batches of the recorded size, as many as there are. */
-export type Evaluate = (microBatches: AsyncIterable<MicroBatch>, signal?: AbortSignal) => Promise<Evaluation | null>;
+export type Evaluate = (
+  microBatches: AsyncIterable<MicroBatch>,
+  tokenizer: Pick<Tokenizer, 'byteLengths'>,
+  signal?: AbortSignal,
+) => Promise<Evaluation | null>;
 
 /** Records the evaluation over the session's variables. A run returns null where the signal stopped it. */
 export function recordEvaluation(
@@ -35,16 +42,20 @@ export function recordEvaluation(
     const pass = { model, batchSize, positions: model.contextLength, dropout: null };
     return { loss: summedLoss(decode(parameters, feeds['inputs']!, pass), feeds['targets']!, feeds['weights']!) };
   });
-  return async (microBatches, signal) => {
-    let summed = 0;
+  return async (microBatches, tokenizer, signal) => {
+    let summedLoss = 0;
     let tokens = 0;
-    for await (const { inputs, targets, weights, targetCount } of microBatches) {
+    let bytes = 0;
+    for await (const microBatch of microBatches) {
       if (signal?.aborted) return null;
+      const { inputs, targets, weights } = microBatch;
       const result = await program.run({ inputs, targets, weights });
-      summed += result['loss']![0]!;
-      tokens += targetCount;
+      const scored = scoredText(microBatch, tokenizer);
+      summedLoss += result['loss']![0]!;
+      tokens += scored.tokens;
+      bytes += scored.bytes;
     }
-    const loss = summed / tokens;
-    return { loss, perplexity: Math.exp(loss), tokens };
+    const loss = summedLoss / tokens;
+    return { loss, perplexity: Math.exp(loss), bitsPerByte: summedLoss / Math.LN2 / bytes, tokens };
   };
 }

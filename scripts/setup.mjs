@@ -1,0 +1,95 @@
+// Sets clm up: packages, libtensorflow, the binding of tfjs-node, the TypeScript build. Plain Node without packages, for
+// it runs before there are any. Run by `npm start` and `npm test`; does nothing, quickly, when all is there.
+
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { installBinding, locateBinding } from './setup/binding.mjs';
+import { build, buildIsCurrent } from './setup/build.mjs';
+import { cacheFolder, cloneFolder, makeCacheFolder } from './setup/cache.mjs';
+import { chooseDevice, findNvidiaDriver } from './setup/device.mjs';
+import { SetupFailure, exitCodes } from './setup/failure.mjs';
+import { installationIsComplete, keepRequest, keptRequest, recordInstallation } from './setup/installation.mjs';
+import { installLibraries, librariesAreComplete, locateLibraries } from './setup/libraries.mjs';
+import { withLock } from './setup/lock.mjs';
+import { installPackages, packagesAreInstalled } from './setup/packages.mjs';
+import { machineFacts, requireSupportedMachine } from './setup/platform.mjs';
+import { passSignalsOn } from './setup/process.mjs';
+import { progressOn } from './setup/progress.mjs';
+
+const usage = `Usage: node scripts/setup.mjs [--device auto|cpu|cuda] [--quiet]
+
+  --device  which TensorFlow to install; also CLM_DEVICE. It is kept for later set-ups of this clone.
+            Default and "auto": CUDA where an NVIDIA driver is found, else CPU.
+  --quiet   say nothing unless there is a long download, or something fails`;
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+
+/** @param {string[]} argumentList */
+async function setUp(argumentList) {
+  const options = parseOptions(argumentList);
+  if (options.help) {
+    console.log(usage);
+    return;
+  }
+  const machine = machineFacts();
+  requireSupportedMachine(machine);
+  const cache = cacheFolder();
+  const clone = cloneFolder(cache, root);
+  const kept = keptRequest(clone);
+  const choice = chooseDevice({
+    ...{ platform: machine.platform, arch: machine.arch, option: options.device, environment: process.env.CLM_DEVICE },
+    ...{ kept, findDriver: findNvidiaDriver },
+  });
+  const libraries = locateLibraries(root, cache, machine, choice.device);
+  const tensorflowIsInstalled = () => installationIsComplete(root, choice, libraries, locateBinding(root, libraries));
+  const requestIsKept = () => JSON.stringify(kept) === JSON.stringify(choice.request);
+
+  const progress = progressOn(options.quiet ?? false);
+  if (packagesAreInstalled(root) && tensorflowIsInstalled() && buildIsCurrent(root) && requestIsKept()) {
+    progress.step(`All is there, TensorFlow for ${describe(choice)}.`);
+    return;
+  }
+  makeCacheFolder(clone);
+  await withLock(path.join(clone, 'lock'), progress, async () => {
+    if (!packagesAreInstalled(root)) {
+      progress.longStep('Installing the packages of package-lock.json (npm ci).');
+      await installPackages(root);
+    }
+    if (!tensorflowIsInstalled()) {
+      progress.step(`TensorFlow for ${describe(choice)}.`);
+      if (!librariesAreComplete(libraries)) await installLibraries(libraries, progress);
+      const binding = locateBinding(root, libraries);
+      recordInstallation(root, choice, libraries, binding, await installBinding(binding, progress));
+    }
+    if (!requestIsKept()) keepRequest(clone, choice.request);
+    if (!buildIsCurrent(root)) {
+      progress.step('Building dist from the TypeScript sources.');
+      await build(root);
+    }
+  });
+  progress.step('Done.');
+}
+
+/** @param {string[]} argumentList */
+function parseOptions(argumentList) {
+  const device = /** @type {const} */ ({ type: 'string' });
+  const flag = /** @type {const} */ ({ type: 'boolean' });
+  try {
+    return parseArgs({ args: argumentList, options: { device, quiet: flag, help: flag } }).values;
+  } catch (error) {
+    throw new SetupFailure(`${/** @type {Error} */ (error).message}\n\n${usage}`, exitCodes.wrongUsage);
+  }
+}
+
+const describe = (/** @type {import('./setup/device.mjs').DeviceChoice} */ { device, why }) =>
+  `${device === 'cuda' ? 'CUDA' : 'the CPU'}: ${why}`;
+
+passSignalsOn();
+try {
+  await setUp(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof SetupFailure)) throw error;
+  console.error(`clm set-up: ${error.message}`);
+  process.exitCode = error.exitCode;
+}

@@ -1,0 +1,151 @@
+// Step 3: tfjs-node's binding, compiled from the two C++ files of its npm package against the wheel's libtensorflow, kept
+// beside the libraries and copied to where tfjs-node looks for it.
+
+import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { diskFull } from './cache.mjs';
+import { SetupFailure, lastLines } from './failure.mjs';
+import { fileBytes, hashOf, writeWhole } from './files.mjs';
+import { findProgram, runProgram } from './process.mjs';
+
+const tfjsFolder = 'node_modules/@tensorflow/tfjs-node-gpu';
+const sources = ['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc'];
+/** The package lists Node-API versions up to 8, and every Node since 12.22 offers 8: so that is the folder it looks in. */
+const napiVersion = 8;
+
+/**
+ * @typedef {object} Binding
+ * @property {string} cached the compiled binding in the cache
+ * @property {string} installed where tfjs-node loads it from
+ * @property {string[]} flags of the compiler, without the output
+ */
+
+/**
+ * @param {string} root project folder, its packages installed
+ * @param {import('./libraries.mjs').Libraries} libraries
+ * @returns {Binding}
+ */
+export function locateBinding(root, libraries) {
+  const tfjs = path.join(root, tfjsFolder);
+  const nodeHeaders = path.join(root, 'node_modules/node-api-headers');
+  const flags = compilerFlags(tfjs, path.join(nodeHeaders, 'include'), libraries, process.platform);
+  // The flags hold paths of this clone; what differs between clones and must not split the cache is named relatively.
+  const shared = flags.map((flag) => flag.replaceAll(root, '.'));
+  const versions = [tfjs, nodeHeaders].map((folder) => readFileSync(path.join(folder, 'package.json'), 'utf8'));
+  const key = hashOf(...versions.map((text) => JSON.parse(text).version), process.arch, ...shared).slice(0, 16);
+  return {
+    cached: path.join(libraries.folder, 'bindings', `${key}.node`),
+    installed: path.join(tfjs, `lib/napi-v${napiVersion}/tfjs_binding.node`),
+    flags,
+  };
+}
+
+/**
+ * @param {string} tfjs folder of tfjs-node-gpu
+ * @param {string} nodeHeaders
+ * @param {{ set: { libraries: string[] }, includeDirectory: string, libraryDirectory: string }} libraries
+ * @param {string} platform
+ */
+export function compilerFlags(tfjs, nodeHeaders, { set, includeDirectory, libraryDirectory }, platform) {
+  return [
+    ...['-O2', '-std=c++17', '-fPIC', '-shared', `-DNAPI_VERSION=${napiVersion}`, '-DBUILDING_NODE_EXTENSION'],
+    ...['-I', nodeHeaders, '-I', includeDirectory, '-I', path.dirname(tfjs)],
+    ...sources.map((source) => path.join(tfjs, source)),
+    // The library finds CUDA relative to the path it was loaded by: it must be loaded from its own folder, by no link.
+    ...set.libraries.map((library) => path.join(libraryDirectory, library)),
+    ...['-Xlinker', '-rpath', '-Xlinker', libraryDirectory],
+    // Node's own functions are found when it loads the binding.
+    ...(platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : []),
+  ];
+}
+
+/** SHA-256 of the binding that tfjs-node will load, undefined where there is none. */
+export function installedBindingHash(/** @type {Binding} */ { installed }) {
+  return fileBytes(installed) === undefined ? undefined : hashOf(readFileSync(installed));
+}
+
+/**
+ * Compiles the binding unless the cache has it, tries whether it loads, and puts it where tfjs-node looks.
+ * @param {Binding} binding
+ * @param {import('./progress.mjs').Progress} progress
+ * @returns {Promise<string>} its SHA-256
+ * @throws SetupFailure
+ */
+export async function installBinding(binding, progress) {
+  const { cached } = binding;
+  const wasCached = fileBytes(cached) !== undefined;
+  if (!wasCached) await compile(binding, progress);
+  progress.step('Trying whether TensorFlow loads.');
+  const problem = await loadProblem(cached);
+  if (problem !== undefined && wasCached) {
+    // Compiled on another machine that shares this cache, or cut off by a crash of the machine.
+    await compile(binding, progress);
+  }
+  const remaining = problem !== undefined && wasCached ? await loadProblem(cached) : problem;
+  if (remaining !== undefined) {
+    rmSync(cached, { force: true });
+    throw loadFailure(remaining);
+  }
+  const content = readFileSync(cached);
+  mkdirSync(path.dirname(binding.installed), { recursive: true });
+  writeWhole(binding.installed, content, 0o755);
+  return hashOf(content);
+}
+
+/**
+ * @param {Binding} binding
+ * @param {import('./progress.mjs').Progress} progress
+ */
+async function compile({ cached, flags }, progress) {
+  const [compiler, ...first] = compilerCommand();
+  progress.step(`Compiling the binding of tfjs-node with ${compiler} (about 10 s).`);
+  mkdirSync(path.dirname(cached), { recursive: true });
+  const aside = `${cached}.${process.pid}`;
+  const { status, output } = await runProgram(compiler, [...first, ...flags, '-o', aside]);
+  if (status !== 0) {
+    rmSync(aside, { force: true });
+    if (/No space left on device/.test(output)) throw diskFull(path.dirname(cached));
+    throw new SetupFailure(
+      `${compiler} could not compile the binding of tfjs-node. It must know C++17 (GCC 9, Clang 10 or newer); another one ` +
+        `can be named by CXX.\n${lastLines(output, 12)}`,
+    );
+  }
+  renameSync(aside, cached);
+}
+
+/**
+ * $CXX, which may hold arguments too, else the first C++ compiler on PATH.
+ * @returns {[string, ...string[]]}
+ */
+function compilerCommand() {
+  const [named, ...options] = (process.env.CXX ?? '').split(' ').filter((word) => word !== '');
+  const compiler = findProgram(named === undefined ? ['c++', 'g++', 'clang++'] : [named]);
+  if (compiler !== undefined) return [compiler, ...options];
+  throw new SetupFailure(
+    (named === undefined ? 'No C++ compiler was found (c++, g++, clang++)' : `The C++ compiler of CXX, ${named}, was not found`) +
+      '; the set-up needs one for the binding of tfjs-node: install it (Debian, Ubuntu: apt install g++; ' +
+      'Fedora: dnf install gcc-c++; macOS: xcode-select --install) or name yours by CXX.',
+  );
+}
+
+/**
+ * Loads the binding in a process of its own; undefined when that works, else what happened.
+ * @param {string} file
+ */
+async function loadProblem(file) {
+  const script = 'process.dlopen({ exports: {} }, process.argv[1], require("os").constants.dlopen.RTLD_NOW)';
+  const env = { ...process.env, TF_CPP_MIN_LOG_LEVEL: '3', CUDA_VISIBLE_DEVICES: '' };
+  const { status, signal, output } = await runProgram(process.execPath, ['-e', script, file], { env });
+  return status === 0 ? undefined : { signal, output };
+}
+
+function loadFailure(/** @type {{ signal: string | null, output: string }} */ { signal, output }) {
+  if (signal === 'SIGILL') {
+    return new SetupFailure('TensorFlow does not run on this processor: on x86-64 it needs one with AVX.');
+  }
+  const reason = /Error: (.*)/.exec(output)?.[1] ?? (signal === null ? lastLines(output) : `it was ended by ${signal}`);
+  return new SetupFailure(
+    `TensorFlow was fetched but does not load: ${reason}\nIs the system's C++ library (libstdc++) up to date? ` +
+      'Say "npm run setup" again after a change.',
+  );
+}

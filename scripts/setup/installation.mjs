@@ -1,0 +1,71 @@
+// What the set-up leaves for clm and for its own next run: which libtensorflow is installed and why.
+
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { readJson, writeWhole } from './files.mjs';
+import { installedBindingHash } from './binding.mjs';
+import { librariesAreComplete } from './libraries.mjs';
+import { tensorflowVersion } from './wheels.mjs';
+
+/** Read by src/runtime/installation.ts, which names the same fields. */
+const installationFile = 'node_modules/.clm-installation.json';
+
+/**
+ * @typedef {import('./libraries.mjs').Libraries} Libraries
+ * @typedef {import('./binding.mjs').Binding} Binding
+ * @typedef {import('./device.mjs').DeviceChoice} DeviceChoice
+ */
+
+/**
+ * Is all of this choice installed and recorded?
+ * @param {string} root
+ * @param {DeviceChoice} choice
+ * @param {Libraries} libraries
+ * @param {Binding} binding
+ */
+export function installationIsComplete(root, { device, why }, libraries, binding) {
+  const recorded = readJson(path.join(root, installationFile));
+  return (
+    recorded !== undefined &&
+    recorded.device === device &&
+    recorded.why === why &&
+    recorded.siteDirectory === libraries.siteDirectory &&
+    recorded.cachedBinding === binding.cached &&
+    recorded.bindingSha256 === installedBindingHash(binding) &&
+    librariesAreComplete(libraries)
+  );
+}
+
+/**
+ * @param {string} root
+ * @param {DeviceChoice} choice
+ * @param {Libraries} libraries
+ * @param {Binding} binding
+ * @param {string} bindingSha256
+ */
+export function recordInstallation(root, { device, why }, libraries, binding, bindingSha256) {
+  const { siteDirectory, libraryDirectory, includeDirectory } = libraries;
+  const installation = {
+    ...{ tensorflowVersion, device, why, siteDirectory, libraryDirectory, includeDirectory },
+    ...{ bindingPath: binding.installed, bindingSha256, cachedBinding: binding.cached },
+  };
+  writeWhole(path.join(root, installationFile), `${JSON.stringify(installation, undefined, 2)}\n`);
+}
+
+/**
+ * The device that this clone was last asked to be set up for. It is kept outside node_modules, which npm empties.
+ * @param {string} cloneFolder
+ * @returns {import('./device.mjs').Request | undefined}
+ */
+export function keptRequest(cloneFolder) {
+  return readJson(path.join(cloneFolder, 'device.json')) ?? undefined;
+}
+
+/**
+ * @param {string} cloneFolder
+ * @param {import('./device.mjs').Request | undefined} request undefined for "none: probe"
+ */
+export function keepRequest(cloneFolder, request) {
+  mkdirSync(cloneFolder, { recursive: true });
+  writeWhole(path.join(cloneFolder, 'device.json'), JSON.stringify(request ?? null));
+}

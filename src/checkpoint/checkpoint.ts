@@ -1,0 +1,97 @@
+/**
+ * Row 12 of the walk: training state → a folder `checkpoints/step-00000500`, complete or absent, that can be
+ * resumed or sampled from with nothing else:
+ *
+ *   config.yaml  tokenizer.json  model.safetensors  optimizer.safetensors  state.json
+ *
+ * The same state gives the same bytes: nothing in it names a time, a path or a machine.
+ */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  checkpointFiles,
+  digestOf,
+  readCheckpointFile,
+  readState,
+  stateFile,
+  stateText,
+  verifyFile,
+  type StoredRecord,
+  type TrainingRecord,
+} from './checkpointFiles.ts';
+import { removeFolder, writeFolderDurably } from './durable.ts';
+import { checkpointPath, listCheckpoints } from './find.ts';
+import { readSafetensors, writeSafetensors } from './safetensors.ts';
+import type { NamedTensor } from './tensors.ts';
+
+/** What goes into a checkpoint; `step` counts the updates applied. */
+export interface CheckpointContent<State extends TrainingRecord = StoredRecord> {
+  step: number;
+  state: State;
+  configText: string;
+  tokenizerText: string;
+  model: readonly NamedTensor[];
+  optimizer: readonly NamedTensor[];
+}
+
+/** What comes out of one. `optimizer` is empty unless it was asked for. */
+export interface Checkpoint extends CheckpointContent {
+  path: string;
+}
+
+/**
+ * Writes the checkpoint of a step, replacing one of the same step, and then deletes older ones.
+ * @param keepLast how many stay, this one included; null keeps all. Checkpoints of later steps (left from
+ *   before a resume at an earlier one) are neither counted nor deleted.
+ * @returns the checkpoint's folder
+ * @throws environmentFailure when the disk refuses; every earlier checkpoint is then untouched
+ */
+export async function saveCheckpoint<State extends TrainingRecord>(
+  runDirectory: string,
+  content: CheckpointContent<State>,
+  { keepLast }: { keepLast: number | null },
+): Promise<string> {
+  if (keepLast !== null && keepLast < 1) throw new Error('keepLast must be at least 1, or null');
+  const path = checkpointPath(runDirectory, content.step);
+  await writeFolderDurably(path, async (folder) => {
+    const { step, state, configText, tokenizerText, model, optimizer } = content;
+    await writeFile(join(folder, 'config.yaml'), configText);
+    await writeFile(join(folder, 'tokenizer.json'), tokenizerText);
+    const files = {
+      'config.yaml': digestOf(configText),
+      'tokenizer.json': digestOf(tokenizerText),
+      'model.safetensors': await writeSafetensors(join(folder, 'model.safetensors'), model),
+      'optimizer.safetensors': await writeSafetensors(join(folder, 'optimizer.safetensors'), optimizer),
+    };
+    await writeFile(join(folder, stateFile), stateText(step, state, files));
+  });
+  if (keepLast !== null) {
+    const upToHere = (await listCheckpoints(runDirectory)).filter(({ step }) => step <= content.step);
+    for (const older of upToHere.slice(0, -keepLast)) await removeFolder(older.path);
+  }
+  return path;
+}
+
+/**
+ * Reads a checkpoint after checking length and hash of every file it takes.
+ * @param directory the checkpoint's folder
+ * @param options.optimizer whether to read (and check) the optimizer's tensors, which are most of the bytes
+ *   and which only resuming needs
+ * @throws wrongInput naming the file when anything is missing, damaged, or of another version
+ */
+export async function loadCheckpoint(directory: string, options: { optimizer: boolean }): Promise<Checkpoint> {
+  const { step, record, files } = await readState(directory);
+  for (const name of checkpointFiles) {
+    if (name !== 'optimizer.safetensors' || options.optimizer) await verifyFile(directory, name, files[name]);
+  }
+  const text = async (name: string) => (await readCheckpointFile(join(directory, name))).toString('utf8');
+  return {
+    path: directory,
+    step,
+    state: record,
+    configText: await text('config.yaml'),
+    tokenizerText: await text('tokenizer.json'),
+    model: await readSafetensors(join(directory, 'model.safetensors')),
+    optimizer: options.optimizer ? await readSafetensors(join(directory, 'optimizer.safetensors')) : [],
+  };
+}

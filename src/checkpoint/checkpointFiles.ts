@@ -1,0 +1,132 @@
+/**
+ * `state.json`, the table of contents of a checkpoint: its version, its step, what training needs to go on,
+ * and length and SHA-256 of every other file, so that damage anywhere is noticed before anything is used.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { wrongInput } from '../errors.ts';
+import { diskFailure, errorCode } from './diskFailure.ts';
+import type { FileDigest } from './safetensors.ts';
+
+export const stateFile = 'state.json';
+
+/** The files beside `state.json`, in the order in which they are written. */
+export const checkpointFiles = ['config.yaml', 'tokenizer.json', 'model.safetensors', 'optimizer.safetensors'] as const;
+export type CheckpointFile = (typeof checkpointFiles)[number];
+export type FileTable = Record<CheckpointFile, FileDigest>;
+
+/**
+ * What training stores besides tensors: the cursor right after the last micro-batch used, and any further
+ * fields. All of it must survive JSON; the reader checks the types of what it takes out.
+ */
+export interface TrainingRecord {
+  cursor: unknown;
+}
+
+/** A `TrainingRecord` read back. */
+export interface StoredRecord extends TrainingRecord {
+  [field: string]: unknown;
+}
+
+const format = 'clm-checkpoint';
+const version = 1;
+const ownFields = ['format', 'version', 'step', 'files', 'sha256'];
+
+/** The remedy in every message about damage. */
+export const useAnother = 'Copy the checkpoint anew, or use an older one.';
+
+/** Text of `state.json`. Its own hash is its last field. */
+export function stateText(step: number, record: TrainingRecord, files: FileTable): string {
+  const taken = ownFields.find((field) => Object.hasOwn(record, field));
+  if (taken !== undefined) throw new Error(`the training record may not have a field ${taken}`);
+  const content = { format, version, step, ...record, files };
+  return serialise({ ...content, sha256: hashOf(serialise(content)) });
+}
+
+/**
+ * Reads and checks `state.json`.
+ * @throws wrongInput when it is missing, damaged, or of another version
+ */
+export async function readState(directory: string): Promise<{ step: number; record: StoredRecord; files: FileTable }> {
+  const path = join(directory, stateFile);
+  const text = (await readCheckpointFile(path)).toString('utf8');
+  const damaged = (what: string) => wrongInput(`${path} is damaged: ${what}. ${useAnother}`);
+  let content: Record<string, unknown>;
+  try {
+    content = JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    throw damaged('it is not valid JSON');
+  }
+  if (typeof content !== 'object' || content === null || content['format'] !== format) {
+    throw wrongInput(`${path} does not belong to a checkpoint of clm (it has no "format": "${format}").`);
+  }
+  if (content['version'] !== version) {
+    throw wrongInput(
+      `${path} has version ${JSON.stringify(content['version'])} of the checkpoint format, ` +
+        `this clm reads version ${version}. Use the clm that wrote it.`,
+    );
+  }
+  const { sha256, ...rest } = content;
+  // Comparing the text as well finds a change that JSON does not see, such as a lost line end.
+  if (sha256 !== hashOf(serialise(rest)) || serialise(content) !== text) {
+    throw damaged('its content does not fit its own hash');
+  }
+  const { format: _format, version: _version, step, files, ...record } = rest;
+  if (!Number.isSafeInteger(step) || !isFileTable(files)) throw damaged('it lacks its step or its table of files');
+  return { step: step as number, record: record as StoredRecord, files };
+}
+
+/**
+ * Checks length and hash of one file of a checkpoint, streaming.
+ * @throws wrongInput when it is missing or differs
+ */
+export async function verifyFile(directory: string, name: CheckpointFile, expected: FileDigest): Promise<void> {
+  const path = join(directory, name);
+  const hash = createHash('sha256');
+  try {
+    const { size } = await stat(path);
+    if (size !== expected.bytes) {
+      const what = size < expected.bytes ? 'truncated' : 'too long';
+      throw wrongInput(`${path} is ${what}: ${size} bytes instead of ${expected.bytes}. ${useAnother}`);
+    }
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  } catch (error) {
+    throw missingOr(error, path);
+  }
+  if (hash.digest('hex') !== expected.sha256) {
+    throw wrongInput(`${path} is damaged: its SHA-256 is not the one in ${stateFile}. ${useAnother}`);
+  }
+}
+
+/** A whole small file of a checkpoint. */
+export async function readCheckpointFile(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw missingOr(error, path);
+  }
+}
+
+/** Length and hash of a text as it will lie on disk. */
+export const digestOf = (text: string): FileDigest => ({ bytes: Buffer.byteLength(text), sha256: hashOf(text) });
+
+const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+const serialise = (content: unknown): string => `${JSON.stringify(content, null, 2)}\n`;
+
+function isFileTable(value: unknown): value is FileTable {
+  const table = value as Partial<FileTable> | null | undefined;
+  return checkpointFiles.every((name) => {
+    const digest = table?.[name];
+    return typeof digest?.bytes === 'number' && typeof digest.sha256 === 'string';
+  });
+}
+
+function missingOr(error: unknown, path: string): unknown {
+  const code = errorCode(error);
+  if (code === 'ENOENT' || code === 'ENOTDIR') return wrongInput(`${path} is missing. ${useAnother}`);
+  if (code === 'EISDIR') return wrongInput(`${path} is a folder where a file should be. ${useAnother}`);
+  return diskFailure(error, 'read', path);
+}

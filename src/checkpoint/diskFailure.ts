@@ -1,0 +1,45 @@
+/** What the file system's error codes mean to the user, for everything that reads or writes a run. */
+import { dirname } from 'node:path';
+import { environmentFailure, ExpectedError } from '../errors.ts';
+
+/** The `code` of a Node system error (`ENOENT` …), if it is one. */
+export function errorCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/**
+ * The error to throw for a failed read or write: an environment failure with its remedy where the machine
+ * is to blame, else the error itself (so it may already be one of ours).
+ */
+export function diskFailure(error: unknown, doing: 'read' | 'write', path: string): unknown {
+  // A failure already reported for a temporary file is told anew with the path that the user knows.
+  const cause = error instanceof ExpectedError && error.kind === 'environment' ? error.cause : error;
+  const remedy = remedyOf(errorCode(cause), path);
+  if (remedy === undefined) return error;
+  return environmentFailure(`Cannot ${doing} ${path}: ${remedy}`, { cause });
+}
+
+function remedyOf(code: string | undefined, path: string): string | undefined {
+  switch (code) {
+    case 'ENOSPC':
+      return 'the disk is full. Free some space (or lower checkpoints.keepLast) and continue with --resume.';
+    case 'EDQUOT':
+      return 'your disk quota is used up. Free some space and continue with --resume.';
+    case 'EROFS':
+      return 'the file system is read-only. Choose a run directory elsewhere with --run.';
+    case 'EACCES':
+    case 'EPERM':
+      return `permission denied. Give this user access to ${dirname(path)}, or choose another place with --run.`;
+    case 'EIO':
+    case 'ESTALE':
+      return 'the disk or network share reports an error. Check it before you go on.';
+    case 'EMFILE':
+    case 'ENFILE':
+      return 'too many files are open. Raise the limit (ulimit -n).';
+    case 'EFBIG':
+      return 'the file grew beyond what the file system or "ulimit -f" allows.';
+    default:
+      return undefined;
+  }
+}

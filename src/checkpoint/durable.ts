@@ -1,0 +1,184 @@
+/**
+ * Durable writes: a file or folder is made aside under a temporary name in the same parent, flushed, and
+ * renamed into place, so that under its own name it is whole or absent, whenever the machine stops.
+ * Everything the run directory must not lose goes through here.
+ */
+import { mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { diskFailure, errorCode } from './diskFailure.ts';
+
+/** unfinished: being written. replaced: the predecessor while its successor takes the name. removed: being deleted. */
+type Leftover = 'unfinished' | 'replaced' | 'removed';
+
+const leftoverPattern = /^\.(.+)\.clm-(unfinished|replaced|removed)-[0-9a-z-]+$/;
+let namesGiven = 0;
+
+/** The time is in the name because in a container every process may have the same id. */
+const asideName = (path: string, kind: Leftover): string =>
+  join(dirname(path), `.${basename(path)}.clm-${kind}-${process.pid}-${Date.now().toString(36)}-${namesGiven++}`);
+
+/** What a directory entry is left over from, or undefined for an ordinary name. */
+export function leftoverOf(entry: string): { name: string; kind: Leftover } | undefined {
+  const match = leftoverPattern.exec(entry);
+  return match === null ? undefined : { name: match[1]!, kind: match[2] as Leftover };
+}
+
+/**
+ * Replaces a file by new contents; before and after a crash it has the old contents or the new.
+ * @throws environmentFailure naming the path when the disk is full, read-only or closed to us
+ */
+export const writeFileDurably = (path: string, contents: string | Uint8Array): Promise<void> =>
+  replaceFileDurably(path, (temporaryPath) => writeFile(temporaryPath, contents));
+
+/**
+ * As `writeFileDurably`, for contents that are not in memory: `write` makes the file it is given.
+ * @throws environmentFailure as `writeFileDurably`; whatever `write` throws
+ */
+export async function replaceFileDurably(path: string, write: (temporaryPath: string) => Promise<void>): Promise<void> {
+  const temporaryPath = asideName(path, 'unfinished');
+  try {
+    await makeFolder(dirname(path));
+    await write(temporaryPath);
+    await flush(temporaryPath);
+    await rename(temporaryPath, path);
+    await flushFolder(dirname(path));
+  } catch (error) {
+    await rm(temporaryPath, { force: true }).catch(() => undefined); // the failure itself is what matters
+    throw diskFailure(error, 'write', path);
+  }
+}
+
+/**
+ * Makes a folder with everything in it, or replaces the one of that name. `fill` writes files (no
+ * subfolders) into the folder it is given.
+ * @throws environmentFailure as `writeFileDurably`; whatever `fill` throws; what stood there is then untouched
+ */
+export async function writeFolderDurably(path: string, fill: (folder: string) => Promise<void>): Promise<void> {
+  const temporaryPath = asideName(path, 'unfinished');
+  try {
+    await makeFolder(dirname(path));
+    await mkdir(temporaryPath);
+    await fill(temporaryPath);
+    for (const entry of await readdir(temporaryPath)) await flush(join(temporaryPath, entry));
+    await flushFolder(temporaryPath);
+    await moveIntoPlace(temporaryPath, path);
+  } catch (error) {
+    await rm(temporaryPath, { recursive: true, force: true }).catch(() => undefined);
+    throw diskFailure(error, 'write', path);
+  }
+}
+
+/**
+ * A folder cannot be renamed over one that holds files, so the old one steps aside first; a crash between
+ * the two renames leaves it as `replaced`, which `removeLeftovers` puts back.
+ */
+async function moveIntoPlace(temporaryPath: string, path: string): Promise<void> {
+  if (!(await exists(path))) {
+    await rename(temporaryPath, path);
+    await flushFolder(dirname(path));
+    return;
+  }
+  const replaced = asideName(path, 'replaced');
+  await rename(path, replaced);
+  try {
+    await rename(temporaryPath, path);
+  } catch (error) {
+    await rename(replaced, path);
+    throw error;
+  }
+  await flushFolder(dirname(path));
+  await rm(replaced, { recursive: true, force: true });
+}
+
+/**
+ * Deletes a folder so that a crash never leaves half of it under its own name.
+ * @throws environmentFailure when the file system refuses
+ */
+export async function removeFolder(path: string): Promise<void> {
+  const removed = asideName(path, 'removed');
+  try {
+    await rename(path, removed);
+    await rm(removed, { recursive: true, force: true });
+  } catch (error) {
+    throw diskFailure(error, 'write', path);
+  }
+}
+
+/**
+ * Clears what interrupted writes left directly in `folder`, and puts back a folder that was stopped while
+ * being replaced. Only for the process that owns the run: it would take another one's unfinished writes.
+ * @returns the paths that were cleared; none when the folder does not exist
+ */
+export async function removeLeftovers(folder: string): Promise<string[]> {
+  const cleared: string[] = [];
+  try {
+    for (const entry of (await entriesOf(folder)).sort()) {
+      const leftover = leftoverOf(entry);
+      if (leftover === undefined) continue;
+      const path = join(folder, entry);
+      const name = join(folder, leftover.name);
+      if (leftover.kind === 'replaced' && !(await exists(name))) await rename(path, name);
+      else await rm(path, { recursive: true, force: true });
+      cleared.push(path);
+    }
+    if (cleared.length > 0) await flushFolder(folder);
+  } catch (error) {
+    throw diskFailure(error, 'write', folder);
+  }
+  return cleared;
+}
+
+/** Names in a folder; none when there is no folder there. */
+export async function entriesOf(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return [];
+    throw diskFailure(error, 'read', folder);
+  }
+}
+
+/** Whether anything has this path. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return false;
+    throw diskFailure(error, 'read', path);
+  }
+}
+
+/**
+ * Makes a folder and its missing parents, durably.
+ * @throws environmentFailure when the file system refuses
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    const folder = resolve(path);
+    const firstMade = await mkdir(folder, { recursive: true });
+    if (firstMade === undefined) return;
+    for (let made = folder; made.length >= firstMade.length; made = dirname(made)) await flushFolder(dirname(made));
+  } catch (error) {
+    throw diskFailure(error, 'write', path);
+  }
+}
+
+async function flush(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Some network file systems cannot flush a folder and say EINVAL or ENOTSUP: then there is nothing to do. */
+async function flushFolder(path: string): Promise<void> {
+  try {
+    await flush(path);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code !== 'EINVAL' && code !== 'ENOTSUP') throw error;
+  }
+}

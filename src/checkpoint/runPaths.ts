@@ -1,0 +1,28 @@
+/**
+ * Where everything of a run lies (row 3 of the walk):
+ *
+ *   config.yaml        resolved config         metrics.jsonl   one fact a line
+ *   environment.json   versions and machine    samples/        completions on the way
+ *   tokenizer.json                             checkpoints/step-00000500/
+ */
+import { join } from 'node:path';
+
+/** Paths of one run. */
+export interface RunPaths {
+  config: string;
+  environment: string;
+  tokenizer: string;
+  metrics: string;
+  samples: string;
+  checkpoints: string;
+}
+
+/** The paths below a run directory. */
+export const runPaths = (runDirectory: string): RunPaths => ({
+  config: join(runDirectory, 'config.yaml'),
+  environment: join(runDirectory, 'environment.json'),
+  tokenizer: join(runDirectory, 'tokenizer.json'),
+  metrics: join(runDirectory, 'metrics.jsonl'),
+  samples: join(runDirectory, 'samples'),
+  checkpoints: join(runDirectory, 'checkpoints'),
+});

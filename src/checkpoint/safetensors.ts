@@ -1,0 +1,124 @@
+/**
+ * Tensors to and from safetensors files, tensor by tensor, so that no second copy of a model is in memory:
+ * eight bytes of header length (little-endian), the JSON header, the values.
+ */
+import { createHash } from 'node:crypto';
+import { open, type FileHandle } from 'node:fs/promises';
+import { endianness } from 'node:os';
+import { environmentFailure, wrongInput } from '../errors.ts';
+import { diskFailure, errorCode } from './diskFailure.ts';
+import { BadHeader, buildHeader, maximumHeaderBytes, parseHeader } from './safetensorsHeader.ts';
+import { valueCount, type NamedTensor } from './tensors.ts';
+
+/** Length and lower-case hexadecimal SHA-256 of a file. */
+export interface FileDigest {
+  bytes: number;
+  sha256: string;
+}
+
+/** Large enough to be fast, small enough to let the event loop breathe; a single write may not exceed 2 GiB. */
+const chunkBytes = 8 << 20;
+
+/**
+ * Writes tensors in the given order; the same tensors give the same bytes.
+ * @returns length and hash of the file, computed while writing
+ * @throws environmentFailure when the disk refuses
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly NamedTensor[],
+  metadata?: Record<string, string>,
+): Promise<FileDigest> {
+  refuseBigEndian();
+  const header = buildHeader(tensors, metadata);
+  const headerLength = Buffer.alloc(8);
+  headerLength.writeBigUInt64LE(BigInt(header.length));
+  const hash = createHash('sha256');
+  let bytes = 0;
+  try {
+    const file = await open(path, 'w');
+    try {
+      for (const part of [headerLength, header, ...tensors.map((tensor) => bytesOf(tensor.values))]) {
+        for (let start = 0; start < part.length; start += chunkBytes) {
+          const chunk = part.subarray(start, start + chunkBytes);
+          hash.update(chunk);
+          await writeFully(file, chunk);
+          bytes += chunk.length;
+        }
+      }
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw diskFailure(error, 'write', path);
+  }
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+/**
+ * Reads all tensors of a file, in the order of their data. Only element type F32.
+ * @throws wrongInput naming the file when it is missing, truncated or not a safetensors file by every rule
+ *   of the format; environmentFailure when the disk refuses
+ */
+export async function readSafetensors(path: string): Promise<NamedTensor[]> {
+  refuseBigEndian();
+  try {
+    const file = await open(path, 'r');
+    try {
+      return await readTensors(file);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof BadHeader) {
+      throw wrongInput(`${path} is not a usable safetensors file: ${error.message}. Get it anew from its source.`);
+    }
+    if (errorCode(error) === 'ENOENT') throw wrongInput(`${path} does not exist.`);
+    if (errorCode(error) === 'EISDIR') throw wrongInput(`${path} is a folder, not a safetensors file.`);
+    throw diskFailure(error, 'read', path);
+  }
+}
+
+async function readTensors(file: FileHandle): Promise<NamedTensor[]> {
+  const { size } = await file.stat();
+  if (size < 8) throw new BadHeader(`it has only ${size} bytes`);
+  const headerBytes = Number((await readFully(file, Buffer.alloc(8), 0)).readBigUInt64LE());
+  if (headerBytes > maximumHeaderBytes) throw new BadHeader(`its header claims ${headerBytes} bytes, too many`);
+  if (headerBytes > size - 8) {
+    throw new BadHeader(`its header claims ${headerBytes} bytes, only ${size - 8} follow; it is probably truncated`);
+  }
+  const header = await readFully(file, Buffer.alloc(headerBytes), 8);
+  const dataStartByte = 8 + headerBytes;
+  const tensors: NamedTensor[] = [];
+  for (const { name, shape, startByte } of parseHeader(header, size - dataStartByte)) {
+    const values = new Float32Array(valueCount(shape));
+    await readFully(file, bytesOf(values), dataStartByte + startByte);
+    tensors.push({ name, shape, values });
+  }
+  return tensors;
+}
+
+async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length; ) {
+    done += (await file.write(chunk, done, chunk.length - done)).bytesWritten;
+  }
+}
+
+/** Fills the buffer from `position` (bytes). */
+async function readFully<Bytes extends Uint8Array>(file: FileHandle, buffer: Bytes, position: number): Promise<Bytes> {
+  for (let done = 0; done < buffer.length; ) {
+    const length = Math.min(chunkBytes, buffer.length - done);
+    const { bytesRead } = await file.read(buffer, done, length, position + done);
+    if (bytesRead === 0) throw new BadHeader('it ended while being read');
+    done += bytesRead;
+  }
+  return buffer;
+}
+
+const bytesOf = (values: Float32Array): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+
+/** Values are written as they lie in memory, and the format is little-endian. */
+function refuseBigEndian(): void {
+  if (endianness() !== 'LE') throw environmentFailure('clm reads and writes tensors on little-endian machines only.');
+}

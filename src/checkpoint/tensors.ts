@@ -1,0 +1,54 @@
+/**
+ * Named tensors as they go to disk and come back (row 12 of the walk): parameters and optimizer state are
+ * both an ordered list of them.
+ */
+import { wrongInput } from '../errors.ts';
+
+/** One tensor outside TensorFlow: `values` in row-major order, as many as the product of `shape`. */
+export interface NamedTensor {
+  name: string;
+  shape: number[];
+  values: Float32Array;
+}
+
+/** How many differences one message lists before it only counts the rest. */
+const listedDifferences = 8;
+
+/** Number of values of a shape; 1 for a scalar's empty shape. */
+export const valueCount = (shape: readonly number[]): number => shape.reduce((count, length) => count * length, 1);
+
+/**
+ * Checks that a file holds exactly the tensors that the model or optimizer has, whatever their order.
+ * @param expected names and shapes that must be there
+ * @param actual what was read
+ * @param file where it was read from, for the message
+ * @throws wrongInput listing what is missing, what is too much and which shapes differ
+ */
+export function assertSameTensors(
+  expected: readonly { name: string; shape: readonly number[] }[],
+  actual: readonly NamedTensor[],
+  file: string,
+): void {
+  const found = new Map(actual.map((tensor) => [tensor.name, tensor.shape]));
+  const wanted = new Set(expected.map((tensor) => tensor.name));
+  const differences: string[] = [];
+  for (const { name, shape } of expected) {
+    const other = found.get(name);
+    if (other === undefined) differences.push(`${name} (${shapeText(shape)}) is missing`);
+    else if (shapeText(shape) !== shapeText(other)) {
+      differences.push(`${name} has shape (${shapeText(other)}), expected (${shapeText(shape)})`);
+    }
+  }
+  for (const name of found.keys()) if (!wanted.has(name)) differences.push(`${name} is not expected`);
+  if (differences.length === 0) return;
+
+  const listed = differences.slice(0, listedDifferences);
+  const rest = differences.length - listed.length;
+  throw wrongInput(
+    `${file} does not fit this config, ${differences.length} of its tensors differ:\n  ${listed.join('\n  ')}` +
+      (rest > 0 ? `\n  and ${rest} more` : '') +
+      '\nUse the config that the checkpoint was trained with (the config.yaml in its folder).',
+  );
+}
+
+const shapeText = (shape: readonly number[]): string => shape.join(', ');

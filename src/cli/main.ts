@@ -1,0 +1,102 @@
+#!/usr/bin/env node
+/**
+ * The program. A command's file is loaded only when that command is asked for, so that `--help` costs
+ * milliseconds and the device is chosen before anything native is loaded. The only place that exits.
+ */
+import { readFileSync } from 'node:fs';
+import yargs, { type CommandModule } from 'yargs';
+import { ExpectedError } from '../errors.ts';
+import { printError } from './output.ts';
+
+interface CommandEntry {
+  command: string;
+  describe: string;
+  load: () => Promise<CommandModule<object, never>>;
+}
+
+const commands: CommandEntry[] = [
+  {
+    command: 'train [config]',
+    describe: 'Train a decoder as a config says, or continue a run',
+    load: async () => (await import('./train.ts')).trainCommand as CommandModule<object, never>,
+  },
+  {
+    command: 'sample <run>',
+    describe: 'Complete a prompt with a trained model',
+    load: async () => (await import('./sample.ts')).sampleCommand as CommandModule<object, never>,
+  },
+  {
+    command: 'bench <config>',
+    describe: 'Measure the training step against this machine’s matmul peak',
+    load: async () => (await import('./bench.ts')).benchCommand as CommandModule<object, never>,
+  },
+  {
+    command: 'config <action>',
+    describe: 'Show a config as it would run, or the schema for editors',
+    load: async () => (await import('./config.ts')).configCommand as CommandModule<object, never>,
+  },
+  {
+    command: 'doctor',
+    describe: 'Say what is installed, which device is taken, and what is missing',
+    load: async () => (await import('./doctor.ts')).doctorCommand as CommandModule<object, never>,
+  },
+];
+
+/** Bad usage: reported with a pointer to the help of the command, exit code 2. */
+class UsageError extends Error {}
+
+async function run(args: string[]): Promise<void> {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  const parser = yargs(args)
+    .scriptName('clm')
+    .usage('clm <command>\n\nTrain language models from the terminal.')
+    .version(version)
+    .help()
+    .alias('help', 'h')
+    .strict()
+    .demandCommand(1, 'a command is missing')
+    .recommendCommands()
+    .check((values) => {
+      const twice = Object.keys(values).find((name) => Array.isArray(values[name]) && !['_', 'set'].includes(name));
+      if (twice !== undefined) throw new UsageError(`--${twice} is given twice`);
+      return true;
+    }, true)
+    .wrap(Math.min(100, process.stderr.columns ?? 100))
+    .epilogue('clm <command> --help explains a command, with examples.')
+    .exitProcess(false)
+    .showHelpOnFail(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(message);
+    });
+  const asked = args.find((arg) => !arg.startsWith('-'));
+  for (const entry of commands) {
+    const isAsked = entry.command.split(' ')[0] === asked;
+    parser.command(isAsked ? await entry.load() : { command: entry.command, describe: entry.describe, handler: () => {} });
+  }
+  await parser.parseAsync();
+}
+
+/** The end of the process: a message without a stack where the failure is expected, a stack where it is a bug. */
+function fail(error: unknown): never {
+  if (error instanceof ExpectedError) {
+    printError(error.message);
+    process.exit(error.exitCode);
+  }
+  if (error instanceof UsageError) {
+    const command = process.argv.slice(2).find((arg) => !arg.startsWith('-'));
+    const known = commands.some((entry) => entry.command.split(' ')[0] === command);
+    printError(`${error.message}\nSee: clm ${known ? `${command} ` : ''}--help`);
+    process.exit(2);
+  }
+  printError(`This is a bug in clm: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  process.exit(1);
+}
+
+// A reader that has seen enough (head, less) closes the pipe: no failure of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') fail(error);
+});
+
+run(process.argv.slice(2)).catch(fail);

@@ -1,0 +1,32 @@
+/** Options that several commands share. */
+
+export const setOption = {
+  set: {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    default: [] as string[],
+    describe: 'Override a config key, as --set model.layers=6; may be repeated',
+  },
+} as const;
+
+export const deviceOption = {
+  device: {
+    choices: ['auto', 'cpu', 'cuda'] as const,
+    describe: 'Where to compute; overrides the config',
+  },
+} as const;
+
+export const jsonOption = {
+  json: { type: 'boolean', default: false, describe: 'Results as JSON, one object a line' },
+} as const;
+
+export const quietOption = {
+  quiet: { type: 'boolean', default: false, describe: 'Only results, warnings and errors' },
+  verbose: { type: 'boolean', default: false, describe: 'Also what TensorFlow has to say' },
+} as const;
+
+/** `--verbose` lets TensorFlow's own log through; must be called before it is loaded. */
+export function applyVerbose(verbose: boolean): void {
+  if (verbose) process.env['CLM_TENSORFLOW_LOG'] = '1';
+}

@@ -1,0 +1,32 @@
+/** Where text goes: results to stdout, everything else to stderr, colour only where a terminal wants it. */
+import { styleText } from 'node:util';
+
+/** One line of results. */
+export const printResult = (text: string): boolean => process.stdout.write(`${text}\n`);
+
+/** One object a line, for scripts. */
+export const printJson = (value: unknown): boolean => process.stdout.write(`${JSON.stringify(value)}\n`);
+
+/** One line for people. */
+export const note = (text: string): boolean => process.stderr.write(`${text}\n`);
+
+export const printError = (message: string): boolean => note(`${colour('red', 'error')}: ${message}`);
+export const printWarning = (message: string): boolean => note(`${colour('yellow', 'warning')}: ${message}`);
+
+/** Text in a colour where stderr is a terminal and NO_COLOR is not set. */
+export function colour(name: 'red' | 'yellow' | 'green' | 'cyan' | 'dim', text: string): string {
+  const wanted = process.stderr.isTTY && !process.env['NO_COLOR'];
+  return wanted ? styleText(name, text, { validateStream: false }) : text;
+}
+
+/** 61,234 for people. */
+export const grouped = (value: number): string => Math.round(value).toLocaleString('en-US');
+
+/** 1 h 02 min, 3 min 20 s or 12 s. */
+export function duration(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, '0')} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}

@@ -1,0 +1,50 @@
+/** Combinations of keys that make no run, each reported where one of the keys is written. */
+import { originOf, place, renderKeyPath, valueAt } from './located.ts';
+import type { KeyPath, LocatedValue } from './located.ts';
+import type { Problem } from './problems.ts';
+import type { Config } from './schema.ts';
+
+/** The impossible combinations of a config whose keys are valid each on its own, in the order of the schema. */
+export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
+  const { model, optimizer, schedule, training } = config;
+  const problems: Problem[] = [];
+  const report = (paths: readonly KeyPath[], message: string) => {
+    const written = paths.filter((path) => valueAt(tree, path) !== undefined);
+    problems.push({ origin: originOf(tree, written[0] ?? []), message });
+  };
+
+  if (model.width % model.heads !== 0) {
+    const heads = nearestDivisor(model.width, model.heads);
+    report(
+      [['model', 'heads'], ['model', 'width']],
+      `model.heads (${model.heads}) must divide model.width (${model.width}); for example model.heads: ${heads}`,
+    );
+  }
+  const lengths = (['steps', 'tokens', 'epochs'] as const).filter((key) => training[key] !== null);
+  if (lengths.length > 1) {
+    const paths = lengths.map((key) => ['training', key]);
+    const written = paths.map((path) => `${renderKeyPath(path)} (${place(originOf(tree, path))})`);
+    report(paths, `only one of ${written.join(' and ')} can give the length of the run; set the others to null`);
+  }
+  if (training.steps !== null && schedule.warmupSteps > training.steps) {
+    report(
+      [['schedule', 'warmupSteps'], ['training', 'steps']],
+      `schedule.warmupSteps (${schedule.warmupSteps}) must not exceed training.steps (${training.steps})`,
+    );
+  }
+  if (schedule.finalLearningRate > optimizer.learningRate) {
+    report(
+      [['schedule', 'finalLearningRate'], ['optimizer', 'learningRate']],
+      `schedule.finalLearningRate (${schedule.finalLearningRate}) must not exceed ` +
+        `optimizer.learningRate (${optimizer.learningRate})`,
+    );
+  }
+  return problems;
+}
+
+function nearestDivisor(width: number, heads: number): number {
+  for (let away = 1; ; away++) {
+    if (heads - away >= 1 && width % (heads - away) === 0) return heads - away;
+    if (width % (heads + away) === 0) return heads + away;
+  }
+}

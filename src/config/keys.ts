@@ -1,0 +1,71 @@
+/** The keys of the config schema by name: what stands beside a misspelt key, and what it was probably meant to be. */
+import { distance } from 'fastest-levenshtein';
+import { z } from 'zod';
+import { configSchema } from './schema.ts';
+import { renderKeyPath } from './located.ts';
+import type { KeyPath } from './located.ts';
+
+type Schema = z.core.$ZodType;
+
+/** A schema without the defaults and `null` around it. */
+function unwrapped(schema: Schema): Schema {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodNullable) {
+    return unwrapped(schema.unwrap());
+  }
+  return schema;
+}
+
+/** The schema of the key at `path`, or undefined where the config has no such key. */
+export function schemaAt(path: KeyPath): Schema | undefined {
+  let schema: Schema | undefined = configSchema;
+  for (const key of path) {
+    const inner: Schema | undefined = schema && unwrapped(schema);
+    if (inner instanceof z.ZodObject) schema = Object.hasOwn(inner.shape, key) ? inner.shape[key] : undefined;
+    else if (inner instanceof z.ZodArray) schema = inner.element;
+    else if (inner instanceof z.ZodTuple) schema = inner.def.items[Number(key)];
+    else return undefined;
+  }
+  return schema;
+}
+
+/** Whether `null` may stand at `path`. */
+export function isNullable(path: KeyPath): boolean {
+  const schema = schemaAt(path);
+  return schema !== undefined && z.safeParse(schema, null).success;
+}
+
+/** Names of the keys of the mapping at `path`; none where no mapping belongs there. */
+export function keysIn(path: KeyPath): string[] {
+  const schema = schemaAt(path);
+  const inner = schema && unwrapped(schema);
+  return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
+}
+
+/** Every key that holds a value rather than a mapping, in the order of the schema; list entries are not entered. */
+export function leafKeys(path: KeyPath = []): KeyPath[] {
+  const names = keysIn(path);
+  return names.length === 0 ? [path] : names.flatMap((name) => leafKeys([...path, name]));
+}
+
+/**
+ * What to say about the unknown key `name` in the mapping at `parent`: the nearest valid key, which may stand in
+ * another mapping, or else every key of this mapping.
+ */
+export function suggestKey(parent: KeyPath, name: string): string {
+  const siblings = keysIn(parent);
+  const near = siblings.map((key) => ({ key, edits: distance(folded(key), folded(name)) }));
+  near.sort((a, b) => a.edits - b.edits);
+  const best = near[0];
+  const elsewhere = leafKeys().filter((path) => folded(String(path.at(-1))) === folded(name));
+  if (best && best.edits <= (elsewhere.length > 0 ? 0 : Math.max(2, Math.floor(name.length / 3)))) {
+    return `did you mean ${renderKeyPath([...parent, best.key])}?`;
+  }
+  if (elsewhere.length > 0) return `did you mean ${elsewhere.map(renderKeyPath).join(' or ')}?`;
+  const inside = parent.length === 0 ? 'a config' : renderKeyPath(parent);
+  return `the keys of ${inside} are ${siblings.join(', ')}`;
+}
+
+/** `weight_decay`, `weight-decay` and `WeightDecay` are all zero edits from `weightDecay`. */
+function folded(name: string): string {
+  return name.toLowerCase().replace(/[_-]/g, '');
+}

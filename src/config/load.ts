@@ -1,0 +1,130 @@
+/**
+ * From a YAML file and `--set` flags to the frozen, complete `Config`: first row of the walk. Layers, each laid over
+ * the one before: the defaults of the schema, the files named by `extends`, the file itself, the flags.
+ */
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
+import { environmentFailure, wrongInput } from '../errors.ts';
+import { crossProblems } from './crossChecks.ts';
+import { mergeLocated, parseLocated, place, plainValue, valueAt, withValue } from './located.ts';
+import type { LocatedMapping, LocatedValue, PlainValue } from './located.ts';
+import { applyOverride } from './overrides.ts';
+import { problemsError, schemaProblems } from './problems.ts';
+import { configSchema, defaultSteps } from './schema.ts';
+import type { Config } from './schema.ts';
+
+const maxConfigBytes = 1 << 20;
+
+/**
+ * Reads a config file and everything it extends, lays the `--set` flags over it, checks it and fills in the defaults.
+ * Relative paths become absolute, each taken relative to the file it was written in (in a flag: to the working
+ * directory). Loads nothing native and looks at no corpus.
+ *
+ * @param set assignments such as `model.layers=6`, later ones over earlier ones
+ * @throws wrongInput with one line for each problem: file:line:column (or the flag), the key, what must stand there
+ * @throws environmentFailure when a file cannot be read for want of permission
+ */
+export function loadConfig(path: string, { set = [] }: { set?: readonly string[] } = {}): Config {
+  const tree = set.reduce<LocatedValue>(applyOverride, readLayers(path, [], ''));
+  return completeConfig(tree, basename(path, extname(path)));
+}
+
+/**
+ * Reads back the text of `renderConfig`, from a run directory or a checkpoint.
+ *
+ * @param path of the file the text was read from, for messages
+ * @throws wrongInput as `loadConfig` does
+ */
+export function parseResolvedConfig(text: string, path: string): Config {
+  return completeConfig(parseMapping(text, path), basename(path, extname(path)));
+}
+
+/**
+ * The file at `path` over those it extends.
+ *
+ * @param above real paths of the files on the way here, each extending the next
+ * @param namedAt where the path was written, for messages; empty for the command line
+ */
+function readLayers(path: string, above: readonly string[], namedAt: string): LocatedMapping {
+  const tree = parseMapping(readConfigText(path, namedAt), path);
+  const realPath = realpathSync(path);
+  if (above.includes(realPath)) {
+    const circle = [...above.slice(above.indexOf(realPath)), realPath].map((file) => basename(file)).join(' → ');
+    throw wrongInput(`${namedAt}extends goes round in a circle: ${circle}`);
+  }
+  const extended = tree.entries.get('extends')?.value;
+  if (extended === undefined) return tree;
+  const at = `${place(extended.origin)}: `;
+  if (extended.kind !== 'scalar' || typeof extended.value !== 'string' || extended.value === '') {
+    throw wrongInput(`${at}extends must be the path of one config file`);
+  }
+  const basePath = isAbsolute(extended.value) ? extended.value : join(dirname(path), extended.value);
+  const base = readLayers(basePath, [...above, realPath], at);
+  const entries = new Map(tree.entries);
+  entries.delete('extends');
+  return mergeLocated(base, { ...tree, entries }) as LocatedMapping;
+}
+
+function readConfigText(path: string, namedAt: string): string {
+  try {
+    const stats = statSync(path);
+    if (stats.isDirectory()) throw wrongInput(`${namedAt}${path} is a folder; a config is a YAML file`);
+    if (stats.size > maxConfigBytes) {
+      throw wrongInput(`${namedAt}${path} has ${stats.size} bytes, a config at most ${maxConfigBytes}; is this the corpus?`);
+    }
+    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+  } catch (error) {
+    if (error instanceof TypeError) throw wrongInput(`${namedAt}${path} is not UTF-8 text`, { cause: error });
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw wrongInput(`${namedAt}${path} does not exist`, { cause: error });
+    if (code === 'EACCES' || code === 'EPERM') {
+      throw environmentFailure(`${namedAt}${path} cannot be read: no permission`, { cause: error });
+    }
+    throw error;
+  }
+}
+
+function parseMapping(text: string, path: string): LocatedMapping {
+  const tree = parseLocated(text, path);
+  if (tree === null) throw wrongInput(`${path} is empty; a config needs at least corpus: { sources: [{ path: … }] }`);
+  if (tree.kind !== 'mapping') throw wrongInput(`${place(tree.origin)}: a config must be a mapping of keys to values`);
+  return tree;
+}
+
+function completeConfig(tree: LocatedValue, defaultName: string): Config {
+  const parsed = configSchema.safeParse(schemaInput(tree, defaultName));
+  if (!parsed.success) throw problemsError(schemaProblems(parsed.error.issues, tree));
+  const { training } = parsed.data;
+  if (training.steps === null && training.tokens === null && training.epochs === null) training.steps = defaultSteps;
+  const problems = crossProblems(parsed.data, tree);
+  if (problems.length > 0) throw problemsError(problems);
+  return deepFrozen(parsed.data);
+}
+
+/** The plain tree, with absolute source paths and a name. */
+function schemaInput(tree: LocatedValue, defaultName: string): PlainValue {
+  const plain = plainValue(withAbsolutePaths(tree));
+  if (tree.kind === 'mapping' && !tree.entries.has('name')) Object.assign(plain as object, { name: runName(defaultName) });
+  return plain;
+}
+
+function withAbsolutePaths(tree: LocatedValue): LocatedValue {
+  const sources = valueAt(tree, ['corpus', 'sources']);
+  if (sources?.kind !== 'list') return tree;
+  return sources.items.reduce((result, _, i) => {
+    const path = valueAt(tree, ['corpus', 'sources', i, 'path']);
+    if (path?.kind !== 'scalar' || typeof path.value !== 'string' || path.value === '') return result;
+    const absolute: LocatedValue = { ...path, value: resolve(path.origin.directory, path.value) };
+    return withValue(result, ['corpus', 'sources', i, 'path'], absolute);
+  }, tree);
+}
+
+/** A file's base name as the name of a run: what a name may not hold becomes '-'. */
+function runName(baseName: string): string {
+  return baseName.replace(/^\.+/, '').replace(/[^A-Za-z0-9._-]/g, '-') || 'run';
+}
+
+function deepFrozen<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(value).forEach(deepFrozen);
+  return Object.freeze(value);
+}

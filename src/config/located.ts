@@ -1,0 +1,189 @@
+/**
+ * YAML text as a tree in which every value knows where it was written, so that any later check can name file, line
+ * and column, and a relative path can be resolved against the file it stands in. First row of the walk.
+ */
+import { dirname } from 'node:path';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import type { Document } from 'yaml';
+import { wrongInput } from '../errors.ts';
+
+/** Where a value was written: in a file (line and column count from 1) or in a `--set` flag. */
+export interface Origin {
+  source: string;
+  line: number | null;
+  column: number | null;
+  /** The folder that relative paths written here refer to. */
+  directory: string;
+}
+
+export interface LocatedScalar {
+  kind: 'scalar';
+  origin: Origin;
+  value: string | number | boolean | null;
+}
+
+export interface LocatedList {
+  kind: 'list';
+  origin: Origin;
+  items: LocatedValue[];
+}
+
+export interface LocatedMapping {
+  kind: 'mapping';
+  origin: Origin;
+  entries: Map<string, { keyOrigin: Origin; value: LocatedValue }>;
+}
+
+export type LocatedValue = LocatedScalar | LocatedList | LocatedMapping;
+
+/** A value as it comes out of YAML, without its origin. */
+export type PlainValue = string | number | boolean | null | PlainValue[] | { [key: string]: PlainValue };
+
+const maxDepth = 32;
+const maxValues = 10_000;
+
+/** `file:line:column`, or the flag. */
+export function place(origin: Origin): string {
+  return origin.line === null ? origin.source : `${origin.source}:${origin.line}:${origin.column}`;
+}
+
+/**
+ * Parses YAML 1.2 (core schema: `1e-3` is a number, `yes` is text).
+ *
+ * @param source what the messages call the text: a file's path or a flag
+ * @param path where relative paths in the text start: the path of the file they stand in
+ * @returns null when the text holds no value at all
+ * @throws wrongInput naming source, line and column: syntax, duplicate keys, tabs, tags, keys that are no plain text,
+ *   aliases or nesting that expand beyond any sensible config
+ */
+export function parseLocated(text: string, source: string, path: string = source): LocatedValue | null {
+  const lineCounter = new LineCounter();
+  const directory = dirname(path);
+  const originAt = (offset: number): Origin => {
+    const { line, col } = lineCounter.linePos(offset);
+    return { source, line: Math.max(line, 1), column: Math.max(col, 1), directory };
+  };
+  const document = parse(text, source, lineCounter);
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem !== undefined) throw wrongInput(`${place(originAt(problem.pos[0]))}: ${yamlProblem(problem.code, problem.message)}`);
+  if (document.contents === null) return null;
+
+  let values = 0;
+  const locate = (node: unknown, depth: number, parent: Origin): LocatedValue => {
+    const range = (node as { range?: [number, number, number] } | null)?.range;
+    const origin = range ? originAt(range[0]) : parent;
+    values += 1;
+    if (values > maxValues) throw wrongInput(`${place(origin)}: more than ${maxValues} values, aliases expanded`);
+    if (depth > maxDepth) throw wrongInput(`${place(origin)}: nested deeper than ${maxDepth} levels`);
+    if (node === null) return { kind: 'scalar', origin, value: null };
+    if (isAlias(node)) {
+      const target = node.resolve(document);
+      if (target === undefined) throw wrongInput(`${place(origin)}: *${node.source} refers to no anchor above it`);
+      return locate(target, depth + 1, origin);
+    }
+    if (isScalar(node)) return { kind: 'scalar', origin, value: scalarValue(node.value, origin) };
+    if (isSeq(node)) return { kind: 'list', origin, items: node.items.map((item) => locate(item, depth + 1, origin)) };
+    if (!isMap(node)) throw new Error('a YAML node that is neither alias, scalar, sequence nor mapping');
+    const entries: LocatedMapping['entries'] = new Map();
+    for (const { key, value } of node.items) {
+      if (!isScalar(key) || key.value === null) throw wrongInput(`${place(origin)}: a key must be plain text`);
+      const keyOrigin = key.range ? originAt(key.range[0]) : origin;
+      const name = String(key.value);
+      if (entries.has(name)) throw wrongInput(`${place(keyOrigin)}: the key ${name} stands here twice`);
+      entries.set(name, { keyOrigin, value: locate(value, depth + 1, keyOrigin) });
+    }
+    return { kind: 'mapping', origin, entries };
+  };
+  return locate(document.contents, 0, originAt(0));
+}
+
+function parse(text: string, source: string, lineCounter: LineCounter): Document.Parsed {
+  try {
+    return parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2', schema: 'core' });
+  } catch (error) {
+    // The parser recurses over nested brackets and has no limit of its own.
+    if (error instanceof RangeError) throw wrongInput(`${source}: nested deeper than ${maxDepth} levels`);
+    throw error;
+  }
+}
+
+function scalarValue(value: unknown, origin: Origin): LocatedScalar['value'] {
+  if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
+  throw wrongInput(`${place(origin)}: only text, numbers, true, false and null can stand here`);
+}
+
+/** The parser's message, in our words where users meet it often. */
+function yamlProblem(code: string, message: string): string {
+  if (code === 'TAB_AS_INDENT') return 'a tab cannot indent YAML; use spaces';
+  if (code === 'DUPLICATE_KEY') return 'this key stands twice in the same mapping; remove one';
+  if (code === 'MULTIPLE_DOCS') return "a second document begins here; a config is one document, without '---' inside";
+  if (code === 'TAG_RESOLVE_FAILED') return 'tags (!…) have no meaning in a config; remove it';
+  return `not valid YAML: ${message.replace(/\s+/g, ' ').trim()}`;
+}
+
+/** `upper` laid over `lower`: mappings are merged key by key, anything else replaces what it meets. */
+export function mergeLocated(lower: LocatedValue, upper: LocatedValue): LocatedValue {
+  if (lower.kind !== 'mapping' || upper.kind !== 'mapping') return upper;
+  const entries = new Map(lower.entries);
+  for (const [name, entry] of upper.entries) {
+    const below = lower.entries.get(name);
+    entries.set(name, below ? { ...entry, value: mergeLocated(below.value, entry.value) } : entry);
+  }
+  return { kind: 'mapping', origin: upper.origin, entries };
+}
+
+/** The tree without origins. Mappings have no prototype, so that a key such as `__proto__` is a key like any other. */
+export function plainValue(value: LocatedValue): PlainValue {
+  if (value.kind === 'scalar') return value.value;
+  if (value.kind === 'list') return value.items.map(plainValue);
+  const plain: { [key: string]: PlainValue } = Object.create(null);
+  for (const [name, entry] of value.entries) plain[name] = plainValue(entry.value);
+  return plain;
+}
+
+export type KeyPath = readonly (string | number)[];
+
+/** `corpus.sources[0].path` */
+export function renderKeyPath(path: KeyPath): string {
+  return path.map((key, i) => (typeof key === 'number' ? `[${key}]` : i === 0 ? key : `.${key}`)).join('');
+}
+
+/** The value at `path`, or undefined where nothing is written. */
+export function valueAt(tree: LocatedValue, path: KeyPath): LocatedValue | undefined {
+  let value: LocatedValue | undefined = tree;
+  for (const key of path) {
+    if (value?.kind === 'mapping') value = value.entries.get(String(key))?.value;
+    else if (value?.kind === 'list' && typeof key === 'number') value = value.items[key];
+    else return undefined;
+  }
+  return value;
+}
+
+/** The tree with `value` laid over what is at `path`; mappings and list entries that are missing on the way are made. */
+export function withValue(tree: LocatedValue | undefined, path: KeyPath, value: LocatedValue): LocatedValue {
+  const [key, ...rest] = path;
+  if (key === undefined) return tree ? mergeLocated(tree, value) : value;
+  if (typeof key === 'number') {
+    const items = tree?.kind === 'list' ? [...tree.items] : [];
+    items[key] = withValue(items[key], rest, value);
+    return { kind: 'list', origin: tree?.kind === 'list' ? tree.origin : value.origin, items };
+  }
+  const mapping = tree?.kind === 'mapping' ? tree : undefined;
+  const below = mapping?.entries.get(key);
+  const entry = { keyOrigin: below?.keyOrigin ?? value.origin, value: withValue(below?.value, rest, value) };
+  return { kind: 'mapping', origin: mapping?.origin ?? value.origin, entries: new Map(mapping?.entries).set(key, entry) };
+}
+
+/** Where the key at `path` is written, or the nearest mapping around it that is written somewhere. */
+export function originOf(tree: LocatedValue, path: KeyPath): Origin {
+  for (let length = path.length; length > 0; length--) {
+    const parent = valueAt(tree, path.slice(0, length - 1));
+    const key = path[length - 1];
+    if (parent?.kind === 'mapping') {
+      const entry = parent.entries.get(String(key));
+      if (entry) return entry.value.kind === 'scalar' ? entry.value.origin : entry.keyOrigin;
+    }
+    if (parent?.kind === 'list' && typeof key === 'number' && parent.items[key]) return parent.items[key].origin;
+  }
+  return tree.origin;
+}

@@ -1,0 +1,107 @@
+/** What the schema found wrong, in sentences for users: where, which key, what must stand there, what stands there. */
+import type { z } from 'zod';
+import { wrongInput } from '../errors.ts';
+import type { ExpectedError } from '../errors.ts';
+import { isNullable, schemaAt, suggestKey } from './keys.ts';
+import { originOf, place, renderKeyPath, valueAt } from './located.ts';
+import type { KeyPath, LocatedValue, Origin } from './located.ts';
+
+/** Something wrong at a key of a config. */
+export interface Problem {
+  origin: Origin;
+  message: string;
+}
+
+/** One sentence for each thing the schema found. */
+export function schemaProblems(issues: readonly z.core.$ZodIssue[], tree: LocatedValue): Problem[] {
+  const seen = new Set<string>();
+  return issues.flatMap((issue): Problem[] => {
+    const path = issue.path as KeyPath;
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((name) => ({
+        origin: keyOrigin(tree, path, name),
+        message: `${renderKeyPath([...path, name])} is no key of a config; ${suggestKey(path, name)}`,
+      }));
+    }
+    const key = renderKeyPath(path);
+    // A number can be both no whole number and out of range: the first thing said about a key is enough.
+    if (seen.has(key)) return [];
+    seen.add(key);
+    return [{ origin: originOf(tree, path), message: issueMessage(issue, path, valueAt(tree, path)) }];
+  });
+}
+
+/** A wrongInput with one line for each problem, those of one file in the order of its lines. */
+export function problemsError(problems: readonly Problem[]): ExpectedError {
+  const sources = [...new Set(problems.map(({ origin }) => origin.source))];
+  const rank = (origin: Origin) => sources.indexOf(origin.source);
+  const sorted = [...problems].sort(
+    ({ origin: a }, { origin: b }) =>
+      rank(a) - rank(b) || (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
+  );
+  return wrongInput(sorted.map(({ origin, message }) => `${place(origin)}: ${message}`).join('\n'));
+}
+
+function keyOrigin(tree: LocatedValue, parent: KeyPath, name: string): Origin {
+  const mapping = valueAt(tree, parent);
+  const entry = mapping?.kind === 'mapping' ? mapping.entries.get(name) : undefined;
+  return entry?.keyOrigin ?? originOf(tree, parent);
+}
+
+function issueMessage(issue: z.core.$ZodIssue, path: KeyPath, value: LocatedValue | undefined): string {
+  const key = renderKeyPath(path);
+  const required = requirement(issue) + (isNullable(path) ? ' or null' : '');
+  if (key === '') return `a config must be ${required}, but this is ${shown(value)}`;
+  if (value === undefined) return `${key} is missing${meaning(path)}`;
+  const hint = issue.code === 'invalid_type' && issue.expected === 'string' && isPlainScalar(value) ? '; put it in quotes' : '';
+  return `${key} must be ${required}, but is ${shown(value)}${hint}`;
+}
+
+/** What must stand there, to follow "must be". */
+function requirement(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type') return typeNames[issue.expected] ?? issue.expected;
+  if (issue.code === 'invalid_value') return alternatives(issue.values.map(String));
+  if (issue.code === 'too_small') return bound(issue.origin, issue.minimum, issue.inclusive === false ? 'greater than' : 'at least');
+  if (issue.code === 'too_big') return bound(issue.origin, issue.maximum, issue.inclusive === false ? 'less than' : 'at most');
+  return issue.message;
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  int: 'a whole number',
+  number: 'a number',
+  string: 'text',
+  boolean: 'true or false',
+  object: 'a mapping of keys to values',
+  array: 'a list',
+  tuple: 'a list',
+};
+
+function bound(origin: string, limit: number | bigint, words: string): string {
+  if (origin === 'array') return `a list of ${words} ${limit} ${limit === 1 ? 'entry' : 'entries'}`;
+  if (origin === 'string') return `text of ${words} ${limit} character${limit === 1 ? '' : 's'}`;
+  return `${words} ${limit}`;
+}
+
+function alternatives(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
+}
+
+const maxShownCharacters = 60;
+
+function shown(value: LocatedValue | undefined): string {
+  if (value === undefined) return 'missing';
+  if (value.kind === 'mapping') return 'a mapping';
+  if (value.kind === 'list') return value.items.length === 0 ? 'an empty list' : `a list of ${value.items.length}`;
+  if (value.value === null) return 'empty (null)';
+  const text = typeof value.value === 'string' ? JSON.stringify(value.value) : String(value.value);
+  return text.length > maxShownCharacters ? `${text.slice(0, maxShownCharacters)}…` : text;
+}
+
+function isPlainScalar(value: LocatedValue): boolean {
+  return value.kind === 'scalar' && value.value !== null;
+}
+
+function meaning(path: KeyPath): string {
+  const schema = schemaAt(path) as z.ZodType | undefined;
+  return schema?.description === undefined ? '' : `: ${schema.description}`;
+}

@@ -1,0 +1,35 @@
+/** The complete config as text, for `config.yaml` of a run and its checkpoints, and what a resumed run may change. */
+import { isDeepStrictEqual } from 'node:util';
+import { stringify } from 'yaml';
+import { leafKeys } from './keys.ts';
+import { renderKeyPath } from './located.ts';
+import type { KeyPath } from './located.ts';
+import type { Config } from './schema.ts';
+
+/** YAML with every key, in the order of the schema; `parseResolvedConfig` gives back an equal config. */
+export function renderConfig(config: Config): string {
+  // Without folding and block text, what is read back is what was written, white space at the ends included.
+  return stringify(config, { lineWidth: 0, blockQuote: false, aliasDuplicateObjects: false });
+}
+
+const resumable: readonly string[] = ['schedule', 'evaluation', 'checkpoints', 'samples', 'reports'];
+const lengths: readonly string[] = ['steps', 'tokens', 'epochs'];
+
+/**
+ * The keys, such as `model.layers`, that differ between the config of a run and the one it shall go on with, although
+ * a resumed run may change only its length, `schedule`, `evaluation`, `checkpoints`, `samples` and `reports`.
+ */
+export function resumeDifferences(runConfig: Config, newConfig: Config): string[] {
+  return leafKeys()
+    .filter((path) => !mayChange(path) && !isDeepStrictEqual(configValue(runConfig, path), configValue(newConfig, path)))
+    .map(renderKeyPath);
+}
+
+function mayChange([section, key]: KeyPath): boolean {
+  return resumable.includes(String(section)) || (section === 'training' && lengths.includes(String(key)));
+}
+
+/** The value at `path` of a complete config. */
+export function configValue(config: Config, path: KeyPath): unknown {
+  return path.reduce<unknown>((value, key) => (value as Record<string | number, unknown>)[key], config);
+}

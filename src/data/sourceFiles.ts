@@ -1,0 +1,80 @@
+/**
+ * From the sources of a config to the files of a corpus: files, folders and globs become one ordered list.
+ * First half of row 4 of the walk (docs: shards → documents).
+ */
+import { realpath, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { glob, isDynamicPattern } from 'tinyglobby';
+
+import { wrongInput } from '../errors.ts';
+
+/**
+ * Absolute paths of the files that the sources name: sources in the order of the config, the files of one source
+ * sorted by the bytes of their paths. Of a folder, all files at any depth whose names don't begin with a dot. A file
+ * named twice, also by way of a link, counts once, at its first place.
+ * @throws wrongInput naming the source that is missing, unreadable, empty or no file, folder or glob.
+ */
+export async function sourceFiles(sources: readonly { path: string }[]): Promise<string[]> {
+  const pathByIdentity = new Map<string, string>();
+  for (const [index, source] of sources.entries()) {
+    const key = `corpus.sources[${index}].path`;
+    const paths = await filesOfSource(resolve(source.path), key);
+    let sourceBytes = 0;
+    for (const path of paths) {
+      const { identity, bytes } = await identify(path, key);
+      sourceBytes += bytes;
+      if (!pathByIdentity.has(identity)) pathByIdentity.set(identity, path);
+    }
+    if (sourceBytes === 0) throw wrongInput(`${key}: ${source.path} holds no text: every file in it is empty.`);
+  }
+  return [...pathByIdentity.values()];
+}
+
+async function filesOfSource(path: string, key: string): Promise<string[]> {
+  // A name that exists is taken literally, so that a file called "notes[1].txt" needs no escaping.
+  const kind = await kindOf(path, key);
+  if (kind === 'file') return [path];
+  if (kind === 'other') throw wrongInput(`${key}: ${path} is neither a file nor a folder. Name text files.`);
+  if (kind === 'missing' && !isDynamicPattern(path)) {
+    throw wrongInput(`${key}: there is no file or folder ${path}. Correct the path or put the text there.`);
+  }
+  const options = { absolute: true, onlyFiles: true, expandDirectories: false };
+  const paths = kind === 'folder' ? await glob('**/*', { ...options, cwd: path }) : await glob(path, options);
+  if (paths.length === 0) {
+    throw wrongInput(
+      kind === 'folder' ? `${key}: the folder ${path} holds no files.` : `${key}: no file matches the glob ${path}.`,
+    );
+  }
+  return paths.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+}
+
+async function kindOf(path: string, key: string): Promise<'file' | 'folder' | 'other' | 'missing'> {
+  try {
+    const status = await stat(path);
+    return status.isFile() ? 'file' : status.isDirectory() ? 'folder' : 'other';
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') return 'missing';
+    throw unreadable(path, error, key);
+  }
+}
+
+async function identify(path: string, key: string): Promise<{ identity: string; bytes: number }> {
+  try {
+    return { identity: await realpath(path), bytes: (await stat(path)).size };
+  } catch (error) {
+    throw unreadable(path, error, key);
+  }
+}
+
+/** The error for a file of the corpus that the system refuses to open or read. `key` names the source, if known. */
+export function unreadable(path: string, cause: unknown, key?: string): Error {
+  const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
+  const reasons: Record<string, string> = {
+    EACCES: 'permission denied',
+    EPERM: 'permission denied',
+    ENOENT: 'it is no longer there',
+    ELOOP: 'its links run in a circle',
+  };
+  return wrongInput(`${key === undefined ? '' : `${key}: `}cannot read ${path}: ${reasons[code] ?? code}.`, { cause });
+}

@@ -1,0 +1,76 @@
+/**
+ * A tokenizer on disk: JSON that names its format and version. Files come from anywhere, so all is checked.
+ */
+import { z } from 'zod';
+
+import { wrongInput } from '../../errors.ts';
+import { bytesTokenizer } from './bytes.ts';
+import { charactersTokenizer } from './characters.ts';
+import { loneSurrogate, tokenizerFormat, tokenizerVersion } from './tokenizer.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+const header = { format: z.literal(tokenizerFormat), version: z.literal(tokenizerVersion) };
+
+const fileSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ ...header, kind: z.literal('bytes') }),
+  z.strictObject({
+    ...header,
+    kind: z.literal('characters'),
+    characters: z
+      .string()
+      .min(1, 'no characters')
+      .refine((text) => !loneSurrogate.test(text), 'a lone surrogate')
+      .refine(ascends, 'characters that are not each there once, by ascending code point'),
+  }),
+]);
+
+/** The text of a tokenizer's file, ending in a newline; equal tokenizers give equal bytes. */
+export const renderTokenizer = (tokenizer: Tokenizer): string => `${JSON.stringify(tokenizer.toJSON(), null, 2)}\n`;
+
+/**
+ * The tokenizer of a file's text.
+ * @param path only for messages.
+ * @throws wrongInput naming the file and what is wrong with it.
+ */
+export function tokenizerFromFile(text: string, path: string): Tokenizer {
+  const value = parseJson(text, path);
+  const { format, version } = headerOf(value);
+  if (format !== tokenizerFormat) {
+    throw wrongInput(`${path} is no tokenizer of clm: its "format" is not "${tokenizerFormat}".`);
+  }
+  if (version !== tokenizerVersion) {
+    throw wrongInput(
+      `${path} has version ${JSON.stringify(version)} of the tokenizer format; ` +
+        `this clm reads version ${tokenizerVersion}. Use the clm that wrote it.`,
+    );
+  }
+  const result = fileSchema.safeParse(value);
+  if (!result.success) {
+    const [problem] = result.error.issues;
+    const key = problem?.path.length ? `"${problem.path.join('.')}": ` : '';
+    throw wrongInput(`${path} is damaged: ${key}${problem?.message}. Take a fresh copy of the file.`);
+  }
+  return result.data.kind === 'bytes' ? bytesTokenizer() : charactersTokenizer(result.data.characters);
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw wrongInput(`${path} is damaged: it is not JSON. Take a fresh copy of the file.`, { cause });
+  }
+}
+
+function headerOf(value: unknown): { format?: unknown; version?: unknown } {
+  return typeof value === 'object' && value !== null ? value : {};
+}
+
+function ascends(text: string): boolean {
+  let previous = -1;
+  for (const character of text) {
+    const code = character.codePointAt(0)!;
+    if (code <= previous) return false;
+    previous = code;
+  }
+  return true;
+}

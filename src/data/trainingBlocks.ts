@@ -1,0 +1,63 @@
+/** The blocks of all epochs, one after the other without end, the next being read while one is in use. */
+import type { Corpus } from './corpus.ts';
+import type { Cursor } from './cursor.ts';
+import type { Tokenizer } from './tokenizers/tokenizer.ts';
+import { tokenChunks } from './tokens.ts';
+import type { ReadOptions } from './utf8Chunks.ts';
+import { epochBlocks } from './windows.ts';
+import type { Block } from './windows.ts';
+
+export interface EpochBlock extends Block {
+  readonly epoch: number;
+}
+
+export interface BlockSequenceOptions {
+  readonly seed: number;
+  readonly contextLength: number;
+  readonly shuffleTokens: number;
+}
+
+/** Endless, from the block in which `cursor` stands on, to be read whole. Reads nothing that is not asked for. */
+export async function* trainingBlocks(
+  corpus: Pick<Corpus, 'files' | 'training'>,
+  tokenizer: Tokenizer,
+  options: BlockSequenceOptions,
+  cursor: Cursor,
+  readOptions: ReadOptions,
+): AsyncGenerator<EpochBlock, void, void> {
+  const { endByte } = corpus.training;
+  let { startByte, block: firstBlock } = cursor;
+  for (let epoch = cursor.epoch; readOptions.signal?.aborted !== true; epoch++) {
+    const chunks = tokenChunks(corpus, { startByte, endByte }, tokenizer, readOptions);
+    const mostTokens = endByte - startByte; // every token stands for at least one byte
+    for await (const block of epochBlocks(chunks, tokenizer, { ...options, epoch, firstBlock, mostTokens })) {
+      yield { ...block, epoch };
+    }
+    startByte = corpus.training.startByte;
+    firstBlock = 0;
+  }
+}
+
+/**
+ * The same values, but the next one is already being made while one is in use: two exist at a time. An error is
+ * thrown where its value would have come.
+ * @param stop is called when the consumer is done; makes the source give up what it is making.
+ */
+export async function* readAhead<Value>(
+  source: AsyncGenerator<Value, void, void>,
+  stop: () => void,
+): AsyncGenerator<Value, void, void> {
+  try {
+    let coming = source.next();
+    for (;;) {
+      const result = await coming;
+      if (result.done === true) return;
+      coming = source.next();
+      coming.catch(() => {}); // handled when it is awaited, perhaps much later or never
+      yield result.value;
+    }
+  } finally {
+    stop();
+    await source.return();
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Cuts the tokens of an epoch into windows and groups the windows into blocks. Row 6 of the walk.
+ *
+ * A window has T + 1 tokens (T = contextLength): T inputs and, shifted by one, T targets. Windows advance by T, so
+ * neighbours share a token and every token between the first and the last of an epoch is a target exactly once.
+ * The first window of an epoch begins at an offset below T, drawn for each epoch, so that the cuts fall elsewhere
+ * every time. Left out of an epoch are the tokens before the offset and, at the end, those that fill no window: fewer
+ * than T at each end.
+ *
+ * A block is what is shuffled together: the windows, in the order of the text, that fit in `shuffleTokens` tokens,
+ * but at least one. Only the last block of an epoch may have fewer.
+ */
+import { wrongInput } from '../errors.ts';
+import { randomStream } from '../random.ts';
+import type { Tokenizer } from './tokenizers/tokenizer.ts';
+import { bytesOfTokens } from './tokens.ts';
+import type { TokenChunk } from './tokens.ts';
+
+export interface Block {
+  /** Number of the block within its epoch. */
+  readonly index: number;
+  /** Position in the corpus where the reading of the block begins; see `Cursor`. */
+  readonly startByte: number;
+  readonly windows: number;
+  /** windows · T + 1 ids at least; window w is the T + 1 ids from w · T. */
+  readonly tokenIds: Int32Array;
+}
+
+/** Windows of a full block. */
+export function windowsPerBlock(contextLength: number, shuffleTokens: number): number {
+  return Math.max(1, Math.floor((shuffleTokens - 1) / contextLength));
+}
+
+/**
+ * Tokens skipped at the start of an epoch, in [0, T). A text too short for a window after that many takes the
+ * remainder by the number of offsets it has, so that every epoch has a window.
+ * @param tokens of the training text, at least T + 1.
+ */
+export function windowOffset(seed: number, epoch: number, contextLength: number, tokens: number): number {
+  return drawnOffset(seed, epoch, contextLength) % (tokens - contextLength);
+}
+
+const drawnOffset = (seed: number, epoch: number, contextLength: number): number =>
+  randomStream(seed, 'window offset', epoch).below(contextLength);
+
+/** Windows that one epoch trains on; differs by one at most from epoch to epoch. `tokens` as in `windowOffset`. */
+export function windowsInEpoch(seed: number, epoch: number, contextLength: number, tokens: number): number {
+  return Math.floor((tokens - windowOffset(seed, epoch, contextLength, tokens) - 1) / contextLength);
+}
+
+export interface BlockOptions {
+  readonly seed: number;
+  readonly epoch: number;
+  readonly contextLength: number;
+  readonly shuffleTokens: number;
+  /** The block that `chunks` begin with. */
+  readonly firstBlock: number;
+  /** Upper bound on the tokens of `chunks`; a short text then needs no full block's memory. */
+  readonly mostTokens: number;
+}
+
+/**
+ * The blocks of one epoch, from `firstBlock` on. Each has its own memory.
+ * @param chunks the tokens from the start of the training text if `firstBlock` is 0, else from that block's first.
+ * @throws wrongInput for a training text that is shorter than a window.
+ */
+export async function* epochBlocks(
+  chunks: AsyncIterable<TokenChunk>,
+  tokenizer: Tokenizer,
+  options: BlockOptions,
+): AsyncGenerator<Block, void, void> {
+  const { contextLength, firstBlock, mostTokens } = options;
+  const windows = windowsPerBlock(contextLength, options.shuffleTokens);
+  // Block 0 keeps the tokens before the offset too: a text that is too short for the offset still needs them.
+  let offset = firstBlock === 0 ? drawnOffset(options.seed, options.epoch, contextLength) : 0;
+  const blockTokens = windows * contextLength + 1;
+  let index = firstBlock;
+  let buffer = new Int32Array(Math.min(offset + blockTokens, mostTokens));
+  let filled = 0;
+  let startByte = -1;
+  let tokensLeft = mostTokens;
+  for await (const chunk of chunks) {
+    if (startByte < 0) startByte = chunk.startByte;
+    for (let at = 0; at < chunk.tokenIds.length; ) {
+      if (filled === offset + blockTokens) {
+        yield { index, startByte, windows, tokenIds: buffer.subarray(offset) };
+        const lastToken = buffer[filled - 1]!;
+        startByte = chunk.startByte + bytesOfTokens(chunk.tokenIds.subarray(0, at), tokenizer);
+        startByte -= tokenizer.byteLengths[lastToken]!;
+        offset = 0;
+        index++;
+        buffer = new Int32Array(Math.min(blockTokens, tokensLeft + 1));
+        buffer[0] = lastToken;
+        filled = 1;
+      }
+      const taken = Math.min(chunk.tokenIds.length - at, offset + blockTokens - filled);
+      buffer.set(chunk.tokenIds.subarray(at, at + taken), filled);
+      filled += taken;
+      at += taken;
+      tokensLeft -= taken;
+    }
+  }
+  if (index === 0) {
+    if (filled <= contextLength) throw tooShort(filled, contextLength);
+    offset %= filled - contextLength;
+  }
+  const left = Math.floor((filled - offset - 1) / contextLength);
+  if (left > 0) yield { index, startByte, windows: left, tokenIds: buffer.subarray(offset, filled) };
+}
+
+const tooShort = (tokens: number, contextLength: number): Error =>
+  wrongInput(
+    `The training text has ${tokens} tokens, fewer than a window of model.contextLength + 1 = ${contextLength + 1}. ` +
+      'Give more text or lower model.contextLength.',
+  );

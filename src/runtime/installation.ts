@@ -1,0 +1,51 @@
+// What `npm run setup` left in this clone: which libtensorflow is installed, where, and for which device. Read before
+// anything native is loaded; loads nothing native itself.
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { environmentFailure } from '../errors.ts';
+
+/** All paths are absolute. Written by scripts/setup/installation.mjs. */
+export interface Installation {
+  tensorflowVersion: string;
+  device: 'cpu' | 'cuda';
+  /** Why this device was taken, as the end of "TensorFlow for the CPU: …". */
+  why: string;
+  /** Holds the unpacked wheels: `tensorflow`, and `nvidia` for CUDA. */
+  siteDirectory: string;
+  /** Holds libtensorflow itself. */
+  libraryDirectory: string;
+  includeDirectory: string;
+  /** The native addon that tfjs-node loads. */
+  bindingPath: string;
+}
+
+// Two folders above this file, both as src/runtime/installation.ts and as dist/runtime/installation.js.
+const projectDirectory = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+
+/**
+ * The installation of the clone in `projectDirectory`, which is this one unless a test says otherwise.
+ * Throws an environment failure that names the remedy where there is none or a part of it is gone.
+ */
+export function readInstallation(directory: string = projectDirectory): Installation {
+  const file = path.join(directory, 'node_modules/.clm-installation.json');
+  const installation = parseInstallation(file);
+  if (installation === undefined) {
+    throw environmentFailure(`TensorFlow is not set up (${file} is missing or damaged): run "npm run setup" in ${directory}.`);
+  }
+  const missing = [installation.bindingPath, installation.libraryDirectory].find((part) => !existsSync(part));
+  if (missing !== undefined) {
+    throw environmentFailure(`TensorFlow's set-up is broken (${missing} is gone): run "npm run setup" in ${directory}.`);
+  }
+  return installation;
+}
+
+function parseInstallation(file: string): Installation | undefined {
+  try {
+    const value = JSON.parse(readFileSync(file, 'utf8')) as Partial<Installation> | null;
+    // The set-up writes the file whole; a file without the last path is of another version of clm.
+    return typeof value?.bindingPath === 'string' ? (value as Installation) : undefined;
+  } catch {
+    return undefined;
+  }
+}

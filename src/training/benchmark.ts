@@ -1,0 +1,124 @@
+/**
+ * How long a training step of a config takes, on its own corpus, and what share of this machine's matmul
+ * peak it reaches. The peak is measured in the same run, before and after, because machines drift.
+ */
+import { matMul, slice } from '@tensorflow/tfjs-core';
+import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
+import { trainingBatches, type TrainingBatch } from '../data/batches.ts';
+import { openCorpus } from '../data/corpus.ts';
+import { prepareTokenizer } from '../data/prepareTokenizer.ts';
+import { initialParameters } from '../model/initialise.ts';
+import { parameterTable } from '../model/parameters.ts';
+import { openSession, type Mode, type Session } from '../runtime/session.ts';
+import { initialMoments } from './adamw.ts';
+import { planRun } from './plan.ts';
+import { learningRateAt } from './schedule.ts';
+import { recordTrainingStep } from './step.ts';
+
+export interface Benchmark {
+  /** Median of whole steps: data, forward, backward, clip, optimizer. */
+  msPerStep: number;
+  tokensPerSecond: number;
+  /** By the plan's FLOPs per token. */
+  gflops: number;
+  /** The best product of two square matrices at the same precision, in the same run. */
+  matmulGflops: number;
+  mode: Mode;
+  precision: Config['training']['precision'];
+  device: string;
+  recordMs: number;
+  waitingShare: number;
+}
+
+const warmUpSteps = 3;
+
+/** @throws wrong input as `clm train` would */
+export async function benchmark(
+  configPath: string,
+  { set, steps, mode }: { set: readonly string[]; steps: number; mode: Mode },
+): Promise<Benchmark> {
+  const config = loadConfig(configPath, { set });
+  const corpus = await openCorpus(config.corpus);
+  const { tokenizer, trainingTokens } = await prepareTokenizer(config.tokenizer, corpus);
+  const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
+  const table = parameterTable(config.model, tokenizer.vocabularySize);
+  const { seed, model, training } = config;
+  const { precision, microBatchSize, microBatchesPerStep } = training;
+  const session = openSession({ mode, precision, device: config.device });
+  const options = { seed, contextLength: model.contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens };
+  const batches = trainingBatches(corpus, tokenizer, options);
+  try {
+    const measureMatmul = await matmulMeter(session);
+    await session.addVariables([...initialParameters(table, seed), ...initialMoments(table)]);
+    const beganMs = performance.now();
+    const step = await recordTrainingStep(session, config, table);
+    const recordMs = performance.now() - beganMs;
+    let matmulGflops = await measureMatmul();
+    const take = async () => {
+      const taken: TrainingBatch[] = [];
+      for (let i = 0; i < microBatchesPerStep; i++) taken.push((await batches.next()).value as TrainingBatch);
+      return taken;
+    };
+    const stepMs: number[] = [];
+    let waitedMs = 0;
+    let upcoming = take();
+    for (let k = 1; k <= warmUpSteps + steps; k++) {
+      const startMs = performance.now();
+      const microBatches = await upcoming;
+      const readyMs = performance.now();
+      const update = step(microBatches, k, learningRateAt(config.schedule, config.optimizer.learningRate, plan.steps, k - 1));
+      upcoming = take();
+      await update;
+      if (k <= warmUpSteps) continue;
+      stepMs.push(performance.now() - startMs);
+      waitedMs += readyMs - startMs;
+    }
+    await upcoming;
+    matmulGflops = Math.max(matmulGflops, await measureMatmul());
+    const msPerStep = stepMs.toSorted((a, b) => a - b)[stepMs.length >> 1]!;
+    const tokensPerSecond = (plan.tokensPerStep / msPerStep) * 1000;
+    return {
+      msPerStep,
+      tokensPerSecond,
+      gflops: (tokensPerSecond * plan.flopsPerToken) / 1e9,
+      matmulGflops,
+      mode,
+      precision,
+      device: session.device,
+      recordMs,
+      waitingShare: waitedMs / stepMs.reduce((sum, ms) => sum + ms, 0),
+    };
+  } finally {
+    await batches.return();
+    session.close();
+  }
+}
+
+/** Measures the best of several n×n products; only one number of each result is fetched. */
+async function matmulMeter(session: Session): Promise<() => Promise<number>> {
+  const meters: (() => Promise<number>)[] = [];
+  for (const n of [768, 1536]) {
+    const values = new Float32Array(n * n).map((_, i) => ((i % 17) - 8) / 8);
+    await session.addVariables([{ name: `matmulPeak${n}`, shape: [n, n], values }]);
+    const program = session.program(`matmulPeak${n}`, {}, (_, variables) => {
+      const x = variables.read(`matmulPeak${n}`);
+      return { corner: slice(matMul(x, x), [0, 0], [1, 1]) };
+    });
+    await program.run({});
+    meters.push(async () => {
+      let bestMs = Infinity;
+      for (let i = 0; i < 8; i++) {
+        const startMs = performance.now();
+        await program.run({});
+        bestMs = Math.min(bestMs, performance.now() - startMs);
+      }
+      return (2 * n ** 3) / bestMs / 1e6;
+    });
+  }
+  return async () => {
+    let best = 0;
+    for (const meter of meters) best = Math.max(best, await meter());
+    return best;
+  };
+}

@@ -1,0 +1,50 @@
+/**
+ * What the loop reports: plain facts, one type each. The terminal and metrics.jsonl are sinks of them and
+ * nothing calls back into the loop.
+ */
+
+/** Update `step` was made; its loss is the mean over its targets before the update, nats per token. */
+export interface StepFact {
+  kind: 'step';
+  step: number;
+  loss: number;
+  learningRate: number;
+  gradientNorm: number;
+  tokensPerSecond: number;
+  /** Since this process began to train. */
+  elapsedMs: number;
+}
+
+/** Loss on the whole validation text after `step` updates. */
+export interface EvaluationFact {
+  kind: 'evaluation';
+  step: number;
+  loss: number;
+  perplexity: number;
+  bitsPerByte: number;
+  /** Targets scored. */
+  tokens: number;
+}
+
+export interface SampleFact {
+  kind: 'sample';
+  step: number;
+  prompt: string;
+  completion: string;
+}
+
+/** A checkpoint is about to be written; what was reported before belongs on disk first. */
+export interface SavingFact {
+  kind: 'saving';
+  step: number;
+}
+
+export interface CheckpointFact {
+  kind: 'checkpoint';
+  step: number;
+  path: string;
+}
+
+export type Fact = StepFact | EvaluationFact | SampleFact | SavingFact | CheckpointFact;
+
+export type Report = (fact: Fact) => void;

@@ -1,0 +1,12 @@
+/** The sink that writes facts to metrics.jsonl. */
+import type { MetricsFile } from '../checkpoint/metrics.ts';
+import type { Report } from './facts.ts';
+
+/** @param everySteps thins the step records; the other records are always written */
+export function metricsSink(metrics: MetricsFile, everySteps: number): Report {
+  return (fact) => {
+    if (fact.kind === 'saving') metrics.flush();
+    else if (fact.kind === 'sample') return; // it has a file of its own in samples/
+    else if (fact.kind !== 'step' || fact.step % everySteps === 0) metrics.append(fact);
+  };
+}

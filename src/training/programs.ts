@@ -1,0 +1,104 @@
+/**
+ * Everything the loop calls, bound to one run: the stream of micro-batches, the recorded step and
+ * evaluation, sampling and saving. The loop itself knows no files and no tensors.
+ */
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { saveCheckpoint, type Checkpoint } from '../checkpoint/checkpoint.ts';
+import { runPaths } from '../checkpoint/runPaths.ts';
+import { assertSameTensors } from '../checkpoint/tensors.ts';
+import { renderConfig } from '../config/resolved.ts';
+import type { Config } from '../config/schema.ts';
+import { trainingBatches, validationBatches, type TrainingBatch } from '../data/batches.ts';
+import type { Corpus } from '../data/corpus.ts';
+import { parseCursor, type Cursor } from '../data/cursor.ts';
+import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
+import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
+import { initialParameters } from '../model/initialise.ts';
+import { parameterTable } from '../model/parameters.ts';
+import type { Session } from '../runtime/session.ts';
+import { complete, recordNextLogits } from '../sampling/completion.ts';
+import { initialMoments } from './adamw.ts';
+import { recordEvaluation, type Evaluation } from './evaluation.ts';
+import { recordTrainingStep, type StepResult } from './step.ts';
+
+export interface RunPrograms {
+  config: Config;
+  /** The endless training stream, from where the run stands. */
+  microBatches(): AsyncGenerator<TrainingBatch, void, void>;
+  /** Makes update `step` (from 1). */
+  step(microBatches: TrainingBatch[], step: number, learningRate: number): Promise<StepResult>;
+  /** null where the signal stopped it. */
+  evaluate(signal: AbortSignal): Promise<Evaluation | null>;
+  sample(step: number): Promise<string>;
+  /** Saves the state after `step` updates; returns the checkpoint's folder. */
+  save(step: number): Promise<string>;
+}
+
+export interface RunInputs {
+  config: Config;
+  corpus: Corpus;
+  tokenizer: Tokenizer;
+  runDirectory: string;
+  /** Where to continue from; undefined for a fresh run. */
+  checkpoint: Checkpoint | undefined;
+}
+
+/** Puts the parameters into the session and records all programs of the run. */
+export async function recordRun(session: Session, inputs: RunInputs): Promise<RunPrograms> {
+  const { config, corpus, tokenizer, runDirectory, checkpoint } = inputs;
+  const { model, training, seed, samples } = config;
+  const table = parameterTable(model, tokenizer.vocabularySize);
+  const moments = initialMoments(table);
+  if (checkpoint) {
+    assertSameTensors(table, checkpoint.model, path.join(checkpoint.path, 'model.safetensors'));
+    assertSameTensors(moments, checkpoint.optimizer, path.join(checkpoint.path, 'optimizer.safetensors'));
+  }
+  await session.addVariables(checkpoint ? checkpoint.model : initialParameters(table, seed));
+  await session.addVariables(checkpoint ? checkpoint.optimizer : moments);
+
+  const runStep = await recordTrainingStep(session, config, table);
+  const runEvaluation = recordEvaluation(session, config, table, training.microBatchSize);
+  const nextLogits = recordNextLogits(session, model, table);
+  const promptTokenIds = tokenizer.encode(samples.prompt);
+
+  // The cursor saved is that of the last micro-batch used, so what is read ahead is neither lost nor repeated.
+  let cursor: Cursor | undefined = checkpoint && parseCursor(checkpoint.state.cursor, path.join(checkpoint.path, 'state.json'));
+  const { contextLength } = model;
+  const { microBatchSize } = training;
+
+  return {
+    config,
+    microBatches: () =>
+      trainingBatches(corpus, tokenizer, { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens }, cursor),
+    step: async (microBatches, step, learningRate) => {
+      const result = await runStep(microBatches, step, learningRate);
+      cursor = microBatches.at(-1)!.cursor;
+      return result;
+    },
+    evaluate: async (signal) => {
+      const batches = validationBatches(corpus, tokenizer, { contextLength, microBatchSize });
+      return runEvaluation(batches, tokenizer, signal);
+    },
+    sample: async (step) => {
+      const settings = { maxTokens: samples.maxTokens, temperature: samples.temperature, topK: samples.topK, seed };
+      const tokenIds: number[] = [];
+      for await (const tokenId of complete(nextLogits, promptTokenIds, settings)) tokenIds.push(tokenId);
+      const completion = tokenizer.decode(tokenIds);
+      const file = path.join(runPaths(runDirectory).samples, `step-${String(step).padStart(8, '0')}.txt`);
+      await writeFile(file, samples.prompt + completion);
+      return completion;
+    },
+    save: async (step) => {
+      const content = {
+        step,
+        state: { cursor, tokens: step * training.microBatchesPerStep * microBatchSize * contextLength },
+        configText: renderConfig(config),
+        tokenizerText: renderTokenizer(tokenizer),
+        model: await session.readVariables(table.map(({ name }) => name)),
+        optimizer: await session.readVariables(moments.map(({ name }) => name)),
+      };
+      return saveCheckpoint(runDirectory, content, { keepLast: config.checkpoints.keepLast });
+    },
+  };
+}

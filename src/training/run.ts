@@ -1,0 +1,81 @@
+/** A prepared run, from the session and the run directory to the loop and its end. */
+import { writeFileDurably } from '../checkpoint/durable.ts';
+import { describeEnvironment } from '../checkpoint/environment.ts';
+import { openMetrics, truncateMetrics, type MetricsRecord } from '../checkpoint/metrics.ts';
+import { clearLeftovers, createRunDirectory } from '../checkpoint/runDirectory.ts';
+import { runPaths } from '../checkpoint/runPaths.ts';
+import { renderConfig } from '../config/resolved.ts';
+import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
+import { openSession, type Mode, type Session } from '../runtime/session.ts';
+import { loadedTensorFlow } from '../runtime/tensorflow.ts';
+import type { Report } from './facts.ts';
+import { metricsSink } from './metricsSink.ts';
+import type { PreparedTraining } from './prepare.ts';
+import { recordRun } from './programs.ts';
+import { train, type StartingPoint, type TrainingOutcome } from './train.ts';
+
+export interface RunOptions {
+  mode: Mode;
+  signal: AbortSignal;
+  report: Report;
+  /** Called once, before the first step. */
+  onDevice: (device: string, reason: string) => void;
+}
+
+export interface RunOutcome {
+  device: string;
+  outcome: TrainingOutcome & { elapsedMs: number; validationLoss: number | undefined };
+}
+
+/** Trains a prepared run; the run directory is made, or continued, only once the session stands. */
+export async function runTraining(prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
+  const { config, plan, runDirectory } = prepared;
+  const session = openSession({ mode: options.mode, precision: config.training.precision, device: config.device });
+  try {
+    options.onDevice(session.device, session.deviceReason);
+    const programs = await recordRun(session, prepared);
+    const start = await openRunDirectory(prepared, session);
+    const metrics = openMetrics(runPaths(runDirectory).metrics);
+    const sink = metricsSink(metrics, config.reports.everySteps);
+    let validationLoss: number | undefined;
+    const beganMs = performance.now();
+    try {
+      const report: Report = (fact) => {
+        sink(fact);
+        if (fact.kind === 'evaluation') validationLoss = fact.loss;
+        options.report(fact);
+      };
+      const outcome = await train(programs, plan, start, report, options.signal);
+      return { device: session.device, outcome: { ...outcome, elapsedMs: performance.now() - beganMs, validationLoss } };
+    } finally {
+      metrics.close();
+    }
+  } finally {
+    session.close();
+  }
+}
+
+/** Makes the run directory, or makes an existing one what it was at the checkpoint. */
+async function openRunDirectory(prepared: PreparedTraining, session: Session): Promise<StartingPoint> {
+  const { config, tokenizer, plan, runDirectory, checkpoint } = prepared;
+  const environment = describeEnvironment({
+    device: { name: session.device, reason: session.deviceReason, mode: session.mode },
+    tensorflow: loadedTensorFlow().version,
+    threads: null,
+  });
+  if (!checkpoint) {
+    const tokenizerText = renderTokenizer(tokenizer);
+    await createRunDirectory(runDirectory, { configText: renderConfig(config), tokenizerText, environment });
+    return { step: 0, recorded: new Set() };
+  }
+  const paths = runPaths(runDirectory);
+  await clearLeftovers(runDirectory);
+  await writeFileDurably(paths.config, renderConfig(config));
+  await writeFileDurably(paths.environment, `${JSON.stringify(environment, null, 2)}\n`);
+  const { kindsAtStep } = await truncateMetrics(paths.metrics, checkpoint.step, (record: MetricsRecord) => {
+    const everySteps = record.kind === 'evaluation' ? config.evaluation.everySteps : config.checkpoints.everySteps;
+    return record.step === plan.steps || (everySteps !== null && record.step % everySteps === 0);
+  });
+  // The sample and the checkpoint of this step were made before the stop, whatever the log says.
+  return { step: checkpoint.step, recorded: new Set([...kindsAtStep, 'sample', 'checkpoint']) };
+}

@@ -1,0 +1,109 @@
+/** Reading is bounded: no more than the block in use and the next one, whatever the size of the corpus. */
+import { open, readdir, readlink, truncate } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { afterEach, describe, expect, test, vi } from 'vitest';
+
+import { trainingBatches } from '../../src/data/batches.ts';
+import { openCorpus } from '../../src/data/corpus.ts';
+import { bytesTokenizer } from '../../src/data/tokenizers/bytes.ts';
+import { defaultChunkBytes } from '../../src/data/utf8Chunks.ts';
+import { folderOf, take } from './texts.ts';
+
+const megabyte = 1024 * 1024;
+const options = { seed: 3, contextLength: 1024, microBatchSize: 61, shuffleTokens: megabyte };
+
+/** A corpus of NUL characters in one sparse file. */
+async function sparseCorpus(bytes: number) {
+  const folder = await folderOf({ 'a.txt': '' });
+  await truncate(join(folder, 'a.txt'), bytes);
+  return openCorpus({ sources: [{ path: folder }], validation: { tail: 0.5 / bytes }, shuffleTokens: megabyte });
+}
+
+/** Adds up the bytes that are read from any file from now on. */
+async function countReads(path: string): Promise<() => number> {
+  const handle = await open(path);
+  const prototype = Object.getPrototypeOf(handle) as FileHandle;
+  await handle.close();
+  let bytes = 0;
+  const read = prototype.read;
+  vi.spyOn(prototype, 'read').mockImplementation(async function (this: FileHandle, ...args: unknown[]) {
+    const result = await Reflect.apply(read, this, args);
+    bytes += result.bytesRead;
+    return result;
+  } as typeof read);
+  return () => bytes;
+}
+
+/** How many descriptors of this process stand for `path`. */
+async function openDescriptors(path: string): Promise<number> {
+  const links = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
+  return links.filter((link) => link === path).length;
+}
+
+afterEach(() => vi.restoreAllMocks());
+
+describe('a corpus of 64 MB', () => {
+  test('is read at most two blocks ahead of what is used', async () => {
+    const corpus = await sparseCorpus(64 * megabyte);
+    const bytesRead = await countReads(corpus.files[0]!.path);
+    let used = 0;
+    let furthest = 0;
+    let batches = 0;
+    for await (const { targetCount, cursor } of trainingBatches(corpus, bytesTokenizer(), options)) {
+      furthest = Math.max(furthest, bytesRead() - used);
+      used += targetCount;
+      if (++batches % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 1)); // a step, in which reading goes on
+      if (cursor.block === 60) break;
+    }
+    expect(used).toBeGreaterThan(59 * megabyte);
+    expect(furthest).toBeGreaterThan(1.5 * megabyte); // the next block was indeed read ahead
+    expect(furthest).toBeLessThan(2 * megabyte + 2 * defaultChunkBytes + options.microBatchSize * 1024);
+  });
+
+  test('is resumed at the price of one block, wherever it stood', async () => {
+    const corpus = await sparseCorpus(64 * megabyte);
+    const late = { version: 1 as const, epoch: 1, block: 50, startByte: 50 * 1000 * 1024, windowsTaken: 7 };
+    const bytesRead = await countReads(corpus.files[0]!.path);
+    const cursor = { ...late, trainingBytes: corpus.training.endByte };
+    const batches = trainingBatches(corpus, bytesTokenizer(), options, cursor);
+    await batches.next();
+    expect(bytesRead()).toBeGreaterThan(megabyte / 2);
+    expect(bytesRead()).toBeLessThan(megabyte + 2 * defaultChunkBytes);
+    await batches.return();
+  });
+
+  test('is closed when training stops, and reading ahead stops soon', async () => {
+    const corpus = await sparseCorpus(64 * megabyte);
+    const { path } = corpus.files[0]!;
+    const bytesRead = await countReads(path);
+    const batches = trainingBatches(corpus, bytesTokenizer(), { ...options, shuffleTokens: 16 * megabyte });
+    await batches.next();
+    expect(await openDescriptors(path)).toBe(1);
+    const before = bytesRead();
+    await batches.return();
+    expect(await openDescriptors(path)).toBe(0);
+    expect(bytesRead() - before).toBeLessThan(4 * megabyte); // of the 16 of the next block
+  });
+});
+
+test('an error in what is read ahead comes when its block does, and not before', async () => {
+  const folder = await folderOf({ 'a.txt': 'a'.repeat(40), 'b.txt': Uint8Array.from({ length: 40 }, () => 0xff) });
+  const corpus = await openCorpus({ sources: [{ path: folder }], validation: { tail: 0.02 }, shuffleTokens: 1024 });
+  const small = { seed: 3, contextLength: 2, microBatchSize: 1, shuffleTokens: 31 };
+  const batches = trainingBatches(corpus, bytesTokenizer(), small);
+  for (let i = 0; i < 15; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 1)); // long enough for the reading ahead to fail
+    expect((await batches.next()).done).toBe(false);
+  }
+  await expect(batches.next()).rejects.toThrow('is not UTF-8: no character begins at byte 0 of ');
+  expect(await openDescriptors(corpus.files[1]!.path)).toBe(0);
+});
+
+test('a short corpus takes no memory for a whole block', async () => {
+  const corpus = await sparseCorpus(4099);
+  const before = process.memoryUsage().arrayBuffers;
+  await take(trainingBatches(corpus, bytesTokenizer(), { ...options, shuffleTokens: 64 * megabyte, microBatchSize: 1 }), 2);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * megabyte); // a block would take 256 MB
+});

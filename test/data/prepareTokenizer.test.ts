@@ -1,0 +1,43 @@
+import { describe, expect, test } from 'vitest';
+
+import { prepareTokenizer } from '../../src/data/prepareTokenizer.ts';
+import { bytesTokenizer } from '../../src/data/tokenizers/bytes.ts';
+import { countTokens, tokenChunks } from '../../src/data/tokens.ts';
+import { all, corpusOf, rejection } from './texts.ts';
+
+describe('preparing', () => {
+  test('characters takes the vocabulary of the whole corpus and counts both parts', async () => {
+    const corpus = await corpusOf(['\uFEFFabé', 'aab€a', 'zz'], 0.16);
+    const { tokenizer, trainingTokens, validationTokens } = await prepareTokenizer({ kind: 'characters' }, corpus);
+    expect(tokenizer.toJSON()).toMatchObject({ kind: 'characters', characters: 'abzé€' });
+    expect([trainingTokens, validationTokens]).toEqual([8, 2]); // z is in the validation part only
+    expect(await countTokens(corpus, corpus.training, tokenizer)).toBe(8);
+    expect(await countTokens(corpus, corpus.validation, tokenizer)).toBe(2);
+  });
+
+  test('bytes counts bytes without reading', async () => {
+    const corpus = await corpusOf(['\uFEFFabé', Uint8Array.of(0xff, 0x61)], 0.5);
+    const { tokenizer, trainingTokens, validationTokens } = await prepareTokenizer({ kind: 'bytes' }, corpus);
+    expect(tokenizer.vocabularySize).toBe(256);
+    expect([trainingTokens, validationTokens]).toEqual([2, 4]); // 6 bytes of text, é is not split
+  });
+
+  test('refuses bad UTF-8, in the validation part too', async () => {
+    const corpus = await corpusOf(['abcdefgh', Uint8Array.of(0x61, 0xff)], 0.1);
+    const error = await rejection(prepareTokenizer({ kind: 'characters' }, corpus));
+    expect(error.message).toContain('no character begins at byte 1 of ');
+  });
+});
+
+test('tokens can begin inside a character where a token does', async () => {
+  const corpus = await corpusOf(['a€😀', 'bc'], 0.1);
+  const text = Buffer.from('a€😀b');
+  for (let startByte = 0; startByte < text.length; startByte++) {
+    for (const chunkBytes of [1, 3, 64]) {
+      const range = { startByte, endByte: text.length };
+      const chunks = await all(tokenChunks(corpus, range, bytesTokenizer(), { chunkBytes }));
+      expect(chunks[0]!.startByte).toBe(startByte);
+      expect(chunks.flatMap(({ tokenIds }) => [...tokenIds])).toEqual([...text.subarray(startByte)]);
+    }
+  }
+});

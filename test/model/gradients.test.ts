@@ -1,0 +1,98 @@
+import { mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
+import { afterAll, describe, expect, it } from 'vitest';
+import { attend, causalMask } from '../../src/model/attention.ts';
+import { gelu } from '../../src/model/gelu.ts';
+import { layerNorm } from '../../src/model/layerNorm.ts';
+import { randomStream } from '../../src/random.ts';
+import { gatherRows, sparseCrossEntropy } from '../../src/runtime/operations.ts';
+import { openSession } from '../../src/runtime/session.ts';
+
+const session = openSession({ mode: 'eager', precision: 'float32', device: 'cpu' });
+afterAll(() => session.close());
+
+/** Relative to the largest entry of the gradient; float32 differences of O(1) values with this step allow no less. */
+const tolerance = 5e-3;
+const difference = 1e-2;
+
+type Arguments = { shape: number[]; values: Float32Array }[];
+
+/** Compares the gradient of Σ direction·f(arguments) with central differences, argument by argument. */
+async function check(name: string, args: Arguments, f: (...tensors: Tensor[]) => Tensor): Promise<void> {
+  const inputs = Object.fromEntries(args.map(({ shape }, i) => [`x${i}`, { shape, dtype: 'float32' as const }]));
+  const program = session.program(name, inputs, (feeds) => {
+    const tensors = args.map((_, i) => feeds[`x${i}`]!);
+    // A weight that differs from place to place: a plain sum would hide gradients that only sum up right.
+    const objective = (...xs: Tensor[]): Tensor => {
+      const y = f(...xs);
+      return sum(mul(y, direction(y.shape)));
+    };
+    const { value, grads } = valueAndGrads(objective)(tensors);
+    return { value, ...Object.fromEntries(grads.map((gradient, i) => [`g${i}`, gradient])) };
+  });
+  const run = (values: Float32Array[]) =>
+    program.run(Object.fromEntries(values.map((value, i) => [`x${i}`, value])));
+  const values = args.map((arg) => arg.values);
+  const analytic = await run(values);
+  for (const [i, { values: own }] of args.entries()) {
+    const gradient = analytic[`g${i}`]!;
+    const largest = Math.max(...gradient.map(Math.abs));
+    expect(largest).toBeGreaterThan(0.01); // the argument matters
+    for (let j = 0; j < own.length; j++) {
+      const at = async (offset: number) => {
+        const moved = values.map((value) => value.slice());
+        moved[i]![j]! += offset;
+        return (await run(moved))['value']![0]!;
+      };
+      const numeric = ((await at(difference)) - (await at(-difference))) / (2 * difference);
+      expect(Math.abs(numeric - gradient[j]!), `${name} argument ${i} element ${j}`).toBeLessThan(tolerance * largest + 2e-3);
+    }
+  }
+}
+
+const direction = (shape: number[]): Tensor => {
+  const size = shape.reduce((product, n) => product * n, 1);
+  const stream = randomStream(5, 'direction', size);
+  return tensorOf(Float32Array.from({ length: size }, () => stream.normal()), shape);
+};
+const random = (purpose: string, shape: number[]) => {
+  const stream = randomStream(11, purpose);
+  return { shape, values: Float32Array.from({ length: shape.reduce((p, n) => p * n, 1) }, () => stream.normal()) };
+};
+
+describe('custom gradients against finite differences', () => {
+  it('layerNorm', () =>
+    check('layerNorm', [random('x', [3, 7]), random('gain', [7]), random('bias', [7])], (x, gain, bias) =>
+      layerNorm(x!, gain!, bias!),
+    ));
+
+  it('gelu', () => check('gelu', [random('x', [3, 5])], (x) => gelu(x!)));
+
+  it('attention', () => {
+    const [B, T, H, D] = [2, 5, 3, 2];
+    return check('attention', [random('qkv', [B * T, 3 * H * D])], (x) => attend(x!, { B, T, H }, causalMask(T), null));
+  });
+
+  it('attention with dropped weights', () => {
+    const [B, T, H, D] = [2, 3, 2, 5];
+    const stream = randomStream(3, 'kept');
+    const kept = Float32Array.from({ length: B * H * T * T }, () => (stream.uniform() < 0.3 ? 0 : 1 / 0.7));
+    expect(kept).toContain(0);
+    return check('dropped', [random('qkv', [B * T, 3 * H * D])], (x) =>
+      attend(x!, { B, T, H }, causalMask(T), tensorOf(kept, [B, H, T, T])),
+    );
+  });
+
+  it('gatherRows sums the gradients of a row taken twice', () => {
+    const ids = Int32Array.of(4, 1, 4, 0);
+    return check('gather', [random('table', [5, 3])], (table) => gatherRows(table!, tensorOf(ids, [4])));
+  });
+
+  it('sparseCrossEntropy', () => {
+    const targets = Int32Array.of(6, 0, 3);
+    return check('loss', [random('logits', [3, 7])], (logits) => sparseCrossEntropy(logits!, tensorOf(targets, [3])));
+  });
+});
+
+function tensorOf(values: Float32Array | Int32Array, shape: number[]): Tensor {
+  return tensor(values, shape, values instanceof Int32Array ? 'int32' : 'float32');
+}

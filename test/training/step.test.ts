@@ -1,0 +1,145 @@
+import { describe, expect, it } from 'vitest';
+import type { Config } from '../../src/config/schema.ts';
+import type { NamedTensor } from '../../src/checkpoint/tensors.ts';
+import type { MicroBatch } from '../../src/data/batches.ts';
+import { parameterTable } from '../../src/model/parameters.ts';
+import type { Mode } from '../../src/runtime/session.ts';
+import { loadTensorFlow } from '../../src/runtime/tensorflow.ts';
+import { learningRateAt } from '../../src/training/schedule.ts';
+import { recordTrainingStep, type StepResult } from '../../src/training/step.ts';
+import { openTinySession, randomMicroBatch, tinyConfig, vocabularySize } from './tinyRun.ts';
+
+/** Trains on `batches`, one entry a step; returns what the steps gave and the parameters they ended in. */
+async function run(
+  config: Config,
+  mode: Mode,
+  batches: MicroBatch[][],
+): Promise<{ results: StepResult[]; parameters: NamedTensor[] }> {
+  const session = await openTinySession(config, mode);
+  try {
+    const table = parameterTable(config.model, vocabularySize);
+    const step = await recordTrainingStep(session, config, table);
+    const results: StepResult[] = [];
+    for (const [i, microBatches] of batches.entries()) {
+      results.push(await step(microBatches, i + 1, learningRateAt(config.schedule, config.optimizer.learningRate, batches.length, i)));
+    }
+    return { results, parameters: await session.readVariables(table.map(({ name }) => name)) };
+  } finally {
+    session.close();
+  }
+}
+
+const single = (config: Config, steps: number): MicroBatch[][] =>
+  Array.from({ length: steps }, (_, i) => [randomMicroBatch(config, i % 4)]);
+
+const largestDifference = (a: NamedTensor[], b: NamedTensor[]): number =>
+  Math.max(...a.flatMap(({ values }, i) => Array.from(values, (value, j) => Math.abs(value - b[i]!.values[j]!))));
+
+describe('a training step', () => {
+  const switches: [string, Config][] = [
+    ['plain', tinyConfig()],
+    ['biases', tinyConfig({ model: { biases: true } })],
+    ['dropout', tinyConfig({ model: { dropout: 0.25 } })],
+    ['two micro-batches', tinyConfig({ training: { microBatchesPerStep: 2 } })],
+    ['no clip, no decay', tinyConfig({ optimizer: { gradientClip: null, weightDecay: 0 } })],
+    ['bfloat16', tinyConfig({ training: { precision: 'bfloat16' } })],
+  ];
+  it.each(switches)('recorded equals eager over 20 steps: %s', async (name, config) => {
+    const k = config.training.microBatchesPerStep;
+    const batches = Array.from({ length: 20 }, (_, i) =>
+      Array.from({ length: k }, (_, j) => randomMicroBatch(config, (i * k + j) % 4)),
+    );
+    const recorded = await run(config, 'recorded', batches);
+    const eager = await run(config, 'eager', batches);
+    // The same kernels in another order of sums; bfloat16 rounds each difference up.
+    const tolerance = name === 'bfloat16' ? 2e-2 : 1e-4;
+    for (const [i, { loss, gradientNorm }] of recorded.results.entries()) {
+      expect(Math.abs(loss - eager.results[i]!.loss), `loss of step ${i + 1}`).toBeLessThan(tolerance);
+      expect(Math.abs(gradientNorm / eager.results[i]!.gradientNorm - 1)).toBeLessThan(10 * tolerance);
+    }
+    expect(recorded.results.at(-1)!.loss).toBeLessThan(recorded.results[0]!.loss - 0.1); // it did learn
+  });
+
+  it('starts at a loss near ln V', async () => {
+    const config = tinyConfig();
+    const { results } = await run(config, 'recorded', single(config, 1));
+    expect(Math.abs(results[0]!.loss - Math.log(vocabularySize))).toBeLessThan(0.1);
+  });
+
+  it('is bitwise repeatable, dropout included, and another seed drops others', async () => {
+    const config = tinyConfig({ model: { dropout: 0.25 } });
+    const once = await run(config, 'recorded', single(config, 5));
+    expect(await run(config, 'recorded', single(config, 5))).toEqual(once);
+    const other = await run(tinyConfig({ model: { dropout: 0.25 } }, 8), 'recorded', single(config, 5));
+    expect(other.results).not.toEqual(once.results);
+  });
+
+  it('weights micro-batches by their tokens: three of them equal one batch of their windows', async () => {
+    const parts = tinyConfig({ training: { microBatchesPerStep: 3 }, optimizer: { gradientClip: 0.1 } });
+    const whole = tinyConfig({ training: { microBatchSize: 9 }, optimizer: { gradientClip: 0.1 } });
+    const microBatches = [0, 1, 2].map((i) => randomMicroBatch(parts, i, i * 2)); // unequal token counts
+    expect(new Set(microBatches.map(({ targetCount }) => targetCount)).size).toBe(3);
+    const join = <K extends 'inputs' | 'targets'>(key: K) => Int32Array.from(microBatches.flatMap((b) => [...b[key]]));
+    const batch: MicroBatch = {
+      inputs: join('inputs'),
+      targets: join('targets'),
+      weights: Float32Array.from(microBatches.flatMap((b) => [...b.weights])),
+      targetCount: microBatches.reduce((sum, b) => sum + b.targetCount, 0),
+    };
+    const repeat = <T>(value: T) => [value, value, value];
+    const a = await run(parts, 'recorded', repeat(microBatches));
+    const b = await run(whole, 'recorded', repeat([batch]));
+    expect(a.results[0]!.gradientNorm).toBeGreaterThan(0.1); // clipping happened
+    a.results.forEach(({ loss, gradientNorm }, i) => {
+      expect(loss).toBeCloseTo(b.results[i]!.loss, 5);
+      expect(gradientNorm).toBeCloseTo(b.results[i]!.gradientNorm, 4);
+    });
+    // Adam divides by √v: where a gradient is nearly zero, rounding decides; a thousandth of the rate bounds it.
+    expect(largestDifference(a.parameters, b.parameters)).toBeLessThan(1e-4);
+  });
+
+  it('takes no loss on padding: what stands there changes nothing', async () => {
+    const config = tinyConfig();
+    const batch = randomMicroBatch(config, 0, 4);
+    const other = { ...batch, targets: batch.targets.slice() };
+    other.targets.fill(1, other.targets.length - 4);
+    expect(other.targets).not.toEqual(batch.targets);
+    expect(await run(config, 'recorded', [[other]])).toEqual(await run(config, 'recorded', [[batch]]));
+  });
+
+  it('decays matrices only', async () => {
+    const config = tinyConfig({ optimizer: { weightDecay: 0.5, gradientClip: 1e-9 }, model: { biases: true } });
+    const plain = tinyConfig({ optimizer: { weightDecay: 0, gradientClip: 1e-9 }, model: { biases: true } });
+    const [decayed, kept] = [await run(config, 'recorded', single(config, 1)), await run(plain, 'recorded', single(config, 1))];
+    const rate = learningRateAt(config.schedule, config.optimizer.learningRate, 1, 0);
+    const table = parameterTable(config.model, vocabularySize);
+    expect(new Set(table.map(({ decays }) => decays)).size).toBe(2);
+    table.forEach(({ decays }, i) => {
+      const session = decayed.parameters[i]!.values;
+      const initial = kept.parameters[i]!.values;
+      session.forEach((value, j) => expect(value).toBeCloseTo(initial[j]! * (decays ? 1 - rate * 0.5 : 1), 4));
+    });
+  });
+
+  it('overfits one micro-batch', async () => {
+    const config = tinyConfig({ training: { steps: 150, microBatchSize: 1 }, optimizer: { weightDecay: 0, learningRate: 2e-2 } });
+    const batch = randomMicroBatch(config, 1);
+    const { results } = await run(config, 'recorded', Array.from({ length: 150 }, () => [batch]));
+    expect(results[0]!.loss).toBeGreaterThan(2);
+    expect(results.at(-1)!.loss).toBeLessThan(0.05);
+  });
+
+  it.each(['recorded', 'eager'] as const)('leaks no tensors: %s', async (mode) => {
+    const config = tinyConfig({ model: { dropout: 0.25 }, training: { microBatchesPerStep: 2 } });
+    const session = await openTinySession(config, mode);
+    const step = await recordTrainingStep(session, config, parameterTable(config.model, vocabularySize));
+    const { eagerBinding } = loadTensorFlow('cpu');
+    const counts: number[] = [];
+    for (let i = 1; i <= 8; i++) {
+      await step([randomMicroBatch(config, i), randomMicroBatch(config, i + 1)], i, 1e-3);
+      counts.push(eagerBinding.getNumOfTensors());
+    }
+    session.close();
+    expect(new Set(counts.slice(1)).size).toBe(1);
+  });
+});
