@@ -1,7 +1,7 @@
 // Shows on a machine without a GPU that the CUDA variant is whole: node scripts/check-cuda-libraries.mjs [CACHE_FOLDER]
-// Sets up CUDA in a copy of the project (2 to 3 GB to fetch, 6 GB on disk; with CACHE_FOLDER they stay there, else all is
-// removed at the end), then looks for every CUDA library where libtensorflow looks, loads it with all it needs in turn,
-// and lets TensorFlow compute on the CPU. LD_LIBRARY_PATH is not set. Linux x86-64; needs readelf (binutils).
+// Sets up CUDA in a copy of the project (3.4 GB to fetch, 6 GB on disk; with CACHE_FOLDER they stay there, else all
+// is removed at the end), then looks for every CUDA library where libtensorflow looks, loads it with all it needs in
+// turn, and lets TensorFlow compute on the CPU. LD_LIBRARY_PATH is not set. Linux x86-64; needs readelf (binutils).
 
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -15,7 +15,11 @@ const cudaLibraries = [
   ...['libcusparse.so.12', 'libcudnn.so.9', 'libnccl.so.2', 'libcupti.so.12'],
 ];
 /** Beside those: used by the libraries above, which find them by themselves. */
-const neededInTurn = ['cuda_nvrtc/lib/libnvrtc.so.12', 'nvjitlink/lib/libnvJitLink.so.12', 'curand/lib/libcurand.so.10'];
+const neededInTurn = [
+  'cuda_nvrtc/lib/libnvrtc.so.12',
+  'nvjitlink/lib/libnvJitLink.so.12',
+  'curand/lib/libcurand.so.10',
+];
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-cuda-'));
@@ -41,7 +45,11 @@ try {
   for (const part of ['scripts', 'src', 'package.json', 'package-lock.json', 'tsconfig.json', '.npmrc']) {
     cpSync(path.join(root, part), path.join(clone, part), { recursive: true });
   }
-  const setUp = spawnSync(process.execPath, ['scripts/setup.mjs', '--device', 'cuda'], { cwd: clone, env, stdio: 'inherit' });
+  const setUp = spawnSync(process.execPath, ['scripts/setup.mjs', '--device', 'cuda'], {
+    cwd: clone,
+    env,
+    stdio: 'inherit',
+  });
   if (setUp.status !== 0) throw new Error(`the set-up for CUDA failed (${setUp.status})`);
   check();
 } finally {

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const count = Number(process.argv[2] ?? 10);
 let state = Number(process.argv[3] ?? 1);
-/** Uniform in [0, 1): a linear congruential generator (Numerical Recipes), so that a run can be repeated by its seed. */
+/** Uniform in [0, 1), repeatable by its seed: the linear congruential generator of Numerical Recipes. */
 const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
 const longestMs = 45_000;
 
@@ -45,7 +45,9 @@ try {
     // Short times as likely as long ones: the steps differ by orders of magnitude.
     const afterMs = Math.round(Math.exp(Math.log(50) + random() * Math.log(longestMs / 50)));
     const status = await killedSetUp(afterMs);
-    console.log(`kill ${kill} of ${count} after ${afterMs} ms: ${status === null ? 'killed' : `had ended with ${status}`}`);
+    console.log(
+      `kill ${kill} of ${count} after ${afterMs} ms: ${status === null ? 'killed' : `had ended with ${status}`}`,
+    );
     if (status !== null && status !== 0) throw new Error(`the set-up failed by itself (${status})`);
     if (kill % 2 === 0) requireMended();
   }

@@ -1,5 +1,5 @@
-// Step 3: tfjs-node's binding, compiled from the two C++ files of its npm package against the wheel's libtensorflow, kept
-// beside the libraries and copied to where tfjs-node looks for it.
+// Step 3: tfjs-node's binding, compiled from the two C++ files of its npm package against the wheel's libtensorflow,
+// kept beside the libraries and copied to where tfjs-node looks for it.
 
 import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -10,7 +10,7 @@ import { findProgram, runProgram } from './process.mjs';
 
 const tfjsFolder = 'node_modules/@tensorflow/tfjs-node-gpu';
 const sources = ['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc'];
-/** The package lists Node-API versions up to 8, and every Node since 12.22 offers 8: so that is the folder it looks in. */
+/** The package lists Node-API versions up to 8, and Node has had 8 since 12.22: so that is the folder it looks in. */
 const napiVersion = 8;
 
 /**
@@ -106,8 +106,8 @@ async function compile({ cached, flags }, progress) {
     rmSync(aside, { force: true });
     if (/No space left on device/.test(output)) throw diskFull(path.dirname(cached));
     throw new SetupFailure(
-      `${compiler} could not compile the binding of tfjs-node. It must know C++17 (GCC 9, Clang 10 or newer); another one ` +
-        `can be named by CXX.\n${lastLines(output, 12)}`,
+      `${compiler} could not compile the binding of tfjs-node. It must know C++17; another one can be ` +
+        `named by CXX.\n${lastLines(output, 12)}`,
     );
   }
   renameSync(aside, cached);
@@ -122,7 +122,9 @@ function compilerCommand() {
   const compiler = findProgram(named === undefined ? ['c++', 'g++', 'clang++'] : [named]);
   if (compiler !== undefined) return [compiler, ...options];
   throw new SetupFailure(
-    (named === undefined ? 'No C++ compiler was found (c++, g++, clang++)' : `The C++ compiler of CXX, ${named}, was not found`) +
+    (named === undefined
+      ? 'No C++ compiler was found (c++, g++, clang++)'
+      : `The C++ compiler of CXX, ${named}, was not found`) +
       '; the set-up needs one for the binding of tfjs-node: install it (Debian, Ubuntu: apt install g++; ' +
       'Fedora: dnf install gcc-c++; macOS: xcode-select --install) or name yours by CXX.',
   );

@@ -38,7 +38,8 @@ export async function build(root) {
   const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
   const options = ['-p', path.join(root, 'tsconfig.json'), '--outDir', aside];
   const { status, output } = await runProgram(process.execPath, [tsc, ...options], { cwd: root });
-  if (status !== 0) throw new SetupFailure(`The TypeScript sources do not compile:\n${output.trimEnd()}`, exitCodes.bug);
+  if (status !== 0)
+    throw new SetupFailure(`The TypeScript sources do not compile:\n${output.trimEnd()}`, exitCodes.bug);
   const programs = Object.values(readJson(path.join(root, 'package.json')).bin);
   for (const program of programs) {
     const file = path.join(aside, path.relative('dist', program));

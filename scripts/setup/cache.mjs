@@ -37,7 +37,8 @@ export function makeCacheFolder(folder) {
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
     if (code === 'ENOSPC') throw diskFull(folder);
     throw new SetupFailure(
-      `The cache folder ${folder} cannot be written (${code}): make it writable, or set XDG_CACHE_HOME to another folder.`,
+      `The cache folder ${folder} cannot be written (${code}): make it writable, ` +
+        'or set XDG_CACHE_HOME to another folder.',
     );
   }
 }

@@ -13,8 +13,8 @@ const names = ['auto', 'cpu', 'cuda'];
 
 /**
  * The device to set up: `--device`, else CLM_DEVICE, else what an earlier set-up of this clone was asked for, else CUDA
- * where a driver is found, else the CPU. `auto` at any of these goes on to the driver. `request` is what the next set-up
- * without a wish should keep, undefined for none.
+ * where a driver is found, else the CPU. `auto` at any of these goes on to the driver. `request` is what the next
+ * set-up without a wish should keep, undefined for none.
  * @param {{ platform: string, arch: string, option?: string, environment?: string, kept?: Request,
  *   findDriver: () => string | undefined }} facts `findDriver` says where a driver was found; called only when needed
  * @returns {DeviceChoice}
@@ -25,8 +25,8 @@ export function chooseDevice({ platform, arch, option, environment, kept, findDr
   const hasCuda = platform === 'linux' && arch === 'x64';
   if (request?.device === 'cuda' && !hasCuda) {
     throw new SetupFailure(
-      `CUDA was ${request.why}, but TensorFlow offers it in wheels for Linux x86-64 only, not for ${platform} on ${arch}: ` +
-        'use --device cpu.',
+      `CUDA was ${request.why}, but TensorFlow offers it in wheels for Linux x86-64 only, not for ${platform} on ` +
+        `${arch}: use --device cpu.`,
     );
   }
   if (request?.device === 'cpu' || request?.device === 'cuda') {

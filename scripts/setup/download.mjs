@@ -67,7 +67,8 @@ export async function fetchWheel(requirement, set, folder, site, onBytes) {
   rmSync(folder, { recursive: true, force: true });
 }
 
-const isDiskFull = (/** @type {string} */ output) => /No space left on device|Errno 28\b|Disk quota exceeded/i.test(output);
+const isDiskFull = (/** @type {string} */ output) =>
+  /No space left on device|Errno 28\b|Disk quota exceeded/i.test(output);
 
 /**
  * The message for a failed `pip download`, from what it printed.
@@ -85,23 +86,26 @@ export function pipFailure(output, { name, version }, folder) {
   if (isDiskFull(output)) return diskFull(folder);
   if (/DO NOT MATCH THE HASHES/.test(output)) {
     return new SetupFailure(
-      `The wheel of ${name} ${version} that was fetched is not the one that clm pins by its hash; a mirror or proxy may ` +
-        'have changed or cut it: try again, or with another index (pip config set global.index-url …).',
+      `The wheel of ${name} ${version} that was fetched is not the one that clm pins by its hash; a mirror or proxy ` +
+        'may have changed or cut it: try again, or with another index (pip config set global.index-url …).',
     );
   }
   if (networkTrouble.test(output)) {
     return new SetupFailure(
-      `pip cannot reach the package index to fetch ${name} ${version}: check the network, and behind a proxy or with a ` +
-        `mirror set HTTPS_PROXY or PIP_INDEX_URL.\n${lastLines(output, 3)}`,
+      `pip cannot reach the package index to fetch ${name} ${version}: check the network, and behind a proxy or ` +
+        `with a mirror set HTTPS_PROXY or PIP_INDEX_URL.\n${lastLines(output, 3)}`,
     );
   }
   if (/No matching distribution|Could not find a version/.test(output)) {
     return new SetupFailure(
-      `The package index that pip uses does not offer ${name} ${version}: use another (PIP_INDEX_URL), or unset PIP_NO_INDEX.`,
+      `The package index that pip uses does not offer ${name} ${version}: ` +
+        'use another (PIP_INDEX_URL), or unset PIP_NO_INDEX.',
     );
   }
   if (/Permission denied|Errno 13\b|Read-only file system/.test(output)) {
-    return new SetupFailure(`pip may not write to ${folder}: make it writable, or set XDG_CACHE_HOME to another folder.`);
+    return new SetupFailure(
+      `pip may not write to ${folder}: make it writable, or set XDG_CACHE_HOME to another folder.`,
+    );
   }
   return new SetupFailure(`pip could not fetch ${name} ${version}:\n${lastLines(output, 12)}`);
 }
@@ -110,8 +114,10 @@ export function pipFailure(output, { name, version }, folder) {
 const networkTrouble = new RegExp(
   [
     'NewConnectionError|ConnectTimeout|ReadTimeout|Max retries exceeded|Connection (?:refused|reset|aborted|broken)',
-    'Failed to establish a new connection|Temporary failure in name resolution|Name or service not known|NameResolutionError',
-    'Network is unreachable|No route to host|Read timed out|ProxyError|SSLError|CERTIFICATE_VERIFY_FAILED|IncompleteRead',
+    'Failed to establish a new connection|Temporary failure in name resolution|Name or service not known',
+    'NameResolutionError',
+    'Network is unreachable|No route to host|Read timed out|ProxyError|SSLError|CERTIFICATE_VERIFY_FAILED',
+    'IncompleteRead',
     'HTTPError: (?:403|407|429|5\\d\\d)|IncompleteDownload|incomplete-download',
   ].join('|'),
 );

@@ -19,5 +19,8 @@ export class SetupFailure extends Error {
 /** The last lines of a program's output, for the end of a message. */
 export function lastLines(/** @type {string} */ output, count = 5) {
   const lines = output.split('\n').filter((line) => line.trim() !== '');
-  return lines.slice(-count).map((line) => `  ${line}`).join('\n');
+  return lines
+    .slice(-count)
+    .map((line) => `  ${line}`)
+    .join('\n');
 }

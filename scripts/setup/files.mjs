@@ -28,7 +28,10 @@ export function filesBelow(folder) {
   } catch {
     return []; // missing, or a part of it was removed while we looked
   }
-  return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name)).sort();
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath, entry.name))
+    .sort();
 }
 
 /** The value in a JSON file; undefined where the file is missing or was cut off. */

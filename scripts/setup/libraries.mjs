@@ -77,8 +77,7 @@ async function fill({ folder, siteDirectory, requirements, set }, { longStep, pe
   const partial = `${folder}.partial`;
   const site = path.join(partial, path.basename(siteDirectory));
   mkdirSync(site, { recursive: true });
-  const unpackedMark = (/** @type {{ pin: string }} */ { pin }) => path.join(partial, `unpacked-${hashOf(pin).slice(0, 12)}`);
-  const missing = requirements.filter((requirement) => fileBytes(unpackedMark(requirement)) === undefined);
+  const missing = requirements.filter((requirement) => fileBytes(unpackedMark(partial, requirement)) === undefined);
   const largestBytes = Math.max(0, ...missing.map(({ bytes }) => bytes));
   if (missing.length > 0) {
     // pip has the wheel twice for a moment: in its temporary folder and where it was told to put it.
@@ -93,7 +92,7 @@ async function fill({ folder, siteDirectory, requirements, set }, { longStep, pe
       percent('download', (doneBytes + Math.min(bytes, downloadedBytes)) / totalBytes),
     );
     endPercent();
-    writeFileSync(unpackedMark(requirement), '');
+    writeFileSync(unpackedMark(partial, requirement), '');
     doneBytes += bytes;
   }
   const libraryBytes = Object.fromEntries(
@@ -107,3 +106,10 @@ async function fill({ folder, siteDirectory, requirements, set }, { longStep, pe
   rmSync(folder, { recursive: true, force: true }); // a damaged one
   renameSync(partial, folder);
 }
+
+/**
+ * The empty file that says that a wheel is wholly unpacked.
+ * @param {string} partial
+ * @param {{ pin: string }} requirement
+ */
+export const unpackedMark = (partial, { pin }) => path.join(partial, `unpacked-${hashOf(pin).slice(0, 12)}`);

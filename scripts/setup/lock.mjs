@@ -36,7 +36,10 @@ export async function withLock(file, progress, work) {
   try {
     const { status, output } = await runProgram(requirePython(), ['-c', lockThroughPython], {
       locks: [descriptor],
-      onOutput: () => progress.longStep('Another set-up is running; waiting for it to end.'),
+      onOutput: (text) => {
+        // Python writes the word and the end of its line apart.
+        if (text.includes('waiting')) progress.longStep('Another set-up is running; waiting for it to end.');
+      },
     });
     if (status !== 0) throw new Error(`could not lock ${file}: ${output}`);
     heldLocks.add(descriptor);

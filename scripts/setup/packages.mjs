@@ -8,7 +8,8 @@ import { findProgram, runProgram } from './process.mjs';
 
 /**
  * What is compared of an entry of a lock file.
- * @typedef {{ version?: string, integrity?: string, optional?: boolean, os?: string[], cpu?: string[], libc?: string[] }} LockedPackage
+ * @typedef {{ version?: string, integrity?: string, optional?: boolean, os?: string[], cpu?: string[],
+ *   libc?: string[] }} LockedPackage
  * @typedef {Record<string, LockedPackage>} LockedPackages
  */
 
@@ -77,11 +78,16 @@ function npmCommand() {
 
 /** The message for a failed `npm ci`, from what it printed. */
 export function npmFailure(/** @type {string} */ output) {
-  if (/ENOSPC/.test(output)) return new SetupFailure('The disk is full: free about 1 GB for node_modules and try again.');
+  if (/ENOSPC/.test(output))
+    return new SetupFailure('The disk is full: free about 1 GB for node_modules and try again.');
   if (/EACCES|EPERM|EROFS/.test(output)) {
-    return new SetupFailure(`npm may not write to node_modules: make the folder of the clone writable.\n${lastLines(output)}`);
+    return new SetupFailure(
+      `npm may not write to node_modules: make the folder of the clone writable.\n${lastLines(output)}`,
+    );
   }
-  if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ERR_SOCKET_TIMEOUT/.test(output)) {
+  if (
+    /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ERR_SOCKET_TIMEOUT/.test(output)
+  ) {
     return new SetupFailure(
       'npm cannot reach the package registry: check the network, and behind a proxy set HTTPS_PROXY ' +
         `(or npm's own settings: npm config set proxy, registry).\n${lastLines(output)}`,
@@ -89,8 +95,8 @@ export function npmFailure(/** @type {string} */ output) {
   }
   if (/EINTEGRITY/.test(output)) {
     return new SetupFailure(
-      `A package is not the one that package-lock.json pins; a mirror or proxy may have changed it: clear npm's cache ` +
-        `(npm cache clean --force), or use another registry.\n${lastLines(output)}`,
+      `A package is not the one that package-lock.json pins; a mirror or proxy may have changed it: clear npm's ` +
+        `cache (npm cache clean --force), or use another registry.\n${lastLines(output)}`,
     );
   }
   if (/EUSAGE/.test(output)) {

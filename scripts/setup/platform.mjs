@@ -16,7 +16,12 @@ const supported = new Set(['linux-x64', 'linux-arm64', 'darwin-arm64']);
 /** @returns {MachineFacts} */
 export function machineFacts() {
   const { platform, arch } = process;
-  return { platform, arch, nodeVersion: process.versions.node, glibcVersion: platform === 'linux' ? glibc() : undefined };
+  return {
+    platform,
+    arch,
+    nodeVersion: process.versions.node,
+    glibcVersion: platform === 'linux' ? glibc() : undefined,
+  };
 }
 
 /** Version of the C library of this process; undefined where it is not glibc (Alpine's musl). */
@@ -35,12 +40,13 @@ function glibc() {
 export function requireSupportedMachine({ platform, arch, nodeVersion, glibcVersion }) {
   if (isOlder(nodeVersion, minimumNode)) {
     throw new SetupFailure(
-      `clm needs Node ${minimumNode.join('.')} or newer, this is ${nodeVersion}: install a newer one (https://nodejs.org).`,
+      `clm needs Node ${minimumNode.join('.')} or newer, this is ${nodeVersion}: ` +
+        'install a newer one (https://nodejs.org).',
     );
   }
   if (platform === 'win32') {
     throw new SetupFailure(
-      'clm does not run on Windows itself, but it does on Windows’ Linux: install WSL2 (wsl --install) and run it there.',
+      'clm does not run on Windows itself, but in its Linux: install WSL2 (wsl --install) and run clm there.',
     );
   }
   if (!supported.has(`${platform}-${arch}`)) {
@@ -51,8 +57,8 @@ export function requireSupportedMachine({ platform, arch, nodeVersion, glibcVers
   }
   if (platform === 'linux' && (glibcVersion === undefined || isOlder(glibcVersion, minimumGlibc))) {
     throw new SetupFailure(
-      `TensorFlow needs glibc ${minimumGlibc.join('.')} or newer, this system has ${glibcVersion ?? 'another C library'}: ` +
-        'use a newer Linux, or one with glibc (Debian, Ubuntu, Fedora …; not Alpine).',
+      `TensorFlow needs glibc ${minimumGlibc.join('.')} or newer, this system has ` +
+        `${glibcVersion ?? 'another C library'}: use a newer Linux, or one with glibc (Debian, Ubuntu …; not Alpine).`,
     );
   }
 }

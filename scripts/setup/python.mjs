@@ -12,7 +12,8 @@ export function requirePython() {
   if (python === undefined) {
     throw new SetupFailure(
       'python3 was not found; the set-up needs it, with pip, to fetch TensorFlow: install it ' +
-        '(Debian, Ubuntu: apt install python3 python3-pip; Fedora: dnf install python3 python3-pip; macOS: brew install python).',
+        '(Debian, Ubuntu: apt install python3 python3-pip; Fedora: dnf install python3 python3-pip; ' +
+        'macOS: brew install python).',
     );
   }
   return python;

@@ -19,7 +19,7 @@ const show: CommandModule<object, ShowArguments> = {
     parser
       .positional('config', { type: 'string', demandOption: true, describe: 'YAML config' })
       .options({ ...setOption, ...jsonOption })
-      .example('clm config show configs/moby-dick.yaml --set model.layers=6', 'Defaults, file and flags together') as never,
+      .example('clm config show configs/moby-dick.yaml --set model.layers=6', 'Defaults, file, flags together') as never,
   handler: ({ config: path, set, json }) => {
     const config = loadConfig(path, { set });
     if (json) printJson(config);
@@ -36,6 +36,10 @@ const schema: CommandModule = {
 export const configCommand: CommandModule = {
   command: 'config <action>',
   describe: 'Show a config as it would run, or the schema for editors',
-  builder: (parser) => parser.command(show as CommandModule<object, never>).command(schema).demandCommand(1, 'show or schema?'),
+  builder: (parser) =>
+    parser
+      .command(show as CommandModule<object, never>)
+      .command(schema)
+      .demandCommand(1, 'show or schema?'),
   handler: () => {},
 };

@@ -29,14 +29,15 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   if (training.steps !== null && schedule.warmupSteps > training.steps) {
     report(
       [['schedule', 'warmupSteps'], ['training', 'steps']],
-      `schedule.warmupSteps (${schedule.warmupSteps}) must not exceed training.steps (${training.steps})`,
+      `schedule.warmupSteps (${schedule.warmupSteps}) must not exceed ` +
+        `training.steps (${training.steps}); lower schedule.warmupSteps`,
     );
   }
   if (schedule.finalLearningRate > optimizer.learningRate) {
     report(
       [['schedule', 'finalLearningRate'], ['optimizer', 'learningRate']],
       `schedule.finalLearningRate (${schedule.finalLearningRate}) must not exceed ` +
-        `optimizer.learningRate (${optimizer.learningRate})`,
+        `optimizer.learningRate (${optimizer.learningRate}); lower schedule.finalLearningRate`,
     );
   }
   return problems;

@@ -34,6 +34,12 @@ export function isNullable(path: KeyPath): boolean {
   return schema !== undefined && z.safeParse(schema, null).success;
 }
 
+/** Whether the number at `path` must be whole. */
+export function isWholeNumber(path: KeyPath): boolean {
+  const schema = schemaAt(path);
+  return schema !== undefined && unwrapped(schema) instanceof z.ZodNumberFormat;
+}
+
 /** Names of the keys of the mapping at `path`; none where no mapping belongs there. */
 export function keysIn(path: KeyPath): string[] {
   const schema = schemaAt(path);
@@ -56,13 +62,21 @@ export function suggestKey(parent: KeyPath, name: string): string {
   const near = siblings.map((key) => ({ key, edits: distance(folded(key), folded(name)) }));
   near.sort((a, b) => a.edits - b.edits);
   const best = near[0];
-  const elsewhere = leafKeys().filter((path) => folded(String(path.at(-1))) === folded(name));
+  const elsewhere = keysNamed(name);
   if (best && best.edits <= (elsewhere.length > 0 ? 0 : Math.max(2, Math.floor(name.length / 3)))) {
     return `did you mean ${renderKeyPath([...parent, best.key])}?`;
   }
   if (elsewhere.length > 0) return `did you mean ${elsewhere.map(renderKeyPath).join(' or ')}?`;
   const inside = parent.length === 0 ? 'a config' : renderKeyPath(parent);
   return `the keys of ${inside} are ${siblings.join(', ')}`;
+}
+
+/** Keys of that name in any mapping, or else those that end in it, unless it is so short that it says nothing. */
+function keysNamed(name: string): KeyPath[] {
+  const named = leafKeys().map((path) => ({ path, key: folded(String(path.at(-1))) }));
+  const exact = named.filter(({ key }) => key === folded(name));
+  const ending = named.filter(({ key }) => name.length > 4 && key.endsWith(folded(name)));
+  return (exact.length > 0 ? exact : ending).map(({ path }) => path);
 }
 
 /** `weight_decay`, `weight-decay` and `WeightDecay` are all zero edits from `weightDecay`. */

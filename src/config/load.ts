@@ -6,8 +6,8 @@ import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { environmentFailure, wrongInput } from '../errors.ts';
 import { crossProblems } from './crossChecks.ts';
-import { mergeLocated, parseLocated, place, plainValue, valueAt, withValue } from './located.ts';
-import type { LocatedMapping, LocatedValue, PlainValue } from './located.ts';
+import { mergeLocated, originsIn, parseLocated, place, plainValue, valueAt, withValue } from './located.ts';
+import type { LocatedMapping, LocatedValue } from './located.ts';
 import { applyOverride } from './overrides.ts';
 import { problemsError, schemaProblems } from './problems.ts';
 import { configSchema, defaultSteps } from './schema.ts';
@@ -70,7 +70,7 @@ function readConfigText(path: string, namedAt: string): string {
     const stats = statSync(path);
     if (stats.isDirectory()) throw wrongInput(`${namedAt}${path} is a folder; a config is a YAML file`);
     if (stats.size > maxConfigBytes) {
-      throw wrongInput(`${namedAt}${path} has ${stats.size} bytes, a config at most ${maxConfigBytes}; is this the corpus?`);
+      throw wrongInput(`${namedAt}${path} is too large for a config: ${stats.size} bytes; is this the corpus?`);
     }
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
   } catch (error) {
@@ -85,14 +85,14 @@ function readConfigText(path: string, namedAt: string): string {
 }
 
 function parseMapping(text: string, path: string): LocatedMapping {
-  const tree = parseLocated(text, path);
+  const tree = parseLocated(text, originsIn(path));
   if (tree === null) throw wrongInput(`${path} is empty; a config needs at least corpus: { sources: [{ path: … }] }`);
   if (tree.kind !== 'mapping') throw wrongInput(`${place(tree.origin)}: a config must be a mapping of keys to values`);
   return tree;
 }
 
 function completeConfig(tree: LocatedValue, defaultName: string): Config {
-  const parsed = configSchema.safeParse(schemaInput(tree, defaultName));
+  const parsed = configSchema.safeParse(plainValue(withAbsolutePaths(withName(tree, defaultName))));
   if (!parsed.success) throw problemsError(schemaProblems(parsed.error.issues, tree));
   const { training } = parsed.data;
   if (training.steps === null && training.tokens === null && training.epochs === null) training.steps = defaultSteps;
@@ -101,13 +101,12 @@ function completeConfig(tree: LocatedValue, defaultName: string): Config {
   return deepFrozen(parsed.data);
 }
 
-/** The plain tree, with absolute source paths and a name. */
-function schemaInput(tree: LocatedValue, defaultName: string): PlainValue {
-  const plain = plainValue(withAbsolutePaths(tree));
-  if (tree.kind === 'mapping' && !tree.entries.has('name')) Object.assign(plain as object, { name: runName(defaultName) });
-  return plain;
+function withName(tree: LocatedValue, defaultName: string): LocatedValue {
+  if (valueAt(tree, ['name']) !== undefined) return tree;
+  return withValue(tree, ['name'], { kind: 'scalar', origin: tree.origin, value: runName(defaultName) });
 }
 
+/** The paths of the corpus, each taken relative to where it was written. */
 function withAbsolutePaths(tree: LocatedValue): LocatedValue {
   const sources = valueAt(tree, ['corpus', 'sources']);
   if (sources?.kind !== 'list') return tree;

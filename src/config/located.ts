@@ -4,7 +4,6 @@
  */
 import { dirname } from 'node:path';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-import type { Document } from 'yaml';
 import { wrongInput } from '../errors.ts';
 
 /** Where a value was written: in a file (line and column count from 1) or in a `--set` flag. */
@@ -47,25 +46,33 @@ export function place(origin: Origin): string {
   return origin.line === null ? origin.source : `${origin.source}:${origin.line}:${origin.column}`;
 }
 
+/** Turns line and column of a text into the origin of what stands there. */
+export type OriginAt = (line: number, column: number) => Origin;
+
+/** Origins in the file at `path`. */
+export function originsIn(path: string): OriginAt {
+  const directory = dirname(path);
+  return (line, column) => ({ source: path, line, column, directory });
+}
+
 /**
  * Parses YAML 1.2 (core schema: `1e-3` is a number, `yes` is text).
  *
- * @param source what the messages call the text: a file's path or a flag
- * @param path where relative paths in the text start: the path of the file they stand in
  * @returns null when the text holds no value at all
- * @throws wrongInput naming source, line and column: syntax, duplicate keys, tabs, tags, keys that are no plain text,
- *   aliases or nesting that expand beyond any sensible config
+ * @throws wrongInput naming the origin: syntax, duplicate keys, tabs, tags, keys that are no plain text, aliases or
+ *   nesting that expand beyond any sensible config
  */
-export function parseLocated(text: string, source: string, path: string = source): LocatedValue | null {
+export function parseLocated(text: string, originOf: OriginAt): LocatedValue | null {
   const lineCounter = new LineCounter();
-  const directory = dirname(path);
   const originAt = (offset: number): Origin => {
     const { line, col } = lineCounter.linePos(offset);
-    return { source, line: Math.max(line, 1), column: Math.max(col, 1), directory };
+    return originOf(line, col);
   };
-  const document = parse(text, source, lineCounter);
+  const document = parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2', schema: 'core' });
   const problem = document.errors[0] ?? document.warnings[0];
-  if (problem !== undefined) throw wrongInput(`${place(originAt(problem.pos[0]))}: ${yamlProblem(problem.code, problem.message)}`);
+  if (problem !== undefined) {
+    throw wrongInput(`${place(originAt(problem.pos[0]))}: ${yamlProblem(problem.code, problem.message)}`);
+  }
   if (document.contents === null) return null;
 
   let values = 0;
@@ -97,18 +104,9 @@ export function parseLocated(text: string, source: string, path: string = source
   return locate(document.contents, 0, originAt(0));
 }
 
-function parse(text: string, source: string, lineCounter: LineCounter): Document.Parsed {
-  try {
-    return parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2', schema: 'core' });
-  } catch (error) {
-    // The parser recurses over nested brackets and has no limit of its own.
-    if (error instanceof RangeError) throw wrongInput(`${source}: nested deeper than ${maxDepth} levels`);
-    throw error;
-  }
-}
-
 function scalarValue(value: unknown, origin: Origin): LocatedScalar['value'] {
-  if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
+  if (value === null || typeof value === 'string' || typeof value === 'number') return value;
+  if (typeof value === 'boolean') return value;
   throw wrongInput(`${place(origin)}: only text, numbers, true, false and null can stand here`);
 }
 
@@ -118,6 +116,8 @@ function yamlProblem(code: string, message: string): string {
   if (code === 'DUPLICATE_KEY') return 'this key stands twice in the same mapping; remove one';
   if (code === 'MULTIPLE_DOCS') return "a second document begins here; a config is one document, without '---' inside";
   if (code === 'TAG_RESOLVE_FAILED') return 'tags (!…) have no meaning in a config; remove it';
+  // The parser recurses over nested brackets and has no limit of its own.
+  if (message.includes('call stack')) return `nested deeper than ${maxDepth} levels`;
   return `not valid YAML: ${message.replace(/\s+/g, ' ').trim()}`;
 }
 
@@ -159,7 +159,7 @@ export function valueAt(tree: LocatedValue, path: KeyPath): LocatedValue | undef
   return value;
 }
 
-/** The tree with `value` laid over what is at `path`; mappings and list entries that are missing on the way are made. */
+/** The tree with `value` laid over what is at `path`; mappings and entries missing on the way are made. */
 export function withValue(tree: LocatedValue | undefined, path: KeyPath, value: LocatedValue): LocatedValue {
   const [key, ...rest] = path;
   if (key === undefined) return tree ? mergeLocated(tree, value) : value;
@@ -171,7 +171,8 @@ export function withValue(tree: LocatedValue | undefined, path: KeyPath, value: 
   const mapping = tree?.kind === 'mapping' ? tree : undefined;
   const below = mapping?.entries.get(key);
   const entry = { keyOrigin: below?.keyOrigin ?? value.origin, value: withValue(below?.value, rest, value) };
-  return { kind: 'mapping', origin: mapping?.origin ?? value.origin, entries: new Map(mapping?.entries).set(key, entry) };
+  const entries = new Map(mapping?.entries).set(key, entry);
+  return { kind: 'mapping', origin: mapping?.origin ?? value.origin, entries };
 }
 
 /** Where the key at `path` is written, or the nearest mapping around it that is written somewhere. */

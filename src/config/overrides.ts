@@ -39,17 +39,8 @@ function flagValue(text: string, origin: Origin): LocatedValue {
   if (text === '') throw wrongInput(`${origin.source}: no value; write null for "never", or '""' for an empty text`);
   // Block style would read `a: b` or `# x` as structure or comment, which nobody means on a command line.
   if (!/^\s*[[{"']/.test(text) && !/^[\w.+~-]+$/.test(text)) return { kind: 'scalar', origin, value: text };
-  const value = parseLocated(text, origin.source);
+  // Lines and columns inside a flag would only puzzle.
+  const value = parseLocated(text, () => origin);
   if (value === null) throw new Error('a YAML scalar without a value');
-  return relocated(value, origin);
-}
-
-/** Lines and columns inside a flag would only puzzle. */
-function relocated(value: LocatedValue, origin: Origin): LocatedValue {
-  if (value.kind === 'scalar') return { ...value, origin };
-  if (value.kind === 'list') return { ...value, origin, items: value.items.map((item) => relocated(item, origin)) };
-  const entries = [...value.entries].map(
-    ([name, entry]) => [name, { keyOrigin: origin, value: relocated(entry.value, origin) }] as const,
-  );
-  return { ...value, origin, entries: new Map(entries) };
+  return value;
 }

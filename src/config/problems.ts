@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { wrongInput } from '../errors.ts';
 import type { ExpectedError } from '../errors.ts';
-import { isNullable, schemaAt, suggestKey } from './keys.ts';
+import { isNullable, isWholeNumber, schemaAt, suggestKey } from './keys.ts';
 import { originOf, place, renderKeyPath, valueAt } from './located.ts';
 import type { KeyPath, LocatedValue, Origin } from './located.ts';
 
@@ -50,10 +50,11 @@ function keyOrigin(tree: LocatedValue, parent: KeyPath, name: string): Origin {
 
 function issueMessage(issue: z.core.$ZodIssue, path: KeyPath, value: LocatedValue | undefined): string {
   const key = renderKeyPath(path);
-  const required = requirement(issue) + (isNullable(path) ? ' or null' : '');
-  if (key === '') return `a config must be ${required}, but this is ${shown(value)}`;
+  const isWhole = issue.code === 'invalid_type' && issue.expected === 'number' && isWholeNumber(path);
+  const required = (isWhole ? 'a whole number' : requirement(issue)) + (isNullable(path) ? ' or null' : '');
   if (value === undefined) return `${key} is missing${meaning(path)}`;
-  const hint = issue.code === 'invalid_type' && issue.expected === 'string' && isPlainScalar(value) ? '; put it in quotes' : '';
+  const wantsText = issue.code === 'invalid_type' && issue.expected === 'string';
+  const hint = wantsText && isPlainScalar(value) ? '; put it in quotes' : '';
   return `${key} must be ${required}, but is ${shown(value)}${hint}`;
 }
 
@@ -61,8 +62,12 @@ function issueMessage(issue: z.core.$ZodIssue, path: KeyPath, value: LocatedValu
 function requirement(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_type') return typeNames[issue.expected] ?? issue.expected;
   if (issue.code === 'invalid_value') return alternatives(issue.values.map(String));
-  if (issue.code === 'too_small') return bound(issue.origin, issue.minimum, issue.inclusive === false ? 'greater than' : 'at least');
-  if (issue.code === 'too_big') return bound(issue.origin, issue.maximum, issue.inclusive === false ? 'less than' : 'at most');
+  if (issue.code === 'too_small') {
+    return bound(issue.origin, issue.minimum, issue.inclusive === false ? 'greater than' : 'at least');
+  }
+  if (issue.code === 'too_big') {
+    return bound(issue.origin, issue.maximum, issue.inclusive === false ? 'less than' : 'at most');
+  }
   return issue.message;
 }
 

@@ -20,8 +20,9 @@ const lengths: readonly string[] = ['steps', 'tokens', 'epochs'];
  * a resumed run may change only its length, `schedule`, `evaluation`, `checkpoints`, `samples` and `reports`.
  */
 export function resumeDifferences(runConfig: Config, newConfig: Config): string[] {
+  const differs = (path: KeyPath) => !isDeepStrictEqual(configValue(runConfig, path), configValue(newConfig, path));
   return leafKeys()
-    .filter((path) => !mayChange(path) && !isDeepStrictEqual(configValue(runConfig, path), configValue(newConfig, path)))
+    .filter((path) => !mayChange(path) && differs(path))
     .map(renderKeyPath);
 }
 

@@ -56,11 +56,11 @@ const tokenizer = z
 const model = z
   .strictObject({
     family: z.enum(['gpt2']).default('gpt2').describe('Architecture of the decoder.'),
-    layers: count.default(4).describe('Blocks, each attention and feed-forward.'),
-    heads: count.default(4).describe('Attention heads of a block; divides width.'),
+    layers: count.max(10_000).default(4).describe('Blocks, each attention and feed-forward.'),
+    heads: count.max(10_000).default(4).describe('Attention heads of a block; divides width.'),
     width: count.default(128).describe('Size of the vector of a position (embedding size).'),
-    contextLength: count.default(64).describe('Tokens a position can look back on, itself included; inputs of a window.'),
-    dropout: z.number().min(0).lt(1).default(0).describe('Probability of dropping an activation in training; 0 = none.'),
+    contextLength: count.default(64).describe('Positions of a window; how many tokens a prediction can look back on.'),
+    dropout: z.number().min(0).lt(1).default(0).describe('Probability of dropping an activation in training.'),
     biases: z.boolean().default(false).describe('Biases in the linear and normalisation layers.'),
   })
   .prefault({})
@@ -73,7 +73,7 @@ const training = z
     steps: count
       .nullable()
       .default(null)
-      .describe(`Length of the run in updates. Give one of steps, tokens, epochs; ${defaultSteps} steps when none is given.`),
+      .describe(`Length of the run in updates. Give one of steps, tokens, epochs; without any it is ${defaultSteps} steps.`),
     tokens: count.nullable().default(null).describe('Length of the run in training tokens, rounded up to whole steps.'),
     epochs: z
       .number()
@@ -111,7 +111,7 @@ const optimizer = z
 
 const schedule = z
   .strictObject({
-    kind: z.enum(['cosine']).default('cosine').describe('Linear warm-up, then half a cosine down to finalLearningRate.'),
+    kind: z.enum(['cosine']).default('cosine').describe('Linear warm-up, then half a cosine to finalLearningRate.'),
     warmupSteps: z.int().min(0).default(100).describe('Steps over which the learning rate rises from 0.'),
     finalLearningRate: z
       .number()
@@ -159,8 +159,8 @@ const reports = z
 export const configSchema = z.strictObject({
   name: z
     .string()
-    .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/, "letters, digits, '.', '_' and '-', without a leading dot")
-    .describe("Name of the run: letters, digits, '.', '_' and '-', no leading dot. Default: the config file's base name."),
+    .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/, "made of letters, digits, '.', '_' and '-', without a leading dot")
+    .describe("Name of the run: letters, digits, '.', '_', '-', no leading dot. Default: base name of the config file."),
   seed: z.int().min(0).max(0xffffffff).default(1337).describe('Seed of everything random; 0 … 4294967295.'),
   device: z
     .enum(['auto', 'cpu', 'cuda'])

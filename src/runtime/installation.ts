@@ -31,11 +31,15 @@ export function readInstallation(directory: string = projectDirectory): Installa
   const file = path.join(directory, 'node_modules/.clm-installation.json');
   const installation = parseInstallation(file);
   if (installation === undefined) {
-    throw environmentFailure(`TensorFlow is not set up (${file} is missing or damaged): run "npm run setup" in ${directory}.`);
+    throw environmentFailure(
+      `TensorFlow is not set up (${file} is missing or damaged): run "npm run setup" in ${directory}.`,
+    );
   }
   const missing = [installation.bindingPath, installation.libraryDirectory].find((part) => !existsSync(part));
   if (missing !== undefined) {
-    throw environmentFailure(`TensorFlow's set-up is broken (${missing} is gone): run "npm run setup" in ${directory}.`);
+    throw environmentFailure(
+      `TensorFlow's set-up is broken (${missing} is gone): run "npm run setup" in ${directory}.`,
+    );
   }
   return installation;
 }

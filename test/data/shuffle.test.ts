@@ -4,21 +4,7 @@ import { windowOrder } from '../../src/data/shuffle.ts';
 
 describe('window order', () => {
   test('is the same on every machine', () => {
-    expect([...windowOrder(1337, 0, 0, 11)]).toMatchInlineSnapshot(`
-      [
-        3,
-        4,
-        2,
-        1,
-        7,
-        6,
-        9,
-        10,
-        8,
-        0,
-        5,
-      ]
-    `);
+    expect(windowOrder(1337, 0, 0, 11).join(' ')).toBe('3 4 2 1 7 6 9 10 8 0 5');
   });
 
   test('is a permutation, another one for every seed, epoch and block', () => {

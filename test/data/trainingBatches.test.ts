@@ -22,7 +22,7 @@ const options: TrainingBatchOptions = { seed: 11, contextLength, microBatchSize:
 const textOf = (lines: number, first = 0): string =>
   Array.from({ length: lines }, (_, i) => `aé€😀${String(first + i).padStart(2, '0')}\n`).join('');
 
-const mixedCorpus = (): Promise<Corpus> => corpusOf([textOf(7), `\uFEFF${textOf(5, 7)}`, textOf(6, 12)], 0.2);
+const mixedCorpus = (): Promise<Corpus> => corpusOf([textOf(7), `\uFEFF${textOf(5, 7)}`, textOf(6, 12)], 0.25);
 
 async function tokensOf(corpus: Corpus, tokenizer: Tokenizer): Promise<number[]> {
   return (await all(tokenChunks(corpus, corpus.training, tokenizer))).flatMap(({ tokenIds }) => [...tokenIds]);
@@ -70,8 +70,8 @@ describe.each(['characters', 'bytes'] as const)('training on %s', (kind) => {
     const { epoch, block } = batches.at(-1)!.cursor;
     expect(epoch).toBe(3);
     expect(block).toBeGreaterThan(1);
-    const inOneEpoch = expected.length / 4;
-    expect(inOneEpoch % 3).not.toBe(0); // micro-batches do run on over the end of an epoch
+    const runsOn = batches.some(({ cursor }) => cursor.epoch > 0 && cursor.block === 0 && cursor.windowsTaken < 3);
+    expect(runsOn).toBe(true); // a micro-batch began in the epoch before
   });
 
   test('shifts targets by one at every place, and takes the loss there', async () => {
@@ -126,9 +126,10 @@ test('the order of a tiny corpus is the same on every machine', async () => {
   const { tokenizer } = await prepareTokenizer({ kind: 'bytes' }, corpus);
   const tiny = { seed: 1337, contextLength: 3, microBatchSize: 2, shuffleTokens: 10 };
   const batches = await take(trainingBatches(corpus, tokenizer, tiny), 8);
-  expect(batches.map(({ inputs, cursor: { epoch, block, startByte, windowsTaken } }) =>
+  const shown = batches.map(({ inputs, cursor: { epoch, block, startByte, windowsTaken } }) =>
     [tokenizer.decode(inputs), epoch, block, startByte, windowsTaken].join(' '),
-  )).toMatchInlineSnapshot(`
+  );
+  expect(shown).toMatchInlineSnapshot(`
     [
       "defabc 0 0 0 2",
       "ghipqr 0 1 9 1",
@@ -166,7 +167,7 @@ test('any corpus resumes from any position with the rest', async () => {
         epochs = Math.max(epochs, batches.at(-1)!.cursor.epoch);
       },
     ),
-    { numRuns: 50 },
+    { numRuns: 30 },
   );
   expect(epochs).toBeGreaterThan(1);
 });

@@ -76,7 +76,7 @@ describe('blocks', () => {
           blocksSeen = Math.max(blocksSeen, blocks.length);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
     expect(blocksSeen).toBeGreaterThan(5);
   });

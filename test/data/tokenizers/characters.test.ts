@@ -41,6 +41,7 @@ describe('characters', () => {
         expect(Array.from(tokenIds, (id) => decoder.write(id)).join('') + decoder.end()).toBe(text);
         expect(tokenIds.reduce((bytes, id) => bytes + tokenizer.byteLengths[id]!, 0)).toBe(Buffer.byteLength(text));
       }),
+      { numRuns: 30 },
     );
   });
 

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { clm } from './clm.ts';
+
+describe('clm --help', () => {
+  it('lists the commands', async () => {
+    const { code, stdout, stderr } = await clm(['--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatchSnapshot();
+  });
+
+  it.each(['train', 'sample', 'bench', 'config', 'doctor'])('explains %s, with an example', async (command) => {
+    const { code, stdout, stderr } = await clm([command, '--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatchSnapshot();
+  });
+
+  it('prints the version', async () => {
+    expect(await clm(['--version'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+  });
+
+  it.each([
+    [[], 'error: a command is missing\nSee: clm --help\n'],
+    [['trian'], 'error: Did you mean train?\nSee: clm --help\n'],
+    [['train', '--stpes', '3'], 'error: Unknown argument: stpes\nSee: clm train --help\n'],
+    [['sample'], 'error: Not enough non-option arguments: got 0, need at least 1\nSee: clm sample --help\n'],
+    [['train', 'a.yaml', '--run', 'x', '--run', 'y'], 'error: --run is given twice\nSee: clm train --help\n'],
+  ])('refuses %j with exit code 2', async (args, message) => {
+    expect(await clm(args)).toEqual({ code: 2, stdout: '', stderr: message });
+  });
+});

@@ -1,0 +1,120 @@
+// A small copy of the project with a cache of its own, in which the real set-up runs as a process without touching this
+// clone, and without any download: the libraries are linked from the real cache, the other programs are stubs.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { onTestFinished } from 'vitest';
+import { locateBinding } from '../../scripts/setup/binding.mjs';
+import type { Device } from '../../scripts/setup/device.mjs';
+import { locateLibraries } from '../../scripts/setup/libraries.mjs';
+import { readInstallation } from '../../src/runtime/installation.ts';
+
+export const projectDirectory = path.resolve(import.meta.dirname, '../..');
+const tfjs = 'node_modules/@tensorflow/tfjs-node-gpu';
+/** The real Python behind any wrapper script, which would not run without the user's PATH. */
+const realPython = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
+  encoding: 'utf8',
+}).stdout.trim();
+
+export interface ScratchProject {
+  directory: string;
+  cache: string;
+  /** Runs scripts/setup.mjs with nothing but the stubs on PATH. */
+  setUp(argumentList?: string[], environment?: Record<string, string>): { status: number | null; output: string };
+  /** Puts a shell script on PATH. */
+  stub(program: string, script: string): void;
+  remove(program: string): void;
+}
+
+/** A project whose packages are in place, with python3 and a compiler, and nothing else set up. */
+export function scratchProject(): ScratchProject {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'clm-setup-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const [directory, programs, cache] = ['clone', 'programs', 'cache'].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  mkdirSync(path.join(directory, tfjs), { recursive: true });
+  mkdirSync(path.join(directory, 'src/cli'), { recursive: true });
+  mkdirSync(programs);
+  for (const part of ['scripts', 'tsconfig.json', `${tfjs}/package.json`]) {
+    cpSync(path.join(projectDirectory, part), path.join(directory, part), { recursive: true });
+  }
+  for (const linked of [
+    `${tfjs}/binding`,
+    'node_modules/node-api-headers',
+    'node_modules/typescript',
+    'node_modules/@types',
+  ]) {
+    symlinkSync(path.join(projectDirectory, linked), path.join(directory, linked));
+  }
+  writeFileSync(
+    path.join(directory, 'package.json'),
+    '{"name":"clm","type":"module","bin":{"clm":"dist/cli/main.js"}}',
+  );
+  writeFileSync(path.join(directory, 'src/cli/main.ts'), "console.log('built');\n");
+  writeFileSync(path.join(directory, 'src/old.ts'), 'export const old = 1;\n');
+  const packages = { [tfjs]: { version: '4.22.0' }, 'node_modules/typescript': { version: '7.0.2' } };
+  writeFileSync(path.join(directory, 'package-lock.json'), JSON.stringify({ packages: { '': {}, ...packages } }));
+  writeFileSync(path.join(directory, 'node_modules/.package-lock.json'), JSON.stringify({ packages }));
+
+  const stub = (program: string, script: string): void => {
+    writeFileSync(path.join(programs, program), `#!/bin/sh\n${script}\n`);
+    chmodSync(path.join(programs, program), 0o755);
+  };
+  symlinkSync(process.execPath, path.join(programs, 'node'));
+  stub('python3', `exec '${realPython}' "$@"`);
+  stub('c++', compilerThatCopies(readInstallation().bindingPath));
+  return {
+    ...{ directory, cache, stub },
+    remove: (program) => rmSync(path.join(programs, program)),
+    setUp: (argumentList = [], environment = {}) => {
+      const env = { PATH: programs, HOME: folder, XDG_CACHE_HOME: cache, ...environment };
+      const setUp = [path.join(directory, 'scripts/setup.mjs'), ...argumentList];
+      const { status, stdout, stderr } = spawnSync(process.execPath, setUp, { env, encoding: 'utf8' });
+      return { status, output: stdout + stderr };
+    },
+  };
+}
+
+/** python3 whose pip fails with this output; all else of it works. */
+export const pythonWithFailingPip = (output: string): string =>
+  `if [ "$2" = pip ]; then echo "${output}" >&2; exit 1; fi; exec '${realPython}' "$@"`;
+
+/** A compiler whose output (its last argument) is the given file. */
+export const compilerThatCopies = (file: string): string =>
+  `for last; do :; done; PATH=/usr/bin:/bin; echo compiled >> "$HOME/compilations"; cp '${file}' "$last"`;
+
+/** Where the set-up of a scratch project keeps the libraries of a device. */
+export function librariesOf({ directory, cache }: ScratchProject, device: Device): ReturnType<typeof locateLibraries> {
+  return locateLibraries(directory, path.join(cache, 'clm'), process, device);
+}
+
+/** Puts this machine's libraries for the CPU into the scratch cache as those of `device`, by links. */
+export function fillCache(project: ScratchProject, device: Device = 'cpu'): void {
+  const { folder, set } = librariesOf(project, device);
+  const { siteDirectory } = readInstallation();
+  mkdirSync(folder, { recursive: true });
+  symlinkSync(siteDirectory, path.join(folder, 'site'));
+  cpSync(path.join(siteDirectory, '../manifest.json'), path.join(folder, 'manifest.json'));
+  if (set.libraries.length === 0) throw new Error('no libraries to fill the cache with');
+}
+
+/** How often the stub of the compiler ran. */
+export function compilations({ directory }: ScratchProject): number {
+  try {
+    return readFileSync(path.join(directory, '../compilations'), 'utf8').split('\n').length - 1;
+  } catch {
+    return 0;
+  }
+}
+
+export function bindingOf(project: ScratchProject, device: Device = 'cpu'): ReturnType<typeof locateBinding> {
+  return locateBinding(project.directory, librariesOf(project, device));
+}
+
+export function installationOf({ directory }: ScratchProject): ReturnType<typeof readInstallation> {
+  return readInstallation(directory);
+}

@@ -1,0 +1,145 @@
+// The set-up as a whole, in a copy of the project: it ends at once when nothing is to be done, and mends what a kill at
+// any point leaves behind.
+import {
+  accessSync,
+  appendFileSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { unpackedMark } from '../../scripts/setup/libraries.mjs';
+import {
+  bindingOf,
+  compilations,
+  fillCache,
+  installationOf,
+  librariesOf,
+  pythonWithFailingPip,
+  scratchProject,
+} from './scratchProject.ts';
+import type { ScratchProject } from './scratchProject.ts';
+
+/** A scratch project that is set up for the CPU. */
+function readyProject(): ScratchProject {
+  const project = scratchProject();
+  fillCache(project);
+  expect(project.setUp(['--device', 'cpu'])).toMatchObject({ status: 0 });
+  return project;
+}
+
+function expectNothingToDo(project: ScratchProject): void {
+  expect(project.setUp()).toMatchObject({ status: 0, output: expect.stringContaining('All is there') });
+}
+
+test('a second set-up has nothing to do, says so, and quietly says nothing', () => {
+  const project = readyProject();
+  expectNothingToDo(project);
+  expect(project.setUp(['--quiet'])).toEqual({ status: 0, output: '' });
+  expect(compilations(project)).toBe(1);
+  expect(installationOf(project)).toMatchObject({
+    ...{ device: 'cpu', why: 'asked for with --device cpu', tensorflowVersion: '2.21.0' },
+    libraryDirectory: librariesOf(project, 'cpu').libraryDirectory,
+  });
+});
+
+test('an asked-for device stays, also when npm has emptied node_modules, and the last one asked for wins', () => {
+  const project = readyProject();
+  fillCache(project, 'cuda');
+  expect(project.setUp(['--device', 'cuda'])).toMatchObject({ status: 0 });
+  expect(installationOf(project).device).toBe('cuda');
+  expectNothingToDo(project);
+  rmSync(path.join(project.directory, 'node_modules/.clm-installation.json'));
+  expect(project.setUp()).toMatchObject({
+    status: 0,
+    output: expect.stringContaining('CUDA: asked for with --device cuda'),
+  });
+  expect(installationOf(project).device).toBe('cuda');
+  expect(project.setUp(['--device', 'cpu'])).toMatchObject({ status: 0 });
+  expect(installationOf(project).device).toBe('cpu');
+  expectNothingToDo(project);
+});
+
+describe('what a kill leaves is mended', () => {
+  test('packages: npm was killed before it wrote its own lock file, or a package is gone', () => {
+    const project = readyProject();
+    const marker = path.join(project.directory, 'node_modules/.package-lock.json');
+    renameSync(marker, `${marker}.kept`);
+    project.stub('npm', `/bin/mv '${marker}.kept' '${marker}'`);
+    expect(project.setUp()).toMatchObject({ status: 0, output: expect.stringContaining('npm ci') });
+    expectNothingToDo(project);
+    rmSync(path.join(project.directory, 'node_modules/typescript'));
+    project.stub('npm', 'echo asked; exit 1');
+    expect(project.setUp()).toMatchObject({ status: 3, output: expect.stringContaining('asked') });
+  });
+
+  test('libraries: an unpacked wheel is not fetched again, one that was being unpacked is', () => {
+    const project = scratchProject();
+    fillCache(project);
+    const { folder, requirements } = librariesOf(project, 'cpu');
+    renameSync(folder, `${folder}.partial`);
+    project.stub('python3', pythonWithFailingPip('pip was asked'));
+    expect(project.setUp(['--device', 'cpu'])).toMatchObject({
+      status: 3,
+      output: expect.stringContaining('pip was asked'),
+    });
+    expect(existsSync(folder)).toBe(false);
+    for (const requirement of requirements) writeFileSync(unpackedMark(`${folder}.partial`, requirement), '');
+    expect(project.setUp(['--device', 'cpu'])).toMatchObject({ status: 0 });
+    expect(existsSync(`${folder}.partial`)).toBe(false);
+    expectNothingToDo(project);
+  });
+
+  test('libraries: cut off by a crash of the machine, they are not taken for whole', () => {
+    const project = scratchProject();
+    fillCache(project);
+    const { folder } = librariesOf(project, 'cpu');
+    writeFileSync(path.join(folder, 'manifest.json'), '{"libraryBytes":{"libtensorflow_cc.so.2":5}}');
+    project.stub('python3', pythonWithFailingPip('pip was asked'));
+    expect(project.setUp(['--device', 'cpu'])).toMatchObject({
+      status: 3,
+      output: expect.stringContaining('pip was asked'),
+    });
+  });
+
+  test('binding: missing or another one in node_modules, or damaged in the cache', () => {
+    const project = readyProject();
+    const { cached, installed } = bindingOf(project);
+    rmSync(installed);
+    expect(project.setUp()).toMatchObject({ status: 0 });
+    appendFileSync(installed, 'x');
+    expect(project.setUp()).toMatchObject({ status: 0 });
+    expectNothingToDo(project);
+    expect(compilations(project)).toBe(1);
+    truncateSync(cached, 1000);
+    rmSync(installed);
+    expect(project.setUp()).toMatchObject({ status: 0 });
+    expect(compilations(project)).toBe(2);
+    expectNothingToDo(project);
+  });
+});
+
+test('the build follows the sources, is executable, and is made again after a kill', () => {
+  const project = readyProject();
+  const built = (file: string): string => path.join(project.directory, 'dist', file);
+  expect(existsSync(built('old.js'))).toBe(true);
+  rmSync(path.join(project.directory, 'src/old.ts'));
+  expect(project.setUp()).toMatchObject({ status: 0 });
+  expect(existsSync(built('old.js'))).toBe(false);
+  rmSync(built('cli/main.js'));
+  expect(project.setUp()).toMatchObject({ status: 0 });
+  expect(() => accessSync(built('cli/main.js'), constants.X_OK)).not.toThrow();
+
+  // Killed between taking the old build away and putting the new one there.
+  renameSync(built(''), path.join(project.directory, 'node_modules/.clm-former-build'));
+  mkdirSync(path.join(project.directory, 'node_modules/.clm-build'));
+  expect(project.setUp()).toMatchObject({ status: 0 });
+  expect(existsSync(built('cli/main.js'))).toBe(true);
+  expect(existsSync(path.join(project.directory, 'node_modules/.clm-former-build'))).toBe(false);
+  expectNothingToDo(project);
+});

@@ -1,0 +1,152 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Fact } from '../../src/training/facts.ts';
+import { prepareTraining } from '../../src/training/prepare.ts';
+import { runTraining } from '../../src/training/run.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), 'clm-resume-'));
+  const words = ['whale', 'sea', 'ship', 'Ahab', 'deep', 'harpoon', 'white'];
+  const text = Array.from({ length: 230 }, (_, i) => words[(i * i + 3 * i) % words.length]).join(' ');
+  await writeFile(path.join(folder, 'text.txt'), text);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function writeConfig(name: string, extra = ''): Promise<string> {
+  const file = path.join(folder, `${name}.yaml`);
+  await writeFile(
+    file,
+    `corpus: { sources: [{ path: text.txt }] }
+model: { layers: 2, heads: 2, width: 14, contextLength: 11, dropout: 0.2 }
+training: { microBatchSize: 3, microBatchesPerStep: 2, steps: 20 }
+optimizer: { learningRate: 1e-2 }
+schedule: { warmupSteps: 3, finalLearningRate: 1e-3 }
+evaluation: { everySteps: 4 }
+checkpoints: { everySteps: 10, keepLast: null }
+samples: { everySteps: 5, prompt: whale, maxTokens: 3 }
+${extra}`,
+  );
+  return file;
+}
+
+/** Trains until the end, or stops as Ctrl-C would after the step `stopAfter`. */
+async function run(configPath: string, run: string, options: { resume?: boolean; stopAfter?: number } = {}) {
+  const prepared = await prepareTraining({
+    configPath,
+    runDirectory: path.join(folder, run),
+    set: [],
+    resume: options.resume ?? false,
+  });
+  const controller = new AbortController();
+  const facts: Fact[] = [];
+  const { outcome } = await runTraining(prepared, {
+    mode: 'recorded',
+    signal: controller.signal,
+    onDevice: () => {},
+    report: (fact) => {
+      facts.push(fact);
+      if (fact.kind === 'step' && fact.step === options.stopAfter) controller.abort();
+    },
+  });
+  return { prepared, outcome, facts };
+}
+
+const checkpointFile = (run: string, step: number, file: string) =>
+  readFile(path.join(folder, run, 'checkpoints', `step-${String(step).padStart(8, '0')}`, file));
+
+/** The log without what time and place decide. */
+async function log(run: string): Promise<unknown[]> {
+  const lines = (await readFile(path.join(folder, run, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
+  return lines.map((line) => {
+    const { elapsedMs: _, tokensPerSecond: __, path: ___, ...rest } = JSON.parse(line) as Record<string, unknown>;
+    return rest;
+  });
+}
+
+describe('resuming', () => {
+  it('twice equals never having stopped, bit for bit, across the end of an epoch', async () => {
+    const config = await writeConfig('straight');
+    const { prepared } = await run(config, 'straight');
+    expect(prepared.plan.epochs).toBeGreaterThan(1); // so an epoch ended on the way
+
+    const first = await run(config, 'stopped', { stopAfter: 7 });
+    expect(first.outcome).toMatchObject({ step: 7, state: 'stopped' });
+    const second = await run(config, 'stopped', { resume: true, stopAfter: 13 });
+    expect(second.outcome).toMatchObject({ step: 13, state: 'stopped' });
+    expect(second.facts[0]).toMatchObject({ kind: 'step', step: 8 });
+    const third = await run(config, 'stopped', { resume: true });
+    expect(third.outcome).toMatchObject({ step: 20, state: 'done' });
+
+    for (const file of ['model.safetensors', 'optimizer.safetensors', 'state.json']) {
+      expect(await checkpointFile('stopped', 20, file), file).toEqual(await checkpointFile('straight', 20, file));
+    }
+    expect(await log('stopped')).toEqual(await log('straight'));
+  });
+
+  it('continues a finished run when it is given more steps, and is finished otherwise', async () => {
+    const config = await writeConfig('longer');
+    await run(config, 'longer');
+    const again = await prepareTraining({ configPath: config, runDirectory: path.join(folder, 'longer'), set: [], resume: true });
+    expect(again.isFinished).toBe(true);
+    const more = await prepareTraining({
+      configPath: config,
+      runDirectory: path.join(folder, 'longer'),
+      set: ['training.steps=23'],
+      resume: true,
+    });
+    expect(more).toMatchObject({ isFinished: false, startStep: 20 });
+    await expect(
+      prepareTraining({ configPath: config, runDirectory: path.join(folder, 'longer'), set: ['training.steps=19'], resume: true }),
+    ).rejects.toThrow(/training\.steps is 19, but .*longer has made 20 steps already/);
+  });
+
+  it('refuses a config that would have changed the past, by its keys', async () => {
+    const config = await writeConfig('changed');
+    await run(config, 'changed', { stopAfter: 2 });
+    const resume = (...set: string[]) =>
+      prepareTraining({ configPath: config, runDirectory: path.join(folder, 'changed'), set, resume: true });
+    await expect(resume('model.dropout=0', 'seed=3')).rejects.toThrow(/another seed, model\.dropout\./);
+    await expect(resume('schedule.warmupSteps=4', 'samples.everySteps=null')).resolves.toMatchObject({ startStep: 2 });
+  });
+
+  it('passes over a damaged checkpoint, says so, and refuses where all are damaged', async () => {
+    const config = await writeConfig('damaged');
+    await run(config, 'damaged', { stopAfter: 12 });
+    const damage = async (step: number) => {
+      const file = path.join(folder, 'damaged', 'checkpoints', `step-${String(step).padStart(8, '0')}`, 'model.safetensors');
+      const bytes = await readFile(file);
+      bytes[bytes.length - 1]! ^= 1;
+      await writeFile(file, bytes);
+    };
+    await damage(12);
+    const request = { configPath: config, runDirectory: path.join(folder, 'damaged'), set: [], resume: true };
+    const prepared = await prepareTraining(request);
+    expect(prepared.startStep).toBe(10);
+    expect(prepared.skipped).toEqual([
+      { path: expect.stringContaining('step-00000012'), reason: expect.stringContaining('model.safetensors') },
+    ]);
+    await damage(10);
+    await expect(prepareTraining(request)).rejects.toThrow(/every checkpoint is damaged/);
+  });
+
+  it('stops with a message where the loss is no number any more, and saves nothing', async () => {
+    const config = await writeConfig('diverged', 'reports: { everySteps: 1 }');
+    const request = {
+      configPath: config,
+      runDirectory: path.join(folder, 'diverged'),
+      set: ['optimizer.learningRate=1e30', 'optimizer.gradientClip=null', 'schedule.warmupSteps=0', 'evaluation.everySteps=null'],
+      resume: false,
+    };
+    const prepared = await prepareTraining(request);
+    const training = runTraining(prepared, {
+      mode: 'recorded',
+      signal: new AbortController().signal,
+      onDevice: () => {},
+      report: () => {},
+    });
+    await expect(training).rejects.toMatchObject({ exitCode: 4, message: expect.stringContaining('Training diverged') });
+  });
+});
