@@ -19,7 +19,10 @@ const show: CommandModule<object, ShowArguments> = {
     parser
       .positional('config', { type: 'string', demandOption: true, describe: 'YAML config' })
       .options({ ...setOption, ...jsonOption })
-      .example('clm config show configs/moby-dick.yaml --set model.layers=6', 'Defaults, file, flags together') as never,
+      .example(
+        'clm config show configs/moby-dick.yaml --set model.layers=6',
+        'Defaults, file, flags together',
+      ) as never,
   handler: ({ config: path, set, json }) => {
     const config = loadConfig(path, { set });
     if (json) printJson(config);

@@ -4,9 +4,9 @@
  * milliseconds and the device is chosen before anything native is loaded. The only place that exits.
  */
 import { readFileSync } from 'node:fs';
-import yargs, { type CommandModule } from 'yargs';
+import type { CommandModule } from 'yargs';
 import { ExpectedError } from '../errors.ts';
-import { printError } from './output.ts';
+import { printError, printResult } from './output.ts';
 
 interface CommandEntry {
   command: string;
@@ -45,13 +45,31 @@ const commands: CommandEntry[] = [
 /** Bad usage: reported with a pointer to the help of the command, exit code 2. */
 class UsageError extends Error {}
 
+/** What `clm --help` prints, without the 100 ms that loading yargs takes on a slow machine. */
+function overview(): string {
+  const column = Math.max(...commands.map(({ command }) => command.length)) + 2;
+  const lines = commands.map(({ command, describe }) => `  clm ${command.padEnd(column)}${describe}`);
+  return [
+    'clm <command>',
+    '',
+    'Train language models from the terminal.',
+    '',
+    'Commands:',
+    ...lines,
+    '',
+    'clm <command> --help explains a command, with examples; clm --version prints the version.',
+  ].join('\n');
+}
+
 async function run(args: string[]): Promise<void> {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string;
   };
+  if (args[0] === '--help' || args[0] === '-h') return void printResult(overview());
+  if (args[0] === '--version') return void printResult(version);
+  const { default: yargs } = await import('yargs');
   const parser = yargs(args)
     .scriptName('clm')
-    .usage('clm <command>\n\nTrain language models from the terminal.')
     .version(version)
     .help()
     .alias('help', 'h')
@@ -64,7 +82,6 @@ async function run(args: string[]): Promise<void> {
       return true;
     }, true)
     .wrap(Math.min(100, process.stderr.columns ?? 100))
-    .epilogue('clm <command> --help explains a command, with examples.')
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message, error) => {

@@ -1,4 +1,7 @@
-/** Options that several commands share. */
+/** Options that several commands share, and what follows from them. */
+import type { Config } from '../config/schema.ts';
+import { hasBfloat16Arithmetic } from '../runtime/bfloat16Support.ts';
+import { printWarning } from './output.ts';
 
 export const setOption = {
   set: {
@@ -25,6 +28,12 @@ export const quietOption = {
   quiet: { type: 'boolean', default: false, describe: 'Only results, warnings and errors' },
   verbose: { type: 'boolean', default: false, describe: 'Also what TensorFlow has to say' },
 } as const;
+
+/** bfloat16 without hardware for it is allowed, but no favour. */
+export function warnOfSlowBfloat16({ training, device }: Pick<Config, 'training' | 'device'>): void {
+  if (training.precision !== 'bfloat16' || device === 'cuda' || hasBfloat16Arithmetic() !== false) return;
+  printWarning('training.precision is bfloat16, but this processor has no bfloat16 arithmetic: expect it to be slower than float32');
+}
 
 /** `--verbose` lets TensorFlow's own log through; must be called before it is loaded. */
 export function applyVerbose(verbose: boolean): void {

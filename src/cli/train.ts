@@ -5,7 +5,7 @@ import type { CommandModule } from 'yargs';
 import { prepareTraining } from '../training/prepare.ts';
 import { runTraining } from '../training/run.ts';
 import { duration, grouped, note, printJson, printWarning } from './output.ts';
-import { applyVerbose, deviceOption, jsonOption, quietOption, setOption } from './options.ts';
+import { applyVerbose, deviceOption, jsonOption, quietOption, setOption, warnOfSlowBfloat16 } from './options.ts';
 import { stopSignals } from './stopSignals.ts';
 import { openTrainingTerminal } from './trainingTerminal.ts';
 
@@ -44,6 +44,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       const prepared = await prepareTraining({ configPath: args.config, runDirectory: args.run, set, resume: args.resume });
       spinner.stop();
       for (const { path: skipped, reason } of prepared.skipped) printWarning(`skipped ${skipped}: ${reason}`);
+      warnOfSlowBfloat16(prepared.config);
       const { plan, startStep, runDirectory } = prepared;
       const shownDirectory = path.relative(process.cwd(), runDirectory) || '.';
       const say = args.quiet ? () => {} : note;
@@ -66,7 +67,6 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
             terminal.report(fact);
             if (args.json && fact.kind !== 'saving') printJson(fact);
           },
-          onDevice: (name, reason) => terminal.say(`device: ${name} (${reason})`),
         });
         terminal.close();
         const { step, state, elapsedMs, waitingShare, validationLoss } = outcome;

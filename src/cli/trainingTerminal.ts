@@ -8,8 +8,6 @@ import { colour, duration, grouped, note } from './output.ts';
 
 export interface TrainingTerminal {
   report(fact: Fact): void;
-  /** A line beside the bar. */
-  say(text: string): void;
   close(): void;
 }
 
@@ -17,7 +15,7 @@ export interface TrainingTerminal {
 const plainIntervalMs = 10_000;
 
 export function openTrainingTerminal(steps: number, startStep: number, quiet: boolean): TrainingTerminal {
-  if (quiet) return { report: () => {}, say: () => {}, close: () => {} };
+  if (quiet) return { report: () => {}, close: () => {} };
   return process.stderr.isTTY ? barTerminal(steps, startStep) : plainTerminal(steps);
 }
 
@@ -31,7 +29,6 @@ function plainTerminal(steps: number): TrainingTerminal {
       lastMs = performance.now();
       note(`step ${fact.step}/${steps}  loss ${fact.loss.toFixed(4)}  ${grouped(fact.tokensPerSecond)} tokens/s`);
     },
-    say: note,
     close: () => {},
   };
 }
@@ -64,13 +61,14 @@ function barTerminal(steps: number, startStep: number): TrainingTerminal {
       const left = duration((steps - fact.step) * msPerStep);
       bar.update(fact.step, { loss: loss.toFixed(3), speed: grouped(speed), left });
     },
-    say,
     close: () => bar.stop(),
   };
 }
 
 function sayFact(fact: Exclude<Fact, { kind: 'step' }>, say: (text: string) => void): void {
-  if (fact.kind === 'evaluation') {
+  if (fact.kind === 'device') {
+    say(`device: ${fact.device} (${fact.reason})`);
+  } else if (fact.kind === 'evaluation') {
     const { step, loss, perplexity, bitsPerByte } = fact;
     const validation = `${colour('cyan', 'validation')} loss ${loss.toFixed(4)}`;
     say(`step ${step}: ${validation}  perplexity ${perplexity.toFixed(2)}  bits per byte ${bitsPerByte.toFixed(3)}`);

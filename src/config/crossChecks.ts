@@ -16,7 +16,10 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   if (model.width % model.heads !== 0) {
     const heads = nearestDivisor(model.width, model.heads);
     report(
-      [['model', 'heads'], ['model', 'width']],
+      [
+        ['model', 'heads'],
+        ['model', 'width'],
+      ],
       `model.heads (${model.heads}) must divide model.width (${model.width}); for example model.heads: ${heads}`,
     );
   }
@@ -26,16 +29,12 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     const written = paths.map((path) => `${renderKeyPath(path)} (${place(originOf(tree, path))})`);
     report(paths, `only one of ${written.join(' and ')} can give the length of the run; set the others to null`);
   }
-  if (training.steps !== null && schedule.warmupSteps > training.steps) {
-    report(
-      [['schedule', 'warmupSteps'], ['training', 'steps']],
-      `schedule.warmupSteps (${schedule.warmupSteps}) must not exceed ` +
-        `training.steps (${training.steps}); lower schedule.warmupSteps`,
-    );
-  }
   if (schedule.finalLearningRate > optimizer.learningRate) {
     report(
-      [['schedule', 'finalLearningRate'], ['optimizer', 'learningRate']],
+      [
+        ['schedule', 'finalLearningRate'],
+        ['optimizer', 'learningRate'],
+      ],
       `schedule.finalLearningRate (${schedule.finalLearningRate}) must not exceed ` +
         `optimizer.learningRate (${optimizer.learningRate}); lower schedule.finalLearningRate`,
     );

@@ -18,6 +18,7 @@ export function applyOverride(tree: LocatedValue, assignment: string): LocatedVa
   const equals = assignment.indexOf('=');
   if (equals < 1) throw wrongInput(`${source}: write --set KEY=VALUE, for example --set model.layers=6`);
   const path = parseKeyPath(assignment.slice(0, equals), source);
+  if (path[0] === 'extends') throw wrongInput(`${source}: extends can only stand in a file`);
   path.forEach((key, i) => {
     const parent = valueAt(tree, path.slice(0, i));
     const entries = parent?.kind === 'list' ? parent.items.length : 0;

@@ -18,7 +18,7 @@ const source = z.strictObject({
   path: z
     .string()
     .min(1)
-    .describe('A file, a folder (every file below it) or a glob of UTF-8 text; relative to the file it stands in.'),
+    .describe('A file, a folder (every file below it but hidden ones) or a glob of UTF-8 text; relative to the file it stands in.'),
 });
 
 const corpus = z
@@ -73,7 +73,9 @@ const training = z
     steps: count
       .nullable()
       .default(null)
-      .describe(`Length of the run in updates. Give one of steps, tokens, epochs; without any it is ${defaultSteps} steps.`),
+      .describe(
+        `Length of the run in updates. Give one of steps, tokens, epochs; without any it is ${defaultSteps} steps.`,
+      ),
     tokens: count.nullable().default(null).describe('Length of the run in training tokens, rounded up to whole steps.'),
     epochs: z
       .number()
@@ -160,7 +162,9 @@ export const configSchema = z.strictObject({
   name: z
     .string()
     .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/, "made of letters, digits, '.', '_' and '-', without a leading dot")
-    .describe("Name of the run: letters, digits, '.', '_', '-', no leading dot. Default: base name of the config file."),
+    .describe(
+      "Name of the run: letters, digits, '.', '_', '-', no leading dot. Default: base name of the config file.",
+    ),
   seed: z.int().min(0).max(0xffffffff).default(1337).describe('Seed of everything random; 0 … 4294967295.'),
   device: z
     .enum(['auto', 'cpu', 'cuda'])

@@ -3,6 +3,13 @@
  * nothing calls back into the loop.
  */
 
+/** The session stands: where it computes and why. */
+export interface DeviceFact {
+  kind: 'device';
+  device: 'cpu' | 'cuda';
+  reason: string;
+}
+
 /** Update `step` was made; its loss is the mean over its targets before the update, nats per token. */
 export interface StepFact {
   kind: 'step';
@@ -45,6 +52,6 @@ export interface CheckpointFact {
   path: string;
 }
 
-export type Fact = StepFact | EvaluationFact | SampleFact | SavingFact | CheckpointFact;
+export type Fact = DeviceFact | StepFact | EvaluationFact | SampleFact | SavingFact | CheckpointFact;
 
 export type Report = (fact: Fact) => void;

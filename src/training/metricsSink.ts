@@ -6,7 +6,8 @@ import type { Report } from './facts.ts';
 export function metricsSink(metrics: MetricsFile, everySteps: number): Report {
   return (fact) => {
     if (fact.kind === 'saving') metrics.flush();
-    else if (fact.kind === 'sample') return; // it has a file of its own in samples/
+    // A sample has a file of its own in samples/, the device stands in environment.json.
+    else if (fact.kind === 'sample' || fact.kind === 'device') return;
     else if (fact.kind !== 'step' || fact.step % everySteps === 0) metrics.append(fact);
   };
 }

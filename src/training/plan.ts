@@ -50,10 +50,6 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
 
   const tokensPerStep = windowsPerStep * T;
   const steps = stepsOf(config, tokensPerStep, windowsPerEpoch * T);
-  if (config.schedule.warmupSteps > steps) {
-    const { warmupSteps } = config.schedule;
-    throw wrongInput(`schedule.warmupSteps (${warmupSteps}) is more than the run's ${steps} steps; lower it.`);
-  }
   const table = parameterTable(model, size.vocabularySize);
   const count = (belongs: (name: string) => boolean): number =>
     table.filter(({ name }) => belongs(name)).reduce((sum, { shape }) => sum + elementCount(shape), 0);
@@ -137,15 +133,16 @@ function bytesOf({ model, training, optimizer }: Config, V: number, parameters: 
 function tooLarge({ bytes, machineBytes, parameters }: RunPlan, { training }: Config): Error {
   const gigabytes = (count: number): string => `${(count / 1e9).toFixed(1)} GB`;
   const smallerMicroBatch = 'training.microBatchSize (raise training.microBatchesPerStep by the same factor)';
+  const fitsWithoutActivations = bytes.total - bytes.activations - bytes.logits + processBytes <= machineBytes;
   const keys = [
-    ...(training.microBatchSize > 1 ? [smallerMicroBatch] : []),
-    'model.contextLength',
+    ...(fitsWithoutActivations && training.microBatchSize > 1 ? [smallerMicroBatch] : []),
+    ...(fitsWithoutActivations ? ['model.contextLength'] : []),
     'model.layers and model.width',
   ];
   return wrongInput(
     `This model cannot fit the machine: ${parameters.toLocaleString('en-US')} parameters need about ` +
       `${gigabytes(bytes.total + processBytes)} to train, ${gigabytes(machineBytes)} are there. ` +
-      `Lower, in this order: ${keys.join(', ')}.`,
+      `Lower ${keys.join(', then ')}.`,
   );
 }
 

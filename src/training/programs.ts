@@ -2,9 +2,9 @@
  * Everything the loop calls, bound to one run: the stream of micro-batches, the recorded step and
  * evaluation, sampling and saving. The loop itself knows no files and no tensors.
  */
-import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { saveCheckpoint, type Checkpoint } from '../checkpoint/checkpoint.ts';
+import { writeFileDurably } from '../checkpoint/durable.ts';
 import { runPaths } from '../checkpoint/runPaths.ts';
 import { assertSameTensors } from '../checkpoint/tensors.ts';
 import { renderConfig } from '../config/resolved.ts';
@@ -86,7 +86,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
       for await (const tokenId of complete(nextLogits, promptTokenIds, settings)) tokenIds.push(tokenId);
       const completion = tokenizer.decode(tokenIds);
       const file = path.join(runPaths(runDirectory).samples, `step-${String(step).padStart(8, '0')}.txt`);
-      await writeFile(file, samples.prompt + completion);
+      await writeFileDurably(file, samples.prompt + completion);
       return completion;
     },
     save: async (step) => {

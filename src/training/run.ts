@@ -18,8 +18,6 @@ export interface RunOptions {
   mode: Mode;
   signal: AbortSignal;
   report: Report;
-  /** Called once, before the first step. */
-  onDevice: (device: string, reason: string) => void;
 }
 
 export interface RunOutcome {
@@ -32,7 +30,7 @@ export async function runTraining(prepared: PreparedTraining, options: RunOption
   const { config, plan, runDirectory } = prepared;
   const session = openSession({ mode: options.mode, precision: config.training.precision, device: config.device });
   try {
-    options.onDevice(session.device, session.deviceReason);
+    options.report({ kind: 'device', device: session.device, reason: session.deviceReason });
     const programs = await recordRun(session, prepared);
     const start = await openRunDirectory(prepared, session);
     const metrics = openMetrics(runPaths(runDirectory).metrics);

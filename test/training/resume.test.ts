@@ -45,7 +45,6 @@ async function run(configPath: string, run: string, options: { resume?: boolean;
   const { outcome } = await runTraining(prepared, {
     mode: 'recorded',
     signal: controller.signal,
-    onDevice: () => {},
     report: (fact) => {
       facts.push(fact);
       if (fact.kind === 'step' && fact.step === options.stopAfter) controller.abort();
@@ -76,7 +75,8 @@ describe('resuming', () => {
     expect(first.outcome).toMatchObject({ step: 7, state: 'stopped' });
     const second = await run(config, 'stopped', { resume: true, stopAfter: 13 });
     expect(second.outcome).toMatchObject({ step: 13, state: 'stopped' });
-    expect(second.facts[0]).toMatchObject({ kind: 'step', step: 8 });
+    expect(second.facts[0]).toMatchObject({ kind: 'device', device: 'cpu' });
+    expect(second.facts[1]).toMatchObject({ kind: 'step', step: 8 });
     const third = await run(config, 'stopped', { resume: true });
     expect(third.outcome).toMatchObject({ step: 20, state: 'done' });
 
@@ -144,7 +144,6 @@ describe('resuming', () => {
     const training = runTraining(prepared, {
       mode: 'recorded',
       signal: new AbortController().signal,
-      onDevice: () => {},
       report: () => {},
     });
     await expect(training).rejects.toMatchObject({ exitCode: 4, message: expect.stringContaining('Training diverged') });

@@ -1,0 +1,170 @@
+import { mkdirSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { corpus, useConfigFolder, wrongInputMessage } from './configFolder.ts';
+
+const folder = useConfigFolder();
+
+describe('a config that is refused', () => {
+  it('is told every problem, in the order of the lines', () => {
+    const text =
+      `${corpus}seed: -1\nmodel: { widht: 64, layers: two, heads: 2.5, dropout: 1 }\n` +
+      'batch_size: 3\nlearningRate: 1\nbogus: 1\ntraining: { epochs: .inf }\n';
+    expect(folder.refusal(text)).toMatchInlineSnapshot(`
+      "a.yaml:2:7: seed must be at least 0, but is -1
+      a.yaml:3:10: model.widht is no key of a config; did you mean model.width?
+      a.yaml:3:29: model.layers must be a whole number, but is "two"
+      a.yaml:3:41: model.heads must be a whole number, but is 2.5
+      a.yaml:3:55: model.dropout must be less than 1, but is 1
+      a.yaml:4:1: batch_size is no key of a config; did you mean training.microBatchSize?
+      a.yaml:5:1: learningRate is no key of a config; did you mean optimizer.learningRate?
+      a.yaml:6:1: bogus is no key of a config; the keys of a config are name, seed, device, corpus, tokenizer, model, training, optimizer, schedule, evaluation, checkpoints, samples, reports
+      a.yaml:7:21: training.epochs must be a number or null, but is Infinity"
+    `);
+  });
+
+  it.each([
+    ['device: gpu', 'a.yaml:2:9: device must be auto, cpu or cuda, but is "gpu"'],
+    ['model: { family: gpt3 }', 'a.yaml:2:18: model.family must be gpt2, but is "gpt3"'],
+    ['seed: .nan', 'a.yaml:2:7: seed must be a whole number, but is NaN'],
+    ['seed: 4294967296', 'a.yaml:2:7: seed must be at most 4294967295, but is 4294967296'],
+    ['samples: { prompt: 5 }', 'a.yaml:2:20: samples.prompt must be text, but is 5; put it in quotes'],
+    ['model: { biases: yes }', 'a.yaml:2:18: model.biases must be true or false, but is "yes"'],
+    ['tokenizer: bytes', 'a.yaml:2:12: tokenizer must be a mapping of keys to values, but is "bytes"'],
+    ['training:', 'a.yaml:2:10: training must be a mapping of keys to values, but is empty (null)'],
+    ['training: { tokens: 0 }', 'a.yaml:2:21: training.tokens must be at least 1 or null, but is 0'],
+    ['optimizer: { gradientClip: 0 }', 'a.yaml:2:28: optimizer.gradientClip must be greater than 0 or null, but is 0'],
+    [
+      'optimizer: { betas: [0.9] }',
+      'a.yaml:2:14: optimizer.betas must be a list of at least 2 entries, but is a list of 1',
+    ],
+    ['optimizer: { betas: [0.9, 1] }', 'a.yaml:2:27: optimizer.betas[1] must be less than 1, but is 1'],
+    [
+      'name: .x',
+      "a.yaml:2:7: name must be made of letters, digits, '.', '_' and '-', without a leading dot, but is \".x\"",
+    ],
+    [
+      'optimizer: { weight_decay: 0 }',
+      'a.yaml:2:14: optimizer.weight_decay is no key of a config; did you mean optimizer.weightDecay?',
+    ],
+    [
+      'model: { everySteps: 3 }',
+      expect.stringContaining('did you mean evaluation.everySteps or checkpoints.everySteps'),
+    ],
+    ['reports: { xyzzy: 3 }', 'a.yaml:2:12: reports.xyzzy is no key of a config; the keys of reports are everySteps'],
+    ['__proto__: { seed: 3 }', expect.stringContaining('a.yaml:2:1: __proto__ is no key of a config')],
+    ['model: { constructor: 3 }', expect.stringContaining('a.yaml:2:10: model.constructor is no key of a config')],
+  ])('%s', (line, message) => {
+    expect(folder.refusal(`${corpus}${line}\n`)).toEqual(message);
+  });
+
+  it.each([
+    ['corpus: {}', 'a.yaml:1:1: corpus.sources is missing: Where the text comes from, in this order.'],
+    ['seed: 3', 'a.yaml:1:1: corpus is missing: The text to learn from.'],
+    ['corpus: { sources: [] }', 'a.yaml:1:11: corpus.sources must be a list of at least 1 entry, but is an empty list'],
+    [
+      'corpus: { sources: [x.txt] }',
+      'a.yaml:1:21: corpus.sources[0] must be a mapping of keys to values, but is "x.txt"',
+    ],
+    [
+      'corpus: { sources: [{ path: "" }] }',
+      expect.stringContaining('corpus.sources[0].path must be text of at least 1 character'),
+    ],
+  ])('corpus: %s', (text, message) => {
+    expect(folder.refusal(text)).toEqual(message);
+  });
+});
+
+describe('impossible combinations', () => {
+  it.each([
+    [
+      'model: { width: 35, heads: 3 }',
+      'a.yaml:2:28: model.heads (3) must divide model.width (35); for example model.heads: 1',
+    ],
+    ['model: { width: 34 }', 'a.yaml:2:17: model.heads (4) must divide model.width (34); for example model.heads: 2'],
+    [
+      'training: { steps: 300, epochs: 2 }',
+      'a.yaml:2:20: only one of training.steps (a.yaml:2:20) and training.epochs (a.yaml:2:33) can give the length ' +
+        'of the run; set the others to null',
+    ],
+    [
+      'optimizer: { learningRate: 5e-5 }',
+      'a.yaml:2:28: schedule.finalLearningRate (0.0001) must not exceed optimizer.learningRate (0.00005); ' +
+        'lower schedule.finalLearningRate',
+    ],
+  ])('%s', (line, message) => {
+    expect(folder.refusal(`${corpus}${line}\n`)).toBe(message);
+  });
+
+  it('let the limits themselves through, and a short run that ends while it warms up', () => {
+    const text = 'training: { steps: 99 }\noptimizer: { learningRate: 1e-4 }\nmodel: { heads: 128 }\n';
+    expect(loadConfig(folder.write('a.yaml', corpus + text)).schedule.warmupSteps).toBe(100);
+  });
+
+  it('name the flag that makes one', () => {
+    expect(folder.refusal(`${corpus}training: { steps: 300 }`, 'training.tokens=7919')).toBe(
+      'a.yaml:2:20: only one of training.steps (a.yaml:2:20) and training.tokens (--set training.tokens=7919) can ' +
+        'give the length of the run; set the others to null',
+    );
+    expect(folder.refusal(corpus, 'model.heads=3')).toBe(
+      '--set model.heads=3: model.heads (3) must divide model.width (128); for example model.heads: 2',
+    );
+  });
+});
+
+describe('text that is no config', () => {
+  const tens = (name: string) => `[${Array(10).fill(name).join(', ')}]`;
+  it.each([
+    ['nothing', '', 'a.yaml is empty; a config needs at least corpus: { sources: [{ path: … }] }'],
+    ['comments only', '# soon\n', 'a.yaml is empty; a config needs at least corpus: { sources: [{ path: … }] }'],
+    ['a list', '- seed: 3', 'a.yaml:1:1: a config must be a mapping of keys to values'],
+    ['text', 'It is a truth', 'a.yaml:1:1: a config must be a mapping of keys to values'],
+    ['a tab', 'model:\n\tlayers: 3\n', 'a.yaml:2:1: a tab cannot indent YAML; use spaces'],
+    [
+      'a key twice',
+      'seed: 1\nmodel: {}\nseed: 2\n',
+      'a.yaml:3:1: this key stands twice in the same mapping; remove one',
+    ],
+    ['a tag', 'model: !!python/object {}', 'a.yaml:1:8: tags (!…) have no meaning in a config; remove it'],
+    ['a list as key', '? [a]\n: 3\n', 'a.yaml:1:1: a key must be plain text'],
+    ['an alias of nothing', 'model: *base\n', 'a.yaml:1:8: *base refers to no anchor above it'],
+    ['an alias of itself', 'model: &base { layers: *base }', 'a.yaml:1:14: nested deeper than 32 levels'],
+    [
+      'aliases of aliases',
+      `a: &a ${tens('x')}\nb: &b ${tens('*a')}\nc: &c ${tens('*b')}\nd: &d ${tens('*c')}\n`,
+      expect.stringMatching(/^a\.yaml:1:\d+: more than 10000 values, aliases expanded$/),
+    ],
+    ['endless brackets', '['.repeat(50_000), expect.stringMatching(/^a\.yaml:1:\d+: nested deeper than 32 levels$/)],
+    [
+      'two documents',
+      'seed: 1\n---\nseed: 2\n',
+      "a.yaml:2:1: a second document begins here; a config is one document, without '---' inside",
+    ],
+  ])('%s', (_, text, message) => {
+    expect(folder.refusal(text)).toEqual(message);
+  });
+
+  it('an open bracket: says where the text ends', () => {
+    expect(folder.refusal(`${corpus}model: { layers: 3\n`)).toMatch(/^a\.yaml:3:1: not valid YAML: /);
+  });
+
+  it('bytes that are not UTF-8', () => {
+    expect(folder.refusal(Uint8Array.of(0x61, 0xff))).toBe('a.yaml is not UTF-8 text');
+  });
+
+  it('a corpus by mistake', () => {
+    expect(folder.refusal('x'.repeat((1 << 20) + 1))).toBe(
+      'a.yaml is too large for a config: 1048577 bytes; is this the corpus?',
+    );
+  });
+
+  it('a folder, or nothing at all', () => {
+    mkdirSync(folder.path('sub'));
+    expect(wrongInputMessage(() => loadConfig(folder.path('sub')))).toBe(
+      `${folder.path('sub')} is a folder; a config is a YAML file`,
+    );
+    expect(wrongInputMessage(() => loadConfig(folder.path('gone.yaml')))).toBe(
+      `${folder.path('gone.yaml')} does not exist`,
+    );
+  });
+});

@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import { configSchema } from '../../src/config/schema.ts';
+import type { Config } from '../../src/config/schema.ts';
+import { elementCount, parameterTable } from '../../src/model/parameters.ts';
+import { planRun } from '../../src/training/plan.ts';
+import { wrongInputMessage } from '../config/configFolder.ts';
+
+const vocabularySize = 13;
+
+type Sections = { [K in 'model' | 'training' | 'optimizer' | 'schedule']?: Partial<Config[K]> };
+
+/** Sections lie over B 3, T 5, L 2, H 2, C 14. */
+const tinyConfig = (sections: Sections = {}): Config =>
+  configSchema.parse({
+    name: 'tiny',
+    corpus: { sources: [{ path: '/nowhere' }] },
+    model: { layers: 2, heads: 2, width: 14, contextLength: 5, ...sections.model },
+    training: { microBatchSize: 3, steps: 20, ...sections.training },
+    optimizer: sections.optimizer,
+    schedule: { warmupSteps: 2, ...sections.schedule },
+  });
+
+const machineBytes = 2e9;
+/** tinyConfig has T 5 and B 3: this text gives 20 windows of an epoch and one token too few for another. */
+const trainingTokens = 20 * 5 + 5;
+const plan = (config: Config, tokens = trainingTokens, bytes = machineBytes) =>
+  planRun(config, { vocabularySize, trainingTokens: tokens }, bytes);
+const refusal = (...args: Parameters<typeof plan>): string => wrongInputMessage(() => plan(...args));
+
+describe('planRun', () => {
+  it('counts windows, tokens and epochs', () => {
+    const { steps, tokensPerStep, tokens, windowsPerEpoch, epochs } = plan(
+      tinyConfig({ training: { microBatchesPerStep: 2 } }),
+    );
+    expect({ steps, tokensPerStep, tokens, windowsPerEpoch, epochs }).toEqual({
+      steps: 20,
+      tokensPerStep: 30,
+      tokens: 600,
+      windowsPerEpoch: 20,
+      epochs: 6,
+    });
+    expect(plan(tinyConfig(), trainingTokens + 1).windowsPerEpoch).toBe(21);
+  });
+
+  it('takes the length in tokens or epochs, rounded up to whole steps', () => {
+    const steps = (training: Partial<Config['training']>) =>
+      plan(tinyConfig({ training: { steps: null, ...training } })).steps;
+    expect([steps({ tokens: 45 }), steps({ tokens: 46 })]).toEqual([3, 4]);
+    expect([steps({ epochs: 3 }), steps({ epochs: 0.5 })]).toEqual([20, 4]);
+  });
+
+  it('counts the parameters of the table, each in one part', () => {
+    const table = parameterTable(tinyConfig().model, vocabularySize);
+    const { parameters, parametersByPart } = plan(tinyConfig());
+    expect(parameters).toBe(table.reduce((sum, { shape }) => sum + elementCount(shape), 0));
+    expect(parametersByPart.embedding).toBe((13 + 5) * 14);
+    expect(parametersByPart.blocks).toBe(2 * 12 * 14 * 14);
+    expect(parametersByPart.norms).toBe((2 * 2 + 1) * 14);
+    expect(Object.values(parametersByPart).reduce((sum, part) => sum + part)).toBe(parameters);
+  });
+
+  it('counts FLOPs by the matrices, tied head included and positions left out, and by attention', () => {
+    const { matmulParameters, flopsPerToken } = plan(tinyConfig());
+    expect(matmulParameters).toBe(2 * 12 * 14 * 14 + 13 * 14);
+    expect(flopsPerToken).toBe(6 * matmulParameters + 12 * 2 * 14 * 5);
+  });
+
+  it("gives nanoGPT's CPU config its 4.0 GFLOP a step", () => {
+    const model = { layers: 4, heads: 4, width: 128, contextLength: 64 };
+    const config = tinyConfig({ model, training: { microBatchSize: 12, steps: 2000 } });
+    const { flopsPerToken, tokensPerStep, parameters } = planRun(
+      config,
+      { vocabularySize: 65, trainingTokens: 1e6 },
+      machineBytes,
+    );
+    expect((flopsPerToken * tokensPerStep) / 1e9).toBeCloseTo(3.96, 2);
+    expect(parameters).toBe(804_096);
+  });
+
+  it('sums its bytes and stays frozen', () => {
+    const result = plan(tinyConfig());
+    const { total, ...parts } = result.bytes;
+    expect(total).toBe(Object.values(parts).reduce((sum, part) => sum + part));
+    expect(result.bytes.parameters).toBe(4 * result.parameters);
+    expect(result.bytes.optimizer).toBe(8 * result.parameters);
+    expect([result, result.bytes, result.parametersByPart].every(Object.isFrozen)).toBe(true);
+    expect(result).toMatchObject({ machineBytes, fits: true });
+  });
+
+  it('knows what makes a step larger', () => {
+    const total = (sections: Sections) => plan(tinyConfig(sections)).bytes.total;
+    const base = total({});
+    expect(total({ training: { microBatchSize: 5 } })).toBeGreaterThan(base);
+    expect(total({ training: { microBatchesPerStep: 2 } })).toBeGreaterThan(base);
+    expect(total({ model: { dropout: 0.1 } })).toBeGreaterThan(base);
+    expect(total({ optimizer: { gradientClip: null } })).toBeLessThan(base);
+  });
+
+  it('reads the memory of this machine when none is given', () => {
+    const result = planRun(tinyConfig(), { vocabularySize, trainingTokens });
+    expect(result.machineBytes).toBeGreaterThan(1e8);
+    expect(Number.isSafeInteger(result.machineBytes)).toBe(true);
+  });
+});
+
+describe('planRun refuses', () => {
+  it('a text shorter than a window, and takes one of a window', () => {
+    expect(refusal(tinyConfig(), 5)).toMatchInlineSnapshot(
+      `"The training text has 5 tokens, fewer than one window of model.contextLength + 1 = 6. Shorten model.contextLength or add text to corpus.sources."`,
+    );
+    expect(plan(tinyConfig({ training: { microBatchSize: 1 } }), 6).windowsPerEpoch).toBe(1);
+  });
+
+  it('a step of more windows than an epoch has, and takes one of as many', () => {
+    expect(refusal(tinyConfig({ training: { microBatchSize: 7, microBatchesPerStep: 3 } }))).toMatchInlineSnapshot(
+      `"The training text has 20 windows of 6 tokens, but one step takes 21. Lower training.microBatchSize or training.microBatchesPerStep, shorten model.contextLength, or add text to corpus.sources."`,
+    );
+    expect(plan(tinyConfig({ training: { microBatchSize: 5, microBatchesPerStep: 4 } })).epochs).toBe(20);
+  });
+
+  it('a model that cannot fit the machine, and names what to turn, in order', () => {
+    const long = { layers: 31, heads: 7, width: 7 * 64, contextLength: 1021 };
+    const refuse = (microBatchSize: number, bytes: number): string => {
+      const config = tinyConfig({ model: long, training: { microBatchSize } });
+      return wrongInputMessage(() => planRun(config, { vocabularySize, trainingTokens: 1e6 }, bytes));
+    };
+    expect(refuse(5, 8e9)).toMatchInlineSnapshot(
+      `"This model cannot fit the machine: 75,153,344 parameters need about 28.1 GB to train, 8.0 GB are there. Lower training.microBatchSize (raise training.microBatchesPerStep by the same factor), then model.contextLength, then model.layers and model.width."`,
+    );
+    expect(refuse(1, 3e9)).toContain('Lower model.contextLength, then model.layers and model.width.');
+    expect(refuse(5, 1e9)).toContain('Lower model.layers and model.width.');
+    expect(() => refuse(5, 64e9)).toThrow('nothing was refused');
+  });
+
+  it('no small config on a machine of 2 GB', () => {
+    const model = { layers: 4, heads: 4, width: 128, contextLength: 64 };
+    const config = tinyConfig({ model, training: { microBatchSize: 12 } });
+    expect(planRun(config, { vocabularySize: 83, trainingTokens: 1e6 }, 2e9).fits).toBe(true);
+  });
+});
