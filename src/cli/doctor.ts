@@ -49,7 +49,7 @@ function machine(): Finding[] {
 async function tensorFlow(device: 'auto' | 'cpu' | 'cuda'): Promise<Finding[]> {
   try {
     const { loadTensorFlow } = await import('../runtime/tensorflow.ts');
-    const { openSession } = await import('../runtime/session.ts');
+    const { openSession } = await import('../runtime/openSession.ts');
     const loaded = loadTensorFlow(device);
     const session = openSession({ mode: 'recorded', precision: 'float32', device });
     await session.addVariables([{ name: 'six', shape: [1], values: Float32Array.of(6) }]);

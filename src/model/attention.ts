@@ -8,7 +8,7 @@
 import { add, customGrad, matMul, mul, reshape, softmax, sub, sum, tensor, transpose } from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { pack, unpack } from '../runtime/operations.ts';
-import type { DecoderPass, Parameters } from './decoder.ts';
+import type { DecoderPass, Parameters } from './decoderPass.ts';
 import { dropoutMask } from './dropout.ts';
 import { linear } from './linear.ts';
 

@@ -8,24 +8,11 @@ import { add, matMul, reshape, slice, type Tensor } from '@tensorflow/tfjs-core'
 import { gatherRows } from '../runtime/operations.ts';
 import { scope } from '../runtime/recording.ts';
 import { selfAttention } from './attention.ts';
-import { drop, type Dropout } from './dropout.ts';
+import type { DecoderPass, Parameters } from './decoderPass.ts';
+import { drop } from './dropout.ts';
 import { gelu } from './gelu.ts';
 import { layerNorm } from './layerNorm.ts';
 import { linear } from './linear.ts';
-import type { ModelConfig } from './parameters.ts';
-
-/** Tensors by the names of the parameter table. */
-export type Parameters = Record<string, Tensor>;
-
-/** What one forward pass is about. */
-export interface DecoderPass {
-  model: ModelConfig;
-  batchSize: number;
-  /** Positions of each row, at most the context length. */
-  positions: number;
-  /** null outside training. */
-  dropout: Dropout | null;
-}
 
 /** inputs (N) int32 token ids → logits (N, V): row b·T+t scores what follows token t of window b. */
 export function decode(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {

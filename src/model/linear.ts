@@ -1,6 +1,6 @@
 /** A linear map of rows. */
 import { add, matMul, type Tensor } from '@tensorflow/tfjs-core';
-import type { Parameters } from './decoder.ts';
+import type { Parameters } from './decoderPass.ts';
 
 /**
  * x (N, inputs) → (N, outputs). Rows are flattened to two dimensions throughout the decoder because

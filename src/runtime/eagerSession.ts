@@ -4,9 +4,8 @@ import type { NamedTensor } from '../checkpoint/tensors.ts';
 import { bfloat16Products } from './bfloat16.ts';
 import { boolAttribute, shapeAttribute, stringAttribute, typeAttribute } from './binding.ts';
 import { dataTypes } from './capi.ts';
-import { checkedValues } from './recordedSession.ts';
 import { withBinding } from './recording.ts';
-import type { Definition, InputSpec, Precision, Program, Session, Values } from './session.ts';
+import { checkedValues, type Definition, type InputSpec, type Precision, type Program, type Session, type Values } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
 import { variableOperations } from './variables.ts';
 

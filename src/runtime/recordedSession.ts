@@ -6,7 +6,7 @@ import { typeAttribute, type Binding } from './binding.ts';
 import { dataTypes, newTensor, tensorValues, type Output, type Pointer } from './capi.ts';
 import { GraphSession } from './graph.ts';
 import { Recorder } from './recorder.ts';
-import type { Definition, InputSpec, Precision, Program, Session, Values } from './session.ts';
+import { checkedValues, type Definition, type InputSpec, type Precision, type Program, type Session, type Values } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
 import { variableOperations } from './variables.ts';
 import { recordingWith } from './recording.ts';
@@ -135,14 +135,4 @@ export class RecordedSession implements Session {
     }
     return output;
   }
-}
-
-/** The values for an input, checked against its specification, so that a wrong length never reaches native code. */
-export function checkedValues(program: string, input: string, spec: InputSpec, values: Values | undefined): Values {
-  const size = spec.shape.reduce((product, dimension) => product * dimension, 1);
-  const fits = spec.dtype === 'int32' ? values instanceof Int32Array : values instanceof Float32Array;
-  if (!values || !fits || values.length !== size) {
-    throw new Error(`program ${program}: input ${input} must be ${size} ${spec.dtype} values`);
-  }
-  return values;
 }

@@ -4,9 +4,6 @@
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { NamedTensor } from '../checkpoint/tensors.ts';
-import { EagerSession } from './eagerSession.ts';
-import { RecordedSession } from './recordedSession.ts';
-import { loadTensorFlow, type DeviceChoice } from './tensorflow.ts';
 import type { Variables } from './variables.ts';
 
 export type Precision = 'float32' | 'bfloat16';
@@ -41,10 +38,12 @@ export interface Session {
   close(): void;
 }
 
-/** Opens a session; loads TensorFlow on the first call of the process. */
-export function openSession(options: { mode: Mode; precision: Precision; device: DeviceChoice }): Session {
-  const tensorFlow = loadTensorFlow(options.device);
-  return options.mode === 'recorded'
-    ? new RecordedSession(tensorFlow, options.precision)
-    : new EagerSession(tensorFlow, options.precision);
+/** The values for an input, checked against its specification, so that a wrong length never reaches native code. */
+export function checkedValues(program: string, input: string, spec: InputSpec, values: Values | undefined): Values {
+  const size = spec.shape.reduce((product, dimension) => product * dimension, 1);
+  const fits = spec.dtype === 'int32' ? values instanceof Int32Array : values instanceof Float32Array;
+  if (!values || !fits || values.length !== size) {
+    throw new Error(`program ${program}: input ${input} must be ${size} ${spec.dtype} values`);
+  }
+  return values;
 }

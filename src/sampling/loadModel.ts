@@ -9,7 +9,7 @@ import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
 import { parameterTable } from '../model/parameters.ts';
-import { openSession } from '../runtime/session.ts';
+import { openSession } from '../runtime/openSession.ts';
 import { recordNextLogits, type NextLogits } from './completion.ts';
 
 export interface LoadedModel {

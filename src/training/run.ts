@@ -6,7 +6,8 @@ import { clearLeftovers, createRunDirectory } from '../checkpoint/runDirectory.t
 import { runPaths } from '../checkpoint/runPaths.ts';
 import { renderConfig } from '../config/resolved.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
-import { openSession, type Mode, type Session } from '../runtime/session.ts';
+import { openSession } from '../runtime/openSession.ts';
+import type { Mode, Session } from '../runtime/session.ts';
 import { loadedTensorFlow } from '../runtime/tensorflow.ts';
 import type { Report } from './facts.ts';
 import { metricsSink } from './metricsSink.ts';

@@ -7,7 +7,8 @@
 import { add, div, minimum, mul, scalar, sqrt, valueAndGrads, zerosLike, type Tensor } from '@tensorflow/tfjs-core';
 import type { Config } from '../config/schema.ts';
 import type { MicroBatch } from '../data/batches.ts';
-import { decode, type Parameters } from '../model/decoder.ts';
+import { decode } from '../model/decoder.ts';
+import type { Parameters } from '../model/decoderPass.ts';
 import { summedLoss } from '../model/loss.ts';
 import { elementCount, type ParameterSpec } from '../model/parameters.ts';
 import { addAll, halfSquaredNorm } from '../runtime/operations.ts';

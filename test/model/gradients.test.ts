@@ -5,7 +5,7 @@ import { gelu } from '../../src/model/gelu.ts';
 import { layerNorm } from '../../src/model/layerNorm.ts';
 import { randomStream } from '../../src/random.ts';
 import { gatherRows, sparseCrossEntropy } from '../../src/runtime/operations.ts';
-import { openSession } from '../../src/runtime/session.ts';
+import { openSession } from '../../src/runtime/openSession.ts';
 
 const session = openSession({ mode: 'eager', precision: 'float32', device: 'cpu' });
 afterAll(() => session.close());

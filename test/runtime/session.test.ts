@@ -3,7 +3,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { gatherRows, statelessUniform } from '../../src/runtime/operations.ts';
 import { RecordedSession } from '../../src/runtime/recordedSession.ts';
 import { scope } from '../../src/runtime/recording.ts';
-import { openSession, type Mode, type Session } from '../../src/runtime/session.ts';
+import { openSession } from '../../src/runtime/openSession.ts';
+import type { Mode, Session } from '../../src/runtime/session.ts';
 import { loadTensorFlow } from '../../src/runtime/tensorflow.ts';
 
 const sessions: Session[] = [];

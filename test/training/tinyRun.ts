@@ -5,7 +5,8 @@ import type { MicroBatch } from '../../src/data/batches.ts';
 import { initialParameters } from '../../src/model/initialise.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import { randomStream } from '../../src/random.ts';
-import { openSession, type Mode, type Session } from '../../src/runtime/session.ts';
+import { openSession } from '../../src/runtime/openSession.ts';
+import type { Mode, Session } from '../../src/runtime/session.ts';
 import { initialMoments } from '../../src/training/adamw.ts';
 
 export const vocabularySize = 13;
