@@ -44,16 +44,30 @@ function barTerminal(steps: number, startStep: number): TrainingTerminal {
   let speed: number | undefined;
   let msPerStep: number | undefined;
   let previousElapsedMs = 0;
-  const smooth = (old: number | undefined, value: number): number => (old === undefined ? value : 0.95 * old + 0.05 * value);
-  // A line above the bar: the bar's own line is cleared, the next update draws it again below.
+  let reported = 0;
+  // A running mean that settles into an exponential one: early values are not weighed down by the very first.
+  const smooth = (old: number | undefined, value: number): number => {
+    const weight = Math.max(0.05, 1 / reported);
+    return old === undefined ? value : (1 - weight) * old + weight * value;
+  };
+  // A line above the bar: the bar's own line is cleared (and wrapping, which the bar turns off, is on for the
+  // text), then the bar is drawn again below.
   const say = (text: string): void => {
-    process.stderr.write('\r\x1b[2K');
+    process.stderr.write('\r\x1b[2K\x1b[?7h');
     note(text);
+    process.stderr.write('\x1b[?7l');
     bar.render();
+  };
+  // cli-progress goes back at its end to where the cursor stood at its start, over the lines printed since:
+  // what it remembers (ESC 7) is made the present line. A second stop does nothing.
+  const close = (): void => {
+    process.stderr.write('\r\x1b7');
+    bar.stop();
   };
   return {
     report: (fact) => {
       if (fact.kind !== 'step') return sayFact(fact, say);
+      reported++;
       loss = smooth(loss, fact.loss);
       speed = smooth(speed, fact.tokensPerSecond);
       msPerStep = smooth(msPerStep, fact.elapsedMs - previousElapsedMs);
@@ -61,7 +75,7 @@ function barTerminal(steps: number, startStep: number): TrainingTerminal {
       const left = duration((steps - fact.step) * msPerStep);
       bar.update(fact.step, { loss: loss.toFixed(3), speed: grouped(speed), left });
     },
-    close: () => bar.stop(),
+    close,
   };
 }
 
