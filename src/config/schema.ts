@@ -70,6 +70,15 @@ const training = z
   .strictObject({
     microBatchSize: count.default(12).describe('Token windows in one micro-batch.'),
     microBatchesPerStep: count.default(1).describe('Micro-batches whose gradients are added up for one update.'),
+    branches: z
+      .int()
+      .min(1)
+      .max(64)
+      .default(2)
+      .describe(
+        'Parts of a micro-batch that are computed side by side on a CPU, each with its share of the cores; part of what ' +
+          'makes losses repeatable to the bit. A GPU takes one.',
+      ),
     steps: count
       .nullable()
       .default(null)

@@ -16,12 +16,14 @@ export class EagerSession implements Session {
   readonly precision: Precision;
   readonly device: 'cpu' | 'cuda';
   readonly deviceReason: string;
+  readonly branches: number;
   readonly #tensorFlow: TensorFlow;
   /** Variables live in the process by name; the number keeps two sessions apart. */
   readonly #container = `session-${++sessions}`;
   readonly #variables = new Map<string, { shape: number[]; handleId: number }>();
 
-  constructor(tensorFlow: TensorFlow, precision: Precision) {
+  constructor(tensorFlow: TensorFlow, precision: Precision, branches: number) {
+    this.branches = branches;
     this.precision = precision;
     this.device = tensorFlow.device;
     this.deviceReason = tensorFlow.deviceReason;

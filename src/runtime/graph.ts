@@ -3,6 +3,7 @@
  * One graph and one session hold all programs of a run, because only so do they share variables; the
  * graph may grow between runs, TF_SessionRun takes new nodes in by itself.
  */
+import os from 'node:os';
 import { int64s, throwOnError, withStatus, type CApi, type Output, type Pointer } from './capi.ts';
 import { attributeTypes, type Attribute } from './binding.ts';
 
@@ -18,10 +19,18 @@ export interface Operation {
 }
 
 /**
- * ConfigProto { graph_options { rewrite_options { remapping: OFF } } }. Grappler's remapper fuses
- * BatchMatMul, Mul and Add into _MklFusedBatchMatMulV2, which is 70 times slower than its parts.
+ * A ConfigProto. graph_options { rewrite_options { remapping: OFF } }: grappler's remapper fuses BatchMatMul,
+ * Mul and Add into _MklFusedBatchMatMulV2, which is 70 times slower than its parts. With several branches,
+ * intra_op_parallelism_threads (2) and inter_op_parallelism_threads (5) share the cores among them; both
+ * count only where TF_OVERRIDE_GLOBAL_THREADPOOL is set before the library is loaded.
  */
-const sessionConfig = Uint8Array.of(0x52, 0x04, 0x52, 0x02, 0x70, 0x02);
+function sessionConfig(branches: number): Uint8Array {
+  const remappingOff = [0x52, 0x04, 0x52, 0x02, 0x70, 0x02];
+  if (branches === 1) return Uint8Array.from(remappingOff);
+  const largest = 127; // a varint of one byte
+  const threadsPerBranch = Math.max(1, Math.floor(os.availableParallelism() / branches));
+  return Uint8Array.of(...remappingOff, 0x10, Math.min(threadsPerBranch, largest), 0x28, Math.min(branches, largest));
+}
 
 /** Owns a TF_Graph and its TF_Session. */
 export class GraphSession {
@@ -29,11 +38,13 @@ export class GraphSession {
   readonly #graph: Pointer;
   readonly #session: Pointer;
 
-  constructor(c: CApi) {
+  /** @param branches parallel branches of the programs to come, see `sessionConfig` */
+  constructor(c: CApi, branches: number) {
     this.#c = c;
     this.#graph = c.TF_NewGraph();
     const options: Pointer = c.TF_NewSessionOptions();
-    withStatus(c, 'session options', (status) => c.TF_SetConfig(options, sessionConfig, sessionConfig.length, status));
+    const config = sessionConfig(branches);
+    withStatus(c, 'session options', (status) => c.TF_SetConfig(options, config, config.length, status));
     this.#session = withStatus(c, 'new session', (status) => c.TF_NewSession(this.#graph, options, status) as Pointer);
     c.TF_DeleteSessionOptions(options);
   }

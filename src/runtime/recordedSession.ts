@@ -21,18 +21,20 @@ export class RecordedSession implements Session {
   readonly precision: Precision;
   readonly device: 'cpu' | 'cuda';
   readonly deviceReason: string;
+  readonly branches: number;
   readonly #tensorFlow: TensorFlow;
   readonly #graph: GraphSession;
   readonly #recorder: Recorder;
   readonly #variables = new Map<string, Variable>();
   readonly #readers = new Map<string, Output>();
 
-  constructor(tensorFlow: TensorFlow, precision: Precision) {
+  constructor(tensorFlow: TensorFlow, precision: Precision, branches: number) {
+    this.branches = branches;
     this.precision = precision;
     this.device = tensorFlow.device;
     this.deviceReason = tensorFlow.deviceReason;
     this.#tensorFlow = tensorFlow;
-    this.#graph = new GraphSession(tensorFlow.c);
+    this.#graph = new GraphSession(tensorFlow.c, branches);
     this.#recorder = new Recorder(tensorFlow.c, this.#graph, tensorFlow.eagerBinding);
   }
 

@@ -30,6 +30,8 @@ export interface Session {
   readonly precision: Precision;
   readonly device: 'cpu' | 'cuda';
   readonly deviceReason: string;
+  /** Parallel branches that programs should have: what was asked for on a CPU, 1 on a GPU. */
+  readonly branches: number;
   /** Makes variables with these initial values. */
   addVariables(tensors: readonly NamedTensor[]): Promise<void>;
   /** The present values, in the order of `names`. */

@@ -79,6 +79,8 @@ const wantsTensorFlowLog = () => process.env['CLM_TENSORFLOW_LOG'] === '1';
 function setEnvironment(device: 'cpu' | 'cuda'): void {
   if (!wantsTensorFlowLog()) process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '3'; // failures reach us as exceptions anyway
   if (device === 'cpu') process.env['CUDA_VISIBLE_DEVICES'] = '-1';
+  // Lets a session have threads of its own, see sessionConfig in graph.ts.
+  process.env['TF_OVERRIDE_GLOBAL_THREADPOOL'] ??= '1';
   // The eager context and the session are two contexts in one process and would fight over the memory.
   process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true';
 }

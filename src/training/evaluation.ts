@@ -2,10 +2,9 @@
 import type { Config } from '../config/schema.ts';
 import { scoredText, type MicroBatch } from '../data/batches.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
-import { decode } from '../model/decoder.ts';
-import { summedLoss } from '../model/loss.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
+import { microBatchInputs, microBatchLoss } from './microBatchLoss.ts';
 
 export interface Evaluation {
   /** Mean, nats per token. */
@@ -31,16 +30,10 @@ export function recordEvaluation(
   table: readonly ParameterSpec[],
   batchSize: number,
 ): Evaluate {
-  const N = batchSize * model.contextLength;
-  const inputs = {
-    inputs: { shape: [N], dtype: 'int32' },
-    targets: { shape: [N], dtype: 'int32' },
-    weights: { shape: [N], dtype: 'float32' },
-  } as const;
-  const program = session.program('evaluation', inputs, (feeds, variables) => {
+  const shape = { model, microBatchSize: batchSize, branches: session.branches };
+  const program = session.program('evaluation', microBatchInputs(shape), (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-    const pass = { model, batchSize, positions: model.contextLength, dropout: null };
-    return { loss: summedLoss(decode(parameters, feeds['inputs']!, pass), feeds['targets']!, feeds['weights']!) };
+    return { loss: microBatchLoss(parameters, feeds, shape, null) };
   });
   return async (microBatches, tokenizer, signal) => {
     let summedLoss = 0;

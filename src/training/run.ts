@@ -1,4 +1,5 @@
 /** A prepared run, from the session and the run directory to the loop and its end. */
+import os from 'node:os';
 import { writeFileDurably } from '../checkpoint/durable.ts';
 import { describeEnvironment } from '../checkpoint/environment.ts';
 import { openMetrics, truncateMetrics, type MetricsRecord } from '../checkpoint/metrics.ts';
@@ -29,7 +30,7 @@ export interface RunOutcome {
 /** Trains a prepared run; the run directory is made, or continued, only once the session stands. */
 export async function runTraining(prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   const { config, plan, runDirectory } = prepared;
-  const session = openSession({ mode: options.mode, precision: config.training.precision, device: config.device });
+  const session = openSession({ mode: options.mode, ...config.training, device: config.device });
   try {
     options.report({ kind: 'device', device: session.device, reason: session.deviceReason });
     const programs = await recordRun(session, prepared);
@@ -60,7 +61,7 @@ async function openRunDirectory(prepared: PreparedTraining, session: Session): P
   const environment = describeEnvironment({
     device: { name: session.device, reason: session.deviceReason, mode: session.mode },
     tensorflow: loadedTensorFlow().version,
-    threads: null,
+    threads: os.availableParallelism(),
   });
   if (!checkpoint) {
     const tokenizerText = renderTokenizer(tokenizer);

@@ -7,15 +7,14 @@
 import { add, div, minimum, mul, scalar, sqrt, valueAndGrads, zerosLike, type Tensor } from '@tensorflow/tfjs-core';
 import type { Config } from '../config/schema.ts';
 import type { MicroBatch } from '../data/batches.ts';
-import { decode } from '../model/decoder.ts';
 import type { Parameters } from '../model/decoderPass.ts';
-import { summedLoss } from '../model/loss.ts';
 import { elementCount, type ParameterSpec } from '../model/parameters.ts';
 import { addAll, halfSquaredNorm } from '../runtime/operations.ts';
 import { updatesAfter } from '../runtime/recording.ts';
 import type { InputSpec, Program, Session } from '../runtime/session.ts';
 import type { Variables } from '../runtime/variables.ts';
 import { adamWScalars, applyAdamW } from './adamw.ts';
+import { microBatchInputs, microBatchLoss, type MicroBatchShape } from './microBatchLoss.ts';
 
 export interface StepResult {
   /** Mean over the step's targets, before the update; nats per token. */
@@ -43,10 +42,10 @@ export async function recordTrainingStep(
 
 /** One micro-batch: gradients go straight into the update, in one program. */
 function wholeStep(session: Session, config: Config, table: readonly ParameterSpec[]): TrainingStep {
-  const inputs = { ...microBatchInputs(config), ...updateInputs };
+  const inputs = { ...lossInputs(session, config), ...updateInputs };
   const program = session.program('step', inputs, (feeds, variables) => {
     const parameters = readParameters(variables, table);
-    const { loss, gradients } = lossAndGradients(config, table, parameters, feeds);
+    const { loss, gradients } = lossAndGradients(session, config, table, parameters, feeds);
     return { loss, gradientNorm: update(config, table, variables, parameters, gradients, feeds) };
   });
   return async ([microBatch], step, learningRate) => {
@@ -71,8 +70,8 @@ async function accumulatedStep(
   await session.addVariables(
     table.map(({ name, shape }) => ({ name: gradientName(name), shape, values: new Float32Array(elementCount(shape)) })),
   );
-  const accumulate: Program = session.program('accumulate', microBatchInputs(config), (feeds, variables) => {
-    const { loss, gradients } = lossAndGradients(config, table, readParameters(variables, table), feeds);
+  const accumulate: Program = session.program('accumulate', lossInputs(session, config), (feeds, variables) => {
+    const { loss, gradients } = lossAndGradients(session, config, table, readParameters(variables, table), feeds);
     updatesAfter(gradients, () => {
       table.forEach(({ name }, i) => variables.assignAdd(gradientName(name), gradients[i]!));
     });
@@ -104,22 +103,17 @@ const readParameters = (variables: Variables, table: readonly ParameterSpec[]): 
 
 /** The micro-batch's share of the mean loss, and its gradient by every parameter in the table's order. */
 function lossAndGradients(
+  session: Session,
   config: Config,
   table: readonly ParameterSpec[],
   parameters: Parameters,
   feeds: Record<string, Tensor>,
 ): { loss: Tensor; gradients: Tensor[] } {
-  const { model, training, seed } = config;
-  const pass = {
-    model,
-    batchSize: training.microBatchSize,
-    positions: model.contextLength,
-    dropout: model.dropout > 0 ? { rate: model.dropout, seed, counter: feeds['dropoutCounter']! } : null,
-  };
+  const { model, seed } = config;
+  const dropout = model.dropout > 0 ? { rate: model.dropout, seed, counter: feeds['dropoutCounter']! } : null;
   const lossOf = (...values: Tensor[]): Tensor => {
     const named = Object.fromEntries(table.map(({ name }, i) => [name, values[i]!]));
-    const logits = decode(named, feeds['inputs']!, pass); // (N, V)
-    return mul(summedLoss(logits, feeds['targets']!, feeds['weights']!), feeds['lossScale']!);
+    return mul(microBatchLoss(named, feeds, shapeOf(session, config), dropout), feeds['lossScale']!);
   };
   const { value, grads } = valueAndGrads(lossOf)(table.map(({ name }) => parameters[name]!));
   return { loss: value, gradients: grads };
@@ -158,16 +152,17 @@ function update(
 const float: InputSpec = { shape: [], dtype: 'float32' };
 const updateInputs = { learningRate: float, beta1Power: float, beta2Power: float, epsilon: float };
 
-function microBatchInputs({ training, model }: Config): Record<string, InputSpec> {
-  const N = training.microBatchSize * model.contextLength;
-  return {
-    inputs: { shape: [N], dtype: 'int32' },
-    targets: { shape: [N], dtype: 'int32' },
-    weights: { shape: [N], dtype: 'float32' },
-    lossScale: float,
-    ...(model.dropout > 0 && { dropoutCounter: { shape: [], dtype: 'int32' } as const }),
-  };
-}
+const shapeOf = ({ branches }: Session, { model, training }: Config): MicroBatchShape => ({
+  model,
+  microBatchSize: training.microBatchSize,
+  branches,
+});
+
+const lossInputs = (session: Session, config: Config): Record<string, InputSpec> => ({
+  ...microBatchInputs(shapeOf(session, config)),
+  lossScale: float,
+  ...(config.model.dropout > 0 && { dropoutCounter: { shape: [], dtype: 'int32' } as const }),
+});
 
 const microBatchFeeds = ({ inputs, targets, weights }: MicroBatch, lossScale: number, counter: number) => ({
   inputs,

@@ -5,6 +5,7 @@ import type { MicroBatch } from '../../src/data/batches.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import type { Mode } from '../../src/runtime/session.ts';
 import { loadTensorFlow } from '../../src/runtime/tensorflow.ts';
+import { branchWindows } from '../../src/training/microBatchLoss.ts';
 import { learningRateAt } from '../../src/training/schedule.ts';
 import { recordTrainingStep, type StepResult } from '../../src/training/step.ts';
 import { openTinySession, randomMicroBatch, tinyConfig, vocabularySize } from './tinyRun.ts';
@@ -40,6 +41,8 @@ describe('a training step', () => {
     ['plain', tinyConfig()],
     ['biases', tinyConfig({ model: { biases: true } })],
     ['dropout', tinyConfig({ model: { dropout: 0.25 } })],
+    ['one branch', tinyConfig({ training: { branches: 1 } })],
+    ['as many branches as windows', tinyConfig({ training: { branches: 3 }, model: { dropout: 0.25 } })],
     ['two micro-batches', tinyConfig({ training: { microBatchesPerStep: 2 } })],
     ['no clip, no decay', tinyConfig({ optimizer: { gradientClip: null, weightDecay: 0 } })],
     ['bfloat16', tinyConfig({ training: { precision: 'bfloat16' } })],
@@ -96,6 +99,21 @@ describe('a training step', () => {
     });
     // Adam divides by √v: where a gradient is nearly zero, rounding decides; a thousandth of the rate bounds it.
     expect(largestDifference(a.parameters, b.parameters)).toBeLessThan(1e-4);
+  });
+
+  it('computes the same loss in any number of branches, unequal ones included', async () => {
+    const inBranches = (branches: number) => {
+      const config = tinyConfig({ training: { branches } });
+      return run(config, 'recorded', single(config, 3));
+    };
+    const whole = await inBranches(1);
+    expect(branchWindows(3, 2).map(({ windows }) => windows)).toEqual([1, 2]);
+    expect(branchWindows(3, 5).map(({ windows }) => windows)).toEqual([1, 1, 1]);
+    for (const branches of [2, 5]) {
+      const parts = await inBranches(branches);
+      parts.results.forEach(({ loss }, i) => expect(loss).toBeCloseTo(whole.results[i]!.loss, 5));
+      expect(largestDifference(parts.parameters, whole.parameters)).toBeLessThan(1e-4);
+    }
   });
 
   it('takes no loss on padding: what stands there changes nothing', async () => {

@@ -45,7 +45,7 @@ export function randomMicroBatch(config: Config, index: number, padding = 0): Mi
 
 /** A session that holds the decoder's first parameters and the optimizer's zeros. */
 export async function openTinySession(config: Config, mode: Mode): Promise<Session> {
-  const session = openSession({ mode, precision: config.training.precision, device: 'cpu' });
+  const session = openSession({ mode, ...config.training, device: 'cpu' });
   const table = parameterTable(config.model, vocabularySize);
   await session.addVariables([...initialParameters(table, config.seed), ...initialMoments(table)]);
   return session;
