@@ -116,4 +116,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') fail(error);
 });
 
+// A closed stderr must not end a training run: there is nobody left to tell, but work to save.
+process.stderr.on('error', () => {});
+
 run(process.argv.slice(2)).catch(fail);

@@ -3,6 +3,7 @@ import type { CommandModule } from 'yargs';
 import { wrongInput } from '../errors.ts';
 import { loadModel } from '../sampling/loadModel.ts';
 import { complete } from '../sampling/completion.ts';
+import { samplePrompt } from '../sampling/samplePrompt.ts';
 import { note, printJson } from './output.ts';
 import { applyVerbose, deviceOption, jsonOption, quietOption } from './options.ts';
 
@@ -44,7 +45,7 @@ export const sampleCommand: CommandModule<object, SampleArguments> = {
     const model = await loadModel(args.run, { checkpoint: args.checkpoint, device: args.device });
     try {
       const { samples: defaults, seed: configSeed } = model.config;
-      const prompt = args.prompt ?? defaults.prompt;
+      const prompt = args.prompt ?? samplePrompt(model.config, model.tokenizer);
       if (prompt === '') {
         throw wrongInput('--prompt is empty: there is nothing to continue. Give at least one character, for example --prompt " "');
       }
@@ -67,6 +68,7 @@ export const sampleCommand: CommandModule<object, SampleArguments> = {
         const decoder = model.tokenizer.decoder();
         if (!args.json) process.stdout.write(`${i > 0 ? '\n---\n' : ''}${prompt}`);
         for await (const tokenId of complete(model.nextLogits, promptTokenIds, settings)) {
+          if (process.stdout.errored) return; // the reader has gone
           firstTokenMs ??= performance.now() - (i === 0 ? startMs : beganMs);
           tokenIds.push(tokenId);
           if (!args.json) process.stdout.write(decoder.write(tokenId));

@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os';
 
-const stops = ['SIGINT', 'SIGTERM'] as const;
+const stops = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export interface StopSignals {
   signal: AbortSignal;

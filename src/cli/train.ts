@@ -37,9 +37,10 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
   handler: async (args) => {
     applyVerbose(args.verbose);
     const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
-    const spinner = ora({ text: 'reading the corpus', stream: process.stderr, isSilent: args.quiet || !process.stderr.isTTY });
+    const spinner = ora({ text: 'reading the corpus', stream: process.stderr, isSilent: args.quiet || !process.stderr.isTTY || !process.stderr.columns });
     spinner.start();
-    const signals = stopSignals((name) => note(`${name}: finishing this step, then saving; once more stops at once`));
+    let announce = (text: string): void => void note(text);
+    const signals = stopSignals((name) => announce(`${name}: finishing this step, then saving; once more stops at once`));
     try {
       const prepared = await prepareTraining({ configPath: args.config, runDirectory: args.run, set, resume: args.resume });
       spinner.stop();
@@ -59,6 +60,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       );
       if (args.resume) say(startStep > 0 ? `resuming from step ${startStep}` : 'no checkpoint yet: starting at step 0');
       const terminal = openTrainingTerminal(plan.steps, startStep, args.quiet);
+      announce = terminal.say;
       try {
         const { outcome, device } = await runTraining(prepared, {
           mode: args.eager ? 'eager' : 'recorded',
@@ -81,7 +83,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
             (validationLoss === undefined ? '' : `, validation loss ${validationLoss.toFixed(4)}`) +
             `; waited for data ${(100 * waitingShare).toFixed(2)} % of the time`,
         );
-        say(`to sample: clm sample ${shownDirectory} --prompt ${JSON.stringify(prepared.config.samples.prompt)}`);
+        say(`to sample: clm sample ${shownDirectory}`);
       } finally {
         terminal.close();
       }

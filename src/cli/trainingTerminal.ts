@@ -8,6 +8,8 @@ import { colour, duration, grouped, note } from './output.ts';
 
 export interface TrainingTerminal {
   report(fact: Fact): void;
+  /** A line beside the bar. */
+  say(text: string): void;
   close(): void;
 }
 
@@ -15,8 +17,9 @@ export interface TrainingTerminal {
 const plainIntervalMs = 10_000;
 
 export function openTrainingTerminal(steps: number, startStep: number, quiet: boolean): TrainingTerminal {
-  if (quiet) return { report: () => {}, close: () => {} };
-  return process.stderr.isTTY ? barTerminal(steps, startStep) : plainTerminal(steps);
+  if (quiet) return { report: () => {}, say: () => {}, close: () => {} };
+  // Some pseudo-terminals have no size; a bar cannot be drawn on those.
+  return process.stderr.isTTY && process.stderr.columns > 0 ? barTerminal(steps, startStep) : plainTerminal(steps);
 }
 
 function plainTerminal(steps: number): TrainingTerminal {
@@ -29,6 +32,7 @@ function plainTerminal(steps: number): TrainingTerminal {
       lastMs = performance.now();
       note(`step ${fact.step}/${steps}  loss ${fact.loss.toFixed(4)}  ${grouped(fact.tokensPerSecond)} tokens/s`);
     },
+    say: note,
     close: () => {},
   };
 }
@@ -75,6 +79,7 @@ function barTerminal(steps: number, startStep: number): TrainingTerminal {
       const left = duration((steps - fact.step) * msPerStep);
       bar.update(fact.step, { loss: loss.toFixed(3), speed: grouped(speed), left });
     },
+    say,
     close,
   };
 }

@@ -2,8 +2,11 @@
  * The part of TensorFlow's C API that clm uses (tensorflow/c/c_api.h), reached through koffi in the
  * same shared library that tfjs-node is bound to. Nothing above `runtime/` sees it.
  */
-import koffi from 'koffi';
+import { createRequire } from 'node:module';
 import path from 'node:path';
+
+/** Loaded when it is first needed: commands that refuse their input never load native code. */
+const koffi = (): (typeof import('koffi'))['default'] => createRequire(import.meta.url)('koffi');
 
 /** An opaque C pointer. */
 export type Pointer = unknown;
@@ -75,13 +78,19 @@ export function loadCApi(libraryDirectory: string, extension: 'so' | 'dylib'): C
   if (loaded) return loaded;
   const file = (name: string) =>
     path.join(libraryDirectory, extension === 'so' ? `${name}.so.2` : `${name}.2.dylib`);
-  koffi.load(file('libtensorflow_framework'), { global: true });
-  const library = koffi.load(file('libtensorflow_cc'));
-  koffi.struct('TF_Output', { oper: 'void *', index: 'int' });
+  koffi().load(file('libtensorflow_framework'), { global: true });
+  const library = koffi().load(file('libtensorflow_cc'));
+  koffi().struct('TF_Output', { oper: 'void *', index: 'int' });
   loaded = Object.fromEntries(
     declarations.map((declaration) => [/TF_\w+(?=\()/.exec(declaration)?.[0], library.func(declaration)]),
   ) as CApi;
   return loaded;
+}
+
+/** dup and dup2 of the C library. */
+export function loadDescriptorFunctions(): { dup(descriptor: number): number; dup2(from: number, to: number): number } {
+  const libc = koffi().load(process.platform === 'darwin' ? 'libSystem.B.dylib' : 'libc.so.6');
+  return { dup: libc.func('int dup(int)'), dup2: libc.func('int dup2(int, int)') } as never;
 }
 
 /** Calls `body` with a fresh TF_Status (one per call in flight) and throws its message, prefixed by `what`. */
@@ -108,7 +117,7 @@ export const int64s = (values: readonly number[]): BigInt64Array => BigInt64Arra
 export function newTensor(c: CApi, shape: readonly number[], dataType: number, values: ArrayBufferView): Pointer {
   const tensor: Pointer = c.TF_AllocateTensor(dataType, int64s(shape), shape.length, values.byteLength);
   if (values.byteLength > 0) {
-    const target = new Uint8Array(koffi.view(c.TF_TensorData(tensor), values.byteLength));
+    const target = new Uint8Array(koffi().view(c.TF_TensorData(tensor), values.byteLength));
     target.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
   return tensor;
@@ -118,5 +127,5 @@ export function newTensor(c: CApi, shape: readonly number[], dataType: number, v
 export function tensorValues(c: CApi, tensor: Pointer): Float32Array {
   const byteLength = Number(c.TF_TensorByteSize(tensor));
   if (byteLength === 0) return new Float32Array(0);
-  return new Float32Array(new Uint8Array(koffi.view(c.TF_TensorData(tensor), byteLength)).slice().buffer);
+  return new Float32Array(new Uint8Array(koffi().view(c.TF_TensorData(tensor), byteLength)).slice().buffer);
 }

@@ -8,7 +8,7 @@ import util from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { environmentFailure } from '../errors.ts';
 import { attributeTypes, type Attribute, type Binding } from './binding.ts';
-import { dataTypes, loadCApi, type CApi } from './capi.ts';
+import { dataTypes, loadCApi, loadDescriptorFunctions, type CApi } from './capi.ts';
 import { readInstallation, type Installation } from './installation.ts';
 
 /** The parts of tfjs-node's backend that clm relies on. */
@@ -122,26 +122,21 @@ const isUsingGpu = (tensorFlow: TensorFlow): boolean =>
 
 /**
  * Runs `body` with file descriptor 2 on /dev/null: kernels register themselves with messages that no log
- * level stops, because it is read after them. Closing 2 makes the next open take its number; what was
- * there is reached again through /proc/self/fd or /dev/fd, so where neither exists nothing is hidden.
+ * level stops, because it is read after them. By dup and dup2, so that what shares the descriptor's offset
+ * (a log file that takes stdout too) is not disturbed.
  */
 function withQuietStderr<T>(body: () => T): T {
   if (wantsTensorFlowLog()) return body();
-  let kept: number;
-  try {
-    kept = openSync(process.platform === 'linux' ? '/proc/self/fd/2' : '/dev/fd/2', 'a');
-  } catch {
-    return body();
-  }
-  closeSync(2);
-  const silenced = openSync('/dev/null', 'a');
+  const { dup, dup2 } = loadDescriptorFunctions();
+  const kept = dup(2);
+  if (kept < 0) return body();
+  const nowhere = openSync('/dev/null', 'a');
+  dup2(nowhere, 2);
+  closeSync(nowhere);
   try {
     return body();
   } finally {
-    if (silenced === 2) {
-      closeSync(2);
-      openSync(process.platform === 'linux' ? `/proc/self/fd/${kept}` : `/dev/fd/${kept}`, 'a');
-    }
+    dup2(kept, 2);
     closeSync(kept);
   }
 }

@@ -17,6 +17,7 @@ import { countTokens } from '../data/tokens.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
+import { samplePrompt } from '../sampling/samplePrompt.ts';
 import { planRun, type RunPlan } from './plan.ts';
 
 export interface TrainingRequest {
@@ -55,21 +56,25 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
   if (request.resume && !checkpoint) await assertFreshStart(runDirectory);
 
   const corpus = await openCorpus(config.corpus);
+  if (corpus.validation.endByte - corpus.validation.startByte < 2) {
+    throw wrongInput('The validation text has less than two tokens. Raise corpus.validation.tail or add text to corpus.sources.');
+  }
   const { tokenizer, trainingTokens } = checkpoint
     ? await readTokenizer(checkpoint, corpus)
     : await prepareTokenizer(config.tokenizer, corpus);
   const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
-  assertPrompt(config, tokenizer);
+  samplePrompt(config, tokenizer);
   const startStep = checkpoint?.step ?? 0;
   if (startStep > plan.steps) {
     throw wrongInput(`training.steps is ${plan.steps}, but ${runDirectory} has made ${startStep} steps already.`);
   }
-  const isFinished = checkpoint !== undefined && startStep === plan.steps;
+  const isFinished = startStep === plan.steps && hasFinalEvaluation(runDirectory, startStep);
   return { config, corpus, tokenizer, plan, runDirectory, checkpoint, skipped, startStep, isFinished };
 }
 
 /** The config and the run directory: each may follow from the other. */
 function findConfig({ configPath, runDirectory, set, resume }: TrainingRequest): { config: Config; runDirectory: string } {
+  if (runDirectory === '') throw wrongInput('--run is empty. Name a directory, or leave --run out for runs/<name>.');
   if (configPath !== undefined) {
     const config = loadConfig(configPath, { set });
     return { config, runDirectory: path.resolve(runDirectory ?? path.join('runs', config.name)) };
@@ -83,13 +88,19 @@ function findConfig({ configPath, runDirectory, set, resume }: TrainingRequest):
   return { config, runDirectory: path.resolve(runDirectory) };
 }
 
+/** A stop during the last evaluation leaves a run that still has it to do. */
+function hasFinalEvaluation(runDirectory: string, step: number): boolean {
+  const { metrics } = runPaths(runDirectory);
+  return existsSync(metrics) && readFileSync(metrics, 'utf8').includes(`{"kind":"evaluation","step":${step},`);
+}
+
 /** Only what leaves the past steps as they were may change. */
 function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: string): void {
   const before = parseResolvedConfig(checkpoint.configText, path.join(checkpoint.path, 'config.yaml'));
-  const differences = resumeDifferences(before, config);
+  const differences = resumeDifferences(before, config).filter((key) => key !== 'device');
   if (differences.length === 0) return;
   throw wrongInput(
-    `${runDirectory} was started with another ${differences.join(', ')}. Resuming may change only training.steps, ` +
+    `${runDirectory} was started with another ${differences.join(', ')}. Resuming may change only device, the length, ` +
       'schedule, evaluation, checkpoints, samples and reports; start a new run with --run for anything else.',
   );
 }
@@ -100,13 +111,4 @@ async function readTokenizer(
 ): Promise<{ tokenizer: Tokenizer; trainingTokens: number }> {
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(checkpoint.path, 'tokenizer.json'));
   return { tokenizer, trainingTokens: await countTokens(corpus, corpus.training, tokenizer) };
-}
-
-function assertPrompt({ samples }: Config, tokenizer: Tokenizer): void {
-  if (samples.prompt === '') throw wrongInput('samples.prompt is empty: there is nothing to continue.');
-  try {
-    tokenizer.encode(samples.prompt);
-  } catch (error) {
-    throw wrongInput(`samples.prompt: ${(error as Error).message}`, { cause: error });
-  }
 }

@@ -18,7 +18,9 @@ import { initialParameters } from '../model/initialise.ts';
 import { parameterTable } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
 import { complete, recordNextLogits } from '../sampling/completion.ts';
+import { samplePrompt } from '../sampling/samplePrompt.ts';
 import { initialMoments } from './adamw.ts';
+import { assertFinite } from './diverged.ts';
 import { recordEvaluation, type Evaluation } from './evaluation.ts';
 import { recordTrainingStep, type StepResult } from './step.ts';
 
@@ -30,7 +32,7 @@ export interface RunPrograms {
   step(microBatches: TrainingBatch[], step: number, learningRate: number): Promise<StepResult>;
   /** null where the signal stopped it. */
   evaluate(signal: AbortSignal): Promise<Evaluation | null>;
-  sample(step: number): Promise<string>;
+  sample(step: number): Promise<{ prompt: string; completion: string }>;
   /** Saves the state after `step` updates; returns the checkpoint's folder. */
   save(step: number): Promise<string>;
 }
@@ -44,11 +46,15 @@ export interface RunInputs {
   checkpoint: Checkpoint | undefined;
 }
 
+/** Where the sample of a step is written. */
+export const sampleFile = (runDirectory: string, step: number): string =>
+  path.join(runPaths(runDirectory).samples, `step-${String(step).padStart(8, '0')}.txt`);
+
 /** Puts the parameters into the session and records all programs of the run. */
 export async function recordRun(session: Session, inputs: RunInputs): Promise<RunPrograms> {
   const { config, corpus, tokenizer, runDirectory, checkpoint } = inputs;
-  const { model, training, seed, samples } = config;
-  const table = parameterTable(model, tokenizer.vocabularySize);
+  const { model: modelConfig, training, seed, samples } = config;
+  const table = parameterTable(modelConfig, tokenizer.vocabularySize);
   const moments = initialMoments(table);
   if (checkpoint) {
     assertSameTensors(table, checkpoint.model, path.join(checkpoint.path, 'model.safetensors'));
@@ -59,12 +65,12 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
 
   const runStep = await recordTrainingStep(session, config, table);
   const runEvaluation = recordEvaluation(session, config, table, training.microBatchSize);
-  const nextLogits = recordNextLogits(session, model, table);
-  const promptTokenIds = tokenizer.encode(samples.prompt);
+  const nextLogits = recordNextLogits(session, modelConfig, table);
+  const prompt = samplePrompt(config, tokenizer);
 
   // The cursor saved is that of the last micro-batch used, so what is read ahead is neither lost nor repeated.
   let cursor: Cursor | undefined = checkpoint && parseCursor(checkpoint.state.cursor, path.join(checkpoint.path, 'state.json'));
-  const { contextLength } = model;
+  const { contextLength } = modelConfig;
   const { microBatchSize } = training;
 
   return {
@@ -83,20 +89,22 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
     sample: async (step) => {
       const settings = { maxTokens: samples.maxTokens, temperature: samples.temperature, topK: samples.topK, seed };
       const tokenIds: number[] = [];
-      for await (const tokenId of complete(nextLogits, promptTokenIds, settings)) tokenIds.push(tokenId);
+      for await (const tokenId of complete(nextLogits, tokenizer.encode(prompt), settings)) tokenIds.push(tokenId);
       const completion = tokenizer.decode(tokenIds);
-      const file = path.join(runPaths(runDirectory).samples, `step-${String(step).padStart(8, '0')}.txt`);
-      await writeFileDurably(file, samples.prompt + completion);
-      return completion;
+      await writeFileDurably(sampleFile(runDirectory, step), prompt + completion);
+      return { prompt, completion };
     },
     save: async (step) => {
+      const model = await session.readVariables(table.map(({ name }) => name));
+      const optimizer = await session.readVariables(moments.map(({ name }) => name));
+      assertFinite([...model, ...optimizer], step);
       const content = {
         step,
         state: { cursor, tokens: step * training.microBatchesPerStep * microBatchSize * contextLength },
         configText: renderConfig(config),
         tokenizerText: renderTokenizer(tokenizer),
-        model: await session.readVariables(table.map(({ name }) => name)),
-        optimizer: await session.readVariables(moments.map(({ name }) => name)),
+        model,
+        optimizer,
       };
       return saveCheckpoint(runDirectory, content, { keepLast: config.checkpoints.keepLast });
     },

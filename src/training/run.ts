@@ -1,4 +1,5 @@
 /** A prepared run, from the session and the run directory to the loop and its end. */
+import { existsSync } from 'node:fs';
 import os from 'node:os';
 import { writeFileDurably } from '../checkpoint/durable.ts';
 import { describeEnvironment } from '../checkpoint/environment.ts';
@@ -13,7 +14,7 @@ import { loadedTensorFlow } from '../runtime/tensorflow.ts';
 import type { Report } from './facts.ts';
 import { metricsSink } from './metricsSink.ts';
 import type { PreparedTraining } from './prepare.ts';
-import { recordRun } from './programs.ts';
+import { recordRun, sampleFile } from './programs.ts';
 import { train, type StartingPoint, type TrainingOutcome } from './train.ts';
 
 export interface RunOptions {
@@ -42,7 +43,7 @@ export async function runTraining(prepared: PreparedTraining, options: RunOption
     try {
       const report: Report = (fact) => {
         sink(fact);
-        if (fact.kind === 'evaluation') validationLoss = fact.loss;
+        if (fact.kind === 'evaluation' && fact.step > 0) validationLoss = fact.loss;
         options.report(fact);
       };
       const outcome = await train(programs, plan, start, report, options.signal);
@@ -76,6 +77,7 @@ async function openRunDirectory(prepared: PreparedTraining, session: Session): P
     const everySteps = record.kind === 'evaluation' ? config.evaluation.everySteps : config.checkpoints.everySteps;
     return record.step === plan.steps || (everySteps !== null && record.step % everySteps === 0);
   });
-  // The sample and the checkpoint of this step were made before the stop, whatever the log says.
-  return { step: checkpoint.step, recorded: new Set([...kindsAtStep, 'sample', 'checkpoint']) };
+  const recorded = new Set([...kindsAtStep, 'checkpoint']);
+  if (existsSync(sampleFile(runDirectory, checkpoint.step))) recorded.add('sample');
+  return { step: checkpoint.step, recorded };
 }

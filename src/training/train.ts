@@ -5,7 +5,7 @@
  * finished and saved.
  */
 import type { TrainingBatch } from '../data/batches.ts';
-import { ExpectedError } from '../errors.ts';
+import { diverged } from './diverged.ts';
 import type { Report } from './facts.ts';
 import type { RunPrograms } from './programs.ts';
 import { learningRateAt } from './schedule.ts';
@@ -32,7 +32,8 @@ export interface LoopPlan {
 /**
  * Trains from `start` to the end of the plan, or until `signal` aborts.
  *
- * @throws a failure of kind `diverged` where the loss is no finite number any more; nothing is saved then
+ * @throws a failure of kind `diverged` where a loss, a gradient or a parameter is no finite number any more;
+ *   nothing is saved then
  */
 export async function train(
   programs: RunPrograms,
@@ -51,18 +52,22 @@ export async function train(
     for (let step = start.step; ; step++) {
       const ends = step === plan.steps;
       const stops = signal.aborted;
+      let isEvaluated = recorded.has('evaluation');
       const isDue = (kind: string, everySteps: number | null): boolean =>
         !recorded.has(kind) && everySteps !== null && step > 0 && step % everySteps === 0;
 
       // Once in a while: the loss on the validation text.
       if (!stops && (isDue('evaluation', config.evaluation.everySteps) || ((ends || step === 0) && !recorded.has('evaluation')))) {
         const evaluation = await programs.evaluate(signal);
-        if (evaluation !== null) report({ kind: 'evaluation', step, ...evaluation });
+        if (evaluation !== null) {
+          if (!Number.isFinite(evaluation.loss)) throw diverged(`the validation loss after ${step} steps is ${evaluation.loss}`);
+          report({ kind: 'evaluation', step, ...evaluation });
+          isEvaluated = true;
+        }
       }
       // Once in a while: a completion.
       if (!stops && isDue('sample', config.samples.everySteps)) {
-        const completion = await programs.sample(step);
-        report({ kind: 'sample', step, prompt: config.samples.prompt, completion });
+        report({ kind: 'sample', step, ...(await programs.sample(step)) });
       }
       // Once in a while, at the end and before a stop: a checkpoint.
       const leaves = ends || signal.aborted;
@@ -72,7 +77,7 @@ export async function train(
       }
       if (leaves) {
         const elapsedMs = performance.now() - beganMs;
-        return { step, state: ends ? 'done' : 'stopped', waitingShare: waitedMs / Math.max(elapsedMs, 1) };
+        return { step, state: ends && isEvaluated ? 'done' : 'stopped', waitingShare: waitedMs / Math.max(elapsedMs, 1) };
       }
       recorded = new Set();
 
@@ -85,7 +90,9 @@ export async function train(
       const update = programs.step(batches, step + 1, learningRate);
       upcoming = takeStep(microBatches, config.training.microBatchesPerStep);
       const { loss, gradientNorm } = await update;
-      if (!Number.isFinite(loss)) throw diverged(step + 1, loss, learningRate);
+      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+        throw diverged(`the loss of update ${step + 1} is ${loss}, its gradient norm ${gradientNorm}`);
+      }
       const nowMs = performance.now();
       const tokensPerSecond = (plan.tokensPerStep / (nowMs - stepBeganMs)) * 1000;
       const elapsedMs = Math.round(nowMs - beganMs);
@@ -111,11 +118,3 @@ function takeStep(microBatches: AsyncGenerator<TrainingBatch, void, void>, count
   taken.catch(() => undefined);
   return taken;
 }
-
-const diverged = (step: number, loss: number, learningRate: number): ExpectedError =>
-  new ExpectedError(
-    'diverged',
-    `Training diverged: the loss of update ${step} is ${loss} (learning rate ${learningRate.toPrecision(3)}). ` +
-      'Lower optimizer.learningRate, lengthen schedule.warmupSteps or set optimizer.gradientClip, ' +
-      'then start again or continue from the last checkpoint with --resume.',
-  );
