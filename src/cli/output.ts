@@ -14,7 +14,7 @@ export const printError = (message: string): boolean => note(`${colour('red', 'e
 export const printWarning = (message: string): boolean => note(`${colour('yellow', 'warning')}: ${message}`);
 
 /** Text in a colour where stderr is a terminal and NO_COLOR is not set. */
-export function colour(name: 'red' | 'yellow' | 'green' | 'cyan' | 'dim', text: string): string {
+export function colour(name: 'red' | 'yellow' | 'cyan', text: string): string {
   const wanted = process.stderr.isTTY && !process.env['NO_COLOR'];
   return wanted ? styleText(name, text, { validateStream: false }) : text;
 }
