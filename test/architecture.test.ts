@@ -22,7 +22,9 @@ const mayImport: Record<string, string[]> = {
   runtime: ['checkpoint'],
   sampling: ['config', 'data', 'model', 'runtime', 'checkpoint'],
   training: ['config', 'data', 'model', 'runtime', 'checkpoint', 'sampling'],
-  cli: ['config', 'data', 'model', 'runtime', 'checkpoint', 'sampling', 'training'],
+  huggingface: ['config', 'data', 'model', 'checkpoint'],
+  experiments: ['config', 'checkpoint', 'training'],
+  cli: ['config', 'data', 'model', 'runtime', 'checkpoint', 'sampling', 'training', 'huggingface', 'experiments'],
 };
 /** The shape in which tensors travel between memory and disk is a type, no more. */
 const typeOnlyImports = new Set(['runtime → checkpoint', 'model → checkpoint']);

@@ -10,8 +10,9 @@ import { mergeLocated, originsIn, parseLocated, place, plainValue, valueAt, with
 import type { LocatedMapping, LocatedValue } from './located.ts';
 import { applyOverride } from './overrides.ts';
 import { problemsError, schemaProblems } from './problems.ts';
-import { configSchema, defaultSteps } from './schema.ts';
+import { configSchema } from './schema.ts';
 import type { Config } from './schema.ts';
+import { defaultSteps } from './sections/training.ts';
 
 const maxConfigBytes = 1 << 20;
 

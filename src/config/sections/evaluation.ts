@@ -1,0 +1,10 @@
+/** Section `evaluation`: when the validation loss is taken. */
+import { z } from 'zod';
+import { interval } from './numbers.ts';
+
+export const evaluation = z
+  .strictObject({
+    everySteps: interval.default(250).describe('Steps between evaluations; null = only at the start and the end.'),
+  })
+  .prefault({})
+  .describe('Loss on the whole validation text.');
