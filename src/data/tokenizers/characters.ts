@@ -3,8 +3,16 @@
  * Works on UTF-8 bytes throughout, because making strings of a corpus would take most of the time.
  */
 import { wrongInput } from '../../errors.ts';
-import { checkTokenId, refuseLoneSurrogates, tokenizerFormat, tokenizerVersion } from './tokenizer.ts';
-import type { TextOrigin, Tokenizer } from './tokenizer.ts';
+import {
+  checkTokenId,
+  endOfTextToken,
+  originOfText,
+  refuseLoneSurrogates,
+  tokenizerFormat,
+  tokenizerVersion,
+} from './tokenizer.ts';
+import type { DecodeOptions, TextOrigin, Tokenizer } from './tokenizer.ts';
+import { codePointAt, sequenceLength } from './utf8.ts';
 
 const codePoints = 0x110000;
 
@@ -28,7 +36,7 @@ export function characterCensus(): CharacterCensus {
           at++;
         } else {
           occurs[codePointAt(utf8, at)] = 1;
-          at += byteLengthOfLead(lead);
+          at += sequenceLength(lead);
         }
       }
       return characters;
@@ -42,10 +50,13 @@ export function characterCensus(): CharacterCensus {
 }
 
 /**
- * The tokenizer whose ids are the places in `characters`.
+ * The tokenizer whose ids are the places in `characters`, and one more that ends a document where asked for.
  * @param characters at least one, each once, by ascending code point; what `CharacterCensus` gives.
  */
-export function charactersTokenizer(characters: string): Tokenizer {
+export function charactersTokenizer(
+  characters: string,
+  { endOfText: hasEnd = false }: { endOfText?: boolean } = {},
+): Tokenizer {
   const list = [...characters];
   const codes = list.map((character) => character.codePointAt(0)!);
   if (list.length === 0 || codes.some((code, i) => i > 0 && code <= codes[i - 1]!)) {
@@ -53,25 +64,41 @@ export function charactersTokenizer(characters: string): Tokenizer {
   }
   const idByCode = new Int32Array(Math.max(0x80, codes.at(-1)! + 1)).fill(-1);
   for (const [id, code] of codes.entries()) idByCode[code] = id;
-  const textOf = (tokenId: number): string => {
-    checkTokenId(tokenId, list.length);
-    return list[tokenId]!;
+  const endOfText = hasEnd ? list.length : null;
+  const vocabularySize = list.length + (hasEnd ? 1 : 0);
+  const byteLengths = new Uint16Array(vocabularySize);
+  for (const [id, character] of list.entries()) byteLengths[id] = Buffer.byteLength(character);
+  const textOf = (tokenId: number, options?: DecodeOptions): string => {
+    checkTokenId(tokenId, vocabularySize);
+    return list[tokenId] ?? (options?.specialTokens === true ? endOfTextToken : '');
   };
   const encodeUtf8 = (utf8: Uint8Array, origin: TextOrigin) => encodeWith(idByCode, utf8, origin);
+  const encodePiece = (text: string): Int32Array => {
+    const utf8 = Buffer.from(text);
+    return encodeUtf8(utf8, originOfText(utf8, 'Leave it out, or train on a corpus that contains it.'));
+  };
   return {
     kind: 'characters',
-    vocabularySize: list.length,
-    byteLengths: Uint8Array.from(list, (character) => Buffer.byteLength(character)),
-    encode: (text) => {
+    vocabularySize,
+    byteLengths,
+    endOfText,
+    encode: (text, { specialTokens = false } = {}) => {
       refuseLoneSurrogates(text);
-      const utf8 = Buffer.from(text);
-      const place = (index: number) => `at character ${[...utf8.toString('utf8', 0, index)].length} of the text`;
-      return encodeUtf8(utf8, { place, remedy: 'Leave it out, or train on a corpus that contains it.' });
+      if (!specialTokens || endOfText === null) return encodePiece(text);
+      const pieces = text.split(endOfTextToken).map((piece) => [...encodePiece(piece)]);
+      return Int32Array.from(pieces.flatMap((piece, i) => (i === 0 ? piece : [endOfText, ...piece])));
     },
     encodeUtf8,
-    decode: (tokenIds) => Array.from(tokenIds, textOf).join(''),
-    decoder: () => ({ write: textOf, end: () => '' }),
-    toJSON: () => ({ format: tokenizerFormat, version: tokenizerVersion, kind: 'characters', characters }),
+    encodeChunk: (utf8, _, origin) => ({ tokenIds: encodeUtf8(utf8, origin), bytes: utf8.length }),
+    decode: (tokenIds, options) => Array.from(tokenIds, (id) => textOf(id, options)).join(''),
+    decoder: (options) => ({ write: (id) => textOf(id, options), end: () => '' }),
+    toJSON: () => ({
+      format: tokenizerFormat,
+      version: tokenizerVersion,
+      kind: 'characters',
+      characters,
+      ...(hasEnd ? { endOfText: true } : {}),
+    }),
   };
 }
 
@@ -84,7 +111,7 @@ function encodeWith(idByCode: Int32Array, utf8: Uint8Array, origin: TextOrigin):
     const id = code < idByCode.length ? idByCode[code]! : -1;
     if (id < 0) throw unknownCharacter(code, origin.place(at), origin.remedy);
     tokenIds[tokens++] = id;
-    at += lead < 0x80 ? 1 : byteLengthOfLead(lead);
+    at += sequenceLength(lead);
   }
   return tokenIds.subarray(0, tokens);
 }
@@ -95,16 +122,4 @@ function unknownCharacter(code: number, place: string, remedy: string): Error {
     `The character ${JSON.stringify(String.fromCodePoint(code))} (${name}) ${place} is not in the vocabulary: ` +
       `the model was trained without it. ${remedy}`,
   );
-}
-
-const byteLengthOfLead = (lead: number): number => (lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4);
-
-/** The code point whose sequence of two to four bytes begins at `at` of well-formed UTF-8 (RFC 3629, section 3). */
-function codePointAt(utf8: Uint8Array, at: number): number {
-  const lead = utf8[at]!;
-  const second = utf8[at + 1]! & 0x3f;
-  if (lead < 0xe0) return ((lead & 0x1f) << 6) | second;
-  const third = utf8[at + 2]! & 0x3f;
-  if (lead < 0xf0) return ((lead & 0x0f) << 12) | (second << 6) | third;
-  return ((lead & 0x07) << 18) | (second << 12) | (third << 6) | (utf8[at + 3]! & 0x3f);
 }

@@ -5,25 +5,70 @@
 import { wrongInput } from '../../errors.ts';
 
 export interface Tokenizer {
-  readonly kind: TokenizerFile['kind'];
+  readonly kind: 'bytes' | 'characters' | 'bpe';
   /** Token ids are 0 … vocabularySize − 1. */
   readonly vocabularySize: number;
-  /** UTF-8 bytes that each token id stands for. A text has as many bytes as its tokens together. */
-  readonly byteLengths: Uint8Array;
-  /** @throws wrongInput where the text holds a lone surrogate, or something the vocabulary lacks. */
-  encode(text: string): Int32Array;
   /**
-   * The fast way for files. `utf8` is well formed and splits no character.
+   * UTF-8 bytes that each token id stands for; 0 for special tokens. A text has as many bytes as its tokens together,
+   * unless the tokenizer changes texts before it cuts them (normalisation, the space before a text of SentencePiece).
+   */
+  readonly byteLengths: Uint16Array;
+  /** The id that ends a document; no text is encoded to it unless asked for. null where there is none. */
+  readonly endOfText: number | null;
+  /**
+   * One whole text. Begins with the tokens that the tokenizer puts before every text, if any.
+   * @throws wrongInput where the text holds a lone surrogate, or something the vocabulary lacks.
+   */
+  encode(text: string, options?: EncodeOptions): Int32Array;
+  /**
+   * The fast way for files: one whole document. `utf8` is well formed and splits no character.
    * @throws wrongInput naming what the vocabulary lacks, its place and the remedy, both as told by `origin`.
    */
   encodeUtf8(utf8: Uint8Array, origin: TextOrigin): Int32Array;
+  /**
+   * A document that comes in chunks. The ids of all chunks together are those of the whole document, whatever the
+   * chunks, if what is left of one (`utf8` from `bytes` on) is put before the next.
+   * @throws wrongInput as `encodeUtf8`
+   */
+  encodeChunk(utf8: Uint8Array, part: DocumentPart, origin: TextOrigin): EncodedChunk;
   /** @throws wrongInput for a token id that is not in the vocabulary. */
-  decode(tokenIds: ArrayLike<number>): string;
+  decode(tokenIds: ArrayLike<number>, options?: DecodeOptions): string;
   /** Decodes a completion while it is being written. */
-  decoder(): StreamingDecoder;
+  decoder(options?: DecodeOptions): StreamingDecoder;
   /** What is kept on disk; `tokenizerFromFile` makes the same tokenizer of it. */
-  toJSON(): TokenizerFile;
+  toJSON(): object;
 }
+
+export interface EncodeOptions {
+  /** Text that spells a special token becomes that token; by default it is text like any other. */
+  readonly specialTokens?: boolean;
+}
+
+export interface DecodeOptions {
+  /** Special tokens are spelt out; by default they are no text. */
+  readonly specialTokens?: boolean;
+  /** The tokens go on with a text: a space that SentencePiece put before a whole text is then one of the text's own. */
+  readonly continuesText?: boolean;
+}
+
+export interface DocumentPart {
+  /** The document begins with this chunk. */
+  readonly startsText: boolean;
+  /** The document ends with this chunk. */
+  readonly endsText: boolean;
+}
+
+export interface EncodedChunk {
+  readonly tokenIds: Int32Array;
+  /**
+   * How much of the chunk the ids stand for: all of it where the document ends, else at least one byte if the chunk
+   * has `longestHeldBytes`. Encoding may begin anew at that place, with `startsText: false` and equal ids.
+   */
+  readonly bytes: number;
+}
+
+/** A chunk of this many bytes always gives tokens, so that a reader need not keep more. */
+export const longestHeldBytes = 65_536;
 
 /** What can be said to the user about a text that cannot be encoded. */
 export interface TextOrigin {
@@ -43,22 +88,8 @@ export interface StreamingDecoder {
 export const tokenizerFormat = 'clm-tokenizer';
 export const tokenizerVersion = 1;
 
-interface TokenizerFileHeader {
-  format: typeof tokenizerFormat;
-  version: typeof tokenizerVersion;
-}
-
-export interface BytesFile extends TokenizerFileHeader {
-  kind: 'bytes';
-}
-
-export interface CharactersFile extends TokenizerFileHeader {
-  kind: 'characters';
-  /** All characters by ascending code point; a token id is a character's place in this list. */
-  characters: string;
-}
-
-export type TokenizerFile = BytesFile | CharactersFile;
+/** How the special token that ends a document is spelt wherever clm names it itself. */
+export const endOfTextToken = '<|endoftext|>';
 
 /** Half of a pair of UTF-16 units without the other half: no character, and nothing UTF-8 can hold. */
 export const loneSurrogate = /\p{Surrogate}/u;
@@ -73,6 +104,12 @@ export function refuseLoneSurrogates(text: string): void {
 
 /** How many characters stand before `index`, which counts UTF-16 units. */
 const countOf = (text: string, index: number): number => [...text.slice(0, index)].length;
+
+/** The origin of a text that was given by hand. */
+export const originOfText = (utf8: Buffer, remedy: string): TextOrigin => ({
+  place: (index) => `at character ${[...utf8.toString('utf8', 0, index)].length} of the text`,
+  remedy,
+});
 
 /** @throws wrongInput for ids that a tokenizer with `vocabularySize` ids does not have. */
 export function checkTokenId(tokenId: number, vocabularySize: number): void {

@@ -11,11 +11,14 @@ import type { Tokenizer } from './tokenizer.ts';
 
 const header = { format: z.literal(tokenizerFormat), version: z.literal(tokenizerVersion) };
 
+const endOfText = z.literal(true).optional();
+
 const fileSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ ...header, kind: z.literal('bytes') }),
+  z.strictObject({ ...header, kind: z.literal('bytes'), endOfText }),
   z.strictObject({
     ...header,
     kind: z.literal('characters'),
+    endOfText,
     characters: z
       .string()
       .min(1, 'no characters')
@@ -50,7 +53,8 @@ export function tokenizerFromFile(text: string, path: string): Tokenizer {
     const key = problem?.path.length ? `"${problem.path.join('.')}": ` : '';
     throw wrongInput(`${path} is damaged: ${key}${problem?.message}. Take a fresh copy of the file.`);
   }
-  return result.data.kind === 'bytes' ? bytesTokenizer() : charactersTokenizer(result.data.characters);
+  const options = { endOfText: result.data.endOfText === true };
+  return result.data.kind === 'bytes' ? bytesTokenizer(options) : charactersTokenizer(result.data.characters, options);
 }
 
 function parseJson(text: string, path: string): unknown {
