@@ -13,7 +13,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     problems.push({ origin: originOf(tree, written[0] ?? []), message });
   };
 
-  if (model.width % model.heads !== 0) {
+  if (!Number.isInteger(model.headSize)) {
     const heads = nearestDivisor(model.width, model.heads);
     report(
       [
@@ -22,6 +22,32 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
       ],
       `model.heads (${model.heads}) must divide model.width (${model.width}); for example model.heads: ${heads}`,
     );
+  }
+  if (model.heads % model.keyValueHeads !== 0) {
+    const keyValueHeads = nearestDivisor(model.heads, model.keyValueHeads);
+    report(
+      [
+        ['model', 'keyValueHeads'],
+        ['model', 'heads'],
+      ],
+      `model.keyValueHeads (${model.keyValueHeads}) must divide model.heads (${model.heads}); ` +
+        `for example model.keyValueHeads: ${keyValueHeads}`,
+    );
+  }
+  if (model.family === 'llama' && Number.isInteger(model.headSize) && model.headSize % 2 !== 0) {
+    report(
+      [
+        ['model', 'headSize'],
+        ['model', 'heads'],
+        ['model', 'width'],
+      ],
+      `model.headSize (${model.headSize}) must be even: RoPE turns pairs of its numbers. Change model.width or model.heads, or give model.headSize`,
+    );
+  }
+  if (model.family !== 'llama') {
+    for (const key of ['ropeTheta', 'ropeScaling'] as const) {
+      if (model[key] !== modelDefaults[key]) report([['model', key]], `model.${key} has no effect in family gpt2, whose positions are learned; remove it, or use model.family: llama`);
+    }
   }
   const lengths = (['steps', 'tokens', 'epochs'] as const).filter((key) => training[key] !== null);
   if (lengths.length > 1) {
@@ -41,6 +67,8 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   }
   return problems;
 }
+
+const modelDefaults = { ropeTheta: 10_000, ropeScaling: null };
 
 function nearestDivisor(width: number, heads: number): number {
   for (let away = 1; ; away++) {

@@ -7,11 +7,12 @@ import type { KeyPath } from './located.ts';
 
 type Schema = z.core.$ZodType;
 
-/** A schema without the defaults and `null` around it. */
+/** A schema without the defaults, `null` and completion around it. */
 function unwrapped(schema: Schema): Schema {
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodNullable) {
     return unwrapped(schema.unwrap());
   }
+  if (schema instanceof z.ZodPipe) return unwrapped(schema.in);
   return schema;
 }
 

@@ -9,6 +9,7 @@ import { crossProblems } from './crossChecks.ts';
 import { mergeLocated, originsIn, parseLocated, place, plainValue, valueAt, withValue } from './located.ts';
 import type { LocatedMapping, LocatedValue } from './located.ts';
 import { applyOverride } from './overrides.ts';
+import { withPreset } from './presets.ts';
 import { problemsError, schemaProblems } from './problems.ts';
 import { configSchema } from './schema.ts';
 import type { Config } from './schema.ts';
@@ -92,7 +93,8 @@ function parseMapping(text: string, path: string): LocatedMapping {
   return tree;
 }
 
-function completeConfig(tree: LocatedValue, defaultName: string): Config {
+function completeConfig(written: LocatedValue, defaultName: string): Config {
+  const tree = withPreset(written);
   const parsed = configSchema.safeParse(plainValue(withAbsolutePaths(withName(tree, defaultName))));
   if (!parsed.success) throw problemsError(schemaProblems(parsed.error.issues, tree));
   const { training } = parsed.data;

@@ -3,22 +3,48 @@
  * decoder where positions see each other, and each sees only itself and those before it, which is what
  * makes the logits at position t a model of p(x_t+1 | x_≤t).
  *
- * B micro-batch size · T positions · C width · H heads · D = C/H head size · N = B·T rows
+ * Grouped-query attention (Ainslie et al. 2023, https://arxiv.org/abs/2305.13245) is the general case: K heads of keys
+ * and values, each shared by G = H/K heads of queries, whose rows are stacked so that no key is ever copied.
+ * With K = H it is multi-head attention.
+ *
+ * B micro-batch size · T positions · S positions that can be seen, T unless some are cached · C width
+ * H heads · K key/value heads · G queries of each · D head size · N = B·T rows
  */
-import { add, customGrad, matMul, mul, reshape, softmax, sub, sum, tensor, transpose } from '@tensorflow/tfjs-core';
+import { add, customGrad, matMul, mul, reshape, softmax, split, sub, sum, tensor, transpose, unstack } from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
-import { pack, unpack } from '../runtime/operations.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import { dropoutMask } from './dropout.ts';
 import { linear } from './linear.ts';
+import { rmsNorm } from './norms.ts';
+import { rotate, rotationOf, type Rotation } from './positions.ts';
+
+/** What the attention of all blocks shares; made once a pass, so that a recording holds it once. */
+export interface Sight {
+  /** (T, S) or (B, 1, 1, T, S), added to the scores. */
+  mask: Tensor;
+  rotation: Rotation | null;
+}
+
+export const sightOf = (pass: DecoderPass): Sight => ({
+  mask: pass.cache ? pass.cache.mask : causalMask(pass.positions),
+  rotation: rotationOf(pass),
+});
 
 /** x (N, C) → (N, C). */
-export function selfAttention(parameters: Parameters, path: string, x: Tensor, pass: DecoderPass): Tensor {
-  const { batchSize: B, positions: T } = pass;
-  const H = pass.model.heads;
-  const dropped = dropoutMask(pass.dropout, `${path}.weights`, [B, H, T, T]);
-  const queryKeyValue = linear(parameters, `${path}.queryKeyValue`, x); // (N, 3C)
-  return linear(parameters, `${path}.output`, attend(queryKeyValue, { B, T, H }, causalMask(T), dropped));
+export function selfAttention(parameters: Parameters, path: string, x: Tensor, pass: DecoderPass, sight: Sight): Tensor {
+  const { batchSize: B, positions: T, model } = pass;
+  const { heads: H, keyValueHeads: K, headSize: D } = model;
+  const sizes = { B, T, K, G: H / K, D };
+  const projected = splitHeads(linear(parameters, `${path}.queryKeyValue`, x), sizes);
+  const place = (part: 'query' | 'key'): Tensor => {
+    const normalised = model.queryKeyNorm ? headNorm(parameters, `${path}.${part}Norm`, projected[part], pass) : projected[part];
+    return sight.rotation === null ? normalised : rotate(normalised, sight.rotation, T);
+  };
+  const query = place('query');
+  const own = { key: place('key'), value: projected.value };
+  const { key, value } = pass.cache ? pass.cache.extend(path, own.key, own.value) : own;
+  const dropped = dropoutMask(pass.dropout, `${path}.weights`, [B, K, sizes.G * T, key.shape[2]!]);
+  return linear(parameters, `${path}.output`, joinHeads(attend(query, key, value, T, sight.mask, dropped), sizes));
 }
 
 /** Additive mask (T, T): 0 where key ≤ query, −1e9 where the key lies in the future. */
@@ -31,50 +57,72 @@ export function causalMask(T: number): Tensor {
 /**
  * Per head softmax(query·keyᵀ/√D + mask)·value. Own gradient: with P the weights and O the output, the
  * softmax's row sums Σ dP∘P equal Σ dO∘O (Dao et al. 2022, https://arxiv.org/abs/2205.14135, appendix B),
- * a sum over D instead of T numbers, so two passes over (B, H, T, T) fall away.
+ * a sum over D instead of S numbers, so two passes over the weights fall away.
  *
- * @param queryKeyValue (N, 3C), the three side by side
- * @param mask (T, T), added to the scores
- * @param dropped (B, H, T, T), multiplied into the weights, or null
- * @returns (N, C), heads side by side
+ * @param query (B, K, G·T, D), the queries of a key head stacked
+ * @param key (B, K, S, D)
+ * @param value (B, K, S, D)
+ * @param mask (T, S) or (B, 1, 1, T, S), added to the scores
+ * @param dropped (B, K, G·T, S), multiplied into the weights, or null
+ * @returns (B, K, G·T, D)
  */
-export function attend(
-  queryKeyValue: Tensor,
-  { B, T, H }: { B: number; T: number; H: number },
-  mask: Tensor,
-  dropped: Tensor | null,
-): Tensor {
-  const D = queryKeyValue.shape[1]! / (3 * H);
+export function attend(query: Tensor, key: Tensor, value: Tensor, T: number, mask: Tensor, dropped: Tensor | null): Tensor {
+  const [B, K, rows, D] = query.shape as [number, number, number, number];
+  const S = key.shape[2]!;
   const scale = 1 / Math.sqrt(D);
   const attention = customGrad((...args) => {
-    const [x, save] = args as unknown as [Tensor, (tensors: Tensor[]) => void];
-    const [q, k, v] = splitHeads(x, B, T, H, D) as [Tensor, Tensor, Tensor];
+    const [q, k, v, save] = args as unknown as [Tensor, Tensor, Tensor, (tensors: Tensor[]) => void];
     const scaled = mul(q, scale);
-    const weights = softmax(add(matMul(scaled, k, false, true), mask)); // (B, H, T, T)
+    const scores = reshape(matMul(scaled, k, false, true), [B, K, rows / T, T, S]);
+    const weights = reshape(softmax(add(scores, mask)), [B, K, rows, S]);
     const kept = dropped === null ? weights : mul(weights, dropped);
-    const output = matMul(kept, v); // (B, H, T, D)
+    const output = matMul(kept, v); // (B, K, G·T, D)
     // What the gradient needs must be saved: tfjs disposes of the forward pass's other tensors before it.
     save([scaled, k, v, weights, kept, output, ...(dropped === null ? [] : [dropped])]);
-    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+    const gradFunc = (dOutput: Tensor, saved: Tensor[]): Tensor[] => {
       const [qs, ks, vs, p, pKept, o, factor] = saved as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor?];
-      const dOutput = transpose(reshape(dy, [B, T, H, D]), [0, 2, 1, 3]);
       const dKept = matMul(dOutput, vs, false, true);
       const dWeights = factor === undefined ? dKept : mul(dKept, factor);
       const dScores = mul(p, sub(dWeights, sum(mul(dOutput, o), -1, true)));
       const dq = mul(matMul(dScores, ks), scale);
-      const dk = matMul(dScores, qs, true, false);
+      const dk = matMul(dScores, qs, true, false); // sums over the queries that share the key
       const dv = matMul(pKept, dOutput, true, false);
-      return [joinHeads([dq, dk, dv], B, T, H, D)];
+      return [dq, dk, dv];
     };
-    return { value: reshape(transpose(output, [0, 2, 1, 3]), [B * T, H * D]), gradFunc };
+    return { value: output, gradFunc };
   });
-  return attention(queryKeyValue);
+  return attention(query, key, value);
 }
 
-/** (N, 3C) → query, key and value, each (B, H, T, D): one transpose for the three. */
-const splitHeads = (x: Tensor, B: number, T: number, H: number, D: number): Tensor[] =>
-  unpack(transpose(reshape(x, [B, T, 3, H, D]), [2, 0, 3, 1, 4]));
+interface Sizes {
+  B: number;
+  T: number;
+  K: number;
+  G: number;
+  D: number;
+}
 
-/** The way back: three (B, H, T, D) → (N, 3C). */
-const joinHeads = (parts: Tensor[], B: number, T: number, H: number, D: number): Tensor =>
-  reshape(transpose(pack(parts), [1, 3, 0, 2, 4]), [B * T, 3 * H * D]);
+/** (N, (H + 2K)·D), side by side: queries, keys, values → query (B, K, G·T, D), key and value (B, K, T, D). */
+export function splitHeads(x: Tensor, { B, T, K, G, D }: Sizes): Record<'query' | 'key' | 'value', Tensor> {
+  if (G === 1) {
+    // One transpose for the three, and parting them along the first axis copies nothing.
+    const [query, key, value] = unstack(transpose(reshape(x, [B, T, 3, K, D]), [2, 0, 3, 1, 4]));
+    return { query: query!, key: key!, value: value! };
+  }
+  const [queries, keys, values] = split(x, [K * G * D, K * D, K * D], 1);
+  const headsFirst = (part: Tensor): Tensor => transpose(reshape(part, [B, T, K, D]), [0, 2, 1, 3]);
+  const query = reshape(transpose(reshape(queries!, [B, T, K, G, D]), [0, 2, 3, 1, 4]), [B, K, G * T, D]);
+  return { query, key: headsFirst(keys!), value: headsFirst(values!) };
+}
+
+/** The way back: (B, K, G·T, D) → (N, H·D), heads side by side. */
+const joinHeads = (x: Tensor, { B, T, K, G, D }: Sizes): Tensor =>
+  G === 1
+    ? reshape(transpose(x, [0, 2, 1, 3]), [B * T, K * D])
+    : reshape(transpose(reshape(x, [B, K, G, T, D]), [0, 3, 1, 2, 4]), [B * T, K * G * D]);
+
+/** QK-norm: RMSNorm of each head's vectors, one gain (D) for all heads. */
+function headNorm(parameters: Parameters, path: string, x: Tensor, { model }: DecoderPass): Tensor {
+  const rows = reshape(x, [-1, model.headSize]);
+  return reshape(rmsNorm(rows, parameters[`${path}.gain`]!, model.normEpsilon), x.shape);
+}

@@ -1,54 +1,58 @@
 /**
  * The decoder as a pure function: tokens in, logits at every position out, in one pass (teacher forcing).
- * GPT-2 (Radford et al. 2019): learned positions, pre-norm blocks, GELU, output head tied to the embedding.
+ * Pre-norm blocks of attention and feed-forward around a residual stream; which positions, norm and activation
+ * they have is decided by the family: GPT-2 (Radford et al. 2019) or Llama (Touvron et al. 2023).
  *
  * B micro-batch size · T positions · C width · V vocabulary size · N = B·T rows
  */
-import { add, matMul, reshape, slice, type Tensor } from '@tensorflow/tfjs-core';
+import { add, matMul, type Tensor } from '@tensorflow/tfjs-core';
 import { gatherRows } from '../runtime/operations.ts';
 import { scope } from '../runtime/recording.ts';
-import { selfAttention } from './attention.ts';
+import { selfAttention, sightOf, type Sight } from './attention.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import { drop } from './dropout.ts';
-import { gelu } from './gelu.ts';
-import { layerNorm } from './layerNorm.ts';
-import { linear } from './linear.ts';
+import { feedForward } from './feedForward.ts';
+import { norm } from './norms.ts';
+import { addLearnedPositions } from './positions.ts';
 
 /** inputs (N) int32 token ids → logits (N, V): row b·T+t scores what follows token t of window b. */
 export function decode(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {
-  return matMul(hiddenStates(parameters, inputs, pass), parameters['embedding.tokens']!, false, true);
+  return logitsOf(parameters, hiddenStates(parameters, inputs, pass));
 }
+
+/** hidden (N, C) → logits (N, V). */
+export const logitsOf = (parameters: Parameters, hidden: Tensor): Tensor =>
+  matMul(hidden, outputHead(parameters), false, true);
+
+/** The matrix (V, C) that turns hidden states into logits: one of its own, or the token embedding (tied). */
+export const outputHead = (parameters: Parameters): Tensor => parameters['head.weight'] ?? parameters['embedding.tokens']!;
 
 /** inputs (N) → the normalised residual stream (N, C) that the output head reads. */
 export function hiddenStates(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {
+  const sight = sightOf(pass);
   let x = scope('embedding', () => embed(parameters, inputs, pass));
   for (let layer = 0; layer < pass.model.layers; layer++) {
-    x = scope(`blocks.${layer}`, () => block(parameters, `blocks.${layer}`, x, pass));
+    x = scope(`blocks.${layer}`, () => block(parameters, `blocks.${layer}`, x, pass, sight));
   }
-  return norm(parameters, 'finalNorm', x);
+  return norm(parameters, 'finalNorm', x, pass.model);
 }
 
-/** inputs (N) → token plus position embeddings (N, C). */
+/** inputs (N) → token embeddings, with those of their positions where they are learned (N, C). */
 function embed(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {
-  const { batchSize: B, positions: T, model } = pass;
-  const tokens = reshape(gatherRows(parameters['embedding.tokens']!, inputs), [B, T, model.width]);
-  const all = parameters['embedding.positions']!; // (context length, C)
-  const positions = T === model.contextLength ? all : slice(all, [0, 0], [T, model.width]);
-  return drop(reshape(add(tokens, positions), [B * T, model.width]), pass.dropout, 'embedding');
+  const tokens = gatherRows(parameters['embedding.tokens']!, inputs);
+  const placed = pass.model.family === 'gpt2' ? addLearnedPositions(parameters, tokens, pass) : tokens;
+  return drop(placed, pass.dropout, 'embedding');
 }
 
 /** x (N, C) → (N, C). */
-function block(parameters: Parameters, path: string, x: Tensor, pass: DecoderPass): Tensor {
+export function block(parameters: Parameters, path: string, x: Tensor, pass: DecoderPass, sight: Sight): Tensor {
+  const { model, dropout } = pass;
   const attended = scope('attention', () =>
-    selfAttention(parameters, `${path}.attention`, norm(parameters, `${path}.attentionNorm`, x), pass),
+    selfAttention(parameters, `${path}.attention`, norm(parameters, `${path}.attentionNorm`, x, model), pass, sight),
   );
-  const h = add(x, drop(attended, pass.dropout, `${path}.attention`));
-  const fed = scope('feedForward', () => {
-    const up = linear(parameters, `${path}.feedForward.up`, norm(parameters, `${path}.feedForwardNorm`, h)); // (N, 4C)
-    return linear(parameters, `${path}.feedForward.down`, gelu(up));
-  });
-  return add(h, drop(fed, pass.dropout, `${path}.feedForward`));
+  const h = add(x, drop(attended, dropout, `${path}.attention`));
+  const fed = scope('feedForward', () =>
+    feedForward(parameters, `${path}.feedForward`, norm(parameters, `${path}.feedForwardNorm`, h, model), model),
+  );
+  return add(h, drop(fed, dropout, `${path}.feedForward`));
 }
-
-const norm = (parameters: Parameters, path: string, x: Tensor): Tensor =>
-  layerNorm(x, parameters[`${path}.gain`]!, parameters[`${path}.bias`] ?? null);

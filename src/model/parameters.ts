@@ -23,18 +23,18 @@ export interface ParameterSpec {
 }
 
 /**
- * Every parameter in order. Matrices are (inputs, outputs). GPT-2's initialisation: normal 0.02, the
- * projections back into the residual stream divided by √(2L) (Radford et al. 2019, section 2.3). The
- * token embedding is also the output head (tied), which is why it must not start at N(0, 1): the untrained
- * loss would be far above ln V.
+ * Every parameter in order. Matrices are (inputs, outputs), but for the output head, which is (V, C) as the embedding
+ * it may be tied to. GPT-2's initialisation for both families: normal 0.02, the projections back into the residual
+ * stream divided by √(2L) (Radford et al. 2019, section 2.3). A token embedding that is also the output head must not
+ * start at N(0, 1): the untrained loss would be far above ln V.
  */
 export function parameterTable(model: ModelConfig, vocabularySize: number): ParameterSpec[] {
-  const { width, layers, contextLength, biases } = model;
+  const { family, width, layers, heads, keyValueHeads, headSize, feedForwardWidth, biases } = model;
   const deviation = 0.02;
   const residual = deviation / Math.sqrt(2 * layers);
-  const matrix = (name: string, inputs: number, outputs: number, spread = deviation): ParameterSpec => ({
+  const matrix = (name: string, rows: number, columns: number, spread = deviation): ParameterSpec => ({
     name,
-    shape: [inputs, outputs],
+    shape: [rows, columns],
     initial: { kind: 'normal', deviation: spread },
     decays: true,
     multiplies: true,
@@ -46,27 +46,32 @@ export function parameterTable(model: ModelConfig, vocabularySize: number): Para
     decays: false,
     multiplies: false,
   });
-  const linear = (name: string, inputs: number, outputs: number, spread?: number): ParameterSpec[] => [
+  const linear = (name: string, inputs: number, outputs: number, { spread = deviation, biased = biases } = {}): ParameterSpec[] => [
     matrix(`${name}.weight`, inputs, outputs, spread),
-    ...(biases ? [vector(`${name}.bias`, outputs, 'zeros')] : []),
+    ...(biased ? [vector(`${name}.bias`, outputs, 'zeros')] : []),
   ];
   const norm = (name: string): ParameterSpec[] => [
     vector(`${name}.gain`, width, 'ones'),
-    ...(biases ? [vector(`${name}.bias`, width, 'zeros')] : []),
+    ...(biases && family === 'gpt2' ? [vector(`${name}.bias`, width, 'zeros')] : []),
   ];
+  const headNorms = (path: string): ParameterSpec[] => ['queryNorm', 'keyNorm'].map((name) => vector(`${path}.${name}.gain`, headSize, 'ones'));
   const block = (path: string): ParameterSpec[] => [
     ...norm(`${path}.attentionNorm`),
-    ...linear(`${path}.attention.queryKeyValue`, width, 3 * width),
-    ...linear(`${path}.attention.output`, width, width, residual),
+    ...linear(`${path}.attention.queryKeyValue`, width, (heads + 2 * keyValueHeads) * headSize, { biased: model.queryKeyValueBiases }),
+    ...(model.queryKeyNorm ? headNorms(`${path}.attention`) : []),
+    ...linear(`${path}.attention.output`, heads * headSize, width, { spread: residual }),
     ...norm(`${path}.feedForwardNorm`),
-    ...linear(`${path}.feedForward.up`, width, 4 * width),
-    ...linear(`${path}.feedForward.down`, 4 * width, width, residual),
+    ...(family === 'llama' ? linear(`${path}.feedForward.gate`, width, feedForwardWidth) : []),
+    ...linear(`${path}.feedForward.up`, width, feedForwardWidth),
+    ...linear(`${path}.feedForward.down`, feedForwardWidth, width, { spread: residual }),
   ];
+  const tied = model.tiedEmbeddings;
   return [
-    matrix('embedding.tokens', vocabularySize, width),
-    { ...matrix('embedding.positions', contextLength, width), multiplies: false },
+    { ...matrix('embedding.tokens', vocabularySize, width), multiplies: tied },
+    ...(family === 'gpt2' ? [{ ...matrix('embedding.positions', model.contextLength, width), multiplies: false }] : []),
     ...Array.from({ length: layers }, (_, i) => block(`blocks.${i}`)).flat(),
     ...norm('finalNorm'),
+    ...(tied ? [] : [matrix('head.weight', vocabularySize, width)]),
   ];
 }
 

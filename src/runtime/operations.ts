@@ -1,5 +1,5 @@
 /** The few TensorFlow operations the decoder needs and tfjs does not offer, or offers at a price. */
-import { customGrad, mul, reshape, scalar, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
+import { cast, customGrad, mul, reshape, scalar, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { intAttribute, typeAttribute, type Attribute } from './binding.ts';
 import { dataTypes } from './capi.ts';
 import { loadedTensorFlow } from './tensorflow.ts';
@@ -51,16 +51,15 @@ export function statelessUniform(shape: readonly number[], seed: Tensor): Tensor
   return execute('StatelessRandomUniform', types, [tensor1d([...shape], 'int32'), seed])[0]!;
 }
 
-/** The tensors along the first axis, without that axis: (n, …) → n tensors; no copy where memory is aligned. */
-export function unpack(x: Tensor): Tensor[] {
-  const n = x.shape[0]!;
-  return execute('Unpack', [float, intAttribute('num', n), intAttribute('axis', 0)], [x], n);
+/** x (…, D) with the halves of its last axis exchanged, in one pass. */
+export function swapHalves(x: Tensor): Tensor {
+  const shift = tensor1d([x.shape.at(-1)! / 2], 'int32');
+  const types = [float, typeAttribute('Tshift', dataTypes.int32), typeAttribute('Taxis', dataTypes.int32)];
+  return execute('Roll', types, [x, shift, tensor1d([x.shape.length - 1], 'int32')])[0]!;
 }
 
-/** n tensors of one shape → (n, …). */
-export function pack(xs: Tensor[]): Tensor {
-  return execute('Pack', [float, intAttribute('N', xs.length), intAttribute('axis', 0)], xs)[0]!;
-}
+/** int32 → float32. */
+export const integersAsFloats = (x: Tensor): Tensor => cast(x, 'float32');
 
 /** dy · y · (1 − y) in one pass: the gradient of y = sigmoid(x). */
 export const sigmoidGradient = (y: Tensor, dy: Tensor): Tensor => execute('SigmoidGrad', [float], [y, dy])[0]!;

@@ -2,8 +2,8 @@
  * Row 13 of the walk: generation is one token at a time, because the tokens that follow do not exist yet.
  * Every token costs one forward pass over the tokens before it; there is no key/value cache.
  */
-import { matMul, reshape } from '@tensorflow/tfjs-core';
-import { hiddenStates } from '../model/decoder.ts';
+import { reshape } from '@tensorflow/tfjs-core';
+import { hiddenStates, logitsOf } from '../model/decoder.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import { randomStream } from '../random.ts';
 import type { Program, Session } from '../runtime/session.ts';
@@ -38,7 +38,7 @@ export function recordNextLogits(session: Session, model: ModelConfig, table: re
         const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
         const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: 1, positions, dropout: null });
         const row = gatherRows(hidden, feeds['last']!); // (1, C): only one position's logits are wanted
-        return { logits: reshape(matMul(row, parameters['embedding.tokens']!, false, true), [-1]) };
+        return { logits: reshape(logitsOf(parameters, row), [-1]) };
       });
       programs.set(positions, program);
     }

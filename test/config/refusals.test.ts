@@ -25,7 +25,7 @@ describe('a config that is refused', () => {
 
   it.each([
     ['device: gpu', 'a.yaml:2:9: device must be auto, cpu or cuda, but is "gpu"'],
-    ['model: { family: gpt3 }', 'a.yaml:2:18: model.family must be gpt2, but is "gpt3"'],
+    ['model: { family: gpt3 }', 'a.yaml:2:18: model.family must be gpt2 or llama, but is "gpt3"'],
     ['seed: .nan', 'a.yaml:2:7: seed must be a whole number, but is NaN'],
     ['seed: 4294967296', 'a.yaml:2:7: seed must be at most 4294967295, but is 4294967296'],
     ['samples: { prompt: 5 }', 'a.yaml:2:20: samples.prompt must be text, but is 5; put it in quotes'],

@@ -62,7 +62,7 @@ describe('renderConfig and parseResolvedConfig', () => {
   it('refuse a damaged text by its path', () => {
     const text = renderConfig(loadConfig(folder.write('a.yaml', corpus))).replace('layers: 4', 'layers: 4.5');
     expect(wrongInputMessage(() => parseResolvedConfig(text, 'runs/a/config.yaml'))).toBe(
-      'runs/a/config.yaml:14:11: model.layers must be a whole number, but is 4.5',
+      'runs/a/config.yaml:15:11: model.layers must be a whole number, but is 4.5',
     );
     expect(wrongInputMessage(() => parseResolvedConfig('', 'runs/a/config.yaml'))).toContain(
       'runs/a/config.yaml is empty',

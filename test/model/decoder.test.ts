@@ -41,7 +41,7 @@ describe.each(['recorded', 'eager'] as const)('the decoder, %s', (mode) => {
 
 describe('the parameter table', () => {
   it('counts GPT-2 124M', () => {
-    const model = { ...config.model, layers: 12, heads: 12, width: 768, contextLength: 1024, biases: true };
+    const { model } = tinyConfig({ model: { layers: 12, heads: 12, width: 768, contextLength: 1024, biases: true } });
     const sizes = parameterTable(model, 50257).map(({ shape }) => shape.reduce((product, n) => product * n, 1));
     expect(sizes.reduce((sum, n) => sum + n, 0)).toBe(124_439_808);
   });

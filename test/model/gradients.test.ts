@@ -1,11 +1,13 @@
-import { mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
+import { concat, mul, reshape, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
-import { attend, causalMask } from '../../src/model/attention.ts';
-import { gelu } from '../../src/model/gelu.ts';
-import { layerNorm } from '../../src/model/layerNorm.ts';
+import { gelu, swiglu } from '../../src/model/activations.ts';
+import { attend, causalMask, splitHeads } from '../../src/model/attention.ts';
+import { layerNorm, rmsNorm } from '../../src/model/norms.ts';
+import { rotate, rotationOf } from '../../src/model/positions.ts';
 import { randomStream } from '../../src/random.ts';
 import { gatherRows, sparseCrossEntropy } from '../../src/runtime/operations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
+import { tinyConfig } from '../training/tinyRun.ts';
 
 const session = openSession({ mode: 'eager', precision: 'float32', device: 'cpu' });
 afterAll(() => session.close());
@@ -62,23 +64,53 @@ const random = (purpose: string, shape: number[]) => {
 describe('custom gradients against finite differences', () => {
   it('layerNorm', () =>
     check('layerNorm', [random('x', [3, 7]), random('gain', [7]), random('bias', [7])], (x, gain, bias) =>
-      layerNorm(x!, gain!, bias!),
+      layerNorm(x!, gain!, bias!, 1e-5),
     ));
 
   it('gelu', () => check('gelu', [random('x', [3, 5])], (x) => gelu(x!)));
 
-  it('attention', () => {
-    const [B, T, H, D] = [2, 5, 3, 2];
-    return check('attention', [random('qkv', [B * T, 3 * H * D])], (x) => attend(x!, { B, T, H }, causalMask(T), null));
+  it('rmsNorm', () =>
+    check('rmsNorm', [random('x', [3, 7]), random('gain', [7])], (x, gain) => rmsNorm(x!, gain!, 1e-5)));
+
+  it('swiglu', () =>
+    check('swiglu', [random('gate', [3, 5]), random('up', [3, 5])], (gate, up) => swiglu(gate!, up!)));
+
+  it('rotate, the queries of a key head stacked', () => {
+    const [B, K, G, T, D] = [1, 2, 3, 5, 4];
+    const { model } = tinyConfig({ model: { family: 'llama', width: 8, headSize: D, ropeTheta: 7 } });
+    return check('rotate', [random('x', [B, K, G * T, D])], (x) =>
+      rotate(x!, rotationOf({ model, batchSize: B, positions: T, dropout: null })!, T),
+    );
+  });
+
+  it.each([
+    ['multi-head', { B: 2, T: 3, K: 3, G: 1, D: 2 }],
+    ['grouped', { B: 2, T: 3, K: 2, G: 3, D: 2 }],
+  ])('splitHeads, %s', (name, sizes) => {
+    const columns = (sizes.G + 2) * sizes.K * sizes.D;
+    return check(`split ${name.replace(/\W/g, '')}`, [random('qkv', [sizes.B * sizes.T, columns])], (x) => {
+      const { query, key, value } = splitHeads(x!, sizes);
+      return concat([query, key, value].map((part) => reshape(part, [-1])));
+    });
+  });
+
+  it.each([
+    ['multi-head', 1],
+    ['grouped', 3],
+  ])('attention, %s', (_, G) => {
+    const [B, K, T, D] = [2, 2, 3, 2];
+    const args = [random('q', [B, K, G * T, D]), random('k', [B, K, T, D]), random('v', [B, K, T, D])];
+    return check(`attend${G}`, args, (q, k, v) => attend(q!, k!, v!, T, causalMask(T), null));
   });
 
   it('attention with dropped weights', () => {
-    const [B, T, H, D] = [2, 3, 2, 5];
+    const [B, K, T, D] = [2, 2, 3, 5];
     const stream = randomStream(3, 'kept');
-    const kept = Float32Array.from({ length: B * H * T * T }, () => (stream.uniform() < 0.3 ? 0 : 1 / 0.7));
+    const kept = Float32Array.from({ length: B * K * T * T }, () => (stream.uniform() < 0.3 ? 0 : 1 / 0.7));
     expect(kept).toContain(0);
-    return check('dropped', [random('qkv', [B * T, 3 * H * D])], (x) =>
-      attend(x!, { B, T, H }, causalMask(T), tensorOf(kept, [B, H, T, T])),
+    const args = [random('q', [B, K, T, D]), random('k', [B, K, T, D]), random('v', [B, K, T, D])];
+    return check('dropped', args, (q, k, v) =>
+      attend(q!, k!, v!, T, causalMask(T), tensorOf(kept, [B, K, T, T])),
     );
   });
 

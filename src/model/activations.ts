@@ -1,0 +1,50 @@
+/**
+ * The non-linear parts of the feed-forward, each with its own gradient: its activations are the largest the decoder
+ * has, so every pass over them counts.
+ */
+import { add, customGrad, mul, sigmoid, square, type Tensor } from '@tensorflow/tfjs-core';
+import { sigmoidGradient } from '../runtime/operations.ts';
+
+const linear = 2 * Math.sqrt(2 / Math.PI);
+const cubic = linear * 0.044715;
+
+/**
+ * GELU in the tanh form of GPT-2 (Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415), written as
+ * x · sigmoid(2z) with z = √(2/π)(x + 0.044715 x³), which is the same since (1 + tanh z)/2 = sigmoid(2z).
+ * x of any shape → same shape.
+ */
+export function gelu(x: Tensor): Tensor {
+  const activate = customGrad((...args) => {
+    const [input, save] = args as unknown as [Tensor, (tensors: Tensor[]) => void];
+    const gate = sigmoid(mul(input, add(mul(square(input), cubic), linear)));
+    save([input, gate]);
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const [u, s] = saved as [Tensor, Tensor];
+      const slope = add(mul(square(u), 3 * cubic), linear); // d(2z)/dx
+      return [add(mul(dy, s), mul(sigmoidGradient(s, mul(dy, u)), slope))];
+    };
+    return { value: mul(input, gate), gradFunc };
+  });
+  return activate(x);
+}
+
+/**
+ * SwiGLU (Shazeer 2020, https://arxiv.org/abs/2002.05202): silu(gate) · up, with silu(x) = x · sigmoid(x).
+ * Both of one shape → same shape.
+ */
+export function swiglu(gate: Tensor, up: Tensor): Tensor {
+  const activate = customGrad((...args) => {
+    const [g, u, save] = args as unknown as [Tensor, Tensor, (tensors: Tensor[]) => void];
+    const s = sigmoid(g);
+    const silu = mul(g, s);
+    save([g, u, s, silu]);
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const [gateValue, upValue, sigmoidValue, siluValue] = saved as [Tensor, Tensor, Tensor, Tensor];
+      const dSilu = mul(dy, upValue);
+      const dGate = add(mul(dSilu, sigmoidValue), sigmoidGradient(sigmoidValue, mul(dSilu, gateValue)));
+      return [dGate, mul(dy, siluValue)];
+    };
+    return { value: mul(silu, u), gradFunc };
+  });
+  return activate(gate, up);
+}

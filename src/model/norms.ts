@@ -1,0 +1,56 @@
+/**
+ * Normalisation of rows over their last axis, with its own gradient: tfjs's, composed of means, embeds constants of the
+ * input's size and keeps several copies of it.
+ *
+ * N rows · C width
+ */
+import { add, customGrad, mean, mul, rsqrt, square, sub, sum, type Tensor } from '@tensorflow/tfjs-core';
+import type { Parameters } from './decoderPass.ts';
+import type { ModelConfig } from './parameters.ts';
+
+/** x (N, C) → (N, C), by the norm of the model's family, whose gain and bias stand at `path`. */
+export function norm(parameters: Parameters, path: string, x: Tensor, { family, normEpsilon }: ModelConfig): Tensor {
+  const gain = parameters[`${path}.gain`]!;
+  return family === 'gpt2'
+    ? layerNorm(x, gain, parameters[`${path}.bias`] ?? null, normEpsilon)
+    : rmsNorm(x, gain, normEpsilon);
+}
+
+/** LayerNorm (Ba et al. 2016, https://arxiv.org/abs/1607.06450): (x − mean) / √(variance + ε) · gain + bias. */
+export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor | null, epsilon: number): Tensor {
+  const normalise = customGrad((...args) => {
+    const [input, g, save] = args as unknown as [Tensor, Tensor, (tensors: Tensor[]) => void];
+    const centred = sub(input, mean(input, -1, true));
+    const inverseDeviation = rsqrt(add(mean(square(centred), -1, true), epsilon)); // (N, 1)
+    const normalised = mul(centred, inverseDeviation);
+    save([normalised, inverseDeviation, g]);
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const [n, r, gainValue] = saved as [Tensor, Tensor, Tensor];
+      const dn = mul(dy, gainValue);
+      // The gradient has no component along 1 nor along the normalised row: both means are taken out.
+      const dx = mul(r, sub(sub(dn, mean(dn, -1, true)), mul(n, mean(mul(dn, n), -1, true))));
+      return [dx, sum(mul(dy, n), 0)];
+    };
+    return { value: mul(normalised, g), gradFunc };
+  });
+  const y = normalise(x, gain);
+  return bias === null ? y : add(y, bias);
+}
+
+/** RMSNorm (Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467): x / √(mean of squares + ε) · gain. */
+export function rmsNorm(x: Tensor, gain: Tensor, epsilon: number): Tensor {
+  const normalise = customGrad((...args) => {
+    const [input, g, save] = args as unknown as [Tensor, Tensor, (tensors: Tensor[]) => void];
+    const inverseRootMean = rsqrt(add(mean(square(input), -1, true), epsilon)); // (N, 1)
+    const normalised = mul(input, inverseRootMean);
+    save([normalised, inverseRootMean, g]);
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const [n, r, gainValue] = saved as [Tensor, Tensor, Tensor];
+      const dn = mul(dy, gainValue);
+      const dx = mul(r, sub(dn, mul(n, mean(mul(dn, n), -1, true)))); // none along the normalised row
+      return [dx, sum(mul(dy, n), 0)];
+    };
+    return { value: mul(normalised, g), gradFunc };
+  });
+  return normalise(x, gain);
+}
