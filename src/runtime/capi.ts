@@ -54,6 +54,10 @@ const declarations = [
   'void* TF_NewSession(void*, void*, void*)',
   'void TF_CloseSession(void*, void*)',
   'void TF_DeleteSession(void*, void*)',
+  'void* TF_NewBuffer()',
+  'void* TF_NewBufferFromString(const void*, size_t)',
+  'void TF_DeleteBuffer(void*)',
+  'TF_Buffer TF_GetBuffer(void*)',
   'void TF_SessionRun(void*, void*, TF_Output*, void**, int, TF_Output*, _Out_ void**, int, void**, int, void*, void*)',
 ] as const;
 
@@ -81,6 +85,7 @@ export function loadCApi(libraryDirectory: string, extension: 'so' | 'dylib'): C
   koffi().load(file('libtensorflow_framework'), { global: true });
   const library = koffi().load(file('libtensorflow_cc'));
   koffi().struct('TF_Output', { oper: 'void *', index: 'int' });
+  koffi().struct('TF_Buffer', { data: 'const void *', length: 'size_t', deallocator: 'void *' });
   loaded = Object.fromEntries(
     declarations.map((declaration) => [/TF_\w+(?=\()/.exec(declaration)?.[0], library.func(declaration)]),
   ) as CApi;
@@ -128,4 +133,10 @@ export function tensorValues(c: CApi, tensor: Pointer): Float32Array {
   const byteLength = Number(c.TF_TensorByteSize(tensor));
   if (byteLength === 0) return new Float32Array(0);
   return new Float32Array(new Uint8Array(koffi().view(c.TF_TensorData(tensor), byteLength)).slice().buffer);
+}
+
+/** A copy of a TF_Buffer's bytes. */
+export function bufferBytes(c: CApi, buffer: Pointer): Uint8Array {
+  const { data, length } = c.TF_GetBuffer(buffer) as { data: Pointer; length: number };
+  return length === 0 ? new Uint8Array(0) : new Uint8Array(koffi().view(data, length)).slice();
 }

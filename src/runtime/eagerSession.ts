@@ -84,6 +84,10 @@ export class EagerSession implements Session {
     return { run };
   }
 
+  async traced(): Promise<never> {
+    throw new Error('only a recorded session can be traced');
+  }
+
   close(): void {
     const { eagerBinding } = this.#tensorFlow;
     for (const { handleId } of this.#variables.values()) {

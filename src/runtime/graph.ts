@@ -4,8 +4,9 @@
  * graph may grow between runs, TF_SessionRun takes new nodes in by itself.
  */
 import os from 'node:os';
-import { int64s, throwOnError, withStatus, type CApi, type Output, type Pointer } from './capi.ts';
+import { bufferBytes, int64s, throwOnError, withStatus, type CApi, type Output, type Pointer } from './capi.ts';
 import { attributeTypes, type Attribute } from './binding.ts';
+import { fullTrace, nodeTimings, type NodeTiming } from './trace.ts';
 
 export interface Operation {
   type: string;
@@ -37,6 +38,8 @@ export class GraphSession {
   readonly #c: CApi;
   readonly #graph: Pointer;
   readonly #session: Pointer;
+  /** Where runs put their timings; null while nothing is traced. */
+  #trace: NodeTiming[] | null = null;
 
   /** @param branches parallel branches of the programs to come, see `sessionConfig` */
   constructor(c: CApi, branches: number) {
@@ -94,10 +97,13 @@ export class GraphSession {
     const c = this.#c;
     const status: Pointer = c.TF_NewStatus();
     const fetched: Pointer[] = new Array<Pointer>(fetches.length).fill(null);
+    const trace = this.#trace;
+    const options: Pointer = trace === null ? null : c.TF_NewBufferFromString(fullTrace, fullTrace.length);
+    const metadata: Pointer = trace === null ? null : c.TF_NewBuffer();
     return new Promise((resolve, reject) => {
       c.TF_SessionRun.async(
         this.#session,
-        null,
+        options,
         feeds.map((feed) => feed.output),
         feeds.map((feed) => feed.tensor),
         feeds.length,
@@ -106,21 +112,35 @@ export class GraphSession {
         fetches.length,
         targets,
         targets.length,
-        null,
+        metadata,
         status,
         (error: unknown) => {
           try {
             if (error) throw error;
             throwOnError(c, status, 'a recorded program failed');
+            trace?.push(...nodeTimings(bufferBytes(c, metadata)));
             resolve(fetched);
           } catch (failure) {
             reject(failure as Error);
           } finally {
             c.TF_DeleteStatus(status);
+            if (trace !== null) [options, metadata].forEach((buffer) => c.TF_DeleteBuffer(buffer));
           }
         },
       );
     });
+  }
+
+  /** Runs `body` and returns what each node of the runs in it took; tracing slows them a little. */
+  async traced(body: () => Promise<void>): Promise<NodeTiming[]> {
+    const trace: NodeTiming[] = [];
+    this.#trace = trace;
+    try {
+      await body();
+    } finally {
+      this.#trace = null;
+    }
+    return trace;
   }
 
   close(): void {

@@ -8,6 +8,7 @@ import { GraphSession } from './graph.ts';
 import { Recorder } from './recorder.ts';
 import { checkedValues, type Definition, type InputSpec, type Precision, type Program, type Session, type Values } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
+import type { NodeTiming } from './trace.ts';
 import { variableOperations } from './variables.ts';
 import { recordingWith } from './recording.ts';
 
@@ -115,6 +116,10 @@ export class RecordedSession implements Session {
       }
     };
     return { run };
+  }
+
+  traced(body: () => Promise<void>): Promise<NodeTiming[]> {
+    return this.#graph.traced(body);
   }
 
   close(): void {

@@ -4,6 +4,7 @@
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { NamedTensor } from '../checkpoint/tensors.ts';
+import type { NodeTiming } from './trace.ts';
 import type { Variables } from './variables.ts';
 
 export type Precision = 'float32' | 'bfloat16';
@@ -37,6 +38,8 @@ export interface Session {
   /** The present values, in the order of `names`. */
   readVariables(names: readonly string[]): Promise<NamedTensor[]>;
   program(name: string, inputs: Record<string, InputSpec>, define: Definition): Program;
+  /** Runs `body` and returns what each node of the graph took in it. @throws where the session is eager */
+  traced(body: () => Promise<void>): Promise<NodeTiming[]>;
   close(): void;
 }
 

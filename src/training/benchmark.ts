@@ -14,6 +14,7 @@ import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
 import { initialMoments } from './adamw.ts';
 import { planRun } from './plan.ts';
+import { profileOf, type OperationProfile } from './profile.ts';
 import { learningRateAt } from './schedule.ts';
 import { recordTrainingStep } from './step.ts';
 
@@ -30,14 +31,17 @@ export interface Benchmark {
   device: string;
   recordMs: number;
   waitingShare: number;
+  /** By operation, of further steps; only where asked for. */
+  profile?: OperationProfile[];
 }
 
 const warmUpSteps = 3;
+const profiledSteps = 5;
 
 /** @throws wrong input as `clm train` would */
 export async function benchmark(
   configPath: string,
-  { set, steps, mode }: { set: readonly string[]; steps: number; mode: Mode },
+  { set, steps, mode, profile = false }: { set: readonly string[]; steps: number; mode: Mode; profile?: boolean },
 ): Promise<Benchmark> {
   const config = loadConfig(configPath, { set });
   const corpus = await openCorpus(config.corpus);
@@ -77,6 +81,11 @@ export async function benchmark(
       waitedMs += readyMs - startMs;
     }
     await upcoming;
+    const timings = profile
+      ? await session.traced(async () => {
+          for (let k = 1; k <= profiledSteps; k++) await step(await take(), warmUpSteps + steps + k, 0);
+        })
+      : [];
     matmulGflops = Math.max(matmulGflops, await measureMatmul());
     const msPerStep = median(stepMs);
     const tokensPerSecond = (plan.tokensPerStep / msPerStep) * 1000;
@@ -90,6 +99,7 @@ export async function benchmark(
       device: session.device,
       recordMs,
       waitingShare: waitedMs / stepMs.reduce((sum, ms) => sum + ms, 0),
+      ...(profile && { profile: profileOf(timings, profiledSteps) }),
     };
   } finally {
     await batches.return();
