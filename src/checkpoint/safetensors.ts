@@ -7,7 +7,8 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { environmentFailure, wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
-import { BadHeader, buildHeader, maximumHeaderBytes, parseHeader } from './safetensorsHeader.ts';
+import { floatTypes, fromFloat32, isFloatType, toFloat32, type ElementType, type FloatType } from './elementTypes.ts';
+import { BadHeader, buildHeader, maximumHeaderBytes, parseHeader, type TensorEntry } from './safetensorsHeader.ts';
 import { valueCount, type NamedTensor } from './tensors.ts';
 
 /** Length and lower-case hexadecimal SHA-256 of a file. */
@@ -29,23 +30,46 @@ export async function writeSafetensors(
   tensors: readonly NamedTensor[],
   metadata?: Record<string, string>,
 ): Promise<FileDigest> {
+  for (const { name, shape, values } of tensors) {
+    if (valueCount(shape) !== values.length) throw new Error(`${name}: ${values.length} values for shape (${shape})`);
+  }
+  return writeSafetensorsLazily(path, tensors.map(({ name, shape, values }) => ({ name, shape, values: () => values })), metadata);
+}
+
+/** A tensor whose values are made when they are written, so that never more than one of them is in memory. */
+export interface LazyTensor {
+  name: string;
+  shape: readonly number[];
+  values(): Float32Array | Promise<Float32Array>;
+}
+
+/** As `writeSafetensors`, in any of the float types. */
+export async function writeSafetensorsLazily(
+  path: string,
+  tensors: readonly LazyTensor[],
+  metadata?: Record<string, string>,
+  elementType: FloatType = 'F32',
+): Promise<FileDigest> {
   refuseBigEndian();
-  const header = buildHeader(tensors, metadata);
+  const header = buildHeader(tensors, metadata, elementType);
   const headerLength = Buffer.alloc(8);
   headerLength.writeBigUInt64LE(BigInt(header.length));
   const hash = createHash('sha256');
   let bytes = 0;
   try {
     const file = await open(path, 'w');
-    try {
-      for (const part of [headerLength, header, ...tensors.map((tensor) => bytesOf(tensor.values))]) {
-        for (let start = 0; start < part.length; start += chunkBytes) {
-          const chunk = part.subarray(start, start + chunkBytes);
-          hash.update(chunk);
-          await writeFully(file, chunk);
-          bytes += chunk.length;
-        }
+    const write = async (part: Uint8Array): Promise<void> => {
+      for (let start = 0; start < part.length; start += chunkBytes) {
+        const chunk = part.subarray(start, start + chunkBytes);
+        hash.update(chunk);
+        await writeFully(file, chunk);
+        bytes += chunk.length;
       }
+    };
+    try {
+      await write(headerLength);
+      await write(header);
+      for (const tensor of tensors) await write(fromFloat32(await tensor.values(), elementType));
     } finally {
       await file.close();
     }
@@ -61,11 +85,29 @@ export async function writeSafetensors(
  *   of the format; environmentFailure when the disk refuses
  */
 export async function readSafetensors(path: string): Promise<NamedTensor[]> {
+  return withSafetensors(path, ['F32'], async (entries, read) => {
+    const tensors: NamedTensor[] = [];
+    for (const entry of entries) tensors.push({ name: entry.name, shape: entry.shape, values: await read(entry) });
+    return tensors;
+  });
+}
+
+/**
+ * Opens a file for `use`, which reads of it what it wants, one tensor at a time.
+ * @param accepted the element types that the file may hold
+ * @throws as `readSafetensors`; whatever `use` throws
+ */
+export async function withSafetensors<T>(
+  path: string,
+  accepted: readonly ElementType[],
+  use: (entries: readonly TensorEntry[], read: (entry: TensorEntry) => Promise<Float32Array>) => Promise<T>,
+): Promise<T> {
   refuseBigEndian();
   try {
     const file = await open(path, 'r');
     try {
-      return await readTensors(file);
+      const { entries, dataStartByte } = await readEntries(file, accepted);
+      return await use(entries, (entry) => readValues(file, entry, dataStartByte));
     } finally {
       await file.close();
     }
@@ -79,7 +121,10 @@ export async function readSafetensors(path: string): Promise<NamedTensor[]> {
   }
 }
 
-async function readTensors(file: FileHandle): Promise<NamedTensor[]> {
+async function readEntries(
+  file: FileHandle,
+  accepted: readonly ElementType[],
+): Promise<{ entries: TensorEntry[]; dataStartByte: number }> {
   const { size } = await file.stat();
   if (size < 8) throw new BadHeader(`it has only ${size} bytes`);
   const headerBytes = Number((await readFully(file, Buffer.alloc(8), 0)).readBigUInt64LE());
@@ -89,13 +134,20 @@ async function readTensors(file: FileHandle): Promise<NamedTensor[]> {
   }
   const header = await readFully(file, Buffer.alloc(headerBytes), 8);
   const dataStartByte = 8 + headerBytes;
-  const tensors: NamedTensor[] = [];
-  for (const { name, shape, startByte } of parseHeader(header, size - dataStartByte)) {
+  return { entries: parseHeader(header, size - dataStartByte, accepted), dataStartByte };
+}
+
+async function readValues(file: FileHandle, entry: TensorEntry, dataStartByte: number): Promise<Float32Array> {
+  const { name, elementType, shape, startByte, endByte } = entry;
+  if (!isFloatType(elementType)) {
+    throw new BadHeader(`tensor ${JSON.stringify(name)} has dtype "${elementType}"; values are read from ${floatTypes.join(', ')}`);
+  }
+  if (elementType === 'F32') {
     const values = new Float32Array(valueCount(shape));
     await readFully(file, bytesOf(values), dataStartByte + startByte);
-    tensors.push({ name, shape, values });
+    return values;
   }
-  return tensors;
+  return toFloat32(await readFully(file, Buffer.alloc(endByte - startByte), dataStartByte + startByte), elementType);
 }
 
 async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<void> {

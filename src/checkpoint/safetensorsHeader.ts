@@ -2,11 +2,9 @@
  * The header of a safetensors file, built and read as text: pure, no disk. Reading trusts nothing, since a
  * checkpoint may come from anywhere. Format: https://huggingface.co/docs/safetensors.
  */
-import { valueCount, type NamedTensor } from './tensors.ts';
+import { bytesPerValue, type ElementType, type FloatType } from './elementTypes.ts';
+import { valueCount } from './tensors.ts';
 
-/** Element types that clm reads and writes; a further one needs its size here and its conversion in safetensors.ts. */
-const bytesPerValue = { F32: 4 } as const;
-type ElementType = keyof typeof bytesPerValue;
 
 /** The format's own limit, in bytes. */
 export const maximumHeaderBytes = 100_000_000;
@@ -28,16 +26,19 @@ export class BadHeader extends Error {}
  * begins at a multiple of 8 bytes.
  * @param metadata strings under `__metadata__`, in the given order
  */
-export function buildHeader(tensors: readonly NamedTensor[], metadata?: Record<string, string>): Buffer {
+export function buildHeader(
+  tensors: readonly { name: string; shape: readonly number[] }[],
+  metadata?: Record<string, string>,
+  elementType: FloatType = 'F32',
+): Buffer {
   const fields = metadata === undefined ? [] : [`"__metadata__":${JSON.stringify(metadata)}`];
   const names = new Set(['__metadata__']);
   let startByte = 0;
-  for (const { name, shape, values } of tensors) {
+  for (const { name, shape } of tensors) {
     if (names.has(name)) throw new Error(`two tensors are named ${name}, or the name is reserved`);
-    if (valueCount(shape) !== values.length) throw new Error(`${name}: ${values.length} values for shape (${shape})`);
     names.add(name);
-    const endByte = startByte + values.length * bytesPerValue.F32;
-    const entry = { dtype: 'F32', shape, data_offsets: [startByte, endByte] };
+    const endByte = startByte + valueCount(shape) * bytesPerValue[elementType];
+    const entry = { dtype: elementType, shape, data_offsets: [startByte, endByte] };
     // Written by hand: a JavaScript object would move names that look like integers to the front.
     fields.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
     startByte = endByte;
@@ -51,9 +52,10 @@ export function buildHeader(tensors: readonly NamedTensor[], metadata?: Record<s
 /**
  * Checks a header and returns its tensors in the order of their data.
  * @param dataBytes how many bytes follow the header in the file
+ * @param accepted the element types that may occur; clm's own files have only one
  * @throws BadHeader when the tensors do not cover exactly those bytes, or anything in it is malformed
  */
-export function parseHeader(header: Uint8Array, dataBytes: number): TensorEntry[] {
+export function parseHeader(header: Uint8Array, dataBytes: number, accepted: readonly string[] = ['F32']): TensorEntry[] {
   if (header[0] !== 0x7b) throw new BadHeader('its header is not a JSON object');
   let text: string;
   let fields: Record<string, unknown>;
@@ -66,20 +68,20 @@ export function parseHeader(header: Uint8Array, dataBytes: number): TensorEntry[
   const entries: TensorEntry[] = [];
   for (const name of topLevelKeys(text)) {
     if (name === '__metadata__') checkMetadata(fields[name]);
-    else entries.push(parseEntry(name, fields[name]));
+    else entries.push(parseEntry(name, fields[name], accepted));
   }
   entries.sort((a, b) => a.startByte - b.startByte || a.endByte - b.endByte);
   checkCoverage(entries, dataBytes);
   return entries;
 }
 
-function parseEntry(name: string, field: unknown): TensorEntry {
+function parseEntry(name: string, field: unknown, accepted: readonly string[]): TensorEntry {
   const label = `tensor ${JSON.stringify(name)}`;
   if (!isObject(field)) throw new BadHeader(`${label} is not described by an object`);
   const { dtype, shape, data_offsets: offsets } = field;
   if (typeof dtype !== 'string') throw new BadHeader(`${label} has no dtype`);
-  if (!isElementType(dtype)) {
-    const known = Object.keys(bytesPerValue).join(', ');
+  if (!isElementType(dtype) || !accepted.includes(dtype)) {
+    const known = accepted.join(', ');
     throw new BadHeader(`${label} has dtype ${JSON.stringify(dtype)}, this version of clm reads only ${known}`);
   }
   if (!isCounts(shape)) throw new BadHeader(`the shape of ${label} is not a list of sizes`);
