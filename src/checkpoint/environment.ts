@@ -15,7 +15,16 @@ export interface DeviceFacts {
   threads: number | null;
 }
 
+/** What the run will be in numbers, so that its records can be read without its corpus. */
+export interface PlanFacts {
+  steps: number;
+  tokensPerStep: number;
+  parameters: number;
+  flopsPerToken: number;
+}
+
 export interface Environment extends DeviceFacts {
+  plan: PlanFacts | null;
   program: typeof program;
   versions: { clm: string; node: string };
   /** Commit of clm itself when it runs from a git checkout. */
@@ -35,7 +44,10 @@ const packageFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
  * @param facts what the runtime found out
  * @param args the command line after `clm`
  */
-export function describeEnvironment(facts: DeviceFacts, args: readonly string[] = process.argv.slice(2)): Environment {
+export function describeEnvironment(
+  facts: DeviceFacts & { plan?: PlanFacts },
+  args: readonly string[] = process.argv.slice(2),
+): Environment {
   const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string };
   const processors = cpus();
   return {
@@ -44,6 +56,7 @@ export function describeEnvironment(facts: DeviceFacts, args: readonly string[] 
     tensorflow: facts.tensorflow,
     device: facts.device,
     threads: facts.threads,
+    plan: facts.plan ?? null,
     commit: commitOf(packageFolder),
     platform: { system: process.platform, release: release(), architecture: process.arch },
     cpu: {

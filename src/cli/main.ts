@@ -26,6 +26,11 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./sample.ts')).sampleCommand as CommandModule<object, never>,
   },
   {
+    command: 'runs',
+    describe: 'List runs, show one, or watch running ones',
+    load: async () => (await import('./runs.ts')).runsCommand as CommandModule<object, never>,
+  },
+  {
     command: 'bench <config>',
     describe: 'Measure the training step against this machine’s matmul peak',
     load: async () => (await import('./bench.ts')).benchCommand as CommandModule<object, never>,
@@ -41,6 +46,9 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./doctor.ts')).doctorCommand as CommandModule<object, never>,
   },
 ];
+
+/** Options and arguments that take several values. */
+const mayRepeat = ['_', 'set', 'runs', 'state'];
 
 /** Bad usage: reported with a pointer to the help of the command, exit code 2. */
 class UsageError extends Error {}
@@ -77,7 +85,7 @@ async function run(args: string[]): Promise<void> {
     .demandCommand(1, 'a command is missing')
     .recommendCommands()
     .check((values) => {
-      const twice = Object.keys(values).find((name) => Array.isArray(values[name]) && !['_', 'set'].includes(name));
+      const twice = Object.keys(values).find((name) => Array.isArray(values[name]) && !mayRepeat.includes(name));
       if (twice !== undefined) throw new UsageError(`--${twice} is given twice`);
       return true;
     }, true)

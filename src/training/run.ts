@@ -59,7 +59,9 @@ export async function runTraining(prepared: PreparedTraining, options: RunOption
 /** Makes the run directory, or makes an existing one what it was at the checkpoint. */
 async function openRunDirectory(prepared: PreparedTraining, session: Session): Promise<StartingPoint> {
   const { config, tokenizer, plan, runDirectory, checkpoint } = prepared;
+  const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
   const environment = describeEnvironment({
+    plan: { steps, tokensPerStep, parameters, flopsPerToken },
     device: { name: session.device, reason: session.deviceReason, mode: session.mode },
     tensorflow: loadedTensorFlow().version,
     threads: os.availableParallelism(),

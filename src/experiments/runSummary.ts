@@ -1,0 +1,97 @@
+/** One line about a run: its state, how far it is, its best validation loss, its speed; from small reads only. */
+import { readFileSync, statSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { runPaths } from '../checkpoint/runPaths.ts';
+import { readEvaluations, readMetricsTail, type MetricsRecord } from './metricsReading.ts';
+import { runStanding, type Standing } from './runStanding.ts';
+
+export interface RunSummary extends Standing {
+  name: string;
+  path: string;
+  /** Updates applied. */
+  step: number;
+  /** Updates planned; null where the run does not say. */
+  steps: number | null;
+  /** Training loss of the last update on record. */
+  loss: number | null;
+  /** The last one, and the lowest with its step; nats per token. */
+  validationLoss: number | null;
+  bestValidationLoss: number | null;
+  bestStep: number | null;
+  /** Median of the last updates on record. */
+  tokensPerSecond: number | null;
+  /** Since the run last wrote a record. */
+  ageMs: number;
+  tokensPerStep: number | null;
+  device: string | null;
+}
+
+/** What `environment.json` tells about a run, of what is needed here. */
+export interface RunEnvironment {
+  program?: string;
+  device?: { name?: string; reason?: string; mode?: string } | string | null;
+  plan?: { steps: number; tokensPerStep: number; parameters: number; flopsPerToken: number } | null;
+  [key: string]: unknown;
+}
+
+/** `environment.json` of a run, or undefined where it is missing or torn. */
+export function readEnvironment(runDirectory: string): RunEnvironment | undefined {
+  try {
+    const environment: unknown = JSON.parse(readFileSync(runPaths(runDirectory).environment, 'utf8'));
+    return typeof environment === 'object' && environment !== null ? (environment as RunEnvironment) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param nowMs the present, since 1970 */
+export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSummary {
+  const paths = runPaths(runDirectory);
+  const environment = readEnvironment(runDirectory);
+  const tail = readMetricsTail(paths.metrics);
+  const records = tail?.records ?? [];
+  const updates = records.filter(({ kind }) => kind === 'step');
+  const evaluations = readEvaluations(paths.metrics);
+  const best = lowest(evaluations);
+  const step = Math.max(0, ...records.map((record) => record.step));
+  const steps = environment?.plan?.steps ?? null;
+  const changedMs = tail?.changedMs ?? changedAt(runDirectory, nowMs);
+  const { device } = environment ?? {};
+  return {
+    name: basename(resolve(runDirectory)),
+    path: runDirectory,
+    ...runStanding(runDirectory, { step, steps, changedMs, nowMs, evaluated: evaluations.at(-1)?.step ?? null, updates }),
+    step,
+    steps,
+    loss: numberOf(updates.at(-1), 'loss'),
+    validationLoss: numberOf(evaluations.at(-1), 'loss'),
+    bestValidationLoss: numberOf(best, 'loss'),
+    bestStep: best?.step ?? null,
+    tokensPerSecond: median(updates.flatMap((update) => numberOf(update, 'tokensPerSecond') ?? [])),
+    ageMs: Math.max(0, nowMs - changedMs),
+    tokensPerStep: environment?.plan?.tokensPerStep ?? null,
+    device: typeof device === 'string' ? device : (device?.name ?? null),
+  };
+}
+
+/** The evaluation of the lowest loss, the first of equals. */
+export function lowest(evaluations: readonly MetricsRecord[]): MetricsRecord | undefined {
+  return evaluations.reduce<MetricsRecord | undefined>((best, evaluation) => {
+    const loss = numberOf(evaluation, 'loss');
+    return loss !== null && loss < (numberOf(best, 'loss') ?? Infinity) ? evaluation : best;
+  }, undefined);
+}
+
+/** A finite number of a record, or null. */
+export function numberOf(record: MetricsRecord | undefined, key: string): number | null {
+  const value = record?.[key];
+  return typeof value === 'number' && Number.isFinite(value) ? value : null;
+}
+
+export function median(values: readonly number[]): number | null {
+  return values.length === 0 ? null : values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
+
+function changedAt(path: string, otherwise: number): number {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? otherwise;
+}

@@ -1,0 +1,102 @@
+import { appendFileSync, utimesSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { findRuns, runsNamed } from '../../src/experiments/findRuns.ts';
+import { followMetrics } from '../../src/experiments/followMetrics.ts';
+import { eachRecord, readEvaluations, readMetricsTail } from '../../src/experiments/metricsReading.ts';
+import { summarizeRun } from '../../src/experiments/runSummary.ts';
+import { terminalChart } from '../../src/experiments/terminalChart.ts';
+import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
+import { writeRun } from './runFolders.ts';
+
+const folder = useTemporaryFolder();
+const at = (...names: string[]) => path.join(folder(), ...names);
+const hourAgo = () => (Date.now() - 3_600_000) / 1000;
+
+describe('reading metrics', () => {
+  it('reads the end of a long file alone, and evaluations from anywhere in it', () => {
+    const losses = Array.from({ length: 500 }, (_, i) => 5 - i / 200);
+    writeRun(at('run'), { losses, evaluations: [[0, 5.5], [3, 4.5], [500, 2.75]] });
+    const file = at('run/metrics.jsonl');
+    const tail = readMetricsTail(file)!;
+    expect(tail.bytes).toBeGreaterThan(1 << 15);
+    expect(tail.records.length).toBeGreaterThan(50);
+    expect(tail.records.length).toBeLessThan(400);
+    expect(tail.records.at(-1)).toMatchObject({ kind: 'evaluation', step: 500 });
+    expect(readEvaluations(file).map(({ step, loss }) => [step, loss])).toEqual([[0, 5.5], [3, 4.5], [500, 2.75]]);
+  });
+
+  it('leaves a torn last line and passes over a line that is no record', () => {
+    writeFileSync(at('m'), '{"kind":"step","step":1,"loss":4}\nnonsense\n{"kind":"step","step":2,"loss":3}\n{"kind":"st');
+    const steps: number[] = [];
+    eachRecord(at('m'), (records) => steps.push(...records.map(({ step }) => step)));
+    expect(steps).toEqual([1, 2]);
+    expect(readMetricsTail(at('nothing'))).toBeUndefined();
+  });
+
+  it('follows a file record by record, and starts over where it was cut', () => {
+    const metrics = followMetrics(at('m'));
+    expect(metrics.read()).toEqual({ records: [], restarted: false });
+    writeFileSync(at('m'), '{"kind":"step","step":1}\n{"kind":"step","st');
+    expect(metrics.read().records).toEqual([{ kind: 'step', step: 1 }]);
+    appendFileSync(at('m'), 'ep":2}\n');
+    expect(metrics.read()).toEqual({ records: [{ kind: 'step', step: 2 }], restarted: false });
+    writeFileSync(at('m'), '{"kind":"step","step":1}\n');
+    expect(metrics.read()).toEqual({ records: [{ kind: 'step', step: 1 }], restarted: true });
+  });
+});
+
+describe('a run at a glance', () => {
+  it('is done where the last step is evaluated, running where it has just written, else stopped', () => {
+    const done = writeRun(at('done'), { losses: [3, 2, 2.5, 1], evaluations: [[0, 4], [2, 1.5], [4, 1.75]] });
+    expect(summarizeRun(done)).toMatchObject({
+      name: 'done', state: 'done', step: 4, steps: 4, loss: 1, validationLoss: 1.75, bestValidationLoss: 1.5, bestStep: 2,
+      tokensPerSecond: 102, device: 'cpu',
+    });
+    const other = writeRun(at('other'), { losses: [3, 2], steps: 9, evaluations: [[0, 4]] });
+    expect(summarizeRun(other).state).toBe('running');
+    utimesSync(at('other/metrics.jsonl'), hourAgo(), hourAgo());
+    expect(summarizeRun(other)).toMatchObject({ state: 'stopped', step: 2, steps: 9 });
+    expect(summarizeRun(other).ageMs).toBeGreaterThan(3_500_000);
+  });
+
+  it('has failed where its sweep says so, with the reason, until the sweep says otherwise', () => {
+    const run = writeRun(at('rates/a'), { losses: [3], steps: 5 });
+    const note = (record: object) => appendFileSync(at('rates/sweep.jsonl'), `${JSON.stringify(record)}\n`);
+    note({ kind: 'started', run: 'a' });
+    note({ kind: 'failed', run: 'a', reason: 'diverged' });
+    note({ kind: 'done', run: 'aa' });
+    expect(summarizeRun(run)).toMatchObject({ state: 'failed', reason: 'diverged' });
+    note({ kind: 'started', run: 'a' });
+    expect(summarizeRun(run).state).toBe('running');
+  });
+
+  it('is found below a folder, and by the name of the folder', () => {
+    for (const name of ['b', 'a', 'sweep/c']) writeRun(at(name), { losses: [1] });
+    expect(findRuns(folder())).toEqual([at('a'), at('b'), at('sweep/c')]);
+    expect(runsNamed([at('a'), at('sweep')])).toEqual([at('a'), at('sweep/c')]);
+    expect(() => runsNamed([at('nothing')])).toThrow('There is no run at');
+  });
+});
+
+describe('a chart in the terminal', () => {
+  const points = Array.from({ length: 50 }, (_, i): [number, number] => [i, 50 - i]);
+
+  it.each([[20, 4], [40, 8], [173, 30]])('fits %d × %d and reaches all four corners of its range', (width, height) => {
+    const lines = terminalChart([{ points }], { width, height });
+    expect(lines).toHaveLength(height);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
+    expect(lines[0]).toMatch(/50 │[⠁⠃⠉⠙⠑⠈⠒⠢⢄⡀⢇⠇⡇]/);
+    expect(lines.at(-2)!.trimEnd()).toHaveLength(width); // falls to the lower right corner
+    expect(lines.at(-1)).toMatch(/└0─+49$/);
+  });
+
+  it('paints each series, bears one value and none', () => {
+    const paint = (text: string, series: number) => `<${series}${text}>`;
+    const drawn = terminalChart([{ points: [[0, 0], [1, 0]] }, { points: [[0, 1], [1, 1]] }], { width: 30, height: 6, paint }).join('\n');
+    expect(drawn.indexOf('<1')).toBeGreaterThan(-1);
+    expect(drawn.indexOf('<0')).toBeGreaterThan(drawn.indexOf('<1'));
+    expect(terminalChart([{ points: [[5, 2]] }], { width: 30, height: 6 })[5]).toMatch(/4\.5.*5\.5/);
+    expect(terminalChart([{ points: [[5, NaN]] }], { width: 30, height: 6 })).toEqual(['no records yet']);
+  });
+});
