@@ -55,7 +55,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     const written = paths.map((path) => `${renderKeyPath(path)} (${place(originOf(tree, path))})`);
     report(paths, `only one of ${written.join(' and ')} can give the length of the run; set the others to null`);
   }
-  if (schedule.finalLearningRate > optimizer.learningRate) {
+  if (schedule.finalLearningRate !== null && schedule.finalLearningRate > optimizer.learningRate) {
     report(
       [
         ['schedule', 'finalLearningRate'],
@@ -65,10 +65,20 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
         `optimizer.learningRate (${optimizer.learningRate}); lower schedule.finalLearningRate`,
     );
   }
+  const unused = (path: KeyPath, used: boolean, kind: string): void => {
+    if (used || configAt(config, path) === null) return;
+    report([path], `${renderKeyPath(path)} means nothing to ${kind}; set it to null`);
+  };
+  const { kind } = schedule;
+  unused(['optimizer', 'momentum'], optimizer.kind === 'muon', `optimizer.kind: ${optimizer.kind}`);
+  unused(['schedule', 'finalLearningRate'], !['constant', 'inverse-square-root'].includes(kind), `schedule.kind: ${kind}`);
+  unused(['schedule', 'decaySteps'], kind === 'warmup-stable-decay', `schedule.kind: ${kind}`);
   return problems;
 }
 
 const modelDefaults = { ropeTheta: 10_000, ropeScaling: null };
+const configAt = (config: Config, path: KeyPath): unknown =>
+  path.reduce<unknown>((value, key) => (value as Record<string | number, unknown>)[key], config);
 
 function nearestDivisor(width: number, heads: number): number {
   for (let away = 1; ; away++) {

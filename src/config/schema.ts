@@ -5,7 +5,7 @@
  *
  * Mappings are strict: an unknown key is a problem. `null` means "never" or "not given". A mapping that is left out
  * is filled with the defaults of its keys (`prefault({})`). A later kind of tokenizer, model, optimizer or schedule
- * that has the same keys joins the enum; one with keys of its own turns its mapping into a `z.discriminatedUnion`.
+ * joins the enum; a key that only some kinds have is null by default, and crossChecks.ts refuses it with the others.
  */
 import { z } from 'zod';
 import { checkpoints } from './sections/checkpoints.ts';

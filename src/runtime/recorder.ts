@@ -61,7 +61,7 @@ export class Recorder implements Binding {
     const flat = inputIds.map((id) => this.output(id, name));
     const count = listOperations.has(name) ? (attributes.find((a) => a.name === 'N')?.value as number) : 0;
     const inputs = count > 0 ? [flat.slice(0, count), ...flat.slice(count)] : flat;
-    const oper = this.#add(name, inputs, attributes, outputs === 0 ? this.#updateControls(inputIds[0]!) : []);
+    const oper = this.#add(name, inputs, attributes, this.#controlsOf(name, inputIds[0]!, outputs));
     if (outputs === 0) {
       this.#updates.push(oper);
       this.#lastUpdates.set(inputIds[0]!, oper);
@@ -114,18 +114,41 @@ export class Recorder implements Binding {
     }
   }
 
+  /**
+   * Updates of variables made by `body` run only where the bool scalar `id` holds. A Switch leaves one of its outputs
+   * dead, and what waits for something dead is not run: control flow as TensorFlow had it before functions, at no cost.
+   */
+  onlyIf<T>(id: number, body: () => T): T {
+    const condition = this.output(id, 'onlyIf');
+    const type = typeAttribute('T', dataTypes.bool);
+    const holds = { oper: this.#add('Switch', [condition, condition], [type], []), index: 1 };
+    const outer = this.#controlInputs;
+    this.#controlInputs = [...outer, this.#add('Identity', [holds], [type], [])];
+    try {
+      return body();
+    } finally {
+      this.#controlInputs = outer;
+    }
+  }
+
   /** The operations without output (updates of variables) recorded by `body`: what a run must reach. */
   updatesOf<T>(body: () => T): { result: T; updates: Pointer[] } {
     this.#updates = [];
     this.#lastUpdates.clear();
     const result = body();
+    this.#lastUpdates.clear();
     return { result, updates: this.#updates };
   }
 
-  /** Two updates of one variable would race: each waits for the one recorded before it. */
-  #updateControls(handleId: number): Pointer[] {
-    const last = this.#lastUpdates.get(handleId);
-    return last === undefined ? this.#controlInputs : [...this.#controlInputs, last];
+  /**
+   * What an operation waits for besides its inputs. Updates and reads of one variable would race: each waits for the
+   * update recorded before it.
+   */
+  #controlsOf(name: string, firstInputId: number, outputs: number): Pointer[] {
+    const last = this.#lastUpdates.get(firstInputId);
+    const afterLast = last === undefined ? [] : [last];
+    if (outputs === 0) return [...this.#controlInputs, ...afterLast];
+    return name === 'ReadVariableOp' ? afterLast : [];
   }
 
   #add(

@@ -44,3 +44,12 @@ export const scope = <T>(name: string, body: () => T): T => (active ? active.sco
  */
 export const updatesAfter = <T>(tensors: readonly Tensor[], body: () => T): T =>
   active ? active.after(loadedTensorFlow().backend.getInputTensorIds(tensors), body) : body();
+
+/**
+ * Makes the updates in `body` only where `condition`, a bool scalar, holds, reads of what they updated included. The
+ * rest of what `body` computes may run all the same: only what reaches a variable counts.
+ */
+export function updatesIf(condition: Tensor, body: () => void): void {
+  if (active) active.onlyIf(loadedTensorFlow().backend.getInputTensorIds([condition])[0]!, body);
+  else if (condition.dataSync()[0]) body();
+}

@@ -12,11 +12,11 @@ import { initialParameters } from '../model/initialise.ts';
 import { parameterTable } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
-import { initialMoments } from './adamw.ts';
 import { planRun } from './plan.ts';
 import { profileOf, type OperationProfile } from './profile.ts';
 import { learningRateAt } from './schedule.ts';
 import { recordTrainingStep } from './step.ts';
+import { trainingState } from './trainingState.ts';
 
 export interface Benchmark {
   /** Median of whole steps: data, forward, backward, clip, optimizer. */
@@ -56,7 +56,8 @@ export async function benchmark(
   const batches = trainingBatches(corpus, tokenizer, options);
   try {
     const measureMatmul = await matmulMeter(matmulSession);
-    await session.addVariables([...initialParameters(table, seed), ...initialMoments(table)]);
+    const parameters = initialParameters(table, seed);
+    await session.addVariables([...parameters, ...trainingState(config, table, parameters)]);
     const beganMs = performance.now();
     const step = await recordTrainingStep(session, config, table);
     const recordMs = performance.now() - beganMs;

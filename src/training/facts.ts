@@ -2,6 +2,7 @@
  * What the loop reports: plain facts, one type each. The terminal and metrics.jsonl are sinks of them and
  * nothing calls back into the loop.
  */
+import type { SkipReason } from './guard.ts';
 
 /** The session stands: where it computes and why. */
 export interface DeviceFact {
@@ -17,6 +18,8 @@ export interface StepFact {
   loss: number;
   learningRate: number;
   gradientNorm: number;
+  /** Why the update was not made; absent where it was. */
+  skipped?: SkipReason;
   tokensPerSecond: number;
   /** Since this process began to train. */
   elapsedMs: number;

@@ -19,10 +19,10 @@ import { parameterTable } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
 import { complete, recordNextLogits } from '../sampling/completion.ts';
 import { samplePrompt } from '../sampling/samplePrompt.ts';
-import { initialMoments } from './adamw.ts';
 import { assertFinite } from './diverged.ts';
 import { recordEvaluation, type Evaluation } from './evaluation.ts';
 import { recordTrainingStep, type StepResult } from './step.ts';
+import { trainingState } from './trainingState.ts';
 
 export interface RunPrograms {
   config: Config;
@@ -55,13 +55,14 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   const { config, corpus, tokenizer, runDirectory, checkpoint } = inputs;
   const { model: modelConfig, training, seed, samples } = config;
   const table = parameterTable(modelConfig, tokenizer.vocabularySize);
-  const moments = initialMoments(table);
+  const initialModel = checkpoint?.model ?? initialParameters(table, seed);
+  const initialState = trainingState(config, table, initialModel);
   if (checkpoint) {
     assertSameTensors(table, checkpoint.model, path.join(checkpoint.path, 'model.safetensors'));
-    assertSameTensors(moments, checkpoint.optimizer, path.join(checkpoint.path, 'optimizer.safetensors'));
+    assertSameTensors(initialState, checkpoint.optimizer, path.join(checkpoint.path, 'optimizer.safetensors'));
   }
-  await session.addVariables(checkpoint ? checkpoint.model : initialParameters(table, seed));
-  await session.addVariables(checkpoint ? checkpoint.optimizer : moments);
+  await session.addVariables(initialModel);
+  await session.addVariables(checkpoint?.optimizer ?? initialState);
 
   const runStep = await recordTrainingStep(session, config, table);
   const runEvaluation = recordEvaluation(session, config, table, training.microBatchSize);
@@ -96,7 +97,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
     },
     save: async (step) => {
       const model = await session.readVariables(table.map(({ name }) => name));
-      const optimizer = await session.readVariables(moments.map(({ name }) => name));
+      const optimizer = await session.readVariables(initialState.map(({ name }) => name));
       assertFinite([...model, ...optimizer], step);
       const content = {
         step,

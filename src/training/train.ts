@@ -89,14 +89,14 @@ export async function train(
       const learningRate = learningRateAt(config.schedule, config.optimizer.learningRate, plan.steps, step);
       const update = programs.step(batches, step + 1, learningRate);
       upcoming = takeStep(microBatches, config.training.microBatchesPerStep);
-      const { loss, gradientNorm } = await update;
+      const { loss, gradientNorm, skipped } = await update;
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
         throw diverged(`the loss of update ${step + 1} is ${loss}, its gradient norm ${gradientNorm}`);
       }
       const nowMs = performance.now();
       const tokensPerSecond = (plan.tokensPerStep / (nowMs - stepBeganMs)) * 1000;
       const elapsedMs = Math.round(nowMs - beganMs);
-      report({ kind: 'step', step: step + 1, loss, learningRate, gradientNorm, tokensPerSecond, elapsedMs });
+      report({ kind: 'step', step: step + 1, loss, learningRate, gradientNorm, ...(skipped && { skipped }), tokensPerSecond, elapsedMs });
     }
   } finally {
     await upcoming.catch(() => undefined); // a failure to read matters only where its micro-batches are used

@@ -38,6 +38,10 @@ describe('a config that is refused', () => {
       'optimizer: { betas: [0.9] }',
       'a.yaml:2:14: optimizer.betas must be a list of at least 2 entries, but is a list of 1',
     ],
+    ['optimizer: { kind: muon, momentum: 1 }', 'a.yaml:2:36: optimizer.momentum must be less than 1 or null, but is 1'],
+    ['training: { emaDecay: 0 }', 'a.yaml:2:23: training.emaDecay must be greater than 0 or null, but is 0'],
+    ['training: { recompute: layer }', 'a.yaml:2:24: training.recompute must be block or null, but is "layer"'],
+    ['training: { guard: { windowSteps: 3 } }', 'a.yaml:2:35: training.guard.windowSteps must be at least 10, but is 3'],
     ['optimizer: { betas: [0.9, 1] }', 'a.yaml:2:27: optimizer.betas[1] must be less than 1, but is 1'],
     [
       'name: .x',
@@ -88,9 +92,18 @@ describe('impossible combinations', () => {
         'of the run; set the others to null',
     ],
     [
-      'optimizer: { learningRate: 5e-5 }',
-      'a.yaml:2:28: schedule.finalLearningRate (0.0001) must not exceed optimizer.learningRate (0.00005); ' +
+      'optimizer: { learningRate: 5e-5 }\nschedule: { finalLearningRate: 1e-4 }',
+      'a.yaml:3:32: schedule.finalLearningRate (0.0001) must not exceed optimizer.learningRate (0.00005); ' +
         'lower schedule.finalLearningRate',
+    ],
+    ['optimizer: { momentum: 0.9 }', 'a.yaml:2:24: optimizer.momentum means nothing to optimizer.kind: adamw; set it to null'],
+    [
+      'schedule: { kind: constant, finalLearningRate: 1e-5 }',
+      'a.yaml:2:48: schedule.finalLearningRate means nothing to schedule.kind: constant; set it to null',
+    ],
+    [
+      'schedule: { kind: linear, decaySteps: 3 }',
+      'a.yaml:2:39: schedule.decaySteps means nothing to schedule.kind: linear; set it to null',
     ],
   ])('%s', (line, message) => {
     expect(folder.refusal(`${corpus}${line}\n`)).toBe(message);

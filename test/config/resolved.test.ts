@@ -103,6 +103,10 @@ describe('resumeDifferences', () => {
     ['training.precision=bfloat16', 'training.precision'],
     ['optimizer.betas=[0.9, 0.95]', 'optimizer.betas'],
     ['optimizer.gradientClip=null', 'optimizer.gradientClip'],
+    ['optimizer.kind=muon', 'optimizer.kind'],
+    ['training.recompute=block', 'training.recompute'],
+    ['training.emaDecay=0.99', 'training.emaDecay'],
+    ['training.guard.outlierDeviations=6', 'training.guard.outlierDeviations'],
   ])('names what %s changes', (assignment, key) => {
     expect(resumeDifferences(load(), load(assignment))).toEqual([key]);
   });

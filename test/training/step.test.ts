@@ -46,6 +46,9 @@ describe('a training step', () => {
     ['two micro-batches', tinyConfig({ training: { microBatchesPerStep: 2 } })],
     ['no clip, no decay', tinyConfig({ optimizer: { gradientClip: null, weightDecay: 0 } })],
     ['bfloat16', tinyConfig({ training: { precision: 'bfloat16' } })],
+    ['muon', tinyConfig({ optimizer: { kind: 'muon' } })],
+    ['muon and a running mean in two micro-batches', tinyConfig({ optimizer: { kind: 'muon' }, training: { microBatchesPerStep: 2, emaDecay: 0.9 } })],
+    ['outliers watched', tinyConfig({ training: { guard: { outlierDeviations: 1, windowSteps: 10 } } })],
   ];
   it.each(switches)('recorded equals eager over 20 steps: %s', async (name, config) => {
     const k = config.training.microBatchesPerStep;
@@ -56,7 +59,8 @@ describe('a training step', () => {
     const eager = await run(config, 'eager', batches);
     // The same kernels in another order of sums; bfloat16 rounds each difference up.
     const tolerance = name === 'bfloat16' ? 2e-2 : 1e-4;
-    for (const [i, { loss, gradientNorm }] of recorded.results.entries()) {
+    for (const [i, { loss, gradientNorm, skipped }] of recorded.results.entries()) {
+      expect(skipped, `step ${i + 1}`).toBe(eager.results[i]!.skipped);
       expect(Math.abs(loss - eager.results[i]!.loss), `loss of step ${i + 1}`).toBeLessThan(tolerance);
       expect(Math.abs(gradientNorm / eager.results[i]!.gradientNorm - 1)).toBeLessThan(10 * tolerance);
     }

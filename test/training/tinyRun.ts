@@ -7,7 +7,7 @@ import { parameterTable } from '../../src/model/parameters.ts';
 import { randomStream } from '../../src/random.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Mode, Session } from '../../src/runtime/session.ts';
-import { initialMoments } from '../../src/training/adamw.ts';
+import { trainingState } from '../../src/training/trainingState.ts';
 
 export const vocabularySize = 13;
 
@@ -47,6 +47,7 @@ export function randomMicroBatch(config: Config, index: number, padding = 0): Mi
 export async function openTinySession(config: Config, mode: Mode): Promise<Session> {
   const session = openSession({ mode, ...config.training, device: 'cpu' });
   const table = parameterTable(config.model, vocabularySize);
-  await session.addVariables([...initialParameters(table, config.seed), ...initialMoments(table)]);
+  const parameters = initialParameters(table, config.seed);
+  await session.addVariables([...parameters, ...trainingState(config, table, parameters)]);
   return session;
 }

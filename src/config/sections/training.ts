@@ -35,6 +35,43 @@ export const training = z
       .enum(['float32', 'bfloat16'])
       .default('float32')
       .describe('Number format of the matrix products; parameters, optimizer, softmax and loss stay float32.'),
+    recompute: z
+      .enum(['block'])
+      .nullable()
+      .default(null)
+      .describe(
+        'Memory for time: block computes the forward pass of each block again in the backward pass instead of keeping ' +
+          'its activations; null keeps them.',
+      ),
+    emaDecay: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .nullable()
+      .default(null)
+      .describe(
+        'Decay of a running mean of the weights, which is then what evaluations, samples and checkpoints hold as the ' +
+          'model, as 0.999; null = the weights themselves.',
+      ),
+    guard: z
+      .strictObject({
+        outlierDeviations: z
+          .number()
+          .gt(0)
+          .nullable()
+          .default(null)
+          .describe(
+            'Skip an update whose loss or gradient norm lies more than so many standard deviations above its running ' +
+              'mean, as 6; null = only what is no finite number is skipped.',
+          ),
+        windowSteps: z
+          .int()
+          .min(10)
+          .default(128)
+          .describe('Updates that the running mean and deviation reach back over; none is an outlier before as many.'),
+      })
+      .prefault({})
+      .describe('Updates that are skipped: parameters and optimizer stay as they were.'),
   })
   .prefault({})
   .describe('Batches, length and precision of the run.');

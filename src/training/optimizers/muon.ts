@@ -1,0 +1,73 @@
+/**
+ * Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) for the matrices inside the blocks:
+ * momentum whose matrix is made nearly orthogonal, so that every direction of it moves alike. Embeddings, the
+ * output head and vectors are AdamW's. Each update is scaled by 0.2·√(larger side), the size AdamW's
+ * updates have (Liu et al. 2025, https://arxiv.org/abs/2502.16982, section 2.2), so that one learning
+ * rate and one weight decay serve both.
+ */
+import { add, concat, div, matMul, maximum, mul, slice, sqrt, transpose, type Tensor } from '@tensorflow/tfjs-core';
+import { elementCount, type ParameterSpec } from '../../model/parameters.ts';
+import { halfSquaredNorm } from '../../runtime/operations.ts';
+import { adamW } from './adamw.ts';
+import type { Optimizer } from './optimizer.ts';
+
+/** Jordan's coefficients: steep at zero, so that five iterations are enough; singular values end in 0.7 … 1.2. */
+const [a, b, c] = [3.4445, -4.775, 2.0315];
+const iterations = 5;
+const smallestNorm = 1e-7;
+const defaultMomentum = 0.95;
+
+const momentumName = (parameter: string): string => `${parameter}/momentum`;
+
+/** Is this parameter Muon's? */
+export const isMuonMatrix = ({ name, shape }: ParameterSpec): boolean => name.startsWith('blocks.') && shape.length === 2;
+
+export const muon: Optimizer = {
+  initialState(spec) {
+    if (!isMuonMatrix(spec)) return adamW.initialState(spec);
+    return [{ name: momentumName(spec.name), shape: spec.shape, values: new Float32Array(elementCount(spec.shape)) }];
+  },
+
+  scalars: adamW.scalars,
+
+  apply(variables, config, update) {
+    const { spec, variable, parameter, gradient, scalars } = update;
+    if (!isMuonMatrix(spec)) return adamW.apply(variables, config, update);
+    const learningRate = scalars['learningRate']!;
+    const decay = config.momentum ?? defaultMomentum;
+    // Nesterov's look ahead: the mean as it would be after this gradient once more.
+    const mean = add(mul(variables.read(momentumName(spec.name)), decay), mul(gradient, 1 - decay));
+    const ahead = add(mul(mean, decay), mul(gradient, 1 - decay));
+    const parts = squareParts(spec, ahead);
+    const directions = parts.map(orthogonalised);
+    const direction = directions.length === 1 ? directions[0]! : concat(directions, 1);
+    const size = 0.2 * Math.sqrt(Math.max(...parts[0]!.shape));
+    const step = mul(direction, mul(learningRate, size));
+    variables.assignSubtract(
+      variable,
+      config.weightDecay > 0 ? add(step, mul(parameter, mul(learningRate, config.weightDecay))) : step,
+    );
+    variables.assign(momentumName(spec.name), mean);
+  },
+};
+
+/** Query, key and value are maps of their own that happen to stand side by side in one matrix (C, 3C). */
+function squareParts({ name }: ParameterSpec, matrix: Tensor): Tensor[] {
+  if (!name.endsWith('.queryKeyValue.weight')) return [matrix];
+  const [rows, columns] = matrix.shape as [number, number];
+  const width = columns / 3;
+  return [0, 1, 2].map((i) => slice(matrix, [0, i * width], [rows, width]));
+}
+
+/** The nearest (semi-)orthogonal matrix, roughly, by Newton–Schulz iterations of the quintic aX + b(XXᵀ)X + c(XXᵀ)²X. */
+export function orthogonalised(matrix: Tensor): Tensor {
+  const [rows, columns] = matrix.shape as [number, number];
+  const isTall = rows > columns; // the products are of the smaller side
+  let x = isTall ? transpose(matrix) : matrix;
+  x = div(x, maximum(sqrt(mul(halfSquaredNorm(x), 2)), smallestNorm)); // the largest singular value is at most 1
+  for (let i = 0; i < iterations; i++) {
+    const gram = matMul(x, x, false, true);
+    x = add(mul(x, a), matMul(add(mul(gram, b), mul(matMul(gram, gram), c)), x));
+  }
+  return isTall ? transpose(x) : x;
+}

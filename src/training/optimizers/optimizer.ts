@@ -1,0 +1,39 @@
+/**
+ * What an optimizer is: three plain functions, and the choice among them. State belongs to a parameter by
+ * its path, so nothing depends on an order; the session holds it as variables and checkpoints carry it.
+ */
+import type { Tensor } from '@tensorflow/tfjs-core';
+import type { NamedTensor } from '../../checkpoint/tensors.ts';
+import type { Config } from '../../config/schema.ts';
+import type { ParameterSpec } from '../../model/parameters.ts';
+import type { Variables } from '../../runtime/variables.ts';
+import { adamW } from './adamw.ts';
+import { muon } from './muon.ts';
+
+export type OptimizerConfig = Config['optimizer'];
+
+/** One parameter and what its update is made of. */
+export interface ParameterUpdate {
+  spec: ParameterSpec;
+  /** The variable that holds the parameter. */
+  variable: string;
+  /** Its value before the update. */
+  parameter: Tensor;
+  /** Clipped, of the parameter's shape. */
+  gradient: Tensor;
+  /** The scalars of `scalars`, and `learningRate`. */
+  scalars: Readonly<Record<string, Tensor>>;
+}
+
+export interface Optimizer {
+  /** The state of one parameter before the first update; names begin with the parameter's. */
+  initialState(spec: ParameterSpec): NamedTensor[];
+  /** The scalars that change from update to update, for update `t` (from 1): fed to the recorded step. */
+  scalars(config: OptimizerConfig, t: number): Record<string, number>;
+  /** Records the update of one parameter and of its state. */
+  apply(variables: Variables, config: OptimizerConfig, update: ParameterUpdate): void;
+}
+
+const optimizers: Record<OptimizerConfig['kind'], Optimizer> = { adamw: adamW, muon };
+
+export const optimizerOf = ({ kind }: OptimizerConfig): Optimizer => optimizers[kind];
