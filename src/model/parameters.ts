@@ -20,6 +20,8 @@ export interface ParameterSpec {
   decays: boolean;
   /** Takes part in a matrix product of the forward pass: what FLOPs are counted by. */
   multiplies: boolean;
+  /** Columns of each map where several stand side by side in one matrix, as query, key and value. */
+  parts?: readonly number[];
 }
 
 /**
@@ -46,8 +48,13 @@ export function parameterTable(model: ModelConfig, vocabularySize: number): Para
     decays: false,
     multiplies: false,
   });
-  const linear = (name: string, inputs: number, outputs: number, { spread = deviation, biased = biases } = {}): ParameterSpec[] => [
-    matrix(`${name}.weight`, inputs, outputs, spread),
+  const linear = (
+    name: string,
+    inputs: number,
+    outputs: number,
+    { spread = deviation, biased = biases, parts }: { spread?: number; biased?: boolean; parts?: number[] } = {},
+  ): ParameterSpec[] => [
+    { ...matrix(`${name}.weight`, inputs, outputs, spread), ...(parts && { parts }) },
     ...(biased ? [vector(`${name}.bias`, outputs, 'zeros')] : []),
   ];
   const norm = (name: string): ParameterSpec[] => [
@@ -57,7 +64,10 @@ export function parameterTable(model: ModelConfig, vocabularySize: number): Para
   const headNorms = (path: string): ParameterSpec[] => ['queryNorm', 'keyNorm'].map((name) => vector(`${path}.${name}.gain`, headSize, 'ones'));
   const block = (path: string): ParameterSpec[] => [
     ...norm(`${path}.attentionNorm`),
-    ...linear(`${path}.attention.queryKeyValue`, width, (heads + 2 * keyValueHeads) * headSize, { biased: model.queryKeyValueBiases }),
+    ...linear(`${path}.attention.queryKeyValue`, width, (heads + 2 * keyValueHeads) * headSize, {
+      biased: model.queryKeyValueBiases,
+      parts: [heads, keyValueHeads, keyValueHeads].map((count) => count * headSize),
+    }),
     ...(model.queryKeyNorm ? headNorms(`${path}.attention`) : []),
     ...linear(`${path}.attention.output`, heads * headSize, width, { spread: residual }),
     ...norm(`${path}.feedForwardNorm`),

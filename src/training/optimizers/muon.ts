@@ -1,6 +1,6 @@
 /**
  * Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) for the matrices inside the blocks:
- * momentum whose matrix is made nearly orthogonal, so that every direction of it moves alike. Embeddings, the
+ * momentum, each matrix of which is made nearly orthogonal, so that every direction of it moves alike. Embeddings, the
  * output head and vectors are AdamW's. Each update is scaled by 0.2·√(larger side), the size AdamW's
  * updates have (Liu et al. 2025, https://arxiv.org/abs/2502.16982, section 2.2), so that one learning
  * rate and one weight decay serve both.
@@ -38,11 +38,10 @@ export const muon: Optimizer = {
     // Nesterov's look ahead: the mean as it would be after this gradient once more.
     const mean = add(mul(variables.read(momentumName(spec.name)), decay), mul(gradient, 1 - decay));
     const ahead = add(mul(mean, decay), mul(gradient, 1 - decay));
-    const parts = squareParts(spec, ahead);
-    const directions = parts.map(orthogonalised);
+    // Query, key and value are maps of their own that happen to stand side by side.
+    const directions = columnsOf(ahead, spec.parts).map(orthogonalised);
     const direction = directions.length === 1 ? directions[0]! : concat(directions, 1);
-    const size = 0.2 * Math.sqrt(Math.max(...parts[0]!.shape));
-    const step = mul(direction, mul(learningRate, size));
+    const step = mul(direction, learningRate);
     variables.assignSubtract(
       variable,
       config.weightDecay > 0 ? add(step, mul(parameter, mul(learningRate, config.weightDecay))) : step,
@@ -51,16 +50,21 @@ export const muon: Optimizer = {
   },
 };
 
-/** Query, key and value are maps of their own that happen to stand side by side in one matrix (C, 3C). */
-function squareParts({ name }: ParameterSpec, matrix: Tensor): Tensor[] {
-  if (!name.endsWith('.queryKeyValue.weight')) return [matrix];
-  const [rows, columns] = matrix.shape as [number, number];
-  const width = columns / 3;
-  return [0, 1, 2].map((i) => slice(matrix, [0, i * width], [rows, width]));
+/** The maps of a matrix, given their columns. */
+function columnsOf(matrix: Tensor, parts: readonly number[] = [matrix.shape[1]!]): Tensor[] {
+  let begin = 0;
+  return parts.map((columns) => {
+    const part = slice(matrix, [0, begin], [matrix.shape[0]!, columns]);
+    begin += columns;
+    return part;
+  });
 }
 
-/** The nearest (semi-)orthogonal matrix, roughly, by Newton–Schulz iterations of the quintic aX + b(XXᵀ)X + c(XXᵀ)²X. */
-export function orthogonalised(matrix: Tensor): Tensor {
+/**
+ * The nearest (semi-)orthogonal matrix, roughly, by Newton–Schulz iterations of the quintic aX + b(XXᵀ)X + c(XXᵀ)²X,
+ * times 0.2·√(larger side).
+ */
+function orthogonalised(matrix: Tensor): Tensor {
   const [rows, columns] = matrix.shape as [number, number];
   const isTall = rows > columns; // the products are of the smaller side
   let x = isTall ? transpose(matrix) : matrix;
@@ -69,5 +73,6 @@ export function orthogonalised(matrix: Tensor): Tensor {
     const gram = matMul(x, x, false, true);
     x = add(mul(x, a), matMul(add(mul(gram, b), mul(matMul(gram, gram), c)), x));
   }
+  x = mul(x, 0.2 * Math.sqrt(Math.max(rows, columns)));
   return isTall ? transpose(x) : x;
 }
