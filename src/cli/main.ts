@@ -31,6 +31,16 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./runs.ts')).runsCommand as CommandModule<object, never>,
   },
   {
+    command: 'sweep <sweep>',
+    describe: 'Make many runs from a base config: grids, pairs, random draws, seeds',
+    load: async () => (await import('./sweep.ts')).sweepCommand as CommandModule<object, never>,
+  },
+  {
+    command: 'compare <runs..>',
+    describe: 'Compare runs: differing keys, losses, spread of seeds',
+    load: async () => (await import('./compare.ts')).compareCommand as CommandModule<object, never>,
+  },
+  {
     command: 'bench <config>',
     describe: 'Measure the training step against this machine’s matmul peak',
     load: async () => (await import('./bench.ts')).benchCommand as CommandModule<object, never>,

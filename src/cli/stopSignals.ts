@@ -30,7 +30,14 @@ export function stopSignals(onFirst: (name: string) => void): StopSignals {
     process.on(name, handler);
     return [name, handler] as const;
   });
+  // A sweep that started this run and is gone can stop it no more; its end is a stop.
+  const orphaned = (): void => void process.kill(process.pid, 'SIGTERM');
+  if (process.connected) {
+    process.once('disconnect', orphaned);
+    process.channel?.unref();
+  }
   const close = (): void => {
+    process.off('disconnect', orphaned);
     for (const [name, handler] of handlers) process.off(name, handler);
   };
   return {

@@ -1,0 +1,139 @@
+/**
+ * What several runs show side by side: the config keys that differ, runs that differ only by seed as one group, and
+ * losses at the end, at their best, and at an equal amount of tokens, FLOPs, time or steps.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { RunHistory } from './runHistory.ts';
+import { median, numberOf } from './runSummary.ts';
+import { differenceOf, spreadOf, type Difference, type Spread } from './statistics.ts';
+
+export const alignments = ['tokens', 'flops', 'time', 'steps'] as const;
+export type Alignment = (typeof alignments)[number];
+
+/** Losses of one run; nats per token. */
+export interface RunFigures {
+  name: string;
+  path: string;
+  state: string;
+  seed: unknown;
+  validationLoss: number | null;
+  bestValidationLoss: number | null;
+  /** Validation loss at the common amount, between two evaluations by a straight line. */
+  alignedLoss: number | null;
+  /** Mean over the last twentieth of the updates. */
+  trainingLoss: number | null;
+  tokensPerSecond: number | null;
+  trainedMs: number | null;
+}
+
+export interface Group {
+  /** What sets the group apart: the values of the differing keys, the seed left out. */
+  values: Record<string, unknown>;
+  runs: RunFigures[];
+  validationLoss: Spread | null;
+  bestValidationLoss: Spread | null;
+  alignedLoss: Spread | null;
+  trainingLoss: Spread | null;
+  tokensPerSecond: Spread | null;
+}
+
+export interface Comparison {
+  /** Keys that differ, with the value of each run in the order given. */
+  differing: { key: string; values: unknown[] }[];
+  alignment: Alignment;
+  /** The amount all runs reached, in tokens, FLOPs, ms or steps; null where it is unknown of one. */
+  amount: number | null;
+  /** The lowest mean first. */
+  groups: Group[];
+  /** Of each further group against the first, by the loss they are ranked by. */
+  differences: (Difference | null)[];
+  rankedBy: RankedBy;
+}
+
+export type RankedBy = 'validationLoss' | 'bestValidationLoss' | 'alignedLoss';
+
+/** Keys that name a run or say what is written on the way, and change no loss. */
+const idleKey = /^(name$|seed$|checkpoints\.|samples\.|reports\.)/;
+
+export function compareRuns(runs: readonly RunHistory[], options: { alignment?: Alignment; amount?: number; rankedBy?: RankedBy } = {}): Comparison {
+  const { alignment = 'tokens', rankedBy = 'validationLoss' } = options;
+  const keys = [...new Set(runs.flatMap(({ config }) => [...config.keys()]))];
+  const differing = keys
+    .map((key) => ({ key, values: runs.map(({ config }) => config.get(key)) }))
+    .filter(({ key, values }) => key !== 'name' && values.some((each) => !isDeepStrictEqual(each, values[0])));
+  const telling = differing.filter(({ key }) => !idleKey.test(key));
+  const reached = runs.map((run) => amountAt(run, alignment, lastStep(run)));
+  const least = reached.some((each) => each === null) ? null : Math.min(...(reached as number[]));
+  const amount = least === null || options.amount === undefined ? least : Math.min(least, options.amount);
+
+  const groups = new Map<string, Group>();
+  runs.forEach((run, i) => {
+    const values = Object.fromEntries(telling.map(({ key, values: each }) => [key, each[i] ?? null]));
+    const name = JSON.stringify(values);
+    const group = groups.get(name) ?? { values, runs: [], validationLoss: null, bestValidationLoss: null, alignedLoss: null, trainingLoss: null, tokensPerSecond: null };
+    group.runs.push(figuresOf(run, alignment, amount));
+    groups.set(name, group);
+  });
+  for (const group of groups.values()) {
+    for (const key of ['validationLoss', 'bestValidationLoss', 'alignedLoss', 'trainingLoss', 'tokensPerSecond'] as const) {
+      group[key] = spreadOf(group.runs.map((run) => run[key]));
+    }
+  }
+  const ranked = [...groups.values()].sort((a, b) => (a[rankedBy]?.mean ?? Infinity) - (b[rankedBy]?.mean ?? Infinity));
+  const best = ranked[0]?.[rankedBy];
+  const differences = ranked.slice(1).map((group) => (best && group[rankedBy] ? differenceOf(best, group[rankedBy]) : null));
+  return { differing, alignment, amount, groups: ranked, differences, rankedBy };
+}
+
+function figuresOf(run: RunHistory, alignment: Alignment, amount: number | null): RunFigures {
+  const { summary, updates } = run;
+  const lately = updates.loss.slice(-Math.max(1, Math.ceil(updates.loss.length / 20)));
+  return {
+    name: summary.name,
+    path: summary.path,
+    state: summary.state,
+    seed: run.config.get('seed') ?? null,
+    validationLoss: summary.validationLoss,
+    bestValidationLoss: summary.bestValidationLoss,
+    alignedLoss: amount === null ? null : validationLossAt(run, alignment, amount),
+    trainingLoss: spreadOf(lately.filter(Number.isFinite))?.mean ?? null,
+    tokensPerSecond: median(updates.tokensPerSecond.filter(Number.isFinite)),
+    trainedMs: updates.trainedMs.at(-1) ?? null,
+  };
+}
+
+const lastStep = ({ updates, evaluations }: RunHistory): number => Math.max(0, updates.step.at(-1) ?? 0, evaluations.at(-1)?.step ?? 0);
+
+/** How much a run has had after `step` updates; null where its records do not say. */
+export function amountAt({ environment, updates }: RunHistory, alignment: Alignment, step: number): number | null {
+  const plan = environment?.plan;
+  if (alignment === 'steps') return step;
+  if (alignment === 'tokens') return plan ? step * plan.tokensPerStep : null;
+  if (alignment === 'flops') return plan ? step * plan.tokensPerStep * plan.flopsPerToken : null;
+  if (step === 0) return 0;
+  // Thinned step records: the nearest one at or after the step, which is the last for a step beyond them.
+  let low = 0;
+  for (let high = updates.step.length - 1; low < high; ) {
+    const middle = (low + high) >> 1;
+    if (updates.step[middle]! < step) low = middle + 1;
+    else high = middle;
+  }
+  return updates.trainedMs[low] ?? null;
+}
+
+/** The validation loss when the run had had `amount`; null outside its evaluations. */
+function validationLossAt(run: RunHistory, alignment: Alignment, amount: number): number | null {
+  let before: [x: number, loss: number] | undefined;
+  for (const evaluation of run.evaluations) {
+    const x = amountAt(run, alignment, evaluation.step);
+    const loss = numberOf(evaluation, 'loss');
+    if (x === null || loss === null) continue;
+    if (x >= amount) {
+      if (x === amount) return loss;
+      if (before === undefined) return null;
+      return before[1] + ((loss - before[1]) * (amount - before[0])) / (x - before[0]);
+    }
+    before = [x, loss];
+  }
+  return null;
+}

@@ -1,0 +1,57 @@
+/** Means over seeds, and whether two means differ by more than seeds do. */
+
+export interface Spread {
+  n: number;
+  mean: number;
+  /** Sample standard deviation (n − 1); null for a single value. */
+  deviation: number | null;
+}
+
+/** Over the values that are there; null where none is. */
+export function spreadOf(values: readonly (number | null)[]): Spread | null {
+  const known = values.filter((each) => each !== null);
+  const n = known.length;
+  if (n === 0) return null;
+  const mean = known.reduce((sum, each) => sum + each, 0) / n;
+  const squares = known.reduce((sum, each) => sum + (each - mean) ** 2, 0);
+  return { n, mean, deviation: n > 1 ? Math.sqrt(squares / (n - 1)) : null };
+}
+
+export interface Difference {
+  /** How much higher the mean of b is. */
+  difference: number;
+  /** Half the 95 % confidence interval of the difference; null where no spread is known. */
+  margin: number | null;
+  isWithinSpread: boolean | null;
+}
+
+/**
+ * The difference of two means with Welch's interval (B. L. Welch, Biometrika 34, 1947), which allows the two to vary
+ * unequally. A group of one value is given the deviation of the other.
+ */
+export function differenceOf(a: Spread, b: Spread): Difference {
+  const difference = b.mean - a.mean;
+  const deviationA = a.deviation ?? b.deviation;
+  const deviationB = b.deviation ?? a.deviation;
+  if (deviationA === null || deviationB === null) return { difference, margin: null, isWithinSpread: null };
+  const varianceA = deviationA ** 2 / a.n;
+  const varianceB = deviationB ** 2 / b.n;
+  const degrees =
+    a.n > 1 && b.n > 1 && varianceA + varianceB > 0
+      ? (varianceA + varianceB) ** 2 / (varianceA ** 2 / (a.n - 1) + varianceB ** 2 / (b.n - 1))
+      : Math.max(a.n, b.n) - 1;
+  const margin = studentQuantile(degrees) * Math.sqrt(varianceA + varianceB);
+  return { difference, margin, isWithinSpread: Math.abs(difference) <= margin };
+}
+
+/** 97.5 % quantiles of Student's t for 1, 2, 3 … degrees of freedom (any table of the distribution). */
+const quantiles = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131];
+const largeSampleQuantile = 1.96;
+
+/** Between whole degrees by interpolation; beyond the table by the series 1.96 + 2.37/ν, good to 0.01. */
+export function studentQuantile(degrees: number): number {
+  if (degrees >= quantiles.length) return largeSampleQuantile + 2.37 / degrees + 2.8 / degrees ** 2;
+  const whole = Math.max(1, Math.floor(degrees));
+  const low = quantiles[whole - 1]!;
+  return low + (Math.max(degrees, 1) - whole) * ((quantiles[whole] ?? low) - low);
+}

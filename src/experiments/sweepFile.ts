@@ -1,0 +1,172 @@
+/**
+ * A sweep as its file says it: a base config and the keys that vary, as grids, pairs, random draws and seeds.
+ *
+ *   config: moby-dick.yaml
+ *   grid: { optimizer.learningRate: [1e-3, 2e-3] }                # every combination
+ *   zip: [{ model.layers: [2, 4], model.heads: [2, 4] }]          # together, entry by entry
+ *   random: { draws: 8, seed: 1, ranges: { model.dropout: { from: 0, to: 0.3 } } }
+ *   seeds: 3                                                       # or a list of seeds
+ */
+import { readFileSync } from 'node:fs';
+import { basename, dirname, extname, resolve } from 'node:path';
+import { schemaAt, suggestKey } from '../config/keys.ts';
+import { originsIn, parseLocated, place, plainValue, valueAt, type LocatedMapping, type LocatedValue, type PlainValue } from '../config/located.ts';
+import { wrongInput } from '../errors.ts';
+
+/** Values of keys that belong together; one run takes one entry of each. */
+export type Axis = readonly Readonly<Record<string, PlainValue>>[];
+
+export interface RandomRange {
+  key: string;
+  from: number;
+  to: number;
+  scale: 'linear' | 'log';
+  whole: boolean;
+}
+
+export interface Sweep {
+  name: string;
+  /** Absolute path of the base config. */
+  config: string;
+  /** The same for every run. */
+  set: Readonly<Record<string, PlainValue>>;
+  /** One of each grid key, then one of each group of pairs. */
+  axes: readonly Axis[];
+  random: { draws: number; seed: number; ranges: readonly RandomRange[] } | null;
+  /** null: the base config's own. */
+  seeds: readonly number[] | null;
+}
+
+const keys = ['name', 'config', 'set', 'grid', 'zip', 'random', 'seeds'];
+
+/** @throws wrongInput with file, line and column of what cannot be understood */
+export function readSweep(path: string): Sweep {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes(String(code))) throw error;
+    throw wrongInput(`${path} is no file; a sweep is a YAML file that names a base config`, { cause: error });
+  }
+  const tree = mapping(parseLocated(text, originsIn(path)), path);
+  knownKeys(tree, keys, 'a sweep');
+  const config = tree.entries.get('config')?.value;
+  if (config === undefined) throw wrongInput(`${path}: config is missing: the base config, relative to this file`);
+  const name = tree.entries.get('name')?.value;
+  const axes = [...gridAxes(entry(tree, 'grid')), ...zipAxes(tree.entries.get('zip')?.value)];
+  return {
+    name: name ? textOf(name, 'name') : basename(path, extname(path)).replace(/[^A-Za-z0-9._-]/g, '-'),
+    config: resolve(dirname(path), textOf(config, 'config')),
+    set: Object.fromEntries(configEntries(entry(tree, 'set')).map(([key, value]) => [key, absolute(value, key)])),
+    axes,
+    random: randomDraws(entry(tree, 'random')),
+    seeds: seedsOf(tree.entries.get('seeds')?.value),
+  };
+}
+
+const fail = (value: LocatedValue, message: string): Error => wrongInput(`${place(value.origin)}: ${message}`);
+
+function mapping(value: LocatedValue | null, path: string): LocatedMapping {
+  if (value === null) throw wrongInput(`${path} is empty; a sweep needs at least config and grid, zip, random or seeds`);
+  if (value.kind !== 'mapping') throw fail(value, 'a mapping of keys to values belongs here');
+  return value;
+}
+
+function entry(tree: LocatedMapping, key: string): LocatedMapping | undefined {
+  const value = tree.entries.get(key)?.value;
+  return value === undefined ? undefined : mapping(value, '');
+}
+
+function knownKeys(tree: LocatedMapping, known: readonly string[], where: string): void {
+  for (const [key, { keyOrigin }] of tree.entries) {
+    if (!known.includes(key)) throw wrongInput(`${place(keyOrigin)}: ${key} is no key of ${where}; its keys are ${known.join(', ')}`);
+  }
+}
+
+function textOf(value: LocatedValue, what: string): string {
+  if (value.kind === 'scalar' && typeof value.value === 'string' && value.value !== '') return value.value;
+  throw fail(value, `${what} must be text`);
+}
+
+function number(value: LocatedValue | undefined, tree: LocatedValue, what: string, whole = false): number {
+  const read = value?.kind === 'scalar' ? value.value : undefined;
+  if (typeof read === 'number' && Number.isFinite(read) && (!whole || Number.isSafeInteger(read))) return read;
+  throw fail(value ?? tree, `${what} must be a ${whole ? 'whole ' : ''}number`);
+}
+
+/** Entries whose names are keys of a config. */
+function configEntries(tree: LocatedMapping | undefined): [string, LocatedValue][] {
+  return Array.from(tree?.entries ?? [], ([key, { keyOrigin, value }]) => {
+    const path = key.split('.');
+    if (schemaAt(path.flatMap((part) => part.replace(/\[(\d+)\]/g, '.$1').split('.'))) === undefined) {
+      throw wrongInput(`${place(keyOrigin)}: ${key} is no key of a config; ${suggestKey(path.slice(0, -1), path.at(-1)!)}`);
+    }
+    if (key === 'name') throw wrongInput(`${place(keyOrigin)}: the runs of a sweep are named by what differs`);
+    return [key, value] as [string, LocatedValue];
+  });
+}
+
+function listOf(key: string, value: LocatedValue): LocatedValue[] {
+  if (value.kind === 'list' && value.items.length > 0) return value.items;
+  throw fail(value, `${key} must be a list of at least one value`);
+}
+
+const gridAxes = (grid: LocatedMapping | undefined): Axis[] =>
+  configEntries(grid).map(([key, value]) => listOf(key, value).map((item) => ({ [key]: absolute(item, key) })));
+
+function zipAxes(zip: LocatedValue | undefined): Axis[] {
+  if (zip === undefined) return [];
+  const groups = zip.kind === 'list' ? zip.items : [zip];
+  return groups.map((group) => {
+    const columns = configEntries(mapping(group, '')).map(([key, value]) => ({ key, value, items: listOf(key, value) }));
+    const first = columns[0];
+    if (first === undefined) throw fail(group, 'zip needs keys with lists of equal length');
+    for (const { key, value, items } of columns) {
+      if (items.length === first.items.length) continue;
+      throw fail(value, `${key} has ${items.length} values, but ${first.key} has ${first.items.length}; zip takes them together`);
+    }
+    return first.items.map((_, i) => Object.fromEntries(columns.map(({ key, items }) => [key, absolute(items[i]!, key)])));
+  });
+}
+
+function randomDraws(random: LocatedMapping | undefined): Sweep['random'] {
+  if (random === undefined) return null;
+  knownKeys(random, ['draws', 'seed', 'ranges'], 'random');
+  const draws = number(valueAt(random, ['draws']), random, 'random.draws', true);
+  if (draws < 1) throw fail(random, 'random.draws must be at least 1');
+  const seed = random.entries.has('seed') ? number(valueAt(random, ['seed']), random, 'random.seed', true) : 0;
+  const ranges = configEntries(entry(random, 'ranges')).map(([key, value]): RandomRange => {
+    const tree = mapping(value, '');
+    knownKeys(tree, ['from', 'to', 'scale', 'whole'], `the range of ${key}`);
+    const from = number(valueAt(tree, ['from']), tree, `${key}: from`);
+    const to = number(valueAt(tree, ['to']), tree, `${key}: to`);
+    const scale = valueAt(tree, ['scale']);
+    const name = scale === undefined ? 'linear' : textOf(scale, 'scale');
+    if (name !== 'linear' && name !== 'log') throw fail(scale!, 'scale must be linear or log');
+    if (from >= to) throw fail(tree, `${key}: from must be less than to`);
+    if (name === 'log' && from <= 0) throw fail(tree, `${key}: a log scale needs from greater than 0`);
+    return { key, from, to, scale: name, whole: plainValue(tree.entries.get('whole')?.value ?? falseHere(tree)) === true };
+  });
+  if (ranges.length === 0) throw fail(random, 'random.ranges is missing: keys with { from, to }');
+  return { draws, seed, ranges };
+}
+
+const falseHere = (tree: LocatedValue): LocatedValue => ({ kind: 'scalar', origin: tree.origin, value: false });
+
+/** A number of seeds counts from 1. */
+function seedsOf(value: LocatedValue | undefined): number[] | null {
+  if (value === undefined) return null;
+  if (value.kind === 'list') return listOf('seeds', value).map((item) => number(item, value, 'a seed', true));
+  const count = number(value, value, 'seeds', true);
+  if (count < 1) throw fail(value, 'seeds must be at least 1, or a list');
+  return Array.from({ length: count }, (_, i) => i + 1);
+}
+
+/** The value, with every `path` in it made absolute: paths are relative to the file they stand in. */
+function absolute(value: LocatedValue, key: string): PlainValue {
+  if (value.kind === 'list') return value.items.map((item) => absolute(item, key));
+  if (value.kind === 'mapping') return Object.fromEntries(Array.from(value.entries, ([name, each]) => [name, absolute(each.value, name)]));
+  const isPath = /(^|\.)path$/.test(key) && typeof value.value === 'string';
+  return isPath ? resolve(value.origin.directory, value.value as string) : value.value;
+}
