@@ -6,7 +6,7 @@ import type { Config } from './schema.ts';
 
 /** The impossible combinations of a config whose keys are valid each on its own, in the order of the schema. */
 export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
-  const { model, optimizer, schedule, training } = config;
+  const { corpus, model, optimizer, schedule, training } = config;
   const problems: Problem[] = [];
   const report = (paths: readonly KeyPath[], message: string) => {
     const written = paths.filter((path) => valueAt(tree, path) !== undefined);
@@ -54,6 +54,16 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     const paths = lengths.map((key) => ['training', key]);
     const written = paths.map((path) => `${renderKeyPath(path)} (${place(originOf(tree, path))})`);
     report(paths, `only one of ${written.join(' and ')} can give the length of the run; set the others to null`);
+  }
+  const splits = (['tail', 'hash', 'path'] as const).filter((key) => corpus.validation[key] !== null);
+  if (splits.length > 1) {
+    const paths = splits.map((key) => ['corpus', 'validation', key]);
+    report(paths, `only one of ${paths.map(renderKeyPath).join(' and ')} can choose the validation part; set the others to null`);
+  }
+  for (const [i, { prompt, completion }] of corpus.sources.entries()) {
+    if ((prompt === null) === (completion === null)) continue;
+    const [given, missing] = prompt === null ? ['completion', 'prompt'] : ['prompt', 'completion'];
+    report([['corpus', 'sources', i, given!]], `corpus.sources[${i}].${given} needs corpus.sources[${i}].${missing}: pairs have both`);
   }
   if (schedule.finalLearningRate !== null && schedule.finalLearningRate > optimizer.learningRate) {
     report(

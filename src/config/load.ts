@@ -13,6 +13,7 @@ import { withPreset } from './presets.ts';
 import { problemsError, schemaProblems } from './problems.ts';
 import { configSchema } from './schema.ts';
 import type { Config } from './schema.ts';
+import { defaultTail } from './sections/corpus.ts';
 import { defaultSteps } from './sections/training.ts';
 
 const maxConfigBytes = 1 << 20;
@@ -99,6 +100,8 @@ function completeConfig(written: LocatedValue, defaultName: string): Config {
   if (!parsed.success) throw problemsError(schemaProblems(parsed.error.issues, tree));
   const { training } = parsed.data;
   if (training.steps === null && training.tokens === null && training.epochs === null) training.steps = defaultSteps;
+  const { validation } = parsed.data.corpus;
+  if (validation.tail === null && validation.hash === null && validation.path === null) validation.tail = defaultTail;
   const problems = crossProblems(parsed.data, tree);
   if (problems.length > 0) throw problemsError(problems);
   return deepFrozen(parsed.data);
@@ -109,15 +112,18 @@ function withName(tree: LocatedValue, defaultName: string): LocatedValue {
   return withValue(tree, ['name'], { kind: 'scalar', origin: tree.origin, value: runName(defaultName) });
 }
 
+const standardInput = '-';
+
 /** The paths of the corpus, each taken relative to where it was written. */
 function withAbsolutePaths(tree: LocatedValue): LocatedValue {
   const sources = valueAt(tree, ['corpus', 'sources']);
-  if (sources?.kind !== 'list') return tree;
-  return sources.items.reduce((result, _, i) => {
-    const path = valueAt(tree, ['corpus', 'sources', i, 'path']);
-    if (path?.kind !== 'scalar' || typeof path.value !== 'string' || path.value === '') return result;
+  const items = sources?.kind === 'list' ? sources.items : [];
+  const keys = [...items.map((_, i) => ['corpus', 'sources', i, 'path']), ['corpus', 'validation', 'path']];
+  return keys.reduce((result, key) => {
+    const path = valueAt(tree, key);
+    if (path?.kind !== 'scalar' || typeof path.value !== 'string' || ['', standardInput].includes(path.value)) return result;
     const absolute: LocatedValue = { ...path, value: resolve(path.origin.directory, path.value) };
-    return withValue(result, ['corpus', 'sources', i, 'path'], absolute);
+    return withValue(result, key, absolute);
   }, tree);
 }
 

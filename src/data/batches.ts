@@ -3,8 +3,8 @@
  * tensors. For training an endless shuffled sequence, for validation one pass in the order of the text.
  */
 import { wrongInput } from '../errors.ts';
-import type { Corpus } from './corpus.ts';
-import { checkCursor, cursorElsewhere, startCursor } from './cursor.ts';
+import type { Corpus, ReadableCorpus } from './corpus.ts';
+import { checkCursor, cursorAt, cursorElsewhere, startCursor } from './cursor.ts';
 import type { Cursor } from './cursor.ts';
 import { windowOrder } from './shuffle.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
@@ -17,7 +17,7 @@ export interface MicroBatch {
   readonly inputs: Int32Array;
   /** (B, T) the token that follows each input; 0 on padding. */
   readonly targets: Int32Array;
-  /** (B, T) 1 where the loss is taken, 0 on padding. */
+  /** (B, T) 1 where the loss is taken, 0 on padding and on prompts. */
   readonly weights: Float32Array;
   /** Places where the loss is taken: the sum of the weights. */
   readonly targetCount: number;
@@ -48,7 +48,7 @@ export interface TrainingBatchOptions extends BatchOptions {
  * @throws wrongInput for bad or missing text, a text shorter than a window, a cursor of another corpus.
  */
 export async function* trainingBatches(
-  corpus: Pick<Corpus, 'files' | 'training'>,
+  corpus: ReadableCorpus & Pick<Corpus, 'training'>,
   tokenizer: Tokenizer,
   options: TrainingBatchOptions,
   cursor: Cursor = startCursor(corpus),
@@ -60,16 +60,25 @@ export async function* trainingBatches(
   const blocks = readAhead(trainingBlocks(corpus, tokenizer, options, cursor, readOptions), () => stopping.abort());
   let rows = emptyRows(microBatchSize, contextLength);
   let begun = false;
-  for await (const { epoch, index, startByte, windows, tokenIds } of blocks) {
+  let unlearntWindows = 0;
+  for await (const { epoch, index, startByte, skipTokens, windows, tokenIds, learnt } of blocks) {
     let windowsTaken = begun ? 0 : cursor.windowsTaken;
     if (!begun && (epoch !== cursor.epoch || windowsTaken > windows)) throw cursorElsewhere();
     begun = true;
     const order = windowOrder(seed, epoch, index, windows);
     while (windowsTaken < windows) {
       const startToken = order[windowsTaken++]! * contextLength;
-      addWindow(rows, tokenIds.subarray(startToken, startToken + contextLength + 1), contextLength);
+      const endToken = startToken + contextLength + 1;
+      const learntInWindow = learnt?.subarray(startToken, endToken) ?? null;
+      if (learntInWindow !== null && !learntInWindow.includes(1, 1)) {
+        if (++unlearntWindows > windowsWithoutTarget) throw nothingLearnt();
+        continue; // all prompt: nothing to take a loss of
+      }
+      unlearntWindows = 0;
+      addWindow(rows, tokenIds.subarray(startToken, endToken), learntInWindow, contextLength);
       if (rows.filled === microBatchSize) {
-        yield { ...microBatch(rows), cursor: { ...cursor, epoch, block: index, startByte, windowsTaken } };
+        const position = skipTokens === undefined ? { startByte } : { startByte, skipTokens };
+        yield { ...microBatch(rows), cursor: cursorAt(cursor, { epoch, block: index, ...position, windowsTaken }) };
         rows = emptyRows(microBatchSize, contextLength);
       }
     }
@@ -82,24 +91,26 @@ export async function* trainingBatches(
  * @throws wrongInput for bad or missing text, or a validation text of one token.
  */
 export async function* validationBatches(
-  corpus: Pick<Corpus, 'files' | 'validation'>,
+  corpus: ReadableCorpus & Pick<Corpus, 'validation' | 'hasPairs'>,
   tokenizer: Tokenizer,
   options: BatchOptions,
 ): AsyncGenerator<MicroBatch, void, void> {
   const { contextLength, microBatchSize, chunkBytes } = options;
   const window = new Int32Array(contextLength + 1);
+  const windowLearnt = corpus.hasPairs === true ? new Uint8Array(contextLength + 1) : null;
   let filled = 0;
   let rows = emptyRows(microBatchSize, contextLength);
   let targets = 0;
-  for await (const { tokenIds } of tokenChunks(corpus, corpus.validation, tokenizer, { chunkBytes })) {
+  for await (const { tokenIds, learnt } of tokenChunks(corpus, corpus.validation, tokenizer, { chunkBytes })) {
     for (let at = 0; at < tokenIds.length; ) {
       const taken = Math.min(tokenIds.length - at, window.length - filled);
       window.set(tokenIds.subarray(at, at + taken), filled);
+      if (learnt === null) windowLearnt?.fill(1, filled, filled + taken);
+      else windowLearnt!.set(learnt.subarray(at, at + taken), filled);
       filled += taken;
       at += taken;
       if (filled < window.length) continue;
-      addWindow(rows, window, contextLength);
-      targets += contextLength;
+      if (windowLearnt === null || windowLearnt.includes(1, 1)) targets += addWindow(rows, window, windowLearnt, contextLength);
       window[0] = window[contextLength]!; // the last target is the next window's first input
       filled = 1;
       if (rows.filled < microBatchSize) continue;
@@ -107,10 +118,12 @@ export async function* validationBatches(
       rows = emptyRows(microBatchSize, contextLength);
     }
   }
-  if (targets === 0 && filled < 2) {
-    throw wrongInput('The validation text is one token, nothing to score. Raise corpus.validation.tail.');
+  if (filled > 1 && (windowLearnt === null || windowLearnt.subarray(0, filled).includes(1, 1))) {
+    targets += addWindow(rows, window.subarray(0, filled), windowLearnt?.subarray(0, filled) ?? null, contextLength);
   }
-  if (filled > 1) addWindow(rows, window.subarray(0, filled), contextLength);
+  if (targets === 0) {
+    throw wrongInput('The validation text has no token to score. Give more of it: raise corpus.validation.tail or hash, or name a longer file.');
+  }
   if (rows.filled > 0) yield microBatch(rows);
 }
 
@@ -128,6 +141,12 @@ export function scoredText(
   }
   return { tokens: batch.targetCount, bytes };
 }
+
+/** So many windows in a row without a target, and there is most likely none in the whole corpus. */
+const windowsWithoutTarget = 1_000_000;
+
+const nothingLearnt = (): Error =>
+  wrongInput('The training text has no token to learn: every completion is empty. Check the prompt and completion of corpus.sources.');
 
 interface Rows {
   inputs: Int32Array;
@@ -151,16 +170,21 @@ function emptyRows(microBatchSize: number, contextLength: number): Rows {
 
 /**
  * Puts a window of 2 … T + 1 ids into the next row. The only place where targets are shifted: at every place the
- * target is the token after the input.
+ * target is the token after the input. The loss is taken where that token is learnt.
+ * @param learnt for each id of the window, or null where all are
+ * @returns how many targets the loss is taken of
  */
-function addWindow(rows: Rows, window: Int32Array, contextLength: number): void {
-  const targets = window.length - 1;
+function addWindow(rows: Rows, window: Int32Array, learnt: Uint8Array | null, contextLength: number): number {
+  const places = window.length - 1;
   const start = rows.filled * contextLength;
-  rows.inputs.set(window.subarray(0, targets), start);
+  rows.inputs.set(window.subarray(0, places), start);
   rows.targets.set(window.subarray(1), start);
-  rows.weights.fill(1, start, start + targets);
+  if (learnt === null) rows.weights.fill(1, start, start + places);
+  else rows.weights.set(learnt.subarray(1), start);
+  const targets = learnt === null ? places : learnt.subarray(1).reduce((sum, weight) => sum + weight, 0);
   rows.targetCount += targets;
   rows.filled++;
+  return targets;
 }
 
 function microBatch({ inputs, targets, weights, targetCount }: Rows): MicroBatch {

@@ -1,115 +1,174 @@
 /**
- * The corpus as one long text: the files of all sources laid end to end, split into training and validation.
- * Row 4 of the walk. Positions count bytes of this text; a byte order mark at the start of a file is no text, it is
- * left out here and so counted nowhere. Nothing is read but the first bytes of each file and those around the split.
+ * The corpus as one long sequence: the files of all sources laid end to end, split into training and validation.
+ * Row 4 of the walk. Positions count bytes of decompressed content (of a Parquet file: rows); a byte order mark at the
+ * start of a file is no text, it is left out here and so counted nowhere. Of plain files nothing is read but the first
+ * bytes and those around the split; compressed files are decompressed once to learn their length.
  */
-import { open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
-
-import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
-import { sourceFiles, unreadable } from './sourceFiles.ts';
+import { contentBytes, openContent } from './content.ts';
+import { compressionOf, formatOfName } from './formats.ts';
+import type { Compression, Format } from './formats.ts';
+import { parquetRows } from './parquet.ts';
+import { openFile, sourceFiles, unreadable } from './sourceFiles.ts';
+import { splitPoint } from './split.ts';
+import type { EncodingErrors } from './utf8.ts';
 
-/** Bytes `startByte` (included) to `endByte` (excluded) of the corpus. */
+/** Positions `startByte` (included) to `endByte` (excluded) of the corpus. */
 export interface ByteRange {
   readonly startByte: number;
   readonly endByte: number;
 }
 
+/** What is trained on, or what validates: a range, and of its documents perhaps only some. */
+export interface CorpusPart extends ByteRange {
+  /** The documents whose hash lies below `fraction` validate, the others train; undefined: all of the range. */
+  readonly documents?: { readonly fraction: number; readonly side: 'training' | 'validation' } | undefined;
+}
+
 export interface CorpusFile {
   readonly path: string;
-  /** Bytes of text: the size of the file without a byte order mark. */
+  /** Bytes of text: the size of the content without a byte order mark; rows of a Parquet file. */
   readonly bytes: number;
   /** Position of the file's text in the corpus. */
   readonly startByte: number;
-  /** Where the text begins in the file: 3 behind a byte order mark, else 0. */
+  /** Where the text begins in the content: 3 behind a byte order mark, else 0. */
   readonly markBytes: number;
+  readonly format?: Format | undefined;
+  readonly compression?: Compression | null | undefined;
+  /** How documents are found in it. */
+  readonly source?: SourceSettings | undefined;
+}
+
+/** How the documents of a source are found; the keys of an entry of `corpus.sources`. */
+export interface SourceSettings {
+  readonly path: string;
+  readonly format?: 'auto' | Format | undefined;
+  readonly field?: string | undefined;
+  readonly prompt?: string | null | undefined;
+  readonly completion?: string | null | undefined;
+  readonly documents?: 'running' | 'file' | undefined;
+  readonly separator?: string | null | undefined;
+}
+
+export interface CorpusSettings {
+  readonly sources: readonly SourceSettings[];
+  readonly validation: { readonly tail?: number | null; readonly hash?: number | null; readonly path?: string | null };
+  readonly shuffleTokens: number;
+  readonly encodingErrors?: EncodingErrors | undefined;
 }
 
 export interface Corpus {
   readonly files: readonly CorpusFile[];
   readonly bytes: number;
-  readonly training: ByteRange;
-  readonly validation: ByteRange;
+  readonly training: CorpusPart;
+  readonly validation: CorpusPart;
+  /** Whether the text is made of documents, with an end-of-text between them; else it is one running text. */
+  readonly separatesDocuments?: boolean | undefined;
+  /** Whether documents are pairs, with the loss on their completions only. */
+  readonly hasPairs?: boolean | undefined;
+  readonly encodingErrors?: EncodingErrors | undefined;
 }
+
+/** What reading needs of a corpus. */
+export type ReadableCorpus = Pick<Corpus, 'files' | 'separatesDocuments' | 'encodingErrors'>;
 
 /**
- * Lists the files of a corpus and splits it. The validation part is the last `validation.tail` of the bytes; the cut
- * moves back to a character border, by 3 bytes at most.
+ * Lists the files of a corpus and splits it. The validation part is the last `validation.tail` of the positions, cut
+ * at a character border of running text and at a document's start elsewhere; or the documents with the lowest hashes;
+ * or files of its own.
  * @throws wrongInput naming the source (missing, unreadable, empty) or the key of a split that leaves a part empty.
  */
-export async function openCorpus(config: Config['corpus']): Promise<Corpus> {
-  const files: CorpusFile[] = [];
-  let bytes = 0;
-  for (const path of await sourceFiles(config.sources)) {
-    const file = await measure(path, bytes);
-    if (file.bytes === 0) continue;
-    files.push(file);
-    bytes += file.bytes;
+export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
+  const { validation, encodingErrors } = config;
+  const own = await listed(config.sources, 'corpus.sources', 0);
+  if (own.bytes === 0) throw wrongInput('corpus.sources: the files hold no text but byte order marks.');
+  const like: SourceSettings = { ...config.sources[0]!, path: validation.path ?? '' };
+  const other = validation.path ? await listed([like], 'corpus.validation.path', own.bytes) : { files: [], bytes: 0 };
+  const files = [...own.files, ...other.files];
+  const bytes = own.bytes + other.bytes;
+  const separatesDocuments = files.some(hasDocuments);
+  const hasPairs = files.some(({ source }) => source?.prompt && source.completion);
+  const corpus = { files, bytes, separatesDocuments, hasPairs, encodingErrors };
+  if (validation.path) {
+    refuseShared(own.files, other.files);
+    return { ...corpus, training: { startByte: 0, endByte: own.bytes }, validation: { startByte: own.bytes, endByte: bytes } };
   }
-  if (bytes === 0) throw wrongInput('corpus.sources: the files hold no text but byte order marks.');
-  const cut = await characterStart({ files }, Math.floor(bytes * (1 - config.validation.tail)));
+  if (validation.hash) {
+    if (!separatesDocuments) {
+      throw wrongInput(
+        'corpus.validation.hash chooses documents, but the corpus is one running text. Split it with documents: file or ' +
+          'separator in corpus.sources, or use corpus.validation.tail.',
+      );
+    }
+    const part = (side: 'training' | 'validation') => ({ startByte: 0, endByte: bytes, documents: { fraction: validation.hash!, side } });
+    return { ...corpus, training: part('training'), validation: part('validation') };
+  }
+  const tail = validation.tail ?? 0.1;
+  const cut = await splitPoint(corpus, Math.floor(bytes * (1 - tail)));
   if (cut === 0 || cut === bytes) {
     const part = cut === 0 ? 'training' : 'validation';
-    throw wrongInput(
-      `corpus.validation.tail: ${config.validation.tail} of ${bytes} bytes leaves no ${part} text. ` +
-        'Change the fraction or give more text.',
-    );
+    throw wrongInput(`corpus.validation.tail: ${tail} of ${bytes} bytes leaves no ${part} text. Change the fraction or give more text.`);
   }
-  return {
-    files,
-    bytes,
-    training: { startByte: 0, endByte: cut },
-    validation: { startByte: cut, endByte: bytes },
-  };
+  return { ...corpus, training: { startByte: 0, endByte: cut }, validation: { startByte: cut, endByte: bytes } };
 }
 
-/** The first byte of the character that the byte at position `byte` belongs to; a file's start and the end count. */
-export async function characterStart(corpus: Pick<Corpus, 'files'>, byte: number): Promise<number> {
-  const file = corpus.files.find((file) => byte > file.startByte && byte < file.startByte + file.bytes);
-  if (file === undefined) return byte;
-  const before = Math.min(3, byte - file.startByte);
-  const around = Buffer.alloc(before + 1);
-  const handle = await openFile(file.path);
-  try {
-    await handle.read(around, 0, around.length, file.markBytes + byte - before - file.startByte);
-  } catch (error) {
-    throw unreadable(file.path, error);
-  } finally {
-    await handle.close();
-  }
-  for (let back = 0; back <= before; back++) {
-    const isContinuation = (around[before - back]! & 0xc0) === 0x80;
-    if (!isContinuation) return byte - back;
-  }
-  return byte; // No character: reading will refuse this text and name the byte.
+/** Whether a file is made of documents; a running text is none. */
+export function hasDocuments({ format, source }: CorpusFile): boolean {
+  return (format ?? 'text') !== 'text' || (source?.separator ?? null) !== null || source?.documents === 'file';
 }
 
 /** "byte 17 of /texts/a.txt": the place in its file of a position in the corpus. */
 export function placeInFile(file: CorpusFile, byte: number): string {
-  return `byte ${file.markBytes + byte - file.startByte} of ${file.path}`;
+  const unit = file.format === 'parquet' ? 'row' : 'byte';
+  return `${unit} ${file.markBytes + byte - file.startByte} of ${file.compression ? 'the text in ' : ''}${file.path}`;
 }
 
-/** Opens a file of the corpus for reading. @throws wrongInput where the system refuses. */
-export async function openFile(path: string): Promise<FileHandle> {
-  try {
-    return await open(path, 'r');
-  } catch (error) {
-    throw unreadable(path, error);
+async function listed(
+  sources: readonly SourceSettings[],
+  key: string,
+  startByte: number,
+): Promise<{ files: CorpusFile[]; bytes: number }> {
+  const files: CorpusFile[] = [];
+  let bytes = 0;
+  for (const { path, source } of await sourceFiles(sources, key)) {
+    const file = await measure(path, startByte + bytes, sources[source]!);
+    if (file.bytes === 0) continue;
+    files.push(file);
+    bytes += file.bytes;
   }
+  return { files, bytes };
 }
 
-async function measure(path: string, startByte: number): Promise<CorpusFile> {
+function refuseShared(training: readonly CorpusFile[], validation: readonly CorpusFile[]): void {
+  const shared = validation.find(({ path }) => training.some((file) => file.path === path));
+  if (shared === undefined) return;
+  throw wrongInput(`corpus.validation.path: ${shared.path} is also trained on. Take it out of corpus.sources or validate on another file.`);
+}
+
+async function measure(path: string, startByte: number, source: SourceSettings): Promise<CorpusFile> {
+  const given = source.format ?? 'auto';
+  const format = given === 'auto' ? formatOfName(path) : given;
+  const head = new Uint8Array(4);
   const handle = await openFile(path);
+  let size: number;
+  let headBytes: number;
   try {
-    const { size } = await handle.stat();
-    const head = Buffer.alloc(3);
-    await handle.read(head, 0, 3, 0);
-    const markBytes = head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf ? 3 : 0;
-    return { path, bytes: size - markBytes, startByte, markBytes };
+    ({ size } = await handle.stat());
+    headBytes = (await handle.read(head, 0, 4, 0)).bytesRead;
   } catch (error) {
     throw unreadable(path, error);
   } finally {
     await handle.close();
   }
+  const described = { path, startByte, format, source };
+  if (format === 'parquet') return { ...described, bytes: size === 0 ? 0 : await parquetRows(path), markBytes: 0, compression: null };
+  const compression = compressionOf(head.subarray(0, headBytes), path);
+  if (compression !== null) {
+    size = await contentBytes(path, compression);
+    const content = await openContent({ path, compression });
+    headBytes = await content.read(head, 0, 3, 0);
+    await content.close();
+  }
+  const markBytes = headBytes >= 3 && head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf ? 3 : 0;
+  return { ...described, bytes: size - markBytes, markBytes, compression };
 }

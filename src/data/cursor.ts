@@ -14,6 +14,7 @@ const cursorSchema = z.strictObject({
   epoch: position.describe('Passes over the training text begun before this one.'),
   block: position.describe('Number of the block within the epoch.'),
   startByte: position.describe("Position in the corpus where the block's reading begins."),
+  skipTokens: position.optional().describe('Tokens to pass over there, where reading cannot begin at any token.'),
   windowsTaken: position.describe("Windows of the block already used, in the block's shuffled order."),
   trainingBytes: position.describe('Length of the training text, to notice another corpus.'),
 });
@@ -28,6 +29,11 @@ export type Cursor = Readonly<z.output<typeof cursorSchema>>;
 export function startCursor(corpus: Pick<Corpus, 'training'>): Cursor {
   const { startByte, endByte } = corpus.training;
   return { version: 1, epoch: 0, block: 0, startByte, windowsTaken: 0, trainingBytes: endByte - startByte };
+}
+
+/** The cursor of the same corpus at another place. */
+export function cursorAt({ version, trainingBytes }: Cursor, place: Omit<Cursor, 'version' | 'trainingBytes'>): Cursor {
+  return { version, ...place, trainingBytes };
 }
 
 /**

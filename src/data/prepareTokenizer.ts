@@ -1,11 +1,11 @@
 /** Makes the tokenizer of a run and counts its tokens, in one pass over the corpus at most. Row 5 of the walk. */
 import type { Config } from '../config/schema.ts';
-import type { ByteRange, Corpus } from './corpus.ts';
+import type { Corpus, CorpusPart } from './corpus.ts';
 import { bytesTokenizer } from './tokenizers/bytes.ts';
 import { characterCensus, charactersTokenizer } from './tokenizers/characters.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
 import { countTokens } from './tokens.ts';
-import { utf8Chunks } from './utf8Chunks.ts';
+import { textChunks } from './textChunks.ts';
 
 export interface PreparedTokenizer {
   readonly tokenizer: Tokenizer;
@@ -22,7 +22,7 @@ export interface PreparedTokenizer {
 export async function prepareTokenizer(config: Config['tokenizer'], corpus: Corpus): Promise<PreparedTokenizer> {
   switch (config.kind) {
     case 'bytes': {
-      const tokenizer = bytesTokenizer();
+      const tokenizer = bytesTokenizer({ endOfText: corpus.separatesDocuments === true });
       return {
         tokenizer,
         trainingTokens: await countTokens(corpus, corpus.training, tokenizer),
@@ -31,14 +31,19 @@ export async function prepareTokenizer(config: Config['tokenizer'], corpus: Corp
     }
     case 'characters': {
       const census = characterCensus();
-      const countCharacters = async (range: ByteRange): Promise<number> => {
-        let characters = 0;
-        for await (const { bytes } of utf8Chunks(corpus, range)) characters += census.count(bytes);
-        return characters;
+      const endOfText = corpus.separatesDocuments === true;
+      const countCharacters = async (part: CorpusPart): Promise<number> => {
+        let tokens = 0;
+        for await (const { bytes, completion, endsDocument } of textChunks(corpus, part)) {
+          tokens += census.count(bytes);
+          if (completion !== null) tokens += census.count(completion);
+          if (endsDocument && endOfText) tokens++;
+        }
+        return tokens;
       };
       const trainingTokens = await countCharacters(corpus.training);
       const validationTokens = await countCharacters(corpus.validation);
-      return { tokenizer: charactersTokenizer(census.characters()), trainingTokens, validationTokens };
+      return { tokenizer: charactersTokenizer(census.characters(), { endOfText }), trainingTokens, validationTokens };
     }
   }
 }

@@ -2,32 +2,40 @@
  * From the sources of a config to the files of a corpus: files, folders and globs become one ordered list.
  * First half of row 4 of the walk (docs: shards → documents).
  */
-import { realpath, stat } from 'node:fs/promises';
+import { open, realpath, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 
 import { wrongInput } from '../errors.ts';
+import { standardInputFile } from './standardInput.ts';
+
+/** A file by its absolute path, and the place in the config of the source that named it first. */
+export interface SourceFile {
+  readonly path: string;
+  readonly source: number;
+}
 
 /**
- * Absolute paths of the files that the sources name: sources in the order of the config, the files of one source
+ * The files that the sources name: sources in the order of the config, the files of one source
  * sorted by the bytes of their paths. Of a folder, all files at any depth whose names don't begin with a dot. A file
- * named twice, also by way of a link, counts once, at its first place.
+ * named twice, also by way of a link, counts once, at its first place. `-` is standard input, kept in a temporary file.
  * @throws wrongInput naming the source that is missing, unreadable, empty or no file, folder or glob.
  */
-export async function sourceFiles(sources: readonly { path: string }[]): Promise<string[]> {
-  const pathByIdentity = new Map<string, string>();
+export async function sourceFiles(sources: readonly { path: string }[], section = 'corpus.sources'): Promise<SourceFile[]> {
+  const fileByIdentity = new Map<string, SourceFile>();
   for (const [index, source] of sources.entries()) {
-    const key = `corpus.sources[${index}].path`;
-    const paths = await filesOfSource(resolve(source.path), key);
+    const key = section === 'corpus.sources' ? `${section}[${index}].path` : section;
+    const paths = source.path === '-' ? [await standardInputFile()] : await filesOfSource(resolve(source.path), key);
     let sourceBytes = 0;
     for (const path of paths) {
       const { identity, bytes } = await identify(path, key);
       sourceBytes += bytes;
-      if (!pathByIdentity.has(identity)) pathByIdentity.set(identity, path);
+      if (!fileByIdentity.has(identity)) fileByIdentity.set(identity, { path, source: index });
     }
     if (sourceBytes === 0) throw wrongInput(`${key}: ${source.path} holds no text: every file in it is empty.`);
   }
-  return [...pathByIdentity.values()];
+  return [...fileByIdentity.values()];
 }
 
 async function filesOfSource(path: string, key: string): Promise<string[]> {
@@ -64,6 +72,15 @@ async function identify(path: string, key: string): Promise<{ identity: string; 
     return { identity: await realpath(path), bytes: (await stat(path)).size };
   } catch (error) {
     throw unreadable(path, error, key);
+  }
+}
+
+/** Opens a file of the corpus for reading. @throws wrongInput where the system refuses. */
+export async function openFile(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'r');
+  } catch (error) {
+    throw unreadable(path, error);
   }
 }
 

@@ -1,5 +1,5 @@
 /** The blocks of all epochs, one after the other without end, the next being read while one is in use. */
-import type { Corpus } from './corpus.ts';
+import type { Corpus, ReadableCorpus } from './corpus.ts';
 import type { Cursor } from './cursor.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
 import { tokenChunks } from './tokens.ts';
@@ -19,21 +19,24 @@ export interface BlockSequenceOptions {
 
 /** Endless, from the block in which `cursor` stands on, to be read whole. Reads nothing that is not asked for. */
 export async function* trainingBlocks(
-  corpus: Pick<Corpus, 'files' | 'training'>,
+  corpus: ReadableCorpus & Pick<Corpus, 'training'>,
   tokenizer: Tokenizer,
   options: BlockSequenceOptions,
   cursor: Cursor,
   readOptions: ReadOptions,
 ): AsyncGenerator<EpochBlock, void, void> {
-  const { endByte } = corpus.training;
-  let { startByte, block: firstBlock } = cursor;
+  let { startByte, skipTokens, block: firstBlock } = cursor;
   for (let epoch = cursor.epoch; readOptions.signal?.aborted !== true; epoch++) {
-    const chunks = tokenChunks(corpus, { startByte, endByte }, tokenizer, readOptions);
-    const mostTokens = endByte - startByte; // every token stands for at least one byte
+    const part = { ...corpus.training, startByte, skipTokens };
+    const chunks = tokenChunks(corpus, part, tokenizer, readOptions);
+    // Every token of running text stands for at least one byte; documents may hide more text than their bytes show.
+    const isBounded = corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error' && tokenizer.kind !== 'bpe';
+    const mostTokens = isBounded ? part.endByte - startByte : Infinity;
     for await (const block of epochBlocks(chunks, tokenizer, { ...options, epoch, firstBlock, mostTokens })) {
       yield { ...block, epoch };
     }
     startByte = corpus.training.startByte;
+    skipTokens = undefined;
     firstBlock = 0;
   }
 }

@@ -13,17 +13,18 @@
 import { wrongInput } from '../errors.ts';
 import { randomStream } from '../random.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
-import { bytesOfTokens } from './tokens.ts';
-import type { TokenChunk } from './tokens.ts';
+import { positionOf } from './tokens.ts';
+import type { TokenChunk, TokenPosition } from './tokens.ts';
 
-export interface Block {
+/** Its position is where the reading of the block begins; see `Cursor`. */
+export interface Block extends TokenPosition {
   /** Number of the block within its epoch. */
   readonly index: number;
-  /** Position in the corpus where the reading of the block begins; see `Cursor`. */
-  readonly startByte: number;
   readonly windows: number;
   /** windows · T + 1 ids at least; window w is the T + 1 ids from w · T. */
   readonly tokenIds: Int32Array;
+  /** 1 for each token that is learnt, 0 for those of prompts; null where all are. */
+  readonly learnt: Uint8Array | null;
 }
 
 /** Windows of a full block. */
@@ -76,36 +77,46 @@ export async function* epochBlocks(
   const blockTokens = windows * contextLength + 1;
   let index = firstBlock;
   let buffer = new Int32Array(Math.min(offset + blockTokens, mostTokens));
+  let learnt: Uint8Array | null = null;
   let filled = 0;
-  let startByte = -1;
+  let position: TokenPosition | undefined;
   let tokensLeft = mostTokens;
+  let before: TokenChunk | undefined;
   for await (const chunk of chunks) {
-    if (startByte < 0) startByte = chunk.startByte;
+    position ??= positionOf(chunk, 0, tokenizer);
+    if (chunk.learnt !== null) learnt ??= new Uint8Array(buffer.length).fill(1);
     for (let at = 0; at < chunk.tokenIds.length; ) {
       if (filled === offset + blockTokens) {
-        yield { index, startByte, windows, tokenIds: buffer.subarray(offset) };
+        yield { ...position, index, windows, tokenIds: buffer.subarray(offset), learnt: learnt?.subarray(offset) ?? null };
         const lastToken = buffer[filled - 1]!;
-        startByte = chunk.startByte + bytesOfTokens(chunk.tokenIds.subarray(0, at), tokenizer);
-        startByte -= tokenizer.byteLengths[lastToken]!;
+        const lastLearnt = learnt?.[filled - 1] ?? 1;
+        // The block's first token is the last one of the block before, perhaps in the chunk before.
+        position = at > 0 ? positionOf(chunk, at - 1, tokenizer) : positionOf(before!, before!.tokenIds.length - 1, tokenizer);
         offset = 0;
         index++;
         buffer = new Int32Array(Math.min(blockTokens, tokensLeft + 1));
+        if (learnt !== null) learnt = new Uint8Array(buffer.length).fill(1);
         buffer[0] = lastToken;
+        if (learnt !== null) learnt[0] = lastLearnt;
         filled = 1;
       }
       const taken = Math.min(chunk.tokenIds.length - at, offset + blockTokens - filled);
       buffer.set(chunk.tokenIds.subarray(at, at + taken), filled);
+      if (chunk.learnt !== null) learnt!.set(chunk.learnt.subarray(at, at + taken), filled);
       filled += taken;
       at += taken;
       tokensLeft -= taken;
     }
+    before = chunk;
   }
   if (index === 0) {
     if (filled <= contextLength) throw tooShort(filled, contextLength);
     offset %= filled - contextLength;
   }
   const left = Math.floor((filled - offset - 1) / contextLength);
-  if (left > 0) yield { index, startByte, windows: left, tokenIds: buffer.subarray(offset, filled) };
+  if (left > 0) {
+    yield { ...position!, index, windows: left, tokenIds: buffer.subarray(offset, filled), learnt: learnt?.subarray(offset, filled) ?? null };
+  }
 }
 
 const tooShort = (tokens: number, contextLength: number): Error =>

@@ -56,7 +56,7 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
   if (request.resume && !checkpoint) await assertFreshStart(runDirectory);
 
   const corpus = await openCorpus(config.corpus);
-  if (corpus.validation.endByte - corpus.validation.startByte < 2) {
+  if (corpus.separatesDocuments !== true && corpus.validation.endByte - corpus.validation.startByte < 2) {
     throw wrongInput('The validation text has less than two tokens. Raise corpus.validation.tail or add text to corpus.sources.');
   }
   const { tokenizer, trainingTokens } = checkpoint

@@ -19,7 +19,7 @@ describe('loadConfig', () => {
       optimizer: { betas: [0.9, 0.99], epsilon: 1e-8, gradientClip: 1 },
       samples: { everySteps: 500, prompt: '\n', topK: null },
     });
-    expect(config.corpus.sources).toEqual([{ path: folder.path('text.txt') }]);
+    expect(config.corpus.sources.map(({ path }) => ({ path }))).toEqual([{ path: folder.path('text.txt') }]);
     for (const value of [
       config,
       config.model,
@@ -68,13 +68,13 @@ describe('extends', () => {
     const config = loadConfig(file, { set: ['seed=7', 'model.contextLength=11', 'seed=13'] });
     expect(config).toMatchObject({ name: 'root', seed: 13, corpus: { validation: { tail: 0.2 } } });
     expect(config.model).toMatchObject({ layers: 3, heads: 2, width: 22, contextLength: 11, dropout: 0 });
-    expect(config.corpus.sources).toEqual([{ path: folder.path('three.txt') }]);
+    expect(config.corpus.sources.map(({ path }) => ({ path }))).toEqual([{ path: folder.path('three.txt') }]);
   });
 
   it('takes a relative path relative to the file that wrote it', () => {
     folder.write('base/root.yaml', 'corpus: { sources: [{ path: ../texts/*.txt }, { path: /abs/olute.txt }] }');
     const config = loadConfig(folder.write('runs/x.yaml', 'extends: ../base/root.yaml'));
-    expect(config.corpus.sources).toEqual([{ path: folder.path('texts/*.txt') }, { path: '/abs/olute.txt' }]);
+    expect(config.corpus.sources.map(({ path }) => ({ path }))).toEqual([{ path: folder.path('texts/*.txt') }, { path: '/abs/olute.txt' }]);
   });
 
   it('refuses circles, also those through a link', () => {
@@ -134,13 +134,13 @@ describe('--set', () => {
       'corpus.sources[1]={path: /y}',
     );
     expect(config.model).toMatchObject({ layers: 3, heads: 2, width: 128 });
-    expect(config.corpus.sources).toEqual([{ path: resolve('x.txt') }, { path: '/y' }]);
+    expect(config.corpus.sources.map(({ path }) => ({ path }))).toEqual([{ path: resolve('x.txt') }, { path: '/y' }]);
     expect(resolve('x.txt')).toBe(join(process.cwd(), 'x.txt'));
   });
 
   it('can give what no file gives', () => {
     const config = loadConfig(folder.write('b.yaml', 'seed: 3'), { set: ['corpus.sources[0].path=x.txt'] });
-    expect(config.corpus.sources).toEqual([{ path: resolve('x.txt') }]);
+    expect(config.corpus.sources.map(({ path }) => ({ path }))).toEqual([{ path: resolve('x.txt') }]);
   });
 
   it.each([

@@ -3,8 +3,9 @@ import { basename, join, relative } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { characterStart, openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/corpus.ts';
 import type { Corpus } from '../../src/data/corpus.ts';
+import { characterStart } from '../../src/data/split.ts';
 import { ExpectedError } from '../../src/errors.ts';
 import { corpusOf, folderOf, rejection } from './texts.ts';
 

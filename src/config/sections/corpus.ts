@@ -1,27 +1,46 @@
-/** Section `corpus`: where the text comes from and how it is split. */
+/** Section `corpus`: where the text comes from, how it is cut into documents and how it is split. */
 import { z } from 'zod';
+
+const name = z.string().min(1).nullable().default(null);
 
 const source = z.strictObject({
   path: z
     .string()
     .min(1)
-    .describe('A file, a folder (every file below it but hidden ones) or a glob of UTF-8 text; relative to the file it stands in.'),
+    .describe(
+      'A file, a folder (every file below it but hidden ones) or a glob, plain or compressed (gzip, zstd); - is standard input. Relative to the file it stands in.',
+    ),
+  format: z
+    .enum(['auto', 'text', 'jsonLines', 'csv', 'tsv', 'parquet'])
+    .default('auto')
+    .describe("What the files hold; auto goes by their names: .jsonl, .ndjson, .json, .csv, .tsv, .parquet, anything else is text."),
+  field: z.string().min(1).default('text').describe('The JSON field or the column that holds the text.'),
+  prompt: name.describe('Of pairs, the field that holds the prompt, on which no loss is taken; needs completion.'),
+  completion: name.describe('Of pairs, the field that holds the completion, on which alone the loss is taken; needs prompt.'),
+  documents: z
+    .enum(['running', 'file'])
+    .default('running')
+    .describe('running: text files are one long text, laid end to end; file: each is a document.'),
+  separator: name.describe('Text between the documents of a text file, such as "\\n\\n\\n"; no part of any. null = see documents.'),
 });
+
+const fraction = z.number().gt(0).lt(1).nullable().default(null);
 
 export const corpus = z
   .strictObject({
     sources: z.array(source).min(1).describe('Where the text comes from, in this order.'),
     validation: z
       .strictObject({
-        tail: z
-          .number()
-          .gt(0)
-          .lt(1)
-          .default(0.1)
-          .describe('The last fraction of the bytes of the corpus, kept for validation; > 0 and < 1.'),
+        tail: fraction.describe('The last fraction of the corpus, in bytes; > 0 and < 1. Without tail, hash and path it is 0.1.'),
+        hash: fraction.describe('The fraction of the documents with the lowest hashes of their text; stays the same documents when files are added.'),
+        path: name.describe('Files of their own, as in sources, read as the first of the sources is.'),
       })
       .prefault({})
-      .describe('The part of the corpus that is never trained on.'),
+      .describe('The part of the corpus that is never trained on; give one of tail, hash and path.'),
+    encodingErrors: z
+      .enum(['error', 'replace', 'skip'])
+      .default('error')
+      .describe('Bytes that are no UTF-8: refuse them by their place, put U+FFFD for each, or leave them out.'),
     shuffleTokens: z
       .int()
       .min(1024)
@@ -29,3 +48,6 @@ export const corpus = z
       .describe('Tokens shuffled together at a time; bounds the memory of the shuffle. At least 1024.'),
   })
   .describe('The text to learn from.');
+
+/** The validation part of a config that names none. */
+export const defaultTail = 0.1;
