@@ -7,7 +7,7 @@
  * The same state gives the same bytes: nothing in it names a time, a path or a machine.
  */
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   checkpointFiles,
   digestOf,
@@ -19,10 +19,14 @@ import {
   type StoredRecord,
   type TrainingRecord,
 } from './checkpointFiles.ts';
-import { removeFolder, writeFolderDurably } from './durable.ts';
-import { checkpointPath, listCheckpoints } from './find.ts';
+import { assertFreeSpace, writeFolderDurably } from './durable.ts';
+import { checkpointPath } from './find.ts';
+import { pruneCheckpoints, type Retention } from './retention.ts';
 import { readSafetensors, writeSafetensors } from './safetensors.ts';
 import type { NamedTensor } from './tensors.ts';
+
+/** Room for headers, config, tokenizer and table of contents, in bytes, when free space is asked for. */
+const textAllowanceBytes = 1 << 20;
 
 /** What goes into a checkpoint; `step` counts the updates applied. */
 export interface CheckpointContent<State extends TrainingRecord = StoredRecord> {
@@ -41,18 +45,19 @@ export interface Checkpoint extends CheckpointContent {
 
 /**
  * Writes the checkpoint of a step, replacing one of the same step, and then deletes older ones.
- * @param keepLast how many stay, this one included; null keeps all. Checkpoints of later steps (left from
- *   before a resume at an earlier one) are neither counted nor deleted.
+ * @param retention which of the older ones stay
  * @returns the checkpoint's folder
  * @throws environmentFailure when the disk refuses; every earlier checkpoint is then untouched
  */
 export async function saveCheckpoint<State extends TrainingRecord>(
   runDirectory: string,
   content: CheckpointContent<State>,
-  { keepLast }: { keepLast: number | null },
+  retention: Retention,
 ): Promise<string> {
-  if (keepLast !== null && keepLast < 1) throw new Error('keepLast must be at least 1, or null');
+  if (retention.keepLast !== null && retention.keepLast < 1) throw new Error('keepLast must be at least 1, or null');
   const path = checkpointPath(runDirectory, content.step);
+  const bytes = [...content.model, ...content.optimizer].reduce((sum, { values }) => sum + values.byteLength, 0);
+  await assertFreeSpace(dirname(path), bytes + textAllowanceBytes);
   await writeFolderDurably(path, async (folder) => {
     const { step, state, configText, tokenizerText, model, optimizer } = content;
     await writeFile(join(folder, 'config.yaml'), configText);
@@ -65,10 +70,7 @@ export async function saveCheckpoint<State extends TrainingRecord>(
     };
     await writeFile(join(folder, stateFile), stateText(step, state, files));
   });
-  if (keepLast !== null) {
-    const upToHere = (await listCheckpoints(runDirectory)).filter(({ step }) => step <= content.step);
-    for (const older of upToHere.slice(0, -keepLast)) await removeFolder(older.path);
-  }
+  await pruneCheckpoints(runDirectory, content.step, retention);
   return path;
 }
 

@@ -34,6 +34,8 @@ function remedyOf(code: string | undefined, path: string): string | undefined {
     case 'EIO':
     case 'ESTALE':
       return 'the disk or network share reports an error. Check it before you go on.';
+    case 'ELOOP':
+      return 'a symbolic link stands in its place, and clm writes through none. Remove the link.';
     case 'EMFILE':
     case 'ENFILE':
       return 'too many files are open. Raise the limit (ulimit -n).';

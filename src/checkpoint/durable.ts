@@ -3,8 +3,9 @@
  * renamed into place, so that under its own name it is whole or absent, whenever the machine stops.
  * Everything the run directory must not lose goes through here.
  */
-import { mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { environmentFailure } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
 
 /** unfinished: being written. replaced: the predecessor while its successor takes the name. removed: being deleted. */
@@ -28,7 +29,7 @@ export function leftoverOf(entry: string): { name: string; kind: Leftover } | un
  * @throws environmentFailure naming the path when the disk is full, read-only or closed to us
  */
 export const writeFileDurably = (path: string, contents: string | Uint8Array): Promise<void> =>
-  replaceFileDurably(path, (temporaryPath) => writeFile(temporaryPath, contents));
+  replaceFileDurably(path, (temporaryPath) => writeFile(temporaryPath, contents, { flag: 'wx' }));
 
 /**
  * As `writeFileDurably`, for contents that are not in memory: `write` makes the file it is given.
@@ -162,6 +163,34 @@ export async function makeFolder(path: string): Promise<void> {
   } catch (error) {
     throw diskFailure(error, 'write', path);
   }
+}
+
+/**
+ * Asks for the space before anything is written, so that a full disk is met with nothing half done.
+ * @param folder the place, or the nearest parent that exists
+ * @throws environmentFailure saying how much is missing
+ */
+export async function assertFreeSpace(folder: string, bytes: number): Promise<void> {
+  let freeBytes: number;
+  try {
+    const { bavail, bsize } = await statfs(await nearestFolder(folder));
+    freeBytes = bavail * bsize;
+  } catch (error) {
+    throw diskFailure(error, 'write', folder);
+  }
+  // Some file systems do not say (0 blocks of size 0): the write itself will tell.
+  if (freeBytes >= bytes || freeBytes < 0) return;
+  const megabytes = (count: number): string => (count / 1e6).toFixed(1);
+  throw environmentFailure(
+    `Cannot write ${folder}: ${megabytes(bytes)} MB are needed, the disk has ${megabytes(freeBytes)} MB free. ` +
+      'Free some space (or lower checkpoints.keepLast) and continue with --resume.',
+  );
+}
+
+async function nearestFolder(path: string): Promise<string> {
+  let folder = resolve(path);
+  while (!(await exists(folder)) && dirname(folder) !== folder) folder = dirname(folder);
+  return folder;
 }
 
 async function flush(path: string): Promise<void> {

@@ -93,6 +93,36 @@ export function commitOf(checkout: string): string | null {
   }
 }
 
+/**
+ * What of the machine and the versions differs from the environment.json of the run so far: any of it may change the
+ * last bits of a sum.
+ * @returns none where there is no such file, or it cannot be read
+ */
+export function environmentDifferences(path: string, now: Environment): string[] {
+  let before: Partial<Environment> | null;
+  try {
+    before = JSON.parse(readFileSync(path, 'utf8')) as Partial<Environment> | null;
+  } catch {
+    return []; // an imported or copied checkpoint has none
+  }
+  const facts = (environment: Partial<Environment> | null): Record<string, unknown> => {
+    const device = environment?.device as { name?: unknown; mode?: unknown } | undefined;
+    return {
+      'version of clm': environment?.versions?.clm,
+      'commit of clm': environment?.commit,
+      'version of TensorFlow': environment?.tensorflow,
+      device: device?.name,
+      mode: device?.mode,
+      processor: environment?.cpu?.model,
+      'number of threads': environment?.threads,
+    };
+  };
+  const [old, present] = [facts(before), facts(now)];
+  return Object.keys(present)
+    .filter((name) => old[name] !== present[name])
+    .map((name) => `${name} (${String(old[name])}, now ${String(present[name])})`);
+}
+
 const linkedFolder = (checkout: string, dotGitText: string): string =>
   resolve(checkout, dotGitText.replace(/^gitdir: /, '').trim());
 

@@ -3,9 +3,9 @@
  * system at once, which costs microseconds and survives the death of the process; `flush` before a
  * checkpoint makes it survive that of the machine.
  */
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { wrongInput } from '../errors.ts';
+import { ExpectedError, wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
 import { exists, replaceFileDurably } from './durable.ts';
 
@@ -15,9 +15,15 @@ export interface MetricsRecord {
   step: number;
 }
 
+/** Records that wait for a disk that refuses them, in bytes; beyond it the run ends. */
+const longestBacklogBytes = 16 << 20;
+
 /** An open metrics file. */
 export interface MetricsFile {
-  /** Appends a record; it is with the operating system on return. Throws environmentFailure when the disk refuses. */
+  /**
+   * Appends a record; it is with the operating system on return. What the disk refuses is kept and written, in its
+   * place, with the next record. Throws environmentFailure when too much has gathered.
+   */
   append<Kind extends MetricsRecord>(record: Kind): void;
   /** Forces everything appended to the disk; to be called before a checkpoint is saved. */
   flush(): void;
@@ -26,10 +32,11 @@ export interface MetricsFile {
 }
 
 /**
- * Opens the file for appending, making it if need be.
+ * Opens the file for appending, making it if need be; a symbolic link in its place is refused.
+ * @param warn is told once when the disk begins to refuse records
  * @throws environmentFailure when the disk refuses
  */
-export function openMetrics(path: string): MetricsFile {
+export function openMetrics(path: string, warn: (message: string) => void = () => {}): MetricsFile {
   const guarded = <Result>(action: () => Result): Result => {
     try {
       return action();
@@ -37,20 +44,35 @@ export function openMetrics(path: string): MetricsFile {
       throw diskFailure(error, 'write', path);
     }
   };
-  const file = guarded(() => openSync(path, 'a'));
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+  const file = guarded(() => openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o666));
   let isOpen = true;
+  let backlog = Buffer.alloc(0);
+  const write = (): void => {
+    while (backlog.length > 0) backlog = backlog.subarray(writeSync(file, backlog));
+  };
   return {
-    append: (record) =>
+    append: (record) => {
+      const hadBacklog = backlog.length > 0;
+      backlog = Buffer.concat([backlog, Buffer.from(`${JSON.stringify(record)}\n`)]);
+      try {
+        guarded(write);
+      } catch (error) {
+        if (!(error instanceof ExpectedError) || backlog.length > longestBacklogBytes) throw error;
+        if (!hadBacklog) warn(`${error.message} Records wait for it.`);
+      }
+    },
+    flush: () =>
       guarded(() => {
-        const line = Buffer.from(`${JSON.stringify(record)}\n`);
-        for (let done = 0; done < line.length; ) done += writeSync(file, line, done);
+        write();
+        fsyncSync(file);
       }),
-    flush: () => guarded(() => fsyncSync(file)),
     close: () => {
       if (!isOpen) return;
       isOpen = false;
       guarded(() => {
         try {
+          write();
           fsyncSync(file);
         } finally {
           closeSync(file);

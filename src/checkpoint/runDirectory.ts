@@ -5,6 +5,7 @@ import { diskFailure, errorCode } from './diskFailure.ts';
 import { entriesOf, leftoverOf, makeFolder, removeLeftovers, writeFileDurably } from './durable.ts';
 import { program, type Environment } from './environment.ts';
 import { listCheckpoints } from './find.ts';
+import { lockFile } from './lock.ts';
 import { runPaths, type RunPaths } from './runPaths.ts';
 
 export type RunState = 'absent' | 'empty-or-no-checkpoint' | 'has-checkpoint';
@@ -37,7 +38,7 @@ export async function assertFreshStart(runDirectory: string): Promise<void> {
       `${runDirectory} already holds a checkpoint. Continue with --resume, or choose another directory with --run.`,
     );
   }
-  const entries = (await entriesOf(runDirectory)).filter((entry) => leftoverOf(entry) === undefined);
+  const entries = (await entriesOf(runDirectory)).filter((entry) => leftoverOf(entry) === undefined && !entry.startsWith(lockFile));
   if (entries.length === 0 || (await isOurs(runDirectory))) return;
   throw wrongInput(
     `${runDirectory} is not empty and not a run of clm (it holds ${entries.sort()[0]}), so nothing is written there. ` +

@@ -4,6 +4,7 @@
  *   config.yaml        resolved config         metrics.jsonl   one fact a line
  *   environment.json   versions and machine    samples/        completions on the way
  *   tokenizer.json                             checkpoints/step-00000500/
+ *   status.json        how the run stands      run.lock        who writes it now
  */
 import { join } from 'node:path';
 
@@ -13,6 +14,7 @@ export interface RunPaths {
   environment: string;
   tokenizer: string;
   metrics: string;
+  status: string;
   samples: string;
   checkpoints: string;
 }
@@ -23,6 +25,7 @@ export const runPaths = (runDirectory: string): RunPaths => ({
   environment: join(runDirectory, 'environment.json'),
   tokenizer: join(runDirectory, 'tokenizer.json'),
   metrics: join(runDirectory, 'metrics.jsonl'),
+  status: join(runDirectory, 'status.json'),
   samples: join(runDirectory, 'samples'),
   checkpoints: join(runDirectory, 'checkpoints'),
 });

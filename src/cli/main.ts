@@ -129,12 +129,15 @@ function fail(error: unknown): never {
   process.exit(1);
 }
 
-// A reader that has seen enough (head, less) closes the pipe: no failure of ours.
+// A reader that has seen enough (head, less) closes the pipe, and a terminal can go away: no failure of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') fail(error);
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') fail(error);
 });
 
 // A closed stderr must not end a training run: there is nobody left to tell, but work to save.
 process.stderr.on('error', () => {});
 
-run(process.argv.slice(2)).catch(fail);
+run(process.argv.slice(2)).then(() => {
+  // After a signal, work that was given up (a pass over the corpus) would keep the process alive.
+  if (process.exitCode !== undefined && process.exitCode !== 0) process.exit();
+}, fail);

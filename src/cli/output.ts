@@ -11,7 +11,20 @@ export const printJson = (value: unknown): boolean => process.stdout.write(`${JS
 export const note = (text: string): boolean => process.stderr.write(`${text}\n`);
 
 export const printError = (message: string): boolean => note(`${colour('red', 'error')}: ${message}`);
-export const printWarning = (message: string): boolean => note(`${colour('yellow', 'warning')}: ${message}`);
+export const printWarning = (message: string): boolean => note(warningText(message));
+export const warningText = (message: string): string => `${colour('yellow', 'warning')}: ${message}`;
+
+/**
+ * Text from a model or a corpus for a stream: on a terminal its control characters, which could move the cursor, set
+ * the title or paste into the shell, are shown as \u{1b} and the like; a pipe gets the text as it is. Line ends and
+ * tabs stay.
+ */
+export const harmless = (text: string, stream: { isTTY?: boolean } = process.stdout): string =>
+  stream.isTTY ? escapeControls(text) : text;
+
+/** C0 but tab and line feed, DEL, C1, and the marks that reverse the direction of writing (https://trojansource.codes). */
+export const escapeControls = (text: string): string =>
+  text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, (character) => `\\u{${character.charCodeAt(0).toString(16)}}`);
 
 /** Text in a colour where stderr is a terminal and NO_COLOR is not set. */
 export function colour(name: 'red' | 'yellow' | 'cyan', text: string): string {

@@ -4,7 +4,7 @@ import { wrongInput } from '../errors.ts';
 import { loadModel } from '../sampling/loadModel.ts';
 import { complete } from '../sampling/completion.ts';
 import { samplePrompt } from '../sampling/samplePrompt.ts';
-import { note, printJson } from './output.ts';
+import { harmless, note, printJson } from './output.ts';
 import { applyVerbose, deviceOption, jsonOption, quietOption } from './options.ts';
 
 interface SampleArguments {
@@ -66,16 +66,16 @@ export const sampleCommand: CommandModule<object, SampleArguments> = {
         let firstTokenMs: number | null = null;
         const tokenIds: number[] = [];
         const decoder = model.tokenizer.decoder();
-        if (!args.json) process.stdout.write(`${i > 0 ? '\n---\n' : ''}${prompt}`);
+        if (!args.json) process.stdout.write(`${i > 0 ? '\n---\n' : ''}${harmless(prompt)}`);
         for await (const tokenId of complete(model.nextLogits, promptTokenIds, settings)) {
           if (process.stdout.errored) return; // the reader has gone
           firstTokenMs ??= performance.now() - (i === 0 ? startMs : beganMs);
           tokenIds.push(tokenId);
-          if (!args.json) process.stdout.write(decoder.write(tokenId));
+          if (!args.json) process.stdout.write(harmless(decoder.write(tokenId)));
         }
         const tokensPerSecond = (tokenIds.length / (performance.now() - beganMs)) * 1000;
         if (!args.json) {
-          process.stdout.write(`${decoder.end()}\n`);
+          process.stdout.write(`${harmless(decoder.end())}\n`);
           continue;
         }
         printJson({

@@ -2,11 +2,13 @@
 import ora from 'ora';
 import path from 'node:path';
 import type { CommandModule } from 'yargs';
-import { prepareTraining } from '../training/prepare.ts';
+import { lockRun } from '../checkpoint/lock.ts';
+import { findConfig, prepareTraining, type PreparedTraining } from '../training/prepare.ts';
 import { runTraining } from '../training/run.ts';
 import { duration, grouped, note, printJson, printWarning } from './output.ts';
 import { applyVerbose, deviceOption, jsonOption, quietOption, setOption, warnOfSlowBfloat16 } from './options.ts';
-import { stopSignals } from './stopSignals.ts';
+import { stopSignals, type StopSignals } from './stopSignals.ts';
+import { parseDuration, startTimeLimit } from './timeLimit.ts';
 import { openTrainingTerminal } from './trainingTerminal.ts';
 
 interface TrainArguments {
@@ -15,6 +17,8 @@ interface TrainArguments {
   set: string[];
   resume: boolean;
   eager: boolean;
+  maxTime?: string;
+  overfitBatch: boolean;
   device?: 'auto' | 'cpu' | 'cuda';
   json: boolean;
   quiet: boolean;
@@ -30,62 +34,38 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       .option('run', { type: 'string', describe: 'Run directory (default: runs/<name of the config>)' })
       .option('resume', { type: 'boolean', default: false, describe: 'Continue from the newest valid checkpoint' })
       .option('eager', { type: 'boolean', default: false, describe: 'Run operation by operation instead of recorded' })
+      .option('max-time', { type: 'string', describe: 'Stop and have saved before this time is up, as 3h or 90min' })
+      .option('overfit-batch', { type: 'boolean', default: false, describe: 'Train on the first batch alone: a working model learns it by heart' })
       .options({ ...setOption, ...deviceOption, ...jsonOption, ...quietOption })
       .example('clm train configs/moby-dick.yaml', 'Train into runs/moby-dick')
       .example('clm train configs/moby-dick.yaml --set training.steps=100 --run runs/short', 'A shorter run')
       .example('clm train --run runs/short --resume', 'Continue it after a stop') as never,
   handler: async (args) => {
     applyVerbose(args.verbose);
-    const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
+    const maxTimeMs = args.maxTime === undefined ? undefined : parseDuration(args.maxTime);
+    const set = [
+      ...args.set,
+      ...(args.device ? [`device=${args.device}`] : []),
+      ...(args.overfitBatch ? ['training.overfitBatch=true'] : []),
+    ];
+    const request = { configPath: args.config, runDirectory: args.run, set, resume: args.resume };
     const spinner = ora({ text: 'reading the corpus', stream: process.stderr, isSilent: args.quiet || !process.stderr.isTTY || !process.stderr.columns });
     spinner.start();
-    let announce = (text: string): void => void note(text);
-    const signals = stopSignals((name) => announce(`${name}: finishing this step, then saving; once more stops at once`));
+    let announceStop = (name: string): void => void note(`${name}: stopped before the first step`);
+    const signals = stopSignals((name) => announceStop(name), () => void note('SIGUSR1: saving after this step'));
     try {
-      const prepared = await prepareTraining({ configPath: args.config, runDirectory: args.run, set, resume: args.resume });
-      spinner.stop();
-      for (const { path: skipped, reason } of prepared.skipped) printWarning(`skipped ${skipped}: ${reason}`);
-      warnOfSlowBfloat16(prepared.config);
-      const { plan, startStep, runDirectory } = prepared;
-      const shownDirectory = path.relative(process.cwd(), runDirectory) || '.';
-      const say = args.quiet ? () => {} : note;
-      if (prepared.isFinished) {
-        say(`${shownDirectory} is finished: ${startStep} of ${plan.steps} steps. Raise training.steps to train on.`);
-        if (args.json) printJson({ run: runDirectory, step: startStep, state: 'done' });
-        return;
-      }
-      say(
-        `${prepared.config.name}: ${grouped(plan.parameters)} parameters, ${grouped(plan.steps)} steps of ` +
-          `${grouped(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
-      );
-      if (args.resume) say(startStep > 0 ? `resuming from step ${startStep}` : 'no checkpoint yet: starting at step 0');
-      const terminal = openTrainingTerminal(plan.steps, startStep, args.quiet);
-      announce = terminal.say;
+      const lock = await lockRun(findConfig(request).runDirectory);
       try {
-        const { outcome, device } = await runTraining(prepared, {
-          mode: args.eager ? 'eager' : 'recorded',
-          signal: signals.signal,
-          report: (fact) => {
-            terminal.report(fact);
-            if (args.json && fact.kind !== 'saving') printJson(fact);
-          },
-        });
-        terminal.close();
-        const { step, state, elapsedMs, waitingShare, validationLoss } = outcome;
-        if (args.json) printJson({ run: runDirectory, step, state, validationLoss, device, waitingShare });
-        if (state === 'stopped') {
-          say(`stopped after step ${step}. To continue: clm train --run ${shownDirectory} --resume`);
+        const prepared = await signals.unlessStopped(prepareTraining(request));
+        spinner.stop();
+        if (prepared === 'stopped') {
           process.exitCode = signals.exitCode();
           return;
         }
-        say(
-          `done: ${step} steps in ${duration(elapsedMs)}` +
-            (validationLoss === undefined ? '' : `, validation loss ${validationLoss.toFixed(4)}`) +
-            `; waited for data ${(100 * waitingShare).toFixed(2)} % of the time`,
-        );
-        say(`to sample: clm sample ${shownDirectory}`);
+        announceStop = (name) => void note(`${name}: finishing this step, then saving; once more stops at once`);
+        await trainPrepared(prepared, args, signals, maxTimeMs, (announce) => (announceStop = announce));
       } finally {
-        terminal.close();
+        await lock.release();
       }
     } finally {
       spinner.stop();
@@ -93,3 +73,68 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
     }
   },
 };
+
+/** @param onStop is handed what tells the user of a stop, once there is a progress bar to mind */
+async function trainPrepared(
+  prepared: PreparedTraining,
+  args: TrainArguments,
+  signals: StopSignals,
+  maxTimeMs: number | undefined,
+  onStop: (announce: (name: string) => void) => void,
+): Promise<void> {
+  for (const { path: skipped, reason } of prepared.skipped) printWarning(`skipped ${skipped}: ${reason}`);
+  warnOfSlowBfloat16(prepared.config);
+  const { plan, startStep, runDirectory } = prepared;
+  const shownDirectory = path.relative(process.cwd(), runDirectory) || '.';
+  const say = args.quiet ? () => {} : note;
+  if (prepared.isFinished) {
+    say(`${shownDirectory} is finished: ${startStep} of ${plan.steps} steps. Raise training.steps to train on.`);
+    if (args.json) printJson({ run: runDirectory, step: startStep, state: 'done' });
+    return;
+  }
+  say(
+    `${prepared.config.name}: ${grouped(plan.parameters)} parameters, ${grouped(plan.steps)} steps of ` +
+      `${grouped(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
+  );
+  if (args.resume) say(startStep > 0 ? `resuming from step ${startStep}` : 'no checkpoint yet: starting at step 0');
+  const terminal = openTrainingTerminal(plan.steps, startStep, args.quiet);
+  onStop((name) => terminal.say(`${name}: finishing this step, then saving; once more stops at once`));
+  // Parameters and two moments of four bytes at 20 MB/s, and a second for what else there is.
+  const saveMs = 1000 + (plan.parameters * 12) / 20_000;
+  const limit = maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, saveMs, () => signals.stop(`--max-time ${args.maxTime}`));
+  let lastMs: number | undefined;
+  try {
+    const { outcome, device } = await runTraining(prepared, {
+      mode: args.eager ? 'eager' : 'recorded',
+      signal: signals.signal,
+      takeSave: () => signals.takeSave(),
+      report: (fact) => {
+        if (fact.kind === 'step') {
+          if (lastMs !== undefined) limit?.stepTook(performance.now() - lastMs);
+          lastMs = performance.now();
+        }
+        terminal.report(fact);
+        if (args.json && fact.kind !== 'saving') printJson(fact);
+      },
+    });
+    terminal.close();
+    const { step, state, reason, elapsedMs, waitingShare, validationLoss } = outcome;
+    if (args.json) printJson({ run: runDirectory, step, state, reason, validationLoss, device, waitingShare });
+    if (state === 'stopped') {
+      const why = reason?.startsWith('--') ? ` (${reason})` : '';
+      say(`stopped after step ${step}${why}. To continue: clm train --run ${shownDirectory} --resume`);
+      process.exitCode = signals.exitCode();
+      return;
+    }
+    say(
+      `done: ${step} steps in ${duration(elapsedMs)}` +
+        (validationLoss === undefined ? '' : `, validation loss ${validationLoss.toFixed(4)}`) +
+        (reason === null ? '' : ` (${reason})`) +
+        `; waited for data ${(100 * waitingShare).toFixed(2)} % of the time`,
+    );
+    say(`to sample: clm sample ${shownDirectory}`);
+  } finally {
+    limit?.close();
+    terminal.close();
+  }
+}

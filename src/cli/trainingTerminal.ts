@@ -4,7 +4,7 @@
  */
 import { Presets, SingleBar } from 'cli-progress';
 import type { Fact } from '../training/facts.ts';
-import { colour, duration, grouped, note } from './output.ts';
+import { colour, duration, grouped, note, warningText } from './output.ts';
 
 export interface TrainingTerminal {
   report(fact: Fact): void;
@@ -17,10 +17,15 @@ export interface TrainingTerminal {
 const plainIntervalMs = 10_000;
 
 export function openTrainingTerminal(steps: number, startStep: number, quiet: boolean): TrainingTerminal {
-  if (quiet) return { report: () => {}, say: () => {}, close: () => {} };
+  if (quiet) return { report: warnOnly, say: () => {}, close: () => {} };
   // Some pseudo-terminals have no size; a bar cannot be drawn on those.
   return process.stderr.isTTY && process.stderr.columns > 0 ? barTerminal(steps, startStep) : plainTerminal(steps);
 }
+
+/** `--quiet` keeps warnings. */
+const warnOnly = (fact: Fact): void => {
+  if (fact.kind === 'saveFailed' || fact.kind === 'warning') sayFact(fact, note);
+};
 
 function plainTerminal(steps: number): TrainingTerminal {
   let lastMs = 0;
@@ -95,5 +100,9 @@ function sayFact(fact: Exclude<Fact, { kind: 'step' }>, say: (text: string) => v
     say(`step ${fact.step}: ${colour('cyan', 'sample')} ${JSON.stringify(fact.prompt + fact.completion)}`);
   } else if (fact.kind === 'checkpoint') {
     say(`step ${fact.step}: ${colour('cyan', 'checkpoint')} ${fact.path}`);
+  } else if (fact.kind === 'saveFailed') {
+    say(warningText(`step ${fact.step}: no checkpoint was saved, the next one due tries again. ${fact.message}`));
+  } else if (fact.kind === 'warning') {
+    say(warningText(`step ${fact.step}: ${fact.message}`));
   }
 }

@@ -55,6 +55,20 @@ export interface CheckpointFact {
   path: string;
 }
 
-export type Fact = DeviceFact | StepFact | EvaluationFact | SampleFact | SavingFact | CheckpointFact;
+/** A checkpoint could not be written; the one before it stays, the next that is due tries again. */
+export interface SaveFailedFact {
+  kind: 'saveFailed';
+  step: number;
+  message: string;
+}
+
+/** Something the user should know although training goes on. */
+export interface WarningFact {
+  kind: 'warning';
+  step: number;
+  message: string;
+}
+
+export type Fact = DeviceFact | StepFact | EvaluationFact | SampleFact | SavingFact | CheckpointFact | SaveFailedFact | WarningFact;
 
 export type Report = (fact: Fact) => void;

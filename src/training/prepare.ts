@@ -19,6 +19,7 @@ import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
 import { samplePrompt } from '../sampling/samplePrompt.ts';
 import { planRun, type RunPlan } from './plan.ts';
+import { isExhausted, parseValidationHistory } from './validationHistory.ts';
 
 export interface TrainingRequest {
   configPath: string | undefined;
@@ -68,12 +69,17 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
   if (startStep > plan.steps) {
     throw wrongInput(`training.steps is ${plan.steps}, but ${runDirectory} has made ${startStep} steps already.`);
   }
-  const isFinished = startStep === plan.steps && hasFinalEvaluation(runDirectory, startStep);
+  const history = parseValidationHistory(checkpoint?.state['validation'], runDirectory);
+  const isFinished =
+    (startStep === plan.steps && hasFinalEvaluation(runDirectory, startStep)) || isExhausted(history, config.evaluation.patience);
   return { config, corpus, tokenizer, plan, runDirectory, checkpoint, skipped, startStep, isFinished };
 }
 
-/** The config and the run directory: each may follow from the other. */
-function findConfig({ configPath, runDirectory, set, resume }: TrainingRequest): { config: Config; runDirectory: string } {
+/**
+ * The config and the run directory: each may follow from the other.
+ * @throws wrong input where neither can be told, or the config is none
+ */
+export function findConfig({ configPath, runDirectory, set, resume }: TrainingRequest): { config: Config; runDirectory: string } {
   if (runDirectory === '') throw wrongInput('--run is empty. Name a directory, or leave --run out for runs/<name>.');
   if (configPath !== undefined) {
     const config = loadConfig(configPath, { set });

@@ -21,8 +21,12 @@ import { complete, recordNextLogits } from '../sampling/completion.ts';
 import { samplePrompt } from '../sampling/samplePrompt.ts';
 import { assertFinite } from './diverged.ts';
 import { recordEvaluation, type Evaluation } from './evaluation.ts';
+import type { Report } from './facts.ts';
+import type { StepPosition } from './alarms.ts';
+import { backgroundSaves } from './saves.ts';
 import { recordTrainingStep, type StepResult } from './step.ts';
 import { trainingState } from './trainingState.ts';
+import { noEvaluations, type ValidationHistory } from './validationHistory.ts';
 
 export interface RunPrograms {
   config: Config;
@@ -33,8 +37,12 @@ export interface RunPrograms {
   /** null where the signal stopped it. */
   evaluate(signal: AbortSignal): Promise<Evaluation | null>;
   sample(step: number): Promise<{ prompt: string; completion: string }>;
-  /** Saves the state after `step` updates; returns the checkpoint's folder. */
-  save(step: number): Promise<string>;
+  /** Saves the state after `step` updates, in the background. */
+  save(step: number, validation: ValidationHistory, report: Report): Promise<void>;
+  /** Waits for the save under way; throws where the newest one failed. */
+  saved(): Promise<void>;
+  /** Where the micro-batches of the latest step stand in the training sequence. */
+  position(): StepPosition;
 }
 
 export interface RunInputs {
@@ -49,6 +57,16 @@ export interface RunInputs {
 /** Where the sample of a step is written. */
 export const sampleFile = (runDirectory: string, step: number): string =>
   path.join(runPaths(runDirectory).samples, `step-${String(step).padStart(8, '0')}.txt`);
+
+/** The first micro-batches of a sequence, over and over. */
+async function* firstBatchesAgain(
+  batches: AsyncGenerator<TrainingBatch, void, void>,
+  count: number,
+): AsyncGenerator<TrainingBatch, void, void> {
+  const first: TrainingBatch[] = [];
+  for await (const batch of batches) if (first.push(batch) === count) break;
+  for (;;) yield* first;
+}
 
 /** Puts the parameters into the session and records all programs of the run. */
 export async function recordRun(session: Session, inputs: RunInputs): Promise<RunPrograms> {
@@ -73,14 +91,33 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   let cursor: Cursor | undefined = checkpoint && parseCursor(checkpoint.state.cursor, path.join(checkpoint.path, 'state.json'));
   const { contextLength } = modelConfig;
   const { microBatchSize } = training;
+  let validation = noEvaluations;
+  let position: StepPosition = { from: undefined, to: cursor };
+  const texts = { configText: renderConfig(config), tokenizerText: renderTokenizer(tokenizer) };
+
+  const saves = backgroundSaves(
+    async (step) => {
+      const model = await session.readVariables(table.map(({ name }) => name));
+      const optimizer = await session.readVariables(initialState.map(({ name }) => name));
+      assertFinite([...model, ...optimizer], step);
+      const tokens = step * training.microBatchesPerStep * microBatchSize * contextLength;
+      return { step, state: { cursor, tokens, validation }, ...texts, model, optimizer };
+    },
+    (content) => saveCheckpoint(runDirectory, content, config.checkpoints),
+  );
 
   return {
     config,
-    microBatches: () =>
-      trainingBatches(corpus, tokenizer, { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens }, cursor),
+    microBatches: () => {
+      const options = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens };
+      return training.overfitBatch
+        ? firstBatchesAgain(trainingBatches(corpus, tokenizer, options), training.microBatchesPerStep)
+        : trainingBatches(corpus, tokenizer, options, cursor);
+    },
     step: async (microBatches, step, learningRate) => {
       const result = await runStep(microBatches, step, learningRate);
-      cursor = microBatches.at(-1)!.cursor;
+      position = { from: cursor, to: microBatches.at(-1)!.cursor };
+      cursor = position.to;
       return result;
     },
     evaluate: async (signal) => {
@@ -95,19 +132,11 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
       await writeFileDurably(sampleFile(runDirectory, step), prompt + completion);
       return { prompt, completion };
     },
-    save: async (step) => {
-      const model = await session.readVariables(table.map(({ name }) => name));
-      const optimizer = await session.readVariables(initialState.map(({ name }) => name));
-      assertFinite([...model, ...optimizer], step);
-      const content = {
-        step,
-        state: { cursor, tokens: step * training.microBatchesPerStep * microBatchSize * contextLength },
-        configText: renderConfig(config),
-        tokenizerText: renderTokenizer(tokenizer),
-        model,
-        optimizer,
-      };
-      return saveCheckpoint(runDirectory, content, { keepLast: config.checkpoints.keepLast });
+    save: (step, history, report) => {
+      validation = history;
+      return saves.begin(step, report);
     },
+    saved: () => saves.finished(),
+    position: () => position,
   };
 }

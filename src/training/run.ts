@@ -1,25 +1,32 @@
 /** A prepared run, from the session and the run directory to the loop and its end. */
 import { existsSync } from 'node:fs';
 import os from 'node:os';
+import path from 'node:path';
 import { writeFileDurably } from '../checkpoint/durable.ts';
-import { describeEnvironment } from '../checkpoint/environment.ts';
+import { describeEnvironment, environmentDifferences } from '../checkpoint/environment.ts';
 import { openMetrics, truncateMetrics, type MetricsRecord } from '../checkpoint/metrics.ts';
 import { clearLeftovers, createRunDirectory } from '../checkpoint/runDirectory.ts';
 import { runPaths } from '../checkpoint/runPaths.ts';
+import { writeRunStatus, type RunStatus } from '../checkpoint/status.ts';
 import { renderConfig } from '../config/resolved.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
+import { ExpectedError } from '../errors.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
 import { loadedTensorFlow } from '../runtime/tensorflow.ts';
+import { divergenceReported, firstLossWarning, memoryExplained, openWatch } from './alarms.ts';
 import type { Report } from './facts.ts';
 import { metricsSink } from './metricsSink.ts';
 import type { PreparedTraining } from './prepare.ts';
 import { recordRun, sampleFile } from './programs.ts';
 import { train, type StartingPoint, type TrainingOutcome } from './train.ts';
+import { noEvaluations, parseValidationHistory } from './validationHistory.ts';
 
 export interface RunOptions {
   mode: Mode;
   signal: AbortSignal;
+  /** Whether a checkpoint was asked for since the last call; never by default. */
+  takeSave?: () => boolean;
   report: Report;
 }
 
@@ -28,36 +35,71 @@ export interface RunOutcome {
   outcome: TrainingOutcome & { elapsedMs: number; validationLoss: number | undefined };
 }
 
-/** Trains a prepared run; the run directory is made, or continued, only once the session stands. */
+/**
+ * Trains a prepared run; the run directory is made, or continued, only once the session stands.
+ * @throws a failure of kind `diverged` with its report written; environmentFailure where memory or disk do not suffice
+ */
 export async function runTraining(prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
-  const { config, plan, runDirectory } = prepared;
-  const session = openSession({ mode: options.mode, ...config.training, device: config.device });
   try {
-    options.report({ kind: 'device', device: session.device, reason: session.deviceReason });
-    const programs = await recordRun(session, prepared);
-    const start = await openRunDirectory(prepared, session);
-    const metrics = openMetrics(runPaths(runDirectory).metrics);
-    const sink = metricsSink(metrics, config.reports.everySteps);
-    let validationLoss: number | undefined;
-    const beganMs = performance.now();
+    const session = openSession({ mode: options.mode, ...prepared.config.training, device: prepared.config.device });
     try {
-      const report: Report = (fact) => {
-        sink(fact);
-        if (fact.kind === 'evaluation' && fact.step > 0) validationLoss = fact.loss;
-        options.report(fact);
-      };
-      const outcome = await train(programs, plan, start, report, options.signal);
-      return { device: session.device, outcome: { ...outcome, elapsedMs: performance.now() - beganMs, validationLoss } };
+      return await runInSession(session, prepared, options);
     } finally {
-      metrics.close();
+      session.close();
     }
+  } catch (error) {
+    throw memoryExplained(error);
+  }
+}
+
+async function runInSession(session: Session, prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
+  const { config, plan, runDirectory, tokenizer } = prepared;
+  options.report({ kind: 'device', device: session.device, reason: session.deviceReason });
+  const programs = await recordRun(session, prepared);
+  const start = await openRunDirectory(prepared, session, options.report);
+  const warn = (message: string): void => options.report({ kind: 'warning', step, message });
+  const metrics = openMetrics(runPaths(runDirectory).metrics, warn);
+  const sink = metricsSink(metrics, config.reports.everySteps);
+  const watch = openWatch(config.training.guard.maxSkips);
+  let validationLoss: number | undefined;
+  let { step } = start;
+  // Only the last word matters, so a status that cannot be written is no failure of the run.
+  let statusWritten: Promise<void> = Promise.resolve();
+  const setStatus = (state: RunStatus['state'], reason: string | null): Promise<void> =>
+    (statusWritten = statusWritten.then(() => writeRunStatus(runDirectory, { state, step, steps: plan.steps, reason }).catch(() => undefined)));
+  const report: Report = (fact) => {
+    sink(fact);
+    if (fact.kind === 'step') step = fact.step;
+    if (fact.kind === 'evaluation' && fact.step > 0) validationLoss = fact.loss;
+    if (fact.kind === 'checkpoint') void setStatus('running', null);
+    options.report(fact);
+    const warning = fact.kind === 'evaluation' && fact.step === 0 ? firstLossWarning(fact.loss, tokenizer.vocabularySize) : undefined;
+    if (warning !== undefined) warn(warning);
+  };
+  const beganMs = performance.now();
+  try {
+    void setStatus('running', null);
+    if (start.checkpointRecord !== undefined) metrics.append(start.checkpointRecord);
+    const requests = { signal: options.signal, takeSave: options.takeSave ?? (() => false) };
+    const outcome = await train(programs, plan, start, report, requests, watch);
+    await setStatus(outcome.state, outcome.reason);
+    return { device: session.device, outcome: { ...outcome, elapsedMs: performance.now() - beganMs, validationLoss } };
+  } catch (error) {
+    await setStatus('failed', error instanceof Error ? error.message : String(error));
+    if (!(error instanceof ExpectedError) || error.kind !== 'diverged') throw error;
+    throw await divergenceReported(error, runDirectory, watch.latest, programs.position());
   } finally {
-    session.close();
+    await statusWritten;
+    metrics.close();
   }
 }
 
 /** Makes the run directory, or makes an existing one what it was at the checkpoint. */
-async function openRunDirectory(prepared: PreparedTraining, session: Session): Promise<StartingPoint> {
+async function openRunDirectory(
+  prepared: PreparedTraining,
+  session: Session,
+  report: Report,
+): Promise<StartingPoint & { checkpointRecord?: MetricsRecord }> {
   const { config, tokenizer, plan, runDirectory, checkpoint } = prepared;
   const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
   const environment = describeEnvironment({
@@ -69,17 +111,28 @@ async function openRunDirectory(prepared: PreparedTraining, session: Session): P
   if (!checkpoint) {
     const tokenizerText = renderTokenizer(tokenizer);
     await createRunDirectory(runDirectory, { configText: renderConfig(config), tokenizerText, environment });
-    return { step: 0, recorded: new Set() };
+    return { step: 0, recorded: new Set(), validation: noEvaluations };
   }
+  const { step } = checkpoint;
   const paths = runPaths(runDirectory);
   await clearLeftovers(runDirectory);
+  const differences = environmentDifferences(paths.environment, environment);
+  if (differences.length > 0) {
+    const message = `resuming with another ${differences.join(', ')}: the same losses to the last bit are no longer promised`;
+    report({ kind: 'warning', step, message });
+  }
   await writeFileDurably(paths.config, renderConfig(config));
   await writeFileDurably(paths.environment, `${JSON.stringify(environment, null, 2)}\n`);
-  const { kindsAtStep } = await truncateMetrics(paths.metrics, checkpoint.step, (record: MetricsRecord) => {
-    const everySteps = record.kind === 'evaluation' ? config.evaluation.everySteps : config.checkpoints.everySteps;
-    return record.step === plan.steps || (everySteps !== null && record.step % everySteps === 0);
-  });
+  const isDue = (kind: string): boolean => {
+    const { everySteps } = kind === 'evaluation' ? config.evaluation : config.checkpoints;
+    return step === plan.steps || (everySteps !== null && step % everySteps === 0);
+  };
+  const { kindsAtStep } = await truncateMetrics(paths.metrics, step, (record: MetricsRecord) => isDue(record.kind));
   const recorded = new Set([...kindsAtStep, 'checkpoint']);
-  if (existsSync(sampleFile(runDirectory, checkpoint.step))) recorded.add('sample');
-  return { step: checkpoint.step, recorded };
+  if (existsSync(sampleFile(runDirectory, step))) recorded.add('sample');
+  const validation = parseValidationHistory(checkpoint.state['validation'], path.join(checkpoint.path, 'state.json'));
+  // A kill between the checkpoint's rename and its record: the record is made up for.
+  const isUnrecorded = isDue('checkpoint') && !kindsAtStep.includes('checkpoint');
+  const checkpointRecord = { kind: 'checkpoint', step, path: checkpoint.path };
+  return { step, recorded, validation, ...(isUnrecorded && { checkpointRecord }) };
 }

@@ -5,23 +5,37 @@
  * finished and saved.
  */
 import type { TrainingBatch } from '../data/batches.ts';
+import type { Watch } from './alarms.ts';
 import { diverged } from './diverged.ts';
-import type { Report } from './facts.ts';
+import type { Report, StepFact } from './facts.ts';
 import type { RunPrograms } from './programs.ts';
 import { learningRateAt } from './schedule.ts';
+import { afterEvaluation, isExhausted, type ValidationHistory } from './validationHistory.ts';
 
 /** Where training begins: at step 0, or where a checkpoint left off. */
 export interface StartingPoint {
   step: number;
   /** Kinds of the facts of this very step that the run has on record already. */
   recorded: ReadonlySet<string>;
+  /** The evaluations up to there. */
+  validation: ValidationHistory;
 }
 
 export interface TrainingOutcome {
   step: number;
   state: 'done' | 'stopped';
+  /** Why it ended before the last step of the plan. */
+  reason: string | null;
   /** Share of the time that the loop waited for micro-batches. */
   waitingShare: number;
+}
+
+/** What may come from outside while training runs. */
+export interface Requests {
+  /** Aborts when training shall stop; its reason says why. */
+  signal: AbortSignal;
+  /** Whether a checkpoint was asked for since the last call. */
+  takeSave(): boolean;
 }
 
 export interface LoopPlan {
@@ -30,54 +44,60 @@ export interface LoopPlan {
 }
 
 /**
- * Trains from `start` to the end of the plan, or until `signal` aborts.
+ * Trains from `start` to the end of the plan, or until the signal aborts or evaluations no longer improve.
  *
  * @throws a failure of kind `diverged` where a loss, a gradient or a parameter is no finite number any more;
- *   nothing is saved then
+ *   nothing is saved then; environmentFailure where the last checkpoint could not be saved
  */
 export async function train(
   programs: RunPrograms,
   plan: LoopPlan,
   start: StartingPoint,
   report: Report,
-  signal: AbortSignal,
+  { signal, takeSave }: Requests,
+  watch: Watch,
 ): Promise<TrainingOutcome> {
   const { config } = programs;
   const microBatches = programs.microBatches();
   let upcoming = takeStep(microBatches, config.training.microBatchesPerStep);
   const beganMs = performance.now();
   let waitedMs = 0;
-  let recorded = start.recorded;
+  let { recorded, validation } = start;
   try {
     for (let step = start.step; ; step++) {
-      const ends = step === plan.steps;
       const stops = signal.aborted;
+      const isLast = step === plan.steps;
+      validation = { ...validation, loss: recorded.has('evaluation') ? validation.loss : null };
       let isEvaluated = recorded.has('evaluation');
       const isDue = (kind: string, everySteps: number | null): boolean =>
         !recorded.has(kind) && everySteps !== null && step > 0 && step % everySteps === 0;
 
       // Once in a while: the loss on the validation text.
-      if (!stops && (isDue('evaluation', config.evaluation.everySteps) || ((ends || step === 0) && !recorded.has('evaluation')))) {
+      if (!stops && (isDue('evaluation', config.evaluation.everySteps) || ((isLast || step === 0) && !recorded.has('evaluation')))) {
         const evaluation = await programs.evaluate(signal);
         if (evaluation !== null) {
           if (!Number.isFinite(evaluation.loss)) throw diverged(`the validation loss after ${step} steps is ${evaluation.loss}`);
           report({ kind: 'evaluation', step, ...evaluation });
+          validation = afterEvaluation(validation, step, evaluation.loss);
           isEvaluated = true;
         }
       }
+      const gainsNothing = !isLast && isExhausted(validation, config.evaluation.patience);
+      const ends = isLast || gainsNothing;
       // Once in a while: a completion.
       if (!stops && isDue('sample', config.samples.everySteps)) {
         report({ kind: 'sample', step, ...(await programs.sample(step)) });
       }
-      // Once in a while, at the end and before a stop: a checkpoint.
+      // Once in a while, when asked for, at the end and before a stop: a checkpoint, written while the next steps run.
       const leaves = ends || signal.aborted;
-      if (isDue('checkpoint', config.checkpoints.everySteps) || (leaves && !recorded.has('checkpoint') && step > 0)) {
-        report({ kind: 'saving', step });
-        report({ kind: 'checkpoint', step, path: await programs.save(step) });
-      }
+      const isWanted = (takeSave() || leaves) && !recorded.has('checkpoint') && step > 0;
+      if (isDue('checkpoint', config.checkpoints.everySteps) || isWanted) await programs.save(step, validation, report);
       if (leaves) {
-        const elapsedMs = performance.now() - beganMs;
-        return { step, state: ends && isEvaluated ? 'done' : 'stopped', waitingShare: waitedMs / Math.max(elapsedMs, 1) };
+        await programs.saved();
+        const waitingShare = waitedMs / Math.max(performance.now() - beganMs, 1);
+        const isDone = ends && isEvaluated;
+        const reason = !isDone ? String(signal.reason) : gainsNothing ? noGain(validation) : null;
+        return { step, state: isDone ? 'done' : 'stopped', reason, waitingShare };
       }
       recorded = new Set();
 
@@ -90,19 +110,22 @@ export async function train(
       const update = programs.step(batches, step + 1, learningRate);
       upcoming = takeStep(microBatches, config.training.microBatchesPerStep);
       const { loss, gradientNorm, skipped } = await update;
-      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
-        throw diverged(`the loss of update ${step + 1} is ${loss}, its gradient norm ${gradientNorm}`);
-      }
       const nowMs = performance.now();
       const tokensPerSecond = (plan.tokensPerStep / (nowMs - stepBeganMs)) * 1000;
       const elapsedMs = Math.round(nowMs - beganMs);
-      report({ kind: 'step', step: step + 1, loss, learningRate, gradientNorm, ...(skipped && { skipped }), tokensPerSecond, elapsedMs });
+      const fact: StepFact = { kind: 'step', step: step + 1, loss, learningRate, gradientNorm, ...(skipped && { skipped }), tokensPerSecond, elapsedMs };
+      watch.check(fact);
+      report(fact);
     }
   } finally {
+    await programs.saved().catch(() => undefined); // reported when it failed, and of interest only at the end
     await upcoming.catch(() => undefined); // a failure to read matters only where its micro-batches are used
     await microBatches.return();
   }
 }
+
+const noGain = ({ evaluationsSinceBest, bestLoss, bestStep }: ValidationHistory): string =>
+  `${evaluationsSinceBest} evaluations without a better validation loss than ${bestLoss?.toFixed(4)} at step ${bestStep}`;
 
 /** The micro-batches of one step. Its rejection is handled where it is awaited, which may be later. */
 function takeStep(microBatches: AsyncGenerator<TrainingBatch, void, void>, count: number): Promise<TrainingBatch[]> {

@@ -130,7 +130,7 @@ describe('diskFailure', () => {
     const outer = diskFailure(inner, 'write', '/run/x');
     expect(outer).toMatchObject({ kind: 'environment', exitCode: 3 });
     expect(String(outer)).toContain('Cannot write /run/x: the disk is full');
-    const unknown = systemError('ELOOP');
+    const unknown = systemError('EXDEV');
     expect(diskFailure(unknown, 'read', '/x')).toBe(unknown);
   });
 });

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openMetrics, truncateMetrics } from '../../src/checkpoint/metrics.ts';
@@ -39,9 +39,18 @@ describe('openMetrics', () => {
     expect(await read()).toBe(lines(update(1), update(2), update(3)));
   });
 
-  it.skipIf(!existsSync('/dev/full'))('reports a full disk', () => {
-    const metrics = openMetrics('/dev/full');
-    expect(() => metrics.append(update(1))).toThrow('Cannot write /dev/full: the disk is full');
+  it.skipIf(!existsSync('/dev/full'))('warns of a full disk once, and fails where the records must be on disk', () => {
+    const warnings: string[] = [];
+    const metrics = openMetrics('/dev/full', (message) => void warnings.push(message));
+    for (const step of [1, 2]) metrics.append(update(step));
+    expect(warnings).toEqual([expect.stringContaining('Cannot write /dev/full: the disk is full')]);
+    expect(() => metrics.flush()).toThrow('Cannot write /dev/full: the disk is full');
+  });
+
+  it('writes through no symbolic link', async () => {
+    const link = join(folder(), 'link.jsonl');
+    await symlink(join(folder(), 'elsewhere'), link);
+    expect(() => openMetrics(link)).toThrow('a symbolic link stands in its place');
   });
 });
 

@@ -57,7 +57,7 @@ describe('the gate before an update', () => {
   });
 
   it('keeps out outliers once the window is full, by the loss or by the gradient norm', async () => {
-    const config = tinyConfig({ training: { guard: { outlierDeviations: 5, windowSteps: 10 } }, optimizer: { learningRate: 0 } });
+    const config = tinyConfig({ training: { guard: { outlierDeviations: 5, windowSteps: 10, maxSkips: 10 } }, optimizer: { learningRate: 0 } });
     const micro = (i: number) => randomMicroBatch(config, i);
     const before = Array.from({ length: 10 }, (_, i) => micro(i));
     const early = weighted(micro(3), 1.3); // in the window itself nothing is an outlier
@@ -76,7 +76,7 @@ describe('the gate before an update', () => {
   });
 
   it('tells a gradient norm that stands out under an ordinary loss', async () => {
-    const config = tinyConfig({ training: { guard: { outlierDeviations: 3, windowSteps: 10 } }, optimizer: { learningRate: 0 } });
+    const config = tinyConfig({ training: { guard: { outlierDeviations: 3, windowSteps: 10, maxSkips: 10 } }, optimizer: { learningRate: 0 } });
     const micro = (i: number) => randomMicroBatch(config, i);
     const one = micro(2); // half of the windows' targets weigh double, the other half nothing: a mean loss alike
     const uneven = { ...one, weights: one.weights.map((_, i) => (i === 0 ? one.weights.length : 0)) };

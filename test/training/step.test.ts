@@ -48,7 +48,7 @@ describe('a training step', () => {
     ['bfloat16', tinyConfig({ training: { precision: 'bfloat16' } })],
     ['muon', tinyConfig({ optimizer: { kind: 'muon' } })],
     ['muon and a running mean in two micro-batches', tinyConfig({ optimizer: { kind: 'muon' }, training: { microBatchesPerStep: 2, emaDecay: 0.9 } })],
-    ['outliers watched', tinyConfig({ training: { guard: { outlierDeviations: 1, windowSteps: 10 } } })],
+    ['outliers watched', tinyConfig({ training: { guard: { outlierDeviations: 1, windowSteps: 10, maxSkips: 10 } } })],
   ];
   it.each(switches)('recorded equals eager over 20 steps: %s', async (name, config) => {
     const k = config.training.microBatchesPerStep;

@@ -31,6 +31,10 @@ export const training = z
       .nullable()
       .default(null)
       .describe('Length of the run in passes over the training text, rounded up to whole steps; 0.5 is half a pass.'),
+    overfitBatch: z
+      .boolean()
+      .default(false)
+      .describe('Trains on the micro-batches of the first step over and over: a working model learns them by heart.'),
     precision: z
       .enum(['float32', 'bfloat16'])
       .default('float32')
@@ -69,6 +73,7 @@ export const training = z
           .min(10)
           .default(128)
           .describe('Updates that the running mean and deviation reach back over; none is an outlier before as many.'),
+        maxSkips: z.int().min(0).default(10).describe('Skipped updates in a row that are put up with; one more ends the run as diverged.'),
       })
       .prefault({})
       .describe('Updates that are skipped: parameters and optimizer stay as they were.'),
