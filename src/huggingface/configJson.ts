@@ -1,0 +1,202 @@
+/**
+ * config.json of a Hugging Face folder → the section `model` of clm's config. Reads the files of transformers 4 and 5
+ * (RoPE's base at the top with `rope_scaling`, or both inside `rope_parameters`).
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { distance } from 'fastest-levenshtein';
+import type { Config } from '../config/schema.ts';
+import { wrongInput } from '../errors.ts';
+import { boundKeys, harmlessKeys, kindDefaults, modelKinds, type ModelKind } from './modelKinds.ts';
+
+export interface HuggingFaceModel {
+  kind: ModelKind;
+  /** Rows of the embedding; more than the tokenizer has tokens where they were padded. */
+  vocabularySize: number;
+  model: Config['model'];
+  endOfTextTokenIds: number[];
+}
+
+/**
+ * @param text of config.json
+ * @param path for messages
+ * @param contextLength to train with instead of the model's own, shorter; null keeps it
+ * @throws wrongInput naming every key that would change the mathematics and is not known here
+ */
+export function readConfigJson(text: string, path: string, contextLength: number | null): HuggingFaceModel {
+  const given = parse(text, path);
+  const kind = kindOf(given, path);
+  const problems: string[] = [];
+  const seen = new Set<string>();
+  const get = (key: string): unknown => {
+    seen.add(key);
+    return Object.hasOwn(given, key) ? given[key] : kindDefaults[kind][key];
+  };
+  const size = (key: string, fallback?: number): number => {
+    const value = get(key) ?? fallback;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
+    problems.push(`${key} must be a whole number of at least 1, but is ${JSON.stringify(value)}`);
+    return 1;
+  };
+  const number = (key: string): number => {
+    const value = get(key);
+    if (typeof value === 'number' && value > 0 && value < Infinity) return value;
+    problems.push(`${key} must be a number greater than 0, but is ${JSON.stringify(value)}`);
+    return 1;
+  };
+
+  for (const [key, allowed] of Object.entries(boundKeys)) {
+    const value = get(key);
+    if (value === undefined || value === null || allowed.includes(value)) continue;
+    if (isDeepStrictEqual(value, {})) continue; // no pruned heads
+    problems.push(`${key} is ${JSON.stringify(value)}; clm computes only ${allowed.map((one) => JSON.stringify(one)).join(' or ')}`);
+  }
+  const vocabularySize = size('vocab_size');
+  const model = kind === 'gpt2' ? gpt2Model() : llamaModel();
+  const eos = given['eos_token_id'];
+  const endOfTextTokenIds = [eos].flat().filter((id): id is number => typeof id === 'number');
+
+  for (const key of Object.keys(given)) {
+    if (seen.has(key) || harmlessKeys.has(key)) continue;
+    problems.push(`${key} (${JSON.stringify(given[key])?.slice(0, 60)}) is not known to clm and may change the mathematics`);
+  }
+  if (problems.length > 0) throw wrongInput(`${path} cannot be imported:\n  ${problems.join('\n  ')}`);
+  return { kind, vocabularySize, model, endOfTextTokenIds };
+
+  function gpt2Model(): Config['model'] {
+    const width = size('n_embd');
+    const heads = size('n_head');
+    const positions = size('n_positions');
+    if (contextLength !== null && contextLength !== positions) {
+      problems.push(`n_positions is ${positions}: learned positions keep their context length, so leave out --context-length`);
+    }
+    return {
+      family: 'gpt2',
+      preset: null,
+      layers: size('n_layer'),
+      heads,
+      keyValueHeads: heads,
+      headSize: headSizeOf(width, heads, 'n_head', 'n_embd'),
+      width,
+      feedForwardWidth: size('n_inner', 4 * width),
+      contextLength: positions,
+      dropout: 0,
+      biases: true,
+      queryKeyValueBiases: true,
+      queryKeyNorm: false,
+      normEpsilon: number('layer_norm_epsilon'),
+      ropeTheta: 10_000,
+      ropeScaling: null,
+      tiedEmbeddings: get('tie_word_embeddings') !== false,
+    };
+  }
+
+  function llamaModel(): Config['model'] {
+    const width = size('hidden_size');
+    const heads = size('num_attention_heads');
+    const longest = size('max_position_embeddings');
+    const wanted = contextLength ?? longest;
+    if (wanted > longest) problems.push(`max_position_embeddings is ${longest}: --context-length ${wanted} is longer`);
+    refuseShortWindow(wanted);
+    const attentionBias = get('attention_bias') === true;
+    const biases = get('mlp_bias') === true;
+    if (attentionBias !== biases) {
+      problems.push(`attention_bias is ${attentionBias} and mlp_bias ${biases}; clm has both or none (model.biases)`);
+    }
+    const headDimension = get('head_dim');
+    return {
+      family: 'llama',
+      preset: null,
+      layers: size('num_hidden_layers'),
+      heads,
+      keyValueHeads: size('num_key_value_heads', heads),
+      headSize: headDimension == null ? headSizeOf(width, heads, 'num_attention_heads', 'hidden_size') : size('head_dim'),
+      width,
+      feedForwardWidth: size('intermediate_size'),
+      contextLength: wanted,
+      dropout: 0,
+      biases,
+      queryKeyValueBiases: biases || kind === 'qwen2',
+      queryKeyNorm: kind === 'qwen3',
+      normEpsilon: number('rms_norm_eps'),
+      ...rope(longest),
+      tiedEmbeddings: get('tie_word_embeddings') === true,
+    };
+  }
+
+  function headSizeOf(width: number, heads: number, headsKey: string, widthKey: string): number {
+    if (width % heads !== 0) problems.push(`${headsKey} (${heads}) does not divide ${widthKey} (${width})`);
+    return Math.max(1, Math.floor(width / heads));
+  }
+
+  /** A window at least as long as the context hides nothing. */
+  function refuseShortWindow(wanted: number): void {
+    const window = get('sliding_window');
+    const used = get('use_sliding_window') ?? kind === 'mistral';
+    const layerTypes = get('layer_types');
+    const slides = Array.isArray(layerTypes)
+      ? layerTypes.includes('sliding_attention')
+      : used === true && typeof window === 'number';
+    const unknown = Array.isArray(layerTypes) ? layerTypes.filter((type) => !['full_attention', 'sliding_attention'].includes(type as string)) : [];
+    if (unknown.length > 0) problems.push(`layer_types has ${JSON.stringify(unknown[0])}, which clm does not compute`);
+    if (slides && !(typeof window === 'number' && window >= wanted)) {
+      problems.push(`sliding_window is ${JSON.stringify(window)}, shorter than the context of ${wanted}; import with --context-length ${typeof window === 'number' ? window : 'N'} or less`);
+    }
+  }
+
+  function rope(longest: number): Pick<Config['model'], 'ropeTheta' | 'ropeScaling'> {
+    const parameters = { ...(get('rope_scaling') as object | null), ...(get('rope_parameters') as object | null) } as Record<string, unknown>;
+    const theta = get('rope_theta') ?? parameters['rope_theta'] ?? 10_000;
+    const ropeTheta = typeof theta === 'number' && theta > 1 ? theta : 10_000;
+    if (ropeTheta !== theta) problems.push(`rope_theta must be a number greater than 1, but is ${JSON.stringify(theta)}`);
+    const kindOfScaling = parameters['rope_type'] ?? parameters['type'] ?? 'default';
+    const known = new Set(['rope_theta', 'rope_type', 'type']);
+    const value = (key: string, fallback?: number): number => {
+      known.add(key);
+      const found = parameters[key] ?? fallback;
+      if (typeof found === 'number' && found > 0) return found;
+      problems.push(`${key} of the RoPE scaling must be a number greater than 0, but is ${JSON.stringify(found)}`);
+      return 1;
+    };
+    const ropeScaling = ((): Config['model']['ropeScaling'] => {
+      if (kindOfScaling === 'default') return null;
+      if (kindOfScaling === 'linear') return { kind: 'linear', factor: value('factor') };
+      if (kindOfScaling === 'llama3') {
+        return {
+          kind: 'llama3',
+          factor: value('factor'),
+          lowFrequencyFactor: value('low_freq_factor'),
+          highFrequencyFactor: value('high_freq_factor'),
+          originalContextLength: value('original_max_position_embeddings', longest),
+        };
+      }
+      problems.push(`the RoPE scaling is of kind ${JSON.stringify(kindOfScaling)}; clm computes default, linear and llama3`);
+      return null;
+    })();
+    if (parameters['partial_rotary_factor'] === 1) known.add('partial_rotary_factor');
+    const rest = Object.keys(parameters).filter((key) => !known.has(key));
+    if (rest.length > 0 && problems.length === 0) problems.push(`the RoPE parameters have ${rest.join(', ')}, not known to clm`);
+    return { ropeTheta, ropeScaling };
+  }
+}
+
+function parse(text: string, path: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw wrongInput(`${path} is not JSON. Get it anew from its source.`, { cause });
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw wrongInput(`${path} is no JSON object. Get it anew from its source.`);
+}
+
+function kindOf(given: Record<string, unknown>, path: string): ModelKind {
+  const type = given['model_type'];
+  const kind = modelKinds.find((known) => known === type);
+  if (kind !== undefined) return kind;
+  const near = modelKinds.find((known) => distance(known, String(type)) <= 1);
+  throw wrongInput(
+    `${path}: model_type is ${JSON.stringify(type)}; clm imports ${modelKinds.join(', ')} (SmolLM and SmolLM2 are of type llama)` +
+      (near === undefined ? '.' : `; did you mean ${near}?`),
+  );
+}
