@@ -46,6 +46,16 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./bench.ts')).benchCommand as CommandModule<object, never>,
   },
   {
+    command: 'import <directory>',
+    describe: 'Make a run of a Hugging Face folder',
+    load: async () => (await import('./import.ts')).importCommand as CommandModule<object, never>,
+  },
+  {
+    command: 'export <run> <directory>',
+    describe: 'Write a run as a Hugging Face folder',
+    load: async () => (await import('./export.ts')).exportCommand as CommandModule<object, never>,
+  },
+  {
     command: 'config <action>',
     describe: 'Show a config as it would run, or the schema for editors',
     load: async () => (await import('./config.ts')).configCommand as CommandModule<object, never>,

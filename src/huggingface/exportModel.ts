@@ -1,0 +1,149 @@
+/** `clm export`: a run → a folder that transformers' AutoModelForCausalLM and AutoTokenizer load. */
+import { existsSync, readdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadCheckpoint } from '../checkpoint/checkpoint.ts';
+import { writeFolderDurably } from '../checkpoint/durable.ts';
+import type { FloatType } from '../checkpoint/elementTypes.ts';
+import { resolveCheckpoint } from '../checkpoint/find.ts';
+import { writeSafetensorsLazily } from '../checkpoint/safetensors.ts';
+import { assertSameTensors } from '../checkpoint/tensors.ts';
+import { parseResolvedConfig } from '../config/load.ts';
+import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
+import { wrongInput } from '../errors.ts';
+import { parameterTable, type ModelConfig } from '../model/parameters.ts';
+import { counterpartOf, disassembled, partShape } from './counterparts.ts';
+import type { ModelKind } from './modelKinds.ts';
+
+/** Names of the float types as torch and the command line have them. */
+export const exportTypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
+export type ExportType = keyof typeof exportTypes;
+
+export interface Exported {
+  directory: string;
+  kind: ModelKind;
+  step: number;
+  dtype: ExportType;
+  files: string[];
+}
+
+/**
+ * @param run a run directory or a checkpoint folder
+ * @param directory to make; must be absent or empty
+ * @throws wrongInput where there is no such checkpoint, or Hugging Face has no architecture with its parts
+ */
+export async function exportModel(run: string, directory: string, options: { checkpoint: 'last' | number; dtype: ExportType }): Promise<Exported> {
+  if (existsSync(directory) && readdirSync(directory).length > 0) throw wrongInput(`${directory} is not empty, so nothing is written there. Name a new folder.`);
+  const checkpointDirectory = await resolveCheckpoint(run, options.checkpoint);
+  const checkpoint = await loadCheckpoint(checkpointDirectory, { optimizer: false });
+  const config = parseResolvedConfig(checkpoint.configText, join(checkpointDirectory, 'config.yaml'));
+  const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, join(checkpointDirectory, 'tokenizer.json'));
+  const kind = kindOf(config.model);
+  const table = parameterTable(config.model, tokenizer.vocabularySize);
+  assertSameTensors(table, checkpoint.model, join(checkpointDirectory, 'model.safetensors'));
+  const values = new Map(checkpoint.model.map((tensor) => [tensor.name, tensor.values]));
+  const tensors = table
+    .map((parameter) => counterpartOf(parameter, config.model))
+    .flatMap((counterpart) =>
+      counterpart.parts.map((part) => ({
+        name: part.name,
+        shape: partShape(counterpart, part),
+        values: () => disassembled(counterpart, part, values.get(counterpart.parameter.name)!),
+      })),
+    );
+  const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
+  const { endOfText } = tokenizer;
+  const texts: Record<string, string> = {
+    'config.json': json(configJson(kind, config.model, tokenizer.vocabularySize, endOfText, options.dtype)),
+    'generation_config.json': json({ ...endOfTextKeys(endOfText) }),
+    'tokenizer.json': checkpoint.tokenizerText,
+  };
+  await writeFolderDurably(directory, async (folder) => {
+    for (const [name, text] of Object.entries(texts)) await writeFile(join(folder, name), text);
+    const type: FloatType = exportTypes[options.dtype];
+    await writeSafetensorsLazily(join(folder, 'model.safetensors'), tensors, { format: 'pt' }, type);
+  });
+  return { directory, kind, step: checkpoint.step, dtype: options.dtype, files: [...Object.keys(texts), 'model.safetensors'] };
+}
+
+/** The architecture there that has the model's parts. @throws wrongInput naming the key that none has */
+function kindOf(model: ModelConfig): ModelKind {
+  const refuse = (key: string, value: unknown, family: string): never => {
+    throw wrongInput(`model.${key} is ${String(value)}: Hugging Face has no ${family} model with that, so this run cannot be exported.`);
+  };
+  if (model.family === 'gpt2') {
+    if (model.queryKeyNorm) refuse('queryKeyNorm', true, 'GPT-2');
+    if (model.keyValueHeads !== model.heads) refuse('keyValueHeads', model.keyValueHeads, 'GPT-2');
+    if (model.headSize * model.heads !== model.width) refuse('headSize', model.headSize, 'GPT-2');
+    return 'gpt2';
+  }
+  if (model.queryKeyNorm) {
+    if (model.biases) refuse('biases', true, 'Qwen3');
+    if (model.queryKeyValueBiases) refuse('queryKeyValueBiases', true, 'Qwen3');
+    return 'qwen3';
+  }
+  if (model.width % model.heads !== 0) refuse('heads', `${model.heads}, no divisor of width`, 'Llama'); // transformers 5 checks it
+  if (model.queryKeyValueBiases === model.biases) return 'llama';
+  if (!model.queryKeyValueBiases) refuse('queryKeyValueBiases', false, 'Llama');
+  if (model.headSize * model.heads !== model.width) refuse('headSize', model.headSize, 'Qwen2');
+  return 'qwen2';
+}
+
+const endOfTextKeys = (endOfText: number | null) => ({ bos_token_id: endOfText, eos_token_id: endOfText });
+
+/** Keys that transformers 4 and 5 both read; RoPE's twice, since each has its own place for them. */
+function configJson(kind: ModelKind, model: ModelConfig, vocabularySize: number, endOfText: number | null, dtype: ExportType): object {
+  const shared = {
+    architectures: [{ gpt2: 'GPT2LMHeadModel', llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM', qwen2: 'Qwen2ForCausalLM', qwen3: 'Qwen3ForCausalLM' }[kind]],
+    model_type: kind,
+    torch_dtype: dtype,
+    dtype,
+    vocab_size: vocabularySize,
+    tie_word_embeddings: model.tiedEmbeddings,
+    ...endOfTextKeys(endOfText),
+    use_cache: true,
+  };
+  if (kind === 'gpt2') {
+    return {
+      ...shared,
+      n_positions: model.contextLength,
+      n_embd: model.width,
+      n_layer: model.layers,
+      n_head: model.heads,
+      n_inner: model.feedForwardWidth,
+      activation_function: 'gelu_new',
+      layer_norm_epsilon: model.normEpsilon,
+    };
+  }
+  const scaling = ropeScalingJson(model);
+  return {
+    ...shared,
+    hidden_size: model.width,
+    intermediate_size: model.feedForwardWidth,
+    num_hidden_layers: model.layers,
+    num_attention_heads: model.heads,
+    num_key_value_heads: model.keyValueHeads,
+    ...(kind !== 'qwen2' && { head_dim: model.headSize }),
+    hidden_act: 'silu',
+    max_position_embeddings: model.contextLength,
+    rms_norm_eps: model.normEpsilon,
+    rope_theta: model.ropeTheta,
+    rope_scaling: scaling,
+    rope_parameters: { rope_type: 'default', ...scaling, rope_theta: model.ropeTheta },
+    ...(kind === 'llama' && { attention_bias: model.biases, mlp_bias: model.biases }),
+    ...(kind === 'qwen3' && { attention_bias: false }),
+    ...(kind !== 'llama' && { use_sliding_window: false, sliding_window: null }),
+  };
+}
+
+function ropeScalingJson({ ropeScaling }: ModelConfig): object | null {
+  if (ropeScaling === null) return null;
+  if (ropeScaling.kind === 'linear') return { rope_type: 'linear', factor: ropeScaling.factor };
+  return {
+    rope_type: 'llama3',
+    factor: ropeScaling.factor,
+    low_freq_factor: ropeScaling.lowFrequencyFactor,
+    high_freq_factor: ropeScaling.highFrequencyFactor,
+    original_max_position_embeddings: ropeScaling.originalContextLength,
+  };
+}

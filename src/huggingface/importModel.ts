@@ -1,0 +1,94 @@
+/**
+ * `clm import`: a Hugging Face folder → a run with a checkpoint at step 0. Everything that can be refused is refused
+ * before anything is written; in memory are one copy of the model and the tensor being turned.
+ */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
+import { describeEnvironment } from '../checkpoint/environment.ts';
+import { assertFreshStart, createRunDirectory } from '../checkpoint/runDirectory.ts';
+import { parseResolvedConfig } from '../config/load.ts';
+import { renderConfig } from '../config/resolved.ts';
+import type { Config } from '../config/schema.ts';
+import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
+import { renderTokenizer, tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
+import { wrongInput } from '../errors.ts';
+import { elementCount, parameterTable } from '../model/parameters.ts';
+import { readConfigJson, type HuggingFaceModel } from './configJson.ts';
+import { readParameters } from './weightFiles.ts';
+
+export interface Imported {
+  runDirectory: string;
+  checkpoint: string;
+  kind: HuggingFaceModel['kind'];
+  parameters: number;
+  vocabularySize: number;
+  /** Rows of the embedding that no token of the tokenizer has (padding); left out. */
+  unusedRows: number;
+  contextLength: number;
+}
+
+/**
+ * @param directory with config.json, model.safetensors (or its index and shards) and tokenizer.json
+ * @param runDirectory to make; must not hold a run yet
+ * @param options.contextLength shorter than the model's own, for RoPE models; null keeps it
+ * @throws wrongInput where the folder is incomplete, damaged, or holds a model that clm would compute differently
+ */
+export async function importModel(
+  directory: string,
+  runDirectory: string,
+  options: { contextLength: number | null },
+): Promise<Imported> {
+  await assertFreshStart(runDirectory);
+  const found = readConfigJson(await textOf(directory, 'config.json'), join(directory, 'config.json'), options.contextLength);
+  const tokenizerPath = join(directory, 'tokenizer.json');
+  const tokenizer = tokenizerFromFile(await textOf(directory, 'tokenizer.json'), tokenizerPath);
+  const { vocabularySize } = tokenizer;
+  if (vocabularySize > found.vocabularySize) {
+    throw wrongInput(
+      `${tokenizerPath} has ${vocabularySize} tokens, the model in ${directory} embeds only ${found.vocabularySize}: they do not belong together.`,
+    );
+  }
+  const config = configOf(found.model, tokenizer, runDirectory);
+  const table = parameterTable(config.model, vocabularySize);
+  const model = await readParameters(directory, table, config.model, found.vocabularySize);
+
+  const [configText, tokenizerText] = [renderConfig(config), renderTokenizer(tokenizer)];
+  const environment = describeEnvironment({ device: null, tensorflow: null, threads: null });
+  await createRunDirectory(runDirectory, { configText, tokenizerText, environment });
+  const state = { cursor: null, tokens: 0, imported: { kind: found.kind } };
+  const content = { step: 0, state, configText, tokenizerText, model, optimizer: [] };
+  const checkpoint = await saveCheckpoint(runDirectory, content, { keepLast: null });
+  return {
+    runDirectory,
+    checkpoint,
+    kind: found.kind,
+    parameters: table.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    vocabularySize,
+    unusedRows: found.vocabularySize - vocabularySize,
+    contextLength: config.model.contextLength,
+  };
+}
+
+/**
+ * The config of an imported run: its model, and defaults for the rest. It has no corpus; the path that stands there says
+ * so to whoever tries to use it.
+ */
+function configOf(model: Config['model'], { kind }: Tokenizer, runDirectory: string): Config {
+  const path = resolve(runDirectory, 'tokenizer.json');
+  const text = JSON.stringify({
+    name: basename(resolve(runDirectory)).replace(/^\.+/, '').replace(/[^A-Za-z0-9._-]/g, '-') || 'imported',
+    corpus: { sources: [{ path: resolve(runDirectory, 'this-imported-run-has-no-corpus') }] },
+    tokenizer: kind === 'bytes' || kind === 'characters' ? { kind } : { kind: 'file', path },
+    model,
+  });
+  return parseResolvedConfig(text, resolve(runDirectory, 'config.yaml'));
+}
+
+async function textOf(directory: string, name: string): Promise<string> {
+  const path = join(directory, name);
+  if (!existsSync(directory)) throw wrongInput(`${directory} does not exist.`);
+  if (!existsSync(path)) throw wrongInput(`${path} is missing. A folder to import has config.json, tokenizer.json and model.safetensors (or its index and shards).`);
+  return readFile(path, 'utf8');
+}

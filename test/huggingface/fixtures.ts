@@ -1,0 +1,71 @@
+/** The models of scripts/make-reference.py, and clm's answers to their inputs. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { mul, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
+import type { NamedTensor } from '../../src/checkpoint/tensors.ts';
+import type { Config } from '../../src/config/schema.ts';
+import { decode } from '../../src/model/decoder.ts';
+import { summedLoss } from '../../src/model/loss.ts';
+import { parameterTable } from '../../src/model/parameters.ts';
+import { openSession } from '../../src/runtime/openSession.ts';
+import type { Mode } from '../../src/runtime/session.ts';
+
+export const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+export const fixtureNames = ['gpt2', 'gpt2-untied', 'llama', 'llama-biases', 'smollm', 'mistral', 'qwen2', 'qwen3'];
+export const vocabularySize = 13;
+
+export interface Reference {
+  inputs: number[];
+  targets: number[];
+  loss: number;
+  logits: number[];
+}
+
+export const reference = (name: string): Reference =>
+  JSON.parse(readFileSync(join(fixture(name), 'reference.json'), 'utf8')) as Reference;
+
+/** Logits, mean loss and the gradient of every parameter, by its name. */
+export async function answers(model: Config['model'], parameters: readonly NamedTensor[], { inputs, targets }: Reference, mode: Mode) {
+  const table = parameterTable(model, vocabularySize);
+  const session = openSession({ mode, precision: 'float32', device: 'cpu' });
+  try {
+    await session.addVariables(parameters);
+    const N = inputs.length;
+    const pass = { model, batchSize: N / model.contextLength, positions: model.contextLength, dropout: null };
+    const program = session.program(
+      'answers',
+      { inputs: { shape: [N], dtype: 'int32' }, targets: { shape: [N], dtype: 'int32' }, weights: { shape: [N], dtype: 'float32' } },
+      (feeds, variables) => {
+        const values = table.map(({ name }) => variables.read(name));
+        const named = (tensors: Tensor[]) => Object.fromEntries(table.map(({ name }, i) => [name, tensors[i]!]));
+        const logits = decode(named(values), feeds['inputs']!, pass);
+        const lossOf = (...tensors: Tensor[]) =>
+          mul(summedLoss(decode(named(tensors), feeds['inputs']!, pass), feeds['targets']!, feeds['weights']!), 1 / N);
+        const { value, grads } = valueAndGrads(lossOf)(values);
+        return { logits, loss: value, ...Object.fromEntries(table.map(({ name }, i) => [`gradient/${name}`, grads[i]!])) };
+      },
+    );
+    const result = await program.run({
+      inputs: Int32Array.from(inputs),
+      targets: Int32Array.from(targets),
+      weights: new Float32Array(N).fill(1),
+    });
+    const gradients = new Map(table.map(({ name }) => [name, result[`gradient/${name}`]!]));
+    return { logits: result['logits']!, loss: result['loss']![0]!, gradients };
+  } finally {
+    session.close();
+  }
+}
+
+/** The largest difference, relative to the largest of the expected numbers. */
+export function relativeDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) throw new Error(`${actual.length} numbers instead of ${expected.length}`);
+  let difference = 0;
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference = Math.max(difference, Math.abs(actual[i]! - expected[i]!));
+    largest = Math.max(largest, Math.abs(expected[i]!));
+  }
+  return difference / largest;
+}

@@ -1,0 +1,100 @@
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readConfigJson } from '../../src/huggingface/configJson.ts';
+import { importModel } from '../../src/huggingface/importModel.ts';
+import { failureOf, useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
+import { wrongInputMessage } from '../config/configFolder.ts';
+import { fixture } from './fixtures.ts';
+
+const folder = useTemporaryFolder();
+const configOf = (name: string) => JSON.parse(readFileSync(join(fixture(name), 'config.json'), 'utf8')) as Record<string, unknown>;
+const read = (name: string, changes: Record<string, unknown>, contextLength: number | null = null) =>
+  readConfigJson(JSON.stringify({ ...configOf(name), ...changes }), 'config.json', contextLength);
+const refusal = (...args: Parameters<typeof read>) => wrongInputMessage(() => read(...args));
+
+describe('a config.json that clm would compute differently is refused by the key', () => {
+  it.each([
+    ['gpt2', { model_type: 'gpt_neo' }, 'model_type is "gpt_neo"; clm imports gpt2'],
+    ['llama', { model_type: 'lama' }, 'did you mean llama?'],
+    ['gpt2', { activation_function: 'gelu' }, 'activation_function is "gelu"'],
+    ['gpt2', { scale_attn_by_inverse_layer_idx: true }, 'scale_attn_by_inverse_layer_idx is true'],
+    ['llama', { hidden_act: 'relu' }, 'hidden_act is "relu"'],
+    ['llama', { attention_bias: true }, 'attention_bias is true and mlp_bias false'],
+    ['llama', { logit_scale: 0.0625 }, 'logit_scale (0.0625) is not known to clm'],
+    ['llama', { quantization_config: { bits: 4 } }, 'quantization_config is {"bits":4}'],
+    ['llama', { rope_parameters: { rope_type: 'yarn', rope_theta: 500, factor: 4 } }, 'RoPE scaling is of kind "yarn"'],
+    ['llama', { rope_parameters: { rope_type: 'default', rope_theta: 500, beta_fast: 4 } }, 'beta_fast, not known'],
+    ['qwen3', { rope_scaling: { type: 'dynamic', factor: 2 } }, 'RoPE scaling is of kind "dynamic"'],
+    ['mistral', { sliding_window: 5 }, 'sliding_window is 5, shorter than the context of 7; import with --context-length 5 or less'],
+    ['mistral', { max_position_embeddings: 5000, sliding_window: undefined }, 'sliding_window is 4096'],
+    ['qwen2', { layer_types: ['full_attention', 'sliding_attention'], sliding_window: 3 }, 'sliding_window is 3'],
+    ['qwen2', { layer_types: ['linear_attention'] }, 'layer_types has "linear_attention"'],
+    ['llama', { num_hidden_layers: 2.5 }, 'num_hidden_layers must be a whole number'],
+  ])('%s %j', (name, changes, message) => {
+    expect(refusal(name, changes)).toContain(message);
+  });
+
+  it('names every problem at once, and takes what is harmless', () => {
+    const message = refusal('gpt2', { activation_function: 'relu', mystery: 1 });
+    expect(message).toContain('activation_function');
+    expect(message).toContain('mystery');
+    expect(read('gpt2', { summary_type: 'mean', use_cache: false, torch_dtype: 'float16' }).kind).toBe('gpt2');
+  });
+});
+
+describe('config.json', () => {
+  it('has the defaults of transformers where version 4 left keys out', () => {
+    const { num_key_value_heads: _, ...rest } = configOf('mistral');
+    const { model } = readConfigJson(JSON.stringify({ ...rest, num_attention_heads: 16, sliding_window: null }), 'config.json', null);
+    expect(model.keyValueHeads).toBe(8);
+    const { head_dim: __, rms_norm_eps: ___, ...llama } = configOf('llama');
+    expect(readConfigJson(JSON.stringify(llama), 'config.json', null).model).toMatchObject({ headSize: 5, normEpsilon: 1e-6 });
+  });
+
+  it('lets a window be cut short where positions rotate, and not where they are learned', () => {
+    expect(read('mistral', { sliding_window: 5 }, 5).model.contextLength).toBe(5);
+    expect(refusal('gpt2', {}, 5)).toContain('leave out --context-length');
+    expect(refusal('llama', {}, 8)).toContain('--context-length 8 is longer');
+  });
+});
+
+describe('a folder', () => {
+  const copied = (name: string): string => {
+    const directory = join(folder(), 'copy');
+    cpSync(fixture(name), directory, { recursive: true });
+    return directory;
+  };
+  const refused = async (directory: string): Promise<string> => {
+    const run = join(folder(), 'run');
+    const failure = await failureOf(importModel(directory, run, { contextLength: null }));
+    expect(failure.kind).toBe('wrongInput');
+    expect(existsSync(run)).toBe(false);
+    return failure.message;
+  };
+
+  it.each(['config.json', 'tokenizer.json', 'model.safetensors'])('without %s is refused, and nothing is written', async (file) => {
+    const directory = copied('llama');
+    rmSync(join(directory, file));
+    expect(await refused(directory)).toContain(file);
+  });
+
+  it('with a missing shard, or an index that leads elsewhere', async () => {
+    const directory = copied('mistral');
+    const index = join(directory, 'model.safetensors.index.json');
+    rmSync(join(directory, 'model-00003-of-00010.safetensors'));
+    expect(await refused(directory)).toContain('model-00003-of-00010.safetensors is missing');
+    writeFileSync(index, JSON.stringify({ weight_map: { 'model.norm.weight': '../../elsewhere.safetensors' } }));
+    expect(await refused(directory)).toContain('no file of its folder');
+  });
+
+  it('whose tensors are not those of its config.json', async () => {
+    const directory = copied('llama');
+    const path = join(directory, 'config.json');
+    writeFileSync(path, JSON.stringify({ ...configOf('llama'), intermediate_size: 31, num_hidden_layers: 1 }));
+    const message = await refused(directory);
+    expect(message).toContain('model.layers.0.mlp.gate_proj.weight has shape (29, 30), config.json asks for (31, 30)');
+    expect(message).toContain('model.layers.1');
+    expect(message).toContain('is not known to clm');
+  });
+});
