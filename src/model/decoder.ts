@@ -7,6 +7,7 @@
  */
 import { add, matMul, type Tensor } from '@tensorflow/tfjs-core';
 import { gatherRows } from '../runtime/operations.ts';
+import { recomputed } from '../runtime/recomputed.ts';
 import { scope } from '../runtime/recording.ts';
 import { selfAttention, sightOf, type Sight } from './attention.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
@@ -32,7 +33,8 @@ export function hiddenStates(parameters: Parameters, inputs: Tensor, pass: Decod
   const sight = sightOf(pass);
   let x = scope('embedding', () => embed(parameters, inputs, pass));
   for (let layer = 0; layer < pass.model.layers; layer++) {
-    x = scope(`blocks.${layer}`, () => block(parameters, `blocks.${layer}`, x, pass, sight));
+    const path = `blocks.${layer}`;
+    x = scope(path, () => (pass.recompute ? recomputedBlock : block)(parameters, path, x, pass, sight));
   }
   return norm(parameters, 'finalNorm', x, pass.model);
 }
@@ -55,4 +57,17 @@ export function block(parameters: Parameters, path: string, x: Tensor, pass: Dec
     feedForward(parameters, `${path}.feedForward`, norm(parameters, `${path}.feedForwardNorm`, h, model), model),
   );
   return add(h, drop(fed, dropout, `${path}.feedForward`));
+}
+
+/** A block whose activations are not kept for the backward pass, but computed again in it. */
+function recomputedBlock(parameters: Parameters, path: string, x: Tensor, pass: DecoderPass, sight: Sight): Tensor {
+  const names = Object.keys(parameters).filter((name) => name.startsWith(`${path}.`));
+  const { mask, rotation } = sight;
+  const compute = ([input, ...values]: Tensor[], [again, cosines, signedSines]: Tensor[]): Tensor => {
+    const named = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
+    const seen = { mask: again!, rotation: rotation && { cosines: cosines!, signedSines: signedSines! } };
+    return block(named, path, input!, pass, seen);
+  };
+  const inputs = [x, ...names.map((name) => parameters[name]!)];
+  return recomputed(compute, inputs, [mask, ...(rotation ? [rotation.cosines, rotation.signedSines] : [])]);
 }

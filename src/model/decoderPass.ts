@@ -15,6 +15,8 @@ export interface DecoderPass {
   positions: number;
   /** null outside training. */
   dropout: Dropout | null;
+  /** Whether the blocks are computed again in the backward pass, which then needs less memory. */
+  recompute?: boolean;
   /** null or absent where every row's predecessors are in the pass: in training, and wherever nothing is cached. */
   cache?: KeyValueCache | null;
 }

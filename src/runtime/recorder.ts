@@ -28,6 +28,8 @@ export class Recorder implements Binding {
   #constantBytes = 0;
   #scope = '';
   #controlInputs: Pointer[] = [];
+  /** What every operation waits for, see `allAfter`. */
+  #barriers: Pointer[] = [];
   #updates: Pointer[] = [];
   /** The latest update of each variable in the program being recorded, by its handle. */
   readonly #lastUpdates = new Map<number, Pointer>();
@@ -114,6 +116,17 @@ export class Recorder implements Binding {
     }
   }
 
+  /** Everything `body` records waits for the tensors of `ids`, but constants, which programs share. */
+  allAfter<T>(ids: readonly number[], body: () => T): T {
+    const outer = this.#barriers;
+    this.#barriers = [...outer, ...ids.map((id) => this.output(id, 'allAfter').oper)];
+    try {
+      return body();
+    } finally {
+      this.#barriers = outer;
+    }
+  }
+
   /**
    * Updates of variables made by `body` run only where the bool scalar `id` holds. A Switch leaves one of its outputs
    * dead, and what waits for something dead is not run: control flow as TensorFlow had it before functions, at no cost.
@@ -147,8 +160,8 @@ export class Recorder implements Binding {
   #controlsOf(name: string, firstInputId: number, outputs: number): Pointer[] {
     const last = this.#lastUpdates.get(firstInputId);
     const afterLast = last === undefined ? [] : [last];
-    if (outputs === 0) return [...this.#controlInputs, ...afterLast];
-    return name === 'ReadVariableOp' ? afterLast : [];
+    if (outputs === 0) return [...this.#barriers, ...this.#controlInputs, ...afterLast];
+    return name === 'ReadVariableOp' ? [...this.#barriers, ...afterLast] : this.#barriers;
   }
 
   #add(
@@ -177,7 +190,7 @@ export class Recorder implements Binding {
       const dimensions = this.#constant([shape.length], dataTypes.int32, Int32Array.from(shape));
       const value = this.#constant([], dtype, elements.slice(0, 1));
       const types = [typeAttribute('T', dtype), typeAttribute('index_type', dataTypes.int32)];
-      return { oper: this.#add('Fill', [dimensions, value], types, []), index: 0 };
+      return { oper: this.#add('Fill', [dimensions, value], types, this.#barriers), index: 0 };
     }
     const key = elements.length <= fillThreshold ? `${dtype}:${shape.join()}:${elements.join()}` : undefined;
     const known = key === undefined ? undefined : this.#constants.get(key);

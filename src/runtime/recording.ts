@@ -46,6 +46,13 @@ export const updatesAfter = <T>(tensors: readonly Tensor[], body: () => T): T =>
   active ? active.after(loadedTensorFlow().backend.getInputTensorIds(tensors), body) : body();
 
 /**
+ * Makes everything `body` computes wait for `tensors`: it begins late, and is never taken for an equal computation
+ * made before (TensorFlow merges those), which is what saves memory.
+ */
+export const computedAfter = <T>(tensors: readonly Tensor[], body: () => T): T =>
+  active ? active.allAfter(loadedTensorFlow().backend.getInputTensorIds(tensors), body) : body();
+
+/**
  * Makes the updates in `body` only where `condition`, a bool scalar, holds, reads of what they updated included. The
  * rest of what `body` computes may run all the same: only what reaches a variable counts.
  */

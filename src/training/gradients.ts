@@ -34,6 +34,7 @@ const shapeOf = ({ branches }: Session, { model, training }: Config): MicroBatch
   model,
   microBatchSize: training.microBatchSize,
   branches,
+  recompute: training.recompute === 'block',
 });
 
 /** What a program that takes gradients is fed. */

@@ -19,6 +19,8 @@ export interface MicroBatchShape {
   model: ModelConfig;
   microBatchSize: number;
   branches: number;
+  /** Whether the blocks are computed again in the backward pass. */
+  recompute?: boolean;
 }
 
 /** What a program over micro-batches is fed: inputs, targets and weights, each (N). */
@@ -35,7 +37,7 @@ export function microBatchInputs({ model, microBatchSize }: MicroBatchShape): Re
 export function microBatchLoss(
   parameters: Parameters,
   feeds: Record<string, Tensor>,
-  { model, microBatchSize, branches }: MicroBatchShape,
+  { model, microBatchSize, branches, recompute = false }: MicroBatchShape,
   dropout: Omit<Dropout, 'branch'> | null,
 ): Tensor {
   const T = model.contextLength;
@@ -43,7 +45,7 @@ export function microBatchLoss(
     scope(`branch${branch}`, () => {
       const part = (name: string): Tensor =>
         windows === microBatchSize ? feeds[name]! : slice(feeds[name]!, [start * T], [windows * T]);
-      const pass = { model, batchSize: windows, positions: T, dropout: dropout && { ...dropout, branch } };
+      const pass = { model, batchSize: windows, positions: T, dropout: dropout && { ...dropout, branch }, recompute };
       return summedLoss(decode(parameters, part('inputs'), pass), part('targets'), part('weights'));
     }),
   );

@@ -49,6 +49,8 @@ describe('a training step', () => {
     ['muon', tinyConfig({ optimizer: { kind: 'muon' } })],
     ['muon and a running mean in two micro-batches', tinyConfig({ optimizer: { kind: 'muon' }, training: { microBatchesPerStep: 2, emaDecay: 0.9 } })],
     ['outliers watched', tinyConfig({ training: { guard: { outlierDeviations: 1, windowSteps: 10, maxSkips: 10 } } })],
+    ['recompute', tinyConfig({ model: { dropout: 0.25, biases: true }, training: { recompute: 'block' } })],
+    ['outliers watched', tinyConfig({ training: { guard: { outlierDeviations: 1, windowSteps: 10 } } })],
   ];
   it.each(switches)('recorded equals eager over 20 steps: %s', async (name, config) => {
     const k = config.training.microBatchesPerStep;
@@ -118,6 +120,23 @@ describe('a training step', () => {
       parts.results.forEach(({ loss }, i) => expect(loss).toBeCloseTo(whole.results[i]!.loss, 5));
       expect(largestDifference(parts.parameters, whole.parameters)).toBeLessThan(1e-4);
     }
+  });
+
+  it.each([
+    ['gpt2, dropout, biases', { dropout: 0.25, biases: true }, {}],
+    ['llama, shared key heads, bfloat16', { family: 'llama', heads: 2, keyValueHeads: 1, headSize: 6, queryKeyNorm: true }, { precision: 'bfloat16' }],
+  ] as const)('computes the same with the blocks computed again: %s', async (_, model, training) => {
+    const steps = (recompute: 'block' | null) => {
+      const config = tinyConfig({ model, training: { ...training, recompute } });
+      return run(config, 'recorded', single(config, 4));
+    };
+    const [again, kept] = [await steps('block'), await steps(null)];
+    expect(again.results[0]!.loss).toBe(kept.results[0]!.loss);
+    again.results.forEach(({ loss, gradientNorm }, i) => {
+      expect(loss).toBeCloseTo(kept.results[i]!.loss, 5);
+      expect(gradientNorm).toBeCloseTo(kept.results[i]!.gradientNorm, 5);
+    });
+    expect(largestDifference(again.parameters, kept.parameters)).toBeLessThan(2e-5);
   });
 
   it('takes no loss on padding: what stands there changes nothing', async () => {
