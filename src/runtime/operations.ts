@@ -30,17 +30,23 @@ export function gatherRows(table: Tensor, ids: Tensor): Tensor {
 }
 
 /**
- * Cross-entropy of `logits` (N, V) against `targets` (N) int32 → (N), nats. The kernel gives loss and
- * gradient at once, so no one-hot (N, V) is ever made.
+ * Cross-entropy of `logits` (N, V) against `targets` (N) int32: the losses (N), nats, and their gradient (N, V) by the
+ * logits. The kernel gives both at once, so no one-hot (N, V) is ever made.
  */
+export function crossEntropyAndGradient(logits: Tensor, targets: Tensor): { losses: Tensor; gradient: Tensor } {
+  const types = [float, typeAttribute('Tlabels', dataTypes.int32)];
+  const [losses, gradient] = execute('SparseSoftmaxCrossEntropyWithLogits', types, [logits, targets], 2);
+  return { losses: losses!, gradient: gradient! };
+}
+
+/** The losses of `crossEntropyAndGradient`, differentiable. */
 export function sparseCrossEntropy(logits: Tensor, targets: Tensor): Tensor {
   const crossEntropy = customGrad((...args) => {
     const [x, save] = args as unknown as [Tensor, (tensors: Tensor[]) => void];
-    const types = [float, typeAttribute('Tlabels', dataTypes.int32)];
-    const [value, gradient] = execute('SparseSoftmaxCrossEntropyWithLogits', types, [x, targets], 2);
-    save([gradient!]);
+    const { losses, gradient } = crossEntropyAndGradient(x, targets);
+    save([gradient]);
     const gradFunc = (dy: Tensor, [saved]: Tensor[]): Tensor[] => [mul(saved!, reshape(dy, [-1, 1]))];
-    return { value: value!, gradFunc };
+    return { value: losses, gradFunc };
   });
   return crossEntropy(logits);
 }

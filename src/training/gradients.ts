@@ -20,11 +20,12 @@ export function lossAndGradients(
   parameters: Parameters,
   feeds: Record<string, Tensor>,
 ): { loss: Tensor; gradients: Tensor[] } {
-  const { model, seed } = config;
+  const { model, seed, training } = config;
   const dropout = model.dropout > 0 ? { rate: model.dropout, seed, counter: feeds['dropoutCounter']! } : null;
+  const trained = { dropout, recompute: training.recompute === 'block' };
   const lossOf = (...values: Tensor[]): Tensor => {
     const named = Object.fromEntries(table.map(({ name }, i) => [name, values[i]!]));
-    return mul(microBatchLoss(named, feeds, shapeOf(session, config), dropout), feeds['lossScale']!);
+    return mul(microBatchLoss(named, feeds, shapeOf(session, config), trained), feeds['lossScale']!);
   };
   const { value, grads } = valueAndGrads(lossOf)(table.map(({ name }) => parameters[name]!));
   return { loss: value, gradients: grads };
@@ -34,7 +35,6 @@ const shapeOf = ({ branches }: Session, { model, training }: Config): MicroBatch
   model,
   microBatchSize: training.microBatchSize,
   branches,
-  recompute: training.recompute === 'block',
 });
 
 /** What a program that takes gradients is fed. */

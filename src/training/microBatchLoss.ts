@@ -7,7 +7,7 @@
  * B micro-batch size · T positions · N = B·T
  */
 import { add, slice, type Tensor } from '@tensorflow/tfjs-core';
-import { decode } from '../model/decoder.ts';
+import { hiddenStates, outputHead } from '../model/decoder.ts';
 import type { Parameters } from '../model/decoderPass.ts';
 import type { Dropout } from '../model/dropout.ts';
 import { summedLoss } from '../model/loss.ts';
@@ -19,8 +19,13 @@ export interface MicroBatchShape {
   model: ModelConfig;
   microBatchSize: number;
   branches: number;
+}
+
+/** What a pass whose gradient will be asked for has beside the shape. */
+export interface TrainedPass {
+  dropout: Omit<Dropout, 'branch'> | null;
   /** Whether the blocks are computed again in the backward pass. */
-  recompute?: boolean;
+  recompute: boolean;
 }
 
 /** What a program over micro-batches is fed: inputs, targets and weights, each (N). */
@@ -33,20 +38,24 @@ export function microBatchInputs({ model, microBatchSize }: MicroBatchShape): Re
   };
 }
 
-/** Σ weight·(−ln p(target)) over the micro-batch, a scalar. @param dropout null outside training */
+/** Σ weight·(−ln p(target)) over the micro-batch, a scalar. @param trained null outside training */
 export function microBatchLoss(
   parameters: Parameters,
   feeds: Record<string, Tensor>,
-  { model, microBatchSize, branches, recompute = false }: MicroBatchShape,
-  dropout: Omit<Dropout, 'branch'> | null,
+  { model, microBatchSize, branches }: MicroBatchShape,
+  trained: TrainedPass | null,
 ): Tensor {
   const T = model.contextLength;
   const losses = branchWindows(microBatchSize, branches).map(({ start, windows }, branch) =>
     scope(`branch${branch}`, () => {
       const part = (name: string): Tensor =>
         windows === microBatchSize ? feeds[name]! : slice(feeds[name]!, [start * T], [windows * T]);
-      const pass = { model, batchSize: windows, positions: T, dropout: dropout && { ...dropout, branch }, recompute };
-      return summedLoss(decode(parameters, part('inputs'), pass), part('targets'), part('weights'));
+      const dropout = trained?.dropout ? { ...trained.dropout, branch } : null;
+      const pass = { model, batchSize: windows, positions: T, dropout, recompute: trained?.recompute ?? false };
+      const hidden = hiddenStates(parameters, part('inputs'), pass);
+      return scope('loss', () =>
+        summedLoss(hidden, outputHead(parameters), part('targets'), part('weights'), { isTrained: trained !== null }),
+      );
     }),
   );
   return losses.reduce((sum, loss) => add(sum, loss));
