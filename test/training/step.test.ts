@@ -50,7 +50,6 @@ describe('a training step', () => {
     ['muon and a running mean in two micro-batches', tinyConfig({ optimizer: { kind: 'muon' }, training: { microBatchesPerStep: 2, emaDecay: 0.9 } })],
     ['outliers watched', tinyConfig({ training: { guard: { outlierDeviations: 1, windowSteps: 10, maxSkips: 10 } } })],
     ['recompute', tinyConfig({ model: { dropout: 0.25, biases: true }, training: { recompute: 'block' } })],
-    ['outliers watched', tinyConfig({ training: { guard: { outlierDeviations: 1, windowSteps: 10 } } })],
   ];
   it.each(switches)('recorded equals eager over 20 steps: %s', async (name, config) => {
     const k = config.training.microBatchesPerStep;
