@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { mul, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import type { NamedTensor } from '../../src/checkpoint/tensors.ts';
 import type { Config } from '../../src/config/schema.ts';
-import { decode } from '../../src/model/decoder.ts';
+import { decode, hiddenStates, outputHead } from '../../src/model/decoder.ts';
 import { summedLoss } from '../../src/model/loss.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
@@ -40,8 +40,11 @@ export async function answers(model: Config['model'], parameters: readonly Named
         const values = table.map(({ name }) => variables.read(name));
         const named = (tensors: Tensor[]) => Object.fromEntries(table.map(({ name }, i) => [name, tensors[i]!]));
         const logits = decode(named(values), feeds['inputs']!, pass);
-        const lossOf = (...tensors: Tensor[]) =>
-          mul(summedLoss(decode(named(tensors), feeds['inputs']!, pass), feeds['targets']!, feeds['weights']!), 1 / N);
+        const lossOf = (...tensors: Tensor[]) => {
+          const hidden = hiddenStates(named(tensors), feeds['inputs']!, pass);
+          const head = outputHead(named(tensors));
+          return mul(summedLoss(hidden, head, feeds['targets']!, feeds['weights']!, { isTrained: true }), 1 / N);
+        };
         const { value, grads } = valueAndGrads(lossOf)(values);
         return { logits, loss: value, ...Object.fromEntries(table.map(({ name }, i) => [`gradient/${name}`, grads[i]!])) };
       },
