@@ -23,7 +23,7 @@ import { assertFreeSpace, writeFolderDurably } from './durable.ts';
 import { checkpointPath } from './find.ts';
 import { pruneCheckpoints, type Retention } from './retention.ts';
 import { readSafetensors, writeSafetensors } from './safetensors.ts';
-import type { NamedTensor } from './tensors.ts';
+import { tensorChecksums, type NamedTensor } from './tensors.ts';
 
 /** Room for headers, config, tokenizer and table of contents, in bytes, when free space is asked for. */
 const textAllowanceBytes = 1 << 20;
@@ -68,7 +68,11 @@ export async function saveCheckpoint<State extends TrainingRecord>(
       'model.safetensors': await writeSafetensors(join(folder, 'model.safetensors'), model),
       'optimizer.safetensors': await writeSafetensors(join(folder, 'optimizer.safetensors'), optimizer),
     };
-    await writeFile(join(folder, stateFile), stateText(step, state, files));
+    const tensors = {
+      'model.safetensors': await tensorChecksums(model),
+      'optimizer.safetensors': await tensorChecksums(optimizer),
+    };
+    await writeFile(join(folder, stateFile), stateText(step, state, files, tensors));
   });
   await pruneCheckpoints(runDirectory, content.step, retention);
   return path;

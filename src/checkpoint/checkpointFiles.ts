@@ -16,6 +16,10 @@ export const stateFile = 'state.json';
 export const checkpointFiles = ['config.yaml', 'tokenizer.json', 'model.safetensors', 'optimizer.safetensors'] as const;
 export type CheckpointFile = (typeof checkpointFiles)[number];
 export type FileTable = Record<CheckpointFile, FileDigest>;
+/** Of each tensor by name, eight hexadecimal digits. */
+export type TensorChecksums = Record<string, string>;
+/** By the file the tensors stand in. */
+export type TensorTable = Record<string, TensorChecksums>;
 
 /**
  * What training stores besides tensors: the cursor right after the last micro-batch used, and any further
@@ -32,24 +36,32 @@ export interface StoredRecord extends TrainingRecord {
 
 const format = 'clm-checkpoint';
 const version = 1;
-const ownFields = ['format', 'version', 'step', 'files', 'sha256'];
+const ownFields = ['format', 'version', 'step', 'files', 'tensors', 'sha256'];
 
 /** The remedy in every message about damage. */
 export const useAnother = 'Copy the checkpoint anew, or use an older one.';
 
 /** Text of `state.json`. Its own hash is its last field. */
-export function stateText(step: number, record: TrainingRecord, files: FileTable): string {
+export function stateText(step: number, record: TrainingRecord, files: FileTable, tensors: TensorTable): string {
   const taken = ownFields.find((field) => Object.hasOwn(record, field));
   if (taken !== undefined) throw new Error(`the training record may not have a field ${taken}`);
-  const content = { format, version, step, ...record, files };
+  const content = { format, version, step, ...record, files, tensors };
   return serialise({ ...content, sha256: hashOf(serialise(content)) });
+}
+
+/** What `state.json` says. */
+export interface State {
+  step: number;
+  record: StoredRecord;
+  files: FileTable;
+  tensors: TensorTable;
 }
 
 /**
  * Reads and checks `state.json`.
  * @throws wrongInput when it is missing, damaged, or of another version
  */
-export async function readState(directory: string): Promise<{ step: number; record: StoredRecord; files: FileTable }> {
+export async function readState(directory: string): Promise<State> {
   const path = join(directory, stateFile);
   const text = (await readCheckpointFile(path)).toString('utf8');
   const damaged = (what: string) => wrongInput(`${path} is damaged: ${what}. ${useAnother}`);
@@ -73,9 +85,9 @@ export async function readState(directory: string): Promise<{ step: number; reco
   if (sha256 !== hashOf(serialise(rest)) || serialise(content) !== text) {
     throw damaged('its content does not fit its own hash');
   }
-  const { format: _format, version: _version, step, files, ...record } = rest;
+  const { format: _format, version: _version, step, files, tensors = {}, ...record } = rest;
   if (!Number.isSafeInteger(step) || !isFileTable(files)) throw damaged('it lacks its step or its table of files');
-  return { step: step as number, record: record as StoredRecord, files };
+  return { step: step as number, record: record as StoredRecord, files, tensors: tensors as TensorTable };
 }
 
 /**

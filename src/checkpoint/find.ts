@@ -55,7 +55,8 @@ export async function resolveCheckpoint(runOrCheckpoint: string, which: 'last' |
   throw wrongInput(`${runOrCheckpoint} has no checkpoint of step ${which}. The nearest: ${nearest.join(' and ')}.`);
 }
 
-async function isCheckpointFolder(path: string): Promise<boolean> {
+/** Whether a path is one checkpoint rather than a run. */
+export async function isCheckpointFolder(path: string): Promise<boolean> {
   return (await exists(join(path, 'state.json'))) || (await exists(join(path, 'model.safetensors')));
 }
 

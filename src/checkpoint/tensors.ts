@@ -2,6 +2,7 @@
  * Named tensors as they go to disk and come back (row 12 of the walk): parameters and optimizer state are
  * both an ordered list of them.
  */
+import { crc32 } from 'node:zlib';
 import { wrongInput } from '../errors.ts';
 
 /** One tensor outside TensorFlow: `values` in row-major order, as many as the product of `shape`. */
@@ -52,3 +53,13 @@ export function assertSameTensors(
 }
 
 const shapeText = (shape: readonly number[]): string => shape.join(', ');
+
+/** CRC-32 of every tensor's bytes, to tell which one is damaged; the SHA-256 of the file is what proves it whole. */
+export async function tensorChecksums(tensors: readonly NamedTensor[]): Promise<Record<string, string>> {
+  const checksums: [string, string][] = [];
+  for (const { name, values } of tensors) {
+    checksums.push([name, crc32(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).toString(16).padStart(8, '0')]);
+    await new Promise(setImmediate); // training goes on meanwhile
+  }
+  return Object.fromEntries(checksums);
+}

@@ -61,6 +61,16 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./config.ts')).configCommand as CommandModule<object, never>,
   },
   {
+    command: 'checkpoint <action> <run>',
+    describe: 'Check that every checkpoint of a run is whole',
+    load: async () => (await import('./checkpoint.ts')).checkpointCommand as CommandModule<object, never>,
+  },
+  {
+    command: 'verify-resume <config>',
+    describe: 'Train twice, once with stops, and compare every bit',
+    load: async () => (await import('./verifyResume.ts')).verifyResumeCommand as CommandModule<object, never>,
+  },
+  {
     command: 'doctor',
     describe: 'Say what is installed, which device is taken, and what is missing',
     load: async () => (await import('./doctor.ts')).doctorCommand as CommandModule<object, never>,

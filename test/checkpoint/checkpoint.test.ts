@@ -35,7 +35,7 @@ describe('save and load', () => {
     const state = first.find(([name]) => name === 'state.json')![1].toString();
     expect(state).not.toContain(run());
     expect(Object.keys(JSON.parse(state) as object)).toEqual(
-      ['format', 'version', 'step', 'cursor', 'tokensSeen', 'files', 'sha256'],
+      ['format', 'version', 'step', 'cursor', 'tokensSeen', 'files', 'tensors', 'sha256'],
     );
   });
 

@@ -1,0 +1,56 @@
+/** Is everything on disk whole: every checkpoint of a run against its own table of lengths, hashes and checksums. */
+import { join } from 'node:path';
+import { ExpectedError } from '../errors.ts';
+import { loadCheckpoint } from './checkpoint.ts';
+import { readState } from './checkpointFiles.ts';
+import { isCheckpointFolder, listCheckpoints } from './find.ts';
+import { readSafetensors } from './safetensors.ts';
+import { tensorChecksums } from './tensors.ts';
+
+export interface Verdict {
+  path: string;
+  /** Updates applied; null where not even that can be read. */
+  step: number | null;
+  valid: boolean;
+  /** What is wrong; null where nothing is. */
+  reason: string | null;
+  /** Tensors whose values are not those that were saved, as far as that can be told. */
+  damagedTensors: string[];
+}
+
+/**
+ * @param runOrCheckpoint a run directory or a checkpoint folder
+ * @returns a verdict for each checkpoint, oldest first
+ * @throws environmentFailure when the disk refuses to be read
+ */
+export async function* verifyCheckpoints(runOrCheckpoint: string): AsyncGenerator<Verdict, void, void> {
+  const places = (await isCheckpointFolder(runOrCheckpoint))
+    ? [{ path: runOrCheckpoint, step: null }]
+    : await listCheckpoints(runOrCheckpoint);
+  for (const { path, step } of places) yield verify(path, step);
+}
+
+async function verify(path: string, step: number | null): Promise<Verdict> {
+  try {
+    const checkpoint = await loadCheckpoint(path, { optimizer: true });
+    return { path, step: checkpoint.step, valid: true, reason: null, damagedTensors: [] };
+  } catch (error) {
+    if (!(error instanceof ExpectedError) || error.kind !== 'wrongInput') throw error;
+    return { path, step, valid: false, reason: error.message, damagedTensors: await damagedTensors(path) };
+  }
+}
+
+async function damagedTensors(path: string): Promise<string[]> {
+  try {
+    const { tensors } = await readState(path);
+    const damaged: string[] = [];
+    for (const [file, expected] of Object.entries(tensors)) {
+      const actual = await tensorChecksums(await readSafetensors(join(path, file)));
+      damaged.push(...Object.keys(expected).filter((name) => actual[name] !== expected[name]));
+    }
+    return damaged;
+  } catch (error) {
+    if (error instanceof ExpectedError && error.kind === 'wrongInput') return []; // not even the table can be read
+    throw error;
+  }
+}

@@ -1,0 +1,43 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
+import { listCheckpoints } from '../../src/checkpoint/find.ts';
+import { bestCheckpoint, type Retention } from '../../src/checkpoint/retention.ts';
+import { verifyCheckpoints, type Verdict } from '../../src/checkpoint/verify.ts';
+import { smallCheckpoint, useTemporaryFolder } from './temporaryFolder.ts';
+
+const run = useTemporaryFolder();
+const save = (step: number, loss: number | null, retention: Retention = { keepLast: null }) => {
+  const content = smallCheckpoint(step);
+  return saveCheckpoint(run(), { ...content, state: { ...content.state, validation: { loss } } }, retention);
+};
+const steps = async () => (await listCheckpoints(run())).map(({ step }) => step);
+
+it('keeps the newest, the best and those of every so many steps', async () => {
+  const losses: [number, number | null][] = [[2, 3], [4, 1], [6, null], [8, 2], [10, 5], [12, 4]];
+  for (const [step, loss] of losses) await save(step, loss, { keepLast: 2, keepBest: 1, keepEvery: 6 });
+  expect(await steps()).toEqual([4, 6, 10, 12]);
+  expect((await bestCheckpoint(run()))?.step).toBe(4);
+});
+
+it('a damaged best one is none', async () => {
+  for (const [step, loss] of [[2, 3], [4, 1]] as const) await save(step, loss);
+  await writeFile(join(run(), 'checkpoints', 'step-00000004', 'state.json'), '{');
+  expect((await bestCheckpoint(run()))?.step).toBe(2);
+});
+
+it('verify names the checkpoints and the tensors that are damaged', async () => {
+  await save(2, null);
+  const path = await save(4, null);
+  const file = join(path, 'model.safetensors');
+  const bytes = await readFile(file);
+  bytes[bytes.length - 2]! ^= 1; // the last value of the last tensor
+  await writeFile(file, bytes);
+  const verdicts: Verdict[] = [];
+  for await (const verdict of verifyCheckpoints(run())) verdicts.push(verdict);
+  expect(verdicts).toEqual([
+    { path: expect.stringContaining('step-00000002'), step: 2, valid: true, reason: null, damagedTensors: [] },
+    { path, step: 4, valid: false, reason: expect.stringContaining('model.safetensors'), damagedTensors: ['blocks.0.norm'] },
+  ]);
+});
