@@ -1,13 +1,18 @@
 /**
- * A tokenizer on disk: JSON that names its format and version. Files come from anywhere, so all is checked.
+ * A tokenizer on disk: for characters and bytes JSON of clm's own that names its format and version, for byte-pair
+ * encoding Hugging Face's tokenizer.json. Files come from anywhere, so all is checked.
  */
 import { z } from 'zod';
 
 import { wrongInput } from '../../errors.ts';
+import { looksLikeHuggingFace, tokenizerFromHuggingFace } from './bpe/huggingFaceFile.ts';
 import { bytesTokenizer } from './bytes.ts';
 import { charactersTokenizer } from './characters.ts';
 import { loneSurrogate, tokenizerFormat, tokenizerVersion } from './tokenizer.ts';
 import type { Tokenizer } from './tokenizer.ts';
+
+/** The largest files of large vocabularies have 30 MB. */
+const mostCharacters = 2 ** 27;
 
 const header = { format: z.literal(tokenizerFormat), version: z.literal(tokenizerVersion) };
 
@@ -31,12 +36,16 @@ const fileSchema = z.discriminatedUnion('kind', [
 export const renderTokenizer = (tokenizer: Tokenizer): string => `${JSON.stringify(tokenizer.toJSON(), null, 2)}\n`;
 
 /**
- * The tokenizer of a file's text.
+ * The tokenizer of a file's text, of either format.
  * @param path only for messages.
+ * @param endOfTextOfFile for a tokenizer.json: the special token that ends a document, null for none; by default the
+ *   file's own or the usual one
  * @throws wrongInput naming the file and what is wrong with it.
  */
-export function tokenizerFromFile(text: string, path: string): Tokenizer {
+export function tokenizerFromFile(text: string, path: string, endOfTextOfFile?: string | null): Tokenizer {
+  if (text.length > mostCharacters) throw wrongInput(`${path} is too large for a tokenizer: ${text.length} characters.`);
   const value = parseJson(text, path);
+  if (looksLikeHuggingFace(value)) return tokenizerFromHuggingFace(value as object, path, endOfTextOfFile);
   const { format, version } = headerOf(value);
   if (format !== tokenizerFormat) {
     throw wrongInput(`${path} is no tokenizer of clm: its "format" is not "${tokenizerFormat}".`);

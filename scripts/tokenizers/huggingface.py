@@ -1,0 +1,97 @@
+"""Hugging Face's side of check-tokenizers.mjs: trains tokenizers of every kind, and encodes texts with them."""
+import json, sys, time, unicodedata
+import numpy as np
+from tokenizers import Tokenizer, AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+END = AddedToken("<|endoftext|>", special=True, normalized=False)
+LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+
+
+def texts(path):
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def byte_level(pre_tokenizer, **options):
+    tokenizer = Tokenizer(models.BPE(**options))
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def split(pattern):
+    return pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(pattern), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])
+
+
+def make(kind):
+    plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if kind == "gpt2":
+        return byte_level(plain)
+    if kind == "roberta":
+        return byte_level(pre_tokenizers.ByteLevel(add_prefix_space=True))
+    if kind == "llama3":
+        return byte_level(split(LLAMA3), ignore_merges=True)
+    if kind == "qwen2":
+        tokenizer = byte_level(split(QWEN2))
+        tokenizer.normalizer = normalizers.NFC()
+        return tokenizer
+    if kind == "smollm":
+        return byte_level(pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), plain]))
+    if kind == "llama2":
+        tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        # for training only, so that no token spans a space, as SentencePiece has it
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"▁+[^▁]*"), "isolated")
+        return tokenizer
+    raise ValueError(kind)
+
+
+def train(kind, sources, size, output):
+    tokenizer = make(kind)
+    if kind == "llama2":
+        special = [AddedToken(t, special=True, normalized=False) for t in ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]]
+        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, limit_alphabet=1000, show_progress=False)
+    else:
+        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    start = time.time()
+    tokenizer.train_from_iterator(texts(sources), trainer)
+    seconds = time.time() - start
+    if kind == "llama2":
+        tokenizer.pre_tokenizer = None
+        tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    if kind == "llama3":
+        tokenizer.post_processor = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)])
+    if kind == "qwen2":
+        tokenizer.add_tokens([AddedToken("<tool_call>", normalized=False), AddedToken("é", normalized=True)])
+    saved = json.loads(tokenizer.to_str())
+    if kind == "llama2":  # bytes are vocabulary, not special tokens
+        saved["added_tokens"] = saved["added_tokens"][:3]
+    with open(output, "w") as file:
+        json.dump(saved, file, ensure_ascii=False)
+    print(json.dumps({"seconds": seconds}))
+
+
+def encode(path, sources, output, special):
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.encode_special_tokens = not special
+    with open(output, "wb") as file:
+        for text in texts(sources):
+            if tokenizer.normalizer is not None and tokenizer.model.byte_fallback is not True:
+                # the tables of tokenizers are older than Unicode 13: text with later combining characters is left out
+                if tokenizer.normalizer.normalize_str(text) != unicodedata.normalize("NFC", text):
+                    file.write(np.array([-1], dtype="<i4").tobytes())
+                    continue
+            ids = tokenizer.encode(text).ids
+            file.write(np.array([len(ids)] + ids, dtype="<i4").tobytes())
+
+
+if sys.argv[1] == "train":
+    train(sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])
+else:
+    encode(sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5] == "special")

@@ -1,0 +1,161 @@
+/** A tokenizer by byte-pair encoding, from its description: text → segments → words → merged tokens, and back. */
+import { wrongInput } from '../../../errors.ts';
+import { decodeAll } from '../bytes.ts';
+import { checkTokenId, originOfText, refuseLoneSurrogates } from '../tokenizer.ts';
+import type { DecodeOptions, DocumentPart, EncodedChunk, StreamingDecoder, TextOrigin, Tokenizer } from '../tokenizer.ts';
+import { cutsToken, noToken, tokenCutter } from './addedTokens.ts';
+import type { AddedToken, CutTokens } from './addedTokens.ts';
+import { mergeTable } from './mergeTable.ts';
+import type { Merge } from './mergeTable.ts';
+import { segmentEnd } from './segments.ts';
+import type { IsBorder } from './segments.ts';
+import { wordEncoder } from './wordEncoder.ts';
+import type { FirstTokens } from './wordEncoder.ts';
+
+export interface BpeDescription {
+  /** The bytes that each id stands for, by id; undefined for an id that is no token. */
+  readonly tokens: readonly (Uint8Array | undefined)[];
+  readonly merges: readonly Merge[];
+  readonly firstTokens: FirstTokens;
+  /** Words that are tokens without any merging, by their bytes as Latin-1; undefined where the merges alone decide. */
+  readonly wholeWords: ReadonlyMap<string, number> | undefined;
+  /** Calls `word` for each word of a piece of normalised text. */
+  readonly words: (utf8: Uint8Array, start: number, end: number, word: (start: number, end: number) => void) => void;
+  /** What is done to a piece of text before it is cut; `startsPiece` where a text or what follows a token begins. */
+  readonly normalize: ((utf8: Uint8Array, startsPiece: boolean) => Uint8Array) | undefined;
+  readonly isBorder: IsBorder;
+  readonly addedTokens: readonly AddedToken[];
+  /** Put before every text. */
+  readonly startTokenIds: readonly number[];
+  readonly endOfText: number | null;
+  /** A space at the start of a decoded text was put there by `normalize`. */
+  readonly dropsFirstSpace: boolean;
+  /** The tokenizer's file. */
+  readonly json: object;
+}
+
+/** Encoders by what they look for: lazily made, because their caches cost memory. */
+type EncodeInto = (ids: IdList, utf8: Uint8Array, startsPiece: boolean, origin: TextOrigin, offset: number) => void;
+
+/** Ids in a buffer that grows. */
+interface IdList {
+  ids: Int32Array;
+  count: number;
+}
+
+export function bpeTokenizer(description: BpeDescription): Tokenizer {
+  const { tokens, addedTokens, startTokenIds, endOfText, isBorder } = description;
+  const byteLengths = Uint16Array.from(tokens, (bytes) => bytes?.length ?? 0);
+  const special = new Set(addedTokens.filter(({ isSpecial }) => isSpecial).map(({ id }) => id));
+  for (const id of special) byteLengths[id] = 0;
+  const ordinary = addedTokens.filter(({ isSpecial }) => !isSpecial);
+  const encodePlain = lazily(() => pieceEncoder(description, ordinary));
+  const encodeSpecial = lazily(() => pieceEncoder(description, addedTokens));
+  const spellings = addedTokens.map(({ content }) => Buffer.from(content));
+  const ordinarySpellings = ordinary.map(({ content }) => Buffer.from(content));
+
+  function encodePart(utf8: Uint8Array, part: DocumentPart, origin: TextOrigin, withSpecial: boolean): EncodedChunk {
+    const encode = withSpecial ? encodeSpecial() : encodePlain();
+    const spelt = withSpecial ? spellings : ordinarySpellings;
+    const isSafe: IsBorder = (text, at) => isBorder(text, at) && !cutsToken(spelt, text, at);
+    const list = { ids: new Int32Array(64 + (utf8.length >> 1)), count: 0 };
+    if (part.startsText) for (const id of startTokenIds) list.ids[list.count++] = id;
+    let start = 0;
+    while (start < utf8.length) {
+      const end = segmentEnd(utf8, start, part.endsText, isSafe);
+      if (end < 0) break;
+      encode(list, utf8.subarray(start, end), part.startsText && start === 0, origin, start);
+      start = end;
+    }
+    return { tokenIds: list.ids.slice(0, list.count), bytes: start };
+  }
+
+  const whole = { startsText: true, endsText: true };
+  const decoder = (options?: DecodeOptions) => streamingDecoder(description, special, options);
+  return {
+    kind: 'bpe',
+    vocabularySize: tokens.length,
+    byteLengths,
+    endOfText,
+    encode: (text, { specialTokens = false } = {}) => {
+      refuseLoneSurrogates(text);
+      const utf8 = Buffer.from(text);
+      return encodePart(utf8, whole, originOfText(utf8, 'Leave it out, or use another tokenizer.'), specialTokens).tokenIds;
+    },
+    encodeUtf8: (utf8, origin) => encodePart(utf8, whole, origin, false).tokenIds,
+    encodeChunk: (utf8, part, origin) => encodePart(utf8, part, origin, false),
+    decode: (tokenIds, options) => decodeAll(decoder(options), tokenIds),
+    decoder,
+    toJSON: () => description.json,
+  };
+}
+
+/** Encodes a piece of text: added tokens, normalisation, the added tokens of normalised text, words. */
+function pieceEncoder(description: BpeDescription, tokens: readonly AddedToken[]): EncodeInto {
+  const { normalize, words } = description;
+  const cutRaw = tokenCutter(tokens.filter(({ isNormalized }) => !isNormalized));
+  const cutNormalized = tokenCutter(tokens.filter(({ isNormalized }) => isNormalized));
+  const encodeWord = wordEncoder(mergeTable(description.merges), description.firstTokens, description.wholeWords);
+
+  return (list, raw, startsText, origin, offset) => {
+    const cut = (by: CutTokens | undefined, utf8: Uint8Array, start: number, end: number, text: (start: number, end: number) => void) => {
+      if (by === undefined) return text(start, end);
+      by(utf8, start, end, (from, to, tokenId) => {
+        if (tokenId === noToken) return text(from, to);
+        reserve(list, 1);
+        list.ids[list.count++] = tokenId;
+      });
+    };
+    cut(cutRaw, raw, 0, raw.length, (start, end) => {
+      const isNew = start > 0 || startsText;
+      const utf8 = normalize === undefined ? raw : normalize(raw.subarray(start, end), isNew);
+      const shift = normalize === undefined ? 0 : start; // places inside a normalised piece are nearly those of the text
+      const [from, to] = normalize === undefined ? [start, end] : [0, utf8.length];
+      cut(cutNormalized, utf8, from, to, (pieceStart, pieceEnd) => {
+        reserve(list, pieceEnd - pieceStart);
+        words(utf8, pieceStart, pieceEnd, (wordStart, wordEnd) => {
+          const count = encodeWord(utf8, wordStart, wordEnd, list.ids, list.count);
+          if (count < 0) throw unknownByte(utf8, wordStart - 1 - count, origin, offset + shift);
+          list.count = count;
+        });
+      });
+    });
+  };
+}
+
+/** A word has at most as many tokens as bytes. */
+function reserve(list: IdList, tokens: number): void {
+  if (list.count + tokens <= list.ids.length) return;
+  const larger = new Int32Array(2 * list.ids.length + tokens);
+  larger.set(list.ids);
+  list.ids = larger;
+}
+
+function unknownByte(utf8: Uint8Array, at: number, origin: TextOrigin, offset: number): Error {
+  const byte = `0x${utf8[at]!.toString(16).padStart(2, '0').toUpperCase()}`;
+  return wrongInput(`The byte ${byte} ${origin.place(offset + at)} is not in the tokenizer's vocabulary. ${origin.remedy}`);
+}
+
+function streamingDecoder(description: BpeDescription, special: ReadonlySet<number>, options: DecodeOptions = {}): StreamingDecoder {
+  const { specialTokens = false, continuesText = false } = options;
+  const { tokens } = description;
+  const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+  let dropsSpace = description.dropsFirstSpace && !continuesText;
+  return {
+    write: (tokenId) => {
+      checkTokenId(tokenId, tokens.length);
+      const bytes = tokens[tokenId];
+      if (bytes === undefined) throw wrongInput(`${tokenId} is no token id: the vocabulary leaves it out.`);
+      if (special.has(tokenId)) return utf8.decode() + (specialTokens ? Buffer.from(bytes).toString() : '');
+      if (!dropsSpace || bytes.length === 0) return utf8.decode(bytes, { stream: true });
+      dropsSpace = false;
+      return utf8.decode(bytes[0] === 0x20 ? bytes.subarray(1) : bytes, { stream: true });
+    },
+    end: () => utf8.decode(),
+  };
+}
+
+function lazily<Value>(make: () => Value): () => Value {
+  let value: Value | undefined;
+  return () => (value ??= make());
+}

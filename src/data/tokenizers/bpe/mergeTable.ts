@@ -1,0 +1,44 @@
+/** The merges of a BPE as a hash table of integer pairs: which two tokens become which, and in what order. */
+
+export interface Merge {
+  readonly left: number;
+  readonly right: number;
+  readonly merged: number;
+}
+
+export interface MergeTable {
+  /** The place of a pair in the list of merges, the first merged first; −1 for a pair that is never merged. */
+  rank(left: number, right: number): number;
+  /** The token that the merge of a rank gives, by rank. */
+  readonly merged: Int32Array;
+}
+
+/** Open addressing with linear probing, at most half full. Of a pair that is listed twice the later place counts. */
+export function mergeTable(merges: readonly Merge[]): MergeTable {
+  let size = 16;
+  while (size < 2 * merges.length) size *= 2;
+  const mask = size - 1;
+  const slots = new Int32Array(3 * size).fill(-1); // left, right, rank
+  const find = (left: number, right: number): number => {
+    let slot = pairHash(left, right) & mask;
+    while (slots[3 * slot] !== -1 && (slots[3 * slot] !== left || slots[3 * slot + 1] !== right)) slot = (slot + 1) & mask;
+    return 3 * slot;
+  };
+  for (const [rank, { left, right }] of merges.entries()) {
+    const slot = find(left, right);
+    slots[slot] = left;
+    slots[slot + 1] = right;
+    slots[slot + 2] = rank;
+  }
+  return {
+    rank: (left, right) => slots[find(left, right) + 2]!,
+    merged: Int32Array.from(merges, ({ merged }) => merged),
+  };
+}
+
+/** Mixes two token ids into 32 bits (the multipliers are those of murmur3's and xxHash's finalisers). */
+export function pairHash(left: number, right: number): number {
+  let hash = Math.imul(left, 0x85ebca6b) ^ Math.imul(right, 0x9e3779b1);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return hash ^ (hash >>> 13);
+}

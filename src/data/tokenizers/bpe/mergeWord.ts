@@ -1,0 +1,119 @@
+/** Byte-pair encoding of one word: as long as there is one, the pair of the lowest rank is merged, the leftmost first. */
+import type { MergeTable } from './mergeTable.ts';
+
+const none = 0x7fffffff;
+/** Up to here looking at every pair after every merge is faster than a heap. */
+const shortWord = 48;
+/** Ranks and positions share a number in the heap; longer words do not occur, see segments.ts. */
+const positions = 2 ** 18;
+
+/** Merges the ids in front of `word` and returns how many are left, at its front. */
+export type MergeWord = (word: Int32Array, length: number) => number;
+
+export function wordMerger(table: MergeTable): MergeWord {
+  const ofShort = shortWordMerger(table);
+  return (word, length) => (length <= shortWord ? ofShort(word, length) : mergeLongWord(table, word, length));
+}
+
+function shortWordMerger({ rank, merged }: MergeTable): MergeWord {
+  const ranks = new Int32Array(shortWord); // ranks[i]: of the pair (i, i + 1)
+  const rankOf = (left: number, right: number): number => {
+    const found = rank(left, right);
+    return found < 0 ? none : found;
+  };
+  return (word, length) => {
+    for (let i = 0; i + 1 < length; i++) ranks[i] = rankOf(word[i]!, word[i + 1]!);
+    for (;;) {
+      let lowest = none;
+      let at = 0;
+      for (let i = 0; i + 1 < length; i++) {
+        if (ranks[i]! < lowest) {
+          lowest = ranks[i]!;
+          at = i;
+        }
+      }
+      if (lowest === none) return length;
+      word[at] = merged[lowest]!;
+      length--;
+      for (let i = at + 1; i < length; i++) {
+        word[i] = word[i + 1]!;
+        ranks[i] = ranks[i + 1]!;
+      }
+      if (at > 0) ranks[at - 1] = rankOf(word[at - 1]!, word[at]!);
+      if (at + 1 < length) ranks[at] = rankOf(word[at]!, word[at + 1]!);
+    }
+  };
+}
+
+/** The same in n log n: a heap of merges that may be out of date, over a linked list of what is left of the word. */
+function mergeLongWord({ rank, merged }: MergeTable, word: Int32Array, length: number): number {
+  const next = new Int32Array(length);
+  const previous = new Int32Array(length);
+  const heap = numberHeap(2 * length);
+  const propose = (left: number, right: number): void => {
+    const found = rank(word[left]!, word[right]!);
+    if (found >= 0) heap.push(found * positions + left);
+  };
+  for (let i = 0; i < length; i++) {
+    next[i] = i + 1;
+    previous[i] = i - 1;
+    if (i > 0) propose(i - 1, i);
+  }
+  const gone = -1;
+  for (let top = heap.pop(); top !== undefined; top = heap.pop()) {
+    const left = top % positions;
+    const right = next[left]!;
+    const isCurrent = word[left] !== gone && right < length && rank(word[left]!, word[right]!) * positions + left === top;
+    if (!isCurrent) continue;
+    word[left] = merged[(top - left) / positions]!;
+    word[right] = gone;
+    next[left] = next[right]!;
+    if (next[left]! < length) {
+      previous[next[left]!] = left;
+      propose(left, next[left]!);
+    }
+    if (previous[left]! >= 0) propose(previous[left]!, left);
+  }
+  let left = 0;
+  for (let i = 0; i < length; i = next[i]!) word[left++] = word[i]!;
+  return left;
+}
+
+/** A binary heap that gives the smallest number first. */
+function numberHeap(capacity: number): { push(value: number): void; pop(): number | undefined } {
+  let values = new Float64Array(capacity);
+  let count = 0;
+  return {
+    push: (value) => {
+      if (count === values.length) {
+        const larger = new Float64Array(2 * count);
+        larger.set(values);
+        values = larger;
+      }
+      let at = count++;
+      while (at > 0) {
+        const parent = (at - 1) >> 1;
+        if (values[parent]! <= value) break;
+        values[at] = values[parent]!;
+        at = parent;
+      }
+      values[at] = value;
+    },
+    pop: () => {
+      if (count === 0) return undefined;
+      const top = values[0]!;
+      const last = values[--count]!;
+      let at = 0;
+      for (;;) {
+        let child = 2 * at + 1;
+        if (child >= count) break;
+        if (child + 1 < count && values[child + 1]! < values[child]!) child++;
+        if (values[child]! >= last) break;
+        values[at] = values[child]!;
+        at = child;
+      }
+      values[at] = last;
+      return top;
+    },
+  };
+}
