@@ -13,8 +13,8 @@ const longestWord = 128;
 export interface WordCache {
   /** Copies the ids of the word to `ids` from `count` on and returns the new count; −1 for a word that is not there. */
   find(utf8: Uint8Array, start: number, end: number, ids: Int32Array, count: number): number;
-  /** Keeps the word that the last `find` did not find, with its ids, which lie in `ids` from `from` to `to`. */
-  keep(utf8: Uint8Array, start: number, end: number, ids: Int32Array, from: number, to: number): void;
+  /** Stores the word that the last `find` did not find, with its ids, which lie in `ids` from `from` to `to`. */
+  store(utf8: Uint8Array, start: number, end: number, ids: Int32Array, from: number, to: number): void;
 }
 
 export function wordCache(): WordCache {
@@ -47,7 +47,7 @@ export function wordCache(): WordCache {
       freeSlot = slot;
       return -1;
     },
-    keep: (utf8, start, end, ids, from, to) => {
+    store: (utf8, start, end, ids, from, to) => {
       if (end - start > longestWord) return;
       if (words === mostWords || keyEnd + end - start > keyBytes || idsEnd + to - from > idCount) {
         slots.fill(0);

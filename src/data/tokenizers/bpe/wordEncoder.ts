@@ -37,7 +37,7 @@ export function wordEncoder(
       const merged = merge(word, first);
       for (let i = 0; i < merged; i++) ids[to++] = word[i]!;
     }
-    cache.keep(utf8, start, end, ids, count, to);
+    cache.store(utf8, start, end, ids, count, to);
     return to;
   };
 }

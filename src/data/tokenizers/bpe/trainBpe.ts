@@ -1,0 +1,83 @@
+/** A byte-level BPE of one's own: counts the words of documents, trains merges, and makes the tokenizer of them. */
+import { endOfTextToken } from '../tokenizer.ts';
+import type { DocumentPart, Tokenizer } from '../tokenizer.ts';
+import { characterOfByte, spelling } from './byteAlphabet.ts';
+import { wordsBy } from './byteLevelFile.ts';
+import { tokenizerFromHuggingFace } from './huggingFaceFile.ts';
+import { gpt2Pattern } from './patterns.ts';
+import { segmentEnd, wordBorder } from './segments.ts';
+import { trainMerges } from './trainMerges.ts';
+import type { TrainedMerges } from './trainMerges.ts';
+import { wordCounter } from './wordCounts.ts';
+
+/** The bytes and the token that ends a document. */
+export const smallestBpe = 257;
+
+export interface BpeTraining {
+  /** Counts a document that comes in chunks; the bytes that it got through, as `Tokenizer.encodeChunk`. */
+  addChunk(utf8: Uint8Array, part: Pick<DocumentPart, 'endsText'>): number;
+  /** Different words that were given up to bound the memory. */
+  readonly droppedWords: number;
+  /**
+   * @param vocabularySize tokens wanted, at least `smallestBpe`; a text that has not as many pairs gives fewer
+   */
+  train(vocabularySize: number): Tokenizer;
+}
+
+export function bpeTraining(): BpeTraining {
+  const counter = wordCounter();
+  const words = wordsBy([gpt2Pattern.scanner()]);
+  const isBorder = wordBorder();
+  return {
+    addChunk: (utf8, { endsText }) => {
+      let start = 0;
+      while (start < utf8.length) {
+        const end = segmentEnd(utf8, start, endsText, isBorder);
+        if (end < 0) break;
+        words(utf8, start, end, (from, to) => counter.add(utf8, from, to));
+        start = end;
+      }
+      return start;
+    },
+    get droppedWords() {
+      return counter.words().dropped;
+    },
+    train: (vocabularySize) => {
+      const ofCharacter = [...characterOfByte].sort();
+      const idOfByte = Int32Array.from(characterOfByte, (character) => 1 + ofCharacter.indexOf(character));
+      const tokens: Uint8Array[] = [new Uint8Array(0)];
+      for (const [byte, id] of idOfByte.entries()) tokens[id] = Uint8Array.of(byte);
+      const trained = trainMerges(counter.words(), { idOfByte, tokens, vocabularySize });
+      return tokenizerFromHuggingFace(fileOf(trained), 'the trained tokenizer');
+    },
+  };
+}
+
+/** tokenizer.json of the merges: GPT-2's way to cut words, and id 0 to end a document. */
+function fileOf({ tokens, merges }: TrainedMerges): object {
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const spellings = tokens.map((bytes, id) => (id === 0 ? endOfTextToken : spelling(bytes)));
+  const end = { id: 0, content: endOfTextToken, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: [end],
+    normalizer: null,
+    pre_tokenizer: byteLevel,
+    post_processor: byteLevel,
+    decoder: byteLevel,
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab: Object.fromEntries(spellings.map((text, id) => [text, id])), // defines "__proto__" like any other
+      merges: merges.map(({ left, right }) => [spellings[left]!, spellings[right]!]),
+    },
+  };
+}
