@@ -8,11 +8,12 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { tokenizerFromFile } from '../dist/data/tokenizers/tokenizerFile.js';
+import { bpeTraining } from '../dist/data/tokenizers/bpe/trainBpe.js';
 import { gpt2TokenizerJson } from './tokenizers/gpt2.mjs';
 import { mixedDocuments } from './tokenizers/mixed-text.mjs';
 
 const { values } = parseArgs({
-  options: { python: { type: 'string' }, megabytes: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' } },
+  options: { kinds: { type: 'string' }, python: { type: 'string' }, megabytes: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' } },
 });
 if (values.python === undefined) throw new Error('--python PYTHON: one with the packages tokenizers and numpy');
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
@@ -21,12 +22,12 @@ const at = (name) => path.join(folder, name);
 const python = (...args) =>
   execFileSync(values.python, [path.join(root, 'scripts/tokenizers/huggingface.py'), ...args.map(String)], { encoding: 'utf8' });
 
-/** Writes documents as JSON lines. */
+/** Writes documents as JSON lines, each with its normalisation form C. */
 function writeDocuments(name, bytes, seed) {
   const file = openSync(at(name), 'w');
   const documents = [...mixedDocuments(bytes, seed, root)];
   documents.push('', "I'm <|endoftext|> <tool_call>e\u0301</tool_call> é</s><s> ", '<|endoftext|>', ' x', 'a'.repeat(60_000), '  '.repeat(30_000));
-  for (const text of documents) writeSync(file, `${JSON.stringify(text)}\n`);
+  for (const text of documents) writeSync(file, `${JSON.stringify([text, text.normalize('NFC')])}\n`);
   closeSync(file);
   return documents;
 }
@@ -58,13 +59,26 @@ function compare(name, tokenizer, documents, specialTokens) {
   return differing === 0;
 }
 
+/** Trains on the documents on which Hugging Face trained `gpt2`. */
+function compareTraining(documents) {
+  const training = bpeTraining();
+  for (const text of documents) training.addChunk(Buffer.from(text), { endsText: true });
+  const own = training.train(4000).toJSON();
+  const theirs = JSON.parse(readFileSync(at('gpt2.json'), 'utf8'));
+  const ids = Object.entries(theirs.model.vocab).filter(([token, id]) => own.model.vocab[token] !== id);
+  const merges = theirs.model.merges.filter((merge, i) => own.model.merges[i]?.join(' ') !== merge.join(' '));
+  const equal = ids.length + merges.length === 0 && own.model.merges.length === theirs.model.merges.length;
+  console.log(`${equal ? 'equal ' : 'DIFFER'} training: ${own.model.merges.length} merges, ${merges.length} differ, ${ids.length} ids differ`);
+  return equal;
+}
+
 try {
   const bytes = Number(values.megabytes) * 1e6;
-  writeDocuments('training.jsonl', Math.min(bytes, 4e6), Number(values.seed) + 1000);
+  const trainingDocuments = writeDocuments('training.jsonl', Math.min(bytes, 4e6), Number(values.seed) + 1000);
   const documents = writeDocuments('texts.jsonl', bytes, Number(values.seed));
   console.log(`${documents.reduce((sum, text) => sum + Buffer.byteLength(text), 0)} bytes`);
   writeFileSync(at('gpt2-own.json'), JSON.stringify(await gpt2TokenizerJson(import.meta.url)));
-  const kinds = ['gpt2', 'roberta', 'llama3', 'qwen2', 'smollm', 'llama2'];
+  const kinds = values.kinds?.split(',') ?? ['gpt2', 'roberta', 'llama3', 'qwen2', 'smollm', 'llama2'];
   for (const kind of kinds) python('train', kind, at('training.jsonl'), 4000, at(`${kind}.json`));
   let equal = true;
   for (const kind of ['gpt2-own', ...kinds]) {
@@ -74,6 +88,7 @@ try {
       equal = compare(kind, tokenizer, documents, special) && equal;
     }
   }
+  equal = compareTraining(trainingDocuments) && equal;
   process.exitCode = equal ? 0 : 1;
 } finally {
   rmSync(folder, { recursive: true });

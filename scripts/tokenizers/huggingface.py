@@ -1,5 +1,5 @@
 """Hugging Face's side of check-tokenizers.mjs: trains tokenizers of every kind, and encodes texts with them."""
-import json, sys, time, unicodedata
+import json, sys, time
 import numpy as np
 from tokenizers import Tokenizer, AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -8,10 +8,15 @@ LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 
 
-def texts(path):
+def documents(path):
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
+
+
+def texts(path):
+    for text, _ in documents(path):
+        yield text
 
 
 def byte_level(pre_tokenizer, **options):
@@ -81,10 +86,10 @@ def encode(path, sources, output, special):
     tokenizer = Tokenizer.from_file(path)
     tokenizer.encode_special_tokens = not special
     with open(output, "wb") as file:
-        for text in texts(sources):
+        for text, composed in documents(sources):
             if tokenizer.normalizer is not None and tokenizer.model.byte_fallback is not True:
-                # the tables of tokenizers are older than Unicode 13: text with later combining characters is left out
-                if tokenizer.normalizer.normalize_str(text) != unicodedata.normalize("NFC", text):
+                # the tables of tokenizers are older than Node's: text with later combining characters is left out
+                if tokenizer.normalizer.normalize_str(text) != composed:
                     file.write(np.array([-1], dtype="<i4").tobytes())
                     continue
             ids = tokenizer.encode(text).ids

@@ -41,6 +41,11 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./compare.ts')).compareCommand as CommandModule<object, never>,
   },
   {
+    command: 'tokenizer <action>',
+    describe: 'Train a tokenizer, encode and decode with one',
+    load: async () => (await import('./tokenizer.ts')).tokenizerCommand as CommandModule<object, never>,
+  },
+  {
     command: 'bench <config>',
     describe: 'Measure the training step against this machine’s matmul peak',
     load: async () => (await import('./bench.ts')).benchCommand as CommandModule<object, never>,
@@ -78,7 +83,7 @@ const commands: CommandEntry[] = [
 ];
 
 /** Options and arguments that take several values. */
-const mayRepeat = ['_', 'set', 'runs', 'state'];
+const mayRepeat = ['_', 'set', 'sources', 'runs', 'state'];
 
 /** Bad usage: reported with a pointer to the help of the command, exit code 2. */
 class UsageError extends Error {}

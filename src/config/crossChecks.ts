@@ -6,7 +6,7 @@ import type { Config } from './schema.ts';
 
 /** The impossible combinations of a config whose keys are valid each on its own, in the order of the schema. */
 export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
-  const { corpus, model, optimizer, schedule, training } = config;
+  const { corpus, model, optimizer, schedule, tokenizer, training } = config;
   const problems: Problem[] = [];
   const report = (paths: readonly KeyPath[], message: string) => {
     const written = paths.filter((path) => valueAt(tree, path) !== undefined);
@@ -79,6 +79,15 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     if (used || configAt(config, path) === null) return;
     report([path], `${renderKeyPath(path)} means nothing to ${kind}; set it to null`);
   };
+  const needed = (path: KeyPath, used: boolean, example: string): void => {
+    if (!used || configAt(config, path) !== null) return;
+    report([path.slice(0, -1)], `${renderKeyPath(path)} is missing; for example ${example}`);
+  };
+  needed(['tokenizer', 'vocabularySize'], tokenizer.kind === 'bpe', 'tokenizer: { kind: bpe, vocabularySize: 4096 }');
+  needed(['tokenizer', 'path'], tokenizer.kind === 'file', 'tokenizer: { kind: file, path: tokenizer.json }');
+  unused(['tokenizer', 'vocabularySize'], tokenizer.kind === 'bpe', `tokenizer.kind: ${tokenizer.kind}`);
+  unused(['tokenizer', 'path'], tokenizer.kind === 'file', `tokenizer.kind: ${tokenizer.kind}`);
+  unused(['tokenizer', 'endOfText'], tokenizer.kind === 'file', `tokenizer.kind: ${tokenizer.kind}`);
   const { kind } = schedule;
   unused(['optimizer', 'momentum'], optimizer.kind === 'muon', `optimizer.kind: ${optimizer.kind}`);
   unused(['schedule', 'finalLearningRate'], !['constant', 'inverse-square-root'].includes(kind), `schedule.kind: ${kind}`);

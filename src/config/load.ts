@@ -114,11 +114,11 @@ function withName(tree: LocatedValue, defaultName: string): LocatedValue {
 
 const standardInput = '-';
 
-/** The paths of the corpus, each taken relative to where it was written. */
+/** Every path of the config, each taken relative to where it was written. */
 function withAbsolutePaths(tree: LocatedValue): LocatedValue {
   const sources = valueAt(tree, ['corpus', 'sources']);
   const items = sources?.kind === 'list' ? sources.items : [];
-  const keys = [...items.map((_, i) => ['corpus', 'sources', i, 'path']), ['corpus', 'validation', 'path']];
+  const keys = [...items.map((_, i) => ['corpus', 'sources', i, 'path']), ['corpus', 'validation', 'path'], ['tokenizer', 'path']];
   return keys.reduce((result, key) => {
     const path = valueAt(tree, key);
     if (path?.kind !== 'scalar' || typeof path.value !== 'string' || ['', standardInput].includes(path.value)) return result;

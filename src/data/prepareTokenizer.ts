@@ -1,9 +1,12 @@
-/** Makes the tokenizer of a run and counts its tokens, in one pass over the corpus at most. Row 5 of the walk. */
+/** Makes the tokenizer of a run and counts its tokens. Row 5 of the walk. */
 import type { Config } from '../config/schema.ts';
+import { wrongInput } from '../errors.ts';
 import type { Corpus, CorpusPart } from './corpus.ts';
 import { bytesTokenizer } from './tokenizers/bytes.ts';
 import { characterCensus, charactersTokenizer } from './tokenizers/characters.ts';
+import { readTokenizerFile } from './tokenizers/tokenizerFile.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
+import { trainTokenizer } from './trainTokenizer.ts';
 import { countTokens } from './tokens.ts';
 import { textChunks } from './textChunks.ts';
 
@@ -13,21 +16,32 @@ export interface PreparedTokenizer {
   readonly validationTokens: number;
 }
 
+/** Section `tokenizer` of a config, from which keys of other kinds may be left out. */
+export type TokenizerChoice = Pick<Config['tokenizer'], 'kind'> & Partial<Config['tokenizer']>;
+
 /**
  * The tokenizer that the config asks for. The vocabulary of `characters` is that of the whole corpus, validation text
  * included, so that the validation loss is always defined. `bytes` reads nothing: bad UTF-8 is then met in training.
+ * `bpe` is trained on the training text alone, in a pass of its own before the one that counts.
  * A run that is resumed takes the tokenizer of its checkpoint instead, and `countTokens`.
- * @throws wrongInput for bad UTF-8 or an unreadable file.
+ * @throws wrongInput for bad UTF-8, an unreadable file, or a text too short for the vocabulary that is asked for.
  */
-export async function prepareTokenizer(config: Config['tokenizer'], corpus: Corpus): Promise<PreparedTokenizer> {
+export async function prepareTokenizer(config: TokenizerChoice, corpus: Corpus): Promise<PreparedTokenizer> {
   switch (config.kind) {
-    case 'bytes': {
-      const tokenizer = bytesTokenizer({ endOfText: corpus.separatesDocuments === true });
-      return {
-        tokenizer,
-        trainingTokens: await countTokens(corpus, corpus.training, tokenizer),
-        validationTokens: await countTokens(corpus, corpus.validation, tokenizer),
-      };
+    case 'bytes':
+      return counted(bytesTokenizer({ endOfText: corpus.separatesDocuments === true }), corpus);
+    case 'file':
+      return counted(await readTokenizerFile(config.path!, config.endOfText ?? undefined), corpus);
+    case 'bpe': {
+      const wanted = config.vocabularySize!;
+      const { tokenizer } = await trainTokenizer(corpus, corpus.training, wanted);
+      if (tokenizer.vocabularySize < wanted) {
+        throw wrongInput(
+          `tokenizer.vocabularySize: the training text gives ${tokenizer.vocabularySize} tokens, not ${wanted}; ` +
+            'lower it or give more text.',
+        );
+      }
+      return counted(tokenizer, corpus);
     }
     case 'characters': {
       const census = characterCensus();
@@ -46,4 +60,12 @@ export async function prepareTokenizer(config: Config['tokenizer'], corpus: Corp
       return { tokenizer: charactersTokenizer(census.characters(), { endOfText }), trainingTokens, validationTokens };
     }
   }
+}
+
+async function counted(tokenizer: Tokenizer, corpus: Corpus): Promise<PreparedTokenizer> {
+  return {
+    tokenizer,
+    trainingTokens: await countTokens(corpus, corpus.training, tokenizer),
+    validationTokens: await countTokens(corpus, corpus.validation, tokenizer),
+  };
 }

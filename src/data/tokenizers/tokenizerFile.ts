@@ -2,6 +2,8 @@
  * A tokenizer on disk: for characters and bytes JSON of clm's own that names its format and version, for byte-pair
  * encoding Hugging Face's tokenizer.json. Files come from anywhere, so all is checked.
  */
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
 import { z } from 'zod';
 
 import { wrongInput } from '../../errors.ts';
@@ -32,27 +34,48 @@ const fileSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
+/**
+ * The tokenizer of a file, or of a folder that holds a tokenizer.json: a run, a checkpoint, a folder of Hugging Face's.
+ * @param endOfText as `tokenizerFromFile`
+ * @throws wrongInput as `tokenizerFromFile`, and where there is no such file
+ */
+export async function readTokenizerFile(fileOrFolder: string, endOfText?: string | null): Promise<Tokenizer> {
+  let file = fileOrFolder;
+  try {
+    if ((await stat(file)).isDirectory()) file = path.join(file, 'tokenizer.json');
+    const { size } = await stat(file);
+    if (size > mostCharacters) throw wrongInput(`${file} is too large for a tokenizer: ${size} bytes.`);
+    return tokenizerFromFile(await readFile(file, 'utf8'), file, endOfText);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw wrongInput(`There is no tokenizer at ${file}.`, { cause: error });
+    if (code === 'EACCES' || code === 'EPERM') throw wrongInput(`${file} cannot be read: permission denied.`, { cause: error });
+    if (code === 'EISDIR') throw wrongInput(`${file} is a folder where a tokenizer.json should be.`, { cause: error });
+    throw error;
+  }
+}
+
 /** The text of a tokenizer's file, ending in a newline; equal tokenizers give equal bytes. */
 export const renderTokenizer = (tokenizer: Tokenizer): string => `${JSON.stringify(tokenizer.toJSON(), null, 2)}\n`;
 
 /**
  * The tokenizer of a file's text, of either format.
- * @param path only for messages.
+ * @param source the file's path, only for messages.
  * @param endOfTextOfFile for a tokenizer.json: the special token that ends a document, null for none; by default the
  *   file's own or the usual one
  * @throws wrongInput naming the file and what is wrong with it.
  */
-export function tokenizerFromFile(text: string, path: string, endOfTextOfFile?: string | null): Tokenizer {
-  if (text.length > mostCharacters) throw wrongInput(`${path} is too large for a tokenizer: ${text.length} characters.`);
-  const value = parseJson(text, path);
-  if (looksLikeHuggingFace(value)) return tokenizerFromHuggingFace(value as object, path, endOfTextOfFile);
+export function tokenizerFromFile(text: string, source: string, endOfTextOfFile?: string | null): Tokenizer {
+  if (text.length > mostCharacters) throw wrongInput(`${source} is too large for a tokenizer: ${text.length} characters.`);
+  const value = parseJson(text, source);
+  if (looksLikeHuggingFace(value)) return tokenizerFromHuggingFace(value as object, source, endOfTextOfFile);
   const { format, version } = headerOf(value);
   if (format !== tokenizerFormat) {
-    throw wrongInput(`${path} is no tokenizer of clm: its "format" is not "${tokenizerFormat}".`);
+    throw wrongInput(`${source} is no tokenizer of clm: its "format" is not "${tokenizerFormat}".`);
   }
   if (version !== tokenizerVersion) {
     throw wrongInput(
-      `${path} has version ${JSON.stringify(version)} of the tokenizer format; ` +
+      `${source} has version ${JSON.stringify(version)} of the tokenizer format; ` +
         `this clm reads version ${tokenizerVersion}. Use the clm that wrote it.`,
     );
   }
@@ -60,17 +83,17 @@ export function tokenizerFromFile(text: string, path: string, endOfTextOfFile?: 
   if (!result.success) {
     const [problem] = result.error.issues;
     const key = problem?.path.length ? `"${problem.path.join('.')}": ` : '';
-    throw wrongInput(`${path} is damaged: ${key}${problem?.message}. Take a fresh copy of the file.`);
+    throw wrongInput(`${source} is damaged: ${key}${problem?.message}. Take a fresh copy of the file.`);
   }
   const options = { endOfText: result.data.endOfText === true };
   return result.data.kind === 'bytes' ? bytesTokenizer(options) : charactersTokenizer(result.data.characters, options);
 }
 
-function parseJson(text: string, path: string): unknown {
+function parseJson(text: string, source: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw wrongInput(`${path} is damaged: it is not JSON. Take a fresh copy of the file.`, { cause });
+    throw wrongInput(`${source} is damaged: it is not JSON. Take a fresh copy of the file.`, { cause });
   }
 }
 

@@ -1,0 +1,86 @@
+/** Text for a command: `--text`, `--file`, or else stdin. */
+import { isUtf8 } from 'node:buffer';
+import { readFile } from 'node:fs/promises';
+import { refuseLoneSurrogates } from '../data/tokenizers/tokenizer.ts';
+import type { TextOrigin } from '../data/tokenizers/tokenizer.ts';
+import { wrongInput } from '../errors.ts';
+
+export interface InputArguments {
+  text?: string;
+  file?: string;
+}
+
+export const inputOptions = {
+  text: { type: 'string', describe: 'The text itself' },
+  file: { type: 'string', describe: 'A file of UTF-8 text (default: stdin)' },
+} as const;
+
+export interface Input {
+  readonly utf8: Buffer;
+  readonly origin: TextOrigin;
+}
+
+/** @throws wrongInput for both of text and file, a missing file, a text that is no Unicode */
+export async function readInput({ text, file }: InputArguments): Promise<Input> {
+  if (text !== undefined && file !== undefined) throw wrongInput('Give --text or --file, not both.');
+  const name = text !== undefined ? '--text' : (file ?? 'stdin');
+  const origin = { place: (index: number) => `at byte ${index} of ${name}`, remedy: 'Leave it out, or use another tokenizer.' };
+  if (text !== undefined) {
+    refuseLoneSurrogates(text);
+    return { utf8: Buffer.from(text), origin };
+  }
+  if (file === undefined) {
+    const chunks: Buffer[] = [];
+    for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+    return { utf8: Buffer.concat(chunks), origin };
+  }
+  try {
+    return { utf8: await readFile(file), origin };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    const reasons: Record<string, string> = { ENOENT: 'it is not there', EISDIR: 'it is a folder', EACCES: 'permission denied' };
+    throw wrongInput(`cannot read ${file}: ${reasons[code] ?? code}.`, { cause: error });
+  }
+}
+
+/** @throws wrongInput naming the first byte that begins no character */
+export function wellFormed(utf8: Buffer, origin: TextOrigin): Buffer {
+  if (isUtf8(utf8)) return utf8;
+  let [good, bad] = [0, utf8.length]; // utf8[0, good) is well formed but for a character cut at its end
+  while (bad - good > 1) {
+    const middle = (good + bad) >> 1;
+    if (isPrefix(utf8, middle)) good = middle;
+    else bad = middle;
+  }
+  throw wrongInput(`No character of UTF-8 begins or goes on ${origin.place(good)}. Convert the text to UTF-8.`);
+}
+
+/** Whether the first `length` bytes could be the start of a text. */
+function isPrefix(utf8: Buffer, length: number): boolean {
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(utf8.subarray(0, length), { stream: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Ids as numbers, separated by spaces or commas, or as `clm tokenizer encode --json` prints them. */
+export function parseTokenIds(text: string): number[] {
+  const trimmed = text.trim();
+  if (!/^[[{]/.test(trimmed)) return trimmed === '' ? [] : trimmed.split(/[\s,]+/).map(tokenId);
+  let value: unknown;
+  try {
+    value = JSON.parse(trimmed);
+  } catch (cause) {
+    throw wrongInput('stdin is neither numbers nor one JSON object with tokenIds.', { cause });
+  }
+  const ids: unknown = Array.isArray(value) ? value : (value as { tokenIds?: unknown }).tokenIds;
+  if (!Array.isArray(ids)) throw wrongInput('stdin holds JSON without tokenIds, a list of token ids.');
+  return ids.map((id: unknown) => tokenId(typeof id === 'number' ? String(id) : JSON.stringify(id)));
+}
+
+function tokenId(text: string): number {
+  if (/^\d{1,10}$/.test(text)) return Number(text);
+  throw wrongInput(`${text.slice(0, 40)} is no token id; ids are whole numbers from 0 on.`);
+}
