@@ -22,7 +22,7 @@ const commands: CommandEntry[] = [
   },
   {
     command: 'sample <run>',
-    describe: 'Complete a prompt with a trained model',
+    describe: 'Complete prompts with a trained model',
     load: async () => (await import('./sample.ts')).sampleCommand as CommandModule<object, never>,
   },
   {
@@ -83,7 +83,11 @@ const commands: CommandEntry[] = [
 ];
 
 /** Options and arguments that take several values. */
+<<<<<<< HEAD
 const mayRepeat = ['_', 'set', 'sources', 'runs', 'state'];
+=======
+const mayRepeat = ['_', 'set', 'runs', 'state', 'prompt', 'stop', 'stop-token', 'stopToken', 'logit-bias', 'logitBias'];
+>>>>>>> ebe09ad (Sample with a key/value cache: samplers, stop texts, batches of prompts from files, an interactive prompt)
 
 /** Bad usage: reported with a pointer to the help of the command, exit code 2. */
 class UsageError extends Error {}

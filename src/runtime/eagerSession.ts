@@ -34,18 +34,15 @@ export class EagerSession implements Session {
     const { eagerBinding } = this.#tensorFlow;
     const dtype = typeAttribute('dtype', dataTypes.float32);
     for (const { name, shape, values } of tensors) {
-      const attributes = [
-        dtype,
-        shapeAttribute('shape', shape),
-        stringAttribute('shared_name', `${this.#container}/${name}`),
-        stringAttribute('container', ''),
-      ];
-      const handleId = eagerBinding.executeOp('VarHandleOp', attributes, [], 1)[0]!.id;
-      this.#variables.set(name, { shape, handleId });
+      const handleId = this.#addHandle(name, name, shape);
       const valueId = eagerBinding.createTensor(shape, dataTypes.float32, values);
       eagerBinding.executeOp('AssignVariableOp', [dtype], [handleId, valueId], 0);
       eagerBinding.deleteTensor(valueId);
     }
+  }
+
+  addView(view: string, variable: string, shape: number[]): void {
+    this.#addHandle(view, variable, shape);
   }
 
   async readVariables(names: readonly string[]): Promise<NamedTensor[]> {
@@ -95,6 +92,18 @@ export class EagerSession implements Session {
       eagerBinding.deleteTensor(handleId);
     }
     this.#variables.clear();
+  }
+
+  #addHandle(name: string, variable: string, shape: number[]): number {
+    const attributes = [
+      typeAttribute('dtype', dataTypes.float32),
+      shapeAttribute('shape', shape),
+      stringAttribute('shared_name', `${this.#container}/${variable}`),
+      stringAttribute('container', ''),
+    ];
+    const handleId = this.#tensorFlow.eagerBinding.executeOp('VarHandleOp', attributes, [], 1)[0]!.id;
+    this.#variables.set(name, { shape, handleId });
+    return handleId;
   }
 
   #variable(name: string): { shape: number[]; handleId: number } {

@@ -77,3 +77,8 @@ export const halfSquaredNorm = (x: Tensor): Tensor => execute('L2Loss', [float],
 export const addAll = (xs: Tensor[]): Tensor =>
   xs.length === 1 ? xs[0]! : execute('AddN', [float, intAttribute('N', xs.length)], xs)[0]!;
 
+/**
+ * x (R, D) with the rows `rows` (n) int32 replaced by `values` (n, D). In place where x is the value of a variable,
+ * which must be assigned the result: nothing else of the program may read the old value.
+ */
+export const replaceRows = (x: Tensor, rows: Tensor, values: Tensor): Tensor => execute('InplaceUpdate', [float], [x, rows, values])[0]!;

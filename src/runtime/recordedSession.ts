@@ -64,6 +64,10 @@ export class RecordedSession implements Session {
     }
   }
 
+  addView(view: string, variable: string, shape: number[]): void {
+    this.#variables.set(view, { shape, handleId: this.#recorder.variableHandle(variable, shape) });
+  }
+
   async readVariables(names: readonly string[]): Promise<NamedTensor[]> {
     const { c } = this.#tensorFlow;
     const fetched = await this.#graph.run([], names.map((name) => this.#reader(name)), []);

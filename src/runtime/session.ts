@@ -35,6 +35,11 @@ export interface Session {
   readonly branches: number;
   /** Makes variables with these initial values. */
   addVariables(tensors: readonly NamedTensor[]): Promise<void>;
+  /**
+   * A further name for a variable, under which programs know it by another shape: a variable may be assigned values of
+   * several sizes, and a program that reads it must be recorded for one.
+   */
+  addView(view: string, variable: string, shape: number[]): void;
   /** The present values, in the order of `names`. */
   readVariables(names: readonly string[]): Promise<NamedTensor[]>;
   program(name: string, inputs: Record<string, InputSpec>, define: Definition): Program;

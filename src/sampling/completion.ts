@@ -1,76 +1,117 @@
 /**
- * Row 13 of the walk: generation is one token at a time, because the tokens that follow do not exist yet.
- * Every token costs one forward pass over the tokens before it; there is no key/value cache.
+ * One completion as it grows: from logits to the next token, its text, and whether it ends. Knows no tensors.
  */
-import { reshape } from '@tensorflow/tfjs-core';
-import { hiddenStates, logitsOf } from '../model/decoder.ts';
-import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
+import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { randomStream } from '../random.ts';
-import type { Program, Session } from '../runtime/session.ts';
-import { gatherRows } from '../runtime/operations.ts';
-import { sampleToken, type SamplerSettings } from './sampler.ts';
+import { alternatives, logProbability, sampleToken, type Alternative } from './sampler.ts';
+import type { CompletionSettings } from './settings.ts';
+import { watchForStops } from './stopTexts.ts';
 
-/** Logits (V) of the token after `tokenIds`; of more than the context length only the last ones are seen. */
-export type NextLogits = (tokenIds: readonly number[]) => Promise<Float32Array>;
+export type FinishReason = 'length' | 'stop' | 'endOfText';
 
-export interface CompletionSettings extends SamplerSettings {
-  maxTokens: number;
+export interface Completion {
+  prompt: string;
+  /** The text that follows the prompt, without a stop text. */
+  completion: string;
+  promptTokenIds: number[];
+  /** Every token drawn, the one that ended the completion included. */
+  tokenIds: number[];
+  tokens: number;
+  finishReason: FinishReason;
   seed: number;
+  /** ln p of each token by the model, where asked for. */
+  logProbabilities?: number[];
+  /** The likeliest tokens in the place of each, where asked for. */
+  alternatives?: Alternative[][];
+  tokensPerSecond: number;
+  firstTokenMs: number;
 }
 
-/** The shortest input recorded; shorter ones are padded to it, longer ones to the next power of two. */
-const shortestInput = 16;
-
-/**
- * Forward passes of a few lengths, each recorded when first needed. Padding stands behind the tokens, where
- * the causal mask hides it from every position that is read.
- */
-export function recordNextLogits(session: Session, model: ModelConfig, table: readonly ParameterSpec[]): NextLogits {
-  const programs = new Map<number, Program>();
-  const programFor = (positions: number): Program => {
-    let program = programs.get(positions);
-    if (!program) {
-      const inputs = {
-        inputs: { shape: [positions], dtype: 'int32' },
-        last: { shape: [1], dtype: 'int32' },
-      } as const;
-      program = session.program(`logits${positions}`, inputs, (feeds, variables) => {
-        const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-        const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: 1, positions, dropout: null });
-        const row = gatherRows(hidden, feeds['last']!); // (1, C): only one position's logits are wanted
-        return { logits: reshape(logitsOf(parameters, row), [-1]) };
-      });
-      programs.set(positions, program);
-    }
-    return program;
-  };
-  return async (tokenIds) => {
-    const visible = tokenIds.slice(-model.contextLength);
-    let positions = shortestInput;
-    while (positions < visible.length) positions *= 2;
-    positions = Math.min(positions, model.contextLength);
-    const inputs = new Int32Array(positions);
-    inputs.set(visible);
-    const result = await programFor(positions).run({ inputs, last: Int32Array.of(visible.length - 1) });
-    return result['logits']!;
-  };
+export interface Growing {
+  readonly promptTokenIds: readonly number[];
+  readonly tokenIds: readonly number[];
+  readonly settings: CompletionSettings;
+  readonly finishReason: FinishReason | null;
+  /** Draws the next token from its logits (V). @returns the text that is certain now */
+  take(logits: Float32Array): string;
+  /** Ends it where no token follows any more: the context is full. @returns the text that was held back */
+  endHere(): string;
+  result(beganMs: number, prefillBeganMs: number): Completion;
 }
 
-/**
- * The tokens of a completion as they are drawn. Beyond the context length the window slides: positions
- * count from the first visible token, and everything is computed anew, so learned positions stay right.
- */
-export async function* complete(
-  nextLogits: NextLogits,
-  promptTokenIds: ArrayLike<number>,
+/** @param settings `seed` is that of this very completion */
+export function growCompletion(
+  prompt: string,
+  promptTokenIds: readonly number[],
   settings: CompletionSettings,
-): AsyncGenerator<number, void, void> {
-  if (promptTokenIds.length === 0) throw new Error('a completion needs at least one token to follow');
-  const tokenIds = Array.from(promptTokenIds);
-  for (let i = 0; i < settings.maxTokens; i++) {
-    const uniform = randomStream(settings.seed, 'completion', i).uniform();
-    const tokenId = sampleToken(await nextLogits(tokenIds), settings, uniform);
-    tokenIds.push(tokenId);
-    yield tokenId;
-  }
+  tokenizer: Tokenizer,
+): Growing {
+  const { minTokens, maxTokens, seed } = settings;
+  const sampler = { ...settings, logitBias: new Map(Object.entries(settings.logitBias).map(([id, bias]) => [Number(id), bias])) };
+  const ending = new Set([...settings.stopTokenIds, ...(tokenizer.endOfText === null ? [] : [tokenizer.endOfText])]);
+  const seen = new Set(promptTokenIds);
+  const decoder = tokenizer.decoder({ continuesText: true });
+  const watcher = watchForStops(settings.stop);
+  const tokenIds: number[] = [];
+  const logProbabilities: number[] = [];
+  const likeliest: Alternative[][] = [];
+  let completion = '';
+  let finishReason: FinishReason | null = null;
+  let firstTokenAtMs = 0;
+
+  const show = (text: string): string => {
+    completion += text;
+    return text;
+  };
+  const finish = (reason: FinishReason, rest: string): string => {
+    finishReason = reason;
+    return show(rest);
+  };
+  const takePiece = (piece: string): string => {
+    if (tokenIds.length < minTokens) return show(piece); // stop texts are not looked for yet
+    const { text, stopped } = watcher.push(piece);
+    if (stopped) finishReason = 'stop';
+    return show(text);
+  };
+  const rest = (): string => watcher.end() + decoder.end();
+
+  return {
+    promptTokenIds,
+    tokenIds,
+    settings,
+    get finishReason() {
+      return finishReason;
+    },
+    take: (logits) => {
+      const uniform = randomStream(seed, 'completion', tokenIds.length).uniform();
+      const forbidden = tokenIds.length < minTokens ? ending : [];
+      const tokenId = sampleToken(logits, sampler, uniform, { seen, forbidden });
+      if (tokenIds.length === 0) firstTokenAtMs = performance.now();
+      tokenIds.push(tokenId);
+      seen.add(tokenId);
+      if (settings.logProbabilities !== null) {
+        logProbabilities.push(logProbability(logits, tokenId));
+        likeliest.push(alternatives(logits, settings.logProbabilities));
+      }
+      if (tokenId === tokenizer.endOfText) return finish('endOfText', rest());
+      if (ending.has(tokenId)) return finish('stop', rest());
+      const text = takePiece(decoder.write(tokenId));
+      if (finishReason === null && tokenIds.length === maxTokens) return text + finish('length', rest());
+      return text;
+    },
+    endHere: () => finish('length', rest()),
+    result: (beganMs, prefillBeganMs) => ({
+      prompt,
+      completion,
+      promptTokenIds: [...promptTokenIds],
+      tokenIds,
+      tokens: tokenIds.length,
+      finishReason: finishReason ?? 'length',
+      seed,
+      ...(settings.logProbabilities === null ? {} : { logProbabilities }),
+      ...((settings.logProbabilities ?? 0) > 0 ? { alternatives: likeliest } : {}),
+      tokensPerSecond: (tokenIds.length / (performance.now() - prefillBeganMs)) * 1000,
+      firstTokenMs: firstTokenAtMs - beganMs,
+    }),
+  };
 }

@@ -17,8 +17,11 @@ import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { initialParameters } from '../model/initialise.ts';
 import { parameterTable } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
-import { complete, recordNextLogits } from '../sampling/completion.ts';
+import { openDecoding } from '../sampling/decoding.ts';
+import { generate } from '../sampling/generate.ts';
+import { requestsOf } from '../sampling/requests.ts';
 import { samplePrompt } from '../sampling/samplePrompt.ts';
+import { defaultSettings } from '../sampling/settings.ts';
 import { assertFinite } from './diverged.ts';
 import { recordEvaluation, type Evaluation } from './evaluation.ts';
 import type { Report } from './facts.ts';
@@ -71,7 +74,7 @@ async function* firstBatchesAgain(
 /** Puts the parameters into the session and records all programs of the run. */
 export async function recordRun(session: Session, inputs: RunInputs): Promise<RunPrograms> {
   const { config, corpus, tokenizer, runDirectory, checkpoint } = inputs;
-  const { model: modelConfig, training, seed, samples } = config;
+  const { model: modelConfig, training, seed } = config;
   const table = parameterTable(modelConfig, tokenizer.vocabularySize);
   const initialModel = checkpoint?.model ?? initialParameters(table, seed);
   const initialState = trainingState(config, table, initialModel);
@@ -84,7 +87,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
 
   const runStep = await recordTrainingStep(session, config, table);
   const runEvaluation = recordEvaluation(session, config, table, training.microBatchSize);
-  const nextLogits = recordNextLogits(session, modelConfig, table);
+  const decoding = openDecoding(session, modelConfig, table, 1);
   const prompt = samplePrompt(config, tokenizer);
 
   // The cursor saved is that of the last micro-batch used, so what is read ahead is neither lost nor repeated.
@@ -125,10 +128,11 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
       return runEvaluation(batches, tokenizer, signal);
     },
     sample: async (step) => {
-      const settings = { maxTokens: samples.maxTokens, temperature: samples.temperature, topK: samples.topK, seed };
-      const tokenIds: number[] = [];
-      for await (const tokenId of complete(nextLogits, tokenizer.encode(prompt), settings)) tokenIds.push(tokenId);
-      const completion = tokenizer.decode(tokenIds);
+      const asked = { settings: defaultSettings(config), tokenizer, contextLength };
+      let completion = '';
+      for await (const event of generate(decoding, tokenizer, requestsOf({ prompt }, asked), { order: 'input' })) {
+        if (event.kind === 'text') completion += event.text;
+      }
       await writeFileDurably(sampleFile(runDirectory, step), prompt + completion);
       return { prompt, completion };
     },

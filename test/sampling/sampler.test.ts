@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { keepTopK, sampleToken, softmax } from '../../src/sampling/sampler.ts';
+import { keepMinP, keepTopK, keepTopP, penaliseRepetition, softmax } from '../../src/sampling/filters.ts';
+import { alternatives, filteredScores, logProbability, sampleToken } from '../../src/sampling/sampler.ts';
 
 const logits = Float32Array.from([0.1, 0.4, 0.2, 0.3], Math.log); // probabilities are the numbers themselves
-const all = { temperature: 1, topK: null };
+const all = { temperature: 1, topK: null, topP: null, minP: null, repetitionPenalty: 1, logitBias: new Map<number, number>() };
+const scores = (...values: number[]): Float64Array => Float64Array.from(values, Math.log);
+const kept = (values: Float64Array): number[] => Array.from(values.keys()).filter((i) => values[i]! > -Infinity);
 
 describe('sampleToken', () => {
   it('splits [0, 1) by the probabilities, in the order of the ids', () => {
@@ -12,22 +15,15 @@ describe('sampleToken', () => {
   });
 
   it('is greedy at temperature 0, whatever the number', () => {
-    expect([0, 0.5, 0.999].map((u) => sampleToken(logits, { temperature: 0, topK: null }, u))).toEqual([1, 1, 1]);
-    expect(sampleToken(Float32Array.of(2, 5, 5), { temperature: 0, topK: null }, 0.9)).toBe(1);
+    const greedy = { ...all, temperature: 0 };
+    expect([0, 0.5, 0.999].map((u) => sampleToken(logits, greedy, u))).toEqual([1, 1, 1]);
+    expect(sampleToken(Float32Array.of(2, 5, 5), greedy, 0.9)).toBe(1);
+    expect(sampleToken(logits, { ...greedy, logitBias: new Map([[0, 2]]) }, 0)).toBe(0);
+    expect(sampleToken(logits, greedy, 0, { seen: [], forbidden: [1] })).toBe(3);
   });
 
-  it('sharpens below temperature 1 and flattens above', () => {
-    const squared = softmax(logits, 0.5);
-    [0.01, 0.16, 0.04, 0.09].forEach((p, i) => expect(squared[i]).toBeCloseTo(p / 0.3, 6));
-    const flat = softmax(logits, 1e6);
-    flat.forEach((p) => expect(p).toBeCloseTo(0.25, 5));
-  });
-
-  it('keeps the k likeliest, and equals at the border', () => {
-    expect(Array.from(keepTopK(logits, 2), Number.isFinite)).toEqual([false, true, false, true]);
-    expect(Array.from(keepTopK(Float32Array.of(1, 2, 1, 0), 2), Number.isFinite)).toEqual([true, true, true, false]);
-    expect(keepTopK(logits, 9)).toBe(logits);
-    const draws = Array.from({ length: 50 }, (_, i) => sampleToken(logits, { temperature: 1, topK: 2 }, i / 50));
+  it('draws from what top-k leaves, by its share', () => {
+    const draws = Array.from({ length: 50 }, (_, i) => sampleToken(logits, { ...all, topK: 2 }, i / 50));
     expect(new Set(draws)).toEqual(new Set([1, 3]));
     expect(draws.filter((id) => id === 1)).toHaveLength(29); // 0.4 of 0.7 of fifty
   });
@@ -38,5 +34,55 @@ describe('sampleToken', () => {
 
   it('stands extreme logits', () => {
     expect(sampleToken(Float32Array.of(-3e38, 3e38, 0), all, 0.5)).toBe(1);
+  });
+});
+
+describe('the filters', () => {
+  it('temperature sharpens below 1 and flattens above', () => {
+    const squared = softmax(filteredScores(logits, { ...all, temperature: 0.5 }));
+    [0.01, 0.16, 0.04, 0.09].forEach((p, i) => expect(squared[i]).toBeCloseTo(p / 0.3, 6));
+    softmax(filteredScores(logits, { ...all, temperature: 1e6 })).forEach((p) => expect(p).toBeCloseTo(0.25, 5));
+  });
+
+  it('top-k keeps the k likeliest, and equals at the border', () => {
+    expect(kept(keepTopK(scores(0.1, 0.4, 0.2, 0.3), 2))).toEqual([1, 3]);
+    expect(kept(keepTopK(Float64Array.of(1, 2, 1, 0), 2))).toEqual([0, 1, 2]);
+    expect(kept(keepTopK(scores(0.1, 0.9), 9))).toEqual([0, 1]);
+  });
+
+  it('top-p keeps the smallest set whose sum is at least p, and at least one token', () => {
+    expect(kept(keepTopP(scores(0.125, 0.5, 0.125, 0.25), 0.51))).toEqual([1, 3]);
+    expect(kept(keepTopP(scores(0.125, 0.5, 0.125, 0.25), 0.49))).toEqual([1]);
+    expect(kept(keepTopP(scores(0.125, 0.5, 0.125, 0.25), 0.8))).toEqual([1, 2, 3]); // of equals the later
+    expect(kept(keepTopP(scores(0.5, 0.5), 1e-9))).toEqual([1]);
+    expect(kept(keepTopP(scores(0.5, 0.5), 1))).toEqual([0, 1]);
+  });
+
+  it('min-p keeps what is likely enough beside the likeliest', () => {
+    expect(kept(keepMinP(scores(0.1, 0.4, 0.2, 0.3), 0.5))).toEqual([1, 2, 3]);
+    expect(kept(keepMinP(scores(0.1, 0.4, 0.2, 0.3), 1))).toEqual([1]);
+  });
+
+  it('the repetition penalty pulls both signs down, once for each token', () => {
+    expect([...penaliseRepetition(Float64Array.of(2, -2, 3, 0), 2, new Set([0, 1, 3]))]).toEqual([1, -4, 3, 0]);
+  });
+
+  it('come in the order of transformers: bias, penalty, temperature, top-k, top-p, min-p', () => {
+    const values = Float32Array.of(1, 3, -1, 2);
+    const settings = { temperature: 0.5, topK: 3, topP: 0.85, minP: 0.01, repetitionPenalty: 2, logitBias: new Map([[0, 3], [2, -1]]) };
+    // bias: 4 3 −2 2; penalty on 0 and 2: 2 3 −4 2; temperature: 4 6 −8 4; top-k: 4 6 · 4; p: 0.107 0.787 · 0.107, of equals the later
+    const result = filteredScores(values, settings, { seen: [0, 2], forbidden: [] });
+    expect([...result]).toEqual([-Infinity, 6, -Infinity, 4]);
+  });
+});
+
+describe('log-probabilities', () => {
+  it('are those of the model, before any setting', () => {
+    [0.1, 0.4, 0.2, 0.3].forEach((p, i) => expect(logProbability(logits, i)).toBeCloseTo(Math.log(p), 6));
+    expect(alternatives(logits, 2).map(({ tokenId }) => tokenId)).toEqual([1, 3]);
+    expect(alternatives(logits, 2)[1]!.logProbability).toBeCloseTo(Math.log(0.3), 6);
+    expect(alternatives(Float32Array.of(1, 2, 2, 0), 3).map(({ tokenId }) => tokenId)).toEqual([1, 2, 0]);
+    expect(alternatives(logits, 9)).toHaveLength(4);
+    expect(alternatives(logits, 0)).toEqual([]);
   });
 });

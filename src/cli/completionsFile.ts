@@ -1,0 +1,85 @@
+/**
+ * The file of `clm sample --output`: a line for each completion, whole as soon as it is there. A run that was stopped
+ * is continued: completions that stand in the file are not made again.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, createReadStream, existsSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { diskFailure } from '../checkpoint/diskFailure.ts';
+import { wrongInput } from '../errors.ts';
+import { parseObject } from './prompts.ts';
+
+export interface CompletionsFile {
+  /** Completions that the file held when it was opened. */
+  readonly found: number;
+  /** Whether completion `index` stands in the file. @throws wrong input where it is one of another prompt */
+  has(index: number, prompt: string, seed: number): boolean;
+  /** Appends a line; with the operating system on return. @throws environment failure where the disk refuses */
+  append(value: unknown): void;
+  close(): void;
+}
+
+/** Opens or makes the file; a last line without an end, left by a kill, is cut off. */
+export async function openCompletionsFile(path: string): Promise<CompletionsFile> {
+  const made = new Map<number, string>();
+  const wholeBytes = existsSync(path) ? await readMade(path, made) : 0;
+  const guarded = <T>(action: () => T): T => {
+    try {
+      return action();
+    } catch (error) {
+      throw diskFailure(error, 'write', path);
+    }
+  };
+  const file = guarded(() => openSync(path, 'a'));
+  guarded(() => ftruncateSync(file, wholeBytes));
+  return {
+    found: made.size,
+    has: (index, prompt, seed) => {
+      const key = made.get(index);
+      if (key === undefined) return false;
+      if (key !== keyOf(prompt, seed)) {
+        throw wrongInput(`${path}: completion ${index} is one of another prompt or seed. Name another --output, or move the file away.`);
+      }
+      return true;
+    },
+    append: (value) =>
+      guarded(() => {
+        const line = Buffer.from(`${JSON.stringify(value)}\n`);
+        for (let done = 0; done < line.length; ) done += writeSync(file, line, done);
+      }),
+    close: () =>
+      guarded(() => {
+        try {
+          fsyncSync(file);
+        } finally {
+          closeSync(file);
+        }
+      }),
+  };
+}
+
+/** Reads the lines that have an end. @returns their bytes */
+async function readMade(path: string, made: Map<number, string>): Promise<number> {
+  let wholeBytes = 0;
+  let number = 0;
+  let carried: Buffer = Buffer.alloc(0);
+  try {
+    for await (const chunk of createReadStream(path)) {
+      carried = Buffer.concat([carried, chunk as Buffer]);
+      for (let end = carried.indexOf(0x0a); end >= 0; end = carried.indexOf(0x0a)) {
+        const { index, prompt, seed } = parseObject(carried.toString('utf8', 0, end), `${path}:${++number}: `);
+        if (typeof index !== 'number' || typeof prompt !== 'string' || typeof seed !== 'number') {
+          throw wrongInput(`${path}:${number}: this is no completion of clm sample --output. Name another file.`);
+        }
+        made.set(index, keyOf(prompt, seed));
+        wholeBytes += end + 1;
+        carried = carried.subarray(end + 1);
+      }
+    }
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).syscall === undefined ? error : diskFailure(error, 'read', path);
+  }
+  return wholeBytes;
+}
+
+/** 12 bytes stand for a prompt, so that many thousands of them stay small. */
+const keyOf = (prompt: string, seed: number): string => createHash('sha256').update(`${seed}/${prompt}`).digest('base64').slice(0, 16);

@@ -1,0 +1,56 @@
+/** Prompts from where they stand: arguments, a file or stdin, one at a time, so that any number of them fits. */
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { wrongInput } from '../errors.ts';
+import type { AskedPrompt } from '../sampling/requests.ts';
+
+export type PromptsFormat = 'text' | 'jsonl';
+
+/**
+ * The prompts of a file, `-` for stdin: each line one prompt, or an object with "prompt", settings of its own, and an
+ * "id" that comes back with the completions. Without a format: by the name (.jsonl), else by the first character.
+ *
+ * @throws wrong input naming file and line
+ */
+export async function* promptsOfFile(file: string, format: PromptsFormat | undefined): AsyncGenerator<AskedPrompt, void, void> {
+  let known = format ?? (file.endsWith('.jsonl') ? 'jsonl' : undefined);
+  let number = 0;
+  for await (const line of linesOf(file)) {
+    number++;
+    if (line.trim() === '') continue;
+    known ??= line.startsWith('{') ? 'jsonl' : 'text';
+    yield known === 'text' ? { prompt: line, place: placeOf(file, number) } : parseLine(line, placeOf(file, number));
+  }
+}
+
+/** The lines of a file or of stdin (`-`), streamed. @throws wrong input where the file cannot be read */
+export async function* linesOf(file: string): AsyncGenerator<string, void, void> {
+  const input = file === '-' ? process.stdin : createReadStream(file);
+  try {
+    yield* createInterface({ input, crlfDelay: Infinity });
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).syscall === undefined
+      ? error
+      : wrongInput(`${file} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+export const placeOf = (file: string, line: number): string => `${file === '-' ? 'stdin' : file}:${line}: `;
+
+/** An object of one line. @throws wrong input naming the place */
+export function parseObject(line: string, place: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    throw wrongInput(`${place}this is not JSON (${(cause as Error).message})`, { cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrongInput(`${place}an object is expected on each line`);
+  return value as Record<string, unknown>;
+}
+
+function parseLine(line: string, place: string): AskedPrompt {
+  const { prompt, id, ...settings } = parseObject(line, place);
+  if (typeof prompt !== 'string') throw wrongInput(`${place}"prompt" must be a text`);
+  return { prompt, settings, place, ...(id === undefined ? {} : { id }) };
+}

@@ -1,0 +1,182 @@
+/**
+ * The forward passes of generation, recorded: a prompt is read in one pass (prefill) that leaves its keys and values
+ * in the session's variables, and then every token costs a pass of one row a slot that looks back on them.
+ *
+ * A slot holds one text. What a step costs grows with the positions it attends to, so the cache has a capacity of a few
+ * recorded sizes and grows by them, rather than always the context length.
+ *
+ * B slots · P positions of a prefill, padded · S capacity in positions · K key/value heads · D head size · V vocabulary
+ */
+import { add, cast, greater, mul, pad, reshape, slice, tensor, type Tensor } from '@tensorflow/tfjs-core';
+import { causalMask } from '../model/attention.ts';
+import { hiddenStates, logitsOf } from '../model/decoder.ts';
+import type { KeyValueCache } from '../model/decoderPass.ts';
+import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
+import { gatherRows, replaceRows } from '../runtime/operations.ts';
+import type { Program, Session } from '../runtime/session.ts';
+import type { Variables } from '../runtime/variables.ts';
+
+export interface Decoding {
+  readonly slots: number;
+  readonly contextLength: number;
+  /** Positions of a slot that are taken; 0 for a free one. */
+  filled(slot: number): number;
+  /** Makes a slot hold these tokens (1 … contextLength) in place of what it held. @returns the logits (V) after them */
+  prefill(slot: number, tokenIds: readonly number[]): Promise<Float32Array>;
+  /** Appends one token to each slot named, none of them full. @returns the logits (V) after it, by slot */
+  step(next: ReadonlyMap<number, number>): Promise<Map<number, Float32Array>>;
+  free(slot: number): void;
+}
+
+/** Lengths that are recorded: prompts are padded up to one, the cache has the size of one. */
+export function paddedLength(positions: number, contextLength: number, shortest: number): number {
+  let length = shortest;
+  while (length < positions) length *= 2;
+  return Math.min(length, contextLength);
+}
+
+const shortestPrefill = 16;
+const shortestCapacity = 64;
+
+/** Programs are recorded when first needed, and the cache is made by the first prefill. One Decoding a session. */
+export function openDecoding(session: Session, model: ModelConfig, table: readonly ParameterSpec[], slots: number): Decoding {
+  const { contextLength, keyValueHeads: K, headSize: D } = model;
+  const attentions = Array.from({ length: model.layers }, (_, i) => `blocks.${i}.attention`);
+  const caches = attentions.flatMap((path) => [`${path}.keys`, `${path}.values`]);
+  const filled = new Array<number>(slots).fill(0);
+  const programs = new Map<string, Program>();
+  let capacity = 0;
+
+  const recorded = (name: string, record: (name: string) => Program): Program => {
+    const program = programs.get(name) ?? record(name);
+    programs.set(name, program);
+    return program;
+  };
+  const parametersOf = (variables: Variables): Record<string, Tensor> =>
+    Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
+
+  /** Puts rows into a cache variable; it is a matrix of (slot, head, position) rows of D numbers. */
+  const store = (variables: Variables, name: string, rows: Tensor, values: Tensor): Tensor => {
+    const updated = replaceRows(variables.read(name), rows, reshape(values, [-1, D]));
+    variables.assign(name, updated);
+    return updated;
+  };
+
+  const recordPrefill = (P: number, S: number) => (name: string): Program => {
+    const inputs = {
+      inputs: { shape: [P], dtype: 'int32' },
+      last: { shape: [1], dtype: 'int32' },
+      firstRow: { shape: [1], dtype: 'int32' }, // of the slot, in the caches
+    } as const;
+    return session.program(name, inputs, (feeds, variables) => {
+      const rowsOfSlot = Int32Array.from({ length: K * P }, (_, i) => Math.floor(i / P) * S + (i % P));
+      const rows = add(tensor(rowsOfSlot, [K * P], 'int32'), feeds['firstRow']!);
+      const cache: KeyValueCache = {
+        positionIds: tensor(Int32Array.from({ length: P }, (_, i) => i), [P], 'int32'),
+        mask: causalMask(P),
+        extend: (path, key, value) => {
+          store(variables, cacheName(path, 'keys', S), rows, key);
+          store(variables, cacheName(path, 'values', S), rows, value);
+          return { key, value };
+        },
+      };
+      const parameters = parametersOf(variables);
+      const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: 1, positions: P, dropout: null, cache });
+      return { logits: logitsOf(parameters, gatherRows(hidden, feeds['last']!)) }; // only one position's are wanted
+    });
+  };
+
+  const recordStep = (S: number) => (name: string): Program => {
+    const B = slots;
+    const inputs = { inputs: { shape: [B], dtype: 'int32' }, positions: { shape: [B], dtype: 'int32' } } as const;
+    return session.program(name, inputs, (feeds, variables) => {
+      const positions = reshape(feeds['positions']!, [B, 1]);
+      const firstRows = tensor(Int32Array.from({ length: B * K }, (_, i) => i * S), [B, K], 'int32');
+      const rows = reshape(add(firstRows, positions), [B * K]);
+      const places = tensor(Int32Array.from({ length: S }, (_, i) => i), [1, S], 'int32');
+      const cache: KeyValueCache = {
+        positionIds: feeds['positions']!,
+        mask: reshape(mul(cast(greater(places, positions), 'float32'), -1e9), [B, 1, 1, 1, S]),
+        extend: (path, key, value) => ({
+          key: reshape(store(variables, cacheName(path, 'keys', S), rows, key), [B, K, S, D]),
+          value: reshape(store(variables, cacheName(path, 'values', S), rows, value), [B, K, S, D]),
+        }),
+      };
+      const parameters = parametersOf(variables);
+      const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: B, positions: 1, dropout: null, cache });
+      return { logits: logitsOf(parameters, hidden) };
+    });
+  };
+
+  /** Gives every slot room for S positions; what the slots hold is kept as far as it fits. */
+  const recordResize = (from: number, S: number) => (name: string): Program =>
+    session.program(name, {}, (_, variables) => {
+      for (const cache of caches) {
+        const now = reshape(variables.read(`${cache}@${from}`), [slots * K, from, D]);
+        const next = S > from ? pad(now, [[0, 0], [0, S - from], [0, 0]]) : slice(now, [0, 0, 0], [slots * K, S, D]);
+        variables.assign(`${cache}@${S}`, reshape(next, [slots * K * S, D]));
+      }
+      return {};
+    });
+
+  /** Programs know a cache by its size: all sizes are views of one variable, which has one at a time. */
+  const addViews = (S: number): void => {
+    for (const cache of caches) session.addView(`${cache}@${S}`, cache, [slots * K * S, D]);
+  };
+  const setCapacity = async (S: number): Promise<void> => {
+    if (S === capacity) return;
+    if (capacity === 0) {
+      const values = new Float32Array(slots * K * S * D);
+      await session.addVariables(caches.map((name) => ({ name, shape: [slots * K * S, D], values })));
+    }
+    if (!programs.has(`step${S}`)) {
+      addViews(S);
+      recorded(`step${S}`, recordStep(S));
+    }
+    if (capacity !== 0) await recorded(`resize${capacity}to${S}`, recordResize(capacity, S)).run({});
+    capacity = S;
+  };
+  /** The capacity for the fullest slot; it shrinks only while nothing is held. */
+  const makeRoom = async (positions: number): Promise<void> => {
+    const needed = paddedLength(positions, contextLength, shortestCapacity);
+    if (needed > capacity || filled.every((taken) => taken === 0)) await setCapacity(needed);
+  };
+
+  return {
+    slots,
+    contextLength,
+    filled: (slot) => filled[slot]!,
+    prefill: async (slot, tokenIds) => {
+      if (tokenIds.length < 1 || tokenIds.length > contextLength) throw new Error(`${tokenIds.length} tokens do not fit a slot`);
+      filled[slot] = 0;
+      const P = paddedLength(tokenIds.length, contextLength, shortestPrefill);
+      await makeRoom(P);
+      const inputs = new Int32Array(P); // padding stands behind the tokens, where the mask hides it
+      inputs.set(tokenIds);
+      const program = recorded(`prefill${P}of${capacity}`, recordPrefill(P, capacity));
+      const feeds = { inputs, last: Int32Array.of(tokenIds.length - 1), firstRow: Int32Array.of(slot * K * capacity) };
+      const { logits } = await program.run(feeds);
+      filled[slot] = tokenIds.length;
+      return logits!;
+    },
+    step: async (next) => {
+      const positions = Int32Array.from(filled); // a slot that has no turn computes something nobody reads
+      const inputs = new Int32Array(slots);
+      for (const [slot, tokenId] of next) {
+        if (filled[slot]! >= contextLength) throw new Error(`slot ${slot} is full`);
+        inputs[slot] = tokenId;
+      }
+      await makeRoom(Math.max(...positions) + 1);
+      for (let slot = 0; slot < slots; slot++) if (!next.has(slot)) positions[slot] = Math.min(positions[slot]!, capacity - 1);
+      const { logits } = await recorded(`step${capacity}`, recordStep(capacity)).run({ inputs, positions });
+      const V = logits!.length / slots;
+      for (const slot of next.keys()) filled[slot]!++;
+      return new Map([...next.keys()].map((slot) => [slot, logits!.subarray(slot * V, (slot + 1) * V)]));
+    },
+    free: (slot) => {
+      filled[slot] = 0;
+    },
+  };
+}
+
+const cacheName = (path: string, part: 'keys' | 'values', S: number): string => `${path}.${part}@${S}`;

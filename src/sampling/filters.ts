@@ -1,0 +1,102 @@
+/**
+ * What changes or narrows a distribution before a token is drawn from it, each a pure function of the scores (V).
+ * Scores are logits in double precision; −∞ is a token that cannot be drawn. The functions write into the scores they
+ * are given and return them. Kept sets are those of Hugging Face's transformers, in whose order they are applied:
+ * logit bias, repetition penalty, forbidden tokens, temperature, top-k, top-p, min-p.
+ */
+export type Scores = Float64Array;
+
+/** Adds a number to the logits of single tokens. */
+export function addLogitBias(scores: Scores, bias: ReadonlyMap<number, number>): Scores {
+  for (const [tokenId, value] of bias) scores[tokenId]! += value;
+  return scores;
+}
+
+/**
+ * Makes tokens that stand in the text already less likely (Keskar et al. 2019, https://arxiv.org/abs/1909.05858,
+ * section 4.1): a positive logit is divided by the penalty, a negative one multiplied.
+ */
+export function penaliseRepetition(scores: Scores, penalty: number, seen: Iterable<number>): Scores {
+  if (penalty === 1) return scores;
+  for (const tokenId of seen) {
+    const score = scores[tokenId]!;
+    scores[tokenId] = score < 0 ? score * penalty : score / penalty;
+  }
+  return scores;
+}
+
+export function forbid(scores: Scores, tokenIds: Iterable<number>): Scores {
+  for (const tokenId of tokenIds) scores[tokenId] = -Infinity;
+  return scores;
+}
+
+/** @param temperature above 0 */
+export function scaleByTemperature(scores: Scores, temperature: number): Scores {
+  if (temperature !== 1) for (let i = 0; i < scores.length; i++) scores[i]! /= temperature;
+  return scores;
+}
+
+/** Keeps the k largest; equals at the border are all kept. */
+export function keepTopK(scores: Scores, k: number | null): Scores {
+  if (k === null || k >= scores.length) return scores;
+  const threshold = Float64Array.from(scores).sort()[scores.length - k]!;
+  return dropBelow(scores, threshold);
+}
+
+/**
+ * Nucleus sampling (Holtzman et al. 2019, https://arxiv.org/abs/1904.09751): keeps the smallest set of likeliest tokens
+ * whose probabilities sum to at least p.
+ */
+export function keepTopP(scores: Scores, p: number | null): Scores {
+  if (p === null || p >= 1) return scores;
+  const probabilities = softmax(scores);
+  // Tokens below (1 − p)/V sum to less than 1 − p, so all of them go: only the others have to be sorted.
+  const negligible = (1 - p) / scores.length;
+  const candidates: number[] = [];
+  let cumulative = 0;
+  for (let i = 0; i < scores.length; i++) {
+    if (probabilities[i]! >= negligible) candidates.push(i);
+    else {
+      cumulative += probabilities[i]!;
+      scores[i] = -Infinity;
+    }
+  }
+  candidates.sort((a, b) => probabilities[a]! - probabilities[b]!);
+  for (const tokenId of candidates.slice(0, -1)) {
+    cumulative += probabilities[tokenId]!;
+    if (cumulative > 1 - p) break;
+    scores[tokenId] = -Infinity;
+  }
+  return scores;
+}
+
+/** Keeps tokens at least `share` times as likely as the likeliest (Nguyen et al. 2024, https://arxiv.org/abs/2407.01082). */
+export function keepMinP(scores: Scores, share: number | null): Scores {
+  if (share === null || share === 0) return scores;
+  const probabilities = softmax(scores);
+  const threshold = share * probabilities[likeliest(probabilities)]!;
+  for (let i = 0; i < scores.length; i++) if (probabilities[i]! < threshold) scores[i] = -Infinity;
+  return scores;
+}
+
+/** The index of the largest value, the first of equals. */
+export function likeliest(values: Float32Array | Float64Array): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+}
+
+/** Probabilities; −∞ becomes exactly 0. */
+export function softmax(scores: Float32Array | Float64Array): Float64Array {
+  const largest = scores[likeliest(scores)]!;
+  const weights = new Float64Array(scores.length);
+  let sum = 0;
+  for (let i = 0; i < scores.length; i++) sum += weights[i] = Math.exp(scores[i]! - largest);
+  for (let i = 0; i < scores.length; i++) weights[i]! /= sum;
+  return weights;
+}
+
+function dropBelow(scores: Scores, threshold: number): Scores {
+  for (let i = 0; i < scores.length; i++) if (scores[i]! < threshold) scores[i] = -Infinity;
+  return scores;
+}

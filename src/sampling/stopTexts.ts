@@ -1,0 +1,36 @@
+/** Stop texts in a text that grows by pieces: found across the borders of tokens, and never shown even in part. */
+
+export interface StopWatcher {
+  /** Takes the next piece; `text` is what may be shown now, `stopped` whether a stop text is complete. */
+  push(piece: string): { text: string; stopped: boolean };
+  /** What was held back, because it might have become a stop text. */
+  end(): string;
+}
+
+/** @param stops none of them empty */
+export function watchForStops(stops: readonly string[]): StopWatcher {
+  let held = '';
+  const push = (piece: string): { text: string; stopped: boolean } => {
+    held += piece;
+    const found = stops.map((stop) => held.indexOf(stop)).filter((index) => index >= 0);
+    if (found.length > 0) {
+      const text = held.slice(0, Math.min(...found));
+      held = '';
+      return { text, stopped: true };
+    }
+    const text = held.slice(0, held.length - longestBeginning(held, stops));
+    held = held.slice(text.length);
+    return { text, stopped: false };
+  };
+  return { push, end: () => held };
+}
+
+/** Length of the longest end of `text` with which a stop text begins. */
+function longestBeginning(text: string, stops: readonly string[]): number {
+  const longest = Math.min(text.length, Math.max(0, ...stops.map((stop) => stop.length - 1)));
+  for (let length = longest; length > 0; length--) {
+    const ending = text.slice(text.length - length);
+    if (stops.some((stop) => stop.startsWith(ending))) return length;
+  }
+  return 0;
+}
