@@ -83,11 +83,10 @@ const commands: CommandEntry[] = [
 ];
 
 /** Options and arguments that take several values. */
-<<<<<<< HEAD
-const mayRepeat = ['_', 'set', 'sources', 'runs', 'state'];
-=======
-const mayRepeat = ['_', 'set', 'runs', 'state', 'prompt', 'stop', 'stop-token', 'stopToken', 'logit-bias', 'logitBias'];
->>>>>>> ebe09ad (Sample with a key/value cache: samplers, stop texts, batches of prompts from files, an interactive prompt)
+const mayRepeat = [
+  ...['_', 'set', 'sources', 'runs', 'state'],
+  ...['prompt', 'stop', 'stop-token', 'stopToken', 'logit-bias', 'logitBias', 'choice'],
+];
 
 /** Bad usage: reported with a pointer to the help of the command, exit code 2. */
 class UsageError extends Error {}
