@@ -36,6 +36,11 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./sweep.ts')).sweepCommand as CommandModule<object, never>,
   },
   {
+    command: 'report <runs..>',
+    describe: 'Write one self-contained HTML page about runs',
+    load: async () => (await import('./report.ts')).reportCommand as CommandModule<object, never>,
+  },
+  {
     command: 'compare <runs..>',
     describe: 'Compare runs: differing keys, losses, spread of seeds',
     load: async () => (await import('./compare.ts')).compareCommand as CommandModule<object, never>,

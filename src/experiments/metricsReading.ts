@@ -50,13 +50,8 @@ export function readEvaluations(path: string): MetricsRecord[] {
   return found;
 }
 
-/** Every record of a file, in chunks; none where there is no file. */
-export function eachRecord(path: string, take: (records: MetricsRecord[]) => void): void {
-  eachChunk(path, (bytes) => take(recordsIn(bytes)));
-}
-
 /** Calls `take` with pieces of the file that end with a line. */
-function eachChunk(path: string, take: (bytes: Buffer) => void): void {
+export function eachChunk(path: string, take: (bytes: Buffer) => void): void {
   withFile(path, (file) => {
     let position = 0;
     let chunk = Buffer.allocUnsafe(Math.min(chunkBytes, fstatSync(file).size + 1));
@@ -83,7 +78,7 @@ export function recordsIn(bytes: Buffer): MetricsRecord[] {
   }
 }
 
-function parseRecord(line: string): MetricsRecord | undefined {
+export function parseRecord(line: string): MetricsRecord | undefined {
   try {
     const record: unknown = JSON.parse(line);
     return isRecord(record) ? record : undefined;

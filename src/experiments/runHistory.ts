@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { runPaths } from '../checkpoint/runPaths.ts';
-import { eachRecord, type MetricsRecord } from './metricsReading.ts';
-import { readEnvironment, summarizeRun, type RunEnvironment, type RunSummary } from './runSummary.ts';
+import { eachChunk, parseRecord, type MetricsRecord } from './metricsReading.ts';
+import { numberOf, readEnvironment, summarizeRun, type RunEnvironment, type RunSummary } from './runSummary.ts';
+import { scanUpdate, type ScannedUpdate } from './updateScanner.ts';
 
 /** The updates on record; entry i of every column belongs to the same update. */
 export interface Updates {
@@ -31,26 +32,41 @@ export function readHistory(runDirectory: string): RunHistory {
   // `elapsedMs` begins anew in each process that resumes the run.
   let beforeMs = 0;
   let lastMs = 0;
-  eachRecord(runPaths(runDirectory).metrics, (records) => {
-    for (const record of records) {
-      if (record.kind === 'evaluation') evaluations.push(record);
-      if (record.kind !== 'step') continue;
-      const elapsedMs = Number(record['elapsedMs'] ?? lastMs);
-      if (elapsedMs < lastMs) beforeMs += lastMs;
-      lastMs = elapsedMs;
-      updates.step.push(record.step);
-      updates.loss.push(value(record['loss']));
-      updates.learningRate.push(value(record['learningRate']));
-      updates.gradientNorm.push(value(record['gradientNorm']));
-      updates.tokensPerSecond.push(value(record['tokensPerSecond']));
-      updates.trainedMs.push(beforeMs + elapsedMs);
+  const take = (update: ScannedUpdate): void => {
+    const elapsedMs = Number.isNaN(update.elapsedMs) ? lastMs : update.elapsedMs;
+    if (elapsedMs < lastMs) beforeMs += lastMs;
+    lastMs = elapsedMs;
+    updates.step.push(update.step);
+    updates.loss.push(update.loss);
+    updates.learningRate.push(update.learningRate);
+    updates.gradientNorm.push(update.gradientNorm);
+    updates.tokensPerSecond.push(update.tokensPerSecond);
+    updates.trainedMs.push(beforeMs + elapsedMs);
+  };
+  const scanned: ScannedUpdate = { step: 0, loss: 0, learningRate: 0, gradientNorm: 0, tokensPerSecond: 0, elapsedMs: 0 };
+  eachChunk(runPaths(runDirectory).metrics, (bytes) => {
+    for (let at = 0; at < bytes.length; ) {
+      const end = bytes.indexOf(0x0a, at);
+      if (scanUpdate(bytes, at, end, scanned)) take(scanned);
+      else {
+        const record = parseRecord(bytes.toString('utf8', at, end));
+        if (record?.kind === 'evaluation') evaluations.push(record);
+        if (record?.kind === 'step') take(updateOf(record));
+      }
+      at = end + 1;
     }
   });
   const summary = summarizeRun(runDirectory);
   return { summary, environment: readEnvironment(runDirectory), config: readFlatConfig(runDirectory), updates, evaluations };
 }
 
-const value = (read: unknown): number => (typeof read === 'number' ? read : NaN);
+function updateOf(record: MetricsRecord): ScannedUpdate {
+  const value = (key: string): number => numberOf(record, key) ?? NaN;
+  return {
+    ...{ step: record.step, loss: value('loss'), learningRate: value('learningRate'), gradientNorm: value('gradientNorm') },
+    ...{ tokensPerSecond: value('tokensPerSecond'), elapsedMs: value('elapsedMs') },
+  };
+}
 
 /** Empty where the run has no config.yaml that can be read. */
 function readFlatConfig(runDirectory: string): Map<string, unknown> {

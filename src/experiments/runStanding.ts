@@ -1,8 +1,10 @@
 /**
- * Whether a run is running, done, stopped or failed, as far as its directory tells: a run whose last planned step is
+ * Whether a run is running, done, stopped or failed. It says so itself in `status.json`; of a run without one, its
+ * records tell: a run whose last planned step is
  * evaluated is done; one that wrote a short while ago is running; a sweep notes why one of its runs failed.
  */
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { MetricsRecord } from './metricsReading.ts';
 
@@ -31,6 +33,8 @@ const silenceSteps = 20;
 
 export function runStanding(runDirectory: string, facts: StandingFacts): Standing {
   const { step, steps, evaluated, updates, changedMs, nowMs } = facts;
+  const status = statusOnRecord(runDirectory);
+  if (status !== null) return status;
   if (steps !== null && step >= steps && evaluated === step) return { state: 'done', reason: null };
   const failure = failureOnRecord(runDirectory);
   if (failure !== null) return { state: 'failed', reason: failure };
@@ -38,6 +42,29 @@ export function runStanding(runDirectory: string, facts: StandingFacts): Standin
   const msPerStep = before !== undefined && last !== undefined ? Math.max(0, last - before) : 0;
   if (nowMs - changedMs < Math.max(silenceMs, silenceSteps * msPerStep)) return { state: 'running', reason: null };
   return { state: 'stopped', reason: null };
+}
+
+/** What the run says of itself in `status.json`, or null; one whose process was killed could not say so. */
+function statusOnRecord(runDirectory: string): Standing | null {
+  try {
+    const { state, reason } = JSON.parse(readFileSync(join(runDirectory, 'status.json'), 'utf8')) as Partial<Standing>;
+    if (state === 'running' && !isHeld(runDirectory)) return { state: 'stopped', reason: 'its process has gone' };
+    return state === undefined ? null : { state, reason: reason ?? null };
+  } catch {
+    return null;
+  }
+}
+
+/** Whether the process that locked the run is alive, or cannot be seen from this machine. */
+function isHeld(runDirectory: string): boolean {
+  try {
+    const { pid, host } = JSON.parse(readFileSync(join(runDirectory, 'run.lock'), 'utf8')) as { pid: number; host: string };
+    if (host !== hostname()) return true;
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** What a sweep noted about the failure of this run, or null. */

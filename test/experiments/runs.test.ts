@@ -3,9 +3,11 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findRuns, runsNamed } from '../../src/experiments/findRuns.ts';
 import { followMetrics } from '../../src/experiments/followMetrics.ts';
-import { eachRecord, readEvaluations, readMetricsTail } from '../../src/experiments/metricsReading.ts';
+import { readEvaluations, readMetricsTail } from '../../src/experiments/metricsReading.ts';
+import { readHistory } from '../../src/experiments/runHistory.ts';
 import { summarizeRun } from '../../src/experiments/runSummary.ts';
 import { terminalChart } from '../../src/experiments/terminalChart.ts';
+import { scanUpdate } from '../../src/experiments/updateScanner.ts';
 import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
 import { writeRun } from './runFolders.ts';
 
@@ -27,11 +29,29 @@ describe('reading metrics', () => {
   });
 
   it('leaves a torn last line and passes over a line that is no record', () => {
-    writeFileSync(at('m'), '{"kind":"step","step":1,"loss":4}\nnonsense\n{"kind":"step","step":2,"loss":3}\n{"kind":"st');
-    const steps: number[] = [];
-    eachRecord(at('m'), (records) => steps.push(...records.map(({ step }) => step)));
-    expect(steps).toEqual([1, 2]);
+    writeRun(at('torn'), {});
+    writeFileSync(at('torn/metrics.jsonl'), '{"kind":"step","step":1,"loss":4}\nnonsense\n{"step":2,"kind":"step","loss":3}\n{"kind":"st');
+    expect(readHistory(at('torn')).updates).toMatchObject({ step: [1, 2], loss: [4, 3] });
+    expect(readMetricsTail(at('torn/metrics.jsonl'))!.records.map(({ step }) => step)).toEqual([1, 2]);
     expect(readMetricsTail(at('nothing'))).toBeUndefined();
+  });
+
+  it('scans step records as JSON.parse reads them, and leaves it all that is not one', () => {
+    const update = { step: 0, loss: 0, learningRate: 0, gradientNorm: 0, tokensPerSecond: 0, elapsedMs: 0 };
+    const scan = (text: string) => scanUpdate(Buffer.from(text), 0, text.length, update);
+    for (let i = 0; i < 2000; i++) {
+      const value = (Math.random() - 0.5) * 10 ** Math.round(40 * (Math.random() - 0.5));
+      const record = { kind: 'step', step: i, loss: value, learningRate: Math.random() / 1e4, gradientNorm: 1e22, other: -1.5e-7, tokensPerSecond: 18_000.25, elapsedMs: 12 };
+      expect(scan(JSON.stringify(record))).toBe(true);
+      expect(update).toMatchObject({ step: i, gradientNorm: 1e22, tokensPerSecond: 18_000.25, elapsedMs: 12 });
+      expect(Math.abs(update.loss / value - 1)).toBeLessThan(1e-15);
+      expect(Math.abs(update.learningRate / record.learningRate - 1)).toBeLessThan(1e-15);
+    }
+    expect(scan('{"kind":"step","step":3}')).toBe(true);
+    expect(update).toMatchObject({ step: 3, loss: NaN });
+    for (const text of ['{"kind":"step","step":1', '{"kind":"step","step":"1"}', '{"kind":"step","step":{"a":1}}', '{"kind":"evaluation","step":1}', '{"kind":"step","step":1} x', '{"kind":"step","loss":-}', '{"kind":"step","loss":null}']) {
+      expect(scan(text), text).toBe(false);
+    }
   });
 
   it('follows a file record by record, and starts over where it was cut', () => {

@@ -1,0 +1,104 @@
+/** What the charts of a report draw, small enough to stand in the page: thinned curves as base64 of 32-bit floats. */
+import type { MetricsRecord } from '../metricsReading.ts';
+import type { RunHistory } from '../runHistory.ts';
+import { numberOf } from '../runSummary.ts';
+import { thinned } from './downsample.ts';
+
+/** Float32 values, little-endian, in base64. */
+export type EncodedFloats = string;
+
+export interface EncodedCurve {
+  x: EncodedFloats;
+  y: EncodedFloats;
+  meanX: EncodedFloats;
+  mean: EncodedFloats;
+}
+
+export interface ReportRun {
+  name: string;
+  tokensPerStep: number | null;
+  flopsPerToken: number | null;
+  /** Time in ms at some steps, for an axis of time. */
+  clockStep: EncodedFloats;
+  clockMs: EncodedFloats;
+  curves: Record<string, EncodedCurve>;
+}
+
+export interface ReportChart {
+  /** Of the curves. */
+  key: string;
+  title: string;
+  unit: string;
+  logY: boolean;
+}
+
+export interface ReportData {
+  charts: ReportChart[];
+  runs: ReportRun[];
+}
+
+const updateCharts = [
+  { key: 'loss', title: 'Training loss', unit: 'nats per token', logY: false },
+  { key: 'learningRate', title: 'Learning rate', unit: '', logY: false },
+  { key: 'gradientNorm', title: 'Gradient norm', unit: '', logY: true },
+  { key: 'tokensPerSecond', title: 'Throughput', unit: 'tokens per second', logY: false },
+] as const;
+
+/** Buckets of all curves of one kind together: what keeps the page of 20 long runs below 3 MB. */
+const bucketsOfAllRuns = 14_000;
+
+export function reportData(runs: readonly RunHistory[]): ReportData {
+  const buckets = Math.max(100, Math.min(1500, Math.floor(bucketsOfAllRuns / runs.length)));
+  const sources = [...new Set(runs.flatMap(({ evaluations }) => evaluations.flatMap((evaluation) => Object.keys(sourceLosses(evaluation)))))];
+  const evaluationCharts = [
+    { key: 'validation', title: 'Validation loss', of: (evaluation: MetricsRecord) => numberOf(evaluation, 'loss') },
+    ...sources.map((source) => ({
+      key: `validation/${source}`,
+      title: `Validation loss of ${source}`,
+      of: (evaluation: MetricsRecord) => sourceLosses(evaluation)[source] ?? null,
+    })),
+  ];
+  const [training, ...others] = updateCharts;
+  return {
+    charts: [training, ...evaluationCharts.map(({ key, title }) => ({ key, title, unit: 'nats per token', logY: false })), ...others],
+    runs: runs.map(({ summary, environment, updates, evaluations }): ReportRun => {
+      const clock = thinned(updates.step, updates.trainedMs, 200);
+      const ofUpdates = updateCharts.map(({ key }) => {
+        // A learning rate has no noise to show.
+        const curve = thinned(updates.step, updates[key], key === 'learningRate' ? Math.min(buckets, 200) : buckets);
+        return [key, encodedCurve(curve)] as const;
+      });
+      const ofEvaluations = evaluationCharts.map(({ key, of }) => {
+        const losses = evaluations.map((evaluation) => of(evaluation) ?? NaN);
+        return [key, encodedCurve(thinned(evaluations.map(({ step }) => step), losses, buckets))] as const;
+      });
+      return {
+        name: summary.name,
+        tokensPerStep: environment?.plan?.tokensPerStep ?? null,
+        flopsPerToken: environment?.plan?.flopsPerToken ?? null,
+        clockStep: encoded(clock.meanX),
+        clockMs: encoded(clock.mean),
+        curves: Object.fromEntries([...ofUpdates, ...ofEvaluations]),
+      };
+    }),
+  };
+}
+
+/** Losses by source, where an evaluation has them: `sources: { name: { loss } }` or a list of `{ name, loss }`. */
+function sourceLosses(evaluation: MetricsRecord): Record<string, number> {
+  const { sources } = evaluation;
+  if (typeof sources !== 'object' || sources === null) return {};
+  const entries = Array.isArray(sources)
+    ? sources.map((source: { name?: unknown; path?: unknown; loss?: unknown }) => [String(source?.name ?? source?.path), source?.loss] as const)
+    : Object.entries(sources).map(([name, value]) => [name, (value as { loss?: unknown } | null)?.loss ?? value] as const);
+  return Object.fromEntries(entries.filter((entry): entry is readonly [string, number] => typeof entry[1] === 'number'));
+}
+
+const encodedCurve = ({ x, y, meanX, mean }: ReturnType<typeof thinned>): EncodedCurve => ({
+  x: encoded(x),
+  y: encoded(y),
+  meanX: encoded(meanX),
+  mean: encoded(mean),
+});
+
+const encoded = (values: Float32Array): EncodedFloats => Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
