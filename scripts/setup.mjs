@@ -1,4 +1,4 @@
-// Sets clm up: packages, libtensorflow, the binding of tfjs-node, the TypeScript build. Plain Node without packages,
+// Sets clm up: packages, libtensorflow, the binding of tfjs-node, clm's own operations, the TypeScript build. Plain Node without packages,
 // for it runs before there are any. Run by `npm start` and `npm test`; does nothing, quickly, when all is there.
 
 import path from 'node:path';
@@ -9,6 +9,7 @@ import { build, buildIsCurrent } from './setup/build.mjs';
 import { cacheFolder, cloneFolder, makeCacheFolder } from './setup/cache.mjs';
 import { chooseDevice, findNvidiaDriver } from './setup/device.mjs';
 import { SetupFailure, exitCodes } from './setup/failure.mjs';
+import { installFusedOperations, locateFusedOperations } from './setup/fusedOperations.mjs';
 import { installationIsComplete, keepRequest, keptRequest, recordInstallation } from './setup/installation.mjs';
 import { installLibraries, librariesAreComplete, locateLibraries } from './setup/libraries.mjs';
 import { withLock } from './setup/lock.mjs';
@@ -42,7 +43,9 @@ async function setUp(argumentList) {
     ...{ kept, findDriver: findNvidiaDriver },
   });
   const libraries = locateLibraries(root, cache, machine, choice.device);
-  const tensorflowIsInstalled = () => installationIsComplete(root, choice, libraries, locateBinding(root, libraries));
+  const operations = locateFusedOperations(root, libraries);
+  const tensorflowIsInstalled = () =>
+    installationIsComplete(root, choice, libraries, { binding: locateBinding(root, libraries), operations });
   const requestIsKept = () => JSON.stringify(kept) === JSON.stringify(choice.request);
 
   const progress = progressOn(options.quiet ?? false);
@@ -60,7 +63,9 @@ async function setUp(argumentList) {
       progress.step(`TensorFlow for ${describe(choice)}.`);
       if (!librariesAreComplete(libraries)) await installLibraries(libraries, progress);
       const binding = locateBinding(root, libraries);
-      recordInstallation(root, choice, libraries, binding, await installBinding(binding, progress));
+      const bindingSha256 = await installBinding(binding, progress);
+      const operationsSha256 = await installFusedOperations(operations, progress);
+      recordInstallation(root, choice, libraries, { binding, bindingSha256, operations, operationsSha256 });
     }
     if (!requestIsKept()) keepRequest(clone, choice.request);
     if (!buildIsCurrent(root)) {

@@ -1,12 +1,12 @@
 // Step 3: tfjs-node's binding, compiled from the two C++ files of its npm package against the wheel's libtensorflow,
 // kept beside the libraries and copied to where tfjs-node looks for it.
 
-import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { diskFull } from './cache.mjs';
+import { compile } from './compiler.mjs';
 import { SetupFailure, lastLines } from './failure.mjs';
 import { fileBytes, hashOf, writeWhole } from './files.mjs';
-import { findProgram, runProgram } from './process.mjs';
+import { runProgram } from './process.mjs';
 
 const tfjsFolder = 'node_modules/@tensorflow/tfjs-node-gpu';
 const sources = ['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc'];
@@ -74,12 +74,12 @@ export function installedBindingHash(/** @type {Binding} */ { installed }) {
 export async function installBinding(binding, progress) {
   const { cached } = binding;
   const wasCached = fileBytes(cached) !== undefined;
-  if (!wasCached) await compile(binding, progress);
+  if (!wasCached) await compile(cached, binding.flags, 'the binding of tfjs-node', progress);
   progress.step('Trying whether TensorFlow loads.');
   const problem = await loadProblem(cached);
   if (problem !== undefined && wasCached) {
     // Compiled on another machine that shares this cache, or cut off by a crash of the machine.
-    await compile(binding, progress);
+    await compile(cached, binding.flags, 'the binding of tfjs-node', progress);
   }
   const remaining = problem !== undefined && wasCached ? await loadProblem(cached) : problem;
   if (remaining !== undefined) {
@@ -90,44 +90,6 @@ export async function installBinding(binding, progress) {
   mkdirSync(path.dirname(binding.installed), { recursive: true });
   writeWhole(binding.installed, content, 0o755);
   return hashOf(content);
-}
-
-/**
- * @param {Binding} binding
- * @param {import('./progress.mjs').Progress} progress
- */
-async function compile({ cached, flags }, progress) {
-  const [compiler, ...first] = compilerCommand();
-  progress.step(`Compiling the binding of tfjs-node with ${compiler} (about 10 s).`);
-  mkdirSync(path.dirname(cached), { recursive: true });
-  const aside = `${cached}.${process.pid}`;
-  const { status, output } = await runProgram(compiler, [...first, ...flags, '-o', aside]);
-  if (status !== 0) {
-    rmSync(aside, { force: true });
-    if (/No space left on device/.test(output)) throw diskFull(path.dirname(cached));
-    throw new SetupFailure(
-      `${compiler} could not compile the binding of tfjs-node. It must know C++17; another one can be ` +
-        `named by CXX.\n${lastLines(output, 12)}`,
-    );
-  }
-  renameSync(aside, cached);
-}
-
-/**
- * $CXX, which may hold arguments too, else the first C++ compiler on PATH.
- * @returns {[string, ...string[]]}
- */
-function compilerCommand() {
-  const [named, ...options] = (process.env.CXX ?? '').split(' ').filter((word) => word !== '');
-  const compiler = findProgram(named === undefined ? ['c++', 'g++', 'clang++'] : [named]);
-  if (compiler !== undefined) return [compiler, ...options];
-  throw new SetupFailure(
-    (named === undefined
-      ? 'No C++ compiler was found (c++, g++, clang++)'
-      : `The C++ compiler of CXX, ${named}, was not found`) +
-      '; the set-up needs one for the binding of tfjs-node: install it (Debian, Ubuntu: apt install g++; ' +
-      'Fedora: dnf install gcc-c++; macOS: xcode-select --install) or name yours by CXX.',
-  );
 }
 
 /**

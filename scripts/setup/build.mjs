@@ -1,4 +1,4 @@
-// Step 4: the TypeScript of src compiled into dist. Built aside and renamed, so that files of deleted sources go and an
+// Step 5: the TypeScript of src compiled into dist. Built aside and renamed, so that files of deleted sources go and an
 // interrupted build leaves the former one.
 
 import { chmodSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';

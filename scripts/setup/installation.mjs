@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { readJson, writeWhole } from './files.mjs';
 import { installedBindingHash } from './binding.mjs';
+import { fusedOperationsHash } from './fusedOperations.mjs';
 import { librariesAreComplete } from './libraries.mjs';
 import { tensorflowVersion } from './wheels.mjs';
 
@@ -13,6 +14,7 @@ const installationFile = 'node_modules/.clm-installation.json';
 /**
  * @typedef {import('./libraries.mjs').Libraries} Libraries
  * @typedef {import('./binding.mjs').Binding} Binding
+ * @typedef {import('./fusedOperations.mjs').FusedOperations} FusedOperations
  * @typedef {import('./device.mjs').DeviceChoice} DeviceChoice
  */
 
@@ -21,9 +23,9 @@ const installationFile = 'node_modules/.clm-installation.json';
  * @param {string} root
  * @param {DeviceChoice} choice
  * @param {Libraries} libraries
- * @param {Binding} binding
+ * @param {{ binding: Binding, operations: FusedOperations }} compiled
  */
-export function installationIsComplete(root, { device, why }, libraries, binding) {
+export function installationIsComplete(root, { device, why }, libraries, { binding, operations }) {
   const recorded = readJson(path.join(root, installationFile));
   return (
     recorded !== undefined &&
@@ -32,6 +34,8 @@ export function installationIsComplete(root, { device, why }, libraries, binding
     recorded.siteDirectory === libraries.siteDirectory &&
     recorded.cachedBinding === binding.cached &&
     recorded.bindingSha256 === installedBindingHash(binding) &&
+    recorded.operationsPath === operations.cached &&
+    recorded.operationsSha256 === fusedOperationsHash(operations) &&
     librariesAreComplete(libraries)
   );
 }
@@ -40,14 +44,15 @@ export function installationIsComplete(root, { device, why }, libraries, binding
  * @param {string} root
  * @param {DeviceChoice} choice
  * @param {Libraries} libraries
- * @param {Binding} binding
- * @param {string} bindingSha256
+ * @param {{ binding: Binding, bindingSha256: string, operations: FusedOperations, operationsSha256: string }} compiled
  */
-export function recordInstallation(root, { device, why }, libraries, binding, bindingSha256) {
+export function recordInstallation(root, { device, why }, libraries, compiled) {
+  const { binding, bindingSha256, operations, operationsSha256 } = compiled;
   const { siteDirectory, libraryDirectory, includeDirectory } = libraries;
   const installation = {
     ...{ tensorflowVersion, device, why, siteDirectory, libraryDirectory, includeDirectory },
     ...{ bindingPath: binding.installed, bindingSha256, cachedBinding: binding.cached },
+    ...{ operationsPath: operations.cached, operationsSha256 },
   };
   writeWhole(path.join(root, installationFile), `${JSON.stringify(installation, undefined, 2)}\n`);
 }

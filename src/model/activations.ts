@@ -1,8 +1,9 @@
 /**
  * The non-linear parts of the feed-forward, each with its own gradient: its activations are the largest the decoder
- * has, so every pass over them counts.
+ * has, so every pass over them counts. On a CPU one operation does it all; composed ones do the same elsewhere.
  */
 import { add, customGrad, mul, sigmoid, square, type Tensor } from '@tensorflow/tfjs-core';
+import { fusedGelu, fusedGeluGradient, fusedSwiglu, fusedSwigluGradient, hasFusedOperations } from '../runtime/fusedOperations.ts';
 import { sigmoidGradient } from '../runtime/operations.ts';
 
 const linear = 2 * Math.sqrt(2 / Math.PI);
@@ -13,7 +14,19 @@ const cubic = linear * 0.044715;
  * x · sigmoid(2z) with z = √(2/π)(x + 0.044715 x³), which is the same since (1 + tanh z)/2 = sigmoid(2z).
  * x of any shape → same shape.
  */
-export function gelu(x: Tensor): Tensor {
+export const gelu = (x: Tensor): Tensor => (hasFusedOperations() ? geluInOne(x) : composedGelu(x));
+
+function geluInOne(x: Tensor): Tensor {
+  const activate = customGrad((...args) => {
+    const [input, save] = args as unknown as [Tensor, (tensors: Tensor[]) => void];
+    save([input]);
+    return { value: fusedGelu(input), gradFunc: (dy: Tensor, [u]: Tensor[]) => fusedGeluGradient(u!, dy) };
+  });
+  return activate(x);
+}
+
+/** The same from TensorFlow's operations. */
+export function composedGelu(x: Tensor): Tensor {
   const activate = customGrad((...args) => {
     const [input, save] = args as unknown as [Tensor, (tensors: Tensor[]) => void];
     const gate = sigmoid(mul(input, add(mul(square(input), cubic), linear)));
@@ -32,7 +45,21 @@ export function gelu(x: Tensor): Tensor {
  * SwiGLU (Shazeer 2020, https://arxiv.org/abs/2002.05202): silu(gate) · up, with silu(x) = x · sigmoid(x).
  * Both of one shape → same shape.
  */
-export function swiglu(gate: Tensor, up: Tensor): Tensor {
+export const swiglu = (gate: Tensor, up: Tensor): Tensor =>
+  hasFusedOperations() ? swigluInOne(gate, up) : composedSwiglu(gate, up);
+
+function swigluInOne(gate: Tensor, up: Tensor): Tensor {
+  const activate = customGrad((...args) => {
+    const [g, u, save] = args as unknown as [Tensor, Tensor, (tensors: Tensor[]) => void];
+    save([g, u]);
+    const gradFunc = (dy: Tensor, [gateValue, upValue]: Tensor[]) => fusedSwigluGradient(gateValue!, upValue!, dy);
+    return { value: fusedSwiglu(g, u), gradFunc };
+  });
+  return activate(gate, up);
+}
+
+/** The same from TensorFlow's operations. */
+export function composedSwiglu(gate: Tensor, up: Tensor): Tensor {
   const activate = customGrad((...args) => {
     const [g, u, save] = args as unknown as [Tensor, Tensor, (tensors: Tensor[]) => void];
     const s = sigmoid(g);

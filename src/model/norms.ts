@@ -1,10 +1,11 @@
 /**
  * Normalisation of rows over their last axis, with its own gradient: tfjs's, composed of means, embeds constants of the
- * input's size and keeps several copies of it.
+ * input's size and keeps several copies of it. On a CPU one operation does it all; composed ones do the same elsewhere.
  *
  * N rows · C width
  */
 import { add, customGrad, mean, mul, rsqrt, square, sub, sum, type Tensor } from '@tensorflow/tfjs-core';
+import { fusedNorm, fusedNormGradient, hasFusedOperations, type NormKind } from '../runtime/fusedOperations.ts';
 import type { Parameters } from './decoderPass.ts';
 import type { ModelConfig } from './parameters.ts';
 
@@ -18,6 +19,30 @@ export function norm(parameters: Parameters, path: string, x: Tensor, { family, 
 
 /** LayerNorm (Ba et al. 2016, https://arxiv.org/abs/1607.06450): (x − mean) / √(variance + ε) · gain + bias. */
 export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor | null, epsilon: number): Tensor {
+  const y = hasFusedOperations() ? normInOne(x, gain, { epsilon, centred: true }) : composedLayerNorm(x, gain, epsilon);
+  return bias === null ? y : add(y, bias);
+}
+
+/** RMSNorm (Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467): x / √(mean of squares + ε) · gain. */
+export const rmsNorm = (x: Tensor, gain: Tensor, epsilon: number): Tensor =>
+  hasFusedOperations() ? normInOne(x, gain, { epsilon, centred: false }) : composedRmsNorm(x, gain, epsilon);
+
+function normInOne(x: Tensor, gain: Tensor, kind: NormKind): Tensor {
+  const normalise = customGrad((...args) => {
+    const [input, g, save] = args as unknown as [Tensor, Tensor, (tensors: Tensor[]) => void];
+    const [value, mean, inverse] = fusedNorm(input, g, kind) as [Tensor, Tensor, Tensor];
+    save([input, g, mean, inverse]);
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const [u, gainValue, m, r] = saved as [Tensor, Tensor, Tensor, Tensor];
+      return fusedNormGradient(u, gainValue, m, r, dy, kind);
+    };
+    return { value, gradFunc };
+  });
+  return normalise(x, gain);
+}
+
+/** The same from TensorFlow's operations. */
+export function composedLayerNorm(x: Tensor, gain: Tensor, epsilon: number): Tensor {
   const normalise = customGrad((...args) => {
     const [input, g, save] = args as unknown as [Tensor, Tensor, (tensors: Tensor[]) => void];
     const centred = sub(input, mean(input, -1, true));
@@ -33,12 +58,11 @@ export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor | null, epsilon:
     };
     return { value: mul(normalised, g), gradFunc };
   });
-  const y = normalise(x, gain);
-  return bias === null ? y : add(y, bias);
+  return normalise(x, gain);
 }
 
-/** RMSNorm (Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467): x / √(mean of squares + ε) · gain. */
-export function rmsNorm(x: Tensor, gain: Tensor, epsilon: number): Tensor {
+/** The same from TensorFlow's operations. */
+export function composedRmsNorm(x: Tensor, gain: Tensor, epsilon: number): Tensor {
   const normalise = customGrad((...args) => {
     const [input, g, save] = args as unknown as [Tensor, Tensor, (tensors: Tensor[]) => void];
     const inverseRootMean = rsqrt(add(mean(square(input), -1, true), epsilon)); // (N, 1)

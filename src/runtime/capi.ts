@@ -92,6 +92,16 @@ export function loadCApi(libraryDirectory: string, extension: 'so' | 'dylib'): C
   return loaded;
 }
 
+/** Held for good: koffi unloads what is not, and TensorFlow would then call into nothing. */
+const loadedOperations: unknown[] = [];
+
+/** Loads a library of operations and has it register them; returns 0 or the number of the one that failed. */
+export function loadOperations(file: string): number {
+  const library = koffi().load(file);
+  loadedOperations.push(library);
+  return library.func('int RegisterClmOperations()')() as number;
+}
+
 /** dup and dup2 of the C library. */
 export function loadDescriptorFunctions(): { dup(descriptor: number): number; dup2(from: number, to: number): number } {
   const libc = koffi().load(process.platform === 'darwin' ? 'libSystem.B.dylib' : 'libc.so.6');

@@ -9,6 +9,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { environmentFailure } from '../errors.ts';
 import { attributeTypes, type Attribute, type Binding } from './binding.ts';
 import { dataTypes, loadCApi, loadDescriptorFunctions, type CApi } from './capi.ts';
+import { registerFusedOperations } from './fusedOperations.ts';
 import { readInstallation, type Installation } from './installation.ts';
 
 /** The parts of tfjs-node's backend that clm relies on. */
@@ -28,6 +29,8 @@ export interface TensorFlow {
   device: 'cpu' | 'cuda';
   /** Why this device was taken, for people. */
   deviceReason: string;
+  /** See fusedOperations.ts. */
+  hasFusedOperations: boolean;
 }
 
 export type DeviceChoice = 'auto' | 'cpu' | 'cuda';
@@ -63,6 +66,7 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
     );
   }
   loaded.device = usesGpu ? 'cuda' : 'cpu';
+  loaded.hasFusedOperations = loaded.device === 'cpu' && registerFusedOperations(installation.operationsPath);
   loaded.deviceReason = choice === 'auto' ? installation.why : `asked for (device: ${choice})`;
   return loaded;
 }
@@ -95,7 +99,7 @@ function load(installation: Installation): TensorFlow {
   const eagerBinding = backend.binding as TensorFlow['eagerBinding'];
   assertCodes(eagerBinding as unknown as Record<string, number>);
   const c = loadCApi(installation.libraryDirectory, process.platform === 'darwin' ? 'dylib' : 'so');
-  return { eagerBinding, backend, c, version: c.TF_Version() as string, device: 'cpu', deviceReason: '' };
+  return { eagerBinding, backend, c, version: c.TF_Version() as string, device: 'cpu', deviceReason: '', hasFusedOperations: false };
 }
 
 /** Our copies of TensorFlow's enumerations must be the binding's. */

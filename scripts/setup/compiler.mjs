@@ -1,0 +1,49 @@
+// The C++ compiler of the machine, for what the set-up builds against libtensorflow.
+
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { diskFull } from './cache.mjs';
+import { SetupFailure, lastLines } from './failure.mjs';
+import { findProgram, runProgram } from './process.mjs';
+
+/**
+ * Compiles a shared library aside and renames it, so that it is there wholly or not at all.
+ * @param {string} output the file to make
+ * @param {string[]} flags all arguments but the output
+ * @param {string} what it is, for people
+ * @param {import('./progress.mjs').Progress} progress
+ * @throws SetupFailure
+ */
+export async function compile(output, flags, what, progress) {
+  const [compiler, ...first] = compilerCommand();
+  progress.step(`Compiling ${what} with ${compiler}.`);
+  mkdirSync(path.dirname(output), { recursive: true });
+  const aside = `${output}.${process.pid}`;
+  const { status, output: messages } = await runProgram(compiler, [...first, ...flags, '-o', aside]);
+  if (status !== 0) {
+    rmSync(aside, { force: true });
+    if (/No space left on device/.test(messages)) throw diskFull(path.dirname(output));
+    throw new SetupFailure(
+      `${compiler} could not compile ${what}. It must know C++17; another one can be ` +
+        `named by CXX.\n${lastLines(messages, 12)}`,
+    );
+  }
+  renameSync(aside, output);
+}
+
+/**
+ * $CXX, which may hold arguments too, else the first C++ compiler on PATH.
+ * @returns {[string, ...string[]]}
+ */
+function compilerCommand() {
+  const [named, ...options] = (process.env.CXX ?? '').split(' ').filter((word) => word !== '');
+  const compiler = findProgram(named === undefined ? ['c++', 'g++', 'clang++'] : [named]);
+  if (compiler !== undefined) return [compiler, ...options];
+  throw new SetupFailure(
+    (named === undefined
+      ? 'No C++ compiler was found (c++, g++, clang++)'
+      : `The C++ compiler of CXX, ${named}, was not found`) +
+      '; the set-up needs one for the binding of tfjs-node: install it (Debian, Ubuntu: apt install g++; ' +
+      'Fedora: dnf install gcc-c++; macOS: xcode-select --install) or name yours by CXX.',
+  );
+}

@@ -1,0 +1,79 @@
+import { mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
+import { afterAll, describe, expect, it } from 'vitest';
+import { composedGelu, composedSwiglu, gelu, swiglu } from '../../src/model/activations.ts';
+import { composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from '../../src/model/norms.ts';
+import { randomStream } from '../../src/random.ts';
+import { fusedGeluGradient, fusedNorm, hasFusedOperations } from '../../src/runtime/fusedOperations.ts';
+import { openSession } from '../../src/runtime/openSession.ts';
+
+const sessions = (['recorded', 'eager'] as const).map((mode) => openSession({ mode, precision: 'float32', device: 'cpu' }));
+afterAll(() => sessions.forEach((session) => session.close()));
+
+const normals = (purpose: string, size: number, spread: number, centre = 0): Float32Array => {
+  const stream = randomStream(7, purpose);
+  return Float32Array.from({ length: size }, () => centre + spread * stream.normal());
+};
+
+/** Relative to the largest entry. */
+function expectClose(actual: Float32Array, expected: Float32Array, what: string): void {
+  expect(actual.length).toBe(expected.length);
+  const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  expect(largest, what).toBeGreaterThan(0.1);
+  const worst = actual.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
+  expect(worst / largest, what).toBeLessThan(3e-6);
+}
+
+type Case = [string, Record<string, { shape: number[]; values: Float32Array }>, (...x: Tensor[]) => Tensor, (...x: Tensor[]) => Tensor];
+
+// Sizes that are no multiple of any vector's width, one below it, and one above; values far outside what a decoder makes.
+const cases: Case[] = [
+  ['gelu', { x: { shape: [13, 37], values: normals('x', 13 * 37, 2) } }, gelu, composedGelu],
+  ['gelu of large values', { x: { shape: [2, 11], values: normals('x', 22, 40) } }, gelu, composedGelu],
+  [
+    'swiglu',
+    { gate: { shape: [7, 29], values: normals('gate', 7 * 29, 3) }, up: { shape: [7, 29], values: normals('up', 7 * 29, 2) } },
+    swiglu,
+    composedSwiglu,
+  ],
+  ...([5, 16, 53] as const).flatMap((C): Case[] => {
+    const inputs = { x: { shape: [11, C], values: normals('x', 11 * C, 3, 2) }, gain: { shape: [C], values: normals('gain', C, 1) } };
+    return [
+      [`layerNorm of ${C}`, inputs, (x, gain) => layerNorm(x!, gain!, null, 1e-5), (x, gain) => composedLayerNorm(x!, gain!, 1e-5)],
+      [`rmsNorm of ${C}`, inputs, (x, gain) => rmsNorm(x!, gain!, 1e-6), (x, gain) => composedRmsNorm(x!, gain!, 1e-6)],
+    ];
+  }),
+];
+
+describe('operations of one pass', () => {
+  it('are used on this machine', () => expect(hasFusedOperations()).toBe(true));
+
+  it.each(cases)('%s equals its composition, value and gradients, recorded and eager', async (name, inputs, fused, composed) => {
+    const specs = Object.fromEntries(Object.entries(inputs).map(([key, { shape }]) => [key, { shape, dtype: 'float32' as const }]));
+    const feeds = Object.fromEntries(Object.entries(inputs).map(([key, { values }]) => [key, values]));
+    for (const session of sessions) {
+      const run = (which: string, f: (...x: Tensor[]) => Tensor) =>
+        session
+          .program(`${which} ${name}`.replaceAll(' ', '_'), specs, (tensors) => {
+            const arguments_ = Object.keys(inputs).map((key) => tensors[key]!);
+            const y = f(...arguments_);
+            const direction = tensor(normals('direction', y.size, 1), y.shape);
+            const { grads } = valueAndGrads((...x: Tensor[]) => sum(mul(f(...x), direction)))(arguments_);
+            return { y, ...Object.fromEntries(grads.map((gradient, i) => [Object.keys(inputs)[i]!, gradient])) };
+          })
+          .run(feeds);
+      const [actual, expected] = [await run('fused', fused), await run('composed', composed)];
+      for (const key of Object.keys(expected)) expectClose(actual[key]!, expected[key]!, `${session.mode} ${name}: ${key}`);
+    }
+  });
+
+  it('refuse inputs of different shapes instead of reading beyond them', async () => {
+    const specs = { x: { shape: [3, 5], dtype: 'float32' }, other: { shape: [3], dtype: 'float32' } } as const;
+    const feeds = { x: normals('x', 15, 1), other: normals('other', 3, 1) };
+    for (const session of sessions) {
+      const gradient = session.program('wrongGelu', specs, ({ x, other }) => ({ dx: fusedGeluGradient(x!, other!) }));
+      await expect(gradient.run(feeds)).rejects.toThrow('different shapes');
+      const norm = session.program('wrongNorm', specs, ({ x, other }) => ({ y: fusedNorm(x!, other!, { epsilon: 1e-5, centred: true })[0]! }));
+      await expect(norm.run(feeds)).rejects.toThrow('different shapes');
+    }
+  });
+});
