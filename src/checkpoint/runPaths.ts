@@ -5,6 +5,7 @@
  *   environment.json   versions and machine    samples/        completions on the way
  *   tokenizer.json                             checkpoints/step-00000500/
  *   status.json        how the run stands      run.lock        who writes it now
+ *   corpus.json        what it is trained on
  */
 import { join } from 'node:path';
 
@@ -13,6 +14,7 @@ export interface RunPaths {
   config: string;
   environment: string;
   tokenizer: string;
+  corpus: string;
   metrics: string;
   status: string;
   samples: string;
@@ -24,6 +26,7 @@ export const runPaths = (runDirectory: string): RunPaths => ({
   config: join(runDirectory, 'config.yaml'),
   environment: join(runDirectory, 'environment.json'),
   tokenizer: join(runDirectory, 'tokenizer.json'),
+  corpus: join(runDirectory, 'corpus.json'),
   metrics: join(runDirectory, 'metrics.jsonl'),
   status: join(runDirectory, 'status.json'),
   samples: join(runDirectory, 'samples'),

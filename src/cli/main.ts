@@ -66,6 +66,11 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./export.ts')).exportCommand as CommandModule<object, never>,
   },
   {
+    command: 'data <action>',
+    describe: 'Check what a corpus holds: documents, tokens, duplicates, example windows',
+    load: async () => (await import('./data.ts')).dataCommand as CommandModule<object, never>,
+  },
+  {
     command: 'config <action>',
     describe: 'Show a config as it would run, or the schema for editors',
     load: async () => (await import('./config.ts')).configCommand as CommandModule<object, never>,

@@ -11,10 +11,13 @@ export async function splitPoint(corpus: ReadableCorpus, byte: number): Promise<
   if (file.format === 'parquet') return byte;
   const end = file.startByte + file.bytes;
   if (!['jsonLines', 'csv', 'tsv'].includes(file.format ?? 'text') && (file.source?.separator ?? null) === null) return end;
+  let last = file.startByte;
   for await (const { startByte } of fileDocuments(file, { startByte: file.startByte, endByte: end }, corpus)) {
     if (startByte >= byte) return startByte;
+    last = startByte;
   }
-  return end;
+  const isLastFile = file === corpus.files.at(-1);
+  return isLastFile && last > file.startByte ? last : end; // something is left to validate on
 }
 
 /** The first byte of the character that the byte at position `byte` belongs to; a file's start and the end count. */

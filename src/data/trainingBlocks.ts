@@ -33,7 +33,8 @@ export async function* trainingBlocks(
     const isBounded = corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error' && tokenizer.kind !== 'bpe';
     const mostTokens = isBounded ? part.endByte - startByte : Infinity;
     for await (const block of epochBlocks(chunks, tokenizer, { ...options, epoch, firstBlock, mostTokens })) {
-      yield { ...block, epoch };
+      // What stands before the first document (a header, documents of the other side) belongs to block 0.
+      yield block.index === 0 ? { ...block, epoch, startByte: corpus.training.startByte, skipTokens: undefined } : { ...block, epoch };
     }
     startByte = corpus.training.startByte;
     skipTokens = undefined;

@@ -12,6 +12,7 @@ import { loadConfig, parseResolvedConfig } from '../config/load.ts';
 import { resumeDifferences } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
 import { openCorpus, type Corpus } from '../data/corpus.ts';
+import { corpusManifest, parseManifest, refuseChangedCorpus, type CorpusManifest } from '../data/manifest.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
 import { countTokens } from '../data/tokens.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
@@ -31,6 +32,7 @@ export interface TrainingRequest {
 export interface PreparedTraining {
   config: Config;
   corpus: Corpus;
+  manifest: CorpusManifest;
   tokenizer: Tokenizer;
   plan: RunPlan;
   runDirectory: string;
@@ -60,9 +62,10 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
   if (corpus.separatesDocuments !== true && corpus.validation.endByte - corpus.validation.startByte < 2) {
     throw wrongInput('The validation text has less than two tokens. Raise corpus.validation.tail or add text to corpus.sources.');
   }
-  const { tokenizer, trainingTokens } = checkpoint
-    ? await readTokenizer(checkpoint, corpus)
-    : await prepareTokenizer(config.tokenizer, corpus);
+  const { tokenizer, manifest } = checkpoint
+    ? await readTokenizer(checkpoint, corpus, runDirectory)
+    : await freshTokenizer(config, corpus);
+  const { trainingTokens } = manifest;
   const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
   samplePrompt(config, tokenizer);
   const startStep = checkpoint?.step ?? 0;
@@ -72,7 +75,7 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
   const history = parseValidationHistory(checkpoint?.state['validation'], runDirectory);
   const isFinished =
     (startStep === plan.steps && hasFinalEvaluation(runDirectory, startStep)) || isExhausted(history, config.evaluation.patience);
-  return { config, corpus, tokenizer, plan, runDirectory, checkpoint, skipped, startStep, isFinished };
+  return { config, corpus, manifest, tokenizer, plan, runDirectory, checkpoint, skipped, startStep, isFinished };
 }
 
 /**
@@ -111,10 +114,25 @@ function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: s
   );
 }
 
+async function freshTokenizer(config: Config, corpus: Corpus): Promise<{ tokenizer: Tokenizer; manifest: CorpusManifest }> {
+  const { tokenizer, ...tokens } = await prepareTokenizer(config.tokenizer, corpus);
+  return { tokenizer, manifest: await corpusManifest(corpus, tokens) };
+}
+
+/** The tokenizer of a checkpoint, for a corpus that has not changed; only a run without a manifest counts its tokens again. */
 async function readTokenizer(
   checkpoint: Checkpoint,
   corpus: Corpus,
-): Promise<{ tokenizer: Tokenizer; trainingTokens: number }> {
+  runDirectory: string,
+): Promise<{ tokenizer: Tokenizer; manifest: CorpusManifest }> {
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(checkpoint.path, 'tokenizer.json'));
-  return { tokenizer, trainingTokens: await countTokens(corpus, corpus.training, tokenizer) };
+  const file = runPaths(runDirectory).corpus;
+  if (existsSync(file)) {
+    const before = parseManifest(readFileSync(file, 'utf8'), file);
+    refuseChangedCorpus(before, await corpusManifest(corpus, before));
+    return { tokenizer, manifest: before };
+  }
+  const trainingTokens = await countTokens(corpus, corpus.training, tokenizer);
+  const validationTokens = await countTokens(corpus, corpus.validation, tokenizer);
+  return { tokenizer, manifest: await corpusManifest(corpus, { trainingTokens, validationTokens }) };
 }

@@ -9,6 +9,7 @@ import { clearLeftovers, createRunDirectory } from '../checkpoint/runDirectory.t
 import { runPaths } from '../checkpoint/runPaths.ts';
 import { writeRunStatus, type RunStatus } from '../checkpoint/status.ts';
 import { renderConfig } from '../config/resolved.ts';
+import { renderManifest } from '../data/manifest.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { ExpectedError } from '../errors.ts';
 import { openSession } from '../runtime/openSession.ts';
@@ -111,6 +112,7 @@ async function openRunDirectory(
   if (!checkpoint) {
     const tokenizerText = renderTokenizer(tokenizer);
     await createRunDirectory(runDirectory, { configText: renderConfig(config), tokenizerText, environment });
+    await writeFileDurably(runPaths(runDirectory).corpus, renderManifest(prepared.manifest));
     return { step: 0, recorded: new Set(), validation: noEvaluations };
   }
   const { step } = checkpoint;

@@ -37,7 +37,7 @@ describe('train, then sample', () => {
     expect(trained.stderr).toContain('done: 2 steps');
     expect(trained.stderr).not.toMatch(/WARNING|I0000|oneDNN|\r/);
     expect((await readdir(at('run'))).sort()).toEqual([
-      'checkpoints', 'config.yaml', 'environment.json', 'metrics.jsonl', 'samples', 'status.json', 'tokenizer.json',
+      'checkpoints', 'config.yaml', 'corpus.json', 'environment.json', 'metrics.jsonl', 'samples', 'status.json', 'tokenizer.json',
     ]);
     expect((await readdir(at('run/checkpoints/step-00000002'))).sort()).toEqual([
       'config.yaml', 'model.safetensors', 'optimizer.safetensors', 'state.json', 'tokenizer.json',

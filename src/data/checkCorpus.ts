@@ -1,0 +1,186 @@
+/**
+ * What a corpus holds, read once from end to end: how much of it there is, what stands in it twice, what of the
+ * validation part is trained on, and how the first windows look. For `clm data check`.
+ */
+import { createHash } from 'node:crypto';
+
+import { trainingBatches } from './batches.ts';
+import type { TrainingBatchOptions } from './batches.ts';
+import type { Corpus, CorpusPart } from './corpus.ts';
+import type { PreparedTokenizer } from './prepareTokenizer.ts';
+import { textChunks } from './textChunks.ts';
+import { tokenChunks } from './tokens.ts';
+
+export interface PartContent {
+  documents: number;
+  tokens: number;
+  /** UTF-8 of the documents' text, decompressed. */
+  bytes: number;
+}
+
+export interface CorpusCheck extends PartContent {
+  bytesPerToken: number;
+  training: PartContent;
+  validation: PartContent;
+  emptyDocuments: number;
+  /** Bytes that are no UTF-8, replaced or left out. */
+  badBytes: number;
+  /** Documents whose text another one before them has. */
+  duplicates: number;
+  /** What of the validation part also stands in the training part. Lines count that have 40 bytes or more. */
+  overlap: { documents: number; lines: number; ofLines: number };
+  /** Share of the training tokens that the loss is taken of: 1 unless there are pairs. */
+  learntShare: number;
+  examples: ExampleWindow[];
+}
+
+/** A training window, decoded: the target of each place is the token that follows. */
+export interface ExampleWindow {
+  tokenIds: number[];
+  targetIds: number[];
+  tokens: string[];
+  targets: string[];
+  /** Whether the loss is taken at each place. */
+  learnt: boolean[];
+}
+
+/**
+ * Reads training and validation part once each, and the training part again where there are pairs. Memory: a hash for
+ * every document and for every line of the validation part.
+ * @throws wrongInput for anything that cannot be read
+ */
+export async function checkCorpus(
+  corpus: Corpus,
+  { tokenizer, trainingTokens, validationTokens }: PreparedTokenizer,
+  options: TrainingBatchOptions & { examples: number },
+): Promise<CorpusCheck> {
+  const counts = { badBytes: 0, emptyDocuments: 0 };
+  const validationDocuments = new Set<number>();
+  const validationLines = new Set<number>();
+  const read = (part: CorpusPart, sink: TextSink) => readPart(corpus, part, sink, counts);
+  let duplicates = 0;
+  const validation = await read(corpus.validation, {
+    document: (hash) => {
+      if (validationDocuments.has(hash)) duplicates++;
+      validationDocuments.add(hash);
+    },
+    line: (hash) => void validationLines.add(hash),
+  });
+  const trainingDocuments = new Set<number>();
+  const sharedDocuments = new Set<number>();
+  const sharedLines = new Set<number>();
+  const training = await read(corpus.training, {
+    document: (hash) => {
+      if (trainingDocuments.has(hash) || validationDocuments.has(hash)) duplicates++;
+      if (validationDocuments.has(hash)) sharedDocuments.add(hash);
+      trainingDocuments.add(hash);
+    },
+    line: (hash) => validationLines.has(hash) && sharedLines.add(hash),
+  });
+  const bytes = training.bytes + validation.bytes;
+  const tokens = trainingTokens + validationTokens;
+  return {
+    documents: training.documents + validation.documents,
+    tokens,
+    bytes,
+    bytesPerToken: bytes / tokens,
+    training: { ...training, tokens: trainingTokens },
+    validation: { ...validation, tokens: validationTokens },
+    ...counts,
+    duplicates,
+    overlap: { documents: sharedDocuments.size, lines: sharedLines.size, ofLines: validationLines.size },
+    learntShare: corpus.hasPairs === true ? await learntShareOf(corpus, tokenizer) : 1,
+    examples: await exampleWindows(corpus, tokenizer, options),
+  };
+}
+
+interface TextSink {
+  document(hash: number): void;
+  line(hash: number): unknown;
+}
+
+/** A running text has a document for each of its files, which belongs to the part in which it begins. */
+async function readPart(
+  corpus: Corpus,
+  part: CorpusPart,
+  sink: TextSink,
+  counts: { badBytes: number; emptyDocuments: number },
+): Promise<Omit<PartContent, 'tokens'>> {
+  const isRunning = corpus.separatesDocuments !== true;
+  let documents = isRunning ? corpus.files.filter(({ startByte }) => startByte >= part.startByte && startByte < part.endByte).length : 0;
+  let bytes = 0;
+  let hash = createHash('sha256');
+  const lines = lineHasher(sink.line);
+  for await (const chunk of textChunks(corpus, part, { counts })) {
+    for (const text of chunk.completion === null ? [chunk.bytes] : [chunk.bytes, chunk.completion]) {
+      bytes += text.length;
+      lines.write(text);
+      if (!isRunning) hash.update(text);
+    }
+    if (!chunk.endsDocument) continue;
+    lines.end();
+    if (isRunning) continue;
+    documents++;
+    sink.document(shortHash(hash.digest()));
+    hash = createHash('sha256');
+  }
+  return { documents, bytes };
+}
+
+/** 48 bits: among a million documents, two different ones are taken for equal with a chance of 1 in 500. */
+const shortHash = (digest: Buffer): number => digest.readUIntBE(0, 6);
+
+const shortestLineBytes = 40;
+
+/** Hashes of the lines of a text that comes in chunks. FNV-1a in two lanes of 26 bits each. */
+function lineHasher(line: (hash: number) => unknown): { write(text: Uint8Array): void; end(): void } {
+  let first = 0x811c9dc5;
+  let second = 0x9747b28c;
+  let length = 0;
+  const end = (): void => {
+    if (length >= shortestLineBytes) line((first >>> 6) * 2 ** 26 + (second >>> 6));
+    first = 0x811c9dc5;
+    second = 0x9747b28c;
+    length = 0;
+  };
+  return {
+    write: (text) => {
+      for (let i = 0; i < text.length; i++) {
+        const byte = text[i]!;
+        if (byte === 0x0a) end();
+        else if (byte !== 0x0d) {
+          first = Math.imul(first ^ byte, 0x01000193);
+          second = Math.imul(second ^ byte, 0x5bd1e995) ^ (second >>> 15);
+          length++;
+        }
+      }
+    },
+    end,
+  };
+}
+
+async function learntShareOf(corpus: Corpus, tokenizer: PreparedTokenizer['tokenizer']): Promise<number> {
+  let learntTokens = 0;
+  let tokens = 0;
+  for await (const { tokenIds, learnt } of tokenChunks(corpus, corpus.training, tokenizer)) {
+    tokens += tokenIds.length;
+    learntTokens += learnt === null ? tokenIds.length : learnt.reduce((sum, one) => sum + one, 0);
+  }
+  return learntTokens / tokens;
+}
+
+async function exampleWindows(
+  corpus: Corpus,
+  tokenizer: PreparedTokenizer['tokenizer'],
+  { examples, ...options }: TrainingBatchOptions & { examples: number },
+): Promise<ExampleWindow[]> {
+  const shown: ExampleWindow[] = [];
+  const spelt = (ids: number[]): string[] => ids.map((id) => tokenizer.decode([id], { specialTokens: true, continuesText: true }));
+  if (examples === 0) return shown;
+  for await (const { inputs, targets, weights } of trainingBatches(corpus, tokenizer, { ...options, microBatchSize: 1 })) {
+    const [tokenIds, targetIds] = [[...inputs], [...targets]];
+    shown.push({ tokenIds, targetIds, tokens: spelt(tokenIds), targets: spelt(targetIds), learnt: Array.from(weights, (weight) => weight > 0) });
+    if (shown.length === examples) break;
+  }
+  return shown;
+}

@@ -1,0 +1,90 @@
+/**
+ * What the corpus of a run was made of, kept in the run directory as `corpus.json`: a resumed run notices any change,
+ * and need not count its tokens again.
+ */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+
+import { wrongInput } from '../errors.ts';
+import type { Corpus, CorpusFile } from './corpus.ts';
+import { openFile, unreadable } from './sourceFiles.ts';
+
+const manifestSchema = z.strictObject({
+  version: z.literal(1),
+  trainingTokens: z.int().min(0),
+  validationTokens: z.int().min(0),
+  files: z.array(z.strictObject({ path: z.string(), bytes: z.int().min(0), sha256: z.string() })),
+});
+
+export type CorpusManifest = z.output<typeof manifestSchema>;
+
+/** Files up to this size are hashed whole; of longer ones `samples` pieces, evenly spread from first to last byte. */
+const wholeBytes = 1024 * 1024;
+const samples = 16;
+const sampleBytes = wholeBytes / samples;
+
+/** Path, size and hash of every file of the corpus; reads at most 1 MiB of each. */
+export async function corpusManifest(
+  corpus: Pick<Corpus, 'files'>,
+  tokens: Pick<CorpusManifest, 'trainingTokens' | 'validationTokens'>,
+): Promise<CorpusManifest> {
+  const files: CorpusManifest['files'] = [];
+  for (const file of corpus.files) files.push({ path: nameOf(file), ...(await digest(file.path)) });
+  return { version: 1, trainingTokens: tokens.trainingTokens, validationTokens: tokens.validationTokens, files };
+}
+
+export const renderManifest = (manifest: CorpusManifest): string => `${JSON.stringify(manifest, null, 1)}\n`;
+
+/** @param path of the file the text was read from, for messages. @throws wrongInput where it is damaged. */
+export function parseManifest(text: string, path: string): CorpusManifest {
+  try {
+    return manifestSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw wrongInput(`${path} is damaged. Remove it to resume without knowing whether the corpus has changed.`, { cause });
+  }
+}
+
+/** @throws wrongInput naming what has changed since the manifest was made, and the ways out. */
+export function refuseChangedCorpus(before: CorpusManifest, now: CorpusManifest): void {
+  const changes: string[] = [];
+  const byPath = new Map(before.files.map((file) => [file.path, file]));
+  for (const { path, bytes, sha256 } of now.files) {
+    const old = byPath.get(path);
+    byPath.delete(path);
+    if (old === undefined) changes.push(`${path} is new`);
+    else if (old.bytes !== bytes) changes.push(`${path} has ${bytes} bytes instead of ${old.bytes}`);
+    else if (old.sha256 !== sha256) changes.push(`${path} has other content`);
+  }
+  for (const path of byPath.keys()) changes.push(`${path} is gone`);
+  const paths = (files: CorpusManifest['files']) => files.map(({ path }) => path).join('\n');
+  if (changes.length === 0 && paths(before.files) !== paths(now.files)) changes.push('its files come in another order');
+  if (changes.length === 0) return;
+  const more = changes.length > 5 ? ` and ${changes.length - 5} more` : '';
+  throw wrongInput(
+    `The corpus has changed since this run began: ${changes.slice(0, 5).join(', ')}${more}. Restore it to resume the run, ` +
+      'or start a new run with --run.',
+  );
+}
+
+/** Standard input has another temporary name every time. */
+const nameOf = ({ path, source }: CorpusFile): string => (source?.path === '-' ? 'standard input' : path);
+
+async function digest(path: string): Promise<{ bytes: number; sha256: string }> {
+  const handle = await openFile(path);
+  try {
+    const { size: bytes } = await handle.stat();
+    const hash = createHash('sha256');
+    const buffer = Buffer.alloc(Math.min(bytes, bytes <= wholeBytes ? wholeBytes : sampleBytes));
+    const pieces = bytes <= wholeBytes ? 1 : samples;
+    for (let piece = 0; piece < pieces; piece++) {
+      const at = pieces === 1 ? 0 : Math.floor(((bytes - sampleBytes) * piece) / (pieces - 1));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
+      hash.update(buffer.subarray(0, bytesRead));
+    }
+    return { bytes, sha256: hash.digest('hex') };
+  } catch (error) {
+    throw unreadable(path, error);
+  } finally {
+    await handle.close();
+  }
+}

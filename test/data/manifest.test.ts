@@ -1,0 +1,48 @@
+import { appendFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, expect, test } from 'vitest';
+
+import { corpusManifest, parseManifest, refuseChangedCorpus, renderManifest } from '../../src/data/manifest.ts';
+import { openCorpus } from '../../src/data/corpus.ts';
+import { folderOf } from './texts.ts';
+
+const tokens = { trainingTokens: 7, validationTokens: 3 };
+const manifestOf = async (folder: string) =>
+  corpusManifest(await openCorpus({ sources: [{ path: folder }], validation: { tail: 0.5 }, shuffleTokens: 1024 }), tokens);
+
+describe('the manifest of a corpus', () => {
+  test('is what was written, and the unchanged corpus passes', async () => {
+    const folder = await folderOf({ 'a.txt': 'first', 'b.txt': 'x'.repeat(3_000_000) });
+    const manifest = await manifestOf(folder);
+    expect(parseManifest(renderManifest(manifest), 'corpus.json')).toEqual(manifest);
+    expect(() => refuseChangedCorpus(manifest, manifest)).not.toThrow();
+  });
+
+  test.each([
+    ['other content', (folder: string) => writeFile(join(folder, 'a.txt'), 'First'), 'a.txt has other content.'],
+    ['a longer file', (folder: string) => appendFile(join(folder, 'a.txt'), '!'), 'a.txt has 6 bytes instead of 5.'],
+    ['a new file', (folder: string) => writeFile(join(folder, 'c.txt'), 'third'), 'c.txt is new.'],
+    ['a file less', (folder: string) => rm(join(folder, 'a.txt')), 'a.txt is gone.'],
+  ])('refuses %s, with the way out', async (_, change, message) => {
+    const folder = await folderOf({ 'a.txt': 'first', 'b.txt': 'second' });
+    const before = await manifestOf(folder);
+    await change(folder);
+    const now = await manifestOf(folder);
+    expect(() => refuseChangedCorpus(before, now)).toThrow(`began: ${join(folder, message)} Restore it to resume the run, or start a new run with --run.`);
+  });
+
+  test('looks at the first and the last byte of a long file', async () => {
+    for (const place of [0, 2_999_999]) {
+      const folder = await folderOf({ 'a.txt': 'x'.repeat(3_000_000) });
+      const before = await manifestOf(folder);
+      await writeFile(join(folder, 'a.txt'), `${'x'.repeat(place)}y${'x'.repeat(2_999_999 - place)}`);
+      const now = await manifestOf(folder);
+      expect(() => refuseChangedCorpus(before, now)).toThrow('a.txt has other content');
+    }
+  });
+
+  test('damaged is refused by its name', () => {
+    expect(() => parseManifest('{"version":1}', 'runs/a/corpus.json')).toThrow('runs/a/corpus.json is damaged');
+  });
+});
