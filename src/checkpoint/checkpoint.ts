@@ -25,8 +25,8 @@ import { pruneCheckpoints, type Retention } from './retention.ts';
 import { readSafetensors, writeSafetensors } from './safetensors.ts';
 import { tensorChecksums, type NamedTensor } from './tensors.ts';
 
-/** Room for headers, config, tokenizer and table of contents, in bytes, when free space is asked for. */
-const textAllowanceBytes = 1 << 20;
+/** Room for what a tensor takes in a header and in the table of contents, when free space is asked for. */
+const entryBytes = 512;
 
 /** What goes into a checkpoint; `step` counts the updates applied. */
 export interface CheckpointContent<State extends TrainingRecord = StoredRecord> {
@@ -56,8 +56,9 @@ export async function saveCheckpoint<State extends TrainingRecord>(
 ): Promise<string> {
   if (retention.keepLast !== null && retention.keepLast < 1) throw new Error('keepLast must be at least 1, or null');
   const path = checkpointPath(runDirectory, content.step);
-  const bytes = [...content.model, ...content.optimizer].reduce((sum, { values }) => sum + values.byteLength, 0);
-  await assertFreeSpace(dirname(path), bytes + textAllowanceBytes);
+  const texts = content.configText.length + content.tokenizerText.length;
+  const bytes = [...content.model, ...content.optimizer].reduce((sum, { values }) => sum + values.byteLength + entryBytes, texts);
+  await assertFreeSpace(dirname(path), bytes);
   await writeFolderDurably(path, async (folder) => {
     const { step, state, configText, tokenizerText, model, optimizer } = content;
     await writeFile(join(folder, 'config.yaml'), configText);

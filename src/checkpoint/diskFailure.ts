@@ -31,6 +31,7 @@ function remedyOf(code: string | undefined, path: string): string | undefined {
     case 'EACCES':
     case 'EPERM':
       return `permission denied. Give this user access to ${dirname(path)}, or choose another place with --run.`;
+    case 'EINTR':
     case 'EIO':
     case 'ESTALE':
       return 'the disk or network share reports an error. Check it before you go on.';
