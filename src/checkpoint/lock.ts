@@ -42,9 +42,15 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
   const path = join(folder, lockFile);
   let firstMade: string | undefined;
   try {
-    firstMade = await mkdir(folder, { recursive: true });
     const holder = thisProcess();
-    await take(path, holder);
+    for (let isTaken = false; !isTaken; ) {
+      firstMade = await mkdir(folder, { recursive: true });
+      isTaken = await take(path, holder).then(() => true, (error: unknown) => {
+        // The folder can go meanwhile: another process gave the lock back, and had written nothing else.
+        if (errorCode(error) === 'ENOENT') return false;
+        throw error;
+      });
+    }
     return {
       release: async () => {
         if ((await holderOf(path))?.nonce === holder.nonce) await rm(path, { force: true });
