@@ -60,6 +60,12 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     const paths = splits.map((key) => ['corpus', 'validation', key]);
     report(paths, `only one of ${paths.map(renderKeyPath).join(' and ')} can choose the validation part; set the others to null`);
   }
+  const weighted = corpus.sources.filter(({ weight }) => weight !== null).length;
+  for (const [i, { weight, finalWeight }] of corpus.sources.entries()) {
+    const key = `corpus.sources[${i}]`;
+    if (weight === null && weighted > 0) report([['corpus', 'sources', i]], `${key}.weight is missing: all sources have a weight, or none`);
+    else if (weight === null && finalWeight !== null) report([['corpus', 'sources', i]], `${key}.finalWeight needs ${key}.weight`);
+  }
   for (const [i, { prompt, completion }] of corpus.sources.entries()) {
     if ((prompt === null) === (completion === null)) continue;
     const [given, missing] = prompt === null ? ['completion', 'prompt'] : ['prompt', 'completion'];

@@ -21,6 +21,8 @@ export interface MicroBatch {
   readonly weights: Float32Array;
   /** Places where the loss is taken: the sum of the weights. */
   readonly targetCount: number;
+  /** The source of a mixture that all of it is of; undefined where that is not so or there is but one. */
+  readonly source?: string | undefined;
 }
 
 export interface TrainingBatch extends MicroBatch {
@@ -87,14 +89,21 @@ export async function* trainingBatches(
 
 /**
  * The whole validation text once, in order: every token but the first, which is only context, is a target exactly once.
+ * Of a mixture, each source by itself.
  * The last window may be short and the last micro-batch may have empty rows; both are padded with weight 0.
  * @throws wrongInput for bad or missing text, or a validation text of one token.
  */
 export async function* validationBatches(
-  corpus: ReadableCorpus & Pick<Corpus, 'validation' | 'hasPairs'>,
+  corpus: ReadableCorpus & Pick<Corpus, 'validation' | 'hasPairs' | 'mixture'>,
   tokenizer: Tokenizer,
   options: BatchOptions,
 ): AsyncGenerator<MicroBatch, void, void> {
+  if (corpus.mixture !== undefined && corpus.validation.parts !== undefined) {
+    for (const { name: source, validation } of corpus.mixture) {
+      for await (const batch of validationBatches({ ...corpus, validation, mixture: undefined }, tokenizer, options)) yield { ...batch, source };
+    }
+    return;
+  }
   const { contextLength, microBatchSize, chunkBytes } = options;
   const window = new Int32Array(contextLength + 1);
   const windowLearnt = corpus.hasPairs === true ? new Uint8Array(contextLength + 1) : null;

@@ -4,9 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 
-import { trainingBatches } from './batches.ts';
 import type { TrainingBatchOptions } from './batches.ts';
 import type { Corpus, CorpusPart } from './corpus.ts';
+import { trainingSequence } from './mixture.ts';
 import type { PreparedTokenizer } from './prepareTokenizer.ts';
 import { textChunks } from './textChunks.ts';
 import { tokenChunks } from './tokens.ts';
@@ -107,7 +107,7 @@ async function readPart(
   counts: { badBytes: number; emptyDocuments: number },
 ): Promise<Omit<PartContent, 'tokens'>> {
   const isRunning = corpus.separatesDocuments !== true;
-  let documents = isRunning ? corpus.files.filter(({ startByte }) => startByte >= part.startByte && startByte < part.endByte).length : 0;
+  let documents = isRunning ? corpus.files.filter(({ startByte }) => (part.parts ?? [part]).some((one) => startByte >= one.startByte && startByte < one.endByte)).length : 0;
   let bytes = 0;
   let hash = createHash('sha256');
   const lines = lineHasher(sink.line);
@@ -177,7 +177,7 @@ async function exampleWindows(
   const shown: ExampleWindow[] = [];
   const spelt = (ids: number[]): string[] => ids.map((id) => tokenizer.decode([id], { specialTokens: true, continuesText: true }));
   if (examples === 0) return shown;
-  for await (const { inputs, targets, weights } of trainingBatches(corpus, tokenizer, { ...options, microBatchSize: 1 })) {
+  for await (const { inputs, targets, weights } of trainingSequence(corpus, tokenizer, { ...options, microBatchSize: 1 })) {
     const [tokenIds, targetIds] = [[...inputs], [...targets]];
     shown.push({ tokenIds, targetIds, tokens: spelt(tokenIds), targets: spelt(targetIds), learnt: Array.from(weights, (weight) => weight > 0) });
     if (shown.length === examples) break;

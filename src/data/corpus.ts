@@ -4,6 +4,8 @@
  * start of a file is no text, it is left out here and so counted nowhere. Of plain files nothing is read but the first
  * bytes and those around the split; compressed files are decompressed once to learn their length.
  */
+import { basename } from 'node:path';
+
 import { wrongInput } from '../errors.ts';
 import { contentBytes, openContent } from './content.ts';
 import { compressionOf, formatOfName } from './formats.ts';
@@ -23,6 +25,19 @@ export interface ByteRange {
 export interface CorpusPart extends ByteRange {
   /** The documents whose hash lies below `fraction` validate, the others train; undefined: all of the range. */
   readonly documents?: { readonly fraction: number; readonly side: 'training' | 'validation' } | undefined;
+  /** The parts that it is made of, one for each source of a mixture; undefined: it is one. */
+  readonly parts?: readonly CorpusPart[] | undefined;
+}
+
+/** A source of a mixture: what of it is trained on and what validates, and how much of the training it is. */
+export interface MixtureSource {
+  readonly name: string;
+  /** Its windows among all are as its weight among all weights. */
+  readonly weight: number;
+  /** The weight at the end of the run; null = stays. */
+  readonly finalWeight: number | null;
+  readonly training: CorpusPart;
+  readonly validation: CorpusPart;
 }
 
 export interface CorpusFile {
@@ -48,6 +63,9 @@ export interface SourceSettings {
   readonly completion?: string | null | undefined;
   readonly documents?: 'running' | 'file' | undefined;
   readonly separator?: string | null | undefined;
+  readonly name?: string | null | undefined;
+  readonly weight?: number | null | undefined;
+  readonly finalWeight?: number | null | undefined;
 }
 
 export interface CorpusSettings {
@@ -66,6 +84,8 @@ export interface Corpus {
   readonly separatesDocuments?: boolean | undefined;
   /** Whether documents are pairs, with the loss on their completions only. */
   readonly hasPairs?: boolean | undefined;
+  /** The sources, where they have weights; else they are one sequence. */
+  readonly mixture?: readonly MixtureSource[] | undefined;
   readonly encodingErrors?: EncodingErrors | undefined;
 }
 
@@ -89,28 +109,51 @@ export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const separatesDocuments = files.some(hasDocuments);
   const hasPairs = files.some(({ source }) => source?.prompt && source.completion);
   const corpus = { files, bytes, separatesDocuments, hasPairs, encodingErrors };
-  if (validation.path) {
-    refuseShared(own.files, other.files);
-    return { ...corpus, training: { startByte: 0, endByte: own.bytes }, validation: { startByte: own.bytes, endByte: bytes } };
+  const whole = { startByte: 0, endByte: own.bytes };
+  if (validation.path) refuseShared(own.files, other.files);
+  if (validation.hash && !separatesDocuments) throw hashWithoutDocuments();
+  const split = async (range: ByteRange, ownFiles: readonly CorpusFile[]) =>
+    validation.path
+      ? { training: range, validation: { startByte: own.bytes, endByte: bytes } }
+      : validation.hash
+        ? hashSplit(range, validation.hash)
+        : tailSplit({ ...corpus, files: ownFiles }, range, validation.tail ?? 0.1);
+  if (!config.sources.some(({ weight }) => (weight ?? null) !== null)) return { ...corpus, ...(await split(whole, own.files)) };
+  const mixture: MixtureSource[] = [];
+  for (const [i, source] of config.sources.entries()) {
+    const ownFiles = own.files.filter((file) => file.source === source);
+    if (ownFiles.length === 0) throw wrongInput(`corpus.sources[${i}].path: every file of ${source.path} belongs to an earlier source already.`);
+    const range = { startByte: ownFiles[0]!.startByte, endByte: ownFiles.at(-1)!.startByte + ownFiles.at(-1)!.bytes };
+    const name = source.name ?? basename(source.path);
+    if (mixture.some((other) => other.name === name)) throw wrongInput(`corpus.sources[${i}]: two sources are called ${name}. Give them names.`);
+    mixture.push({ name, weight: source.weight ?? 1, finalWeight: source.finalWeight ?? null, ...(await split(range, ownFiles)) });
   }
-  if (validation.hash) {
-    if (!separatesDocuments) {
-      throw wrongInput(
-        'corpus.validation.hash chooses documents, but the corpus is one running text. Split it with documents: file or ' +
-          'separator in corpus.sources, or use corpus.validation.tail.',
-      );
-    }
-    const part = (side: 'training' | 'validation') => ({ startByte: 0, endByte: bytes, documents: { fraction: validation.hash!, side } });
-    return { ...corpus, training: part('training'), validation: part('validation') };
-  }
-  const tail = validation.tail ?? 0.1;
-  const cut = await splitPoint(corpus, Math.floor(bytes * (1 - tail)));
-  if (cut === 0 || cut === bytes) {
-    const part = cut === 0 ? 'training' : 'validation';
+  const training = { ...whole, parts: mixture.map((source) => source.training) };
+  const validationPart = validation.path ? mixture[0]!.validation : { ...whole, parts: mixture.map((source) => source.validation) };
+  return { ...corpus, training, validation: validationPart, mixture };
+}
+
+function hashSplit(range: ByteRange, fraction: number): { training: CorpusPart; validation: CorpusPart } {
+  const part = (side: 'training' | 'validation') => ({ ...range, documents: { fraction, side } });
+  return { training: part('training'), validation: part('validation') };
+}
+
+async function tailSplit(corpus: ReadableCorpus, range: ByteRange, tail: number): Promise<{ training: CorpusPart; validation: CorpusPart }> {
+  const { startByte, endByte } = range;
+  const bytes = endByte - startByte;
+  const cut = await splitPoint(corpus, startByte + Math.floor(bytes * (1 - tail)));
+  if (cut === startByte || cut === endByte) {
+    const part = cut === startByte ? 'training' : 'validation';
     throw wrongInput(`corpus.validation.tail: ${tail} of ${bytes} bytes leaves no ${part} text. Change the fraction or give more text.`);
   }
-  return { ...corpus, training: { startByte: 0, endByte: cut }, validation: { startByte: cut, endByte: bytes } };
+  return { training: { startByte, endByte: cut }, validation: { startByte: cut, endByte } };
 }
+
+const hashWithoutDocuments = (): Error =>
+  wrongInput(
+    'corpus.validation.hash chooses documents, but the corpus is one running text. Split it with documents: file or ' +
+      'separator in corpus.sources, or use corpus.validation.tail.',
+  );
 
 /** Whether a file is made of documents; a running text is none. */
 export function hasDocuments({ format, source }: CorpusFile): boolean {

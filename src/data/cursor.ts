@@ -9,14 +9,28 @@ import type { Corpus } from './corpus.ts';
 
 const position = z.int().min(0);
 
-const cursorSchema = z.strictObject({
-  version: z.literal(1),
+const place = {
   epoch: position.describe('Passes over the training text begun before this one.'),
   block: position.describe('Number of the block within the epoch.'),
   startByte: position.describe("Position in the corpus where the block's reading begins."),
   skipTokens: position.optional().describe('Tokens to pass over there, where reading cannot begin at any token.'),
   windowsTaken: position.describe("Windows of the block already used, in the block's shuffled order."),
   trainingBytes: position.describe('Length of the training text, to notice another corpus.'),
+};
+
+const cursorSchema = z.strictObject({
+  version: z.literal(1),
+  ...place,
+  mixture: z
+    .array(
+      z.strictObject({
+        owed: z.number().describe('Windows that the source is behind its share.'),
+        windows: position.describe('Windows of the source that have been used.'),
+        cursor: z.strictObject(place),
+      }),
+    )
+    .optional()
+    .describe('Where each source of a mixture stands; the other keys then only say what corpus it is.'),
 });
 
 /**

@@ -10,13 +10,16 @@ export async function splitPoint(corpus: ReadableCorpus, byte: number): Promise<
   if (file === undefined) return byte;
   if (file.format === 'parquet') return byte;
   const end = file.startByte + file.bytes;
-  if (!['jsonLines', 'csv', 'tsv'].includes(file.format ?? 'text') && (file.source?.separator ?? null) === null) return end;
+  const isLastFile = file === corpus.files.at(-1);
+  if (!['jsonLines', 'csv', 'tsv'].includes(file.format ?? 'text') && (file.source?.separator ?? null) === null) {
+    if (file.source?.documents !== 'file') return characterStart(corpus, byte); // running text beside documents
+    return isLastFile ? file.startByte : end;
+  }
   let last = file.startByte;
   for await (const { startByte } of fileDocuments(file, { startByte: file.startByte, endByte: end }, corpus)) {
     if (startByte >= byte) return startByte;
     last = startByte;
   }
-  const isLastFile = file === corpus.files.at(-1);
   return isLastFile && last > file.startByte ? last : end; // something is left to validate on
 }
 

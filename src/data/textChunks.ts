@@ -30,6 +30,10 @@ export interface TextChunk {
  * @throws wrongInput as utf8Chunks and fileDocuments do
  */
 export async function* textChunks(corpus: ReadableCorpus, part: CorpusPart, options: ReadOptions = {}): AsyncGenerator<TextChunk, void, void> {
+  if (part.parts !== undefined) {
+    for (const one of part.parts) yield* textChunks(corpus, one, options);
+    return;
+  }
   if (corpus.separatesDocuments !== true) {
     yield* runningText(corpus, part, options);
     return;

@@ -35,6 +35,10 @@ export async function* tokenChunks(
   tokenizer: Tokenizer,
   options?: ReadOptions,
 ): AsyncGenerator<TokenChunk, void, void> {
+  if (part.parts !== undefined) {
+    for (const one of part.parts) yield* tokenChunks(corpus, one, tokenizer, options);
+    return;
+  }
   const isRunning = corpus.separatesDocuments !== true;
   const isExact = isRunning && tokenizer.kind !== 'bpe' && (corpus.encodingErrors ?? 'error') === 'error';
   const startByte = isExact ? await characterStart(corpus, part.startByte) : part.startByte;
@@ -101,7 +105,9 @@ function pairTokens({ bytes, startByte }: TextChunk, completion: Uint8Array, tok
 /** How many tokens a part of the corpus has. A pass over it, but none for `bytes` of running text. */
 export async function countTokens(corpus: ReadableCorpus, part: CorpusPart, tokenizer: Tokenizer, options?: ReadOptions): Promise<number> {
   const isCounted = corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error';
-  if (tokenizer.kind === 'bytes' && isCounted) return part.endByte - part.startByte;
+  if (tokenizer.kind === 'bytes' && isCounted) {
+    return (part.parts ?? [part]).reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
+  }
   let tokens = 0;
   for await (const { tokenIds } of tokenChunks(corpus, part, tokenizer, options)) tokens += tokenIds.length;
   return tokens;

@@ -14,6 +14,13 @@ export interface Evaluation {
   bitsPerByte: number;
   /** Targets scored. */
   tokens: number;
+  /** The same of each source of a mixture, by its name; absent where there is none. */
+  sources?: Record<string, SourceEvaluation>;
+}
+
+export interface SourceEvaluation extends Omit<Evaluation, 'sources'> {
+  /** Places of its windows trained on so far, across epochs; filled in by the run. */
+  trainedTokens?: number;
 }
 
 /** Scores micro-batches of the recorded size, as many as there are. */
@@ -36,19 +43,26 @@ export function recordEvaluation(
     return { loss: microBatchLoss(parameters, feeds, shape, null) };
   });
   return async (microBatches, tokenizer, signal) => {
-    let summedLoss = 0;
-    let tokens = 0;
-    let bytes = 0;
+    const whole = { summedLoss: 0, tokens: 0, bytes: 0 };
+    const bySource = new Map<string, typeof whole>();
     for await (const microBatch of microBatches) {
       if (signal?.aborted) return null;
-      const { inputs, targets, weights } = microBatch;
+      const { inputs, targets, weights, source } = microBatch;
       const result = await program.run({ inputs, targets, weights });
       const scored = scoredText(microBatch, tokenizer);
-      summedLoss += result['loss']![0]!;
-      tokens += scored.tokens;
-      bytes += scored.bytes;
+      if (source !== undefined && !bySource.has(source)) bySource.set(source, { summedLoss: 0, tokens: 0, bytes: 0 });
+      for (const sums of source === undefined ? [whole] : [whole, bySource.get(source)!]) {
+        sums.summedLoss += result['loss']![0]!;
+        sums.tokens += scored.tokens;
+        sums.bytes += scored.bytes;
+      }
     }
-    const loss = summedLoss / tokens;
-    return { loss, perplexity: Math.exp(loss), bitsPerByte: summedLoss / Math.LN2 / bytes, tokens };
+    const sources = Object.fromEntries(Array.from(bySource, ([name, sums]) => [name, evaluationOf(sums)]));
+    return { ...evaluationOf(whole), ...(bySource.size > 0 && { sources }) };
   };
+}
+
+function evaluationOf({ summedLoss, tokens, bytes }: { summedLoss: number; tokens: number; bytes: number }): Omit<Evaluation, 'sources'> {
+  const loss = summedLoss / tokens;
+  return { loss, perplexity: Math.exp(loss), bitsPerByte: summedLoss / Math.LN2 / bytes, tokens };
 }

@@ -2,6 +2,7 @@
  * What the loop reports: plain facts, one type each. The terminal and metrics.jsonl are sinks of them and
  * nothing calls back into the loop.
  */
+import type { SourceEvaluation } from './evaluation.ts';
 import type { SkipReason } from './guard.ts';
 
 /** The session stands: where it computes and why. */
@@ -34,6 +35,8 @@ export interface EvaluationFact {
   bitsPerByte: number;
   /** Targets scored. */
   tokens: number;
+  /** The same of each source of a mixture, and the tokens of it that have been trained on. */
+  sources?: Record<string, SourceEvaluation>;
 }
 
 export interface SampleFact {

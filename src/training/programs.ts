@@ -9,9 +9,10 @@ import { runPaths } from '../checkpoint/runPaths.ts';
 import { assertSameTensors } from '../checkpoint/tensors.ts';
 import { renderConfig } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
-import { trainingBatches, validationBatches, type TrainingBatch } from '../data/batches.ts';
+import { validationBatches, type TrainingBatch } from '../data/batches.ts';
 import type { Corpus } from '../data/corpus.ts';
 import { parseCursor, type Cursor } from '../data/cursor.ts';
+import { trainingSequence } from '../data/mixture.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { initialParameters } from '../model/initialise.ts';
@@ -52,6 +53,8 @@ export interface RunInputs {
   config: Config;
   corpus: Corpus;
   tokenizer: Tokenizer;
+  /** The length of the run, over which the weights of a mixture may change. */
+  plan?: { steps: number } | undefined;
   runDirectory: string;
   /** Where to continue from; undefined for a fresh run. */
   checkpoint: Checkpoint | undefined;
@@ -112,10 +115,11 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   return {
     config,
     microBatches: () => {
-      const options = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens };
+      const totalWindows = inputs.plan && inputs.plan.steps * training.microBatchesPerStep * microBatchSize;
+      const options = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, totalWindows };
       return training.overfitBatch
-        ? firstBatchesAgain(trainingBatches(corpus, tokenizer, options), training.microBatchesPerStep)
-        : trainingBatches(corpus, tokenizer, options, cursor);
+        ? firstBatchesAgain(trainingSequence(corpus, tokenizer, options), training.microBatchesPerStep)
+        : trainingSequence(corpus, tokenizer, options, cursor);
     },
     step: async (microBatches, step, learningRate) => {
       const result = await runStep(microBatches, step, learningRate);
@@ -125,7 +129,10 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
     },
     evaluate: async (signal) => {
       const batches = validationBatches(corpus, tokenizer, { contextLength, microBatchSize });
-      return runEvaluation(batches, tokenizer, signal);
+      const evaluation = await runEvaluation(batches, tokenizer, signal);
+      const trained = (name: string): number => (cursor?.mixture?.[corpus.mixture!.findIndex((source) => source.name === name)]?.windows ?? 0) * contextLength;
+      for (const [name, source] of Object.entries(evaluation?.sources ?? {})) source.trainedTokens = trained(name);
+      return evaluation;
     },
     sample: async (step) => {
       const asked = { settings: defaultSettings(config), tokenizer, contextLength };

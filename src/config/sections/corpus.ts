@@ -3,6 +3,8 @@ import { z } from 'zod';
 
 const name = z.string().min(1).nullable().default(null);
 
+const weight = z.number().gt(0).nullable().default(null);
+
 const source = z.strictObject({
   path: z
     .string()
@@ -22,6 +24,9 @@ const source = z.strictObject({
     .default('running')
     .describe('running: text files are one long text, laid end to end; file: each is a document.'),
   separator: name.describe('Text between the documents of a text file, such as "\\n\\n\\n"; no part of any. null = see documents.'),
+  name: name.describe('What the source is called in records of a mixture; null = the last part of its path.'),
+  weight: weight.describe('Share of the training windows relative to the other sources; give it to all sources or none. null = the sources are one long sequence.'),
+  finalWeight: weight.describe('The weight at the end of the run, reached in a straight line; null = weight stays.'),
 });
 
 const fraction = z.number().gt(0).lt(1).nullable().default(null);
