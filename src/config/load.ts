@@ -14,6 +14,7 @@ import { problemsError, schemaProblems } from './problems.ts';
 import { configSchema } from './schema.ts';
 import type { Config } from './schema.ts';
 import { defaultTail } from './sections/corpus.ts';
+import { withStartingRun } from './startingRun.ts';
 import { defaultSteps } from './sections/training.ts';
 
 const maxConfigBytes = 1 << 20;
@@ -29,7 +30,12 @@ const maxConfigBytes = 1 << 20;
  */
 export function loadConfig(path: string, { set = [] }: { set?: readonly string[] } = {}): Config {
   const tree = set.reduce<LocatedValue>(applyOverride, readLayers(path, [], ''));
-  return completeConfig(tree, basename(path, extname(path)));
+  return completeConfig(withStartingRun(tree, readRunConfig), basename(path, extname(path)));
+}
+
+/** The config of the run that `start.from`, written at `namedAt`, names. */
+function readRunConfig(path: string, namedAt: LocatedValue): Config {
+  return parseResolvedConfig(readConfigText(path, `${place(namedAt.origin)}: start.from is no run: `), path);
 }
 
 /**
@@ -118,7 +124,8 @@ const standardInput = '-';
 function withAbsolutePaths(tree: LocatedValue): LocatedValue {
   const sources = valueAt(tree, ['corpus', 'sources']);
   const items = sources?.kind === 'list' ? sources.items : [];
-  const keys = [...items.map((_, i) => ['corpus', 'sources', i, 'path']), ['corpus', 'validation', 'path'], ['tokenizer', 'path']];
+  const sourcePaths = items.map((_, i) => ['corpus', 'sources', i, 'path']);
+  const keys = [['start', 'from'], ...sourcePaths, ['corpus', 'validation', 'path'], ['tokenizer', 'path']];
   return keys.reduce((result, key) => {
     const path = valueAt(tree, key);
     if (path?.kind !== 'scalar' || typeof path.value !== 'string' || ['', standardInput].includes(path.value)) return result;

@@ -16,6 +16,7 @@ import { optimizer } from './sections/optimizer.ts';
 import { reports } from './sections/reports.ts';
 import { samples } from './sections/samples.ts';
 import { schedule } from './sections/schedule.ts';
+import { start } from './sections/start.ts';
 import { tokenizer } from './sections/tokenizer.ts';
 import { training } from './sections/training.ts';
 
@@ -32,6 +33,7 @@ export const configSchema = z.strictObject({
     .enum(['auto', 'cpu', 'cuda'])
     .default('auto')
     .describe('Where to compute; auto takes a GPU where the set-up found one.'),
+  start,
   corpus,
   tokenizer,
   model,

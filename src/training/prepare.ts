@@ -4,7 +4,8 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { loadCheckpoint, type Checkpoint } from '../checkpoint/checkpoint.ts';
+import { resolveCheckpoint } from '../checkpoint/find.ts';
 import { newestValidCheckpoint, type SkippedCheckpoint } from '../checkpoint/newest.ts';
 import { assertFreshStart } from '../checkpoint/runDirectory.ts';
 import { runPaths } from '../checkpoint/runPaths.ts';
@@ -36,7 +37,10 @@ export interface PreparedTraining {
   tokenizer: Tokenizer;
   plan: RunPlan;
   runDirectory: string;
+  /** Where to continue from; undefined for a fresh run. */
   checkpoint: Checkpoint | undefined;
+  /** Whose weights a fresh run begins with (`start.from`). */
+  start: Checkpoint | undefined;
   skipped: SkippedCheckpoint[];
   startStep: number;
   isFinished: boolean;
@@ -55,6 +59,11 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
         'Move the checkpoints folder away to start again from step 0.',
     );
   }
+  if (checkpoint?.state['imported'] !== undefined) {
+    throw wrongInput(
+      `${runDirectory} was imported: it has no optimizer to go on with. Train a new run from it: start: { from: ${runDirectory} } in a config.`,
+    );
+  }
   if (checkpoint) assertMayResume(checkpoint, config, runDirectory);
   if (request.resume && !checkpoint) await assertFreshStart(runDirectory);
 
@@ -62,9 +71,12 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
   if (corpus.separatesDocuments !== true && corpus.validation.endByte - corpus.validation.startByte < 2) {
     throw wrongInput('The validation text has less than two tokens. Raise corpus.validation.tail or add text to corpus.sources.');
   }
+  const start = checkpoint || config.start.from === null ? undefined : await loadStart(config.start.from);
   const { tokenizer, manifest } = checkpoint
-    ? await readTokenizer(checkpoint, corpus, runDirectory)
-    : await freshTokenizer(config, corpus);
+    ? await readTokenizer(checkpoint, corpus, runPaths(runDirectory).corpus)
+    : start
+      ? await readTokenizer(start, corpus, null)
+      : await freshTokenizer(config, corpus);
   const { trainingTokens } = manifest;
   const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
   samplePrompt(config, tokenizer);
@@ -75,7 +87,7 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
   const history = parseValidationHistory(checkpoint?.state['validation'], runDirectory);
   const isFinished =
     (startStep === plan.steps && hasFinalEvaluation(runDirectory, startStep)) || isExhausted(history, config.evaluation.patience);
-  return { config, corpus, manifest, tokenizer, plan, runDirectory, checkpoint, skipped, startStep, isFinished };
+  return { config, corpus, manifest, tokenizer, plan, runDirectory, checkpoint, start, skipped, startStep, isFinished };
 }
 
 /**
@@ -103,6 +115,9 @@ function hasFinalEvaluation(runDirectory: string, step: number): boolean {
   return existsSync(metrics) && readFileSync(metrics, 'utf8').includes(`{"kind":"evaluation","step":${step},`);
 }
 
+/** The weights that `start.from` names: those of a run's last checkpoint, or of one checkpoint. */
+const loadStart = async (from: string): Promise<Checkpoint> => loadCheckpoint(await resolveCheckpoint(from, 'last'), { optimizer: false });
+
 /** Only what leaves the past steps as they were may change. */
 function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: string): void {
   const before = parseResolvedConfig(checkpoint.configText, path.join(checkpoint.path, 'config.yaml'));
@@ -119,16 +134,18 @@ async function freshTokenizer(config: Config, corpus: Corpus): Promise<{ tokeniz
   return { tokenizer, manifest: await corpusManifest(corpus, tokens) };
 }
 
-/** The tokenizer of a checkpoint, for a corpus that has not changed; only a run without a manifest counts its tokens again. */
+/**
+ * The tokenizer of a checkpoint, for a corpus that has not changed since; only where there is no manifest of it are the
+ * tokens counted.
+ */
 async function readTokenizer(
   checkpoint: Checkpoint,
   corpus: Corpus,
-  runDirectory: string,
+  manifestPath: string | null,
 ): Promise<{ tokenizer: Tokenizer; manifest: CorpusManifest }> {
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(checkpoint.path, 'tokenizer.json'));
-  const file = runPaths(runDirectory).corpus;
-  if (existsSync(file)) {
-    const before = parseManifest(readFileSync(file, 'utf8'), file);
+  if (manifestPath !== null && existsSync(manifestPath)) {
+    const before = parseManifest(readFileSync(manifestPath, 'utf8'), manifestPath);
     refuseChangedCorpus(before, await corpusManifest(corpus, before));
     return { tokenizer, manifest: before };
   }

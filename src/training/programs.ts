@@ -58,6 +58,8 @@ export interface RunInputs {
   runDirectory: string;
   /** Where to continue from; undefined for a fresh run. */
   checkpoint: Checkpoint | undefined;
+  /** Whose weights a fresh run begins with; undefined for random ones. */
+  start: Checkpoint | undefined;
 }
 
 /** Where the sample of a step is written. */
@@ -76,10 +78,11 @@ async function* firstBatchesAgain(
 
 /** Puts the parameters into the session and records all programs of the run. */
 export async function recordRun(session: Session, inputs: RunInputs): Promise<RunPrograms> {
-  const { config, corpus, tokenizer, runDirectory, checkpoint } = inputs;
+  const { config, corpus, tokenizer, runDirectory, checkpoint, start } = inputs;
   const { model: modelConfig, training, seed } = config;
   const table = parameterTable(modelConfig, tokenizer.vocabularySize);
-  const initialModel = checkpoint?.model ?? initialParameters(table, seed);
+  if (start) assertSameTensors(table, start.model, path.join(start.path, 'model.safetensors'));
+  const initialModel = checkpoint?.model ?? start?.model ?? initialParameters(table, seed);
   const initialState = trainingState(config, table, initialModel);
   if (checkpoint) {
     assertSameTensors(table, checkpoint.model, path.join(checkpoint.path, 'model.safetensors'));

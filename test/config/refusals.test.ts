@@ -18,7 +18,7 @@ describe('a config that is refused', () => {
       a.yaml:3:55: model.dropout must be less than 1, but is 1
       a.yaml:4:1: batch_size is no key of a config; did you mean training.microBatchSize?
       a.yaml:5:1: learningRate is no key of a config; did you mean optimizer.learningRate?
-      a.yaml:6:1: bogus is no key of a config; the keys of a config are name, seed, device, corpus, tokenizer, model, training, optimizer, schedule, evaluation, checkpoints, samples, reports
+      a.yaml:6:1: bogus is no key of a config; the keys of a config are name, seed, device, start, corpus, tokenizer, model, training, optimizer, schedule, evaluation, checkpoints, samples, reports
       a.yaml:7:21: training.epochs must be a number or null, but is Infinity"
     `);
   });

@@ -1,0 +1,52 @@
+/**
+ * `start: { from: RUN }` in a config: the model and the tokenizer are those of RUN, so its `config.yaml` gives these
+ * sections, and keys written beside it must agree.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { join, resolve } from 'node:path';
+import { mergeLocated, originOf, parseLocated, plainValue, renderKeyPath, valueAt, withValue } from './located.ts';
+import type { LocatedValue } from './located.ts';
+import { withPreset } from './presets.ts';
+import { problemsError, type Problem } from './problems.ts';
+import type { Config } from './schema.ts';
+
+/**
+ * The tree with the sections `model` and `tokenizer` of the run it starts from laid under its own.
+ *
+ * @param readConfig reads a run's config.yaml
+ * @throws wrongInput naming each key that differs from the run's, though the weights depend on it
+ */
+export function withStartingRun(tree: LocatedValue, readConfig: (path: string, namedAt: LocatedValue) => Config): LocatedValue {
+  const from = valueAt(tree, ['start', 'from']);
+  if (from?.kind !== 'scalar' || typeof from.value !== 'string' || from.value === '') return tree;
+  const run = resolve(from.origin.directory, from.value);
+  const config = readConfig(join(run, 'config.yaml'), from);
+  // Dropout has no weights, and rotary positions have none either, so these may change.
+  const free = new Set(['dropout', ...(config.model.family === 'llama' ? ['contextLength'] : [])]);
+  const problems: Problem[] = [];
+  let result = withPreset(tree);
+  for (const section of ['model', 'tokenizer'] as const) {
+    const theirs = config[section] as Readonly<Record<string, unknown>>;
+    let inherited = parseLocated(JSON.stringify(theirs), () => from.origin)!;
+    const written = valueAt(result, [section]);
+    for (const [key, { value }] of written?.kind === 'mapping' ? written.entries : []) {
+      const own = plainValue(value);
+      if (own === null) continue;
+      if (section === 'model' && free.has(key)) inherited = withValue(inherited, [key], value);
+      else if (Object.hasOwn(theirs, key) && !isDeepStrictEqual(own, theirs[key])) {
+        const path = renderKeyPath([section, key]);
+        const message = `${path} is ${JSON.stringify(own)}, but the run that start.from names has ${JSON.stringify(theirs[key])}; leave it out`;
+        problems.push({ origin: originOf(result, [section, key]), message });
+      } else if (!Object.hasOwn(theirs, key)) inherited = mergeLocated(inherited, withValue(undefined, [key], value)); // the schema will name it
+    }
+    result = replaced(result, section, inherited);
+  }
+  if (problems.length > 0) throw problemsError(problems);
+  return result;
+}
+
+function replaced(tree: LocatedValue, section: string, value: LocatedValue): LocatedValue {
+  if (tree.kind !== 'mapping') return tree;
+  const keyOrigin = tree.entries.get(section)?.keyOrigin ?? value.origin;
+  return { ...tree, entries: new Map(tree.entries).set(section, { keyOrigin, value }) };
+}

@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig, parseResolvedConfig } from '../../src/config/load.ts';
+import { presets } from '../../src/config/presets.ts';
+import { renderConfig } from '../../src/config/resolved.ts';
+import { elementCount, parameterTable } from '../../src/model/parameters.ts';
+import { corpus, useConfigFolder } from './configFolder.ts';
+
+const folder = useConfigFolder();
+const load = (text: string, ...set: string[]) => loadConfig(folder.write('a.yaml', corpus + text), { set });
+
+describe('model.preset', () => {
+  it('gives the keys that are not written, and is plain keys in what is resolved', () => {
+    const config = load('model: { preset: smollm-135m, layers: 5 }', 'model.dropout=0.1');
+    expect(config.model).toMatchObject({ preset: null, family: 'llama', layers: 5, keyValueHeads: 3, headSize: 64, width: 576, dropout: 0.1 });
+    expect(parseResolvedConfig(renderConfig(config), 'config.yaml')).toEqual(config);
+  });
+
+  it('can come from a flag', () => {
+    expect(load('', 'model.preset=qwen3-0.6b').model).toMatchObject({ headSize: 128, queryKeyNorm: true, ropeTheta: 1e6 });
+  });
+
+  it('unknown, names its place and the nearest', () => {
+    expect(folder.refusal(`${corpus}model: { preset: gpt2-124 }`)).toMatch(
+      /^a\.yaml:2:18: model\.preset is "gpt2-124", which is none; did you mean gpt2-124m\? The presets are gpt2-124m, /,
+    );
+  });
+
+  // The vocabularies and sizes that the models are published with.
+  it.each([
+    ['gpt2-124m', 50_257, 124_439_808],
+    ['gpt2-350m', 50_257, 354_823_168],
+    ['gpt2-774m', 50_257, 774_030_080],
+    ['gpt2-1558m', 50_257, 1_557_611_200],
+    ['llama-15m', 32_000, 15_191_712],
+    ['llama-42m', 32_000, 41_689_600],
+    ['llama-110m', 32_000, 109_529_856],
+    ['smollm-135m', 49_152, 134_515_008],
+    ['smollm-360m', 49_152, 361_821_120],
+    ['smollm2-135m', 49_152, 134_515_008],
+    ['tinyllama-1.1b', 32_000, 1_100_048_384],
+    ['qwen2.5-0.5b', 151_936, 494_032_768],
+    ['qwen3-0.6b', 151_936, 596_049_920],
+  ])('%s has the parameters of its model', (preset, vocabularySize, parameters) => {
+    const { model } = load(`model: { preset: ${preset} }`);
+    const table = parameterTable(model, vocabularySize);
+    expect(table.reduce((sum, { shape }) => sum + elementCount(shape), 0)).toBe(parameters);
+  });
+
+  it('is tested above for every name', () => {
+    expect(Object.keys(presets).length).toBe(13);
+  });
+});
+
+describe('sizes of the decoder that do not fit', () => {
+  it.each([
+    ['model: { heads: 4, keyValueHeads: 3 }', 'a.yaml:2:35: model.keyValueHeads (3) must divide model.heads (4); for example model.keyValueHeads: 2'],
+    ['model: { family: llama, headSize: 5 }', expect.stringContaining('a.yaml:2:35: model.headSize (5) must be even')],
+    ['model: { ropeTheta: 500 }', expect.stringContaining('a.yaml:2:21: model.ropeTheta has no effect in family gpt2')],
+    ['model: { family: llama, ropeScaling: { kind: yarn } }', expect.stringContaining('model.ropeScaling')],
+  ])('%s', (line, message) => {
+    expect(folder.refusal(`${corpus}${line}\n`)).toEqual(message);
+  });
+
+  it('follow from the others where they are not given', () => {
+    expect(load('model: { family: llama, width: 128, heads: 4, biases: true }').model).toMatchObject({
+      keyValueHeads: 4, headSize: 32, feedForwardWidth: 352, queryKeyValueBiases: true,
+    });
+    expect(load('model: { width: 36, heads: 3 }').model).toMatchObject({ headSize: 12, feedForwardWidth: 144 });
+  });
+});
