@@ -94,7 +94,7 @@ const commands: CommandEntry[] = [
 
 /** Options and arguments that take several values. */
 const mayRepeat = [
-  ...['_', 'set', 'sources', 'runs', 'state'],
+  ...['_', 'set', 'sources', 'runs', 'state', 'log'],
   ...['prompt', 'stop', 'stop-token', 'stopToken', 'logit-bias', 'logitBias', 'choice'],
 ];
 

@@ -16,6 +16,7 @@ interface TrainArguments {
   run?: string;
   set: string[];
   resume: boolean;
+  log?: string[];
   eager: boolean;
   maxTime?: string;
   overfitBatch: boolean;
@@ -33,6 +34,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       .positional('config', { type: 'string', describe: 'YAML config; may be left out with --resume --run DIR' })
       .option('run', { type: 'string', describe: 'Run directory (default: runs/<name of the config>)' })
       .option('resume', { type: 'boolean', default: false, describe: 'Continue from the newest valid checkpoint' })
+      .option('log', { array: true, nargs: 1, choices: ['tensorboard', 'csv'], describe: 'Also write event files or metrics.csv; overrides reports.log' })
       .option('eager', { type: 'boolean', default: false, describe: 'Run operation by operation instead of recorded' })
       .option('max-time', { type: 'string', describe: 'Stop and have saved before this time is up, as 3h or 90min' })
       .option('overfit-batch', { type: 'boolean', default: false, describe: 'Train on the first batch alone: a working model learns it by heart' })
@@ -44,6 +46,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
     applyVerbose(args.verbose);
     const maxTimeMs = args.maxTime === undefined ? undefined : parseDuration(args.maxTime);
     const set = [
+      ...(args.log ? [`reports.log=${JSON.stringify(args.log)}`] : []),
       ...args.set,
       ...(args.device ? [`device=${args.device}`] : []),
       ...(args.overfitBatch ? ['training.overfitBatch=true'] : []),

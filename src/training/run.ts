@@ -20,6 +20,7 @@ import type { Report } from './facts.ts';
 import { metricsSink } from './metricsSink.ts';
 import type { PreparedTraining } from './prepare.ts';
 import { recordRun, sampleFile } from './programs.ts';
+import { openSinks } from './sinks.ts';
 import { train, type StartingPoint, type TrainingOutcome } from './train.ts';
 import { noEvaluations, parseValidationHistory } from './validationHistory.ts';
 
@@ -61,6 +62,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   const warn = (message: string): void => options.report({ kind: 'warning', step, message });
   const metrics = openMetrics(runPaths(runDirectory).metrics, warn);
   const sink = metricsSink(metrics, config.reports.everySteps);
+  const sinks = openSinks(runDirectory, config.reports, start.step);
   const watch = openWatch(config.training.guard.maxSkips);
   let validationLoss: number | undefined;
   let { step } = start;
@@ -70,6 +72,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     (statusWritten = statusWritten.then(() => writeRunStatus(runDirectory, { state, step, steps: plan.steps, reason }).catch(() => undefined)));
   const report: Report = (fact) => {
     sink(fact);
+    for (const { report } of sinks) report(fact);
     if (fact.kind === 'step') step = fact.step;
     if (fact.kind === 'evaluation' && fact.step > 0) validationLoss = fact.loss;
     if (fact.kind === 'checkpoint') void setStatus('running', null);
@@ -92,6 +95,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   } finally {
     await statusWritten;
     metrics.close();
+    for (const { close } of sinks) close();
   }
 }
 

@@ -55,7 +55,7 @@ describe('a config that is refused', () => {
       'model: { everySteps: 3 }',
       expect.stringContaining('did you mean evaluation.everySteps or checkpoints.everySteps'),
     ],
-    ['reports: { xyzzy: 3 }', 'a.yaml:2:12: reports.xyzzy is no key of a config; the keys of reports are everySteps'],
+    ['reports: { xyzzy: 3 }', 'a.yaml:2:12: reports.xyzzy is no key of a config; the keys of reports are everySteps, log'],
     ['__proto__: { seed: 3 }', expect.stringContaining('a.yaml:2:1: __proto__ is no key of a config')],
     ['model: { constructor: 3 }', expect.stringContaining('a.yaml:2:10: model.constructor is no key of a config')],
   ])('%s', (line, message) => {

@@ -1,0 +1,68 @@
+/**
+ * TensorBoard's records: each a protobuf `Event` (tensorflow/core/util/event.proto) framed as a TFRecord. Only what a
+ * run says is written: scalars, texts, and the marks by which a reader knows a file and a restart.
+ */
+import { maskedCrc32c } from './crc32c.ts';
+
+/** One value under a tag, such as `training/loss`. */
+export type EventValue = { tag: string; scalar: number } | { tag: string; text: string };
+
+/** Length, its checksum, the event, its checksum; all little-endian. */
+export function framed(event: Uint8Array): Buffer {
+  const frame = Buffer.alloc(event.length + 16);
+  frame.writeBigUInt64LE(BigInt(event.length), 0);
+  frame.writeUInt32LE(maskedCrc32c(frame.subarray(0, 8)), 8);
+  frame.set(event, 12);
+  frame.writeUInt32LE(maskedCrc32c(event), 12 + event.length);
+  return frame;
+}
+
+/** The first record of every file. */
+export const versionEvent = (seconds: number): Buffer => event(seconds, 0, field(3, Buffer.from('brain.Event:2')));
+
+/** Tells a reader to forget what other files say of later steps: the run goes on from `step`. */
+export const startEvent = (seconds: number, step: number): Buffer => event(seconds, step, field(7, varintField(1, 1)));
+
+export function summaryEvent(seconds: number, step: number, values: readonly EventValue[]): Buffer {
+  return event(seconds, step, field(5, Buffer.concat(values.map((value) => field(1, 'text' in value ? textValue(value) : scalarValue(value))))));
+}
+
+const event = (seconds: number, step: number, what: Buffer): Buffer => Buffer.concat([doubleField(1, seconds), varintField(2, step), what]);
+
+/** Summary.Value: tag 1, simple_value 2. */
+const scalarValue = ({ tag, scalar }: { tag: string; scalar: number }): Buffer => Buffer.concat([field(1, Buffer.from(tag)), floatField(2, scalar)]);
+
+/** Summary.Value: tag 1, tensor 8 (dtype 1: DT_STRING = 7, shape 2 of one dimension, string_val 8), metadata 9 (plugin_data 1: plugin_name 1). */
+function textValue({ tag, text }: { tag: string; text: string }): Buffer {
+  const shape = field(2, varintField(1, 1));
+  const tensor = Buffer.concat([varintField(1, 7), field(2, shape), field(8, Buffer.from(text))]);
+  const metadata = field(1, field(1, Buffer.from('text')));
+  return Buffer.concat([field(1, Buffer.from(tag)), field(8, tensor), field(9, metadata)]);
+}
+
+/** A protobuf field of wire type 2: bytes, text or a message. */
+const field = (number: number, content: Uint8Array): Buffer => Buffer.concat([varint((number << 3) | 2), varint(content.length), content]);
+
+const varintField = (number: number, value: number): Buffer => Buffer.concat([varint(number << 3), varint(value)]);
+
+function doubleField(number: number, value: number): Buffer {
+  const bytes = Buffer.alloc(9);
+  bytes[0] = (number << 3) | 1;
+  bytes.writeDoubleLE(value, 1);
+  return bytes;
+}
+
+function floatField(number: number, value: number): Buffer {
+  const bytes = Buffer.alloc(5);
+  bytes[0] = (number << 3) | 5;
+  bytes.writeFloatLE(value, 1);
+  return bytes;
+}
+
+/** Seven bits a byte, the lowest first; for whole numbers up to 2⁵³. */
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  for (; value >= 0x80; value = Math.floor(value / 0x80)) bytes.push((value % 0x80) | 0x80);
+  bytes.push(value);
+  return Buffer.from(bytes);
+}
