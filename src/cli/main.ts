@@ -90,6 +90,15 @@ const commands: CommandEntry[] = [
     describe: 'Say what is installed, which device is taken, and what is missing',
     load: async () => (await import('./doctor.ts')).doctorCommand as CommandModule<object, never>,
   },
+  {
+    command: 'completion <shell>',
+    describe: 'Print a completion script for bash, zsh or fish',
+    load: async () => {
+      const { completionCommand } = await import('./completion.ts');
+      // All but itself, which is the last.
+      return completionCommand(commands.slice(0, -1).map(({ load }) => load)) as CommandModule<object, never>;
+    },
+  },
 ];
 
 /** Options and arguments that take several values. */

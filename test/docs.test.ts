@@ -1,0 +1,29 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { root } from './cli/clm.ts';
+
+const docs = path.join(root, 'docs');
+
+describe('docs/', () => {
+  it('has the reference of the keys and commands there are; else: npm run docs', async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [path.join(root, 'scripts/write-docs.mjs'), '--check', '--quick']).catch(
+      (error: { stdout: string }) => error,
+    );
+    expect(stdout).toBe('');
+  });
+
+  it.each(readdirSync(docs).filter((name) => name.endsWith('.md')))('%s has no link to a page that is not there', (page) => {
+    const text = readFileSync(path.join(docs, page), 'utf8');
+    for (const [, target] of text.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
+      if (!/^https?:/.test(target!)) expect(existsSync(path.join(docs, target!)), `${page} → ${target}`).toBe(true);
+    }
+  });
+
+  it('names every page in its overview', () => {
+    const overview = readFileSync(path.join(docs, 'README.md'), 'utf8');
+    for (const page of readdirSync(docs)) if (page.endsWith('.md') && page !== 'README.md') expect(overview, page).toContain(`(${page})`);
+  });
+});
