@@ -26,6 +26,21 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./sample.ts')).sampleCommand as CommandModule<object, never>,
   },
   {
+    command: 'evaluate <run>',
+    describe: 'Score a whole validation set, or a text: loss, perplexity, bits per byte',
+    load: async () => (await import('./evaluate.ts')).evaluateCommand as CommandModule<object, never>,
+  },
+  {
+    command: 'score <run>',
+    describe: 'Log-probabilities of given texts or choices',
+    load: async () => (await import('./score.ts')).scoreCommand as CommandModule<object, never>,
+  },
+  {
+    command: 'inspect <model>',
+    describe: 'Show tokens, shifted targets, losses and the likeliest tokens of a text',
+    load: async () => (await import('./inspect.ts')).inspectCommand as CommandModule<object, never>,
+  },
+  {
     command: 'runs',
     describe: 'List runs, show one, or watch running ones',
     load: async () => (await import('./runs.ts')).runsCommand as CommandModule<object, never>,

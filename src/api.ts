@@ -1,0 +1,115 @@
+/**
+ * The JavaScript API: `import { loadRun, complete, completeAll, stream, score } from 'clm'`. One run a process at a
+ * time is what it is made for; results are those of the commands `sample` and `score` for the same settings.
+ */
+import type { Completion } from './sampling/completion.ts';
+import { openDecoding, type Decoding } from './sampling/decoding.ts';
+import { generate, type CompletionRequest } from './sampling/generate.ts';
+import { loadModel } from './sampling/loadModel.ts';
+import { requestsOf } from './sampling/requests.ts';
+import { scoreChoices, scoreText, type ChoiceScores, type TextScore } from './sampling/scoreText.ts';
+import { openScoring, type Scoring } from './sampling/scoring.ts';
+import { completeSettings, defaultSettings, type SettingsInput } from './sampling/settings.ts';
+import type { Tokenizer } from './data/tokenizers/tokenizer.ts';
+
+export type { ChoiceScores, Completion, SettingsInput, TextScore, Tokenizer };
+export type { Alternative } from './sampling/sampler.ts';
+export { ExpectedError } from './errors.ts';
+
+export interface LoadOptions {
+  /** `last` (the default), `best` by validation loss, or a step. */
+  checkpoint?: 'last' | 'best' | number;
+  device?: 'auto' | 'cpu' | 'cuda';
+  /** Texts that grow side by side at most; the default is 8. */
+  batch?: number;
+}
+
+/** A model in memory. Its calls must not overlap: await one before the next. */
+export interface Run {
+  readonly name: string;
+  readonly step: number;
+  readonly contextLength: number;
+  readonly tokenizer: Tokenizer;
+  /** Frees what it holds; nothing can be asked of it afterwards. */
+  close(): void;
+}
+
+/** A prompt with settings that lie over those of the call. */
+export type Prompt = string | ({ prompt: string } & SettingsInput);
+
+interface OpenRun extends Run {
+  request(prompt: Prompt, settings: SettingsInput): CompletionRequest[];
+  decoding(): Decoding;
+  scoring(): Scoring;
+}
+
+const openRuns = new WeakMap<Run, OpenRun>();
+
+/**
+ * Loads a run directory or a checkpoint folder.
+ *
+ * @throws ExpectedError where there is none, or it is damaged; its `message` says what to do
+ */
+export async function loadRun(directory: string, { checkpoint = 'last', device, batch = 8 }: LoadOptions = {}): Promise<Run> {
+  const model = await loadModel(directory, { checkpoint: String(checkpoint), device, precision: 'float32' });
+  const { config, tokenizer, session, table } = model;
+  const { contextLength } = config.model;
+  let decoding: Decoding | undefined;
+  let scoring: Scoring | undefined;
+  const run: Run = { name: config.name, step: model.step, contextLength, tokenizer, close: model.close };
+  openRuns.set(run, {
+    ...run,
+    request: (given, asked) => {
+      const { prompt, ...own } = typeof given === 'string' ? { prompt: given } : given;
+      const settings = completeSettings(defaultSettings(config), asked, tokenizer.vocabularySize);
+      return requestsOf({ prompt, settings: own }, { settings, tokenizer, contextLength });
+    },
+    decoding: () => (decoding ??= openDecoding(session, config.model, table, batch)),
+    scoring: () => (scoring ??= openScoring(session, config.model, table, tokenizer.vocabularySize)),
+  });
+  return run;
+}
+
+/** One completion of a prompt. Settings that are left out are the run's own. */
+export async function complete(run: Run, prompt: Prompt, settings: SettingsInput = {}): Promise<Completion> {
+  for await (const completion of completeAll(run, [prompt], { ...settings, samples: 1 })) return completion;
+  throw new Error('a prompt had no completion');
+}
+
+/** The completions of many prompts, `samples` of each, in their order; prompts are taken as they are needed. */
+export async function* completeAll(
+  run: Run,
+  prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
+  settings: SettingsInput = {},
+): AsyncGenerator<Completion, void, void> {
+  const { request, decoding, tokenizer } = opened(run);
+  const requests = async function* () {
+    for await (const prompt of prompts) yield* request(prompt, settings);
+  };
+  for await (const event of generate(decoding(), tokenizer, requests(), { order: 'input' })) {
+    if (event.kind === 'completion') yield event.completion;
+  }
+}
+
+/** The text of one completion as it is written; ending the loop ends the completion. */
+export async function* stream(run: Run, prompt: Prompt, settings: SettingsInput = {}): AsyncGenerator<string, void, void> {
+  const { request, decoding, tokenizer } = opened(run);
+  const requests = request(prompt, { ...settings, samples: 1 }).slice(0, 1);
+  for await (const event of generate(decoding(), tokenizer, requests, { order: 'input' })) if (event.kind === 'text') yield event.text;
+}
+
+/** ln p of a text, token by token. */
+export async function score(run: Run, text: string): Promise<TextScore>;
+/** ln p of each choice as what follows the prompt, and which is likeliest. */
+export async function score(run: Run, question: { prompt: string; choices: readonly string[] }): Promise<ChoiceScores>;
+export async function score(run: Run, asked: string | { prompt: string; choices: readonly string[] }): Promise<TextScore | ChoiceScores> {
+  const { scoring, tokenizer } = opened(run);
+  const tools = { scoring: scoring(), tokenizer };
+  return typeof asked === 'string' ? scoreText(tools, asked) : scoreChoices(tools, asked.prompt, asked.choices);
+}
+
+function opened(run: Run): OpenRun {
+  const open = openRuns.get(run);
+  if (!open) throw new TypeError('this is no run of loadRun');
+  return open;
+}
