@@ -66,6 +66,11 @@ const commands: CommandEntry[] = [
     load: async () => (await import('./tokenizer.ts')).tokenizerCommand as CommandModule<object, never>,
   },
   {
+    command: 'plan <config>',
+    describe: 'Parameters, memory, FLOPs and time of a run before it starts',
+    load: async () => (await import('./plan.ts')).planCommand as CommandModule<object, never>,
+  },
+  {
     command: 'bench <config>',
     describe: 'Measure the training step against this machine’s matmul peak',
     load: async () => (await import('./bench.ts')).benchCommand as CommandModule<object, never>,

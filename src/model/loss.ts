@@ -6,15 +6,7 @@
 import { add, concat, customGrad, matMul, mul, reshape, slice, sum, type Tensor } from '@tensorflow/tfjs-core';
 import { crossEntropyAndGradient, sparseCrossEntropy } from '../runtime/operations.ts';
 import { computedAfter, scope } from '../runtime/recording.ts';
-
-/** Logits (64 MB of them) that are held at a time; a larger (N, V) is computed in chunks of rows. */
-export const chunkElements = 2 ** 24;
-
-/** How many rows of logits are held at a time: all N, or about equal chunks of them. */
-export function chunkRows(N: number, V: number, elements = chunkElements): number {
-  const chunks = Math.min(N, Math.ceil((N * V) / elements));
-  return Math.ceil(N / chunks);
-}
+import { chunkRows } from './lossChunks.ts';
 
 /**
  * Σ weight·(−ln p(target)) over all positions, a scalar; the caller divides by the number of targets.

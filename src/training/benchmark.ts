@@ -13,6 +13,7 @@ import { initialParameters } from '../model/initialise.ts';
 import { parameterTable } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
+import { refuseTooLarge } from './memory.ts';
 import { planRun } from './plan.ts';
 import { profileOf, type OperationProfile } from './profile.ts';
 import { learningRateAt } from './schedule.ts';
@@ -48,6 +49,7 @@ export async function benchmark(
   const corpus = await openCorpus(config.corpus);
   const { tokenizer, trainingTokens } = await prepareTokenizer(config.tokenizer, corpus);
   const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
+  refuseTooLarge(plan);
   const table = parameterTable(config.model, tokenizer.vocabularySize);
   const { seed, model, training } = config;
   const { precision, branches, microBatchSize, microBatchesPerStep } = training;

@@ -2,12 +2,12 @@
  * Row 2 of the walk: what a run will be, in numbers, before anything native is loaded: steps, tokens,
  * parameters, FLOPs, bytes. Sizes that cannot work are refused here.
  *
- * B micro-batch size · T context length · C width · L layers · H heads · V vocabulary size · N = B·T
+ * T context length · L layers · H heads · D head size
  */
-import os from 'node:os';
 import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
-import { elementCount, parameterTable } from '../model/parameters.ts';
+import { elementCount, parameterTable, type ParameterSpec } from '../model/parameters.ts';
+import { availableBytes, keysToTurn, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
 
 export interface RunPlan {
   steps: number;
@@ -17,14 +17,19 @@ export interface RunPlan {
   epochs: number;
   windowsPerEpoch: number;
   parameters: number;
-  parametersByPart: Readonly<Record<'embedding' | 'blocks' | 'norms', number>>;
+  parametersByPart: Readonly<Record<'embedding' | 'attention' | 'feedForward' | 'norms' | 'head', number>>;
   /** Those that take part in a matrix product of the forward pass, the tied head included. */
   matmulParameters: number;
-  /** Forward and backward: 6 per matmul parameter, 12·L·C·T for attention. */
+  /** Forward and backward: 6 per matmul parameter, 12·L·H·D·T for attention. */
   flopsPerToken: number;
-  bytes: Readonly<Record<'parameters' | 'optimizer' | 'gradients' | 'activations' | 'logits' | 'total', number>>;
+  /** Predicted peak of training. */
+  bytes: MemoryPlan;
+  /** What sampling a completion of a whole window keeps beside the parameters. */
+  keyValueCacheBytes: number;
   machineBytes: number;
   fits: boolean;
+  /** What lowers the peak, in the order in which to turn it. */
+  keysToTurn: readonly string[];
 }
 
 /** What the text gives: known once the corpus has been read. */
@@ -33,17 +38,13 @@ export interface CorpusSize {
   trainingTokens: number;
 }
 
-const floatBytes = 4;
-/** Node.js, tfjs and libtensorflow themselves: the peak of a process that trains a decoder of almost nothing. */
-const processBytes = 570e6;
-
 /**
  * @param machineBytes memory this process may use
- * @throws wrong input where the text is too short or the model too large, naming the keys to turn
+ * @throws wrong input where the text is too short, naming the keys to turn; what is too large `fits` not
  */
 export function planRun(config: Config, size: CorpusSize, machineBytes = availableBytes()): RunPlan {
   const { model, training } = config;
-  const { contextLength: T, layers: L, width: C } = model;
+  const { contextLength: T, layers: L, heads: H, headSize: D } = model;
   const windowsPerStep = training.microBatchSize * training.microBatchesPerStep;
   const windowsPerEpoch = windowsIn(size.trainingTokens, T);
   refuseShortText(config, size.trainingTokens, windowsPerStep, windowsPerEpoch);
@@ -51,16 +52,9 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   const tokensPerStep = windowsPerStep * T;
   const steps = stepsOf(config, tokensPerStep, windowsPerEpoch * T);
   const table = parameterTable(model, size.vocabularySize);
-  const count = (belongs: (name: string) => boolean): number =>
-    table.filter(({ name }) => belongs(name)).reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const parameters = count(() => true);
-  const norms = count((name) => name.includes('Norm'));
-  const embedding = count((name) => name.startsWith('embedding'));
-  const matmulParameters = table
-    .filter(({ multiplies }) => multiplies)
-    .reduce((sum, { shape }) => sum + elementCount(shape), 0);
-
-  const bytes = bytesOf(config, size.vocabularySize, parameters);
+  const parameters = countWhere(table, () => true);
+  const matmulParameters = countWhere(table, ({ multiplies }) => multiplies);
+  const bytes = memoryPlan(config, table, size.vocabularySize);
   const plan: RunPlan = {
     steps,
     tokensPerStep,
@@ -68,15 +62,31 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     epochs: (steps * windowsPerStep) / windowsPerEpoch,
     windowsPerEpoch,
     parameters,
-    parametersByPart: Object.freeze({ embedding, blocks: parameters - embedding - norms, norms }),
+    parametersByPart: partsOf(table),
     matmulParameters,
-    flopsPerToken: 6 * matmulParameters + 12 * L * C * T,
+    flopsPerToken: 6 * matmulParameters + 12 * L * H * D * T,
     bytes,
+    keyValueCacheBytes: keyValueCacheBytes(model),
     machineBytes,
-    fits: bytes.total + processBytes <= machineBytes,
+    fits: bytes.total <= machineBytes,
+    keysToTurn: keysToTurn(config, bytes, machineBytes),
   };
-  if (!plan.fits) throw tooLarge(plan, config);
   return Object.freeze(plan);
+}
+
+const countWhere = (table: readonly ParameterSpec[], belongs: (spec: ParameterSpec) => boolean): number =>
+  table.filter(belongs).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+
+/** Each parameter belongs to one part; the norms of queries and keys are norms. */
+function partsOf(table: readonly ParameterSpec[]): RunPlan['parametersByPart'] {
+  const part = ({ name }: ParameterSpec): keyof RunPlan['parametersByPart'] => {
+    if (name.startsWith('embedding.')) return 'embedding';
+    if (name.startsWith('head.')) return 'head';
+    if (/[nN]orm\./.test(name)) return 'norms';
+    return name.includes('.attention.') ? 'attention' : 'feedForward';
+  };
+  const of = (wanted: ReturnType<typeof part>): number => countWhere(table, (spec) => part(spec) === wanted);
+  return Object.freeze({ embedding: of('embedding'), attention: of('attention'), feedForward: of('feedForward'), norms: of('norms'), head: of('head') });
 }
 
 /** Windows of T+1 tokens that advance by T; the offset of an epoch may cost the last one. */
@@ -104,50 +114,4 @@ function refuseShortText(config: Config, tokens: number, windowsPerStep: number,
         'shorten model.contextLength, or add text to corpus.sources.',
     );
   }
-}
-
-/**
- * Bytes while a step runs. Activations are what the backward pass keeps of each block: (N, C) arrays, of which the
- * norms hold 4, attention 9, the residual stream 3 and the feed-forward three of 4C; attention weights (T, T) of each
- * head and window with the gradients that pass through them; of the output head, logits, softmax and gradient. Dropout
- * adds masks. With `processBytes` this is within 10 % of the peaks of seven recorded benchmarks on a CPU (590 to
- * 1,560 MB: small, wide, long, with dropout, with two micro-batches).
- */
-function bytesOf({ model, training, optimizer }: Config, V: number, parameters: number): RunPlan['bytes'] {
-  const { layers: L, width: C, heads: H, contextLength: T, dropout } = model;
-  const N = training.microBatchSize * T;
-  const gradientCopies = training.microBatchesPerStep > 1 ? 3 : 1;
-  const rows = dropout > 0 ? 36 : 28;
-  const squares = dropout > 0 ? 9 : 4;
-  const parameterBytes = parameters * floatBytes;
-  const bytes = {
-    parameters: parameterBytes,
-    optimizer: 2 * parameterBytes,
-    gradients: (gradientCopies + (optimizer.gradientClip === null ? 0 : 1)) * parameterBytes,
-    activations: L * (rows * N * C + squares * N * H * T) * floatBytes,
-    logits: 3 * N * V * floatBytes,
-  };
-  return Object.freeze({ ...bytes, total: Object.values(bytes).reduce((sum, part) => sum + part, 0) });
-}
-
-function tooLarge({ bytes, machineBytes, parameters }: RunPlan, { training }: Config): Error {
-  const gigabytes = (count: number): string => `${(count / 1e9).toFixed(1)} GB`;
-  const smallerMicroBatch = 'training.microBatchSize (raise training.microBatchesPerStep by the same factor)';
-  const fitsWithoutActivations = bytes.total - bytes.activations - bytes.logits + processBytes <= machineBytes;
-  const keys = [
-    ...(fitsWithoutActivations && training.microBatchSize > 1 ? [smallerMicroBatch] : []),
-    ...(fitsWithoutActivations ? ['model.contextLength'] : []),
-    'model.layers and model.width',
-  ];
-  return wrongInput(
-    `This model cannot fit the machine: ${parameters.toLocaleString('en-US')} parameters need about ` +
-      `${gigabytes(bytes.total + processBytes)} to train, ${gigabytes(machineBytes)} are there. ` +
-      `Lower ${keys.join(', then ')}.`,
-  );
-}
-
-/** The memory of the machine, or what a container leaves of it. */
-function availableBytes(): number {
-  const limit = process.constrainedMemory();
-  return limit > 0 ? Math.min(limit, os.totalmem()) : os.totalmem();
 }

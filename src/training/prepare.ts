@@ -20,6 +20,7 @@ import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
 import { samplePrompt } from '../sampling/samplePrompt.ts';
+import { refuseTooLarge } from './memory.ts';
 import { planRun, type RunPlan } from './plan.ts';
 import { isExhausted, parseValidationHistory } from './validationHistory.ts';
 
@@ -79,6 +80,7 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
       : await freshTokenizer(config, corpus);
   const { trainingTokens } = manifest;
   const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
+  refuseTooLarge(plan);
   samplePrompt(config, tokenizer);
   const startStep = checkpoint?.step ?? 0;
   if (startStep > plan.steps) {

@@ -84,6 +84,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   if (start) assertSameTensors(table, start.model, path.join(start.path, 'model.safetensors'));
   const initialModel = checkpoint?.model ?? start?.model ?? initialParameters(table, seed);
   const initialState = trainingState(config, table, initialModel);
+  const stateNames = initialState.map(({ name }) => name); // closures that hold names let go of the values
   if (checkpoint) {
     assertSameTensors(table, checkpoint.model, path.join(checkpoint.path, 'model.safetensors'));
     assertSameTensors(initialState, checkpoint.optimizer, path.join(checkpoint.path, 'optimizer.safetensors'));
@@ -107,7 +108,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   const saves = backgroundSaves(
     async (step) => {
       const model = await session.readVariables(table.map(({ name }) => name));
-      const optimizer = await session.readVariables(initialState.map(({ name }) => name));
+      const optimizer = await session.readVariables(stateNames);
       assertFinite([...model, ...optimizer], step);
       const tokens = step * training.microBatchesPerStep * microBatchSize * contextLength;
       return { step, state: { cursor, tokens, validation }, ...texts, model, optimizer };

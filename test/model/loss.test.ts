@@ -1,6 +1,7 @@
 import { mul, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { chunkRows, summedLoss } from '../../src/model/loss.ts';
+import { summedLoss } from '../../src/model/loss.ts';
+import { chunkRows } from '../../src/model/lossChunks.ts';
 import { randomStream } from '../../src/random.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Mode } from '../../src/runtime/session.ts';

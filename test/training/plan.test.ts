@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { configSchema } from '../../src/config/schema.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { elementCount, parameterTable } from '../../src/model/parameters.ts';
+import { refuseTooLarge } from '../../src/training/memory.ts';
 import { planRun } from '../../src/training/plan.ts';
 import { wrongInputMessage } from '../config/configFolder.ts';
 
@@ -54,7 +55,9 @@ describe('planRun', () => {
     const { parameters, parametersByPart } = plan(tinyConfig());
     expect(parameters).toBe(table.reduce((sum, { shape }) => sum + elementCount(shape), 0));
     expect(parametersByPart.embedding).toBe((13 + 5) * 14);
-    expect(parametersByPart.blocks).toBe(2 * 12 * 14 * 14);
+    expect(parametersByPart.attention).toBe(2 * 4 * 14 * 14);
+    expect(parametersByPart.feedForward).toBe(2 * 8 * 14 * 14);
+    expect(parametersByPart.head).toBe(0);
     expect(parametersByPart.norms).toBe((2 * 2 + 1) * 14);
     expect(Object.values(parametersByPart).reduce((sum, part) => sum + part)).toBe(parameters);
   });
@@ -120,16 +123,30 @@ describe('planRun refuses', () => {
 
   it('a model that cannot fit the machine, and names what to turn, in order', () => {
     const long = { layers: 31, heads: 7, width: 7 * 64, contextLength: 1021 };
-    const refuse = (microBatchSize: number, bytes: number): string => {
-      const config = tinyConfig({ model: long, training: { microBatchSize } });
-      return wrongInputMessage(() => planRun(config, { vocabularySize, trainingTokens: 1e6 }, bytes));
+    const refuse = (microBatchSize: number, bytes: number, sections: Sections = {}): string => {
+      const config = tinyConfig({ ...sections, model: long, training: { microBatchSize, ...sections.training } });
+      return wrongInputMessage(() => refuseTooLarge(planRun(config, { vocabularySize, trainingTokens: 1e6 }, bytes)));
     };
-    expect(refuse(5, 8e9)).toMatchInlineSnapshot(
-      `"This model cannot fit the machine: 75,153,344 parameters need about 28.1 GB to train, 8.0 GB are there. Lower training.microBatchSize (raise training.microBatchesPerStep by the same factor), then model.contextLength, then model.layers and model.width."`,
+    expect(refuse(5, 8e9)).toMatchInlineSnapshot(`"This model cannot fit the machine: 75,153,344 parameters need about 16.0 GB to train, 8.0 GB are there. Turn, in this order: training.microBatchSize (raise training.microBatchesPerStep by the same factor), then training.recompute: block, then model.contextLength, then optimizer.kind: muon, then model.layers and model.width."`);
+    expect(refuse(1, 3e9)).toContain('in this order: training.recompute: block, then model.contextLength, then');
+    expect(refuse(5, 1e9)).toContain('then optimizer.kind: muon, then model.layers and model.width.');
+    expect(refuse(5, 1e9, { training: { recompute: 'block', emaDecay: 0.9 }, optimizer: { kind: 'muon' } })).toMatch(
+      /in this order: training\.emaDecay: null, then model\.layers and model\.width\.$/,
     );
-    expect(refuse(1, 3e9)).toContain('Lower model.contextLength, then model.layers and model.width.');
-    expect(refuse(5, 1e9)).toContain('Lower model.layers and model.width.');
     expect(() => refuse(5, 64e9)).toThrow('nothing was refused');
+  });
+
+  it('plans less memory for the blocks computed again, more for a running mean, and never all logits of a large vocabulary', () => {
+    const bytes = (training: Partial<Config['training']>, V = vocabularySize) =>
+      planRun(tinyConfig({ model: { ...{ layers: 31, heads: 7, width: 7 * 64, contextLength: 1021 } }, training }), { vocabularySize: V, trainingTokens: 1e6 }, 64e9).bytes;
+    expect(bytes({ recompute: 'block' }).activations).toBeLessThan(bytes({}).activations / 4);
+    expect(bytes({ emaDecay: 0.9 }).optimizer).toBe(1.5 * bytes({}).optimizer);
+    expect(bytes({ branches: 1 }, 200_003).logits).toBeLessThan(3 * 1021 * 3 * 200_003 * 4 * 0.6);
+  });
+
+  it('knows the cache of keys and values: two arrays of every layer', () => {
+    expect(plan(tinyConfig()).keyValueCacheBytes).toBe(2 * 2 * 14 * 5 * 4);
+    expect(plan(tinyConfig({ model: { keyValueHeads: 1 } })).keyValueCacheBytes).toBe(2 * 2 * 7 * 5 * 4);
   });
 
   it('no small config on a machine of 2 GB', () => {

@@ -6,9 +6,10 @@
  * rate and one weight decay serve both.
  */
 import { add, concat, div, matMul, maximum, mul, slice, sqrt, transpose, type Tensor } from '@tensorflow/tfjs-core';
-import { elementCount, type ParameterSpec } from '../../model/parameters.ts';
+import { elementCount } from '../../model/parameters.ts';
 import { halfSquaredNorm } from '../../runtime/operations.ts';
 import { adamW } from './adamw.ts';
+import { isMuonMatrix } from './muonMatrices.ts';
 import type { Optimizer } from './optimizer.ts';
 
 /** Jordan's coefficients: steep at zero, so that five iterations are enough; singular values end in 0.7 … 1.2. */
@@ -18,9 +19,6 @@ const smallestNorm = 1e-7;
 const defaultMomentum = 0.95;
 
 const momentumName = (parameter: string): string => `${parameter}/momentum`;
-
-/** Is this parameter Muon's? */
-export const isMuonMatrix = ({ name, shape }: ParameterSpec): boolean => name.startsWith('blocks.') && shape.length === 2;
 
 export const muon: Optimizer = {
   initialState(spec) {
