@@ -6,7 +6,7 @@
  */
 import { concat, reshape, slice } from '@tensorflow/tfjs-core';
 import { hiddenStates, logitsOf } from '../model/decoder.ts';
-import { chunkRows } from '../model/loss.ts';
+import { chunkRows } from '../model/lossChunks.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import { sparseCrossEntropy } from '../runtime/operations.ts';
 import type { Program, Session } from '../runtime/session.ts';
