@@ -25,7 +25,7 @@ export function inspectionPage(inspection: Inspection, about: { text: string; na
 A model that knows nothing has ln V = ln ${vocabularySize} = ${uniformLoss.toFixed(6)}.</p>
 <h2>Inputs and shifted targets</h2>
 <p class="note">The target of each position is the input of the next. Open a row for what the model thinks likeliest there.</p>
-<div class="rows" role="table">
+<div class="rows">
 ${tokenIds.map((_, t) => positionRow(inspection, t)).join('\n')}
 </div>
 <h2>What the causal mask hides</h2>
@@ -47,7 +47,7 @@ summary, .last { display: grid; grid-template-columns: 2.2rem 1fr 1.2rem 1fr 4re
 .last { cursor: default; }
 summary b { font-weight: 600; } .number { text-align: right; font-variant-numeric: tabular-nums; }
 .head { font-weight: 600; opacity: .75; display: grid; grid-template-columns: 2.2rem 1fr 1.2rem 1fr 4rem 3.2rem 4rem; gap: .3rem; }
-ol { margin: .3rem 0 .6rem 1.5rem; padding: 0; } li.target { font-weight: 700; color: var(--accent); }
+ol { margin: .3rem 0 .6rem 2.2rem; padding: 0; } li.target { font-weight: 700; color: var(--accent); }
 .bar { display: inline-block; height: .6rem; background: var(--accent); border-radius: 2px; margin-left: .4rem; max-width: 40%; }
 .mask { display: grid; gap: 2px; max-width: 32rem; } .mask i { aspect-ratio: 1; border-radius: 2px; background: var(--soft); }
 .mask i.seen { background: var(--accent); }
