@@ -77,7 +77,9 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     if (fact.kind === 'evaluation' && fact.step > 0) validationLoss = fact.loss;
     if (fact.kind === 'checkpoint') void setStatus('running', null);
     options.report(fact);
-    const warning = fact.kind === 'evaluation' && fact.step === 0 ? firstLossWarning(fact.loss, tokenizer.vocabularySize) : undefined;
+    // Weights of another run know something already.
+    const isUntrained = fact.kind === 'evaluation' && fact.step === 0 && prepared.start === undefined;
+    const warning = isUntrained ? firstLossWarning(fact.loss, tokenizer.vocabularySize) : undefined;
     if (warning !== undefined) warn(warning);
   };
   const beganMs = performance.now();
