@@ -146,6 +146,12 @@ function overview(): string {
   ].join('\n');
 }
 
+/** Options may also stand before the command: they are moved behind it, where its own parser knows them. */
+function commandFirst(args: string[]): string[] {
+  const at = args.findIndex((arg) => commands.some(({ command }) => command.split(' ')[0] === arg));
+  return at > 0 && args[0]!.startsWith('-') ? [args[at]!, ...args.slice(0, at), ...args.slice(at + 1)] : args;
+}
+
 async function run(args: string[]): Promise<void> {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string;
@@ -187,7 +193,7 @@ function fail(error: unknown): never {
     process.exit(error.exitCode);
   }
   if (error instanceof UsageError) {
-    const command = process.argv.slice(2).find((arg) => !arg.startsWith('-'));
+    const command = commandFirst(process.argv.slice(2)).find((arg) => !arg.startsWith('-'));
     const known = commands.some((entry) => entry.command.split(' ')[0] === command);
     printError(`${error.message}\nSee: clm ${known ? `${command} ` : ''}--help`);
     process.exit(2);
@@ -204,7 +210,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 // A closed stderr must not end a training run: there is nobody left to tell, but work to save.
 process.stderr.on('error', () => {});
 
-run(process.argv.slice(2)).then(() => {
+run(commandFirst(process.argv.slice(2))).then(() => {
   // After a signal, work that was given up (a pass over the corpus) would keep the process alive.
   if (process.exitCode !== undefined && process.exitCode !== 0) process.exit();
 }, fail);

@@ -29,13 +29,24 @@ const maxConfigBytes = 1 << 20;
  * @throws environmentFailure when a file cannot be read for want of permission
  */
 export function loadConfig(path: string, { set = [] }: { set?: readonly string[] } = {}): Config {
-  const tree = set.reduce<LocatedValue>(applyOverride, readLayers(path, [], ''));
+  const tree = set.reduce<LocatedValue>(applyOverride, withoutOtherLengths(readLayers(path, [], ''), set));
   return completeConfig(withStartingRun(tree, readRunConfig), basename(path, extname(path)));
 }
 
 /** The config of the run that `start.from`, written at `namedAt`, names. */
 function readRunConfig(path: string, namedAt: LocatedValue): Config {
   return parseResolvedConfig(readConfigText(path, `${place(namedAt.origin)}: start.from is no run: `), path);
+}
+
+/** A run has one length: a flag that gives it another wins over whichever the files give. */
+function withoutOtherLengths(tree: LocatedValue, set: readonly string[]): LocatedValue {
+  const lengths = ['steps', 'tokens', 'epochs'];
+  const isGiven = (key: string): boolean => set.some((flag) => flag.startsWith(`training.${key}=`) && !/=\s*(null|~)\s*$/.test(flag));
+  if (!lengths.some(isGiven)) return tree;
+  return lengths.reduce((rest, key) => {
+    const length = valueAt(rest, ['training', key]);
+    return length?.kind === 'scalar' ? withValue(rest, ['training', key], { ...length, value: null }) : rest;
+  }, tree);
 }
 
 /**

@@ -94,7 +94,13 @@ function load(installation: Installation): TensorFlow {
   const legacy = util as unknown as Record<string, unknown>;
   legacy['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
   legacy['isArray'] ??= Array.isArray;
-  createRequire(import.meta.url)('@tensorflow/tfjs-node-gpu');
+  try {
+    createRequire(import.meta.url)('@tensorflow/tfjs-node-gpu');
+  } catch (error) {
+    // A library that is gone or cut off; the first line says which.
+    const [reason] = (error as Error).message.split('\n');
+    throw environmentFailure(`TensorFlow does not load (${reason}): run "npm run setup".`);
+  }
   const backend = tf.engine().backend as unknown as TensorFlowBackend;
   const eagerBinding = backend.binding as TensorFlow['eagerBinding'];
   assertCodes(eagerBinding as unknown as Record<string, number>);

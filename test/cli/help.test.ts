@@ -14,6 +14,15 @@ describe('clm --help', () => {
     expect(stdout).toMatchSnapshot();
   });
 
+  it('takes options before the command too', async () => {
+    const [before, after] = await Promise.all([
+      clm(['--set', 'seed=7', 'config', 'show', 'configs/moby-dick.yaml']),
+      clm(['config', 'show', 'configs/moby-dick.yaml', '--set', 'seed=7']),
+    ]);
+    expect(before).toEqual(after);
+    expect(before).toMatchObject({ code: 0, stdout: expect.stringContaining('seed: 7\n') });
+  });
+
   it('prints the version', async () => {
     expect(await clm(['--version'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
   });

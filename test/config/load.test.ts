@@ -31,6 +31,19 @@ describe('loadConfig', () => {
     }
   });
 
+  it('lets a length given by a flag win over the file’s other one', () => {
+    const file = folder.write('a.yaml', `${corpus}training: { steps: 19 }\n`);
+    const lengths = (...set: string[]) => {
+      const { steps, tokens, epochs } = loadConfig(file, { set }).training;
+      return { steps, tokens, epochs };
+    };
+    expect(lengths()).toEqual({ steps: 19, tokens: null, epochs: null });
+    expect(lengths('training.epochs=1.5')).toEqual({ steps: null, tokens: null, epochs: 1.5 });
+    expect(lengths('training.tokens=7919')).toEqual({ steps: null, tokens: 7919, epochs: null });
+    expect(lengths('training.tokens=null')).toEqual({ steps: 19, tokens: null, epochs: null });
+    expect(() => lengths('training.tokens=7919', 'training.epochs=2')).toThrow(/only one of training.tokens .* and training.epochs/);
+  });
+
   it('reads numbers by YAML 1.2 and leaves what looks like YAML 1.1 alone', () => {
     const text = `${corpus}optimizer: { learningRate: 1e-3, epsilon: 1E-9 }\nseed: 0x1F\nsamples: { prompt: yes }\n`;
     const config = loadConfig(folder.write('a.yaml', text));

@@ -115,9 +115,9 @@ describe('impossible combinations', () => {
   });
 
   it('name the flag that makes one', () => {
-    expect(folder.refusal(`${corpus}training: { steps: 300 }`, 'training.tokens=7919')).toBe(
-      'a.yaml:2:20: only one of training.steps (a.yaml:2:20) and training.tokens (--set training.tokens=7919) can ' +
-        'give the length of the run; set the others to null',
+    expect(folder.refusal(`${corpus}training: { steps: 300 }`, 'training.tokens=7919', 'training.steps=5')).toBe(
+      '--set training.steps=5: only one of training.steps (--set training.steps=5) and training.tokens ' +
+        '(--set training.tokens=7919) can give the length of the run; set the others to null',
     );
     expect(folder.refusal(corpus, 'model.heads=3')).toBe(
       '--set model.heads=3: model.heads (3) must divide model.width (128); for example model.heads: 2',
