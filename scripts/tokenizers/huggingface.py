@@ -73,7 +73,7 @@ def train(kind, sources, size, output):
     if kind == "llama3":
         tokenizer.post_processor = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)])
     if kind == "qwen2":
-        tokenizer.add_tokens([AddedToken("<tool_call>", normalized=False), AddedToken("é", normalized=True)])
+        tokenizer.add_tokens([AddedToken("<tool_call>", normalized=False), AddedToken("café", normalized=True)])
     saved = json.loads(tokenizer.to_str())
     if kind == "llama2":  # bytes are vocabulary, not special tokens
         saved["added_tokens"] = saved["added_tokens"][:3]
@@ -96,7 +96,27 @@ def encode(path, sources, output, special):
             file.write(np.array([len(ids)] + ids, dtype="<i4").tobytes())
 
 
-if sys.argv[1] == "train":
+def fixture(kind, training, sources, size, output):
+    """A small tokenizer, the texts it was trained on, and the ids of texts, for the tests."""
+    train(kind, training, size, output)
+    with open(output) as file:
+        saved = json.load(file)
+    tokenizer = Tokenizer.from_file(output)
+    cases = []
+    for text in texts(sources):
+        tokenizer.encode_special_tokens = True
+        case = {"text": text, "ids": tokenizer.encode(text).ids}
+        tokenizer.encode_special_tokens = False
+        case["idsWithSpecialTokens"] = tokenizer.encode(text).ids
+        cases.append(case)
+    training_texts = list(texts(training)) if kind == "gpt2" else []
+    with open(output, "w") as file:
+        json.dump({"tokenizer": saved, "trainingTexts": training_texts, "cases": cases}, file, ensure_ascii=False, separators=(",", ":"))
+
+
+if sys.argv[1] == "fixture":
+    fixture(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]), sys.argv[6])
+elif sys.argv[1] == "train":
     train(sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])
 else:
     encode(sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5] == "special")

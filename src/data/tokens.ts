@@ -72,6 +72,7 @@ async function* encodedChunks(
   const remedy = 'The corpus is not the one whose vocabulary was counted: restore it, or start a new run.';
   let held = new Uint8Array(0); // the end of a chunk that the tokenizer could not yet cut
   let heldStart = 0;
+  let isStart = false; // whether a document begins with what is held
   for await (const chunk of textChunks(corpus, part, options)) {
     const origin = { place: (index: number) => `at ${chunk.place(index - held.length)}`, remedy };
     if (chunk.completion !== null) {
@@ -80,10 +81,12 @@ async function* encodedChunks(
     }
     const startByte = held.length > 0 ? heldStart : chunk.startByte;
     const utf8 = held.length > 0 ? Buffer.concat([held, chunk.bytes]) : chunk.bytes;
-    const { startsDocument: startsText, endsDocument } = chunk;
+    const { endsDocument } = chunk;
+    const startsText: boolean = chunk.startsDocument || (held.length > 0 && isStart);
     const encoded = tokenizer.encodeChunk(utf8, { startsText, endsText: endsDocument }, origin);
     held = Uint8Array.from(utf8.subarray(encoded.bytes));
     heldStart = startByte + encoded.bytes;
+    isStart = startsText && encoded.bytes === 0;
     const endOfText = endsDocument && corpus.separatesDocuments === true ? tokenizer.endOfText : null;
     const tokenIds = endOfText === null ? encoded.tokenIds : withLast(encoded.tokenIds, endOfText);
     if (tokenIds.length > 0) yield { startByte, tokenIds, learnt: null, endsDocument, isExact };

@@ -52,7 +52,7 @@ export interface DecodeOptions {
 }
 
 export interface DocumentPart {
-  /** The document begins with this chunk. */
+  /** The document begins with this chunk: so do all its chunks until one gives tokens. */
   readonly startsText: boolean;
   /** The document ends with this chunk. */
   readonly endsText: boolean;

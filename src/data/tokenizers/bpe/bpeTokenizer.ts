@@ -59,7 +59,8 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
     const spelt = withSpecial ? spellings : ordinarySpellings;
     const isSafe: IsBorder = (text, at) => isBorder(text, at) && !cutsToken(spelt, text, at);
     const list = { ids: new Int32Array(64 + (utf8.length >> 1)), count: 0 };
-    if (part.startsText) for (const id of startTokenIds) list.ids[list.count++] = id;
+    const givesTokens = part.endsText || segmentEnd(utf8, 0, false, isSafe) > 0;
+    if (part.startsText && givesTokens) for (const id of startTokenIds) list.ids[list.count++] = id;
     let start = 0;
     while (start < utf8.length) {
       const end = segmentEnd(utf8, start, part.endsText, isSafe);

@@ -13,25 +13,21 @@ export const space = 4;
 export const newline = 8;
 
 const codePoints = 0x110000;
-const firstSurrogate = 0xd800;
-const lastSurrogate = 0xdfff;
+const planeSize = 0x10000;
+/** The other planes are unassigned or private: no letters, numbers or spaces. */
+const planes = [0, 1, 2, 3, 14];
 let flags: Uint8Array | undefined;
 
 /** Flags of every code point, by code point. */
 export function characterFlags(): Uint8Array {
   if (flags !== undefined) return flags;
   flags = new Uint8Array(codePoints);
-  const blockSize = 0x1000;
-  for (let first = 0; first < codePoints; first += blockSize) {
-    const codes = Array.from({ length: blockSize }, (_, i) => first + i);
-    if (first <= lastSurrogate && first + blockSize > firstSurrogate) {
-      for (const [i, code] of codes.entries()) if (code >= firstSurrogate && code <= lastSurrogate) codes[i] = 0;
-    }
-    const text = String.fromCodePoint(...codes);
-    const unitsPerCharacter = first < 0x10000 ? 1 : 2;
+  for (const plane of planes) {
+    const text = textOfPlane(plane);
+    const unitsPerCharacter = plane === 0 ? 1 : 2;
     for (const [pattern, flag] of [[/\p{L}+/gu, letter], [/\p{N}+/gu, number], [/\p{White_Space}+/gu, space]] as const) {
       for (const { 0: run, index } of text.matchAll(pattern)) {
-        const start = first + index / unitsPerCharacter;
+        const start = plane * planeSize + index / unitsPerCharacter;
         for (let code = start; code < start + run.length / unitsPerCharacter; code++) flags[code]! |= flag;
       }
     }
@@ -39,4 +35,19 @@ export function characterFlags(): Uint8Array {
   flags[0x0a]! |= newline;
   flags[0x0d]! |= newline;
   return flags;
+}
+
+/** The characters of a plane, one after the other; in place of surrogates, which are none, stands U+0000. */
+function textOfPlane(plane: number): string {
+  const units = new Uint16Array(plane === 0 ? planeSize : 2 * planeSize);
+  for (let i = 0; i < planeSize; i++) {
+    if (plane === 0) {
+      units[i] = i >= 0xd800 && i <= 0xdfff ? 0 : i; // U+0000 has none of the flags
+      continue;
+    }
+    const offset = (plane - 1) * planeSize + i;
+    units[2 * i] = 0xd800 + (offset >> 10);
+    units[2 * i + 1] = 0xdc00 + (offset & 0x3ff);
+  }
+  return Buffer.from(units.buffer).toString('utf16le');
 }
