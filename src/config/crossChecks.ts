@@ -87,7 +87,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   };
   const needed = (path: KeyPath, used: boolean, example: string): void => {
     if (!used || configAt(config, path) !== null) return;
-    report([path.slice(0, -1)], `${renderKeyPath(path)} is missing; for example ${example}`);
+    report([[...path.slice(0, -1), 'kind']], `${renderKeyPath(path)} is missing; for example ${example}`);
   };
   needed(['tokenizer', 'vocabularySize'], tokenizer.kind === 'bpe', 'tokenizer: { kind: bpe, vocabularySize: 4096 }');
   needed(['tokenizer', 'path'], tokenizer.kind === 'file', 'tokenizer: { kind: file, path: tokenizer.json }');

@@ -96,6 +96,22 @@ describe('impossible combinations', () => {
       'a.yaml:3:32: schedule.finalLearningRate (0.0001) must not exceed optimizer.learningRate (0.00005); ' +
         'lower schedule.finalLearningRate',
     ],
+    ['tokenizer: { kind: words }', 'a.yaml:2:20: tokenizer.kind must be characters, bytes, bpe or file, but is "words"'],
+    ['tokenizer: { kind: bpe }', 'a.yaml:2:20: tokenizer.vocabularySize is missing; for example tokenizer: { kind: bpe, vocabularySize: 4096 }'],
+    ['tokenizer: { kind: file }', 'a.yaml:2:20: tokenizer.path is missing; for example tokenizer: { kind: file, path: tokenizer.json }'],
+    [
+      'tokenizer: { kind: bpe, vocabularySize: 256 }',
+      'a.yaml:2:41: tokenizer.vocabularySize must be at least 257 or null, but is 256',
+    ],
+    ['tokenizer: { vocabularySize: 300 }', 'a.yaml:2:30: tokenizer.vocabularySize means nothing to tokenizer.kind: characters; set it to null'],
+    [
+      'tokenizer: { kind: bytes, path: a.json }',
+      'a.yaml:2:33: tokenizer.path means nothing to tokenizer.kind: bytes; set it to null',
+    ],
+    [
+      'tokenizer: { kind: bpe, vocabularySize: 300, endOfText: x }',
+      'a.yaml:2:57: tokenizer.endOfText means nothing to tokenizer.kind: bpe; set it to null',
+    ],
     ['optimizer: { momentum: 0.9 }', 'a.yaml:2:24: optimizer.momentum means nothing to optimizer.kind: adamw; set it to null'],
     [
       'schedule: { kind: constant, finalLearningRate: 1e-5 }',
