@@ -14,6 +14,7 @@ import { wrongInput } from '../errors.ts';
 import { parameterTable, type ModelConfig } from '../model/parameters.ts';
 import { counterpartOf, disassembled, partShape } from './counterparts.ts';
 import type { ModelKind } from './modelKinds.ts';
+import { tokenizerFiles } from './tokenizerJson.ts';
 
 /** Names of the float types as torch and the command line have them. */
 export const exportTypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
@@ -56,7 +57,7 @@ export async function exportModel(run: string, directory: string, options: { che
   const texts: Record<string, string> = {
     'config.json': json(configJson(kind, config.model, tokenizer.vocabularySize, endOfText, options.dtype)),
     'generation_config.json': json({ ...endOfTextKeys(endOfText) }),
-    'tokenizer.json': checkpoint.tokenizerText,
+    ...tokenizerFiles(tokenizer, config.model.contextLength),
   };
   await writeFolderDurably(directory, async (folder) => {
     for (const [name, text] of Object.entries(texts)) await writeFile(join(folder, name), text);

@@ -1,0 +1,49 @@
+/**
+ * tokenizer.json and tokenizer_config.json of an exported run. A BPE's file is Hugging Face's already; characters and
+ * bytes are written as the tokenizers library spells them, with equal token ids.
+ */
+import { characterOfByte } from '../data/tokenizers/bpe/byteAlphabet.ts';
+import { endOfTextToken, type Tokenizer } from '../data/tokenizers/tokenizer.ts';
+import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
+
+export function tokenizerFiles(tokenizer: Tokenizer, contextLength: number): Record<string, string> {
+  const { endOfText } = tokenizer;
+  const isOwn = tokenizer.kind === 'characters' || tokenizer.kind === 'bytes';
+  const token = endOfText === null ? null : isOwn ? endOfTextToken : tokenizer.decode([endOfText], { specialTokens: true });
+  const settings = {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    model_max_length: contextLength,
+    clean_up_tokenization_spaces: false,
+    ...(token !== null && { eos_token: token, bos_token: token }),
+  };
+  return {
+    'tokenizer.json': isOwn ? json(ownTokenizer(tokenizer)) : renderTokenizer(tokenizer),
+    'tokenizer_config.json': json(settings),
+  };
+}
+
+function ownTokenizer(tokenizer: Tokenizer): object {
+  const { kind, endOfText, vocabularySize } = tokenizer;
+  const special = { content: endOfTextToken, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const tokens = Array.from({ length: vocabularySize }, (_, id) => id).filter((id) => id !== endOfText);
+  const spelt = (id: number): string => (kind === 'bytes' ? characterOfByte[id]! : tokenizer.decode([id]));
+  const vocabulary = Object.fromEntries(tokens.map((id) => [spelt(id), id]));
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false };
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: endOfText === null ? [] : [{ id: endOfText, ...special }],
+    normalizer: null,
+    // Every character by itself; one that the vocabulary lacks is an error there, as it is here.
+    pre_tokenizer: kind === 'bytes' ? byteLevel : { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false },
+    post_processor: null,
+    decoder: kind === 'bytes' ? byteLevel : { type: 'Fuse' },
+    model:
+      kind === 'bytes'
+        ? { type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null, fuse_unk: false, byte_fallback: false, ignore_merges: false, vocab: vocabulary, merges: [] }
+        : { type: 'WordLevel', vocab: vocabulary, unk_token: '<unknown>' },
+  };
+}
+
+const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
