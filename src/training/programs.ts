@@ -16,6 +16,7 @@ import { parseCursor, type Cursor } from '../data/cursor.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { initialParameters } from '../model/initialise.ts';
+import { ExpectedError } from '../errors.ts';
 import { parameterTable } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
 import { openDecoding } from '../sampling/decoding.ts';
@@ -40,7 +41,8 @@ export interface RunPrograms {
   step(microBatches: TrainingBatch[], step: number, learningRate: number): Promise<StepResult>;
   /** null where the signal stopped it. */
   evaluate(signal: AbortSignal): Promise<Evaluation | null>;
-  sample(step: number): Promise<{ prompt: string; completion: string }>;
+  /** A completion, also written to samples/; that the disk refuses it is a warning. */
+  sample(step: number, report: Report): Promise<{ prompt: string; completion: string }>;
   /** Saves the state after `step` updates, in the background. */
   save(step: number, validation: ValidationHistory, report: Report): Promise<void>;
   /** Waits for the save under way; throws where the newest one failed. */
@@ -138,13 +140,18 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
       for (const [name, source] of Object.entries(evaluation?.sources ?? {})) source.trainedTokens = trained(name);
       return evaluation;
     },
-    sample: async (step) => {
+    sample: async (step, report) => {
       const asked = { settings: defaultSettings(config), tokenizer, contextLength };
       let completion = '';
       for await (const event of generate(decoding, tokenizer, requestsOf({ prompt }, asked), { order: 'input' })) {
         if (event.kind === 'text') completion += event.text;
       }
-      await writeFileDurably(sampleFile(runDirectory, step), prompt + completion);
+      try {
+        await writeFileDurably(sampleFile(runDirectory, step), prompt + completion);
+      } catch (error) {
+        if (!(error instanceof ExpectedError) || error.kind !== 'environment') throw error;
+        report({ kind: 'warning', step, message: error.message });
+      }
       return { prompt, completion };
     },
     save: (step, history, report) => {

@@ -62,7 +62,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   const warn = (message: string): void => options.report({ kind: 'warning', step, message });
   const metrics = openMetrics(runPaths(runDirectory).metrics, warn);
   const sink = metricsSink(metrics, config.reports.everySteps);
-  const sinks = openSinks(runDirectory, config.reports, start.step);
+  const sinks = openSinks(runDirectory, config.reports, start.step, warn);
   const watch = openWatch(config.training.guard.maxSkips);
   let validationLoss: number | undefined;
   let { step } = start;

@@ -86,7 +86,7 @@ export async function train(
       const ends = isLast || gainsNothing;
       // Once in a while: a completion.
       if (!stops && isDue('sample', config.samples.everySteps)) {
-        report({ kind: 'sample', step, ...(await programs.sample(step)) });
+        report({ kind: 'sample', step, ...(await programs.sample(step, report)) });
       }
       // Once in a while, when asked for, at the end and before a stop: a checkpoint, written while the next steps run.
       const leaves = ends || signal.aborted;
