@@ -7,6 +7,10 @@ import type { Fact } from '../../src/training/facts.ts';
 import { openSinks } from '../../src/training/sinks.ts';
 import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
 
+const noWarning = (message: string): void => {
+  throw new Error(message);
+};
+
 const folder = useTemporaryFolder();
 const update = (step: number): Fact => ({ kind: 'step', step, loss: 1.5 + step, learningRate: 1e-3, gradientNorm: 2, tokensPerSecond: 100, elapsedMs: 10 * step });
 const evaluation: Fact = { kind: 'evaluation', step: 2, loss: 0.5, perplexity: 1.6, bitsPerByte: 0.7, tokens: 9 };
@@ -33,7 +37,7 @@ describe('event records', () => {
 describe('what reports.log names', () => {
   it('is written, thinned as the step records', () => {
     writeFileSync(path.join(folder(), 'metrics.jsonl'), '{"kind":"step","step":2,"loss":7}\n{"kind":"checkpoint","step":2,"path":"x"}\n');
-    const sinks = openSinks(folder(), { log: ['csv', 'tensorboard'], everySteps: 2 }, 2);
+    const sinks = openSinks(folder(), { log: ['csv', 'tensorboard'], everySteps: 2 }, 2, noWarning);
     for (const fact of [update(3), update(4), evaluation, { kind: 'sample', step: 4, prompt: 'a', completion: 'b' } as Fact]) sinks.forEach(({ report }) => report(fact));
     sinks.forEach(({ close }) => close());
     expect(readFileSync(path.join(folder(), 'metrics.csv'), 'utf8')).toBe(
@@ -53,7 +57,7 @@ evaluation,2,0.5,,,,,1.6,0.7,9
   });
 
   it('is nothing by default', () => {
-    expect(openSinks(folder(), { log: [], everySteps: 1 }, 0)).toEqual([]);
+    expect(openSinks(folder(), { log: [], everySteps: 1 }, 0, noWarning)).toEqual([]);
     expect(readdirSync(folder())).toEqual([]);
   });
 });
