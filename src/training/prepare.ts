@@ -78,7 +78,13 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
     : start
       ? await readTokenizer(start, corpus, null)
       : await freshTokenizer(config, corpus);
-  const { trainingTokens } = manifest;
+  const { trainingTokens, validationTokens } = manifest;
+  if (validationTokens < 2) {
+    throw wrongInput(
+      `The validation part has ${validationTokens} token${validationTokens === 1 ? '' : 's'}, nothing to score. ` +
+        'Raise corpus.validation.hash or tail, or name a longer file in corpus.validation.path.',
+    );
+  }
   const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
   refuseTooLarge(plan);
   samplePrompt(config, tokenizer);

@@ -114,6 +114,31 @@ describe('resuming', () => {
     await expect(resume('schedule.warmupSteps=4', 'samples.everySteps=null')).resolves.toMatchObject({ startStep: 2 });
   });
 
+  it('refuses a corpus that has changed, by its files, and goes on when it is restored', async () => {
+    const config = await writeConfig('restored');
+    const text = path.join(folder, 'own.txt');
+    const written = await readFile(path.join(folder, 'text.txt'), 'utf8');
+    await writeFile(text, written);
+    const request = { configPath: config, runDirectory: path.join(folder, 'restored'), set: [`corpus.sources=[{path: ${text}}]`], resume: false };
+    const controller = new AbortController();
+    const stopAtTwo = (fact: Fact): void => {
+      if (fact.kind === 'step' && fact.step === 2) controller.abort();
+    };
+    await runTraining(await prepareTraining(request), { mode: 'recorded', signal: controller.signal, report: stopAtTwo });
+    await writeFile(text, written.replace('whale', 'Whale'));
+    await expect(prepareTraining({ ...request, resume: true })).rejects.toThrow(`${text} has other content. Restore it`);
+    await writeFile(text, written);
+    await expect(prepareTraining({ ...request, resume: true })).resolves.toMatchObject({ startStep: 2 });
+  });
+
+  it('refuses a corpus without a document to validate on, before anything is written', async () => {
+    const config = await writeConfig('unvalidated');
+    await writeFile(path.join(folder, 'one.jsonl'), '{"text":"one"}\n');
+    const set = [`corpus.sources=[{path: ${path.join(folder, 'one.jsonl')}}]`, 'corpus.validation.hash=0.001'];
+    const request = { configPath: config, runDirectory: path.join(folder, 'unvalidated'), set, resume: false };
+    await expect(prepareTraining(request)).rejects.toThrow('The validation part has 0 tokens, nothing to score.');
+  });
+
   it('passes over a damaged checkpoint, says so, and refuses where all are damaged', async () => {
     const config = await writeConfig('damaged');
     await run(config, 'damaged', { stopAfter: 12 });
