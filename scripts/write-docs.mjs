@@ -2,7 +2,7 @@
 // keys and commands, and the transcripts. `--check` writes nothing, names what is stale and exits 1; `--quick` leaves
 // the transcripts alone, which run commands for a minute.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { renewTranscripts } from './docs/transcripts.mjs';
 
@@ -19,7 +19,9 @@ const code = (text) => `\`${tableText(text)}\``;
 
 /** What may stand at a key, in a few words. */
 function kindOf(schema) {
-  if (schema.anyOf ?? schema.oneOf) return [...new Set((schema.anyOf ?? schema.oneOf).map(kindOf))].join(' or ');
+  // That a reference such as ${model.width} may stand anywhere is said once, above.
+  const alternatives = (schema.anyOf ?? schema.oneOf)?.filter(({ pattern }) => pattern !== '^\\$\\{');
+  if (alternatives) return [...new Set(alternatives.map(kindOf))].join(' or ');
   if (schema.const !== undefined) return code(JSON.stringify(schema.const));
   if (schema.enum) return schema.enum.map((value) => code(value)).join(', ');
   if (schema.type === 'array') return schema.items ? `list of ${kindOf(schema.items)}` : 'list';
@@ -51,7 +53,7 @@ function keysReference() {
   const sections = entries
     .filter(({ rows }) => rows.length > 1)
     .map(({ name, description, rows }) => section(name, description ? `${description}\n\n` : '', rows.slice(1)));
-  const intro = 'Made by `npm run docs` from the config schema; [configs/reference.yaml](../configs/reference.yaml) is the same as a config.';
+  const intro = 'Made by `npm run docs` from the config schema; [configs/reference.yaml](../configs/reference.yaml) is the same as a config. Instead of any value, `${model.width}` takes that of another key and `${env:NAME}` or `${env:NAME:-default}` that of an environment variable.';
   return `# Every key of a config\n\n${intro}\n\n${[section('At the top', '', single), ...sections].join('\n')}`;
 }
 
@@ -75,7 +77,26 @@ function commandsReference() {
   return `# Every command\n\nMade by \`npm run docs\` from the program; \`clm <command> --help\` says the same.\n\n${commands.join('')}`.trimEnd() + '\n';
 }
 
+/** The overview of docs/: every page by its title, questions first. */
+function overview() {
+  const pages = readdirSync(path.join(root, 'docs')).filter((name) => name.endsWith('.md') && name !== 'README.md');
+  const titled = pages.map((name) => ({ name, title: name.startsWith('reference-') ? '' : /^# (.+)$/m.exec(readFileSync(path.join(root, 'docs', name), 'utf8'))?.[1] ?? name }));
+  const lines = titled.filter(({ title }) => title !== '').sort((a, b) => Number(b.title.endsWith('?')) - Number(a.title.endsWith('?')) || (a.title < b.title ? -1 : 1)).map(({ name, title }) => `- [${title}](${name})`);
+  return `# Documentation
+
+One page a question:
+
+${lines.join('\n')}
+
+For looking up: [every key of a config](reference-keys.md), [every command](reference-commands.md).
+
+\`npm run docs\` renews this list, the references, the schema for editors and every transcript, by running what it shows
+(\`-- --quick\` without transcripts, \`-- --check\` only says what is stale).
+`;
+}
+
 const generated = {
+  'docs/README.md': overview(),
   'schema/config.schema.json': renderConfigJsonSchema(),
   'docs/reference-keys.md': keysReference(),
   'docs/reference-commands.md': commandsReference(),

@@ -16,6 +16,11 @@ interface CommandEntry {
 
 const commands: CommandEntry[] = [
   {
+    command: 'init',
+    describe: 'Write a first config for a text of yours and this machine',
+    load: async () => (await import('./init.ts')).initCommand as CommandModule<object, never>,
+  },
+  {
     command: 'train [config]',
     describe: 'Train a decoder as a config says, or continue a run',
     load: async () => (await import('./train.ts')).trainCommand as CommandModule<object, never>,

@@ -19,7 +19,32 @@ export function configJsonSchema(): Record<string, unknown> {
       if (!path.includes('items')) delete jsonSchema.required;
     },
   });
-  return { ...schema, title: 'clm config' };
+  return { ...(withReferences(schema) as Record<string, unknown>), title: 'clm config' };
+}
+
+/** Where a number, a choice or the like stands, `${…}` may stand for it (interpolation.ts). */
+const referenceSchema = { type: 'string', pattern: '^\\$\\{' };
+
+function withReferences(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withReferences);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const entries = Object.entries(schema).map(([key, value]) => {
+    if (key === 'properties') return [key, withReferencesIn(value as object)];
+    return [key, ['items', 'prefixItems', 'anyOf', 'oneOf'].includes(key) ? withReferences(value) : value];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The keys of a mapping, each with its description and default outside of the alternatives, where editors look. */
+function withReferencesIn(properties: object): Record<string, unknown> {
+  const entries = Object.entries(properties).map(([key, value]) => {
+    const { description, default: standard, ...rest } = withReferences(value) as Record<string, unknown>;
+    const about = { ...(description !== undefined && { description }), ...(standard !== undefined && { default: standard }) };
+    if (['object', 'array', 'string'].includes(String(rest['type']))) return [key, { ...about, ...rest }];
+    const { anyOf, ...single } = rest as { anyOf?: unknown[] };
+    return [key, { ...about, anyOf: [...(anyOf ?? [single]), referenceSchema] }];
+  });
+  return Object.fromEntries(entries);
 }
 
 /** The text of schema/config.schema.json. */

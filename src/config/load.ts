@@ -6,6 +6,7 @@ import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { environmentFailure, wrongInput } from '../errors.ts';
 import { crossProblems } from './crossChecks.ts';
+import { interpolated } from './interpolation.ts';
 import { mergeLocated, originsIn, parseLocated, place, plainValue, valueAt, withValue } from './located.ts';
 import type { LocatedMapping, LocatedValue } from './located.ts';
 import { applyOverride } from './overrides.ts';
@@ -30,7 +31,8 @@ const maxConfigBytes = 1 << 20;
  */
 export function loadConfig(path: string, { set = [] }: { set?: readonly string[] } = {}): Config {
   const tree = set.reduce<LocatedValue>(applyOverride, withoutOtherLengths(readLayers(path, [], ''), set));
-  return completeConfig(withStartingRun(tree, readRunConfig), basename(path, extname(path)));
+  const name = basename(path, extname(path));
+  return completeConfig(withStartingRun(interpolated(withName(tree, name)), readRunConfig), name);
 }
 
 /** The config of the run that `start.from`, written at `namedAt`, names. */
@@ -56,7 +58,7 @@ function withoutOtherLengths(tree: LocatedValue, set: readonly string[]): Locate
  * @throws wrongInput as `loadConfig` does
  */
 export function parseResolvedConfig(text: string, path: string): Config {
-  return completeConfig(parseMapping(text, path), basename(path, extname(path)));
+  return completeConfig(interpolated(parseMapping(text, path)), basename(path, extname(path)));
 }
 
 /**

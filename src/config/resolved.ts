@@ -1,6 +1,7 @@
 /** The complete config as text, for `config.yaml` of a run and its checkpoints, and what a resumed run may change. */
 import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
+import { withoutReferences } from './interpolation.ts';
 import { leafKeys } from './keys.ts';
 import { renderKeyPath } from './located.ts';
 import type { KeyPath } from './located.ts';
@@ -9,7 +10,7 @@ import type { Config } from './schema.ts';
 /** YAML with every key, in the order of the schema; `parseResolvedConfig` gives back an equal config. */
 export function renderConfig(config: Config): string {
   // Without folding and block text, what is read back is what was written, white space at the ends included.
-  return stringify(config, { lineWidth: 0, blockQuote: false, aliasDuplicateObjects: false });
+  return stringify(withoutReferences(config), { lineWidth: 0, blockQuote: false, aliasDuplicateObjects: false });
 }
 
 const resumable: readonly string[] = ['schedule', 'evaluation', 'checkpoints', 'samples', 'reports'];

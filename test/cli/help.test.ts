@@ -8,7 +8,7 @@ describe('clm --help', () => {
     expect(stdout).toMatchSnapshot();
   });
 
-  it.each(['train', 'sample', 'evaluate', 'score', 'inspect', 'tokenizer', 'runs', 'sweep', 'compare', 'bench', 'data', 'config', 'doctor', 'report', 'completion'])('explains %s, with an example', async (command) => {
+  it.each(['init', 'train', 'sample', 'evaluate', 'score', 'inspect', 'tokenizer', 'runs', 'sweep', 'compare', 'bench', 'data', 'config', 'doctor', 'report', 'completion'])('explains %s, with an example', async (command) => {
     const { code, stdout, stderr } = await clm([command, '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatchSnapshot();

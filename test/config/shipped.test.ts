@@ -113,6 +113,6 @@ describe('the schema', () => {
     ]).toEqual([undefined, undefined, undefined]);
     expect(schema.properties.corpus.properties.sources.items.required).toEqual(['path']);
     expect(schema.additionalProperties).toBe(false);
-    expect(schema.properties.model.properties.layers).toMatchObject({ type: 'integer', minimum: 1, default: 4 });
+    expect(schema.properties.model.properties.layers).toMatchObject({ anyOf: [{ type: 'integer', minimum: 1 }, { pattern: '^\\$\\{' }], default: 4 });
   });
 });

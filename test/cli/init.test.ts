@@ -1,0 +1,56 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { modelSizes, renderStartingConfig, sizeFor, stepFlops, stepsFor } from '../../src/experiments/startingConfig.ts';
+import { clm } from './clm.ts';
+
+let folder: string;
+const at = (name: string) => path.join(folder, name);
+beforeAll(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'clm-init-test-'));
+  writeFileSync(at('my text.txt'), 'The cat sat on the mat. '.repeat(2000));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('a starting config', () => {
+  it('is of a larger model the more time there is, with at least 1,500 updates', () => {
+    const sizes = [0.1, 2, 10, 60, 24 * 60].map((minutes) => sizeFor(minutes, 1e11));
+    expect(sizes[0]).toBe(modelSizes[0]);
+    expect(sizes.map((size) => modelSizes.indexOf(size))).toEqual(sizes.map((size) => modelSizes.indexOf(size)).sort());
+    expect(new Set(sizes).size).toBeGreaterThan(3);
+    const steps = stepsFor(60, (1000 * stepFlops(sizes[3]!)) / 1e11);
+    expect(steps).toBeGreaterThanOrEqual(1500);
+  });
+
+  it.each([[1000, 1], [5e7, 600]])('of %d bytes loads, whatever its size', (textBytes, minutes) => {
+    for (const size of modelSizes) {
+      writeFileSync(at('sized.yaml'), renderStartingConfig({ name: 'x y', textPath: 'my text.txt', textBytes, minutes, size, steps: 1500, schema: 's' }).replace('"x y"', 'sized'));
+      const config = loadConfig(at('sized.yaml'));
+      expect(config).toMatchObject({ model: { width: size.width }, training: { steps: 1500 }, tokenizer: { kind: textBytes > 1e7 ? 'bpe' : 'characters' } });
+    }
+  });
+});
+
+describe('clm init', () => {
+  it('writes a config that clm takes, and never over another', async () => {
+    const args = ['init', '--text', at('my text.txt'), '--minutes', '0.05', '--output', at('mine.yaml')];
+    const { code, stderr } = await clm(args);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/wrote .*mine\.yaml: \d+ layers of width \d+, [\d,]+ steps/) });
+    const config = loadConfig(at('mine.yaml'));
+    expect(config.name).toBe('my-text');
+    expect(config.corpus.sources[0]!.path).toBe(at('my text.txt'));
+    const before = readFileSync(at('mine.yaml'), 'utf8');
+    expect(await clm(args)).toMatchObject({ code: 2, stderr: expect.stringContaining('exists already') });
+    expect(readFileSync(at('mine.yaml'), 'utf8')).toBe(before);
+  });
+
+  it.each([
+    [['init'], /--text is missing/],
+    [['init', '--text', '/nothing/there', '--minutes', '1'], /There is no text at \/nothing\/there/],
+    [['init', '--text', 'README.md', '--minutes', '-1', '--output', '/tmp/never.yaml'], /--minutes must be/],
+  ])('refuses %j', async (args, message) => {
+    expect(await clm(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
+  });
+});

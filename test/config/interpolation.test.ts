@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig, parseResolvedConfig } from '../../src/config/load.ts';
+import { renderConfig } from '../../src/config/resolved.ts';
+import { corpus, useConfigFolder } from './configFolder.ts';
+
+const folder = useConfigFolder();
+const load = (text: string, ...set: string[]) => loadConfig(folder.write('a.yaml', text), { set });
+
+describe('${…} in a config', () => {
+  it('is the value of another key with its type, of a default too, spelt out inside a text', () => {
+    const config = load(`${corpus}
+name: "w\${model.width}-\${training.microBatchSize}"
+model: { width: 96, contextLength: "\${model.width}", layers: "\${model.heads}", heads: 6 }
+samples: { prompt: "costs $\${5} and \${model.heads}, \${name}" }
+`);
+    expect(config.name).toBe('w96-12');
+    expect(config.model).toMatchObject({ width: 96, contextLength: 96, layers: 6 });
+    expect(config.samples.prompt).toBe('costs ${5} and 6, w96-12');
+  });
+
+  it('sees what --set and extends lay over', () => {
+    folder.write('base.yaml', `${corpus}model: { width: 32, contextLength: "\${model.width}" }\n`);
+    expect(load('extends: base.yaml\n', 'model.width=64').model.contextLength).toBe(64);
+    expect(load('extends: base.yaml\nmodel: { width: 16 }\n').model.contextLength).toBe(16);
+  });
+
+  it('is an environment variable or its default; paths stay relative to their file', () => {
+    process.env['CLM_TEST_STEPS'] = '7';
+    process.env['CLM_TEST_EMPTY'] = '';
+    try {
+      const config = load(`corpus: { sources: [{ path: "\${env:CLM_TEST_NOWHERE:-texts}/a.txt" }] }
+training: { steps: "\${env:CLM_TEST_STEPS}", microBatchSize: "\${env:CLM_TEST_EMPTY:-3}" }
+samples: { prompt: "\${env:CLM_TEST_NOWHERE:-two words}" }
+`);
+      expect(config.training).toMatchObject({ steps: 7, microBatchSize: 3 });
+      expect(config.samples.prompt).toBe('two words');
+      expect(config.corpus.sources[0]!.path).toBe(folder.path('texts/a.txt'));
+    } finally {
+      delete process.env['CLM_TEST_STEPS'];
+      delete process.env['CLM_TEST_EMPTY'];
+    }
+  });
+
+  it('is gone from the resolved config, which is read back as it was', () => {
+    const config = load(`${corpus}samples: { prompt: "$\${env:HOME} \${seed} $" }\n`);
+    expect(config.samples.prompt).toBe('${env:HOME} 1337 $');
+    expect(parseResolvedConfig(renderConfig(config), 'config.yaml')).toEqual(config);
+  });
+
+  it.each([
+    ['model: { width: "${model.wdith}" }', 'a.yaml:2:17: ${model.wdith} is no key of a config; did you mean model.width?. An environment variable is ${env:NAME}'],
+    ['model: { width: "${model.heads" }', 'a.yaml:2:17: ${model.heads has no end; write ${…}, or $${ for a plain ${'],
+    ['model: { width: "${env:CLM_TEST_NOWHERE}" }', 'a.yaml:2:17: the environment variable CLM_TEST_NOWHERE is not set; set it, or give a default: ${env:CLM_TEST_NOWHERE:-…}'],
+    ['model: { width: "${env:1x}" }', 'a.yaml:2:17: ${env:1x}: write ${env:NAME} or ${env:NAME:-default}'],
+    ['model: { width: "${model.heads}", heads: "${model.width}" }', 'a.yaml:2:17: ${model.heads} goes round in a circle'],
+    ['samples: { prompt: "a ${training.tokens}" }', 'a.yaml:2:20: ${training.tokens} is null, which cannot stand inside a text'],
+    ['samples: { prompt: "a ${model}", topK: "${model}" }', 'a.yaml:2:20: ${model} has no value: the key is not written here and has no default'],
+    ['model: { width: "${samples.prompt}" }', 'a.yaml:2:17: model.width must be a whole number, but is "\\n"'],
+  ])('is refused: %s', (line, message) => {
+    expect(folder.refusal(`${corpus}${line}\n`)).toBe(message);
+  });
+});
