@@ -82,6 +82,34 @@ describe('a training step', () => {
     expect(other.results).not.toEqual(once.results);
   });
 
+  it.each([
+    ['muon, bfloat16', tinyConfig({ optimizer: { kind: 'muon' }, training: { precision: 'bfloat16' } })],
+    [
+      'llama, recompute, running mean, outliers watched, two micro-batches',
+      tinyConfig({
+        model: { family: 'llama', headSize: 6, dropout: 0.25 },
+        training: {
+          microBatchesPerStep: 2, recompute: 'block', emaDecay: 0.9, guard: { outlierDeviations: 3, windowSteps: 10, maxSkips: 10 },
+        },
+      }),
+    ],
+  ])('is bitwise repeatable: %s', async (_, config) => {
+    const k = config.training.microBatchesPerStep;
+    const batches = single(config, 4).map(([microBatch]) => Array.from({ length: k }, () => microBatch!));
+    expect(await run(config, 'recorded', batches)).toEqual(await run(config, 'recorded', batches));
+  });
+
+  it('loses less than a hundredth by bfloat16', async () => {
+    const losses = async (precision: 'float32' | 'bfloat16') => {
+      const config = tinyConfig({ model: { width: 34 }, training: { precision }, optimizer: { learningRate: 3e-3 } });
+      return (await run(config, 'recorded', single(config, 60))).results.map(({ loss }) => loss);
+    };
+    const [exact, rounded] = [await losses('float32'), await losses('bfloat16')];
+    expect(rounded).not.toEqual(exact);
+    expect(exact.at(-1)).toBeLessThan(2.3); // it learned: the difference could have grown
+    rounded.forEach((loss, i) => expect(Math.abs(loss / exact[i]! - 1), `update ${i + 1}`).toBeLessThan(0.01));
+  });
+
   it('weights micro-batches by their tokens: three of them equal one batch of their windows', async () => {
     const parts = tinyConfig({ training: { microBatchesPerStep: 3 }, optimizer: { gradientClip: 0.1 } });
     const whole = tinyConfig({ training: { microBatchSize: 9 }, optimizer: { gradientClip: 0.1 } });
