@@ -21,7 +21,7 @@ type SizedConfig = Pick<Config, 'model' | 'training' | 'optimizer'>;
 
 const floatBytes = 4;
 /** Node.js, tfjs and libtensorflow themselves: the peak of a process that trains a decoder of almost nothing. */
-const processBytes = 560e6;
+const processBytes = 500e6;
 
 export function memoryPlan(config: SizedConfig, table: readonly ParameterSpec[], vocabularySize: number): MemoryPlan {
   const { training, optimizer } = config;
@@ -51,8 +51,8 @@ export function memoryPlan(config: SizedConfig, table: readonly ParameterSpec[],
 function activationFloats({ model, training }: SizedConfig): number {
   const { family, layers: L, width: C, heads: H, keyValueHeads: K, headSize: D, feedForwardWidth: F, contextLength: T, dropout } = model;
   const N = training.microBatchSize * T;
-  // Arrays of a row: norms and residual stream, projections and their heads, feed-forward; attention weights.
-  const row = 7 * C + 2 * (H + 2 * K) * D + 3 * H * D + (family === 'llama' ? 5 : 3) * F + (dropout > 0 ? 8 * C : 0);
+  // Arrays of a row: residual stream and norms, projections and their heads, feed-forward; attention weights.
+  const row = 3 * C + 2 * (H + 2 * K) * D + 3 * H * D + (family === 'llama' ? 5 : 3) * F + (dropout > 0 ? 8 * C : 0);
   // Attention weights are kept once, with dropout three times; around them the block under way has its own.
   const square = (dropout > 0 ? 3 : 1) * H * T;
   const underWay = 4 * H * T;

@@ -127,7 +127,7 @@ describe('planRun refuses', () => {
       const config = tinyConfig({ ...sections, model: long, training: { microBatchSize, ...sections.training } });
       return wrongInputMessage(() => refuseTooLarge(planRun(config, { vocabularySize, trainingTokens: 1e6 }, bytes)));
     };
-    expect(refuse(5, 8e9)).toMatchInlineSnapshot(`"This model cannot fit the machine: 75,153,344 parameters need about 16.0 GB to train, 8.0 GB are there. Turn, in this order: training.microBatchSize (raise training.microBatchesPerStep by the same factor), then training.recompute: block, then model.contextLength, then optimizer.kind: muon, then model.layers and model.width."`);
+    expect(refuse(5, 8e9)).toMatchInlineSnapshot(`"This model cannot fit the machine: 75,153,344 parameters need about 14.8 GB to train, 8.0 GB are there. Turn, in this order: training.microBatchSize (raise training.microBatchesPerStep by the same factor), then training.recompute: block, then model.contextLength, then optimizer.kind: muon, then model.layers and model.width."`);
     expect(refuse(1, 3e9)).toContain('in this order: training.recompute: block, then model.contextLength, then');
     expect(refuse(5, 1e9)).toContain('then optimizer.kind: muon, then model.layers and model.width.');
     expect(refuse(5, 1e9, { training: { recompute: 'block', emaDecay: 0.9 }, optimizer: { kind: 'muon' } })).toMatch(
