@@ -4,7 +4,6 @@
  */
 import { characterOfByte } from '../data/tokenizers/bpe/byteAlphabet.ts';
 import { endOfTextToken, type Tokenizer } from '../data/tokenizers/tokenizer.ts';
-import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 
 export function tokenizerFiles(tokenizer: Tokenizer, contextLength: number): Record<string, string> {
   const { endOfText } = tokenizer;
@@ -17,9 +16,15 @@ export function tokenizerFiles(tokenizer: Tokenizer, contextLength: number): Rec
     ...(token !== null && { eos_token: token, bos_token: token }),
   };
   return {
-    'tokenizer.json': isOwn ? json(ownTokenizer(tokenizer)) : renderTokenizer(tokenizer),
+    'tokenizer.json': json(isOwn ? ownTokenizer(tokenizer) : withoutOwnField(tokenizer.toJSON())),
     'tokenizer_config.json': json(settings),
   };
+}
+
+/** The tokenizers library refuses fields it does not know; the end of text stands in tokenizer_config.json there. */
+function withoutOwnField(file: { clm?: unknown }): object {
+  const { clm: _, ...rest } = file;
+  return rest;
 }
 
 function ownTokenizer(tokenizer: Tokenizer): object {
