@@ -45,7 +45,7 @@ function keysReference() {
   const schema = configJsonSchema();
   const line = (row) => {
     const value = row.default === undefined || typeof row.default === 'object' && row.default !== null && !Array.isArray(row.default) ? '' : code(JSON.stringify(row.default));
-    return `| ${code(row.key)} | ${row.kind.replaceAll('|', '\\|')} | ${value} | ${tableText(row.description)} |`;
+    return `| ${code(row.key)} | ${row.kind.replaceAll('|', '\\|')} | ${value} | ${tableText(row.description.replace(/ \(default: [^]*\)$/, ''))} |`;
   };
   const section = (title, intro, rows) => `## ${title}\n\n${intro}| key | value | default | meaning |\n|---|---|---|---|\n${rows.map(line).join('\n')}\n`;
   const entries = Object.entries(schema.properties).map(([name, value]) => ({ name, description: value.description, rows: keyRows(value, name) }));
