@@ -91,7 +91,7 @@ async function trainPrepared(
   const shownDirectory = path.relative(process.cwd(), runDirectory) || '.';
   const say = args.quiet ? () => {} : note;
   if (prepared.isFinished) {
-    say(`${shownDirectory} is finished: ${startStep} of ${plan.steps} steps. Raise training.steps to train on.`);
+    say(`${shownDirectory} is finished: ${startStep} of ${plan.steps} steps. Raise ${startStep < plan.steps ? 'evaluation.patience' : 'training.steps'} to train on.`);
     if (args.json) printJson({ run: runDirectory, step: startStep, state: 'done' });
     return;
   }
