@@ -1,0 +1,105 @@
+// Pairs clm's training step with PyTorch's of the same decoder, in turns, because machines drift.
+//
+//   npm run compare:pytorch -- --python PYTHON [--sizes small,large,gpt2] [--precisions float32,bfloat16] [--rounds 3] [--eager]
+//
+// PYTHON is one with PyTorch 2 (and a C++ compiler, for torch.compile). Linux only: peak memory comes from /proc.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+
+const text = /** @type {const} */ ({ type: 'string' });
+const { values: options } = parseArgs({
+  options: {
+    python: { ...text, default: 'python3' },
+    sizes: { ...text, default: 'small,large,gpt2' },
+    precisions: { ...text, default: 'float32,bfloat16' },
+    rounds: { ...text, default: '3' },
+    eager: { type: 'boolean', default: false },
+  },
+});
+const root = path.resolve(import.meta.dirname, '..');
+const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-pytorch-'));
+const sizes = {
+  small: { layers: 4, heads: 4, width: 128, context: 64, batch: 12, vocabulary: 83, steps: 60 },
+  large: { layers: 6, heads: 6, width: 384, context: 256, batch: 8, vocabulary: 83, steps: 8 },
+  gpt2: { layers: 12, heads: 12, width: 768, context: 512, batch: 1, vocabulary: 50257, steps: 4 },
+};
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+/** Runs a process to its end; returns the JSON object it printed and its peak resident memory (polled). */
+function measure(command, args) {
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  let peakKib = 0;
+  child.stdout.on('data', (chunk) => (output += chunk));
+  const poll = setInterval(() => {
+    try {
+      peakKib = Math.max(peakKib, Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0));
+    } catch {
+      // the process has just ended
+    }
+  }, 100);
+  return new Promise((resolve, reject) =>
+    child.on('close', (code) => {
+      clearInterval(poll);
+      if (code === 0) resolve({ peakMib: peakKib / 1024, ...JSON.parse(output.trim().split('\n').at(-1)) });
+      else reject(new Error(`${command} ${args.join(' ')} ended with ${code}`));
+    }),
+  );
+}
+
+/** A tokenizer of bytes whose vocabulary is filled up with tokens that no text has, for GPT-2's size of head. */
+function wideTokenizer(vocabulary) {
+  const printable = [...Array(256).keys()].filter((b) => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174);
+  const characters = [...Array(256).keys()].map((b, _, all) =>
+    String.fromCharCode(printable.includes(b) ? b : 256 + all.slice(0, b).filter((other) => !printable.includes(other)).length),
+  );
+  const words = [...characters, ...Array.from({ length: vocabulary - 256 }, (_, i) => `unused${i}`)];
+  const file = path.join(scratch, 'tokenizer.json');
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const model = { type: 'BPE', vocab: Object.fromEntries(words.map((word, id) => [word, id])), merges: [] };
+  writeFileSync(file, JSON.stringify({ version: '1.0', added_tokens: [], normalizer: null, pre_tokenizer: byteLevel, post_processor: null, decoder: byteLevel, model }));
+  return file;
+}
+
+function runClm({ layers, heads, width, context, batch, vocabulary, steps }, precision) {
+  const tokenizer = vocabulary === 83 ? ['tokenizer.kind=characters'] : ['tokenizer.kind=file', `tokenizer.path=${wideTokenizer(vocabulary)}`];
+  const set = [
+    ...[`model.layers=${layers}`, `model.heads=${heads}`, `model.width=${width}`, `model.contextLength=${context}`],
+    ...[`training.microBatchSize=${batch}`, `training.precision=${precision}`, ...tokenizer],
+  ];
+  const args = ['dist/cli/main.js', 'bench', 'configs/moby-dick.yaml', '--steps', String(steps), '--json', '--quiet'];
+  return measure(process.execPath, [...args, ...set.flatMap((assignment) => ['--set', assignment])]);
+}
+
+const runPyTorch = (size, precision) =>
+  measure(options.python, [
+    ...['scripts/compare-pytorch.py', '--precision', precision, ...(options.eager ? ['--eager'] : [])],
+    ...Object.entries(size).flatMap(([name, value]) => [`--${name}`, String(value)]),
+  ]);
+
+process.stdout.write(`${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}\n`);
+try {
+  for (const name of options.sizes.split(',')) {
+    const size = sizes[name];
+    if (!size) throw new Error(`--sizes: ${name} is none of ${Object.keys(sizes).join(', ')}`);
+    for (const precision of options.precisions.split(',')) {
+      const pairs = [];
+      for (let round = 0; round < Number(options.rounds); round++) {
+        pairs.push({ clm: await runClm(size, precision), pytorch: await runPyTorch(size, precision) });
+      }
+      const of = (who, field) => median(pairs.map((pair) => pair[who][field]));
+      const ratio = median(pairs.map(({ clm, pytorch }) => clm.msPerStep / pytorch.msPerStep));
+      const share = median(pairs.map(({ clm }) => clm.gflops / clm.matmulGflops));
+      process.stdout.write(
+        `${name} ${precision}: clm ${of('clm', 'msPerStep').toFixed(1)} ms a step, ${of('clm', 'peakMib').toFixed(0)} MiB, ` +
+          `${(100 * share).toFixed(0)} % of the matmul peak; PyTorch ${pairs[0].pytorch.version}${options.eager ? ' eager' : ' compiled'} ` +
+          `${of('pytorch', 'msPerStep').toFixed(1)} ms, ${of('pytorch', 'peakMib').toFixed(0)} MiB; ratio ${ratio.toFixed(3)}\n`,
+      );
+    }
+  }
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
