@@ -35,7 +35,9 @@ export class EagerSession implements Session {
     const dtype = typeAttribute('dtype', dataTypes.float32);
     for (const { name, shape, values } of tensors) {
       const handleId = this.#addHandle(name, name, shape);
-      const valueId = eagerBinding.createTensor(shape, dataTypes.float32, values);
+      // The binding takes over an array that happens to be aligned instead of copying it: without a copy of its own a
+      // variable that is updated in place would write into the caller's, or into another variable's, memory.
+      const valueId = eagerBinding.createTensor(shape, dataTypes.float32, values.slice());
       eagerBinding.executeOp('AssignVariableOp', [dtype], [handleId, valueId], 0);
       eagerBinding.deleteTensor(valueId);
     }
