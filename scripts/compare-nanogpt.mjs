@@ -5,11 +5,11 @@
 //
 // DIR is a checkout of nanoGPT whose data/shakespeare_char has been prepared; corpus/tinyshakespeare.txt is
 // the same text. Linux only: peak memory comes from /proc.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { measureProcess } from './measured-process.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -29,29 +29,6 @@ const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-nanogpt-'));
 // nanoGPT scores eval_iters batches of both splits: 73 of each are the 145 batches of the validation set.
 const evaluationBatches = 73;
 
-/** Runs a process to its end: wall time, peak resident memory (polled) and what it printed. */
-function measure(command, args, cwd) {
-  const startMs = performance.now();
-  const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'] });
-  let output = '';
-  let peakKib = 0;
-  child.stdout.on('data', (chunk) => (output += chunk));
-  const poll = setInterval(() => {
-    try {
-      peakKib = Math.max(peakKib, Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0));
-    } catch {
-      // the process has just ended
-    }
-  }, 200);
-  return new Promise((resolve) =>
-    child.on('close', (code) => {
-      clearInterval(poll);
-      if (code !== 0) throw new Error(`${command} ended with ${code}`);
-      resolve({ seconds: (performance.now() - startMs) / 1000, peakMib: peakKib / 1024, output });
-    }),
-  );
-}
-
 function runNanoGpt() {
   const flags = {
     device: 'cpu', compile: 'False', eval_iters: evaluationBatches, eval_interval: options.steps, log_interval: 100,
@@ -59,14 +36,14 @@ function runNanoGpt() {
     lr_decay_iters: options.steps, dropout: '0.0', out_dir: path.join(scratch, 'nanogpt'),
   };
   const args = ['train.py', 'config/train_shakespeare_char.py', ...Object.entries(flags).map(([key, value]) => `--${key}=${value}`)];
-  return measure(options.python, args, options.nanogpt);
+  return measureProcess(options.python, args, options.nanogpt);
 }
 
 function runClm(seed) {
   const run = path.join(scratch, `clm-${seed}`);
   const set = [`seed=${seed}`, `training.steps=${options.steps}`, `training.precision=${options.precision}`, 'evaluation.everySteps=null'];
   const args = ['dist/cli/main.js', 'train', 'configs/nanogpt-shakespeare-char.yaml', '--run', run, '--json', '--quiet'];
-  return measure(process.execPath, [...args, ...set.flatMap((assignment) => ['--set', assignment])], root);
+  return measureProcess(process.execPath, [...args, ...set.flatMap((assignment) => ['--set', assignment])], root);
 }
 
 const ratios = [];

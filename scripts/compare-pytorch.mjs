@@ -3,11 +3,11 @@
 //   npm run compare:pytorch -- --python PYTHON [--sizes small,large,gpt2] [--precisions float32,bfloat16] [--rounds 3] [--eager]
 //
 // PYTHON is one with PyTorch 2 (and a C++ compiler, for torch.compile). Linux only: peak memory comes from /proc.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { measureProcess } from './measured-process.mjs';
 
 const text = /** @type {const} */ ({ type: 'string' });
 const { values: options } = parseArgs({
@@ -28,26 +28,10 @@ const sizes = {
 };
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
-/** Runs a process to its end; returns the JSON object it printed and its peak resident memory (polled). */
-function measure(command, args) {
-  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
-  let output = '';
-  let peakKib = 0;
-  child.stdout.on('data', (chunk) => (output += chunk));
-  const poll = setInterval(() => {
-    try {
-      peakKib = Math.max(peakKib, Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0));
-    } catch {
-      // the process has just ended
-    }
-  }, 100);
-  return new Promise((resolve, reject) =>
-    child.on('close', (code) => {
-      clearInterval(poll);
-      if (code === 0) resolve({ peakMib: peakKib / 1024, ...JSON.parse(output.trim().split('\n').at(-1)) });
-      else reject(new Error(`${command} ${args.join(' ')} ended with ${code}`));
-    }),
-  );
+/** The JSON object that a process printed last, and its peak resident memory. */
+async function measure(command, args) {
+  const { peakMib, output } = await measureProcess(command, args, root);
+  return { peakMib, ...JSON.parse(output.trim().split('\n').at(-1)) };
 }
 
 /** A tokenizer of bytes whose vocabulary is filled up with tokens that no text has, for GPT-2's size of head. */
