@@ -6,7 +6,9 @@
 import { readFileSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { ExpectedError } from '../errors.ts';
+import { describeCommand } from './describeCommands.ts';
 import { printError, printResult } from './output.ts';
+import { meantCommand, optionWithoutValue, UsageError, usageProblem } from './usage.ts';
 
 interface CommandEntry {
   command: string;
@@ -132,9 +134,6 @@ const mayRepeat = [
   ...['prompt', 'stop', 'stop-token', 'stopToken', 'logit-bias', 'logitBias', 'choice'],
 ];
 
-/** Bad usage: reported with a pointer to the help of the command, exit code 2. */
-class UsageError extends Error {}
-
 /** What `clm --help` prints, without the 100 ms that loading yargs takes on a slow machine. */
 function overview(): string {
   const column = Math.max(...commands.map(({ command }) => command.length)) + 2;
@@ -163,6 +162,11 @@ async function run(args: string[]): Promise<void> {
   };
   if (args[0] === '--help' || args[0] === '-h') return void printResult(overview());
   if (args[0] === '--version') return void printResult(version);
+  const asked = args.find((arg) => !arg.startsWith('-'));
+  const module = await commands.find((entry) => entry.command.split(' ')[0] === asked)?.load();
+  const described = module && describeCommand(module);
+  const withoutValue = described && optionWithoutValue(described, args);
+  if (withoutValue !== undefined) throw new UsageError(`${withoutValue} needs a value`);
   const { default: yargs } = await import('yargs');
   const parser = yargs(args)
     .scriptName('clm')
@@ -181,12 +185,11 @@ async function run(args: string[]): Promise<void> {
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(message);
+      throw error ?? new UsageError(described ? usageProblem(message, meantCommand(described, args)) : message);
     });
-  const asked = args.find((arg) => !arg.startsWith('-'));
   for (const entry of commands) {
     const isAsked = entry.command.split(' ')[0] === asked;
-    parser.command(isAsked ? await entry.load() : { command: entry.command, describe: entry.describe, handler: () => {} });
+    parser.command(isAsked && module ? module : { command: entry.command, describe: entry.describe, handler: () => {} });
   }
   await parser.parseAsync();
 }

@@ -6,6 +6,7 @@ import { styleText } from 'node:util';
 import { basename, resolve } from 'node:path';
 import type { CommandModule } from 'yargs';
 import { runPaths } from '../checkpoint/runPaths.ts';
+import { wrongInput } from '../errors.ts';
 import { runsNamed } from '../experiments/findRuns.ts';
 import { followMetrics } from '../experiments/followMetrics.ts';
 import type { MetricsRecord } from '../experiments/metricsReading.ts';
@@ -47,6 +48,7 @@ export const watchCommand: CommandModule<object, WatchArguments> = {
       .example('clm runs watch runs/rates', 'Watch all runs of a sweep') as never,
   handler: async ({ runs, interval, json }) => {
     const isScreen = process.stdout.isTTY && process.stdout.columns > 0 && !json;
+    if (!(interval > 0)) throw wrongInput('--interval must be a number of seconds greater than 0');
     const watched = runsNamed(runs).map(openRun);
     let stopped = false;
     let wake = (): void => {};
@@ -56,7 +58,7 @@ export const watchCommand: CommandModule<object, WatchArguments> = {
     };
     const sleep = (): Promise<void> =>
       new Promise((resolve) => {
-        const timer = setTimeout(resolve, Math.max(0.1, interval || 1) * 1000);
+        const timer = setTimeout(resolve, Math.max(0.1, interval) * 1000);
         wake = () => {
           clearTimeout(timer);
           resolve();

@@ -34,7 +34,9 @@ function below(folder: string, depth: number): string[] {
 /** The runs that arguments name: run directories, or folders of them (a sweep's). */
 export function runsNamed(paths: readonly string[]): string[] {
   const runs = paths.flatMap((path) => {
-    if (!existsSync(path)) throw wrongInput(`There is no run at ${path}.`);
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (!stats) throw wrongInput(`There is no run at ${path}.`);
+    if (!stats.isDirectory()) throw wrongInput(`${path} is a file; a run is a directory, or a folder of them.`);
     if (existsSync(runPaths(path).metrics)) return [path];
     const found = existsSync(runPaths(path).environment) ? [path] : findRuns(path);
     if (found.length === 0) throw wrongInput(`${path} is no run directory and holds none (no metrics.jsonl).`);

@@ -30,8 +30,13 @@ describe('clm --help', () => {
   it.each([
     [[], 'error: a command is missing\nSee: clm --help\n'],
     [['trian'], 'error: Did you mean train?\nSee: clm --help\n'],
-    [['train', '--stpes', '3'], 'error: Unknown argument: stpes\nSee: clm train --help\n'],
-    [['sample'], 'error: Not enough non-option arguments: got 0, need at least 1\nSee: clm sample --help\n'],
+    [['train', '--stpes', '3'], 'error: clm train does not know stpes\nSee: clm train --help\n'],
+    [['sample', 'x', '--temprature', '1'], 'error: clm sample does not know temprature; did you mean --temperature?\nSee: clm sample --help\n'],
+    [['train', 'x.yaml', '--set'], 'error: --set needs a value\nSee: clm train --help\n'],
+    [['train', '--run', '--resume'], 'error: --run needs a value\nSee: clm train --help\n'],
+    [['runs', '--sort', 'colour'], 'error: --sort "colour" is none of "age", "name", "state", "step", "loss", "speed"\nSee: clm runs --help\n'],
+    [['tokenizer', 'train', '--output', 'x'], 'error: clm tokenizer train needs --sources, --vocabulary-size\nSee: clm tokenizer --help\n'],
+    [['sample'], 'error: An argument is missing: clm sample <run>\nSee: clm sample --help\n'],
     [['train', 'a.yaml', '--run', 'x', '--run', 'y'], 'error: --run is given twice\nSee: clm train --help\n'],
   ])('refuses %j with exit code 2', async (args, message) => {
     expect(await clm(args)).toEqual({ code: 2, stdout: '', stderr: message });
