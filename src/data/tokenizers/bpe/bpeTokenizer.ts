@@ -43,6 +43,9 @@ interface IdList {
   count: number;
 }
 
+/** A longer list, as of a large file that is one text, is given up after use. */
+const mostKeptIds = 2 ** 20;
+
 export function bpeTokenizer(description: BpeDescription): Tokenizer {
   const { tokens, addedTokens, startTokenIds, endOfText, isBorder } = description;
   const byteLengths = Uint16Array.from(tokens, (bytes) => bytes?.length ?? 0);
@@ -53,14 +56,18 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
   const encodeSpecial = lazily(() => pieceEncoder(description, addedTokens));
   const spellings = addedTokens.map(({ content }) => Buffer.from(content));
   const ordinarySpellings = ordinary.map(({ content }) => Buffer.from(content));
+  const list: IdList = { ids: new Int32Array(0), count: 0 }; // used again for every text, because most are short
 
   function encodePart(utf8: Uint8Array, part: DocumentPart, origin: TextOrigin, withSpecial: boolean): EncodedChunk {
     const encode = withSpecial ? encodeSpecial() : encodePlain();
     const spelt = withSpecial ? spellings : ordinarySpellings;
     const isSafe: IsBorder = (text, at) => isBorder(text, at) && !cutsToken(spelt, text, at);
-    const list = { ids: new Int32Array(64 + (utf8.length >> 1)), count: 0 };
+    list.count = 0;
     const givesTokens = part.endsText || segmentEnd(utf8, 0, false, isSafe) > 0;
-    if (part.startsText && givesTokens) for (const id of startTokenIds) list.ids[list.count++] = id;
+    if (part.startsText && givesTokens) {
+      reserve(list, startTokenIds.length);
+      for (const id of startTokenIds) list.ids[list.count++] = id;
+    }
     let start = 0;
     while (start < utf8.length) {
       const end = segmentEnd(utf8, start, part.endsText, isSafe);
@@ -68,7 +75,9 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
       encode(list, utf8.subarray(start, end), part.startsText && start === 0, origin, start);
       start = end;
     }
-    return { tokenIds: list.ids.slice(0, list.count), bytes: start };
+    const tokenIds = list.ids.slice(0, list.count);
+    if (list.ids.length > mostKeptIds) list.ids = new Int32Array(0);
+    return { tokenIds, bytes: start };
   }
 
   const whole = { startsText: true, endsText: true };

@@ -13,25 +13,30 @@ export interface MergeTable {
   readonly merged: Int32Array;
 }
 
+/** Pairs of the ids below this, most often those of single bytes, are looked up without hashing. */
+const smallIds = 288;
+
 /** Open addressing with linear probing, at most half full. Of a pair that is listed twice the later place counts. */
 export function mergeTable(merges: readonly Merge[]): MergeTable {
   let size = 16;
   while (size < 2 * merges.length) size *= 2;
   const mask = size - 1;
-  const slots = new Int32Array(3 * size).fill(-1); // left, right, rank
+  const slots = new Int32Array(4 * size).fill(-1); // left, right, rank, and one to fill a cache line by whole slots
   const find = (left: number, right: number): number => {
     let slot = pairHash(left, right) & mask;
-    while (slots[3 * slot] !== -1 && (slots[3 * slot] !== left || slots[3 * slot + 1] !== right)) slot = (slot + 1) & mask;
-    return 3 * slot;
+    while (slots[4 * slot] !== -1 && (slots[4 * slot] !== left || slots[4 * slot + 1] !== right)) slot = (slot + 1) & mask;
+    return 4 * slot;
   };
+  const smallRanks = new Int32Array(smallIds * smallIds).fill(-1);
   for (const [rank, { left, right }] of merges.entries()) {
+    if (left < smallIds && right < smallIds) smallRanks[left * smallIds + right] = rank;
     const slot = find(left, right);
     slots[slot] = left;
     slots[slot + 1] = right;
     slots[slot + 2] = rank;
   }
   return {
-    rank: (left, right) => slots[find(left, right) + 2]!,
+    rank: (left, right) => (left < smallIds && right < smallIds ? smallRanks[left * smallIds + right]! : slots[find(left, right) + 2]!),
     merged: Int32Array.from(merges, ({ merged }) => merged),
   };
 }

@@ -12,7 +12,8 @@ export type MergeWord = (word: Int32Array, length: number) => number;
 
 export function wordMerger(table: MergeTable): MergeWord {
   const ofShort = shortWordMerger(table);
-  return (word, length) => (length <= shortWord ? ofShort(word, length) : mergeLongWord(table, word, length));
+  const ofLong = longWordMerger(table);
+  return (word, length) => (length <= shortWord ? ofShort(word, length) : ofLong(word, length));
 }
 
 function shortWordMerger({ rank, merged }: MergeTable): MergeWord {
@@ -46,41 +47,47 @@ function shortWordMerger({ rank, merged }: MergeTable): MergeWord {
 }
 
 /** The same in n log n: a heap of merges that may be out of date, over a linked list of what is left of the word. */
-function mergeLongWord({ rank, merged }: MergeTable, word: Int32Array, length: number): number {
-  const next = new Int32Array(length);
-  const previous = new Int32Array(length);
-  const heap = numberHeap(2 * length);
-  const propose = (left: number, right: number): void => {
-    const found = rank(word[left]!, word[right]!);
-    if (found >= 0) heap.push(found * positions + left);
-  };
-  for (let i = 0; i < length; i++) {
-    next[i] = i + 1;
-    previous[i] = i - 1;
-    if (i > 0) propose(i - 1, i);
-  }
+function longWordMerger({ rank, merged }: MergeTable): MergeWord {
+  let next = new Int32Array(1024);
+  let previous = new Int32Array(1024);
+  const heap = numberHeap(2048);
   const gone = -1;
-  for (let top = heap.pop(); top !== undefined; top = heap.pop()) {
-    const left = top % positions;
-    const right = next[left]!;
-    const isCurrent = word[left] !== gone && right < length && rank(word[left]!, word[right]!) * positions + left === top;
-    if (!isCurrent) continue;
-    word[left] = merged[(top - left) / positions]!;
-    word[right] = gone;
-    next[left] = next[right]!;
-    if (next[left]! < length) {
-      previous[next[left]!] = left;
-      propose(left, next[left]!);
+  return (word, length) => {
+    if (next.length < length) {
+      next = new Int32Array(2 * length);
+      previous = new Int32Array(2 * length);
     }
-    if (previous[left]! >= 0) propose(previous[left]!, left);
-  }
-  let left = 0;
-  for (let i = 0; i < length; i = next[i]!) word[left++] = word[i]!;
-  return left;
+    const propose = (left: number, right: number): void => {
+      const found = rank(word[left]!, word[right]!);
+      if (found >= 0) heap.push(found * positions + left);
+    };
+    for (let i = 0; i < length; i++) {
+      next[i] = i + 1;
+      previous[i] = i - 1;
+      if (i > 0) propose(i - 1, i);
+    }
+    for (let top = heap.pop(); top >= 0; top = heap.pop()) {
+      const left = top % positions;
+      const right = next[left]!;
+      const isCurrent = word[left] !== gone && right < length && rank(word[left]!, word[right]!) * positions + left === top;
+      if (!isCurrent) continue;
+      word[left] = merged[(top - left) / positions]!;
+      word[right] = gone;
+      next[left] = next[right]!;
+      if (next[left]! < length) {
+        previous[next[left]!] = left;
+        propose(left, next[left]!);
+      }
+      if (previous[left]! >= 0) propose(previous[left]!, left);
+    }
+    let left = 0;
+    for (let i = 0; i < length; i = next[i]!) word[left++] = word[i]!;
+    return left;
+  };
 }
 
-/** A binary heap that gives the smallest number first. */
-function numberHeap(capacity: number): { push(value: number): void; pop(): number | undefined } {
+/** A binary heap of numbers ≥ 0 that gives the smallest first, and −1 when it is empty. */
+function numberHeap(capacity: number): { push(value: number): void; pop(): number } {
   let values = new Float64Array(capacity);
   let count = 0;
   return {
@@ -100,7 +107,7 @@ function numberHeap(capacity: number): { push(value: number): void; pop(): numbe
       values[at] = value;
     },
     pop: () => {
-      if (count === 0) return undefined;
+      if (count === 0) return -1;
       const top = values[0]!;
       const last = values[--count]!;
       let at = 0;

@@ -8,7 +8,9 @@ const mostWords = slotCount / 2;
 const keyBytes = 2 ** 22;
 const idCount = 2 ** 20;
 /** Longer words are rarely met again. */
-const longestWord = 128;
+const longestWord = 127;
+/** Slots have four numbers: hash, length + 256 · ids, start of the key, the id itself or the start of the ids. */
+const lastSlot = 4 * slotCount - 4;
 
 export interface WordCache {
   /** Copies the ids of the word to `ids` from `count` on and returns the new count; −1 for a word that is not there. */
@@ -18,33 +20,44 @@ export interface WordCache {
 }
 
 export function wordCache(): WordCache {
-  const slots = new Int32Array(4 * slotCount); // start of the key + 1, its bytes, start of the ids, their count
+  const slots = new Int32Array(4 * slotCount);
   const keys = new Uint8Array(keyBytes);
   const idsOfWords = new Int32Array(idCount);
   let words = 0;
   let keyEnd = 0;
   let idsEnd = 0;
   let freeSlot = 0;
+  let lastHash = 0;
   return {
     find: (utf8, start, end, ids, count) => {
-      let hash = 0x811c9dc5;
+      const length = end - start;
+      if (length > longestWord) return -1;
+      let hash = length;
       for (let at = start; at < end; at++) hash = Math.imul(hash ^ utf8[at]!, 0x01000193);
-      let slot = ((hash ^ (hash >>> 15)) & (slotCount - 1)) << 2;
-      for (; slots[slot] !== 0; slot = (slot + 4) & (4 * slotCount - 1)) {
-        if (slots[slot + 1] !== end - start) continue;
-        let key = slots[slot]! - 1;
+      hash ^= hash >>> 15;
+      let slot = (hash << 2) & lastSlot;
+      for (; slots[slot + 1] !== 0; slot = (slot + 4) & lastSlot) {
+        if (slots[slot] !== hash) continue;
+        const sizes = slots[slot + 1]!;
+        if ((sizes & 0xff) !== length) continue;
+        let key = slots[slot + 2]!;
         let at = start;
         while (at < end && keys[key] === utf8[at]) {
           key++;
           at++;
         }
         if (at < end) continue;
-        const first = slots[slot + 2]!;
-        const last = first + slots[slot + 3]!;
+        const first = slots[slot + 3]!;
+        if (sizes >> 8 === 1) {
+          ids[count] = first;
+          return count + 1;
+        }
+        const last = first + (sizes >> 8);
         for (let i = first; i < last; i++) ids[count++] = idsOfWords[i]!;
         return count;
       }
       freeSlot = slot;
+      lastHash = hash;
       return -1;
     },
     store: (utf8, start, end, ids, from, to) => {
@@ -54,12 +67,16 @@ export function wordCache(): WordCache {
         words = keyEnd = idsEnd = 0;
         return;
       }
-      slots[freeSlot] = keyEnd + 1;
-      slots[freeSlot + 1] = end - start;
-      slots[freeSlot + 2] = idsEnd;
-      slots[freeSlot + 3] = to - from;
+      slots[freeSlot] = lastHash;
+      slots[freeSlot + 1] = end - start + 256 * (to - from);
+      slots[freeSlot + 2] = keyEnd;
       for (let at = start; at < end; at++) keys[keyEnd++] = utf8[at]!;
-      for (let i = from; i < to; i++) idsOfWords[idsEnd++] = ids[i]!;
+      if (to - from === 1) {
+        slots[freeSlot + 3] = ids[from]!;
+      } else {
+        slots[freeSlot + 3] = idsEnd;
+        for (let i = from; i < to; i++) idsOfWords[idsEnd++] = ids[i]!;
+      }
       words++;
     },
   };
