@@ -56,6 +56,11 @@ try {
   const rows = readFileSync(path.join(run, 'metrics.csv'), 'utf8').trimEnd().split('\n').slice(1).map((row) => row.split(','));
   const logged = records.filter(({ kind }) => kind !== 'checkpoint');
   check(`metrics.csv: ${rows.length} rows as in metrics.jsonl`, rows.length === logged.length && rows.every(([kind, step, loss], i) => kind === logged[i].kind && Number(step) === logged[i].step && Number(loss) === logged[i].loss));
+  // A run that has lost its checkpoints begins anew: what the earlier files say of it is forgotten.
+  rmSync(path.join(run, 'checkpoints'), { recursive: true });
+  train(path.join(root, 'configs/moby-dick.yaml'), '--run', run, ...set.flatMap((assignment) => ['--set', assignment]), '--set', 'training.steps=2');
+  const anew = JSON.parse(output(python, ['-c', reader, path.join(run, 'tensorboard')])).scalars;
+  check('a run begun anew: only its own steps', JSON.stringify(anew['training/loss'].map(([step]) => step)) === '[1,2]' && JSON.stringify(anew['validation/loss'].map(([step]) => step)) === '[0,2]');
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

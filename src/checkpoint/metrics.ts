@@ -1,11 +1,7 @@
-/**
- * `metrics.jsonl`: one JSON object a line, appended as things happen. Each record goes to the operating
- * system at once, which costs microseconds and survives the death of the process; `flush` before a
- * checkpoint makes it survive that of the machine.
- */
-import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs';
+/** `metrics.jsonl`: one JSON object a line, appended as things happen, and cut back when a run is resumed. */
 import { open, type FileHandle } from 'node:fs/promises';
-import { ExpectedError, wrongInput } from '../errors.ts';
+import { wrongInput } from '../errors.ts';
+import { openAppended } from './appendedFile.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
 import { exists, replaceFileDurably } from './durable.ts';
 
@@ -15,15 +11,9 @@ export interface MetricsRecord {
   step: number;
 }
 
-/** Records that wait for a disk that refuses them, in bytes; beyond it the run ends. */
-const longestBacklogBytes = 16 << 20;
-
 /** An open metrics file. */
 export interface MetricsFile {
-  /**
-   * Appends a record; it is with the operating system on return. What the disk refuses is kept and written, in its
-   * place, with the next record. Throws environmentFailure when too much has gathered.
-   */
+  /** Appends a record, as `AppendedFile` appends a piece. */
   append<Kind extends MetricsRecord>(record: Kind): void;
   /** Forces everything appended to the disk; to be called before a checkpoint is saved. */
   flush(): void;
@@ -36,50 +26,9 @@ export interface MetricsFile {
  * @param warn is told once when the disk begins to refuse records
  * @throws environmentFailure when the disk refuses
  */
-export function openMetrics(path: string, warn: (message: string) => void = () => {}): MetricsFile {
-  const guarded = <Result>(action: () => Result): Result => {
-    try {
-      return action();
-    } catch (error) {
-      throw diskFailure(error, 'write', path);
-    }
-  };
-  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
-  const file = guarded(() => openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o666));
-  let isOpen = true;
-  let backlog = Buffer.alloc(0);
-  const write = (): void => {
-    while (backlog.length > 0) backlog = backlog.subarray(writeSync(file, backlog));
-  };
-  return {
-    append: (record) => {
-      const hadBacklog = backlog.length > 0;
-      backlog = Buffer.concat([backlog, Buffer.from(`${JSON.stringify(record)}\n`)]);
-      try {
-        guarded(write);
-      } catch (error) {
-        if (!(error instanceof ExpectedError) || backlog.length > longestBacklogBytes) throw error;
-        if (!hadBacklog) warn(`${error.message} Records wait for it.`);
-      }
-    },
-    flush: () =>
-      guarded(() => {
-        write();
-        fsyncSync(file);
-      }),
-    close: () => {
-      if (!isOpen) return;
-      isOpen = false;
-      guarded(() => {
-        try {
-          write();
-          fsyncSync(file);
-        } finally {
-          closeSync(file);
-        }
-      });
-    },
-  };
+export function openMetrics(path: string, warn?: (message: string) => void): MetricsFile {
+  const { append, flush, close } = openAppended(path, warn);
+  return { append: (record) => append(`${JSON.stringify(record)}\n`), flush, close };
 }
 
 /** What `truncateMetrics` did. */
@@ -141,7 +90,7 @@ async function copyLines(path: string, output: FileHandle, stays: (record: Metri
 }
 
 /** The lines of a file that have an end, in batches that fit in memory. */
-async function* completeLines(path: string): AsyncGenerator<string[]> {
+export async function* completeLines(path: string): AsyncGenerator<string[]> {
   try {
     const file = await open(path, 'r');
     try {

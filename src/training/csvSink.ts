@@ -1,38 +1,41 @@
 /** The sink that writes facts as `metrics.csv`, for spreadsheets: a row for every update and every evaluation. */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { diskFailure } from '../checkpoint/diskFailure.ts';
+import { open } from 'node:fs/promises';
+import { openAppended } from '../checkpoint/appendedFile.ts';
+import { replaceFileDurably } from '../checkpoint/durable.ts';
+import { completeLines } from '../checkpoint/metrics.ts';
 import type { Sink } from './sinks.ts';
 
 const columns = ['kind', 'step', 'loss', 'learningRate', 'gradientNorm', 'tokensPerSecond', 'elapsedMs', 'perplexity', 'bitsPerByte', 'tokens'] as const;
 
 /**
  * Writes the file anew from `metrics.jsonl`, which a resumed run has cut to its checkpoint, and appends from then on.
+ * Until the new file is whole the old one stands.
  * @throws environmentFailure when the disk refuses
  */
-export function openCsvSink(path: string, metricsPath: string, { everySteps }: { everySteps: number }): Sink {
-  const guarded = <Result>(action: () => Result): Result => {
+export async function openCsvSink(path: string, metricsPath: string, { everySteps, warn }: { everySteps: number; warn: (message: string) => void }): Promise<Sink> {
+  await replaceFileDurably(path, async (temporaryPath) => {
+    const copy = await open(temporaryPath, 'wx');
     try {
-      return action();
-    } catch (error) {
-      throw diskFailure(error, 'write', path);
+      await copy.writeFile(`${columns.join(',')}\n`);
+      for await (const lines of completeLines(metricsPath)) {
+        await copy.writeFile(lines.map((line) => rowOf(JSON.parse(line) as Record<string, unknown>)).join(''));
+      }
+    } finally {
+      await copy.close();
     }
-  };
-  const file = guarded(() => openSync(path, 'w'));
-  const write = (text: string): void => void guarded(() => writeSync(file, text));
-  const earlier = readFileSync(metricsPath, 'utf8').split('\n').slice(0, -1);
-  write([columns.join(','), ...earlier.flatMap((line) => rowOf(JSON.parse(line) as Record<string, unknown>) ?? [])].map((row) => `${row}\n`).join(''));
+  });
+  const file = openAppended(path, warn);
   return {
     report: (fact) => {
-      if (fact.kind === 'step' && fact.step % everySteps !== 0) return;
-      const row = rowOf(fact as unknown as Record<string, unknown>);
-      if (row !== undefined) write(`${row}\n`);
+      if (fact.kind === 'saving') file.flush();
+      else if (fact.kind !== 'step' || fact.step % everySteps === 0) file.append(rowOf(fact as unknown as Record<string, unknown>));
     },
-    close: () => closeSync(file),
+    close: file.close,
   };
 }
 
-/** Numbers and the two words need no quoting. */
-function rowOf(record: Record<string, unknown>): string | undefined {
-  if (record['kind'] !== 'step' && record['kind'] !== 'evaluation') return undefined;
-  return columns.map((column) => record[column] ?? '').join(',');
+/** A line, or nothing for what has no row. Numbers and the two words need no quoting. */
+function rowOf(record: Record<string, unknown>): string {
+  if (record['kind'] !== 'step' && record['kind'] !== 'evaluation') return '';
+  return `${columns.map((column) => record[column] ?? '').join(',')}\n`;
 }

@@ -59,13 +59,13 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   options.report({ kind: 'device', device: session.device, reason: session.deviceReason });
   const programs = await recordRun(session, prepared);
   const start = await openRunDirectory(prepared, session, options.report);
+  let { step } = start;
   const warn = (message: string): void => options.report({ kind: 'warning', step, message });
   const metrics = openMetrics(runPaths(runDirectory).metrics, warn);
   const sink = metricsSink(metrics, config.reports.everySteps);
-  const sinks = openSinks(runDirectory, config.reports, start.step, warn);
+  const sinks = await openSinks(runDirectory, config.reports, start.step, warn);
   const watch = openWatch(config.training.guard.maxSkips);
   let validationLoss: number | undefined;
-  let { step } = start;
   // Only the last word matters, so a status that cannot be written is no failure of the run.
   let statusWritten: Promise<void> = Promise.resolve();
   const setStatus = (state: RunStatus['state'], reason: string | null): Promise<void> =>

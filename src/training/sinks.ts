@@ -1,6 +1,5 @@
 /** Where a run's facts go besides metrics.jsonl and the terminal: what `reports.log` names. */
 import { join } from 'node:path';
-import { errorCode } from '../checkpoint/diskFailure.ts';
 import { runPaths } from '../checkpoint/runPaths.ts';
 import type { Config } from '../config/schema.ts';
 import { ExpectedError } from '../errors.ts';
@@ -16,33 +15,47 @@ export interface Sink {
 
 /**
  * Opens what `reports.log` names; the run directory exists and its metrics.jsonl is as long as the run so far.
- * @param warn is told when the disk refuses one, which ends this copy of the log and not the run
+ * @param warn is told when the disk refuses one; a copy that it goes on refusing ends, and the run does not
+ * @throws environmentFailure when one cannot be opened
  */
-export function openSinks(
+export async function openSinks(
   runDirectory: string,
   { log, everySteps }: Config['reports'],
   startStep: number,
   warn: (message: string) => void,
-): Sink[] {
-  const sinks = log.map((kind) =>
-    kind === 'tensorboard'
-      ? openTensorboardSink(join(runDirectory, 'tensorboard'), { startStep, everySteps })
-      : openCsvSink(join(runDirectory, 'metrics.csv'), runPaths(runDirectory).metrics, { everySteps }),
-  );
-  return sinks.map((sink) => endedByFailure(sink, warn));
+): Promise<Sink[]> {
+  const sinks: Sink[] = [];
+  for (const kind of log) {
+    const sink =
+      kind === 'tensorboard'
+        ? await openTensorboardSink(join(runDirectory, 'tensorboard'), { startStep, everySteps, warn })
+        : await openCsvSink(join(runDirectory, 'metrics.csv'), runPaths(runDirectory).metrics, { everySteps, warn });
+    sinks.push(endedByFailure(sink, warn));
+  }
+  return sinks;
 }
 
-function endedByFailure(sink: Sink, warn: (message: string) => void): Sink {
-  let isOpen = true;
-  const report: Report = (fact) => {
-    if (!isOpen) return;
+/** A sink whose failures end it, with a warning, and never the run. */
+export function endedByFailure(sink: Sink, warn: (message: string) => void): Sink {
+  let isWhole = true;
+  const attempt = (action: () => void, onFailure: (message: string) => void): void => {
     try {
-      sink.report(fact);
+      action();
     } catch (error) {
-      if (errorCode(error) === undefined && !(error instanceof ExpectedError)) throw error;
-      isOpen = false;
-      warn(`A copy of the log ends here. ${(error as Error).message}`);
+      if (!(error instanceof ExpectedError)) throw error;
+      onFailure(error.message);
     }
   };
-  return { report, close: () => sink.close() };
+  const end = (message: string): void => {
+    if (isWhole) warn(`A copy of the log ends here. ${message}`);
+    isWhole = false;
+  };
+  return {
+    report: (fact) => {
+      if (!isWhole) return;
+      // A copy that cannot be flushed spoils no checkpoint: what waits is written with the next record.
+      attempt(() => sink.report(fact), fact.kind === 'saving' ? () => {} : end);
+    },
+    close: () => attempt(() => sink.close(), end),
+  };
 }

@@ -1,41 +1,35 @@
 /** The sink that writes facts as TensorBoard event files, into `tensorboard/` of the run directory. */
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { diskFailure } from '../checkpoint/diskFailure.ts';
+import { openAppended } from '../checkpoint/appendedFile.ts';
+import { makeFolder } from '../checkpoint/durable.ts';
 import { framed, startEvent, summaryEvent, versionEvent, type EventValue } from './eventRecords.ts';
 import type { Fact } from './facts.ts';
 import type { Sink } from './sinks.ts';
 
 /**
- * Opens a file of its own for this process; where the run is resumed, its first record makes readers forget the steps
- * after `startStep` that earlier files have.
+ * Opens a file of its own for this process, whose first record makes readers forget the steps after `startStep` that
+ * earlier files have; of a run that begins anew, all of them.
  * @throws environmentFailure when the disk refuses
  */
-export function openTensorboardSink(folder: string, { startStep, everySteps }: { startStep: number; everySteps: number }): Sink {
+export async function openTensorboardSink(
+  folder: string,
+  { startStep, everySteps, warn }: { startStep: number; everySteps: number; warn: (message: string) => void },
+): Promise<Sink> {
   const seconds = (): number => Date.now() / 1000;
+  await makeFolder(folder);
   // Readers go by the order of names: the time of the start comes first in them.
-  const path = join(folder, `events.out.tfevents.${Math.floor(seconds())}.clm.${process.pid}`);
-  const guarded = <Result>(action: () => Result): Result => {
-    try {
-      return action();
-    } catch (error) {
-      throw diskFailure(error, 'write', path);
-    }
-  };
-  const file = guarded(() => {
-    mkdirSync(folder, { recursive: true });
-    return openSync(path, 'a');
-  });
-  const write = (event: Uint8Array): void => void guarded(() => writeSync(file, framed(event)));
+  const file = openAppended(join(folder, `events.out.tfevents.${Math.floor(seconds())}.clm.${process.pid}`), warn);
+  const write = (event: Uint8Array): void => file.append(framed(event));
   write(versionEvent(seconds()));
-  if (startStep > 0) write(startEvent(seconds(), startStep + 1));
+  write(startEvent(seconds(), startStep === 0 ? 0 : startStep + 1));
   return {
     report: (fact) => {
+      if (fact.kind === 'saving') return file.flush();
       if (fact.kind === 'step' && fact.step % everySteps !== 0) return;
       const values = valuesOf(fact);
       if (values.length > 0) write(summaryEvent(seconds(), (fact as { step: number }).step, values));
     },
-    close: () => closeSync(file),
+    close: file.close,
   };
 }
 

@@ -1,10 +1,11 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openAppended } from '../../src/checkpoint/appendedFile.ts';
 import { crc32c, maskedCrc32c } from '../../src/training/crc32c.ts';
 import { framed, startEvent, summaryEvent } from '../../src/training/eventRecords.ts';
 import type { Fact } from '../../src/training/facts.ts';
-import { openSinks } from '../../src/training/sinks.ts';
+import { endedByFailure, openSinks } from '../../src/training/sinks.ts';
 import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
 
 const noWarning = (message: string): void => {
@@ -35,9 +36,9 @@ describe('event records', () => {
 });
 
 describe('what reports.log names', () => {
-  it('is written, thinned as the step records', () => {
+  it('is written, thinned as the step records', async () => {
     writeFileSync(path.join(folder(), 'metrics.jsonl'), '{"kind":"step","step":2,"loss":7}\n{"kind":"checkpoint","step":2,"path":"x"}\n');
-    const sinks = openSinks(folder(), { log: ['csv', 'tensorboard'], everySteps: 2 }, 2, noWarning);
+    const sinks = await openSinks(folder(), { log: ['csv', 'tensorboard'], everySteps: 2 }, 2, noWarning);
     for (const fact of [update(3), update(4), evaluation, { kind: 'sample', step: 4, prompt: 'a', completion: 'b' } as Fact]) sinks.forEach(({ report }) => report(fact));
     sinks.forEach(({ close }) => close());
     expect(readFileSync(path.join(folder(), 'metrics.csv'), 'utf8')).toBe(
@@ -56,8 +57,35 @@ evaluation,2,0.5,,,,,1.6,0.7,9
     expect(events[4]!.includes('    ab')).toBe(true);
   });
 
-  it('is nothing by default', () => {
-    expect(openSinks(folder(), { log: [], everySteps: 1 }, 0, noWarning)).toEqual([]);
+  it('replaces an older metrics.csv in one go, and forgets what event files say of a run begun anew', async () => {
+    writeFileSync(path.join(folder(), 'metrics.csv'), 'of the run before\n');
+    writeFileSync(path.join(folder(), 'metrics.jsonl'), 'no record\n');
+    await expect(openSinks(folder(), { log: ['csv'], everySteps: 1 }, 2, noWarning)).rejects.toThrow();
+    expect(readFileSync(path.join(folder(), 'metrics.csv'), 'utf8')).toBe('of the run before\n');
+    expect(readdirSync(folder()).sort()).toEqual(['metrics.csv', 'metrics.jsonl']);
+
+    const [sink] = await openSinks(folder(), { log: ['tensorboard'], everySteps: 1 }, 0, noWarning);
+    sink!.close();
+    const [file] = readdirSync(path.join(folder(), 'tensorboard'));
+    const start = framed(startEvent(0, 0)).subarray(-2 - 4 - 4, -4).toString('hex');
+    expect(readFileSync(path.join(folder(), 'tensorboard', file!)).toString('hex')).toContain(start);
+  });
+
+  it.skipIf(!existsSync('/dev/full'))('waits for a full disk, says so once, and is no failure of the run', async () => {
+    const warnings: string[] = [];
+    const warn = (message: string): void => void warnings.push(message);
+    const full = openAppended('/dev/full', warn);
+    const sink = endedByFailure({ report: (fact) => (fact.kind === 'saving' ? full.flush() : full.append('x'.repeat(3 << 20))), close: full.close }, warn);
+    for (let step = 1; step <= 5; step++) sink.report(update(step));
+    sink.report({ kind: 'saving', step: 5 });
+    expect(warnings).toEqual([expect.stringContaining('Cannot write /dev/full: the disk is full')]);
+    for (let step = 6; step <= 8; step++) sink.report(update(step)); // more than 16 MiB wait
+    sink.close();
+    expect(warnings.slice(1)).toEqual([expect.stringContaining('A copy of the log ends here. Cannot write /dev/full')]);
+  });
+
+  it('is nothing by default', async () => {
+    expect(await openSinks(folder(), { log: [], everySteps: 1 }, 0, noWarning)).toEqual([]);
     expect(readdirSync(folder())).toEqual([]);
   });
 });
