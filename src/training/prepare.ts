@@ -9,6 +9,7 @@ import { resolveCheckpoint } from '../checkpoint/find.ts';
 import { newestValidCheckpoint, type SkippedCheckpoint } from '../checkpoint/newest.ts';
 import { assertFreshStart } from '../checkpoint/runDirectory.ts';
 import { runPaths } from '../checkpoint/runPaths.ts';
+import { readRunStatus } from '../checkpoint/status.ts';
 import { loadConfig, parseResolvedConfig } from '../config/load.ts';
 import { resumeDifferences } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
@@ -93,8 +94,8 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
     throw wrongInput(`training.steps is ${plan.steps}, but ${runDirectory} has made ${startStep} steps already.`);
   }
   const history = parseValidationHistory(checkpoint?.state['validation'], runDirectory);
-  const isFinished =
-    (startStep === plan.steps && hasFinalEvaluation(runDirectory, startStep)) || isExhausted(history, config.evaluation.patience);
+  const isAtEnd = startStep === plan.steps || isExhausted(history, config.evaluation.patience);
+  const isFinished = isAtEnd && (await isRecordedAsDone(runDirectory, startStep));
   return { config, corpus, manifest, tokenizer, plan, runDirectory, checkpoint, start, skipped, startStep, isFinished };
 }
 
@@ -117,10 +118,13 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
   return { config, runDirectory: path.resolve(runDirectory) };
 }
 
-/** A stop during the last evaluation leaves a run that still has it to do. */
-function hasFinalEvaluation(runDirectory: string, step: number): boolean {
-  const { metrics } = runPaths(runDirectory);
-  return existsSync(metrics) && readFileSync(metrics, 'utf8').includes(`{"kind":"evaluation","step":${step},`);
+/**
+ * A stop during the last evaluation leaves a run that still has it to do, and a kill right after the last save one whose
+ * log lacks that checkpoint: both are resumed, and then end at once.
+ */
+async function isRecordedAsDone(runDirectory: string, step: number): Promise<boolean> {
+  const status = await readRunStatus(runDirectory);
+  return status?.state === 'done' && status.step === step;
 }
 
 /** The weights that `start.from` names: those of a run's last checkpoint, or of one checkpoint. */

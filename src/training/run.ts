@@ -88,6 +88,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     if (start.checkpointRecord !== undefined) metrics.append(start.checkpointRecord);
     const requests = { signal: options.signal, takeSave: options.takeSave ?? (() => false) };
     const outcome = await train(programs, plan, start, report, requests, watch);
+    metrics.flush(); // a run is done once its log says all of it
     await setStatus(outcome.state, outcome.reason);
     return { device: session.device, outcome: { ...outcome, elapsedMs: performance.now() - beganMs, validationLoss } };
   } catch (error) {

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readRunStatus, writeRunStatus } from '../../src/checkpoint/status.ts';
 import type { Fact } from '../../src/training/facts.ts';
 import { prepareTraining } from '../../src/training/prepare.ts';
 import { runTraining } from '../../src/training/run.ts';
@@ -103,6 +104,24 @@ describe('resuming', () => {
     await expect(
       prepareTraining({ configPath: config, runDirectory: path.join(folder, 'longer'), set: ['training.steps=19'], resume: true }),
     ).rejects.toThrow(/training\.steps is 19, but .*longer has made 20 steps already/);
+  });
+
+  it('makes up for what a kill right after the last save left out of log and status', async () => {
+    const config = await writeConfig('late');
+    await run(config, 'late');
+    const whole = await log('late');
+    const metrics = path.join(folder, 'late', 'metrics.jsonl');
+    const lines = (await readFile(metrics, 'utf8')).trimEnd().split('\n');
+    expect(lines.at(-1)).toContain('"kind":"checkpoint","step":20');
+    await writeFile(metrics, `${lines.slice(0, -1).join('\n')}\n`);
+    await writeRunStatus(path.join(folder, 'late'), { state: 'running', step: 20, steps: 20, reason: null });
+
+    const { prepared, outcome, facts } = await run(config, 'late', { resume: true });
+    expect(prepared).toMatchObject({ isFinished: false, startStep: 20 });
+    expect(outcome).toMatchObject({ step: 20, state: 'done' });
+    expect(facts.map(({ kind }) => kind)).toEqual(['device']); // nothing is trained, evaluated or saved again
+    expect(await log('late')).toEqual(whole);
+    expect(await readRunStatus(path.join(folder, 'late'))).toMatchObject({ state: 'done', step: 20 });
   });
 
   it('refuses a config that would have changed the past, by its keys', async () => {
