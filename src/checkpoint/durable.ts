@@ -99,6 +99,7 @@ export async function removeFolder(path: string): Promise<void> {
   const removed = asideName(path, 'removed');
   try {
     await rename(path, removed);
+    await flushFolder(dirname(path)); // else the loss of its files may outlive a crash, and the new name not
     await rm(removed, { recursive: true, force: true });
   } catch (error) {
     throw diskFailure(error, 'write', path);
@@ -157,12 +158,16 @@ export async function exists(path: string): Promise<boolean> {
 export async function makeFolder(path: string): Promise<void> {
   try {
     const folder = resolve(path);
-    const firstMade = await mkdir(folder, { recursive: true });
-    if (firstMade === undefined) return;
-    for (let made = folder; made.length >= firstMade.length; made = dirname(made)) await flushFolder(dirname(made));
+    await flushMade(folder, await mkdir(folder, { recursive: true }));
   } catch (error) {
     throw diskFailure(error, 'write', path);
   }
+}
+
+/** Flushes the names of the folders from `firstMade` down to `folder`, as a recursive mkdir made them; undefined: none. */
+export async function flushMade(folder: string, firstMade: string | undefined): Promise<void> {
+  if (firstMade === undefined) return;
+  for (let made = folder; made.length >= firstMade.length; made = dirname(made)) await flushFolder(dirname(made));
 }
 
 /**

@@ -11,6 +11,7 @@ import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
+import { flushMade } from './durable.ts';
 
 export const lockFile = 'run.lock';
 
@@ -44,8 +45,8 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
   try {
     const holder = thisProcess();
     for (let isTaken = false; !isTaken; ) {
-      firstMade = await mkdir(folder, { recursive: true });
-      isTaken = await take(path, holder).then(() => true, (error: unknown) => {
+      const made = (firstMade = await mkdir(folder, { recursive: true }));
+      isTaken = await flushMade(folder, made).then(() => take(path, holder)).then(() => true, (error: unknown) => {
         // The folder can go meanwhile: another process gave the lock back, and had written nothing else.
         if (errorCode(error) === 'ENOENT') return false;
         throw error;
