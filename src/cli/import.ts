@@ -36,7 +36,7 @@ export const importCommand: CommandModule<object, ImportArguments> = {
     if (args.quiet) return;
     const shown = path.relative(process.cwd(), imported.runDirectory) || '.';
     note(`${imported.kind}: ${grouped(imported.parameters)} parameters, context of ${grouped(imported.contextLength)} tokens, into ${shown}`);
-    if (imported.unusedRows > 0) note(`left out: ${imported.unusedRows} rows of the embedding that no token of the tokenizer has`);
+    if (imported.paddingRows > 0) note(`${imported.paddingRows} rows of the embedding have no token in the tokenizer: kept, and never sampled`);
     note(`to sample: clm sample ${shown}; to train on: start: { from: ${shown} } in a config`);
   },
 };

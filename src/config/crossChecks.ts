@@ -45,7 +45,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     );
   }
   if (model.family !== 'llama') {
-    for (const key of ['ropeTheta', 'ropeScaling'] as const) {
+    for (const key of ['ropeTheta', 'ropeScaling', 'nopeEveryLayers'] as const) {
       if (model[key] !== modelDefaults[key]) report([['model', key]], `model.${key} has no effect in family gpt2, whose positions are learned; remove it, or use model.family: llama`);
     }
   }
@@ -101,7 +101,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   return problems;
 }
 
-const modelDefaults = { ropeTheta: 10_000, ropeScaling: null };
+const modelDefaults = { ropeTheta: 10_000, ropeScaling: null, nopeEveryLayers: null };
 const configAt = (config: Config, path: KeyPath): unknown =>
   path.reduce<unknown>((value, key) => (value as Record<string | number, unknown>)[key], config);
 

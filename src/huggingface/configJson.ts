@@ -10,8 +10,6 @@ import { boundKeys, harmlessKeys, kindDefaults, modelKinds, type ModelKind } fro
 
 export interface HuggingFaceModel {
   kind: ModelKind;
-  /** Rows of the embedding; more than the tokenizer has tokens where they were padded. */
-  vocabularySize: number;
   model: Config['model'];
   endOfTextTokenIds: number[];
 }
@@ -60,7 +58,7 @@ export function readConfigJson(text: string, path: string, contextLength: number
     problems.push(`${key} (${JSON.stringify(given[key])?.slice(0, 60)}) is not known to clm and may change the mathematics`);
   }
   if (problems.length > 0) throw wrongInput(`${path} cannot be imported:\n  ${problems.join('\n  ')}`);
-  return { kind, vocabularySize, model, endOfTextTokenIds };
+  return { kind, model, endOfTextTokenIds };
 
   function gpt2Model(): Config['model'] {
     const width = size('n_embd');
@@ -77,13 +75,16 @@ export function readConfigJson(text: string, path: string, contextLength: number
       keyValueHeads: heads,
       headSize: headSizeOf(width, heads, 'n_head', 'n_embd'),
       width,
+      vocabularySize,
       feedForwardWidth: size('n_inner', 4 * width),
       contextLength: positions,
       dropout: 0,
       biases: true,
       queryKeyValueBiases: true,
+      feedForwardBiases: true,
       queryKeyNorm: false,
       normEpsilon: number('layer_norm_epsilon'),
+      nopeEveryLayers: null,
       ropeTheta: 10_000,
       ropeScaling: null,
       tiedEmbeddings: get('tie_word_embeddings') !== false,
@@ -98,26 +99,26 @@ export function readConfigJson(text: string, path: string, contextLength: number
     if (wanted > longest) problems.push(`max_position_embeddings is ${longest}: --context-length ${wanted} is longer`);
     refuseShortWindow(wanted);
     const attentionBias = get('attention_bias') === true;
-    const biases = get('mlp_bias') === true;
-    if (attentionBias !== biases) {
-      problems.push(`attention_bias is ${attentionBias} and mlp_bias ${biases}; clm has both or none (model.biases)`);
-    }
     const headDimension = get('head_dim');
+    const layers = size('num_hidden_layers');
     return {
       family: 'llama',
       preset: null,
-      layers: size('num_hidden_layers'),
+      layers,
       heads,
       keyValueHeads: size('num_key_value_heads', heads),
       headSize: headDimension == null ? headSizeOf(width, heads, 'num_attention_heads', 'hidden_size') : size('head_dim'),
       width,
+      vocabularySize,
       feedForwardWidth: size('intermediate_size'),
       contextLength: wanted,
       dropout: 0,
-      biases,
-      queryKeyValueBiases: biases || kind === 'qwen2',
+      biases: attentionBias,
+      queryKeyValueBiases: attentionBias || kind === 'qwen2',
+      feedForwardBiases: get('mlp_bias') === true,
       queryKeyNorm: kind === 'qwen3',
       normEpsilon: number('rms_norm_eps'),
+      nopeEveryLayers: kind === 'smollm3' ? nopeEveryLayers(layers) : null,
       ...rope(longest),
       tiedEmbeddings: get('tie_word_embeddings') === true,
     };
@@ -126,6 +127,19 @@ export function readConfigJson(text: string, path: string, contextLength: number
   function headSizeOf(width: number, heads: number, headsKey: string, widthKey: string): number {
     if (width % heads !== 0) problems.push(`${headsKey} (${heads}) does not divide ${widthKey} (${width})`);
     return Math.max(1, Math.floor(width / heads));
+  }
+
+  /** A list with 0 for each layer that is not rotated, or every so many of them where there is none. */
+  function nopeEveryLayers(layers: number): number | null {
+    const interval = size('no_rope_layer_interval');
+    const given = get('no_rope_layers');
+    if (given == null) return interval <= layers ? interval : null;
+    const flags = Array.isArray(given) ? given.slice(0, layers) : [];
+    const first = flags.indexOf(0) + 1;
+    const expected = Array.from({ length: layers }, (_, i) => Number(first === 0 || (i + 1) % first !== 0));
+    if (isDeepStrictEqual(flags, expected) && first !== 1) return first === 0 ? null : first;
+    problems.push(`no_rope_layers is ${JSON.stringify(given)}; clm computes one layer of every so many without positions, as 1, 1, 1, 0, 1, 1, 1, 0`);
+    return null;
   }
 
   /** A window at least as long as the context hides nothing. */
@@ -145,7 +159,8 @@ export function readConfigJson(text: string, path: string, contextLength: number
 
   function rope(longest: number): Pick<Config['model'], 'ropeTheta' | 'ropeScaling'> {
     const parameters = { ...(get('rope_scaling') as object | null), ...(get('rope_parameters') as object | null) } as Record<string, unknown>;
-    const theta = get('rope_theta') ?? parameters['rope_theta'] ?? 10_000;
+    seen.add('rope_theta');
+    const theta = given['rope_theta'] ?? parameters['rope_theta'] ?? kindDefaults[kind]['rope_theta'];
     const ropeTheta = typeof theta === 'number' && theta > 1 ? theta : 10_000;
     if (ropeTheta !== theta) problems.push(`rope_theta must be a number greater than 1, but is ${JSON.stringify(theta)}`);
     const kindOfScaling = parameters['rope_type'] ?? parameters['type'] ?? 'default';

@@ -11,7 +11,7 @@ import { assertSameTensors } from '../checkpoint/tensors.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
-import { parameterTable, type ModelConfig } from '../model/parameters.ts';
+import { elementCount, parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { counterpartOf, disassembled, partShape } from './counterparts.ts';
 import type { ModelKind } from './modelKinds.ts';
 import { tokenizerFiles } from './tokenizerJson.ts';
@@ -39,25 +39,27 @@ export async function exportModel(run: string, directory: string, options: { che
   const checkpoint = await loadCheckpoint(checkpointDirectory, { optimizer: false });
   const config = parseResolvedConfig(checkpoint.configText, join(checkpointDirectory, 'config.yaml'));
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, join(checkpointDirectory, 'tokenizer.json'));
-  const kind = kindOf(config.model);
-  const table = parameterTable(config.model, tokenizer.vocabularySize);
-  assertSameTensors(table, checkpoint.model, join(checkpointDirectory, 'model.safetensors'));
+  const own = parameterTable(config.model, tokenizer.vocabularySize);
+  assertSameTensors(own, checkpoint.model, join(checkpointDirectory, 'model.safetensors'));
+  const { kind, model } = architectureOf(config.model);
+  const table = parameterTable(model, tokenizer.vocabularySize);
   const values = new Map(checkpoint.model.map((tensor) => [tensor.name, tensor.values]));
+  const valuesOf = ({ name, shape }: ParameterSpec): Float32Array => values.get(name) ?? new Float32Array(elementCount(shape));
   const tensors = table
-    .map((parameter) => counterpartOf(parameter, config.model))
+    .map((parameter) => counterpartOf(parameter, model))
     .flatMap((counterpart) =>
       counterpart.parts.map((part) => ({
         name: part.name,
         shape: partShape(counterpart, part),
-        values: () => disassembled(counterpart, part, values.get(counterpart.parameter.name)!),
+        values: () => disassembled(counterpart, part, valuesOf(counterpart.parameter)),
       })),
     );
   const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
   const { endOfText } = tokenizer;
   const texts: Record<string, string> = {
-    'config.json': json(configJson(kind, config.model, tokenizer.vocabularySize, endOfText, options.dtype)),
+    'config.json': json(configJson(kind, model, vocabularyRows(model, tokenizer.vocabularySize), endOfText, options.dtype)),
     'generation_config.json': json({ ...endOfTextKeys(endOfText) }),
-    ...tokenizerFiles(tokenizer, config.model.contextLength),
+    ...tokenizerFiles(tokenizer, model.contextLength),
   };
   await writeFolderDurably(directory, async (folder) => {
     for (const [name, text] of Object.entries(texts)) await writeFile(join(folder, name), text);
@@ -67,27 +69,38 @@ export async function exportModel(run: string, directory: string, options: { che
   return { directory, kind, step: checkpoint.step, dtype: options.dtype, files: [...Object.keys(texts), 'model.safetensors'] };
 }
 
-/** The architecture there that has the model's parts. @throws wrongInput naming the key that none has */
-function kindOf(model: ModelConfig): ModelKind {
+/**
+ * The architecture there that has the model's parts, and the model as it has them: biases that it always has and the
+ * model has not are zeros.
+ *
+ * @throws wrongInput naming the key that none has
+ */
+function architectureOf(model: ModelConfig): { kind: ModelKind; model: ModelConfig } {
   const refuse = (key: string, value: unknown, family: string): never => {
     throw wrongInput(`model.${key} is ${String(value)}: Hugging Face has no ${family} model with that, so this run cannot be exported.`);
   };
+  const fillsWidth = model.headSize * model.heads === model.width;
   if (model.family === 'gpt2') {
     if (model.queryKeyNorm) refuse('queryKeyNorm', true, 'GPT-2');
     if (model.keyValueHeads !== model.heads) refuse('keyValueHeads', model.keyValueHeads, 'GPT-2');
-    if (model.headSize * model.heads !== model.width) refuse('headSize', model.headSize, 'GPT-2');
-    return 'gpt2';
+    if (!fillsWidth) refuse('headSize', model.headSize, 'GPT-2');
+    return { kind: 'gpt2', model: { ...model, biases: true, queryKeyValueBiases: true, feedForwardBiases: true } };
   }
+  const { biases, queryKeyValueBiases, feedForwardBiases } = model;
+  const biased = biases || queryKeyValueBiases;
+  const withAttentionBiases = { ...model, biases: biased, queryKeyValueBiases: biased };
   if (model.queryKeyNorm) {
-    if (model.biases) refuse('biases', true, 'Qwen3');
-    if (model.queryKeyValueBiases) refuse('queryKeyValueBiases', true, 'Qwen3');
-    return 'qwen3';
+    if (feedForwardBiases) refuse('feedForwardBiases', true, 'Qwen3');
+    if (model.nopeEveryLayers !== null) refuse('nopeEveryLayers', model.nopeEveryLayers, 'Qwen3');
+    return { kind: 'qwen3', model: withAttentionBiases };
   }
+  if (model.nopeEveryLayers !== null) {
+    if (!fillsWidth) refuse('headSize', model.headSize, 'SmolLM3');
+    return { kind: 'smollm3', model: withAttentionBiases };
+  }
+  if (queryKeyValueBiases && !biases && !feedForwardBiases && fillsWidth) return { kind: 'qwen2', model };
   if (model.width % model.heads !== 0) refuse('heads', `${model.heads}, no divisor of width`, 'Llama'); // transformers 5 checks it
-  if (model.queryKeyValueBiases === model.biases) return 'llama';
-  if (!model.queryKeyValueBiases) refuse('queryKeyValueBiases', false, 'Llama');
-  if (model.headSize * model.heads !== model.width) refuse('headSize', model.headSize, 'Qwen2');
-  return 'qwen2';
+  return { kind: 'llama', model: withAttentionBiases };
 }
 
 const endOfTextKeys = (endOfText: number | null) => ({ bos_token_id: endOfText, eos_token_id: endOfText });
@@ -95,13 +108,14 @@ const endOfTextKeys = (endOfText: number | null) => ({ bos_token_id: endOfText, 
 /** Keys that transformers 4 and 5 both read; RoPE's twice, since each has its own place for them. */
 function configJson(kind: ModelKind, model: ModelConfig, vocabularySize: number, endOfText: number | null, dtype: ExportType): object {
   const shared = {
-    architectures: [{ gpt2: 'GPT2LMHeadModel', llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM', qwen2: 'Qwen2ForCausalLM', qwen3: 'Qwen3ForCausalLM' }[kind]],
+    architectures: [{ gpt2: 'GPT2LMHeadModel', llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM', qwen2: 'Qwen2ForCausalLM', qwen3: 'Qwen3ForCausalLM', smollm3: 'SmolLM3ForCausalLM' }[kind]],
     model_type: kind,
     torch_dtype: dtype,
     dtype,
     vocab_size: vocabularySize,
     tie_word_embeddings: model.tiedEmbeddings,
     ...endOfTextKeys(endOfText),
+    pad_token_id: null, // SmolLM3's default lies beyond a small vocabulary
     use_cache: true,
   };
   if (kind === 'gpt2') {
@@ -124,18 +138,24 @@ function configJson(kind: ModelKind, model: ModelConfig, vocabularySize: number,
     num_hidden_layers: model.layers,
     num_attention_heads: model.heads,
     num_key_value_heads: model.keyValueHeads,
-    ...(kind !== 'qwen2' && { head_dim: model.headSize }),
+    ...(['llama', 'qwen3'].includes(kind) && { head_dim: model.headSize }),
     hidden_act: 'silu',
     max_position_embeddings: model.contextLength,
     rms_norm_eps: model.normEpsilon,
     rope_theta: model.ropeTheta,
     rope_scaling: scaling,
     rope_parameters: { rope_type: 'default', ...scaling, rope_theta: model.ropeTheta },
-    ...(kind === 'llama' && { attention_bias: model.biases, mlp_bias: model.biases }),
-    ...(kind === 'qwen3' && { attention_bias: false }),
+    ...(kind !== 'qwen2' && { attention_bias: model.biases }),
+    ...(['llama', 'smollm3'].includes(kind) && { mlp_bias: model.feedForwardBiases }),
+    ...(kind === 'smollm3' && noRopeLayersJson(model)),
     ...(kind !== 'llama' && { use_sliding_window: false, sliding_window: null }),
   };
 }
+
+const noRopeLayersJson = ({ layers, nopeEveryLayers: every }: ModelConfig): object => ({
+  no_rope_layer_interval: every,
+  no_rope_layers: Array.from({ length: layers }, (_, layer) => Number((layer + 1) % every! !== 0)),
+});
 
 function ropeScalingJson({ ropeScaling }: ModelConfig): object | null {
   if (ropeScaling === null) return null;

@@ -12,10 +12,11 @@ import { parseResolvedConfig } from '../config/load.ts';
 import { renderConfig } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
-import { renderTokenizer, tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
+import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
-import { elementCount, parameterTable } from '../model/parameters.ts';
+import { elementCount, parameterTable, vocabularyRows } from '../model/parameters.ts';
 import { readConfigJson, type HuggingFaceModel } from './configJson.ts';
+import { readTokenizerJson } from './tokenizerJson.ts';
 import { readParameters } from './weightFiles.ts';
 
 export interface Imported {
@@ -24,8 +25,8 @@ export interface Imported {
   kind: HuggingFaceModel['kind'];
   parameters: number;
   vocabularySize: number;
-  /** Rows of the embedding that no token of the tokenizer has (padding); left out. */
-  unusedRows: number;
+  /** Rows of the embedding beyond the tokens of the tokenizer; kept, and never sampled. */
+  paddingRows: number;
   contextLength: number;
 }
 
@@ -43,16 +44,17 @@ export async function importModel(
   await assertFreshStart(runDirectory);
   const found = readConfigJson(await textOf(directory, 'config.json'), join(directory, 'config.json'), options.contextLength);
   const tokenizerPath = join(directory, 'tokenizer.json');
-  const tokenizer = tokenizerFromFile(await textOf(directory, 'tokenizer.json'), tokenizerPath);
+  const tokenizer = readTokenizerJson(await textOf(directory, 'tokenizer.json'), tokenizerPath);
   const { vocabularySize } = tokenizer;
-  if (vocabularySize > found.vocabularySize) {
+  const rows = vocabularyRows(found.model, vocabularySize);
+  if (vocabularySize > rows) {
     throw wrongInput(
-      `${tokenizerPath} has ${vocabularySize} tokens, the model in ${directory} embeds only ${found.vocabularySize}: they do not belong together.`,
+      `${tokenizerPath} has ${vocabularySize} tokens, the model in ${directory} embeds only ${rows}: they do not belong together.`,
     );
   }
   const config = configOf(found.model, tokenizer, runDirectory);
   const table = parameterTable(config.model, vocabularySize);
-  const model = await readParameters(directory, table, config.model, found.vocabularySize);
+  const model = await readParameters(directory, table, config.model);
 
   const [configText, tokenizerText] = [renderConfig(config), renderTokenizer(tokenizer)];
   const environment = describeEnvironment({ device: null, tensorflow: null, threads: null });
@@ -66,7 +68,7 @@ export async function importModel(
     kind: found.kind,
     parameters: table.reduce((sum, { shape }) => sum + elementCount(shape), 0),
     vocabularySize,
-    unusedRows: found.vocabularySize - vocabularySize,
+    paddingRows: rows - vocabularySize,
     contextLength: config.model.contextLength,
   };
 }

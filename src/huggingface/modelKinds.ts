@@ -5,9 +5,9 @@
  */
 
 /** `model_type` in config.json. */
-export type ModelKind = 'gpt2' | 'llama' | 'mistral' | 'qwen2' | 'qwen3';
+export type ModelKind = 'gpt2' | 'llama' | 'mistral' | 'qwen2' | 'qwen3' | 'smollm3';
 
-export const modelKinds: readonly ModelKind[] = ['gpt2', 'llama', 'mistral', 'qwen2', 'qwen3'];
+export const modelKinds: readonly ModelKind[] = ['gpt2', 'llama', 'mistral', 'qwen2', 'qwen3', 'smollm3'];
 
 /**
  * What transformers assumes where config.json lacks a key: files of transformers 4 leave out what is at its default.
@@ -21,22 +21,28 @@ export const kindDefaults: Readonly<Record<ModelKind, Readonly<Record<string, un
   llama: {
     vocab_size: 32_000, hidden_size: 4096, intermediate_size: 11_008, num_hidden_layers: 32, num_attention_heads: 32,
     hidden_act: 'silu', max_position_embeddings: 2048, rms_norm_eps: 1e-6, tie_word_embeddings: false,
-    attention_bias: false, mlp_bias: false,
+    attention_bias: false, mlp_bias: false, rope_theta: 10_000,
   },
   mistral: {
     vocab_size: 32_000, hidden_size: 4096, intermediate_size: 14_336, num_hidden_layers: 32, num_attention_heads: 32,
     num_key_value_heads: 8, hidden_act: 'silu', max_position_embeddings: 131_072, rms_norm_eps: 1e-6,
-    tie_word_embeddings: false, sliding_window: 4096,
+    tie_word_embeddings: false, sliding_window: 4096, rope_theta: 10_000,
   },
   qwen2: {
     vocab_size: 151_936, hidden_size: 4096, intermediate_size: 22_016, num_hidden_layers: 32, num_attention_heads: 32,
     num_key_value_heads: 32, hidden_act: 'silu', max_position_embeddings: 32_768, rms_norm_eps: 1e-6,
-    tie_word_embeddings: false, use_sliding_window: false,
+    tie_word_embeddings: false, use_sliding_window: false, rope_theta: 10_000,
   },
   qwen3: {
     vocab_size: 151_936, hidden_size: 4096, intermediate_size: 22_016, num_hidden_layers: 32, num_attention_heads: 32,
     num_key_value_heads: 32, head_dim: 128, hidden_act: 'silu', max_position_embeddings: 32_768, rms_norm_eps: 1e-6,
-    tie_word_embeddings: false, attention_bias: false, use_sliding_window: false,
+    tie_word_embeddings: false, attention_bias: false, use_sliding_window: false, rope_theta: 10_000,
+  },
+  smollm3: {
+    vocab_size: 128_256, hidden_size: 2048, intermediate_size: 11_008, num_hidden_layers: 36, num_attention_heads: 16,
+    num_key_value_heads: 4, hidden_act: 'silu', max_position_embeddings: 32_768, rms_norm_eps: 1e-6,
+    tie_word_embeddings: true, attention_bias: false, mlp_bias: false, use_sliding_window: false, rope_theta: 2e6,
+    no_rope_layer_interval: 4,
   },
 };
 

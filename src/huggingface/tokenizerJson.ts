@@ -2,8 +2,10 @@
  * tokenizer.json and tokenizer_config.json of an exported run. A BPE's file is Hugging Face's already; characters and
  * bytes are written as the tokenizers library spells them, with equal token ids.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { characterOfByte } from '../data/tokenizers/bpe/byteAlphabet.ts';
-import { endOfTextToken, type Tokenizer } from '../data/tokenizers/tokenizer.ts';
+import { endOfTextToken, tokenizerFormat, tokenizerVersion, type Tokenizer } from '../data/tokenizers/tokenizer.ts';
+import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 
 export function tokenizerFiles(tokenizer: Tokenizer, contextLength: number): Record<string, string> {
   const { endOfText } = tokenizer;
@@ -20,6 +22,36 @@ export function tokenizerFiles(tokenizer: Tokenizer, contextLength: number): Rec
     'tokenizer_config.json': json(settings),
   };
 }
+
+/**
+ * The tokenizer of a folder's tokenizer.json; the characters that `tokenizerFiles` wrote are characters again.
+ *
+ * @throws wrongInput as `tokenizerFromFile`
+ */
+export function readTokenizerJson(text: string, path: string): Tokenizer {
+  let file: ExportedCharacters;
+  try {
+    file = JSON.parse(text) as ExportedCharacters;
+  } catch {
+    return tokenizerFromFile(text, path); // which says what is wrong
+  }
+  const isCharacters = file?.model?.type === 'WordLevel' && isDeepStrictEqual(file.pre_tokenizer, everyCharacter);
+  if (!isCharacters) return tokenizerFromFile(text, path);
+  const vocabulary = Object.entries(file.model!.vocab ?? {}).sort(([, a], [, b]) => a - b);
+  const characters = vocabulary.map(([character]) => character).join('');
+  const hasEnd = (file.added_tokens ?? []).length > 0;
+  const own = { format: tokenizerFormat, version: tokenizerVersion, kind: 'characters', characters, ...(hasEnd && { endOfText: true }) };
+  return tokenizerFromFile(JSON.stringify(own), path);
+}
+
+interface ExportedCharacters {
+  model?: { type?: string; vocab?: Record<string, number> };
+  pre_tokenizer?: unknown;
+  added_tokens?: unknown[];
+}
+
+/** Every character by itself; one that the vocabulary lacks is an error there, as it is here. */
+const everyCharacter = { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false };
 
 /** The tokenizers library refuses fields it does not know; the end of text stands in tokenizer_config.json there. */
 function withoutOwnField(file: { clm?: unknown }): object {
@@ -40,8 +72,7 @@ function ownTokenizer(tokenizer: Tokenizer): object {
     padding: null,
     added_tokens: endOfText === null ? [] : [{ id: endOfText, ...special }],
     normalizer: null,
-    // Every character by itself; one that the vocabulary lacks is an error there, as it is here.
-    pre_tokenizer: kind === 'bytes' ? byteLevel : { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false },
+    pre_tokenizer: kind === 'bytes' ? byteLevel : everyCharacter,
     post_processor: null,
     decoder: kind === 'bytes' ? byteLevel : { type: 'Fuse' },
     model:

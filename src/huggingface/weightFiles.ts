@@ -6,7 +6,7 @@ import { bytesPerValue, type ElementType } from '../checkpoint/elementTypes.ts';
 import { withSafetensors } from '../checkpoint/safetensors.ts';
 import type { NamedTensor } from '../checkpoint/tensors.ts';
 import { wrongInput } from '../errors.ts';
-import { elementCount, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
+import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import { assembled, counterpartOf, partShape, type Counterpart, type Part } from './counterparts.ts';
 
 /** Tensors that hold no parameter: masks and frequencies that older versions saved. */
@@ -15,16 +15,14 @@ const buffers = /(\.attn\.(bias|masked_bias)|\.rotary_emb\.inv_freq)$/;
 const everyType = Object.keys(bytesPerValue) as ElementType[];
 
 /**
- * The parameters of `table`, read from the folder. Rows of the vocabulary beyond the table's are left out.
+ * The parameters of `table`, read from the folder.
  *
- * @param vocabularySize rows of the embedding in the folder
  * @throws wrongInput naming what is missing, too much or of another shape
  */
 export async function readParameters(
   directory: string,
   table: readonly ParameterSpec[],
   model: ModelConfig,
-  vocabularySize: number,
 ): Promise<NamedTensor[]> {
   const files = await weightFiles(directory);
   const places = new Map<string, { file: string; shape: readonly number[] }>();
@@ -33,7 +31,7 @@ export async function readParameters(
       for (const { name, shape } of entries) places.set(canonical(name, model), { file, shape });
     });
   }
-  const counterparts = table.map((parameter) => counterpartOf(withRows(parameter, vocabularySize), model));
+  const counterparts = table.map((parameter) => counterpartOf(parameter, model));
   assertSame(counterparts, places, directory, model);
 
   const read = (part: Part): Promise<Float32Array> =>
@@ -42,17 +40,10 @@ export async function readParameters(
     );
   const tensors: NamedTensor[] = [];
   for (const [i, { name, shape }] of table.entries()) {
-    const values = await assembled(counterparts[i]!, read);
-    tensors.push({ name, shape, values: values.length === elementCount(shape) ? values : values.slice(0, elementCount(shape)) });
+    tensors.push({ name, shape, values: await assembled(counterparts[i]!, read) });
   }
   return tensors;
 }
-
-/** Parameters with a row for each token have as many in the file as its vocabulary has. */
-const isByToken = ({ name }: ParameterSpec): boolean => name === 'embedding.tokens' || name === 'head.weight';
-
-const withRows = (parameter: ParameterSpec, rows: number): ParameterSpec =>
-  isByToken(parameter) ? { ...parameter, shape: [rows, parameter.shape[1]!] } : parameter;
 
 /** GPT-2's own file names its tensors without the prefix `transformer.`. */
 const canonical = (name: string, { family }: ModelConfig): string =>

@@ -14,7 +14,7 @@ import type { DecoderPass, Parameters } from './decoderPass.ts';
 import { drop } from './dropout.ts';
 import { feedForward } from './feedForward.ts';
 import { norm } from './norms.ts';
-import { addLearnedPositions } from './positions.ts';
+import { addLearnedPositions, isRotated } from './positions.ts';
 
 /** inputs (N) int32 token ids → logits (N, V): row b·T+t scores what follows token t of window b. */
 export function decode(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {
@@ -34,7 +34,8 @@ export function hiddenStates(parameters: Parameters, inputs: Tensor, pass: Decod
   let x = scope('embedding', () => embed(parameters, inputs, pass));
   for (let layer = 0; layer < pass.model.layers; layer++) {
     const path = `blocks.${layer}`;
-    x = scope(path, () => (pass.recompute ? recomputedBlock : block)(parameters, path, x, pass, sight));
+    const seen = isRotated(pass.model, layer) ? sight : { ...sight, rotation: null };
+    x = scope(path, () => (pass.recompute ? recomputedBlock : block)(parameters, path, x, pass, seen));
   }
   return norm(parameters, 'finalNorm', x, pass.model);
 }

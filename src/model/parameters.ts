@@ -24,14 +24,20 @@ export interface ParameterSpec {
   parts?: readonly number[];
 }
 
+/** Rows of the embedding and of the output head. @param tokens of the tokenizer, which may be fewer (padding) */
+export const vocabularyRows = ({ vocabularySize }: ModelConfig, tokens: number): number => vocabularySize ?? tokens;
+
 /**
  * Every parameter in order. Matrices are (inputs, outputs), but for the output head, which is (V, C) as the embedding
  * it may be tied to. GPT-2's initialisation for both families: normal 0.02, the projections back into the residual
  * stream divided by √(2L) (Radford et al. 2019, section 2.3). A token embedding that is also the output head must not
  * start at N(0, 1): the untrained loss would be far above ln V.
+ *
+ * @param tokens of the tokenizer
  */
-export function parameterTable(model: ModelConfig, vocabularySize: number): ParameterSpec[] {
-  const { family, width, layers, heads, keyValueHeads, headSize, feedForwardWidth, biases } = model;
+export function parameterTable(model: ModelConfig, tokens: number): ParameterSpec[] {
+  const { family, width, layers, heads, keyValueHeads, headSize, feedForwardWidth, biases, feedForwardBiases: biased } = model;
+  const rows = vocabularyRows(model, tokens);
   const deviation = 0.02;
   const residual = deviation / Math.sqrt(2 * layers);
   const matrix = (name: string, rows: number, columns: number, spread = deviation): ParameterSpec => ({
@@ -71,17 +77,17 @@ export function parameterTable(model: ModelConfig, vocabularySize: number): Para
     ...(model.queryKeyNorm ? headNorms(`${path}.attention`) : []),
     ...linear(`${path}.attention.output`, heads * headSize, width, { spread: residual }),
     ...norm(`${path}.feedForwardNorm`),
-    ...(family === 'llama' ? linear(`${path}.feedForward.gate`, width, feedForwardWidth) : []),
-    ...linear(`${path}.feedForward.up`, width, feedForwardWidth),
-    ...linear(`${path}.feedForward.down`, feedForwardWidth, width, { spread: residual }),
+    ...(family === 'llama' ? linear(`${path}.feedForward.gate`, width, feedForwardWidth, { biased }) : []),
+    ...linear(`${path}.feedForward.up`, width, feedForwardWidth, { biased }),
+    ...linear(`${path}.feedForward.down`, feedForwardWidth, width, { spread: residual, biased }),
   ];
   const tied = model.tiedEmbeddings;
   return [
-    { ...matrix('embedding.tokens', vocabularySize, width), multiplies: tied },
+    { ...matrix('embedding.tokens', rows, width), multiplies: tied },
     ...(family === 'gpt2' ? [{ ...matrix('embedding.positions', model.contextLength, width), multiplies: false }] : []),
     ...Array.from({ length: layers }, (_, i) => block(`blocks.${i}`)).flat(),
     ...norm('finalNorm'),
-    ...(tied ? [] : [matrix('head.weight', vocabularySize, width)]),
+    ...(tied ? [] : [matrix('head.weight', rows, width)]),
   ];
 }
 

@@ -39,6 +39,13 @@ export function rotationOf({ model, batchSize: B, positions: T, cache }: Decoder
   return { cosines: cos(angles), signedSines: mul(sin(angles), signs) };
 }
 
+/**
+ * Whether a layer (from 0) knows positions. Some models leave them out in every fourth (NoPE; Kazemnejad et al. 2023,
+ * https://arxiv.org/abs/2305.19466): there the causal mask alone tells order.
+ */
+export const isRotated = ({ nopeEveryLayers }: ModelConfig, layer: number): boolean =>
+  nopeEveryLayers === null || (layer + 1) % nopeEveryLayers !== 0;
+
 /** The D/2 frequencies of RoPE, in radians a position. */
 export function ropeFrequencies({ headSize: D, ropeTheta, ropeScaling }: ModelConfig): number[] {
   const plain = Array.from({ length: D / 2 }, (_, i) => ropeTheta ** ((-2 * i) / D));

@@ -32,7 +32,7 @@ export interface Growing {
   readonly tokenIds: readonly number[];
   readonly settings: CompletionSettings;
   readonly finishReason: FinishReason | null;
-  /** Draws the next token from its logits (V). @returns the text that is certain now */
+  /** Draws the next token from its logits (V, or more where the vocabulary is padded). @returns the text that is certain now */
   take(logits: Float32Array): string;
   /** Ends it where no token follows any more: the context is full. @returns the text that was held back */
   endHere(): string;
@@ -85,13 +85,13 @@ export function growCompletion(
     take: (logits) => {
       const uniform = randomStream(seed, 'completion', tokenIds.length).uniform();
       const forbidden = tokenIds.length < minTokens ? ending : [];
-      const tokenId = sampleToken(logits, sampler, uniform, { seen, forbidden });
+      const tokenId = sampleToken(logits.subarray(0, tokenizer.vocabularySize), sampler, uniform, { seen, forbidden });
       if (tokenIds.length === 0) firstTokenAtMs = performance.now();
       tokenIds.push(tokenId);
       seen.add(tokenId);
       if (settings.logProbabilities !== null) {
         logProbabilities.push(logProbability(logits, tokenId));
-        likeliest.push(alternatives(logits, settings.logProbabilities));
+        likeliest.push(alternatives(logits, settings.logProbabilities, tokenizer.vocabularySize));
       }
       if (tokenId === tokenizer.endOfText) return finish('endOfText', rest());
       if (ending.has(tokenId)) return finish('stop', rest());

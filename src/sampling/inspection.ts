@@ -9,7 +9,7 @@ import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
 import { hiddenStates, logitsOf, outputHead } from '../model/decoder.ts';
 import { summedLoss } from '../model/loss.ts';
-import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
+import { vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { sparseCrossEntropy } from '../runtime/operations.ts';
 import type { Session } from '../runtime/session.ts';
 import { alternatives, type Alternative } from './sampler.ts';
@@ -34,6 +34,7 @@ export interface Inspection {
   modelLoss: number;
   /** ln V: the loss of a model that finds every token equally likely. */
   uniformLoss: number;
+  /** V, padding included. */
   vocabularySize: number;
   contextLength: number;
   /** (n) the likeliest tokens after each position, the last included. */
@@ -66,7 +67,7 @@ export async function inspectText(
   const targetIds = tokenIds.slice(1);
   const weights = new Float32Array(n).fill(1, 0, n - 1); // what follows the last token is not known
   const result = await program.run({ inputs: Int32Array.from(tokenIds), targets: Int32Array.from([...targetIds, 0]), weights });
-  const V = tokenizer.vocabularySize;
+  const V = vocabularyRows(model, tokenizer.vocabularySize);
   const rows = Array.from({ length: n }, (_, t) => result['logits']!.subarray(t * V, (t + 1) * V));
   const losses = Array.from(result['losses']!.subarray(0, n - 1));
   const textOf = (tokenId: number): string => tokenizer.decode([tokenId], { specialTokens: true, continuesText: true });
@@ -84,6 +85,6 @@ export async function inspectText(
     uniformLoss: Math.log(V),
     vocabularySize: V,
     contextLength: model.contextLength,
-    alternatives: rows.map((logits) => alternatives(logits, top).map((each) => ({ ...each, text: textOf(each.tokenId) }))),
+    alternatives: rows.map((logits) => alternatives(logits, top, tokenizer.vocabularySize).map((each) => ({ ...each, text: textOf(each.tokenId) }))),
   };
 }

@@ -79,10 +79,10 @@ export function logProbability(logits: Float32Array, tokenId: number): number {
   return logits[tokenId]! - logSumOfExponentials(logits);
 }
 
-/** The n likeliest tokens by the model itself, likeliest first, of equals the lower id. */
-export function alternatives(logits: Float32Array, n: number): Alternative[] {
+/** The n likeliest of so many tokens by the model itself, likeliest first, of equals the lower id. */
+export function alternatives(logits: Float32Array, n: number, tokens = logits.length): Alternative[] {
   const best: number[] = []; // ids, likeliest first
-  for (let tokenId = 0; tokenId < logits.length; tokenId++) {
+  for (let tokenId = 0; tokenId < tokens; tokenId++) {
     const last = best.at(-1);
     if (best.length === n && (last === undefined || logits[tokenId]! <= logits[last]!)) continue;
     let at = best.length;

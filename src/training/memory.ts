@@ -23,6 +23,7 @@ const floatBytes = 4;
 /** Node.js, tfjs and libtensorflow themselves: the peak of a process that trains a decoder of almost nothing. */
 const processBytes = 500e6;
 
+/** @param vocabularySize rows of the output head */
 export function memoryPlan(config: SizedConfig, table: readonly ParameterSpec[], vocabularySize: number): MemoryPlan {
   const { training, optimizer } = config;
   const count = (belongs: (spec: ParameterSpec) => boolean): number =>

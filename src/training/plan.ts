@@ -6,7 +6,7 @@
  */
 import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
-import { elementCount, parameterTable, type ParameterSpec } from '../model/parameters.ts';
+import { elementCount, parameterTable, vocabularyRows, type ParameterSpec } from '../model/parameters.ts';
 import { availableBytes, keysToTurn, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
 
 export interface RunPlan {
@@ -34,19 +34,21 @@ export interface RunPlan {
 
 /** What the text gives: known once the corpus has been read. */
 export interface CorpusSize {
+  /** Tokens of the tokenizer. */
   vocabularySize: number;
   trainingTokens: number;
 }
 
 /**
  * @param machineBytes memory this process may use
- * @throws wrong input where the text is too short, naming the keys to turn; what is too large `fits` not
+ * @throws wrong input where the text is too short or the vocabulary too small, naming the keys to turn; what is too large `fits` not
  */
 export function planRun(config: Config, size: CorpusSize, machineBytes = availableBytes()): RunPlan {
   const { model, training } = config;
   const { contextLength: T, layers: L, heads: H, headSize: D } = model;
   const windowsPerStep = training.microBatchSize * training.microBatchesPerStep;
   const windowsPerEpoch = windowsIn(size.trainingTokens, T);
+  refuseSmallVocabulary(config, size.vocabularySize);
   refuseShortText(config, size.trainingTokens, windowsPerStep, windowsPerEpoch);
 
   const tokensPerStep = windowsPerStep * T;
@@ -54,7 +56,7 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   const table = parameterTable(model, size.vocabularySize);
   const parameters = countWhere(table, () => true);
   const matmulParameters = countWhere(table, ({ multiplies }) => multiplies);
-  const bytes = memoryPlan(config, table, size.vocabularySize);
+  const bytes = memoryPlan(config, table, vocabularyRows(model, size.vocabularySize));
   const plan: RunPlan = {
     steps,
     tokensPerStep,
@@ -97,6 +99,14 @@ function stepsOf({ training }: Config, tokensPerStep: number, tokensPerEpoch: nu
   if (training.epochs !== null) return Math.ceil((training.epochs * tokensPerEpoch) / tokensPerStep);
   if (training.steps === null) throw new Error('a complete config gives the length of the run');
   return training.steps;
+}
+
+function refuseSmallVocabulary({ model }: Config, tokens: number): void {
+  if (vocabularyRows(model, tokens) >= tokens) return;
+  throw wrongInput(
+    `model.vocabularySize is ${model.vocabularySize}, but the tokenizer has ${tokens} tokens. ` +
+      'Raise it to at least as many, or leave it out.',
+  );
 }
 
 function refuseShortText(config: Config, tokens: number, windowsPerStep: number, windowsPerEpoch: number): void {

@@ -12,6 +12,7 @@ import { renderConfig } from '../config/resolved.ts';
 import { renderManifest } from '../data/manifest.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { ExpectedError } from '../errors.ts';
+import { vocabularyRows } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
 import { loadedTensorFlow } from '../runtime/tensorflow.ts';
@@ -79,7 +80,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     options.report(fact);
     // Weights of another run know something already.
     const isUntrained = fact.kind === 'evaluation' && fact.step === 0 && prepared.start === undefined;
-    const warning = isUntrained ? firstLossWarning(fact.loss, tokenizer.vocabularySize) : undefined;
+    const warning = isUntrained ? firstLossWarning(fact.loss, vocabularyRows(config.model, tokenizer.vocabularySize)) : undefined;
     if (warning !== undefined) warn(warning);
   };
   const beganMs = performance.now();

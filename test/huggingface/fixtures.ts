@@ -12,7 +12,8 @@ import { openSession } from '../../src/runtime/openSession.ts';
 import type { Mode } from '../../src/runtime/session.ts';
 
 export const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
-export const fixtureNames = ['gpt2', 'gpt2-untied', 'llama', 'llama-biases', 'smollm', 'mistral', 'qwen2', 'qwen3'];
+export const fixtureNames = ['gpt2', 'gpt2-untied', 'llama', 'llama-biases', 'llama-attention-biases', 'smollm', 'smollm3', 'mistral', 'qwen2', 'qwen3'];
+/** Tokens of the fixtures' tokenizer; smollm has three rows more. */
 export const vocabularySize = 13;
 
 export interface Reference {

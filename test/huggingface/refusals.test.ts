@@ -20,7 +20,10 @@ describe('a config.json that clm would compute differently is refused by the key
     ['gpt2', { activation_function: 'gelu' }, 'activation_function is "gelu"'],
     ['gpt2', { scale_attn_by_inverse_layer_idx: true }, 'scale_attn_by_inverse_layer_idx is true'],
     ['llama', { hidden_act: 'relu' }, 'hidden_act is "relu"'],
-    ['llama', { attention_bias: true }, 'attention_bias is true and mlp_bias false'],
+    ['smollm3', { no_rope_layers: [1, 0, 0] }, 'no_rope_layers is [1,0,0]; clm computes one layer of every so many without positions'],
+    ['smollm3', { no_rope_layers: [0, 0, 0] }, 'no_rope_layers is [0,0,0]'],
+    ['smollm3', { no_rope_layers: 'all' }, 'no_rope_layers is "all"'],
+    ['llama', { no_rope_layers: [1, 0] }, 'no_rope_layers ([1,0]) is not known to clm'],
     ['llama', { logit_scale: 0.0625 }, 'logit_scale (0.0625) is not known to clm'],
     ['llama', { quantization_config: { bits: 4 } }, 'quantization_config is {"bits":4}'],
     ['llama', { rope_parameters: { rope_type: 'yarn', rope_theta: 500, factor: 4 } }, 'RoPE scaling is of kind "yarn"'],
@@ -50,6 +53,17 @@ describe('config.json', () => {
     expect(model.keyValueHeads).toBe(8);
     const { head_dim: __, rms_norm_eps: ___, ...llama } = configOf('llama');
     expect(readConfigJson(JSON.stringify(llama), 'config.json', null).model).toMatchObject({ headSize: 5, normEpsilon: 1e-6 });
+  });
+
+  it('says which layers have no positions, by a list or by an interval', () => {
+    const every = (changes: Record<string, unknown>) => read('smollm3', changes).model.nopeEveryLayers;
+    expect(every({})).toBe(2);
+    expect(every({ no_rope_layers: null, no_rope_layer_interval: 3 })).toBe(3);
+    expect(every({ no_rope_layers: null, no_rope_layer_interval: 4 })).toBe(null); // of three layers none
+    expect(every({ no_rope_layers: [1, 1, 0] })).toBe(3);
+    expect(every({ no_rope_layers: [1, 1, 1] })).toBe(null);
+    const { rope_parameters: _, ...rest } = configOf('smollm3');
+    expect(readConfigJson(JSON.stringify(rest), 'config.json', null).model.ropeTheta).toBe(2e6);
   });
 
   it('lets a window be cut short where positions rotate, and not where they are learned', () => {

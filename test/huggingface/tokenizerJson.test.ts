@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { tokenizerFromFile } from '../../src/data/tokenizers/tokenizerFile.ts';
-import { tokenizerFiles } from '../../src/huggingface/tokenizerJson.ts';
+import { bytesTokenizer } from '../../src/data/tokenizers/bytes.ts';
+import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
+import { readTokenizerJson, tokenizerFiles } from '../../src/huggingface/tokenizerJson.ts';
 
 test('an exported BPE keeps its file, but for what only clm knows', () => {
   const { tokenizer: file } = JSON.parse(readFileSync(new URL('../data/tokenizers/fixtures/llama2.json', import.meta.url), 'utf8'));
@@ -10,4 +12,18 @@ test('an exported BPE keeps its file, but for what only clm knows', () => {
   const files = tokenizerFiles(tokenizer, 64);
   expect(JSON.parse(files['tokenizer.json']!)).toEqual(file);
   expect(JSON.parse(files['tokenizer_config.json']!)).toMatchObject({ eos_token: '<unk>', model_max_length: 64 });
+});
+
+test.each([
+  ['characters', charactersTokenizer('\n"09\\azé漢😀')],
+  ['characters that end documents', charactersTokenizer('\n 09az', { endOfText: true })],
+  ['bytes', bytesTokenizer({ endOfText: true })],
+])('an export is read back with the same ids: %s', (_, tokenizer) => {
+  const again = readTokenizerJson(tokenizerFiles(tokenizer, 64)['tokenizer.json']!, 'tokenizer.json');
+  expect(again).toMatchObject({ vocabularySize: tokenizer.vocabularySize, endOfText: tokenizer.endOfText });
+  const text = 'a0z9\na';
+  expect(again.encode(text)).toEqual(tokenizer.encode(text));
+  const every = Array.from({ length: tokenizer.vocabularySize }, (_, id) => id);
+  expect(again.decode(every)).toBe(tokenizer.decode(every));
+  if (tokenizer.kind === 'characters') expect(again.toJSON()).toEqual(tokenizer.toJSON());
 });

@@ -114,6 +114,16 @@ describe('planRun refuses', () => {
     expect(plan(tinyConfig({ training: { microBatchSize: 1 } }), 6).windowsPerEpoch).toBe(1);
   });
 
+  it('a vocabulary smaller than the tokenizer, and counts the rows of a larger one', () => {
+    expect(refusal(tinyConfig({ model: { vocabularySize: 12 } }))).toBe(
+      'model.vocabularySize is 12, but the tokenizer has 13 tokens. Raise it to at least as many, or leave it out.',
+    );
+    const more = (vocabularySize: number | null) => plan(tinyConfig({ model: { vocabularySize } }));
+    expect(more(17).parameters - more(null).parameters).toBe(4 * 14);
+    expect(more(17).flopsPerToken - more(13).flopsPerToken).toBe(6 * 4 * 14);
+    expect(more(17).bytes.logits).toBeGreaterThan(more(13).bytes.logits);
+  });
+
   it('a step of more windows than an epoch has, and takes one of as many', () => {
     expect(refusal(tinyConfig({ training: { microBatchSize: 7, microBatchesPerStep: 3 } }))).toMatchInlineSnapshot(
       `"The training text has 20 windows of 6 tokens, but one step takes 21. Lower training.microBatchSize or training.microBatchesPerStep, shorten model.contextLength, or add text to corpus.sources."`,

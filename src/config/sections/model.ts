@@ -42,6 +42,13 @@ const keys = z.strictObject({
     .nullable()
     .default(null)
     .describe('Inner size of the feed-forward part. null = 4 · width; in family llama 8/3 · width, rounded up to a multiple of 32.'),
+  vocabularySize: count
+    .nullable()
+    .default(null)
+    .describe(
+      'Rows of the token embedding and of the output head, at least the tokens of the tokenizer; rows beyond them are ' +
+        'padding, trained but never sampled, as 50304 for the 50,257 tokens of GPT-2. null = the tokens of the tokenizer.',
+    ),
   contextLength: count.default(64).describe('Positions of a window; how many tokens a prediction can look back on.'),
   dropout: z.number().min(0).lt(1).default(0).describe('Probability of dropping an activation in training.'),
   biases: z.boolean().default(false).describe('Biases in the linear layers and in LayerNorm.'),
@@ -50,8 +57,18 @@ const keys = z.strictObject({
     .nullable()
     .default(null)
     .describe('Biases in the projection to queries, keys and values, as Qwen2 has them. null = as biases.'),
+  feedForwardBiases: z.boolean().nullable().default(null).describe('Biases in the feed-forward part. null = as biases.'),
   queryKeyNorm: z.boolean().default(false).describe('RMSNorm of the queries and keys of every head, as Qwen3 has it.'),
   normEpsilon: z.number().gt(0).default(1e-5).describe('Added to the variance (mean square) in the normalisation layers.'),
+  nopeEveryLayers: z
+    .int()
+    .min(2)
+    .nullable()
+    .default(null)
+    .describe(
+      'Every so many layers one has no positions (NoPE): its queries and keys are not rotated, as in every fourth layer ' +
+        'of SmolLM3; only family llama has it. null = every layer is rotated.',
+    ),
   ropeTheta: z.number().gt(1).default(10_000).describe('Base of the wavelengths of RoPE; only family llama has it.'),
   ropeScaling: ropeScaling
     .nullable()
@@ -70,6 +87,7 @@ function complete(model: z.output<typeof keys>) {
     headSize: model.headSize ?? width / heads,
     feedForwardWidth: model.feedForwardWidth ?? feedForwardWidth,
     queryKeyValueBiases: model.queryKeyValueBiases ?? biases,
+    feedForwardBiases: model.feedForwardBiases ?? biases,
   };
 }
 

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
+import { initialParameters } from '../../src/model/initialise.ts';
+import { parameterTable } from '../../src/model/parameters.ts';
+import { openSession } from '../../src/runtime/openSession.ts';
+import { openDecoding } from '../../src/sampling/decoding.ts';
+import { generate } from '../../src/sampling/generate.ts';
+import { inspectText } from '../../src/sampling/inspection.ts';
+import { requestsOf } from '../../src/sampling/requests.ts';
+import { defaultSettings } from '../../src/sampling/settings.ts';
+import { tinyConfig } from '../training/tinyRun.ts';
+
+const tokenizer = charactersTokenizer('abcdefghijklm');
+const tokens = tokenizer.vocabularySize;
+const rows = tokens + 4;
+const config = tinyConfig({ model: { vocabularySize: rows, contextLength: 11 } });
+const { model } = config;
+const table = parameterTable(model, tokens);
+
+/** A decoder that thinks a padding row by far the likeliest everywhere: of two opposite rows one always is. */
+async function misledSession() {
+  const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu' });
+  const parameters = initialParameters(table, 3);
+  const { values } = parameters[0]!;
+  for (let i = 0; i < model.width; i++) {
+    values[tokens * model.width + i] = 10 * (i + 1);
+    values[(tokens + 1) * model.width + i] = -10 * (i + 1);
+  }
+  await session.addVariables(parameters);
+  return session;
+}
+
+describe('rows of the vocabulary that no token has', () => {
+  it('are never sampled, though the model finds them the likeliest', async () => {
+    const session = await misledSession();
+    const settings = { ...defaultSettings(config), maxTokens: 9, seed: 5, logProbabilities: 3 };
+    const decoding = openDecoding(session, model, table, 2);
+    for (const temperature of [0, 3]) {
+      const requests = requestsOf({ prompt: 'ab', settings: { temperature, topK: null } }, { settings, tokenizer, contextLength: model.contextLength });
+      for await (const event of generate(decoding, tokenizer, requests, { order: 'input' })) {
+        if (event.kind !== 'completion') continue;
+        const { tokenIds, logProbabilities, alternatives } = event.completion;
+        expect(tokenIds).toHaveLength(9);
+        expect(Math.max(...tokenIds, ...alternatives!.flat().map(({ tokenId }) => tokenId))).toBeLessThan(tokens);
+        expect(Math.max(...logProbabilities!)).toBeLessThan(-3); // the padding has nearly all
+      }
+    }
+    session.close();
+  });
+
+  it('count in the loss, and are not listed among the likeliest tokens', async () => {
+    const session = await misledSession();
+    const inspection = await inspectText({ session, model, table, tokenizer }, 'abcabc', 5);
+    session.close();
+    expect(inspection.loss).toBeGreaterThan(3);
+    expect(inspection.loss / inspection.modelLoss).toBeCloseTo(1, 5);
+    expect(inspection.uniformLoss).toBe(Math.log(rows));
+    for (const listed of inspection.alternatives) expect(listed.map(({ tokenId }) => tokenId < tokens)).toEqual(Array(5).fill(true));
+  });
+});
