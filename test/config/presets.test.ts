@@ -56,6 +56,7 @@ describe('sizes of the decoder that do not fit', () => {
     ['model: { heads: 4, keyValueHeads: 3 }', 'a.yaml:2:35: model.keyValueHeads (3) must divide model.heads (4); for example model.keyValueHeads: 2'],
     ['model: { family: llama, headSize: 5 }', expect.stringContaining('a.yaml:2:35: model.headSize (5) must be even')],
     ['model: { ropeTheta: 500 }', expect.stringContaining('a.yaml:2:21: model.ropeTheta has no effect in family gpt2')],
+    ['model: { nopeEveryLayers: 4 }', expect.stringContaining('model.nopeEveryLayers has no effect in family gpt2')],
     ['model: { family: llama, ropeScaling: { kind: yarn } }', expect.stringContaining('model.ropeScaling')],
   ])('%s', (line, message) => {
     expect(folder.refusal(`${corpus}${line}\n`)).toEqual(message);
