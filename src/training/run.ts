@@ -5,6 +5,7 @@ import path from 'node:path';
 import { writeFileDurably } from '../checkpoint/durable.ts';
 import { describeEnvironment, environmentDifferences } from '../checkpoint/environment.ts';
 import { openMetrics, truncateMetrics, type MetricsRecord } from '../checkpoint/metrics.ts';
+import { pruneCheckpoints } from '../checkpoint/retention.ts';
 import { clearLeftovers, createRunDirectory } from '../checkpoint/runDirectory.ts';
 import { runPaths } from '../checkpoint/runPaths.ts';
 import { writeRunStatus, type RunStatus } from '../checkpoint/status.ts';
@@ -126,6 +127,7 @@ async function openRunDirectory(
   const { step } = checkpoint;
   const paths = runPaths(runDirectory);
   await clearLeftovers(runDirectory);
+  await pruneCheckpoints(runDirectory, step, config.checkpoints); // a kill may have come between the save and this
   const differences = environmentDifferences(paths.environment, environment);
   if (differences.length > 0) {
     const message = `resuming with another ${differences.join(', ')}: the same losses to the last bit are no longer promised`;

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -34,11 +35,11 @@ ${extra}`,
 }
 
 /** Trains until the end, or stops as Ctrl-C would after the step `stopAfter`. */
-async function run(configPath: string, run: string, options: { resume?: boolean; stopAfter?: number } = {}) {
+async function run(configPath: string, run: string, options: { resume?: boolean; stopAfter?: number; set?: string[] } = {}) {
   const prepared = await prepareTraining({
     configPath,
     runDirectory: path.join(folder, run),
-    set: [],
+    set: options.set ?? [],
     resume: options.resume ?? false,
   });
   const controller = new AbortController();
@@ -110,13 +111,16 @@ describe('resuming', () => {
     const config = await writeConfig('late');
     await run(config, 'late');
     const whole = await log('late');
+    const older = path.join(folder, 'late', 'checkpoints', 'step-00000010');
+    expect(existsSync(older)).toBe(true);
     const metrics = path.join(folder, 'late', 'metrics.jsonl');
     const lines = (await readFile(metrics, 'utf8')).trimEnd().split('\n');
     expect(lines.at(-1)).toContain('"kind":"checkpoint","step":20');
     await writeFile(metrics, `${lines.slice(0, -1).join('\n')}\n`);
     await writeRunStatus(path.join(folder, 'late'), { state: 'running', step: 20, steps: 20, reason: null });
 
-    const { prepared, outcome, facts } = await run(config, 'late', { resume: true });
+    const { prepared, outcome, facts } = await run(config, 'late', { resume: true, set: ['checkpoints.keepLast=1'] });
+    expect(existsSync(older)).toBe(false); // the deletion that follows a save, too
     expect(prepared).toMatchObject({ isFinished: false, startStep: 20 });
     expect(outcome).toMatchObject({ step: 20, state: 'done' });
     expect(facts.map(({ kind }) => kind)).toEqual(['device']); // nothing is trained, evaluated or saved again

@@ -1,0 +1,23 @@
+// Loaded into the process of a soak (node --expose-gc --import): every other second it collects garbage and writes what the
+// process then holds as a line to descriptor 3: memory in MB, tensors of TensorFlow.js, and open handles.
+import { writeSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
+
+const began = performance.now();
+const megabytes = (/** @type {number} */ bytes) => Math.round(bytes / 1e4) / 100;
+const look = () => {
+  /** @type {() => void} */ (globalThis.gc)();
+  const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage();
+  // The engine that every copy of TensorFlow.js in a process shares.
+  const { numTensors = 0, numDataBuffers = 0 } = /** @type {any} */ (globalThis)._tfengine?.state ?? {};
+  const line = {
+    minute: (performance.now() - began) / 60_000,
+    resident: megabytes(rss),
+    heap: megabytes(heapUsed),
+    buffers: megabytes(external + arrayBuffers),
+    tensors: numTensors + numDataBuffers,
+    handles: process.getActiveResourcesInfo().length,
+  };
+  writeSync(3, `${JSON.stringify(line)}\n`);
+};
+if (isMainThread) setInterval(look, 2000).unref();
