@@ -72,7 +72,7 @@ function rendered(root, text) {
       const commands = content.split('\n').filter((line) => line.startsWith('$ '));
       const printed = commands.map((line) => {
         const output = run(line.slice(2), isInClone ? path.join(scratch, 'clone') : scratch, env);
-        return `${line}\n${fitted(output, without && new RegExp(without))}`.trimEnd();
+        return `${line}\n${fitted(output.trimEnd(), without && new RegExp(without))}`.trimEnd();
       });
       return `<!-- ${transcript} -->\n\`\`\`console\n${printed.join('\n\n')}\n\`\`\``;
     });

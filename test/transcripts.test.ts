@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import { comparable, fitted } from '../scripts/docs/transcripts.mjs';
+
+describe('a transcript', () => {
+  it('is the same after another run: other numbers, widths, units of time, and words of a model', () => {
+    const first = '$ clm runs\nname  tokens/s\na          1,021\n\n$ clm sample runs/a\nCall me\nIsh\n\n$ clm plan\ndone in 59 s\n```';
+    const second = '$ clm runs\nname    tokens/s\na        107,021\n\n$ clm sample runs/a\nThe whale\n\n$ clm plan\ndone in 2 min 3 s\n```';
+    expect(comparable(first)).toBe(comparable(second));
+    expect(comparable('step 5: sample "a"\nend')).toBe(comparable('step 7: sample "b c"\nend'));
+    expect(comparable('to sample: clm sample x\nthe ship\n```')).toBe(comparable('to sample: clm sample x\n\nan oar\n```'));
+  });
+
+  it('is another where words differ', () => {
+    expect(comparable('done: 5 steps')).not.toBe(comparable('stopped: 5 steps'));
+    expect(comparable('$ clm sample x\na\n\n$ clm plan\nfits\n```')).not.toBe(comparable('$ clm sample x\na\n\n$ clm plan\nyes\n```'));
+  });
+
+  it('leaves out what is named and folds long lines, which compares as if it had not', () => {
+    expect(fitted('a\nstep 1\nstep 2\nb', /^step/)).toBe('a\n…\nb');
+    const long = Array.from({ length: 40 }, (_, i) => `word${i}`).join(' ');
+    expect(fitted(long).split('\n').length).toBe(3);
+    expect(comparable(fitted(long))).toBe(comparable(long));
+    expect(fitted('x'.repeat(500))).toMatch(/^x{116} …$/);
+  });
+});
