@@ -5,48 +5,50 @@
  */
 import { Worker } from 'node:worker_threads';
 
-import { ExpectedError } from '../errors.ts';
-import type { FailureKind } from '../errors.ts';
 import type { TrainingBatch } from './batches.ts';
 import type { Corpus } from './corpus.ts';
 import type { Cursor } from './cursor.ts';
 import type { SequenceOptions } from './mixture.ts';
 import { renderTokenizer } from './tokenizers/tokenizerFile.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
+import { workerFile } from './tokenizingWorkers.ts';
+import { errorOf } from './workerFailure.ts';
+import type { WorkerFailure } from './workerFailure.ts';
 
 /** What the worker is started with. */
 export interface SequenceRequest {
   readonly corpus: Corpus;
   readonly tokenizerText: string;
-  readonly options: SequenceOptions;
+  readonly options: Omit<SequenceOptions, 'workers'>;
+  readonly tokenizingWorkers: number;
   readonly cursor: Cursor | undefined;
 }
 
-/** A micro-batch, or why there is none; `kind` is null for a bug. */
-export type WorkerAnswer =
-  | { batch: TrainingBatch; failure?: undefined }
-  | { failure: { kind: FailureKind | null; message: string; stack: string | undefined } };
+/** A micro-batch, or why there is none. */
+export type WorkerAnswer = { batch: TrainingBatch; failure?: undefined } | { failure: WorkerFailure };
 
 /** Micro-batches that are made ahead of the one in use. */
 const batchesAhead = 8;
 
-/** Workers run what was compiled, also where the sources themselves are run, as by the tests. */
-const workerFile = import.meta.url.endsWith('.ts')
-  ? new URL('../../dist/data/sequenceWorker.js', import.meta.url)
-  : new URL('./sequenceWorker.js', import.meta.url);
+/** A sequence that is made in the background. */
+export interface BackgroundOptions extends Omit<SequenceOptions, 'workers'> {
+  /** Threads that turn text into tokens; 1: the one that makes the sequence. */
+  readonly tokenizingWorkers?: number | undefined;
+}
 
 /**
- * What trainingSequence gives, made in a worker thread. Ending the generator ends the thread.
+ * What trainingSequence gives, made in a worker thread, which may have others to encode for it. Ending the generator
+ * ends the threads.
  * @throws as trainingSequence, when the micro-batch that could not be made is due; a bug with the worker's stack
  */
 export async function* backgroundSequence(
   corpus: Corpus,
   tokenizer: Tokenizer,
-  options: SequenceOptions,
+  { tokenizingWorkers = 1, ...options }: BackgroundOptions,
   cursor?: Cursor,
 ): AsyncGenerator<TrainingBatch, void, void> {
-  const request: SequenceRequest = { corpus, tokenizerText: renderTokenizer(tokenizer), options, cursor };
-  const worker = new Worker(workerFile, { workerData: request });
+  const request: SequenceRequest = { corpus, tokenizerText: renderTokenizer(tokenizer), options, tokenizingWorkers, cursor };
+  const worker = new Worker(workerFile('sequenceWorker'), { workerData: request });
   const answers: WorkerAnswer[] = [];
   let wake = (): void => {};
   const arrive = (answer: WorkerAnswer): void => {
@@ -69,11 +71,4 @@ export async function* backgroundSequence(
   } finally {
     await worker.terminate();
   }
-}
-
-function errorOf({ kind, message, stack }: { kind: FailureKind | null; message: string; stack: string | undefined }): Error {
-  if (kind !== null) return new ExpectedError(kind, message);
-  const error = new Error(message);
-  if (stack !== undefined) error.stack = stack;
-  return error;
 }

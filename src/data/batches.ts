@@ -8,6 +8,7 @@ import { checkCursor, cursorAt, cursorElsewhere, startCursor } from './cursor.ts
 import type { Cursor } from './cursor.ts';
 import { windowOrder } from './shuffle.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
+import type { TokenizingWorkers } from './tokenizingWorkers.ts';
 import { tokenChunks } from './tokens.ts';
 import { readAhead, trainingBlocks } from './trainingBlocks.ts';
 
@@ -35,6 +36,8 @@ export interface BatchOptions {
   readonly microBatchSize: number;
   /** Bytes read from disk at a time. */
   readonly chunkBytes?: number | undefined;
+  /** Threads to encode on; undefined: this one. */
+  readonly workers?: TokenizingWorkers | undefined;
 }
 
 export interface TrainingBatchOptions extends BatchOptions {
@@ -56,9 +59,9 @@ export async function* trainingBatches(
   cursor: Cursor = startCursor(corpus),
 ): AsyncGenerator<TrainingBatch, void, void> {
   checkCursor(cursor, corpus);
-  const { seed, contextLength, microBatchSize, chunkBytes } = options;
+  const { seed, contextLength, microBatchSize, chunkBytes, workers } = options;
   const stopping = new AbortController();
-  const readOptions = { chunkBytes, signal: stopping.signal };
+  const readOptions = { chunkBytes, workers, signal: stopping.signal };
   const blocks = readAhead(trainingBlocks(corpus, tokenizer, options, cursor, readOptions), () => stopping.abort());
   let rows = emptyRows(microBatchSize, contextLength);
   let begun = false;

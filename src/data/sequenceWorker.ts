@@ -1,12 +1,13 @@
 /** The worker thread of backgroundSequence.ts: makes the training sequence, one micro-batch each time one is asked for. */
 import { parentPort, workerData } from 'node:worker_threads';
 
-import { ExpectedError } from '../errors.ts';
 import type { SequenceRequest, WorkerAnswer } from './backgroundSequence.ts';
 import { trainingSequence } from './mixture.ts';
+import { openTokenizingWorkers } from './tokenizingWorkers.ts';
 import { tokenizerFromFile } from './tokenizers/tokenizerFile.ts';
+import { failureOf } from './workerFailure.ts';
 
-const { corpus, tokenizerText, options, cursor } = workerData as SequenceRequest;
+const { corpus, tokenizerText, options, tokenizingWorkers, cursor } = workerData as SequenceRequest;
 const port = parentPort!;
 
 async function answer(batches: ReturnType<typeof trainingSequence>): Promise<void> {
@@ -16,12 +17,14 @@ async function answer(batches: ReturnType<typeof trainingSequence>): Promise<voi
     const batch = next.value;
     port.postMessage({ batch } satisfies WorkerAnswer, [batch.inputs.buffer, batch.targets.buffer, batch.weights.buffer] as ArrayBuffer[]);
   } catch (error) {
-    const { message, stack } = error as Error;
-    port.postMessage({ failure: { kind: error instanceof ExpectedError ? error.kind : null, message, stack } } satisfies WorkerAnswer);
+    port.postMessage({ failure: failureOf(error) } satisfies WorkerAnswer);
   }
 }
 
-const batches = trainingSequence(corpus, tokenizerFromFile(tokenizerText, 'the tokenizer of the run'), options, cursor);
+const tokenizer = tokenizerFromFile(tokenizerText, 'the tokenizer of the run');
+// One worker is this thread itself. Others end with it.
+const workers = tokenizingWorkers > 1 ? openTokenizingWorkers(tokenizer, tokenizingWorkers) : undefined;
+const batches = trainingSequence(corpus, tokenizer, { ...options, workers }, cursor);
 let last = Promise.resolve();
 port.on('message', () => {
   last = last.then(() => answer(batches));

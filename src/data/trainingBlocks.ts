@@ -1,9 +1,9 @@
 /** The blocks of all epochs, one after the other without end, the next being read while one is in use. */
 import type { Corpus, ReadableCorpus } from './corpus.ts';
 import type { Cursor } from './cursor.ts';
+import type { EncodeOptions } from './encodedText.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
 import { tokenChunks } from './tokens.ts';
-import type { ReadOptions } from './utf8Chunks.ts';
 import { epochBlocks } from './windows.ts';
 import type { Block } from './windows.ts';
 
@@ -23,7 +23,7 @@ export async function* trainingBlocks(
   tokenizer: Tokenizer,
   options: BlockSequenceOptions,
   cursor: Cursor,
-  readOptions: ReadOptions,
+  readOptions: EncodeOptions,
 ): AsyncGenerator<EpochBlock, void, void> {
   let { startByte, skipTokens, block: firstBlock } = cursor;
   for (let epoch = cursor.epoch; readOptions.signal?.aborted !== true; epoch++) {

@@ -34,6 +34,7 @@ export function bytesTokenizer({ endOfText: hasEnd = false }: { endOfText?: bool
     },
     encodeUtf8: (utf8) => new Int32Array(utf8),
     encodeChunk: (utf8) => ({ tokenIds: new Int32Array(utf8), bytes: utf8.length }),
+    certainBytes: (utf8) => utf8.length,
     decode: (tokenIds, options) => decodeAll(decoder(options), tokenIds),
     decoder,
     toJSON: () => ({

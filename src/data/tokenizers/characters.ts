@@ -90,6 +90,7 @@ export function charactersTokenizer(
     },
     encodeUtf8,
     encodeChunk: (utf8, _, origin) => ({ tokenIds: encodeUtf8(utf8, origin), bytes: utf8.length }),
+    certainBytes: (utf8) => utf8.length,
     decode: (tokenIds, options) => Array.from(tokenIds, (id) => textOf(id, options)).join(''),
     decoder: (options) => ({ write: (id) => textOf(id, options), end: () => '' }),
     toJSON: () => ({

@@ -54,14 +54,17 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
   const ordinary = addedTokens.filter(({ isSpecial }) => !isSpecial);
   const encodePlain = lazily(() => pieceEncoder(description, ordinary));
   const encodeSpecial = lazily(() => pieceEncoder(description, addedTokens));
-  const spellings = addedTokens.map(({ content }) => Buffer.from(content));
-  const ordinarySpellings = ordinary.map(({ content }) => Buffer.from(content));
+  const outside = (cutters: readonly AddedToken[]): IsBorder => {
+    const spellings = cutters.map(({ content }) => Buffer.from(content));
+    return (text, at) => isBorder(text, at) && !cutsToken(spellings, text, at);
+  };
+  const isBorderOfAll = outside(addedTokens);
+  const isBorderOfPlain = outside(ordinary);
   const list: IdList = { ids: new Int32Array(0), count: 0 }; // used again for every text, because most are short
 
   function encodePart(utf8: Uint8Array, part: DocumentPart, origin: TextOrigin, withSpecial: boolean): EncodedChunk {
     const encode = withSpecial ? encodeSpecial() : encodePlain();
-    const spelt = withSpecial ? spellings : ordinarySpellings;
-    const isSafe: IsBorder = (text, at) => isBorder(text, at) && !cutsToken(spelt, text, at);
+    const isSafe = withSpecial ? isBorderOfAll : isBorderOfPlain;
     list.count = 0;
     const givesTokens = part.endsText || segmentEnd(utf8, 0, false, isSafe) > 0;
     if (part.startsText && givesTokens) {
@@ -94,6 +97,11 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
     },
     encodeUtf8: (utf8, origin) => encodePart(utf8, whole, origin, false).tokenIds,
     encodeChunk: (utf8, part, origin) => encodePart(utf8, part, origin, false),
+    certainBytes: (utf8) => {
+      let start = 0;
+      for (let end = 0; end >= 0; end = segmentEnd(utf8, start, false, isBorderOfPlain)) start = end;
+      return start;
+    },
     decode: (tokenIds, options) => decodeAll(decoder(options), tokenIds),
     decoder,
     toJSON: () => description.json,
