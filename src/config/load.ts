@@ -2,7 +2,7 @@
  * From a YAML file and `--set` flags to the frozen, complete `Config`: first row of the walk. Layers, each laid over
  * the one before: the defaults of the schema, the files named by `extends`, the file itself, the flags.
  */
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { environmentFailure, wrongInput } from '../errors.ts';
 import { crossProblems } from './crossChecks.ts';
@@ -25,14 +25,22 @@ const maxConfigBytes = 1 << 20;
  * Relative paths become absolute, each taken relative to the file it was written in (in a flag: to the working
  * directory). Loads nothing native and looks at no corpus.
  *
- * @param set assignments such as `model.layers=6`, later ones over earlier ones
+ * @param options.set assignments such as `model.layers=6`, later ones over earlier ones
+ * @param options.resumed the config.yaml of the run that goes on, of its name: where there is one it says what
+ *   `start.from` gave, so that the run named there may be gone
  * @throws wrongInput with one line for each problem: file:line:column (or the flag), the key, what must stand there
  * @throws environmentFailure when a file cannot be read for want of permission
  */
-export function loadConfig(path: string, { set = [] }: { set?: readonly string[] } = {}): Config {
+export function loadConfig(
+  path: string,
+  { set = [], resumed }: { set?: readonly string[]; resumed?: ((name: string) => string) | undefined } = {},
+): Config {
   const tree = set.reduce<LocatedValue>(applyOverride, withoutOtherLengths(readLayers(path, [], ''), set));
   const name = basename(path, extname(path));
-  return completeConfig(withStartingRun(interpolated(withName(tree, name)), readRunConfig), name);
+  const named = interpolated(withName(tree, name));
+  const own = resumed?.(String(plainValue(valueAt(named, ['name'])!)));
+  const source = own !== undefined && existsSync(own) ? own : null;
+  return completeConfig(withStartingRun(named, (run, namedAt) => readRunConfig(source ?? run, namedAt)), name);
 }
 
 /** The config of the run that `start.from`, written at `namedAt`, names. */

@@ -30,7 +30,7 @@ export function withStartingRun(tree: LocatedValue, readConfig: (path: string, n
     let inherited = parseLocated(JSON.stringify(theirs), () => from.origin)!;
     const written = valueAt(result, [section]);
     for (const [key, { value }] of written?.kind === 'mapping' ? written.entries : []) {
-      const own = plainValue(value);
+      const own = structuredClone(plainValue(value)); // a mapping has no prototype until then
       if (own === null) continue;
       if (section === 'model' && free.has(key)) inherited = withValue(inherited, [key], value);
       else if (Object.hasOwn(theirs, key) && !isDeepStrictEqual(own, theirs[key])) {

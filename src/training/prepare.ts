@@ -105,8 +105,9 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
  */
 export function findConfig({ configPath, runDirectory, set, resume }: TrainingRequest): { config: Config; runDirectory: string } {
   if (runDirectory === '') throw wrongInput('--run is empty. Name a directory, or leave --run out for runs/<name>.');
+  const resumed = resume ? (name: string) => runPaths(runDirectory ?? path.join('runs', name)).config : undefined;
   if (configPath !== undefined) {
-    const config = loadConfig(configPath, { set });
+    const config = loadConfig(configPath, { set, resumed });
     return { config, runDirectory: path.resolve(runDirectory ?? path.join('runs', config.name)) };
   }
   if (runDirectory === undefined || !resume) {
@@ -114,7 +115,7 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
   }
   const file = runPaths(runDirectory).config;
   if (!existsSync(file)) throw wrongInput(`There is no run at ${runDirectory}: it has no config.yaml. Give the config to start one.`);
-  const config = set.length > 0 ? loadConfig(file, { set }) : parseResolvedConfig(readFileSync(file, 'utf8'), file);
+  const config = set.length > 0 ? loadConfig(file, { set, resumed }) : parseResolvedConfig(readFileSync(file, 'utf8'), file);
   return { config, runDirectory: path.resolve(runDirectory) };
 }
 

@@ -71,8 +71,16 @@ describe('start: { from: RUN }', () => {
 
     await train(file, 'parts', { stopAfter: 2 });
     rmSync(join(folder(), 'imported'), { recursive: true });
-    const prepared = await prepareTraining({ configPath: undefined, runDirectory: join(folder(), 'parts'), set: [], resume: true });
+    const resume = (configPath: string | undefined, ...set: string[]) =>
+      prepareTraining({ configPath, runDirectory: join(folder(), 'parts'), set, resume: true });
+    const prepared = await resume(undefined);
     expect(prepared.startStep).toBe(2);
+    expect(await resume(undefined, 'training.steps=4')).toMatchObject({ startStep: 2, config: prepared.config });
+    expect(await resume(file)).toMatchObject({ startStep: 2, config: prepared.config });
+    expect((await failureOf(resume(file, 'model.dropout=0.1'))).message).toContain('was started with another model.dropout.');
+    expect((await failureOf(resume(file, 'start.from=/elsewhere'))).message).toContain('was started with another start.from.');
+    const fresh = prepareTraining({ configPath: file, runDirectory: join(folder(), 'fresh'), set: [], resume: true });
+    expect((await failureOf(fresh)).message).toContain('start.from is no run: ');
     await runTraining(prepared, { mode: 'recorded', signal: new AbortController().signal, report: () => {} });
     const [whole, parts] = [await lastOf('whole'), await lastOf('parts')];
     expect(parts.model).toEqual(whole.model);
