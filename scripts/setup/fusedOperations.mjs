@@ -1,7 +1,7 @@
-// Step 4: clm's own operations (src/runtime/fusedOperations.cc), compiled against the wheel's libtensorflow and kept
-// beside it. src/runtime/fusedOperations.ts loads them from there.
+// Step 4: clm's own operations (src/runtime/kernels), compiled against the wheel's libtensorflow and kept beside it.
+// src/runtime/fusedOperations.ts loads them from there.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { compile } from './compiler.mjs';
 import { fileBytes, hashOf } from './files.mjs';
@@ -18,16 +18,17 @@ import { fileBytes, hashOf } from './files.mjs';
  * @returns {FusedOperations}
  */
 export function locateFusedOperations(root, { folder, set, includeDirectory, libraryDirectory }) {
-  const source = path.join(root, 'src/runtime/fusedOperations.cc');
+  const directory = path.join(root, 'src/runtime/kernels');
+  const files = readdirSync(directory).sort().map((file) => path.join(directory, file));
   const options = [
     ...['-O3', '-std=c++17', '-fPIC', '-shared', '-fvisibility=hidden', '-fno-math-errno', '-fno-trapping-math'],
     ...['-I', includeDirectory, '-Xlinker', '-rpath', '-Xlinker', libraryDirectory],
   ];
   const linked = set.libraries.map((library) => path.join(libraryDirectory, library));
-  const key = hashOf(readFileSync(source), process.env.CXX ?? '', process.arch, ...options, ...linked).slice(0, 16);
+  const key = hashOf(...files.map((file) => readFileSync(file)), process.env.CXX ?? '', process.arch, ...options, ...linked).slice(0, 16);
   return {
     cached: path.join(folder, 'operations', `${key}${process.platform === 'darwin' ? '.dylib' : '.so'}`),
-    flags: [...options, source, ...linked],
+    flags: [...options, ...files.filter((file) => file.endsWith('.cc')), ...linked],
   };
 }
 
@@ -37,7 +38,7 @@ export const fusedOperationsHash = (/** @type {FusedOperations} */ { cached }) =
 
 /**
  * Compiles the operations, also where the cache has them: set-up comes here only when something is missing, and it
- * takes a second or two.
+ * takes some ten seconds.
  * @param {FusedOperations} operations
  * @param {import('./progress.mjs').Progress} progress
  * @returns {Promise<string>} the library's SHA-256

@@ -32,6 +32,7 @@ export function installationIsComplete(root, { device, why }, libraries, { bindi
     recorded.device === device &&
     recorded.why === why &&
     recorded.siteDirectory === libraries.siteDirectory &&
+    recorded.bindingPath === binding.installed && // a clone may have been moved
     recorded.cachedBinding === binding.cached &&
     recorded.bindingSha256 === installedBindingHash(binding) &&
     recorded.operationsPath === operations.cached &&

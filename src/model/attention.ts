@@ -17,6 +17,7 @@ import { dropoutMask } from './dropout.ts';
 import { linear } from './linear.ts';
 import { rmsNorm } from './norms.ts';
 import { rotate, rotationOf, type Rotation } from './positions.ts';
+import { fusedAttentionWeights, fusedAttentionWeightsGradient, hasFusedOperations } from '../runtime/fusedOperations.ts';
 
 /** What the attention of all blocks shares; made once a pass, so that a recording holds it once. */
 export interface Sight {
@@ -44,7 +45,7 @@ export function selfAttention(parameters: Parameters, path: string, x: Tensor, p
   const own = { key: place('key'), value: projected.value };
   const { key, value } = pass.cache ? pass.cache.extend(path, own.key, own.value) : own;
   const dropped = dropoutMask(pass.dropout, `${path}.weights`, [B, K, sizes.G * T, key.shape[2]!]);
-  return linear(parameters, `${path}.output`, joinHeads(attend(query, key, value, T, sight.mask, dropped), sizes));
+  return linear(parameters, `${path}.output`, joinHeads(attend(query, key, value, sight.mask, dropped), sizes));
 }
 
 /** Additive mask (T, T): 0 where key ≤ query, −1e9 where the key lies in the future. */
@@ -55,9 +56,7 @@ export function causalMask(T: number): Tensor {
 }
 
 /**
- * Per head softmax(query·keyᵀ/√D + mask)·value. Own gradient: with P the weights and O the output, the
- * softmax's row sums Σ dP∘P equal Σ dO∘O (Dao et al. 2022, https://arxiv.org/abs/2205.14135, appendix B),
- * a sum over D instead of S numbers, so two passes over the weights fall away.
+ * Per head softmax(query·keyᵀ/√D + mask)·value.
  *
  * @param query (B, K, G·T, D), the queries of a key head stacked
  * @param key (B, K, S, D)
@@ -66,33 +65,47 @@ export function causalMask(T: number): Tensor {
  * @param dropped (B, K, G·T, S), multiplied into the weights, or null
  * @returns (B, K, G·T, D)
  */
-export function attend(query: Tensor, key: Tensor, value: Tensor, T: number, mask: Tensor, dropped: Tensor | null): Tensor {
-  const [B, K, rows, D] = query.shape as [number, number, number, number];
-  const S = key.shape[2]!;
-  const scale = 1 / Math.sqrt(D);
+export function attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropped: Tensor | null): Tensor {
+  const { forward, backward } = hasFusedOperations() ? weightsInOne : composedWeights;
+  const scale = 1 / Math.sqrt(query.shape[3]!);
   const attention = customGrad((...args) => {
     const [q, k, v, save] = args as unknown as [Tensor, Tensor, Tensor, (tensors: Tensor[]) => void];
-    const scaled = mul(q, scale);
-    const scores = reshape(matMul(scaled, k, false, true), [B, K, rows / T, T, S]);
-    const weights = reshape(softmax(add(scores, mask)), [B, K, rows, S]);
+    const weights = forward(matMul(q, k, false, true), mask, scale);
     const kept = dropped === null ? weights : mul(weights, dropped);
-    const output = matMul(kept, v); // (B, K, G·T, D)
     // What the gradient needs must be saved: tfjs disposes of the forward pass's other tensors before it.
-    save([scaled, k, v, weights, kept, output, ...(dropped === null ? [] : [dropped])]);
+    save([q, k, v, weights, kept, mask, ...(dropped === null ? [] : [dropped])]);
     const gradFunc = (dOutput: Tensor, saved: Tensor[]): Tensor[] => {
-      const [qs, ks, vs, p, pKept, o, factor] = saved as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor?];
+      const [qs, ks, vs, p, pKept, seen, factor] = saved as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor?];
       const dKept = matMul(dOutput, vs, false, true);
-      const dWeights = factor === undefined ? dKept : mul(dKept, factor);
-      const dScores = mul(p, sub(dWeights, sum(mul(dOutput, o), -1, true)));
-      const dq = mul(matMul(dScores, ks), scale);
+      const dScores = backward(p, factor === undefined ? dKept : mul(dKept, factor), seen, scale);
+      const dq = matMul(dScores, ks);
       const dk = matMul(dScores, qs, true, false); // sums over the queries that share the key
       const dv = matMul(pKept, dOutput, true, false);
       return [dq, dk, dv];
     };
-    return { value: output, gradFunc };
+    return { value: matMul(kept, v), gradFunc };
   });
   return attention(query, key, value);
 }
+
+/** softmax(scale·scores + mask) of scores (B, K, G·T, S), and the gradient by them from the weights and theirs. */
+interface AttentionWeights {
+  forward(scores: Tensor, mask: Tensor, scale: number): Tensor;
+  backward(weights: Tensor, dWeights: Tensor, mask: Tensor, scale: number): Tensor;
+}
+
+const weightsInOne: AttentionWeights = { forward: fusedAttentionWeights, backward: fusedAttentionWeightsGradient };
+
+/** The same from TensorFlow's operations. */
+export const composedWeights: AttentionWeights = {
+  forward(scores, mask, scale) {
+    const [B, K, rows, S] = scores.shape as [number, number, number, number];
+    const T = mask.shape.at(-2)!;
+    return reshape(softmax(add(mul(reshape(scores, [B, K, rows / T, T, S]), scale), mask)), scores.shape);
+  },
+  backward: (weights, dWeights, _mask, scale) =>
+    mul(mul(weights, scale), sub(dWeights, sum(mul(dWeights, weights), -1, true))),
+};
 
 interface Sizes {
   B: number;

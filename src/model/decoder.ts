@@ -5,7 +5,7 @@
  *
  * B micro-batch size · T positions · C width · V vocabulary size · N = B·T rows
  */
-import { add, matMul, type Tensor } from '@tensorflow/tfjs-core';
+import { matMul, type Tensor } from '@tensorflow/tfjs-core';
 import { gatherRows } from '../runtime/operations.ts';
 import { recomputed } from '../runtime/recomputed.ts';
 import { scope } from '../runtime/recording.ts';
@@ -15,6 +15,7 @@ import { drop } from './dropout.ts';
 import { feedForward } from './feedForward.ts';
 import { norm } from './norms.ts';
 import { addLearnedPositions, isRotated } from './positions.ts';
+import { addTo } from './residual.ts';
 
 /** inputs (N) int32 token ids → logits (N, V): row b·T+t scores what follows token t of window b. */
 export function decode(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {
@@ -53,11 +54,11 @@ export function block(parameters: Parameters, path: string, x: Tensor, pass: Dec
   const attended = scope('attention', () =>
     selfAttention(parameters, `${path}.attention`, norm(parameters, `${path}.attentionNorm`, x, model), pass, sight),
   );
-  const h = add(x, drop(attended, dropout, `${path}.attention`));
+  const h = addTo(x, drop(attended, dropout, `${path}.attention`));
   const fed = scope('feedForward', () =>
     feedForward(parameters, `${path}.feedForward`, norm(parameters, `${path}.feedForwardNorm`, h, model), model),
   );
-  return add(h, drop(fed, dropout, `${path}.feedForward`));
+  return addTo(h, drop(fed, dropout, `${path}.feedForward`));
 }
 
 /** A block whose activations are not kept for the backward pass, but computed again in it. */

@@ -4,17 +4,19 @@
  * N rows · C width · V vocabulary size
  */
 import { add, concat, customGrad, matMul, mul, reshape, slice, sum, type Tensor } from '@tensorflow/tfjs-core';
-import { crossEntropyAndGradient, sparseCrossEntropy } from '../runtime/operations.ts';
+import { fusedCrossEntropy, hasFusedOperations } from '../runtime/fusedOperations.ts';
+import { crossEntropyAndGradient } from '../runtime/operations.ts';
 import { computedAfter, scope } from '../runtime/recording.ts';
 import { chunkRows } from './lossChunks.ts';
 
 /**
- * Σ weight·(−ln p(target)) over all positions, a scalar; the caller divides by the number of targets.
+ * Σ weight·(−ln p(target)) over all positions, a scalar.
  *
  * Of a large vocabulary the logits are many times what the blocks keep, so they are computed in chunks, each with its
  * gradient at once (as Hsu et al. 2024 do, https://arxiv.org/abs/2410.10989): no (N, V) ever exists.
  *
- * @param hidden (N, C) @param head (V, C) @param targets (N) int32 @param weights (N), 0 on padding, 1 elsewhere
+ * @param hidden (N, C) @param head (V, C) @param targets (N) int32 @param weights (N), 0 on padding, elsewhere what a
+ *   position counts, as 1/targets of the step
  * @param options.isTrained whether the gradient will be asked for; only then is it computed beside the loss
  * @param options.rows of logits held at a time
  */
@@ -26,11 +28,21 @@ export function summedLoss(
   { isTrained, rows = chunkRows(hidden.shape[0]!, head.shape[0]!) }: { isTrained: boolean; rows?: number },
 ): Tensor {
   const N = hidden.shape[0]!;
-  if (rows >= N) {
-    return sum(mul(sparseCrossEntropy(matMul(hidden, head, false, true), targets), weights));
-  }
   const chunks = Array.from({ length: Math.ceil(N / rows) }, (_, i) => ({ start: i * rows, count: Math.min(rows, N - i * rows) }));
   return isTrained ? trainedChunks(hidden, head, targets, weights, chunks) : scoredChunks(hidden, head, targets, weights, chunks);
+}
+
+/** Σ weight·(−ln p(target)) of logits (N, V), a scalar, and its gradient (N, V) by them. */
+function weightedCrossEntropy(logits: Tensor, targets: Tensor, weights: Tensor): { loss: Tensor; dLogits: Tensor } {
+  if (!hasFusedOperations()) return composedCrossEntropy(logits, targets, weights);
+  const [losses, dLogits] = fusedCrossEntropy(logits, targets, weights);
+  return { loss: sum(losses!), dLogits: dLogits! };
+}
+
+/** The same from TensorFlow's operations. */
+export function composedCrossEntropy(logits: Tensor, targets: Tensor, weights: Tensor): { loss: Tensor; dLogits: Tensor } {
+  const { losses, gradient } = crossEntropyAndGradient(logits, targets);
+  return { loss: sum(mul(losses, weights)), dLogits: mul(gradient, reshape(weights, [-1, 1])) };
 }
 
 type Chunks = { start: number; count: number }[];
@@ -50,8 +62,7 @@ function scoredChunks(hidden: Tensor, head: Tensor, targets: Tensor, weights: Te
   const C = hidden.shape[1]!;
   const score = (start: number, count: number, before: Tensor | null): Tensor => {
     const logits = matMul(slice(hidden, [start, 0], [count, C]), head, false, true);
-    const losses = sparseCrossEntropy(logits, slice(targets, [start], [count]));
-    const loss = sum(mul(losses, slice(weights, [start], [count])));
+    const { loss } = weightedCrossEntropy(logits, slice(targets, [start], [count]), slice(weights, [start], [count]));
     return before === null ? loss : add(before, loss);
   };
   return oneByOne(chunks, score, (loss) => loss);
@@ -71,17 +82,15 @@ function trainedChunks(hidden: Tensor, head: Tensor, targets: Tensor, weights: T
     const [x, w, save] = args as unknown as [Tensor, Tensor, (tensors: Tensor[]) => void];
     const step = (start: number, count: number, before: Sums | null): Sums => {
       const rows = slice(x, [start, 0], [count, C]);
-      const rowWeights = slice(weights, [start], [count]);
-      const { losses, gradient } = crossEntropyAndGradient(matMul(rows, w, false, true), slice(targets, [start], [count]));
-      const dLogits = mul(gradient, reshape(rowWeights, [-1, 1]));
-      const loss = sum(mul(losses, rowWeights));
+      const logits = matMul(rows, w, false, true);
+      const { loss, dLogits } = weightedCrossEntropy(logits, slice(targets, [start], [count]), slice(weights, [start], [count]));
       const dHead = matMul(dLogits, rows, true, false);
       const dHidden = matMul(dLogits, w);
       if (before === null) return { loss, dHead, dHidden: [dHidden] };
       return { loss: add(before.loss, loss), dHead: add(before.dHead, dHead), dHidden: [...before.dHidden, dHidden] };
     };
     const { loss, dHead, dHidden } = oneByOne(chunks, step, (sums) => sums.dHead);
-    save([concat(dHidden, 0), dHead]);
+    save([dHidden.length === 1 ? dHidden[0]! : concat(dHidden, 0), dHead]);
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => saved.map((gradient) => mul(gradient, dy));
     return { value: loss, gradFunc };
   });

@@ -29,6 +29,7 @@ export const attributeTypes = { string: 0, int: 1, float: 2, bool: 3, type: 4, s
 
 export const typeAttribute = (name: string, value: number): Attribute => ({ name, type: attributeTypes.type, value });
 export const intAttribute = (name: string, value: number): Attribute => ({ name, type: attributeTypes.int, value });
+export const floatAttribute = (name: string, value: number): Attribute => ({ name, type: attributeTypes.float, value });
 export const boolAttribute = (name: string, value: boolean): Attribute => ({ name, type: attributeTypes.bool, value });
 export const shapeAttribute = (name: string, value: readonly number[]): Attribute => ({
   name,

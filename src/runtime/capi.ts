@@ -95,7 +95,7 @@ export function loadCApi(libraryDirectory: string, extension: 'so' | 'dylib'): C
 /** Held for good: koffi unloads what is not, and TensorFlow would then call into nothing. */
 const loadedOperations: unknown[] = [];
 
-/** Loads a library of operations and has it register them; returns 0 or the number of the one that failed. */
+/** Loads a library of operations and has it register them; returns 0 or the TF_Code of the failure. */
 export function loadOperations(file: string): number {
   const library = koffi().load(file);
   loadedOperations.push(library);

@@ -1,14 +1,17 @@
 /**
- * clm's own operations (fusedOperations.cc): the elementwise parts of a decoder in one pass over memory each. They stand
- * in for compositions of TensorFlow's operations, which remain where these do not run and are what tests hold them to.
+ * clm's own operations (kernels/*.cc): parts of a decoder in one pass over memory each. They stand in for compositions of
+ * TensorFlow's operations, which remain where these do not run and are what tests hold them to.
+ *
+ * Their type T is that of the numbers between products. It is float32 here; bfloat16.ts makes it the other where products
+ * are in it.
  *
  * N rows · C width
  */
 import os from 'node:os';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { environmentFailure } from '../errors.ts';
-import { attributeTypes, boolAttribute, type Attribute } from './binding.ts';
-import { loadOperations } from './capi.ts';
+import { boolAttribute, floatAttribute, typeAttribute, type Attribute } from './binding.ts';
+import { dataTypes, loadOperations } from './capi.ts';
 import { loadedTensorFlow } from './tensorflow.ts';
 
 /** Their kernels run on one thread: with more cores to a branch than these, TensorFlow's own are no slower. */
@@ -22,21 +25,23 @@ const mostCores = 8;
  */
 export function registerFusedOperations(operationsPath: string): boolean {
   if (process.env['CLM_FUSED_OPERATIONS'] === '0' || os.availableParallelism() > mostCores) return false;
-  let failed: number;
+  let code: number;
   try {
-    failed = loadOperations(operationsPath);
+    code = loadOperations(operationsPath);
   } catch (error) {
     throw environmentFailure(`clm's own operations do not load (${(error as Error).message}): run "npm run setup".`);
   }
-  if (failed !== 0) throw new Error(`operation ${failed} of fusedOperations.cc could not be registered`);
+  if (code !== 0) throw new Error(`clm's own operations could not be registered (TF_Code ${code})`);
   return true;
 }
 
 /** May the operations below be used in this process? */
 export const hasFusedOperations = (): boolean => loadedTensorFlow().hasFusedOperations;
 
+const productType = typeAttribute('T', dataTypes.float32);
+
 const execute = (name: string, attributes: Attribute[], inputs: Tensor[], outputs: number): Tensor[] =>
-  loadedTensorFlow().backend.executeMultipleOutputs(name, attributes, inputs, outputs);
+  loadedTensorFlow().backend.executeMultipleOutputs(name, [productType, ...attributes], inputs, outputs);
 
 /** x of any shape → GELU in the tanh form, same shape. */
 export const fusedGelu = (x: Tensor): Tensor => execute('ClmGelu', [], [x], 1)[0]!;
@@ -57,7 +62,7 @@ export interface NormKind {
 }
 
 const normAttributes = ({ epsilon, centred }: NormKind): Attribute[] => [
-  { name: 'epsilon', type: attributeTypes.float, value: epsilon },
+  floatAttribute('epsilon', epsilon),
   boolAttribute('centred', centred),
 ];
 
@@ -68,3 +73,25 @@ export const fusedNorm = (x: Tensor, gain: Tensor, kind: NormKind): Tensor[] =>
 /** → gradients by x and gain. */
 export const fusedNormGradient = (x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor, dy: Tensor, kind: NormKind): Tensor[] =>
   execute('ClmNormGrad', normAttributes(kind), [x, gain, mean, inverse, dy], 2);
+
+/**
+ * softmax(scale·scores + mask): keys hidden at either end of a row are not even read.
+ *
+ * @param scores (B, K, G·T, S) @param mask (T, S) or (B, 1, 1, T, S), 0 or −1e9
+ */
+export const fusedAttentionWeights = (scores: Tensor, mask: Tensor, scale: number): Tensor =>
+  execute('ClmAttentionWeights', [floatAttribute('scale', scale)], [scores, mask], 1)[0]!;
+
+/** → the gradient by the scores. */
+export const fusedAttentionWeightsGradient = (weights: Tensor, dWeights: Tensor, mask: Tensor, scale: number): Tensor =>
+  execute('ClmAttentionWeightsGrad', [floatAttribute('scale', scale)], [weights, dWeights, mask], 1)[0]!;
+
+/** logits (N, V), targets (N) int32, weights (N) → weight·(−ln p(target)) (N), and its gradient (N, V). */
+export const fusedCrossEntropy = (logits: Tensor, targets: Tensor, weights: Tensor): Tensor[] =>
+  execute('ClmCrossEntropy', [], [logits, targets, weights], 2);
+
+/** stream + y, both of one shape: y is what a product gave. */
+export const fusedAdd = (stream: Tensor, y: Tensor): Tensor => execute('ClmAdd', [], [stream, y], 1)[0]!;
+
+/** ½ Σ x², a scalar. */
+export const fusedHalfSquaredNorm = (x: Tensor): Tensor => execute('ClmHalfSquaredNorm', [], [x], 1)[0]!;

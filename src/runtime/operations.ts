@@ -2,6 +2,7 @@
 import { cast, customGrad, mul, reshape, scalar, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { intAttribute, typeAttribute, type Attribute } from './binding.ts';
 import { dataTypes } from './capi.ts';
+import { fusedHalfSquaredNorm, hasFusedOperations } from './fusedOperations.ts';
 import { loadedTensorFlow } from './tensorflow.ts';
 
 const execute = (name: string, attributes: Attribute[], inputs: Tensor[], outputs = 1): Tensor[] =>
@@ -71,7 +72,8 @@ export const integersAsFloats = (x: Tensor): Tensor => cast(x, 'float32');
 export const sigmoidGradient = (y: Tensor, dy: Tensor): Tensor => execute('SigmoidGrad', [float], [y, dy])[0]!;
 
 /** ½ Σ x² in one pass. */
-export const halfSquaredNorm = (x: Tensor): Tensor => execute('L2Loss', [float], [x])[0]!;
+export const halfSquaredNorm = (x: Tensor): Tensor =>
+  hasFusedOperations() ? fusedHalfSquaredNorm(x) : execute('L2Loss', [float], [x])[0]!;
 
 /** The sum of tensors of one shape, in the order given. */
 export const addAll = (xs: Tensor[]): Tensor =>

@@ -94,7 +94,10 @@ export class RecordedSession implements Session {
         symbols[input] = backend.createOutputTensor({ id, dtype, shape: [...spec.shape] });
       }
       for (const [output, tensor] of Object.entries(define(symbols, variables))) {
-        fetches.set(output, recorder.output(backend.getInputTensorIds([tensor])[0]!, output));
+        // By an operation, for the tensor itself may be bfloat16.
+        const float = typeAttribute('T', dataTypes.float32);
+        const [fetched] = backend.binding.executeOp('Identity', [float], backend.getInputTensorIds([tensor]), 1);
+        fetches.set(output, recorder.output(fetched!.id, output));
       }
     };
     const { updates } = recorder.updatesOf(() =>

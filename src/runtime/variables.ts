@@ -2,25 +2,30 @@
  * Resource variables, read and updated inside a program. The same operations serve both kinds of session,
  * so that eager and recorded training do the same arithmetic (tfjs's own Adam is another one).
  */
-import type { Tensor } from '@tensorflow/tfjs-core';
-import { boolAttribute, typeAttribute, type Attribute } from './binding.ts';
+import { mul, scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { boolAttribute, floatAttribute, typeAttribute, type Attribute } from './binding.ts';
 import { dataTypes } from './capi.ts';
+import { hasFusedOperations } from './fusedOperations.ts';
 import type { TensorFlowBackend } from './tensorflow.ts';
 
-/** Scalars and moments of one update by Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980). */
-export interface AdamUpdate {
+/** One update by AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101); all scalars are tensors. */
+export interface AdamWUpdate {
+  /** Names of variables. */
   parameter: string;
   firstMoment: string;
   secondMoment: string;
   gradient: Tensor;
-  /** β₁ᵗ and β₂ᵗ of the update about to be made (t from 1), scalars. */
+  /** What the gradient is multiplied by, as to clip it; null for 1. */
+  gradientFactor: Tensor | null;
+  /** β₁ᵗ and β₂ᵗ of the update about to be made (t from 1). */
   beta1Power: Tensor;
   beta2Power: Tensor;
   learningRate: Tensor;
-  beta1: Tensor;
-  beta2: Tensor;
   /** TensorFlow adds it to √v before the bias correction: feed ε·√(1−β₂ᵗ) for the paper's (and PyTorch's) ε. */
   epsilon: Tensor;
+  beta1: number;
+  beta2: number;
+  weightDecay: number;
 }
 
 export interface Variables {
@@ -28,7 +33,8 @@ export interface Variables {
   assign(name: string, value: Tensor): void;
   assignAdd(name: string, value: Tensor): void;
   assignSubtract(name: string, value: Tensor): void;
-  adam(update: AdamUpdate): void;
+  /** Everything that reads the old values must have run, see `updatesAfter`. */
+  adamW(update: AdamWUpdate): void;
 }
 
 const dtype = typeAttribute('dtype', dataTypes.float32);
@@ -42,18 +48,38 @@ export function variableOperations(backend: TensorFlowBackend, handle: (name: st
   const update = (operation: string, attributes: Attribute[], names: string[], values: Tensor[]): void => {
     backend.binding.executeOp(operation, attributes, [...names.map(handle), ...backend.getInputTensorIds(values)], 0);
   };
+  const read = (name: string): Tensor =>
+    backend.createOutputTensor(backend.binding.executeOp('ReadVariableOp', [dtype], [handle(name)], 1)[0]!);
+  const assignSubtract = (name: string, value: Tensor): void => update('AssignSubVariableOp', [dtype], [name], [value]);
+
+  /** In one pass over memory, in place. */
+  const adamWInOne = (u: AdamWUpdate): void => {
+    const attributes = [
+      typeAttribute('T', dataTypes.float32),
+      floatAttribute('beta1', u.beta1),
+      floatAttribute('beta2', u.beta2),
+      floatAttribute('weight_decay', u.weightDecay),
+    ];
+    const state = [u.parameter, u.firstMoment, u.secondMoment].map(read);
+    const scalars = [u.learningRate, u.beta1Power, u.beta2Power, u.epsilon, u.gradientFactor ?? scalar(1)];
+    update('ClmAdamW', attributes, [u.parameter], [...state, u.gradient, ...scalars]);
+  };
+  /** The same from TensorFlow's operations. */
+  const composedAdamW = (u: AdamWUpdate): void => {
+    if (u.weightDecay > 0) assignSubtract(u.parameter, mul(read(u.parameter), mul(u.learningRate, u.weightDecay)));
+    const gradient = u.gradientFactor === null ? u.gradient : mul(u.gradient, u.gradientFactor);
+    update(
+      'ResourceApplyAdam',
+      [typeAttribute('T', dataTypes.float32), boolAttribute('use_locking', false), boolAttribute('use_nesterov', false)],
+      [u.parameter, u.firstMoment, u.secondMoment],
+      [u.beta1Power, u.beta2Power, u.learningRate, scalar(u.beta1), scalar(u.beta2), u.epsilon, gradient],
+    );
+  };
   return {
-    read: (name) =>
-      backend.createOutputTensor(backend.binding.executeOp('ReadVariableOp', [dtype], [handle(name)], 1)[0]!),
+    read,
     assign: (name, value) => update('AssignVariableOp', [dtype], [name], [value]),
     assignAdd: (name, value) => update('AssignAddVariableOp', [dtype], [name], [value]),
-    assignSubtract: (name, value) => update('AssignSubVariableOp', [dtype], [name], [value]),
-    adam: (u) =>
-      update(
-        'ResourceApplyAdam',
-        [typeAttribute('T', dataTypes.float32), boolAttribute('use_locking', false), boolAttribute('use_nesterov', false)],
-        [u.parameter, u.firstMoment, u.secondMoment],
-        [u.beta1Power, u.beta2Power, u.learningRate, u.beta1, u.beta2, u.epsilon, u.gradient],
-      ),
+    assignSubtract,
+    adamW: (u) => (hasFusedOperations() ? adamWInOne(u) : composedAdamW(u)),
   };
 }

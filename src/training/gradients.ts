@@ -25,7 +25,10 @@ export function lossAndGradients(
   const trained = { dropout, recompute: training.recompute === 'block' };
   const lossOf = (...values: Tensor[]): Tensor => {
     const named = Object.fromEntries(table.map(({ name }, i) => [name, values[i]!]));
-    return mul(microBatchLoss(named, feeds, shapeOf(session, config), trained), feeds['lossScale']!);
+    // The weights are scaled rather than the loss: then the gradient that comes back from it is 1, and no pass over the
+    // gradients of logits is made to multiply them.
+    const weights = mul(feeds['weights']!, feeds['lossScale']!);
+    return microBatchLoss(named, { ...feeds, weights }, shapeOf(session, config), trained);
   };
   const { value, grads } = valueAndGrads(lossOf)(table.map(({ name }) => parameters[name]!));
   return { loss: value, gradients: grads };

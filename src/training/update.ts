@@ -35,15 +35,16 @@ export function recordUpdate(
   const optimizer = optimizerOf(config.optimizer);
   const gradientNorm = sqrt(mul(addAll(gradients.map(halfSquaredNorm)), 2));
   // As torch.nn.utils.clip_grad_norm_: the small number keeps a zero norm from dividing.
-  const factor = gradientClip === null ? null : minimum(div(scalar(gradientClip), add(gradientNorm, 1e-6)), 1);
+  const gradientFactor = gradientClip === null ? null : minimum(div(scalar(gradientClip), add(gradientNorm, 1e-6)), 1);
   const { skipped, isApplied, remember } = gate(config.training.guard, variables, { loss, gradientNorm });
   // The norm needs every gradient, so all variables have been read for the last time when it is known.
   updatesAfter([gradientNorm], () =>
     updatesIf(isApplied, () => {
       table.forEach((spec, i) => {
-        const gradient = factor === null ? gradients[i]! : mul(gradients[i]!, factor);
         const variable = trainedName(config, spec.name);
-        optimizer.apply(variables, config.optimizer, { spec, variable, parameter: parameters[spec.name]!, gradient, scalars: feeds });
+        const parameter = parameters[spec.name]!;
+        const update = { spec, variable, parameter, gradient: gradients[i]!, gradientFactor, scalars: feeds };
+        optimizer.apply(variables, config.optimizer, update);
         if (config.training.emaDecay !== null) {
           const difference = sub(variables.read(variable), variables.read(spec.name));
           variables.assignAdd(spec.name, mul(difference, feeds['averageShare']!));

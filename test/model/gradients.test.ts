@@ -100,7 +100,7 @@ describe('custom gradients against finite differences', () => {
   ])('attention, %s', (_, G) => {
     const [B, K, T, D] = [2, 2, 3, 2];
     const args = [random('q', [B, K, G * T, D]), random('k', [B, K, T, D]), random('v', [B, K, T, D])];
-    return check(`attend${G}`, args, (q, k, v) => attend(q!, k!, v!, T, causalMask(T), null));
+    return check(`attend${G}`, args, (q, k, v) => attend(q!, k!, v!, causalMask(T), null));
   });
 
   it('attention with dropped weights', () => {
@@ -110,7 +110,7 @@ describe('custom gradients against finite differences', () => {
     expect(kept).toContain(0);
     const args = [random('q', [B, K, T, D]), random('k', [B, K, T, D]), random('v', [B, K, T, D])];
     return check('dropped', args, (q, k, v) =>
-      attend(q!, k!, v!, T, causalMask(T), tensorOf(kept, [B, K, T, T])),
+      attend(q!, k!, v!, causalMask(T), tensorOf(kept, [B, K, T, T])),
     );
   });
 

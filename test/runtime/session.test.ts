@@ -55,17 +55,17 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
       epsilon: { shape: [], dtype: 'float32' },
     } as const;
     const program = session.program('adam', inputs, (feeds, variables) => {
-      variables.adam({
+      variables.adamW({
         parameter: 'p',
         firstMoment: 'm',
         secondMoment: 'v',
         gradient: feeds['gradient']!,
+        gradientFactor: null,
         beta1Power: feeds['beta1Power']!,
         beta2Power: feeds['beta2Power']!,
         learningRate: scalar(rate),
-        beta1: scalar(beta1),
-        beta2: scalar(beta2),
         epsilon: feeds['epsilon']!,
+        ...{ beta1, beta2, weightDecay: 0 },
       });
       return { one: scalar(1) };
     });

@@ -52,7 +52,7 @@ describe('three updates equal those of PyTorch', () => {
       for (const spec of table) {
         const parameter = variables.read(spec.name);
         const gradient = feeds[`${spec.name}/gradient`]!;
-        optimizer.apply(variables, config, { spec, variable: spec.name, parameter, gradient, scalars: feeds });
+        optimizer.apply(variables, config, { spec, variable: spec.name, parameter, gradient, gradientFactor: null, scalars: feeds });
       }
       return {};
     });

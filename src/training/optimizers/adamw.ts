@@ -2,7 +2,6 @@
  * AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101): Adam with weight decay apart from
  * the gradient, on matrices only.
  */
-import { mul, scalar } from '@tensorflow/tfjs-core';
 import { elementCount } from '../../model/parameters.ts';
 import type { Optimizer } from './optimizer.ts';
 
@@ -19,22 +18,14 @@ export const adamW: Optimizer = {
     return { beta1Power: beta1 ** t, beta2Power, epsilon: epsilon * Math.sqrt(1 - beta2Power) };
   },
 
-  apply(variables, { betas: [beta1, beta2], weightDecay }, { spec, variable, parameter, gradient, scalars }) {
-    const learningRate = scalars['learningRate']!;
+  apply(variables, { betas: [beta1, beta2], weightDecay }, { spec, variable, gradient, gradientFactor, scalars }) {
     const [firstMoment, secondMoment] = momentNames(spec.name);
-    if (spec.decays && weightDecay > 0) {
-      variables.assignSubtract(variable, mul(parameter, mul(learningRate, weightDecay)));
-    }
-    variables.adam({
-      parameter: variable,
-      firstMoment,
-      secondMoment,
-      gradient,
+    variables.adamW({
+      ...{ parameter: variable, firstMoment, secondMoment, gradient, gradientFactor, beta1, beta2 },
+      weightDecay: spec.decays ? weightDecay : 0,
+      learningRate: scalars['learningRate']!,
       beta1Power: scalars['beta1Power']!,
       beta2Power: scalars['beta2Power']!,
-      learningRate,
-      beta1: scalar(beta1),
-      beta2: scalar(beta2),
       epsilon: scalars['epsilon']!,
     });
   },

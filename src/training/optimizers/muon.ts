@@ -29,8 +29,9 @@ export const muon: Optimizer = {
   scalars: adamW.scalars,
 
   apply(variables, config, update) {
-    const { spec, variable, parameter, gradient, scalars } = update;
+    const { spec, variable, parameter, scalars } = update;
     if (!isMuonMatrix(spec)) return adamW.apply(variables, config, update);
+    const gradient = update.gradientFactor === null ? update.gradient : mul(update.gradient, update.gradientFactor);
     const learningRate = scalars['learningRate']!;
     const decay = config.momentum ?? defaultMomentum;
     // Nesterov's look ahead: the mean as it would be after this gradient once more.

@@ -19,8 +19,10 @@ export interface ParameterUpdate {
   variable: string;
   /** Its value before the update. */
   parameter: Tensor;
-  /** Clipped, of the parameter's shape. */
+  /** Of the parameter's shape. */
   gradient: Tensor;
+  /** What clips it, a scalar to multiply it by; null where nothing is clipped. */
+  gradientFactor: Tensor | null;
   /** The scalars of `scalars`, and `learningRate`. */
   scalars: Readonly<Record<string, Tensor>>;
 }

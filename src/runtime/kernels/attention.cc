@@ -1,0 +1,159 @@
+// The softmax of attention with its scale and mask, forward and backward, reading only the keys that a query sees.
+//
+// B micro-batch size · K key/value heads · R = G·T rows of queries of a key head · T positions · S keys
+#include <vector>
+
+#include "kernel.h"
+
+namespace {
+
+// What the mask adds where nothing is to be seen is below this.
+constexpr float kHidden = -1e8f;
+
+struct Span {
+  int64_t begin, end;
+};
+
+// The keys from the first to the last that a query sees; all where it sees none, for the softmax is then over equals.
+Span SeenBy(const float* mask, int64_t keys) {
+  Span seen{0, keys};
+  while (seen.begin < seen.end && mask[seen.begin] < kHidden) seen.begin++;
+  while (seen.begin < seen.end && mask[seen.end - 1] < kHidden) seen.end--;
+  return seen.begin < seen.end ? seen : Span{0, keys};
+}
+
+// softmax(scale·scores + mask) of n keys; `row` holds n numbers.
+template <typename T>
+INLINE void SoftmaxLoop(int64_t n, float scale, const T* scores, const float* __restrict mask, float* __restrict row, T* weights) {
+  for (int64_t i = 0; i < n; i++) row[i] = scale * Load(scores + i) + mask[i];
+  const float inverse = 1.0f / ExponentialsFrom(Largest(n, row), n, row);
+  for (int64_t i = 0; i < n; i++) Store(weights + i, row[i] * inverse);
+}
+VARIANTS void Softmax(int64_t n, float scale, const float* scores, const float* mask, float* row, float* weights) {
+  SoftmaxLoop(n, scale, scores, mask, row, weights);
+}
+VARIANTS void Softmax(int64_t n, float scale, const Bfloat16* scores, const float* mask, float* row, Bfloat16* weights) {
+  SoftmaxLoop(n, scale, scores, mask, row, weights);
+}
+
+// scale · weights∘(dWeights − Σ weights∘dWeights) of n keys.
+template <typename T>
+INLINE void SoftmaxGradLoop(int64_t n, float scale, const T* weights, const T* dWeights, T* dScores) {
+  const int64_t whole = n - n % kLanes;
+  float lanes[kLanes] = {};
+  for (int64_t i = 0; i < whole; i += kLanes)
+    for (int lane = 0; lane < kLanes; lane++) lanes[lane] += Load(weights + i + lane) * Load(dWeights + i + lane);
+  for (int64_t i = whole; i < n; i++) lanes[0] += Load(weights + i) * Load(dWeights + i);
+  const float sum = SumOfLanes(lanes);
+  IN_PLACE
+  for (int64_t i = 0; i < n; i++) Store(dScores + i, scale * Load(weights + i) * (Load(dWeights + i) - sum));
+}
+VARIANTS void SoftmaxGrad(int64_t n, float scale, const float* weights, const float* dWeights, float* dScores) {
+  SoftmaxGradLoop(n, scale, weights, dWeights, dScores);
+}
+VARIANTS void SoftmaxGrad(int64_t n, float scale, const Bfloat16* weights, const Bfloat16* dWeights, Bfloat16* dScores) {
+  SoftmaxGradLoop(n, scale, weights, dWeights, dScores);
+}
+
+struct AttentionAttributes {
+  float scale = 1;
+  explicit AttentionAttributes(Construction& construction) { construction.read("scale", &scale); }
+};
+
+// The rows (B, K, R, S) of an execution, each with the row of the mask (T, S) or (B, 1, 1, T, S) that is its own.
+class MaskedRows {
+ public:
+  MaskedRows(const Execution& run, int scores, int mask) : mask_(run.input(mask)) {
+    batch_ = run.dimension(scores, 0), heads_ = run.dimension(scores, 1), rows_ = run.dimension(scores, 2);
+    keys_ = run.dimension(scores, 3);
+    positions_ = run.dimension(mask, run.rank(mask) - 2);
+    isShared_ = run.size(mask) == positions_ * keys_;
+    const int64_t masks = isShared_ ? 1 : batch_;
+    fits_ = run.size(mask) == masks * positions_ * keys_ && positions_ > 0 && rows_ % positions_ == 0;
+    for (int64_t row = 0; fits_ && row < masks * positions_; row++) seen_.push_back(SeenBy(mask_ + row * keys_, keys_));
+  }
+  bool fits() const { return fits_; }
+  int64_t keys() const { return keys_; }
+
+  // compute(offset of the row, the row's mask, the keys its query sees)
+  template <typename Compute>
+  void forEach(Compute compute) const {
+    int64_t offset = 0;
+    for (int64_t b = 0; b < batch_; b++)
+      for (int64_t head = 0; head < heads_; head++)
+        for (int64_t row = 0; row < rows_; row++, offset += keys_) {
+          const int64_t masked = (isShared_ ? 0 : b * positions_) + row % positions_;
+          compute(offset, mask_ + masked * keys_, seen_[masked]);
+        }
+  }
+
+ private:
+  const float* mask_;
+  int64_t batch_, heads_, rows_, keys_, positions_;
+  bool isShared_, fits_;
+  std::vector<Span> seen_;
+};
+
+constexpr const char* kMisfit = "clm: a mask that does not fit the scores";
+
+template <typename T>
+void HideRest(T* row, Span seen, int64_t keys) {
+  std::memset(static_cast<void*>(row), 0, seen.begin * sizeof(T));
+  std::memset(static_cast<void*>(row + seen.end), 0, (keys - seen.end) * sizeof(T));
+}
+
+template <typename T>
+void AttentionWeightsOf(Execution& run, float scale) {
+  const MaskedRows rows(run, 0, 1);
+  if (!rows.fits()) return run.fail(kMisfit);
+  T* weights = run.outputOver<T>(0, 0);
+  if (!run.ok()) return;
+  const T* scores = run.input<T>(0);
+  std::vector<float> buffer(rows.keys());
+  rows.forEach([&](int64_t offset, const float* mask, Span seen) {
+    const int64_t at = offset + seen.begin;
+    Softmax(seen.end - seen.begin, scale, scores + at, mask + seen.begin, buffer.data(), weights + at);
+    HideRest(weights + offset, seen, rows.keys());
+  });
+}
+void ComputeAttentionWeights(void* kernel, TF_OpKernelContext* context) {
+  const float scale = static_cast<AttentionAttributes*>(kernel)->scale;
+  Execution run(context);
+  if (run.ok() && run.rank(0) != 4) run.fail("clm: scores must be of rank 4");
+  if (run.ok()) run.isHalf(0) ? AttentionWeightsOf<Bfloat16>(run, scale) : AttentionWeightsOf<float>(run, scale);
+}
+
+template <typename T>
+void AttentionWeightsGradOf(Execution& run, float scale) {
+  const MaskedRows rows(run, 0, 2);
+  if (!rows.fits()) return run.fail(kMisfit);
+  run.expectSize(1, run.size(0));
+  T* dScores = run.outputOver<T>(0, 1);
+  if (!run.ok()) return;
+  const T* weights = run.input<T>(0);
+  const T* dWeights = run.input<T>(1);
+  rows.forEach([&](int64_t offset, const float*, Span seen) {
+    const int64_t at = offset + seen.begin;
+    SoftmaxGrad(seen.end - seen.begin, scale, weights + at, dWeights + at, dScores + at);
+    HideRest(dScores + offset, seen, rows.keys());
+  });
+}
+void ComputeAttentionWeightsGrad(void* kernel, TF_OpKernelContext* context) {
+  const float scale = static_cast<AttentionAttributes*>(kernel)->scale;
+  Execution run(context);
+  if (run.ok() && run.rank(0) != 4) run.fail("clm: weights must be of rank 4");
+  if (run.ok()) run.isHalf(0) ? AttentionWeightsGradOf<Bfloat16>(run, scale) : AttentionWeightsGradOf<float>(run, scale);
+}
+
+}  // namespace
+
+void RegisterAttention(TF_Status* status) {
+  const auto create = NewAttributes<AttentionAttributes>;
+  const auto remove = DeleteAttributes<AttentionAttributes>;
+  Register({"ClmAttentionWeights", {"scores: T", "mask: float"}, {"weights: T"}, {kProductType, "scale: float"},
+            ShapesOfFirst<1>, ComputeAttentionWeights, create, remove},
+           status);
+  Register({"ClmAttentionWeightsGrad", {"weights: T", "d_weights: T", "mask: float"}, {"d_scores: T"},
+            {kProductType, "scale: float"}, ShapesOfFirst<1>, ComputeAttentionWeightsGrad, create, remove},
+           status);
+}

@@ -1,0 +1,102 @@
+// What the loops of the kernels are made of: written so that a compiler turns them into vector instructions.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+// One library serves every x86-64: the loader picks the widest variant that the processor has.
+#if defined(__x86_64__) && defined(__linux__) && !defined(__clang__) && __GNUC__ >= 12
+#define VARIANTS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define VARIANTS
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+// Before a loop that writes element i of an array in whose place element i of another may be read, and no other element.
+#if defined(__clang__)
+#define IN_PLACE _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define IN_PLACE _Pragma("GCC ivdep")
+#endif
+
+// Partial sums of a row: enough for the widest vectors, added up in a fixed order.
+constexpr int kLanes = 16;
+
+INLINE float SumOfLanes(const float* lanes) {
+  float sum = 0;
+  for (int lane = 0; lane < kLanes; lane++) sum += lanes[lane];
+  return sum;
+}
+
+INLINE float Sum(int64_t n, const float* x) {
+  const int64_t whole = n - n % kLanes;
+  float lanes[kLanes] = {};
+  for (int64_t i = 0; i < whole; i += kLanes)
+    for (int lane = 0; lane < kLanes; lane++) lanes[lane] += x[i + lane];
+  for (int64_t i = whole; i < n; i++) lanes[0] += x[i];
+  return SumOfLanes(lanes);
+}
+
+INLINE float Largest(int64_t n, const float* x) {
+  const int64_t whole = n - n % kLanes;
+  float lanes[kLanes];
+  for (int lane = 0; lane < kLanes; lane++) lanes[lane] = x[0];
+  for (int64_t i = 0; i < whole; i += kLanes)
+    for (int lane = 0; lane < kLanes; lane++) lanes[lane] = x[i + lane] > lanes[lane] ? x[i + lane] : lanes[lane];
+  for (int64_t i = whole; i < n; i++) lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
+  for (int lane = 1; lane < kLanes; lane++) lanes[0] = lanes[lane] > lanes[0] ? lanes[lane] : lanes[0];
+  return lanes[0];
+}
+
+// The upper half of a float32.
+struct Bfloat16 {
+  uint16_t bits;
+};
+
+INLINE float Load(const float* x) { return *x; }
+INLINE float Load(const Bfloat16* x) {
+  const uint32_t bits = static_cast<uint32_t>(x->bits) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+INLINE void Store(float* y, float value) { *y = value; }
+// To the nearest, ties to even; what is not a number stays so.
+INLINE void Store(Bfloat16* y, float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  y->bits = static_cast<uint16_t>(value != value ? 0x7fc0u : rounded);
+}
+
+// eˣ to 2 units in the last place, without branches so that loops over it vectorise: 2ⁿ · eʳ, |r| ≤ ½ ln 2.
+INLINE float Exponential(float x) {
+  x = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
+  const float n = __builtin_rintf(x * 1.44269504f);
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
+  float e = 1.0f / 5040;                                        // Taylor's series, error below 2⁻²⁴
+  e = e * r + 1.0f / 720;
+  e = e * r + 1.0f / 120;
+  e = e * r + 1.0f / 24;
+  e = e * r + 1.0f / 6;
+  e = e * r + 0.5f;
+  e = e * r + 1.0f;
+  e = e * r + 1.0f;
+  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
+  float power;
+  std::memcpy(&power, &bits, sizeof power);
+  return e * power;
+}
+
+// eˣ of the differences from the largest, in place; 0 below e⁻⁸⁷, as of a hidden key. Returns their sum.
+INLINE float ExponentialsFrom(float largest, int64_t n, float* row) {
+  for (int64_t i = 0; i < n; i++) {
+    const float difference = row[i] - largest;
+    row[i] = difference < -87.0f ? 0.0f : Exponential(difference);
+  }
+  return Sum(n, row);
+}
+
+INLINE float Sigmoid(float x) { return 1.0f / (1.0f + Exponential(-x)); }
