@@ -9,7 +9,7 @@ const look = () => {
   /** @type {() => void} */ (globalThis.gc)();
   const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage();
   // The engine that every copy of TensorFlow.js in a process shares.
-  const { numTensors = 0, numDataBuffers = 0 } = /** @type {any} */ (globalThis)._tfengine?.state ?? {};
+  const { numTensors, numDataBuffers } = /** @type {any} */ (globalThis)._tfengine?.state ?? {}; // none before TensorFlow is loaded
   const line = {
     minute: (performance.now() - began) / 60_000,
     resident: megabytes(rss),

@@ -5,6 +5,7 @@
  * finished and saved.
  */
 import type { TrainingBatch } from '../data/batches.ts';
+import { ExpectedError } from '../errors.ts';
 import type { Watch } from './alarms.ts';
 import { diverged } from './diverged.ts';
 import type { Report, StepFact } from './facts.ts';
@@ -47,7 +48,8 @@ export interface LoopPlan {
  * Trains from `start` to the end of the plan, or until the signal aborts or evaluations no longer improve.
  *
  * @throws a failure of kind `diverged` where a loss, a gradient or a parameter is no finite number any more;
- *   nothing is saved then; environmentFailure where the last checkpoint could not be saved
+ *   nothing is saved then; what reading the corpus throws, after saving; environmentFailure where the last checkpoint could
+ *   not be saved
  */
 export async function train(
   programs: RunPrograms,
@@ -63,8 +65,19 @@ export async function train(
   const beganMs = performance.now();
   let waitedMs = 0;
   let { recorded, validation } = start;
+  let savedStep = start.step;
+  const save = async (step: number): Promise<void> => {
+    savedStep = step;
+    await programs.save(step, validation, report);
+  };
   try {
     for (let step = start.step; ; step++) {
+      // A file of the corpus that is gone or damaged takes away nothing of what was learnt.
+      const afterSaving = async (failure: unknown): Promise<never> => {
+        if (step > savedStep) await save(step);
+        const isSaved = step > 0 && (await programs.saved().then(() => true, () => false)); // a refusal has been reported
+        throw isSaved ? resumable(failure, step) : failure;
+      };
       const stops = signal.aborted;
       const isLast = step === plan.steps;
       validation = { ...validation, loss: recorded.has('evaluation') ? validation.loss : null };
@@ -74,7 +87,7 @@ export async function train(
 
       // Once in a while: the loss on the validation text.
       if (!stops && (isDue('evaluation', config.evaluation.everySteps) || ((isLast || step === 0) && !recorded.has('evaluation')))) {
-        const evaluation = await programs.evaluate(signal);
+        const evaluation = await programs.evaluate(signal).catch(afterSaving);
         if (evaluation !== null) {
           if (!Number.isFinite(evaluation.loss)) throw diverged(`the validation loss after ${step} steps is ${evaluation.loss}`);
           report({ kind: 'evaluation', step, ...evaluation });
@@ -91,7 +104,7 @@ export async function train(
       // Once in a while, when asked for, at the end and before a stop: a checkpoint, written while the next steps run.
       const leaves = ends || signal.aborted;
       const isWanted = (takeSave() || leaves) && !recorded.has('checkpoint') && step > 0;
-      if (isDue('checkpoint', config.checkpoints.everySteps) || isWanted) await programs.save(step, validation, report);
+      if (isDue('checkpoint', config.checkpoints.everySteps) || isWanted) await save(step);
       if (leaves) {
         await programs.saved();
         const waitingShare = waitedMs / Math.max(performance.now() - beganMs, 1);
@@ -103,7 +116,7 @@ export async function train(
 
       // One update. The next micro-batches are read while it runs on another thread.
       const stepBeganMs = performance.now();
-      const batches = await upcoming;
+      const batches = await upcoming.catch(afterSaving);
       const readyMs = performance.now();
       waitedMs += readyMs - stepBeganMs;
       const learningRate = learningRateAt(config.schedule, config.optimizer.learningRate, plan.steps, step);
@@ -126,6 +139,11 @@ export async function train(
 
 const noGain = ({ evaluationsSinceBest, bestLoss, bestStep }: ValidationHistory): string =>
   `${evaluationsSinceBest} evaluations without a better validation loss than ${bestLoss?.toFixed(4)} at step ${bestStep}`;
+
+const resumable = (failure: unknown, step: number): unknown =>
+  failure instanceof ExpectedError
+    ? new ExpectedError(failure.kind, `${failure.message}\nThe run is saved as it was after step ${step}: continue it with --resume.`, { cause: failure })
+    : failure;
 
 /** The micro-batches of one step. Its rejection is handled where it is awaited, which may be later. */
 function takeStep(microBatches: AsyncGenerator<TrainingBatch, void, void>, count: number): Promise<TrainingBatch[]> {

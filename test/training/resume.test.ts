@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -160,6 +160,37 @@ describe('resuming', () => {
     const set = [`corpus.sources=[{path: ${path.join(folder, 'one.jsonl')}}]`, 'corpus.validation.hash=0.001'];
     const request = { configPath: config, runDirectory: path.join(folder, 'unvalidated'), set, resume: false };
     await expect(prepareTraining(request)).rejects.toThrow('The validation part has 0 tokens, nothing to score.');
+  });
+
+  it.each([
+    ['validation text', 'evaluation.everySteps=8', 8],
+    ['training text', 'evaluation.everySteps=null', null],
+  ])('saves what was learnt where the %s can be read no more, and goes on when it is back', async (part, everySteps, failsAt) => {
+    const name = `vanished-${part.split(' ')[0]}`;
+    const text = path.join(folder, `${name}.txt`);
+    const written = await readFile(path.join(folder, 'text.txt'), 'utf8');
+    await writeFile(text, written);
+    const set = [`corpus.sources=[{path: ${text}}]`, everySteps, 'checkpoints.everySteps=50', 'training.steps=60'];
+    const config = await writeConfig(name);
+    await run(config, `${name}-straight`, { set });
+    const facts: Fact[] = [];
+    const prepared = await prepareTraining({ configPath: config, runDirectory: path.join(folder, name), set, resume: false });
+    const report = (fact: Fact): void => {
+      facts.push(fact);
+      if (fact.kind === 'step' && fact.step === 5) rmSync(text);
+    };
+    const failure: Error = await runTraining(prepared, { mode: 'recorded', signal: new AbortController().signal, report }).catch((error) => error);
+    const saved = facts.findLast(({ kind }) => kind === 'checkpoint') as { step: number } | undefined;
+    expect(failure).toMatchObject({ exitCode: 2, message: expect.stringContaining(text) });
+    expect(saved!.step).toBeGreaterThanOrEqual(5);
+    expect(saved!.step).toBe(failsAt ?? facts.filter(({ kind }) => kind === 'step').length);
+    expect(failure.message).toContain(`The run is saved as it was after step ${saved!.step}: continue it with --resume.`);
+    expect(await readRunStatus(path.join(folder, name))).toMatchObject({ state: 'failed', step: saved!.step });
+
+    await writeFile(text, written);
+    await run(config, name, { resume: true, set });
+    expect(await log(name)).toEqual(await log(`${name}-straight`));
+    expect(await checkpointFile(name, 60, 'model.safetensors')).toEqual(await checkpointFile(`${name}-straight`, 60, 'model.safetensors'));
   });
 
   it('passes over a damaged checkpoint, says so, and refuses where all are damaged', async () => {
