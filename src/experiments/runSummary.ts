@@ -89,7 +89,7 @@ export function numberOf(record: MetricsRecord | undefined, key: string): number
 }
 
 export function median(values: readonly number[]): number | null {
-  return values.length === 0 ? null : values.toSorted((a, b) => a - b)[values.length >> 1]!;
+  return values.length === 0 ? null : Float64Array.from(values).sort()[values.length >> 1]!;
 }
 
 function changedAt(path: string, otherwise: number): number {

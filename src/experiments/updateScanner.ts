@@ -15,9 +15,12 @@ export interface ScannedUpdate {
 }
 
 const start = Buffer.from('{"kind":"step",');
-const [quote, colon, comma, brace, minus, plus, point, lowerE, upperE, zero, nine] = Buffer.from('":,}-+.eE09');
-const keys = ['step', 'loss', 'learningRate', 'gradientNorm', 'tokensPerSecond', 'elapsedMs'] as const;
-const keyBytes = keys.map((key) => Buffer.from(key));
+const [quote, colon, comma, brace, minus, plus, point, lowerE, upperE, zero, nine] = [...'":,}-+.eE09'].map((character) => character.charCodeAt(0)) as [
+  number, number, number, number, number, number, number, number, number, number, number,
+];
+const [stepName, lossName, learningRateName, gradientNormName, tokensPerSecondName, elapsedMsName] = (
+  ['step', 'loss', 'learningRate', 'gradientNorm', 'tokensPerSecond', 'elapsedMs'] satisfies (keyof ScannedUpdate)[]
+).map((name) => Buffer.from(name)) as [Buffer, Buffer, Buffer, Buffer, Buffer, Buffer];
 
 /**
  * Reads the line from `at` to `end` into `update`.
@@ -25,66 +28,77 @@ const keyBytes = keys.map((key) => Buffer.from(key));
  */
 export function scanUpdate(bytes: Buffer, at: number, end: number, update: ScannedUpdate): boolean {
   for (let i = 0; i < start.length; i++) if (bytes[at + i] !== start[i]) return false;
-  for (const key of keys) update[key] = NaN;
+  update.step = update.loss = update.learningRate = update.gradientNorm = update.tokensPerSecond = update.elapsedMs = NaN;
   for (let i = at + start.length; i < end; ) {
     if (bytes[i] !== quote) return false;
     const nameStart = i + 1;
     for (i = nameStart; i < end && bytes[i] !== quote; ) i++;
-    const key = keyAt(bytes, nameStart, i);
+    const nameEnd = i;
     if (bytes[i + 1] !== colon) return false;
-    i += 2;
-    const valueStart = i;
-    while (i < end && bytes[i] !== comma && bytes[i] !== brace) i++;
-    const value = numberIn(bytes, valueStart, i);
+    const value = numberAt(bytes, i + 2, end);
     if (Number.isNaN(value)) return false;
-    if (key !== undefined) update[key] = value;
+    setValue(update, bytes, nameStart, nameEnd, value);
+    i = numberEnd;
     if (bytes[i] === brace) return i === end - 1;
+    if (bytes[i] !== comma) return false;
     i++;
   }
   return false;
 }
 
-function keyAt(bytes: Buffer, from: number, to: number): (typeof keys)[number] | undefined {
-  for (let k = 0; k < keys.length; k++) {
-    const name = keyBytes[k]!;
-    if (name.length !== to - from || name[0] !== bytes[from]) continue;
-    let i = 1;
-    while (i < name.length && name[i] === bytes[from + i]) i++;
-    if (i === name.length) return keys[k];
-  }
-  return undefined;
+/** Properties are named one by one: a computed name would cost as much as all the rest. */
+function setValue(update: ScannedUpdate, bytes: Buffer, from: number, to: number, value: number): void {
+  if (isName(stepName, bytes, from, to)) update.step = value;
+  else if (isName(lossName, bytes, from, to)) update.loss = value;
+  else if (isName(learningRateName, bytes, from, to)) update.learningRate = value;
+  else if (isName(gradientNormName, bytes, from, to)) update.gradientNorm = value;
+  else if (isName(tokensPerSecondName, bytes, from, to)) update.tokensPerSecond = value;
+  else if (isName(elapsedMsName, bytes, from, to)) update.elapsedMs = value;
 }
 
-/** A JSON number, or NaN where there is something else. Digits beyond the 17th change nothing. */
-function numberIn(bytes: Buffer, from: number, to: number): number {
+function isName(name: Buffer, bytes: Buffer, from: number, to: number): boolean {
+  if (name.length !== to - from) return false;
+  for (let i = 0; i < name.length; i++) if (name[i] !== bytes[from + i]) return false;
+  return true;
+}
+
+/** 1 to 10²², which doubles hold exactly; looked up because computing one takes longer than reading a number. */
+const exactPowers = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
+
+/** Where the number that `numberAt` read last ends. */
+let numberEnd = 0;
+
+/** The JSON number that begins at `from`, or NaN where there is something else. Digits beyond the 17th change nothing. */
+function numberAt(bytes: Buffer, from: number, end: number): number {
   let i = from;
-  const sign = bytes[i] === minus ? -1 : 1;
-  if (sign < 0) i++;
+  const isNegative = bytes[i] === minus;
+  if (isNegative) i++;
   let mantissa = 0;
-  let digits = 0;
   let exponent = 0;
-  let pointAt = -1;
-  for (; i < to; i++) {
+  let fraction = 0;
+  const digitsStart = i;
+  for (; i < end; i++) {
     const byte = bytes[i]!;
-    if (byte >= zero! && byte <= nine!) {
+    if (byte >= zero && byte <= nine) {
       if (mantissa < 1e16) {
-        mantissa = 10 * mantissa + (byte - zero!);
-        if (pointAt >= 0) exponent--;
-      } else if (pointAt < 0) exponent++;
-      digits++;
-    } else if (byte === point && pointAt < 0) pointAt = i;
+        mantissa = 10 * mantissa + (byte - zero);
+        exponent -= fraction;
+      } else exponent += 1 - fraction;
+    } else if (byte === point && fraction === 0) fraction = 1;
     else break;
   }
-  if (digits === 0) return NaN;
-  if (i < to && (bytes[i] === lowerE || bytes[i] === upperE)) {
+  if (i - digitsStart - fraction <= 0) return NaN;
+  if (bytes[i] === lowerE || bytes[i] === upperE) {
     i++;
-    const exponentSign = bytes[i] === minus ? -1 : 1;
-    if (bytes[i] === minus || bytes[i] === plus) i++;
-    let value = 0;
-    for (; i < to && bytes[i]! >= zero! && bytes[i]! <= nine!; i++) value = 10 * value + (bytes[i]! - zero!);
-    exponent += exponentSign * value;
+    const isSmall = bytes[i] === minus;
+    if (isSmall || bytes[i] === plus) i++;
+    let written = 0;
+    for (; i < end && bytes[i]! >= zero && bytes[i]! <= nine; i++) written = 10 * written + (bytes[i]! - zero);
+    exponent += isSmall ? -written : written;
   }
-  if (i !== to) return NaN;
-  // Powers of ten up to 10²² are exact, so this rounds once for the mantissa and once here.
-  return sign * (exponent < 0 ? mantissa / 10 ** -exponent : mantissa * 10 ** exponent);
+  numberEnd = i;
+  const power = exponent < 0 ? -exponent : exponent;
+  const scale = power < exactPowers.length ? exactPowers[power]! : 10 ** power;
+  const size = exponent < 0 ? mantissa / scale : mantissa * scale; // rounds once for the mantissa and once here
+  return isNegative ? -size : size;
 }
