@@ -18,7 +18,7 @@ const importsOf = (file: string): { from: string; typeOnly: boolean }[] =>
 const mayImport: Record<string, string[]> = {
   '': ['sampling', 'data'], // api.ts, the door for scripts
   config: [],
-  data: ['config'],
+  data: ['config', 'checkpoint'], // durable writes, of the token cache
   checkpoint: ['config'],
   model: ['config', 'runtime', 'checkpoint'],
   runtime: ['checkpoint'],

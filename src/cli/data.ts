@@ -26,8 +26,8 @@ const check: CommandModule<object, CheckArguments> = {
       .example('clm data check my.yaml --set "corpus.sources=[{path: chats.jsonl, field: body}]"', 'Try a source') as never,
   handler: async ({ config: path, set, examples, json }) => {
     const config = loadConfig(path, { set });
-    const corpus = await openCorpus(config.corpus);
-    const prepared = await prepareTokenizer(config.tokenizer, corpus);
+    const prepared = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
+    const { corpus } = prepared;
     const { seed, model, corpus: { shuffleTokens } } = config;
     const result = await checkCorpus(corpus, prepared, { seed, contextLength: model.contextLength, microBatchSize: 1, shuffleTokens, examples });
     if (json) printJson(result);

@@ -82,7 +82,7 @@ function isConfig(model: string): boolean {
 /** What training would start from: the tokenizer of the config's corpus, and the first parameters of its seed. */
 async function untrained(args: InspectArguments): Promise<LoadedModel> {
   const config = loadConfig(args.model);
-  const { tokenizer } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus));
+  const { tokenizer } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
   const table = parameterTable(config.model, tokenizer.vocabularySize);
   const session = openSession({ mode: 'recorded', precision: config.training.precision, device: args.device ?? config.device });
   await session.addVariables(initialParameters(table, config.seed));

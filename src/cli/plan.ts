@@ -36,7 +36,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
     applyVerbose(args.verbose);
     const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
     const config = loadConfig(args.config, { set });
-    const { tokenizer, trainingTokens } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus));
+    const { tokenizer, trainingTokens } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
     const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
     if (args.measure) refuseTooLarge(plan);
     if (args.measure && !args.quiet) note(`measuring ${measuredSteps} steps`);

@@ -146,7 +146,7 @@ function withAbsolutePaths(tree: LocatedValue): LocatedValue {
   const sources = valueAt(tree, ['corpus', 'sources']);
   const items = sources?.kind === 'list' ? sources.items : [];
   const sourcePaths = items.map((_, i) => ['corpus', 'sources', i, 'path']);
-  const keys = [['start', 'from'], ...sourcePaths, ['corpus', 'validation', 'path'], ['tokenizer', 'path']];
+  const keys = [['start', 'from'], ...sourcePaths, ['corpus', 'validation', 'path'], ['corpus', 'cache'], ['tokenizer', 'path']];
   return keys.reduce((result, key) => {
     const path = valueAt(tree, key);
     if (path?.kind !== 'scalar' || typeof path.value !== 'string' || ['', standardInput].includes(path.value)) return result;

@@ -15,10 +15,12 @@ export function renderConfig(config: Config): string {
 
 const resumable: readonly string[] = ['schedule', 'evaluation', 'checkpoints', 'samples', 'reports'];
 const lengths: readonly string[] = ['steps', 'tokens', 'epochs'];
+/** How the tokens are made, not which. */
+const encoding: readonly string[] = ['workers', 'cache'];
 
 /**
  * The keys, such as `model.layers`, that differ between the config of a run and the one it shall go on with, although
- * a resumed run may change only its length, `schedule`, `evaluation`, `checkpoints`, `samples` and `reports`.
+ * a resumed run may change only its length, `schedule`, `evaluation`, `checkpoints`, `samples`, `reports`, `corpus.workers` and `corpus.cache`.
  */
 export function resumeDifferences(runConfig: Config, newConfig: Config): string[] {
   const differs = (path: KeyPath) => !isDeepStrictEqual(configValue(runConfig, path), configValue(newConfig, path));
@@ -28,7 +30,8 @@ export function resumeDifferences(runConfig: Config, newConfig: Config): string[
 }
 
 function mayChange([section, key]: KeyPath): boolean {
-  return resumable.includes(String(section)) || (section === 'training' && lengths.includes(String(key)));
+  if (section === 'training') return lengths.includes(String(key));
+  return section === 'corpus' ? encoding.includes(String(key)) : resumable.includes(String(section));
 }
 
 /** The value at `path` of a complete config. */

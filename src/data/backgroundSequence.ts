@@ -19,13 +19,13 @@ import type { WorkerFailure } from './workerFailure.ts';
 export interface SequenceRequest {
   readonly corpus: Corpus;
   readonly tokenizerText: string;
-  readonly options: Omit<SequenceOptions, 'workers'>;
+  readonly options: Omit<SequenceOptions, 'workers' | 'notes'>;
   readonly tokenizingWorkers: number;
   readonly cursor: Cursor | undefined;
 }
 
-/** A micro-batch, or why there is none. */
-export type WorkerAnswer = { batch: TrainingBatch; failure?: undefined } | { failure: WorkerFailure };
+/** A micro-batch and what the user should be told, or why there is none. */
+export type WorkerAnswer = { batch: TrainingBatch; notes: string[]; failure?: undefined } | { failure: WorkerFailure };
 
 /** Micro-batches that are made ahead of the one in use. */
 const batchesAhead = 8;
@@ -44,7 +44,7 @@ export interface BackgroundOptions extends Omit<SequenceOptions, 'workers'> {
 export async function* backgroundSequence(
   corpus: Corpus,
   tokenizer: Tokenizer,
-  { tokenizingWorkers = 1, ...options }: BackgroundOptions,
+  { tokenizingWorkers = 1, notes, ...options }: BackgroundOptions,
   cursor?: Cursor,
 ): AsyncGenerator<TrainingBatch, void, void> {
   const request: SequenceRequest = { corpus, tokenizerText: renderTokenizer(tokenizer), options, tokenizingWorkers, cursor };
@@ -66,6 +66,7 @@ export async function* backgroundSequence(
       const answer = answers.shift()!;
       if (answer.failure !== undefined) throw errorOf(answer.failure);
       worker.postMessage('next');
+      notes?.push(...answer.notes);
       yield answer.batch;
     }
   } finally {

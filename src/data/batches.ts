@@ -38,6 +38,8 @@ export interface BatchOptions {
   readonly chunkBytes?: number | undefined;
   /** Threads to encode on; undefined: this one. */
   readonly workers?: TokenizingWorkers | undefined;
+  /** What the user should be told is added while reading. */
+  readonly notes?: string[] | undefined;
 }
 
 export interface TrainingBatchOptions extends BatchOptions {
@@ -59,9 +61,9 @@ export async function* trainingBatches(
   cursor: Cursor = startCursor(corpus),
 ): AsyncGenerator<TrainingBatch, void, void> {
   checkCursor(cursor, corpus);
-  const { seed, contextLength, microBatchSize, chunkBytes, workers } = options;
+  const { seed, contextLength, microBatchSize, chunkBytes, workers, notes } = options;
   const stopping = new AbortController();
-  const readOptions = { chunkBytes, workers, signal: stopping.signal };
+  const readOptions = { chunkBytes, workers, notes, signal: stopping.signal };
   const blocks = readAhead(trainingBlocks(corpus, tokenizer, options, cursor, readOptions), () => stopping.abort());
   let rows = emptyRows(microBatchSize, contextLength);
   let begun = false;
@@ -107,13 +109,13 @@ export async function* validationBatches(
     }
     return;
   }
-  const { contextLength, microBatchSize, chunkBytes } = options;
+  const { contextLength, microBatchSize, chunkBytes, notes } = options;
   const window = new Int32Array(contextLength + 1);
   const windowLearnt = corpus.hasPairs === true ? new Uint8Array(contextLength + 1) : null;
   let filled = 0;
   let rows = emptyRows(microBatchSize, contextLength);
   let targets = 0;
-  for await (const { tokenIds, learnt } of tokenChunks(corpus, corpus.validation, tokenizer, { chunkBytes })) {
+  for await (const { tokenIds, learnt } of tokenChunks(corpus, corpus.validation, tokenizer, { chunkBytes, notes })) {
     for (let at = 0; at < tokenIds.length; ) {
       const taken = Math.min(tokenIds.length - at, window.length - filled);
       window.set(tokenIds.subarray(at, at + taken), filled);

@@ -87,10 +87,12 @@ export interface Corpus {
   /** The sources, where they have weights; else they are one sequence. */
   readonly mixture?: readonly MixtureSource[] | undefined;
   readonly encodingErrors?: EncodingErrors | undefined;
+  /** The folder with the tokens of just these files and parts; undefined: they are encoded as they are read. */
+  readonly tokenCache?: string | undefined;
 }
 
 /** What reading needs of a corpus. */
-export type ReadableCorpus = Pick<Corpus, 'files' | 'separatesDocuments' | 'encodingErrors'>;
+export type ReadableCorpus = Pick<Corpus, 'files' | 'separatesDocuments' | 'encodingErrors' | 'tokenCache'>;
 
 /**
  * Lists the files of a corpus and splits it. The validation part is the last `validation.tail` of the positions, cut

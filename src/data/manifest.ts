@@ -19,7 +19,7 @@ const manifestSchema = z.strictObject({
 export type CorpusManifest = z.output<typeof manifestSchema>;
 
 /** Files up to this size are hashed whole; of longer ones `samples` pieces, evenly spread from first to last byte. */
-const wholeBytes = 1024 * 1024;
+export const wholeBytes = 1024 * 1024;
 const samples = 16;
 const sampleBytes = wholeBytes / samples;
 

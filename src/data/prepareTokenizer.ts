@@ -2,6 +2,9 @@
 import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
 import type { Corpus, CorpusPart } from './corpus.ts';
+import { cachedCorpus, isCacheable } from './tokenCache.ts';
+import type { CachedCorpus } from './tokenCache.ts';
+import { openTokenizingWorkers } from './tokenizingWorkers.ts';
 import { bytesTokenizer } from './tokenizers/bytes.ts';
 import { characterCensus, charactersTokenizer } from './tokenizers/characters.ts';
 import { readTokenizerFile } from './tokenizers/tokenizerFile.ts';
@@ -10,10 +13,14 @@ import { trainTokenizer } from './trainTokenizer.ts';
 import { countTokens } from './tokens.ts';
 import { textChunks } from './textChunks.ts';
 
-export interface PreparedTokenizer {
+export interface PreparedTokenizer extends CachedCorpus {
   readonly tokenizer: Tokenizer;
-  readonly trainingTokens: number;
-  readonly validationTokens: number;
+}
+
+/** Keys of section `corpus`: threads to encode on, and the folder of the token cache, null for none. */
+export interface EncodingChoice {
+  readonly workers?: number | undefined;
+  readonly cache?: string | null | undefined;
 }
 
 /** Section `tokenizer` of a config, from which keys of other kinds may be left out. */
@@ -23,15 +30,16 @@ export type TokenizerChoice = Pick<Config['tokenizer'], 'kind'> & Partial<Config
  * The tokenizer that the config asks for. The vocabulary of `characters` is that of the whole corpus, validation text
  * included, so that the validation loss is always defined. `bytes` reads nothing: bad UTF-8 is then met in training.
  * `bpe` is trained on the training text alone, in a pass of its own before the one that counts.
- * A run that is resumed takes the tokenizer of its checkpoint instead, and `countTokens`.
+ * A run that is resumed takes the tokenizer of its checkpoint instead, and `countCorpus`.
  * @throws wrongInput for bad UTF-8, an unreadable file, or a text too short for the vocabulary that is asked for.
  */
-export async function prepareTokenizer(config: TokenizerChoice, corpus: Corpus): Promise<PreparedTokenizer> {
+export async function prepareTokenizer(config: TokenizerChoice, corpus: Corpus, encoding: EncodingChoice = {}): Promise<PreparedTokenizer> {
+  const counted = async (tokenizer: Tokenizer): Promise<PreparedTokenizer> => ({ tokenizer, ...(await countCorpus(corpus, tokenizer, encoding)) });
   switch (config.kind) {
     case 'bytes':
-      return counted(bytesTokenizer({ endOfText: corpus.separatesDocuments === true }), corpus);
+      return counted(bytesTokenizer({ endOfText: corpus.separatesDocuments === true }));
     case 'file':
-      return counted(await readTokenizerFile(config.path!, config.endOfText ?? undefined), corpus);
+      return counted(await readTokenizerFile(config.path!, config.endOfText ?? undefined));
     case 'bpe': {
       const wanted = config.vocabularySize!;
       const { tokenizer } = await trainTokenizer(corpus, corpus.training, wanted);
@@ -41,7 +49,7 @@ export async function prepareTokenizer(config: TokenizerChoice, corpus: Corpus):
             'lower it or give more text.',
         );
       }
-      return counted(tokenizer, corpus);
+      return counted(tokenizer);
     }
     case 'characters': {
       const census = characterCensus();
@@ -57,15 +65,24 @@ export async function prepareTokenizer(config: TokenizerChoice, corpus: Corpus):
       };
       const trainingTokens = await countCharacters(corpus.training);
       const validationTokens = await countCharacters(corpus.validation);
-      return { tokenizer: charactersTokenizer(census.characters(), { endOfText }), trainingTokens, validationTokens };
+      const tokenizer = charactersTokenizer(census.characters(), { endOfText });
+      return (encoding.cache ?? null) === null ? { tokenizer, corpus, trainingTokens, validationTokens } : counted(tokenizer);
     }
   }
 }
 
-async function counted(tokenizer: Tokenizer, corpus: Corpus): Promise<PreparedTokenizer> {
-  return {
-    tokenizer,
-    trainingTokens: await countTokens(corpus, corpus.training, tokenizer),
-    validationTokens: await countTokens(corpus, corpus.validation, tokenizer),
-  };
+/**
+ * How many tokens a corpus has, and the corpus to read them from: where there is to be a token cache, it is filled now
+ * if need be.
+ * @throws wrongInput for text that cannot be read or encoded; environmentFailure where the cache cannot be written
+ */
+export async function countCorpus(corpus: Corpus, tokenizer: Tokenizer, { workers: count = 1, cache = null }: EncodingChoice): Promise<CachedCorpus> {
+  const workers = count > 1 ? openTokenizingWorkers(tokenizer, count) : undefined;
+  try {
+    if (cache !== null && isCacheable(corpus)) return await cachedCorpus(corpus, tokenizer, cache, { workers });
+    const trainingTokens = await countTokens(corpus, corpus.training, tokenizer, { workers });
+    return { corpus, trainingTokens, validationTokens: await countTokens(corpus, corpus.validation, tokenizer, { workers }) };
+  } finally {
+    await workers?.close();
+  }
 }

@@ -10,21 +10,23 @@ import { failureOf } from './workerFailure.ts';
 const { corpus, tokenizerText, options, tokenizingWorkers, cursor } = workerData as SequenceRequest;
 const port = parentPort!;
 
+const notes: string[] = [];
+
 async function answer(batches: ReturnType<typeof trainingSequence>): Promise<void> {
   try {
     const next = await batches.next();
     if (next.done === true) throw new Error('the training sequence ended');
     const batch = next.value;
-    port.postMessage({ batch } satisfies WorkerAnswer, [batch.inputs.buffer, batch.targets.buffer, batch.weights.buffer] as ArrayBuffer[]);
+    port.postMessage({ batch, notes: notes.splice(0) } satisfies WorkerAnswer, [batch.inputs.buffer, batch.targets.buffer, batch.weights.buffer] as ArrayBuffer[]);
   } catch (error) {
     port.postMessage({ failure: failureOf(error) } satisfies WorkerAnswer);
   }
 }
 
 const tokenizer = tokenizerFromFile(tokenizerText, 'the tokenizer of the run');
-// One worker is this thread itself. Others end with it.
-const workers = tokenizingWorkers > 1 ? openTokenizingWorkers(tokenizer, tokenizingWorkers) : undefined;
-const batches = trainingSequence(corpus, tokenizer, { ...options, workers }, cursor);
+// One worker is this thread itself, others end with it; and tokens that are there already need none.
+const workers = tokenizingWorkers > 1 && corpus.tokenCache === undefined ? openTokenizingWorkers(tokenizer, tokenizingWorkers) : undefined;
+const batches = trainingSequence(corpus, tokenizer, { ...options, workers, notes }, cursor);
 let last = Promise.resolve();
 port.on('message', () => {
   last = last.then(() => answer(batches));

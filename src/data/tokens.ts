@@ -1,8 +1,12 @@
 /** The text of a part of the corpus as a stream of token ids that can be taken up again at any of them. Row 5 of the walk. */
+import { rm } from 'node:fs/promises';
+
 import type { CorpusPart, ReadableCorpus } from './corpus.ts';
 import { encodedText } from './encodedText.ts';
 import type { EncodedText, EncodeOptions } from './encodedText.ts';
 import { characterStart } from './split.ts';
+import { tokenFileOf } from './tokenCache.ts';
+import { readTokenFile } from './tokenCacheFile.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
 
 /** The place of a token: reading begins at `startByte` of the corpus and passes over `skipTokens` tokens. */
@@ -34,9 +38,8 @@ export async function* tokenChunks(
   }
   const isRunning = corpus.separatesDocuments !== true;
   const isExact = isRunning && tokenizer.kind !== 'bpe' && (corpus.encodingErrors ?? 'error') === 'error';
-  const startByte = isExact ? await characterStart(corpus, part.startByte) : part.startByte;
   let skip = part.skipTokens ?? 0;
-  for await (const text of encodedText(corpus, { ...part, startByte }, tokenizer, options)) {
+  for await (const text of cachedOrEncoded(corpus, part, tokenizer, isExact, options)) {
     const chunk = { ...text, isExact };
     const first = isExact ? tokensBefore(chunk.tokenIds, tokenizer, part.startByte - chunk.startByte) : Math.min(skip, chunk.tokenIds.length);
     if (!isExact) skip -= first;
@@ -47,6 +50,27 @@ export async function* tokenChunks(
       yield { ...chunk, ...position, startsDocument: false, tokenIds: chunk.tokenIds.subarray(first), learnt: chunk.learnt?.subarray(first) ?? null };
     }
   }
+}
+
+/** From the cache, if there is one; from the text where there is none, or from where it is damaged on. */
+async function* cachedOrEncoded(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+  isExact: boolean,
+  options?: EncodeOptions,
+): AsyncGenerator<EncodedText, void, void> {
+  let from = part.startByte;
+  const file = tokenFileOf(corpus, part);
+  if (file !== undefined) {
+    const damagedFrom = yield* readTokenFile(file, from, isExact);
+    if (damagedFrom === null) return;
+    from = damagedFrom;
+    await rm(file, { force: true }).catch(() => undefined); // the next run makes it anew
+    options?.notes?.push(`the token cache ${file} is damaged or gone; from here on the text itself is read, and the next run makes the cache anew`);
+  }
+  const startByte = isExact ? await characterStart(corpus, from) : from;
+  yield* encodedText(corpus, { ...part, startByte }, tokenizer, options);
 }
 
 /** The place of token `index` of a chunk. */

@@ -46,8 +46,7 @@ export async function benchmark(
   { set, steps, mode, profile = false }: { set: readonly string[]; steps: number; mode: Mode; profile?: boolean },
 ): Promise<Benchmark> {
   const config = loadConfig(configPath, { set });
-  const corpus = await openCorpus(config.corpus);
-  const { tokenizer, trainingTokens } = await prepareTokenizer(config.tokenizer, corpus);
+  const { tokenizer, corpus, trainingTokens } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
   const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
   refuseTooLarge(plan);
   const table = parameterTable(config.model, tokenizer.vocabularySize);
@@ -55,7 +54,7 @@ export async function benchmark(
   const { precision, branches, microBatchSize, microBatchesPerStep } = training;
   const session = openSession({ mode, precision, branches, device: config.device });
   const matmulSession = openSession({ mode: 'recorded', precision, device: config.device }); // with all cores for one product
-  const options = { seed, contextLength: model.contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens };
+  const options = { seed, contextLength: model.contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, tokenizingWorkers: config.corpus.workers };
   const batches = backgroundSequence(corpus, tokenizer, options);
   try {
     const measureMatmul = await matmulMeter(matmulSession);

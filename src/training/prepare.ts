@@ -15,8 +15,7 @@ import { resumeDifferences } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
 import { openCorpus, type Corpus } from '../data/corpus.ts';
 import { corpusManifest, parseManifest, refuseChangedCorpus, type CorpusManifest } from '../data/manifest.ts';
-import { prepareTokenizer } from '../data/prepareTokenizer.ts';
-import { countTokens } from '../data/tokens.ts';
+import { countCorpus, prepareTokenizer } from '../data/prepareTokenizer.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
@@ -69,16 +68,16 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
   if (checkpoint) assertMayResume(checkpoint, config, runDirectory);
   if (request.resume && !checkpoint) await assertFreshStart(runDirectory);
 
-  const corpus = await openCorpus(config.corpus);
-  if (corpus.separatesDocuments !== true && corpus.validation.endByte - corpus.validation.startByte < 2) {
+  const opened = await openCorpus(config.corpus);
+  if (opened.separatesDocuments !== true && opened.validation.endByte - opened.validation.startByte < 2) {
     throw wrongInput('The validation text has less than two tokens. Raise corpus.validation.tail or add text to corpus.sources.');
   }
   const start = checkpoint || config.start.from === null ? undefined : await loadStart(config.start.from);
-  const { tokenizer, manifest } = checkpoint
-    ? await readTokenizer(checkpoint, corpus, runPaths(runDirectory).corpus)
+  const { tokenizer, corpus, manifest } = checkpoint
+    ? await readTokenizer(checkpoint, opened, config, runPaths(runDirectory).corpus)
     : start
-      ? await readTokenizer(start, corpus, null)
-      : await freshTokenizer(config, corpus);
+      ? await readTokenizer(start, opened, config, null)
+      : await freshTokenizer(config, opened);
   const { trainingTokens, validationTokens } = manifest;
   if (validationTokens < 2) {
     throw wrongInput(
@@ -138,31 +137,29 @@ function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: s
   if (differences.length === 0) return;
   throw wrongInput(
     `${runDirectory} was started with another ${differences.join(', ')}. Resuming may change only device, the length, ` +
-      'schedule, evaluation, checkpoints, samples and reports; start a new run with --run for anything else.',
+      'schedule, evaluation, checkpoints, samples, reports, corpus.workers and corpus.cache; start a new run with --run for anything else.',
   );
 }
 
-async function freshTokenizer(config: Config, corpus: Corpus): Promise<{ tokenizer: Tokenizer; manifest: CorpusManifest }> {
-  const { tokenizer, ...tokens } = await prepareTokenizer(config.tokenizer, corpus);
-  return { tokenizer, manifest: await corpusManifest(corpus, tokens) };
+type PreparedText = Pick<PreparedTraining, 'tokenizer' | 'corpus' | 'manifest'>;
+
+async function freshTokenizer(config: Config, opened: Corpus): Promise<PreparedText> {
+  const { tokenizer, corpus, ...tokens } = await prepareTokenizer(config.tokenizer, opened, config.corpus);
+  return { tokenizer, corpus, manifest: await corpusManifest(corpus, tokens) };
 }
 
 /**
- * The tokenizer of a checkpoint, for a corpus that has not changed since; only where there is no manifest of it are the
- * tokens counted.
+ * The tokenizer of a checkpoint, for a corpus that has not changed since; only where there is no manifest of it, or a
+ * token cache that is not filled yet, are the tokens counted.
  */
-async function readTokenizer(
-  checkpoint: Checkpoint,
-  corpus: Corpus,
-  manifestPath: string | null,
-): Promise<{ tokenizer: Tokenizer; manifest: CorpusManifest }> {
+async function readTokenizer(checkpoint: Checkpoint, opened: Corpus, config: Config, manifestPath: string | null): Promise<PreparedText> {
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(checkpoint.path, 'tokenizer.json'));
   if (manifestPath !== null && existsSync(manifestPath)) {
     const before = parseManifest(readFileSync(manifestPath, 'utf8'), manifestPath);
-    refuseChangedCorpus(before, await corpusManifest(corpus, before));
-    return { tokenizer, manifest: before };
+    refuseChangedCorpus(before, await corpusManifest(opened, before));
+    const corpus = config.corpus.cache === null ? opened : (await countCorpus(opened, tokenizer, config.corpus)).corpus;
+    return { tokenizer, corpus, manifest: before };
   }
-  const trainingTokens = await countTokens(corpus, corpus.training, tokenizer);
-  const validationTokens = await countTokens(corpus, corpus.validation, tokenizer);
-  return { tokenizer, manifest: await corpusManifest(corpus, { trainingTokens, validationTokens }) };
+  const { corpus, ...tokens } = await countCorpus(opened, tokenizer, config.corpus);
+  return { tokenizer, corpus, manifest: await corpusManifest(corpus, tokens) };
 }

@@ -47,6 +47,8 @@ export interface RunPrograms {
   save(step: number, validation: ValidationHistory, report: Report): Promise<void>;
   /** Waits for the save under way; throws where the newest one failed. */
   saved(): Promise<void>;
+  /** What reading the corpus has to tell the user since it was last asked. */
+  notes(): string[];
   /** Where the micro-batches of the latest step stand in the training sequence. */
   position(): StepPosition;
 }
@@ -103,6 +105,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   let cursor: Cursor | undefined = checkpoint && parseCursor(checkpoint.state.cursor, path.join(checkpoint.path, 'state.json'));
   const { contextLength } = modelConfig;
   const { microBatchSize } = training;
+  const notes: string[] = [];
   let validation = noEvaluations;
   let position: StepPosition = { from: undefined, to: cursor };
   const texts = { configText: renderConfig(config), tokenizerText: renderTokenizer(tokenizer) };
@@ -122,7 +125,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
     config,
     microBatches: () => {
       const totalWindows = inputs.plan && inputs.plan.steps * training.microBatchesPerStep * microBatchSize;
-      const options = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, totalWindows };
+      const options = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, totalWindows, tokenizingWorkers: config.corpus.workers, notes };
       return training.overfitBatch
         ? firstBatchesAgain(backgroundSequence(corpus, tokenizer, options), training.microBatchesPerStep)
         : backgroundSequence(corpus, tokenizer, options, cursor);
@@ -134,7 +137,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
       return result;
     },
     evaluate: async (signal) => {
-      const batches = validationBatches(corpus, tokenizer, { contextLength, microBatchSize });
+      const batches = validationBatches(corpus, tokenizer, { contextLength, microBatchSize, notes });
       const evaluation = await runEvaluation(batches, tokenizer, signal);
       const trained = (name: string): number => (cursor?.mixture?.[corpus.mixture!.findIndex((source) => source.name === name)]?.windows ?? 0) * contextLength;
       for (const [name, source] of Object.entries(evaluation?.sources ?? {})) source.trainedTokens = trained(name);
@@ -159,6 +162,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
       return saves.begin(step, report);
     },
     saved: () => saves.finished(),
+    notes: () => notes.splice(0),
     position: () => position,
   };
 }

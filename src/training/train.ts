@@ -78,6 +78,7 @@ export async function train(
         const isSaved = step > 0 && (await programs.saved().then(() => true, () => false)); // a refusal has been reported
         throw isSaved ? resumable(failure, step) : failure;
       };
+      for (const message of programs.notes()) report({ kind: 'warning', step, message });
       const stops = signal.aborted;
       const isLast = step === plan.steps;
       validation = { ...validation, loss: recorded.has('evaluation') ? validation.loss : null };

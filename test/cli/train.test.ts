@@ -104,6 +104,21 @@ describe('train, then sample', () => {
 });
 
 describe('training', () => {
+  it('gives the same losses to the last bit from a token cache, filled by two threads or found filled', async () => {
+    const losses: string[] = [];
+    for (const [i, cache] of ['null', 'cache', 'cache'].entries()) {
+      await writeFile(at('cached.yaml'), `extends: tiny.yaml\ntokenizer: { kind: bpe, vocabularySize: 260 }\ncorpus: { workers: 2, cache: ${cache} }\n`);
+      const { code, stderr } = await clm(['train', at('cached.yaml'), '--run', at(`cache-${i}`), '--quiet']);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      const metrics = await readFile(at(`cache-${i}/metrics.jsonl`), 'utf8');
+      losses.push(JSON.stringify(Array.from(metrics.matchAll(/"loss":([\d.]+)/g), ([, loss]) => loss)));
+    }
+    expect(JSON.parse(losses[0]!)).toHaveLength(4); // two evaluations and two steps
+    expect(new Set(losses).size).toBe(1);
+    const [key] = await readdir(at('cache'));
+    expect((await readdir(at(`cache/${key}`))).length).toBe(2);
+  });
+
   it('prints facts and the result as JSON lines', async () => {
     const { code, stdout } = await clm(['train', config, '--run', at('json'), '--json', '--quiet']);
     expect(code).toBe(0);

@@ -196,4 +196,12 @@ describe('text that is no config', () => {
       `${folder.path('gone.yaml')} does not exist`,
     );
   });
+
+  it('tells bad keys of the encoding of the corpus', () => {
+    const refused = (assignment: string) => folder.refusal(corpus, assignment);
+    expect(refused('corpus.workers=0')).toContain('corpus.workers must be at least 1, but is 0');
+    expect(refused('corpus.workers=1.5')).toContain('corpus.workers must be a whole number, but is 1.5');
+    expect(refused('corpus.cache=""')).toContain('corpus.cache must');
+    expect(refused('corpus.cache=3')).toContain('corpus.cache must be text or null, but is 3');
+  });
 });

@@ -84,6 +84,8 @@ describe('resumeDifferences', () => {
       'samples.prompt=Once',
       'samples.topK=13',
       'reports.everySteps=17',
+      'corpus.workers=3',
+      'corpus.cache=tokens',
     );
     expect(changed).not.toEqual(load());
     expect(resumeDifferences(load(), changed)).toEqual([]);

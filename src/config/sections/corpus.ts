@@ -51,6 +51,13 @@ export const corpus = z
       .min(1024)
       .default(2_097_152)
       .describe('Tokens shuffled together at a time; bounds the memory of the shuffle. At least 1024.'),
+    workers: z
+      .int()
+      .min(1)
+      .max(64)
+      .default(1)
+      .describe('Threads that turn text into tokens; the sequence is the same with any number. 1 is the one that reads; the training step needs the other cores.'),
+    cache: name.describe('A folder in which the tokens are kept, so that the text is encoded once and not in every epoch and run; for any number of runs at a time. Relative to the file it stands in. null = none.'),
   })
   .describe('The text to learn from.');
 

@@ -1,0 +1,207 @@
+/**
+ * A file of tokens: what `encodedText` gives for a part of the corpus, in blocks that can be found by their place.
+ *
+ *   block …    chunks u32, tokens u32, then of each chunk: startByte f64, tokens u32, flags u8; then the ids, u16 or u32,
+ *              and a byte for each token of the chunks that have `learnt`. Padded to 8 bytes, little-endian as all
+ *              machines are that clm runs on.
+ *   index      JSON: bytes of an id, tokens, and of each block: place in the file, bytes, CRC-32, startByte
+ *   trailer    "clmtoken", bytes of the index u32, CRC-32 of the index u32
+ *
+ * Nothing is believed that its checksum does not bear out.
+ */
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
+
+import { z } from 'zod';
+
+import type { EncodedText } from './encodedText.ts';
+
+/** Is part of the key, so that a file of another layout is never found. */
+export const tokenFileVersion = 1;
+
+/** Tokens that a block has at least, but the last: what is read and checked at a time. */
+const blockTokens = 2 ** 18;
+const magic = 'clmtoken';
+const trailerBytes = 16;
+const [starts, ends, hasLearnt] = [1, 2, 4];
+
+const indexSchema = z.strictObject({
+  idBytes: z.literal([2, 4]),
+  tokens: z.int().min(0),
+  blocks: z.array(z.tuple([z.int().min(0), z.int().min(0), z.int().min(0), z.int().min(0)])),
+});
+type Index = z.output<typeof indexSchema>;
+
+/** Writes a new file. @returns its tokens; throws what `texts` throws */
+export async function writeTokenFile(path: string, texts: AsyncIterable<EncodedText>, vocabularySize: number): Promise<number> {
+  const file = await open(path, 'wx');
+  try {
+    const index: Index = { idBytes: vocabularySize <= 2 ** 16 ? 2 : 4, tokens: 0, blocks: [] };
+    let place = 0;
+    let gathered: EncodedText[] = [];
+    let tokens = 0;
+    const writeBlock = async (): Promise<void> => {
+      const block = blockOf(gathered, tokens, index.idBytes);
+      await writeAll(file, block);
+      index.blocks.push([place, block.length, crc32(block), gathered[0]!.startByte]);
+      index.tokens += tokens;
+      place += block.length;
+      gathered = [];
+      tokens = 0;
+    };
+    for await (const text of texts) {
+      gathered.push(text);
+      tokens += text.tokenIds.length;
+      if (tokens >= blockTokens) await writeBlock();
+    }
+    if (gathered.length > 0) await writeBlock();
+    const indexText = Buffer.from(JSON.stringify(index));
+    const trailer = Buffer.alloc(trailerBytes);
+    trailer.write(magic);
+    trailer.writeUInt32LE(indexText.length, 8);
+    trailer.writeUInt32LE(crc32(indexText), 12);
+    await writeAll(file, Buffer.concat([indexText, trailer]));
+    return index.tokens;
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
+}
+
+/** How many tokens a file holds, by its index; null where there is none or its index is damaged. */
+export async function tokensOfFile(path: string): Promise<number | null> {
+  const file = await openIfThere(path);
+  if (file === null) return null;
+  try {
+    return (await readIndex(file))?.tokens ?? null;
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * What the file holds from a place on.
+ * @param startByte where to begin: the first text that begins there or behind it, or with `inside`, the one it is in
+ * @returns null at the end; where the file is damaged, the place from which on the text itself has to be read
+ */
+export async function* readTokenFile(path: string, startByte: number, inside: boolean): AsyncGenerator<EncodedText, number | null, void> {
+  const file = await openIfThere(path);
+  if (file === null) return startByte;
+  try {
+    const index = await readIndex(file);
+    if (index === null) return startByte;
+    let block = Math.max(0, firstAtLeast(index.blocks.map(([, , , place]) => place), startByte) - 1);
+    for (let isFirst = true; block < index.blocks.length; block++) {
+      const [place, bytes, checksum, blockStart] = index.blocks[block]!;
+      const content = new Uint8Array(bytes);
+      const { bytesRead } = await file.read(content, 0, bytes, place);
+      if (bytesRead < bytes || crc32(content) !== checksum) return isFirst ? startByte : blockStart;
+      const texts = textsOf(content, index.idBytes);
+      if (!isFirst) {
+        yield* texts;
+        continue;
+      }
+      const first = firstAtLeast(texts.map((text) => text.startByte), startByte);
+      const isInside = inside && first > 0 && texts[first]?.startByte !== startByte;
+      const wanted = texts.slice(isInside ? first - 1 : first);
+      yield* wanted;
+      isFirst = wanted.length === 0;
+    }
+    return null;
+  } finally {
+    await file.close();
+  }
+}
+
+/** The first place in an ascending list whose value is at least `value`. */
+function firstAtLeast(values: readonly number[], value: number): number {
+  let [low, high] = [0, values.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+async function openIfThere(path: string): Promise<FileHandle | null> {
+  try {
+    return await open(path, 'r');
+  } catch {
+    return null; // what cannot be read is made anew
+  }
+}
+
+async function readIndex(file: FileHandle): Promise<Index | null> {
+  const { size } = await file.stat();
+  if (size < trailerBytes) return null;
+  const trailer = Buffer.alloc(trailerBytes);
+  await file.read(trailer, 0, trailerBytes, size - trailerBytes);
+  const bytes = trailer.readUInt32LE(8);
+  if (trailer.toString('latin1', 0, 8) !== magic || bytes > size - trailerBytes) return null;
+  const text = Buffer.alloc(bytes);
+  await file.read(text, 0, bytes, size - trailerBytes - bytes);
+  if (crc32(text) !== trailer.readUInt32LE(12)) return null;
+  return indexSchema.safeParse(JSON.parse(text.toString())).data ?? null;
+}
+
+const padded = (bytes: number): number => Math.ceil(bytes / 8) * 8;
+
+/** Where the parts of a block begin, and where it ends. */
+function layout(chunks: number, tokens: number, idBytes: number): { counts: number; flags: number; ids: number; learnt: number } {
+  const counts = 8 + 8 * chunks;
+  const flags = counts + 4 * chunks;
+  const ids = padded(flags + chunks);
+  return { counts, flags, ids, learnt: ids + padded(idBytes * tokens) };
+}
+
+function blockOf(texts: readonly EncodedText[], tokens: number, idBytes: 2 | 4): Uint8Array {
+  const learntTokens = texts.reduce((sum, { learnt }) => sum + (learnt?.length ?? 0), 0);
+  const at = layout(texts.length, tokens, idBytes);
+  const buffer = new ArrayBuffer(at.learnt + padded(learntTokens));
+  new Uint32Array(buffer, 0, 2).set([texts.length, tokens]);
+  const startBytes = new Float64Array(buffer, 8, texts.length);
+  const counts = new Uint32Array(buffer, at.counts, texts.length);
+  const flags = new Uint8Array(buffer, at.flags, texts.length);
+  const ids = idBytes === 2 ? new Uint16Array(buffer, at.ids, tokens) : new Uint32Array(buffer, at.ids, tokens);
+  const allLearnt = new Uint8Array(buffer, at.learnt, learntTokens);
+  let idPlace = 0;
+  let learntPlace = 0;
+  for (const [i, { startByte, tokenIds, learnt, startsDocument, endsDocument }] of texts.entries()) {
+    startBytes[i] = startByte;
+    counts[i] = tokenIds.length;
+    flags[i] = (startsDocument ? starts : 0) | (endsDocument ? ends : 0) | (learnt === null ? 0 : hasLearnt);
+    ids.set(tokenIds, idPlace);
+    idPlace += tokenIds.length;
+    if (learnt === null) continue;
+    allLearnt.set(learnt, learntPlace);
+    learntPlace += learnt.length;
+  }
+  return new Uint8Array(buffer);
+}
+
+/** @param content a block whose checksum is right */
+function textsOf({ buffer }: Uint8Array<ArrayBuffer>, idBytes: 2 | 4): EncodedText[] {
+  const [chunks, tokens] = new Uint32Array(buffer, 0, 2) as unknown as [number, number];
+  const at = layout(chunks, tokens, idBytes);
+  const startBytes = new Float64Array(buffer, 8, chunks);
+  const counts = new Uint32Array(buffer, at.counts, chunks);
+  const flags = new Uint8Array(buffer, at.flags, chunks);
+  const ids = new Int32Array(idBytes === 2 ? new Uint16Array(buffer, at.ids, tokens) : new Uint32Array(buffer, at.ids, tokens));
+  let idPlace = 0;
+  let learntPlace = at.learnt;
+  return Array.from(counts, (count, i) => {
+    const flag = flags[i]!;
+    let learnt: Uint8Array | null = null;
+    if ((flag & hasLearnt) !== 0) {
+      learnt = new Uint8Array(buffer, learntPlace, count);
+      learntPlace += count;
+    }
+    const tokenIds = ids.subarray(idPlace, (idPlace += count));
+    return { startByte: startBytes[i]!, tokenIds, learnt, startsDocument: (flag & starts) !== 0, endsDocument: (flag & ends) !== 0 };
+  });
+}
