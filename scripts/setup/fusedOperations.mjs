@@ -21,7 +21,7 @@ export function locateFusedOperations(root, { folder, set, includeDirectory, lib
   const directory = path.join(root, 'src/runtime/kernels');
   const files = readdirSync(directory).sort().map((file) => path.join(directory, file));
   const options = [
-    ...['-O3', '-std=c++17', '-fPIC', '-shared', '-fvisibility=hidden', '-fno-math-errno', '-fno-trapping-math'],
+    ...['-O3', '-std=c++17', '-fPIC', '-shared', '-pthread', '-fvisibility=hidden', '-fno-math-errno', '-fno-trapping-math'],
     ...['-I', includeDirectory, '-Xlinker', '-rpath', '-Xlinker', libraryDirectory],
   ];
   const linked = set.libraries.map((library) => path.join(libraryDirectory, library));

@@ -7,7 +7,7 @@
  * and values, each shared by G = H/K heads of queries, whose rows are stacked so that no key is ever copied.
  * With K = H it is multi-head attention.
  *
- * B micro-batch size · T positions · S positions that can be seen, T unless some are cached · C width
+ * B micro-batch size · T positions · S positions that can be seen, T where none are cached · C width
  * H heads · K key/value heads · G queries of each · D head size · N = B·T rows
  */
 import { add, customGrad, matMul, mul, reshape, softmax, split, sub, sum, tensor, transpose, unstack } from '@tensorflow/tfjs-core';
@@ -21,13 +21,13 @@ import { fusedAttentionWeights, fusedAttentionWeightsGradient, hasFusedOperation
 
 /** What the attention of all blocks shares; made once a pass, so that a recording holds it once. */
 export interface Sight {
-  /** (T, S) or (B, 1, 1, T, S), added to the scores. */
+  /** (T, T) or (B, 1, 1, T, T), added to the scores. */
   mask: Tensor;
   rotation: Rotation | null;
 }
 
 export const sightOf = (pass: DecoderPass): Sight => ({
-  mask: pass.cache ? pass.cache.mask : causalMask(pass.positions),
+  mask: causalMask(pass.positions),
   rotation: rotationOf(pass),
 });
 
@@ -42,10 +42,12 @@ export function selfAttention(parameters: Parameters, path: string, x: Tensor, p
     return sight.rotation === null ? normalised : rotate(normalised, sight.rotation, T);
   };
   const query = place('query');
-  const own = { key: place('key'), value: projected.value };
-  const { key, value } = pass.cache ? pass.cache.extend(path, own.key, own.value) : own;
-  const dropped = dropoutMask(pass.dropout, `${path}.weights`, [B, K, sizes.G * T, key.shape[2]!]);
-  return linear(parameters, `${path}.output`, joinHeads(attend(query, key, value, sight.mask, dropped), sizes));
+  const key = place('key');
+  const dropped = dropoutMask(pass.dropout, `${path}.weights`, [B, K, sizes.G * T, T]);
+  const attended = pass.cache
+    ? pass.cache.attend(path, query, key, projected.value, sight.mask)
+    : attend(query, key, projected.value, sight.mask, dropped);
+  return linear(parameters, `${path}.output`, joinHeads(attended, sizes));
 }
 
 /** Additive mask (T, T): 0 where key ≤ query, −1e9 where the key lies in the future. */

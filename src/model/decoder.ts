@@ -5,10 +5,10 @@
  *
  * B micro-batch size · T positions · C width · V vocabulary size · N = B·T rows
  */
-import { matMul, type Tensor } from '@tensorflow/tfjs-core';
-import { gatherRows } from '../runtime/operations.ts';
+import type { Tensor } from '@tensorflow/tfjs-core';
 import { recomputed } from '../runtime/recomputed.ts';
 import { scope } from '../runtime/recording.ts';
+import { product, rowsOf } from '../runtime/weights.ts';
 import { selfAttention, sightOf, type Sight } from './attention.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import { drop } from './dropout.ts';
@@ -24,7 +24,7 @@ export function decode(parameters: Parameters, inputs: Tensor, pass: DecoderPass
 
 /** hidden (N, C) → logits (N, V). */
 export const logitsOf = (parameters: Parameters, hidden: Tensor): Tensor =>
-  matMul(hidden, outputHead(parameters), false, true);
+  product(hidden, outputHead(parameters), true);
 
 /** The matrix (V, C) that turns hidden states into logits: one of its own, or the token embedding (tied). */
 export const outputHead = (parameters: Parameters): Tensor => parameters['head.weight'] ?? parameters['embedding.tokens']!;
@@ -43,7 +43,7 @@ export function hiddenStates(parameters: Parameters, inputs: Tensor, pass: Decod
 
 /** inputs (N) → token embeddings, with those of their positions where they are learned (N, C). */
 function embed(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {
-  const tokens = gatherRows(parameters['embedding.tokens']!, inputs);
+  const tokens = rowsOf(parameters['embedding.tokens']!, inputs);
   const placed = pass.model.family === 'gpt2' ? addLearnedPositions(parameters, tokens, pass) : tokens;
   return drop(placed, pass.dropout, 'embedding');
 }

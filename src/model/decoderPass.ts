@@ -22,21 +22,21 @@ export interface DecoderPass {
 }
 
 /**
- * Makes a pass go on from earlier ones (cached decoding): it computes T new rows of each window, which see up to S
- * positions whose keys and values are kept outside.
+ * Makes a pass go on from earlier ones (cached decoding): it computes T new rows of each window, which see positions
+ * whose keys and values are kept outside.
  *
- * B windows · T new rows · S cached positions, the new ones included · K key/value heads · D head size
+ * B windows · T new rows · K key/value heads · G queries of each · D head size
  */
 export interface KeyValueCache {
   /** (B·T) int32: the position of each new row in its window, from 0. */
   positionIds: Tensor;
-  /** (T, S) or (B, 1, 1, T, S), added to the scores: 0 where a row sees a cached position, −1e9 where not. */
-  mask: Tensor;
   /**
-   * Takes the new keys (normalised and rotated) and values of a block, each (B, K, T, D), and returns those of all
-   * cached positions, each (B, K, S, D).
+   * Keeps the new keys and values of a block and returns what the queries attend to, (B, K, G·T, D).
    *
    * @param path of the block's attention, as `blocks.3.attention`
+   * @param query (B, K, G·T, D), normalised and rotated as the keys
+   * @param key (B, K, T, D) @param value (B, K, T, D)
+   * @param mask (T, T), added to the scores: what the new rows see of each other
    */
-  extend(path: string, key: Tensor, value: Tensor): { key: Tensor; value: Tensor };
+  attend(path: string, query: Tensor, key: Tensor, value: Tensor, mask: Tensor): Tensor;
 }

@@ -1,5 +1,6 @@
 /** A linear map of rows. */
-import { add, matMul, type Tensor } from '@tensorflow/tfjs-core';
+import { add, type Tensor } from '@tensorflow/tfjs-core';
+import { product } from '../runtime/weights.ts';
 import type { Parameters } from './decoderPass.ts';
 
 /**
@@ -7,7 +8,7 @@ import type { Parameters } from './decoderPass.ts';
  * tfjs's gradient of a batched product does not sum over a broadcast batch.
  */
 export function linear(parameters: Parameters, path: string, x: Tensor): Tensor {
-  const y = matMul(x, parameters[`${path}.weight`]!);
+  const y = product(x, parameters[`${path}.weight`]!);
   const bias = parameters[`${path}.bias`];
   return bias === undefined ? y : add(y, bias);
 }

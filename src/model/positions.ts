@@ -7,7 +7,8 @@
  * B micro-batch size · T positions · C width · K key/value heads · G queries of each · D head size
  */
 import { add, cos, customGrad, mul, reshape, sin, slice, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
-import { gatherRows, integersAsFloats, swapHalves } from '../runtime/operations.ts';
+import { integersAsFloats, swapHalves } from '../runtime/operations.ts';
+import { rowsOf } from '../runtime/weights.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import type { ModelConfig } from './parameters.ts';
 
@@ -15,7 +16,7 @@ import type { ModelConfig } from './parameters.ts';
 export function addLearnedPositions(parameters: Parameters, tokens: Tensor, pass: DecoderPass): Tensor {
   const { batchSize: B, positions: T, model, cache } = pass;
   const all = parameters['embedding.positions']!; // (context length, C)
-  if (cache) return add(tokens, gatherRows(all, cache.positionIds));
+  if (cache) return add(tokens, rowsOf(all, cache.positionIds));
   const positions = T === model.contextLength ? all : slice(all, [0, 0], [T, model.width]);
   return reshape(add(reshape(tokens, [B, T, model.width]), positions), [B * T, model.width]);
 }

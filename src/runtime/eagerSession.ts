@@ -2,7 +2,7 @@
 import { tensor, tidy, type Tensor } from '@tensorflow/tfjs-core';
 import type { NamedTensor } from '../checkpoint/tensors.ts';
 import { bfloat16Products } from './bfloat16.ts';
-import { boolAttribute, shapeAttribute, stringAttribute, typeAttribute } from './binding.ts';
+import { boolAttribute, shapeAttribute, stringAttribute, typeAttribute, type Binding } from './binding.ts';
 import { dataTypes } from './capi.ts';
 import { withBinding } from './recording.ts';
 import { checkedValues, type Definition, type InputSpec, type Precision, type Program, type Session, type Values } from './session.ts';
@@ -30,7 +30,7 @@ export class EagerSession implements Session {
     this.#tensorFlow = tensorFlow;
   }
 
-  async addVariables(tensors: readonly NamedTensor[]): Promise<void> {
+  async addVariables(tensors: readonly NamedTensor[], stored: Precision = 'float32'): Promise<void> {
     const { eagerBinding } = this.#tensorFlow;
     const dtype = typeAttribute('dtype', dataTypes.float32);
     for (const { name, shape, values } of tensors) {
@@ -38,8 +38,9 @@ export class EagerSession implements Session {
       // The binding takes over an array that happens to be aligned instead of copying it: without a copy of its own a
       // variable that is updated in place would write into the caller's, or into another variable's, memory.
       const valueId = eagerBinding.createTensor(shape, dataTypes.float32, values.slice());
-      eagerBinding.executeOp('AssignVariableOp', [dtype], [handleId, valueId], 0);
-      eagerBinding.deleteTensor(valueId);
+      const keptId = stored === 'float32' ? valueId : roundedToHalf(eagerBinding, valueId);
+      eagerBinding.executeOp('AssignVariableOp', [dtype], [handleId, keptId], 0);
+      for (const id of new Set([valueId, keptId])) eagerBinding.deleteTensor(id);
     }
   }
 
@@ -113,4 +114,14 @@ export class EagerSession implements Session {
     if (!variable) throw new Error(`there is no variable ${name}`);
     return variable;
   }
+}
+
+/** The numbers that bfloat16 has for these, in float32: what a variable kept in it is read as. */
+function roundedToHalf(binding: Binding, id: number): number {
+  const cast = (from: number, to: number, input: number): number =>
+    binding.executeOp('Cast', [typeAttribute('SrcT', from), typeAttribute('DstT', to)], [input], 1)[0]!.id;
+  const half = cast(dataTypes.float32, dataTypes.bfloat16, id);
+  const rounded = cast(dataTypes.bfloat16, dataTypes.float32, half);
+  binding.deleteTensor(half);
+  return rounded;
 }

@@ -86,6 +86,15 @@ export const fusedAttentionWeights = (scores: Tensor, mask: Tensor, scale: numbe
 export const fusedAttentionWeightsGradient = (weights: Tensor, dWeights: Tensor, mask: Tensor, scale: number): Tensor =>
   execute('ClmAttentionWeightsGrad', [floatAttribute('scale', scale)], [weights, dWeights, mask], 1)[0]!;
 
+/**
+ * Attention of one new position of each slot to the filled ones before it and itself; no gradient.
+ *
+ * @param query (B, K, G, D) @param keys (B·K·S, D) @param values (B·K·S, D) @param positions (B) int32, below S
+ * @returns (B, K, G, D)
+ */
+export const fusedCachedAttention = (query: Tensor, keys: Tensor, values: Tensor, positions: Tensor): Tensor =>
+  loadedTensorFlow().backend.executeMultipleOutputs('ClmCachedAttention', [], [query, keys, values, positions], 1)[0]!;
+
 /** logits (N, V), targets (N) int32, weights (N) → weight·(−ln p(target)) (N), and its gradient (N, V). */
 export const fusedCrossEntropy = (logits: Tensor, targets: Tensor, weights: Tensor): Tensor[] =>
   execute('ClmCrossEntropy', [], [logits, targets, weights], 2);

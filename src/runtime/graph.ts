@@ -6,6 +6,7 @@
 import os from 'node:os';
 import { bufferBytes, int64s, throwOnError, withStatus, type CApi, type Output, type Pointer } from './capi.ts';
 import { attributeTypes, type Attribute } from './binding.ts';
+import type { ProgramOptions } from './session.ts';
 import { fullTrace, nodeTimings, type NodeTiming } from './trace.ts';
 
 export interface Operation {
@@ -32,6 +33,9 @@ function sessionConfig(branches: number): Uint8Array {
   const threadsPerBranch = Math.max(1, Math.floor(os.availableParallelism() / branches));
   return Uint8Array.of(...remappingOff, 0x10, Math.min(threadsPerBranch, largest), 0x28, Math.min(branches, largest));
 }
+
+/** Of a RunOptions: inter_op_thread_pool (3) −1, the thread that calls TF_SessionRun. */
+const callersThread = [0x18, ...new Array<number>(9).fill(0xff), 0x01];
 
 /** Owns a TF_Graph and its TF_Session. */
 export class GraphSession {
@@ -93,12 +97,14 @@ export class GraphSession {
     feeds: readonly { output: Output; tensor: Pointer }[],
     fetches: readonly Output[],
     targets: readonly Pointer[],
+    { onOneThread = false }: ProgramOptions = {},
   ): Promise<Pointer[]> {
     const c = this.#c;
     const status: Pointer = c.TF_NewStatus();
     const fetched: Pointer[] = new Array<Pointer>(fetches.length).fill(null);
     const trace = this.#trace;
-    const options: Pointer = trace === null ? null : c.TF_NewBufferFromString(fullTrace, fullTrace.length);
+    const wanted = Uint8Array.of(...(trace === null ? [] : fullTrace), ...(onOneThread ? callersThread : []));
+    const options: Pointer = wanted.length === 0 ? null : c.TF_NewBufferFromString(wanted, wanted.length);
     const metadata: Pointer = trace === null ? null : c.TF_NewBuffer();
     return new Promise((resolve, reject) => {
       c.TF_SessionRun.async(
@@ -124,7 +130,7 @@ export class GraphSession {
             reject(failure as Error);
           } finally {
             c.TF_DeleteStatus(status);
-            if (trace !== null) [options, metadata].forEach((buffer) => c.TF_DeleteBuffer(buffer));
+            for (const buffer of [options, metadata]) if (buffer !== null) c.TF_DeleteBuffer(buffer);
           }
         },
       );

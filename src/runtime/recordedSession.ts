@@ -6,7 +6,16 @@ import { typeAttribute, type Binding } from './binding.ts';
 import { dataTypes, newTensor, tensorValues, type Output, type Pointer } from './capi.ts';
 import { GraphSession } from './graph.ts';
 import { Recorder } from './recorder.ts';
-import { checkedValues, type Definition, type InputSpec, type Precision, type Program, type Session, type Values } from './session.ts';
+import {
+  checkedValues,
+  type Definition,
+  type InputSpec,
+  type Precision,
+  type Program,
+  type ProgramOptions,
+  type Session,
+  type Values,
+} from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
 import type { NodeTiming } from './trace.ts';
 import { variableOperations } from './variables.ts';
@@ -15,6 +24,7 @@ import { recordingWith } from './recording.ts';
 interface Variable {
   shape: number[];
   handleId: number;
+  stored: Precision;
 }
 
 export class RecordedSession implements Session {
@@ -44,16 +54,18 @@ export class RecordedSession implements Session {
     return this.#recorder.size;
   }
 
-  async addVariables(tensors: readonly NamedTensor[]): Promise<void> {
+  async addVariables(tensors: readonly NamedTensor[], stored: Precision = 'float32'): Promise<void> {
     const { c } = this.#tensorFlow;
-    const dtype = typeAttribute('dtype', dataTypes.float32);
+    const dtype = typeAttribute('dtype', dataTypes[stored]);
+    const cast = [typeAttribute('SrcT', dataTypes.float32), typeAttribute('DstT', dataTypes[stored])];
     const feeds: { output: Output; tensor: Pointer }[] = [];
     const { updates } = this.#recorder.updatesOf(() => {
       for (const { name, shape, values } of tensors) {
-        const handleId = this.#recorder.variableHandle(name, shape);
-        this.#variables.set(name, { shape, handleId });
+        const handleId = this.#recorder.variableHandle(name, shape, dataTypes[stored]);
+        this.#variables.set(name, { shape, handleId, stored });
         const value = this.#recorder.placeholder(`initial/${name}`, shape, dataTypes.float32);
-        this.#recorder.executeOp('AssignVariableOp', [dtype], [handleId, value.id], 0);
+        const kept = stored === 'float32' ? value : this.#recorder.executeOp('Cast', cast, [value.id], 1)[0]!;
+        this.#recorder.executeOp('AssignVariableOp', [dtype], [handleId, kept.id], 0);
         feeds.push({ output: value.output, tensor: newTensor(c, shape, dataTypes.float32, values) });
       }
     });
@@ -65,7 +77,8 @@ export class RecordedSession implements Session {
   }
 
   addView(view: string, variable: string, shape: number[]): void {
-    this.#variables.set(view, { shape, handleId: this.#recorder.variableHandle(variable, shape) });
+    const { stored } = this.#variable(variable);
+    this.#variables.set(view, { shape, handleId: this.#recorder.variableHandle(variable, shape, dataTypes[stored]), stored });
   }
 
   async readVariables(names: readonly string[]): Promise<NamedTensor[]> {
@@ -78,12 +91,16 @@ export class RecordedSession implements Session {
     });
   }
 
-  program(name: string, inputs: Record<string, InputSpec>, define: Definition): Program {
+  program(name: string, inputs: Record<string, InputSpec>, define: Definition, options: ProgramOptions = {}): Program {
     const { backend, c } = this.#tensorFlow;
     const recorder = this.#recorder;
     const binding: Binding = this.precision === 'bfloat16' ? bfloat16Products(recorder, true) : recorder;
     const placeholders = new Map<string, { spec: InputSpec; output: Output }>();
-    const variables = variableOperations(backend, (variable) => this.#variable(variable).handleId);
+    const variables = variableOperations(
+      backend,
+      (variable) => this.#variable(variable).handleId,
+      (variable) => this.#variable(variable).stored === 'bfloat16',
+    );
     const fetches = new Map<string, Output>();
     const record = (): void => {
       const symbols: Record<string, Tensor> = {};
@@ -110,7 +127,7 @@ export class RecordedSession implements Session {
         tensor: newTensor(c, spec.shape, dataTypes[spec.dtype], checkedValues(name, input, spec, values[input])),
       }));
       try {
-        const fetched = await this.#graph.run(feeds, [...fetches.values()], updates);
+        const fetched = await this.#graph.run(feeds, [...fetches.values()], updates, options);
         return Object.fromEntries(
           Array.from(fetches.keys(), (output, i) => {
             const result = tensorValues(c, fetched[i]);
@@ -142,8 +159,10 @@ export class RecordedSession implements Session {
   #reader(name: string): Output {
     let output = this.#readers.get(name);
     if (!output) {
+      const { handleId, stored } = this.#variable(name);
+      if (stored !== 'float32') throw new Error(`${name} is kept in ${stored} and cannot be read back`);
       const dtype = typeAttribute('dtype', dataTypes.float32);
-      const [handle] = this.#recorder.executeOp('ReadVariableOp', [dtype], [this.#variable(name).handleId], 1);
+      const [handle] = this.#recorder.executeOp('ReadVariableOp', [dtype], [handleId], 1);
       output = this.#recorder.output(handle!.id, 'ReadVariableOp');
       this.#readers.set(name, output);
     }

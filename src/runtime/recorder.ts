@@ -85,9 +85,9 @@ export class Recorder implements Binding {
   }
 
   /** The handle of a resource variable; the same name is the same variable in every program of the session. */
-  variableHandle(name: string, shape: readonly number[]): number {
+  variableHandle(name: string, shape: readonly number[], dtype: number): number {
     const attributes = [
-      typeAttribute('dtype', dataTypes.float32),
+      typeAttribute('dtype', dtype),
       shapeAttribute('shape', shape),
       stringAttribute('shared_name', name),
     ];

@@ -23,6 +23,14 @@ export interface Program {
   run(inputs: Record<string, Values>): Promise<Record<string, Float32Array>>;
 }
 
+export interface ProgramOptions {
+  /**
+   * Run its operations one after the other on one thread, which may share their work with others. Right for many small
+   * ones, whose way between threads would take longer than they do.
+   */
+  onOneThread?: boolean;
+}
+
 /** What a program computes, as a function of tfjs tensors; called once when recorded, at each run when eager. */
 export type Definition = (inputs: Record<string, Tensor>, variables: Variables) => Record<string, Tensor>;
 
@@ -33,8 +41,12 @@ export interface Session {
   readonly deviceReason: string;
   /** Parallel branches that programs should have: what was asked for on a CPU, 1 on a GPU. */
   readonly branches: number;
-  /** Makes variables with these initial values. */
-  addVariables(tensors: readonly NamedTensor[]): Promise<void>;
+  /**
+   * Makes variables with these initial values.
+   *
+   * @param stored what they are kept in; those in bfloat16 can only be read, as weights (`Variables.weights`)
+   */
+  addVariables(tensors: readonly NamedTensor[], stored?: Precision): Promise<void>;
   /**
    * A further name for a variable, under which programs know it by another shape: a variable may be assigned values of
    * several sizes, and a program that reads it must be recorded for one.
@@ -42,7 +54,7 @@ export interface Session {
   addView(view: string, variable: string, shape: number[]): void;
   /** The present values, in the order of `names`. */
   readVariables(names: readonly string[]): Promise<NamedTensor[]>;
-  program(name: string, inputs: Record<string, InputSpec>, define: Definition): Program;
+  program(name: string, inputs: Record<string, InputSpec>, define: Definition, options?: ProgramOptions): Program;
   /** Runs `body` and returns what each node of the graph took in it. @throws where the session is eager */
   traced(body: () => Promise<void>): Promise<NodeTiming[]>;
   close(): void;

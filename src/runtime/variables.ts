@@ -7,6 +7,7 @@ import { boolAttribute, floatAttribute, typeAttribute, type Attribute } from './
 import { dataTypes } from './capi.ts';
 import { hasFusedOperations } from './fusedOperations.ts';
 import type { TensorFlowBackend } from './tensorflow.ts';
+import { readWeights } from './weights.ts';
 
 /** One update by AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101); all scalars are tensors. */
 export interface AdamWUpdate {
@@ -30,6 +31,8 @@ export interface AdamWUpdate {
 
 export interface Variables {
   read(name: string): Tensor;
+  /** As `read`, but for generation: see weights.ts. */
+  weights(name: string): Tensor;
   assign(name: string, value: Tensor): void;
   assignAdd(name: string, value: Tensor): void;
   assignSubtract(name: string, value: Tensor): void;
@@ -43,8 +46,13 @@ const dtype = typeAttribute('dtype', dataTypes.float32);
  * Updates of one variable happen in the order in which they are written.
  *
  * @param handle the id of a variable's handle in the binding of the moment; throws for unknown names
+ * @param isHalf whether a variable is stored in bfloat16: it can only be read, by `weights`
  */
-export function variableOperations(backend: TensorFlowBackend, handle: (name: string) => number): Variables {
+export function variableOperations(
+  backend: TensorFlowBackend,
+  handle: (name: string) => number,
+  isHalf: (name: string) => boolean = () => false,
+): Variables {
   const update = (operation: string, attributes: Attribute[], names: string[], values: Tensor[]): void => {
     backend.binding.executeOp(operation, attributes, [...names.map(handle), ...backend.getInputTensorIds(values)], 0);
   };
@@ -77,6 +85,7 @@ export function variableOperations(backend: TensorFlowBackend, handle: (name: st
   };
   return {
     read,
+    weights: (name) => readWeights(backend, handle(name), isHalf(name)),
     assign: (name, value) => update('AssignVariableOp', [dtype], [name], [value]),
     assignAdd: (name, value) => update('AssignAddVariableOp', [dtype], [name], [value]),
     assignSubtract,

@@ -8,10 +8,11 @@
  * B slots · P positions of a prefill, padded · S capacity in positions · K key/value heads · D head size · V vocabulary
  */
 import { add, cast, greater, mul, pad, reshape, slice, tensor, type Tensor } from '@tensorflow/tfjs-core';
-import { causalMask } from '../model/attention.ts';
+import { attend } from '../model/attention.ts';
 import { hiddenStates, logitsOf } from '../model/decoder.ts';
 import type { KeyValueCache } from '../model/decoderPass.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
+import { fusedCachedAttention, hasFusedOperations } from '../runtime/fusedOperations.ts';
 import { gatherRows, replaceRows } from '../runtime/operations.ts';
 import type { Program, Session } from '../runtime/session.ts';
 import type { Variables } from '../runtime/variables.ts';
@@ -53,7 +54,7 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
     return program;
   };
   const parametersOf = (variables: Variables): Record<string, Tensor> =>
-    Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
+    Object.fromEntries(table.map(({ name }) => [name, variables.weights(name)]));
 
   /** Puts rows into a cache variable; it is a matrix of (slot, head, position) rows of D numbers. */
   const store = (variables: Variables, name: string, rows: Tensor, values: Tensor): Tensor => {
@@ -73,11 +74,10 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
       const rows = add(tensor(rowsOfSlot, [K * P], 'int32'), feeds['firstRow']!);
       const cache: KeyValueCache = {
         positionIds: tensor(Int32Array.from({ length: P }, (_, i) => i), [P], 'int32'),
-        mask: causalMask(P),
-        extend: (path, key, value) => {
+        attend: (path, query, key, value, mask) => {
           store(variables, cacheName(path, 'keys', S), rows, key);
           store(variables, cacheName(path, 'values', S), rows, value);
-          return { key, value };
+          return attend(query, key, value, mask, null);
         },
       };
       const parameters = parametersOf(variables);
@@ -93,19 +93,19 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
       const positions = reshape(feeds['positions']!, [B, 1]);
       const firstRows = tensor(Int32Array.from({ length: B * K }, (_, i) => i * S), [B, K], 'int32');
       const rows = reshape(add(firstRows, positions), [B * K]);
-      const places = tensor(Int32Array.from({ length: S }, (_, i) => i), [1, S], 'int32');
+      const attendTo = hasFusedOperations() ? fusedCachedAttention : maskedAttention;
       const cache: KeyValueCache = {
         positionIds: feeds['positions']!,
-        mask: reshape(mul(cast(greater(places, positions), 'float32'), -1e9), [B, 1, 1, 1, S]),
-        extend: (path, key, value) => ({
-          key: reshape(store(variables, cacheName(path, 'keys', S), rows, key), [B, K, S, D]),
-          value: reshape(store(variables, cacheName(path, 'values', S), rows, value), [B, K, S, D]),
-        }),
+        attend: (path, query, key, value) => {
+          const keys = store(variables, cacheName(path, 'keys', S), rows, key);
+          const values = store(variables, cacheName(path, 'values', S), rows, value);
+          return attendTo(query, keys, values, feeds['positions']!);
+        },
       };
       const parameters = parametersOf(variables);
       const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: B, positions: 1, dropout: null, cache });
       return { logits: logitsOf(parameters, hidden) };
-    });
+    }, { onOneThread: true });
   };
 
   /** Gives every slot room for S positions; what the slots hold is kept as far as it fits. */
@@ -177,6 +177,16 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
       filled[slot] = 0;
     },
   };
+}
+
+/** What `fusedCachedAttention` does, from TensorFlow's operations: the whole cache is read, and what is not filled hidden. */
+export function maskedAttention(query: Tensor, keys: Tensor, values: Tensor, positions: Tensor): Tensor {
+  const [B, K, , D] = query.shape as [number, number, number, number];
+  const S = keys.shape[0]! / (B * K);
+  const places = tensor(Int32Array.from({ length: S }, (_, i) => i), [1, S], 'int32');
+  const isHidden = greater(places, reshape(positions, [B, 1]));
+  const mask = reshape(mul(cast(isHidden, 'float32'), -1e9), [B, 1, 1, 1, S]);
+  return attend(query, reshape(keys, [B, K, S, D]), reshape(values, [B, K, S, D]), mask, null);
 }
 
 const cacheName = (path: string, part: 'keys' | 'values', S: number): string => `${path}.${part}@${S}`;

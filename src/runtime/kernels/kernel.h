@@ -87,6 +87,15 @@ class Execution {
     outputs_[i] = TF_AllocateOutput(context_, i, kTypeOf<T>, dimensions, rank, elements * sizeof(T), status_);
     return ok() ? static_cast<T*>(TF_TensorData(outputs_[i])) : nullptr;
   }
+  template <typename T = float>
+  T* outputOf(int i, std::initializer_list<int64_t> dimensions) {
+    if (!ok()) return nullptr;
+    int64_t elements = 1;
+    for (const int64_t dimension : dimensions) elements *= dimension;
+    const int rank = static_cast<int>(dimensions.size());
+    outputs_[i] = TF_AllocateOutput(context_, i, kTypeOf<T>, dimensions.begin(), rank, elements * sizeof(T), status_);
+    return ok() ? static_cast<T*>(TF_TensorData(outputs_[i])) : nullptr;
+  }
   // An output of the shape and type of input `like`, in its memory where nobody else reads it any more.
   template <typename T = float>
   T* outputOver(int i, int like) {
@@ -187,3 +196,5 @@ void RegisterAttention(TF_Status*);
 void RegisterCrossEntropy(TF_Status*);
 void RegisterAdamW(TF_Status*);
 void RegisterSums(TF_Status*);
+void RegisterFewRows(TF_Status*);
+void RegisterCachedAttention(TF_Status*);

@@ -33,6 +33,8 @@ extern "C" __attribute__((visibility("default"))) int RegisterClmOperations() {
   RegisterCrossEntropy(status);
   RegisterAdamW(status);
   RegisterSums(status);
+  RegisterFewRows(status);
+  RegisterCachedAttention(status);
   const int code = TF_GetCode(status);
   TF_DeleteStatus(status);
   return code;

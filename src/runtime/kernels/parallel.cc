@@ -1,0 +1,108 @@
+// The helpers behind InParallel. Between the products of a token pass microseconds, so a helper without work spins a
+// while before it sleeps: to wake it takes as long as the work itself.
+#include "parallel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace {
+
+constexpr int kMostThreads = 8;  // two or three cores take all that a memory gives
+constexpr int kSpins = 2000;     // 30 to 100 µs
+constexpr uint64_t kPartBits = 32;
+constexpr uint64_t kNoPart = (uint64_t{1} << kPartBits) - 1;
+
+inline void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+class Crew {
+ public:
+  Crew() {
+    for (int i = 1; i < ThreadCount(); i++) std::thread([this] { Help(); }).detach();
+  }
+
+  void Run(int64_t parts, void (*body)(int64_t, const void*), const void* context) {
+    // One job at a time: who finds the crew at work does its own alone.
+    if (!busy_.try_lock()) {
+      for (int64_t part = 0; part < parts; part++) body(part, context);
+      return;
+    }
+    const uint64_t job = (next_.load() >> kPartBits) + 1;
+    next_.store(job << kPartBits | kNoPart);
+    body_.store(body);
+    context_.store(context);
+    parts_.store(parts);
+    done_.store(0);
+    next_.store(job << kPartBits);
+    if (sleeping_.load() > 0) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      wake_.notify_all();
+    }
+    TakeParts(job);
+    // A helper that was taken off its core in the middle of a part needs one to go on: the wait gives way.
+    for (int spin = 0; done_.load() < parts; spin++) spin < kSpins ? Pause() : std::this_thread::yield();
+    busy_.unlock();
+  }
+
+ private:
+  // Takes parts of a job until none is left. A part is taken by raising `next_`, which names the job too: of a job that
+  // is over nothing can be taken, however late a helper comes.
+  void TakeParts(uint64_t job) {
+    for (uint64_t next = next_.load();;) {
+      const auto body = body_.load();
+      const auto context = context_.load();
+      const int64_t part = next & kNoPart;
+      if (next >> kPartBits != job || part >= parts_.load()) return;
+      if (!next_.compare_exchange_weak(next, next + 1)) continue;
+      body(part, context);
+      done_.fetch_add(1);
+      next = next_.load();
+    }
+  }
+
+  void Help() {
+    uint64_t seen = 0;
+    const auto isNew = [&] { return next_.load() >> kPartBits != seen; };
+    for (;;) {
+      for (int spin = 0; spin < kSpins && !isNew(); spin++) Pause();
+      if (!isNew()) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        sleeping_.fetch_add(1);
+        wake_.wait(lock, isNew);
+        sleeping_.fetch_sub(1);
+      }
+      seen = next_.load() >> kPartBits;
+      TakeParts(seen);
+    }
+  }
+
+  std::mutex busy_;
+  std::atomic<uint64_t> next_{kNoPart};  // the number of the job, and its next part in the lower bits
+  std::atomic<int64_t> parts_{0}, done_{0};
+  std::atomic<void (*)(int64_t, const void*)> body_{nullptr};
+  std::atomic<const void*> context_{nullptr};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::atomic<int> sleeping_{0};
+};
+
+}  // namespace
+
+int ThreadCount() {
+  static const int count = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
+  return count;
+}
+
+void RunParts(int64_t parts, void (*body)(int64_t, const void*), const void* context) {
+  if (parts == 1) return body(0, context);
+  static Crew* crew = new Crew;  // never deleted: its threads end with the process
+  crew->Run(parts, body, context);
+}
