@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts';
 import type { Parameters } from '../model/decoderPass.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
 import { addAll, halfSquaredNorm } from '../runtime/operations.ts';
-import { updatesAfter, updatesIf } from '../runtime/recording.ts';
+import { computedAfter, updatesIf } from '../runtime/recording.ts';
 import type { InputSpec, Values } from '../runtime/session.ts';
 import type { Variables } from '../runtime/variables.ts';
 import { gate } from './guard.ts';
@@ -37,8 +37,9 @@ export function recordUpdate(
   // As torch.nn.utils.clip_grad_norm_: the small number keeps a zero norm from dividing.
   const gradientFactor = gradientClip === null ? null : minimum(div(scalar(gradientClip), add(gradientNorm, 1e-6)), 1);
   const { skipped, isApplied, remember } = gate(config.training.guard, variables, { loss, gradientNorm });
-  // The norm needs every gradient, so all variables have been read for the last time when it is known.
-  updatesAfter([gradientNorm], () =>
+  // The norm needs every gradient, so all variables have been read for the last time when it is known; what is computed
+  // for an update and not before it is not in memory together with the activations.
+  computedAfter([gradientNorm], () =>
     updatesIf(isApplied, () => {
       table.forEach((spec, i) => {
         const variable = trainedName(config, spec.name);
