@@ -22,11 +22,12 @@ import {
 import { assertFreeSpace, writeFolderDurably } from './durable.ts';
 import { checkpointPath } from './find.ts';
 import { pruneCheckpoints, type Retention } from './retention.ts';
-import { readSafetensors, writeSafetensors } from './safetensors.ts';
-import { tensorChecksums, type NamedTensor } from './tensors.ts';
+import { readSafetensors, writeSafetensors, type LazyTensor } from './safetensors.ts';
+import { valueCount, type NamedTensor } from './tensors.ts';
 
 /** Room for what a tensor takes in a header and in the table of contents, when free space is asked for. */
 const entryBytes = 512;
+const floatBytes = 4;
 
 /** What goes into a checkpoint; `step` counts the updates applied. */
 export interface CheckpointContent<State extends TrainingRecord = StoredRecord> {
@@ -51,27 +52,31 @@ export interface Checkpoint extends CheckpointContent {
  */
 export async function saveCheckpoint<State extends TrainingRecord>(
   runDirectory: string,
-  content: CheckpointContent<State>,
+  content: Omit<CheckpointContent<State>, 'model'> & { model: readonly (NamedTensor | LazyTensor)[] },
   retention: Retention,
 ): Promise<string> {
   if (retention.keepLast !== null && retention.keepLast < 1) throw new Error('keepLast must be at least 1, or null');
   const path = checkpointPath(runDirectory, content.step);
   const texts = content.configText.length + content.tokenizerText.length;
-  const bytes = [...content.model, ...content.optimizer].reduce((sum, { values }) => sum + values.byteLength + entryBytes, texts);
+  const bytes = [...content.model, ...content.optimizer].reduce((sum, { shape }) => sum + valueCount(shape) * floatBytes + entryBytes, texts);
   await assertFreeSpace(dirname(path), bytes);
   await writeFolderDurably(path, async (folder) => {
     const { step, state, configText, tokenizerText, model, optimizer } = content;
     await writeFile(join(folder, 'config.yaml'), configText);
     await writeFile(join(folder, 'tokenizer.json'), tokenizerText);
-    const files = {
-      'config.yaml': digestOf(configText),
-      'tokenizer.json': digestOf(tokenizerText),
+    const written = {
       'model.safetensors': await writeSafetensors(join(folder, 'model.safetensors'), model),
       'optimizer.safetensors': await writeSafetensors(join(folder, 'optimizer.safetensors'), optimizer),
     };
+    const files = {
+      'config.yaml': digestOf(configText),
+      'tokenizer.json': digestOf(tokenizerText),
+      'model.safetensors': written['model.safetensors'].digest,
+      'optimizer.safetensors': written['optimizer.safetensors'].digest,
+    };
     const tensors = {
-      'model.safetensors': await tensorChecksums(model),
-      'optimizer.safetensors': await tensorChecksums(optimizer),
+      'model.safetensors': written['model.safetensors'].checksums,
+      'optimizer.safetensors': written['optimizer.safetensors'].checksums,
     };
     await writeFile(join(folder, stateFile), stateText(step, state, files, tensors));
   });

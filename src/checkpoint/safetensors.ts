@@ -9,7 +9,7 @@ import { environmentFailure, wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
 import { floatTypes, fromFloat32, isFloatType, toFloat32, type ElementType, type FloatType } from './elementTypes.ts';
 import { BadHeader, buildHeader, maximumHeaderBytes, parseHeader, type TensorEntry } from './safetensorsHeader.ts';
-import { valueCount, type NamedTensor } from './tensors.ts';
+import { tensorChecksum, valueCount, type NamedTensor } from './tensors.ts';
 
 /** Length and lower-case hexadecimal SHA-256 of a file. */
 export interface FileDigest {
@@ -20,22 +20,6 @@ export interface FileDigest {
 /** Large enough to be fast, small enough to let the event loop breathe; a single write may not exceed 2 GiB. */
 const chunkBytes = 8 << 20;
 
-/**
- * Writes tensors in the given order; the same tensors give the same bytes.
- * @returns length and hash of the file, computed while writing
- * @throws environmentFailure when the disk refuses
- */
-export async function writeSafetensors(
-  path: string,
-  tensors: readonly NamedTensor[],
-  metadata?: Record<string, string>,
-): Promise<FileDigest> {
-  for (const { name, shape, values } of tensors) {
-    if (valueCount(shape) !== values.length) throw new Error(`${name}: ${values.length} values for shape (${shape})`);
-  }
-  return writeSafetensorsLazily(path, tensors.map(({ name, shape, values }) => ({ name, shape, values: () => values })), metadata);
-}
-
 /** A tensor whose values are made when they are written, so that never more than one of them is in memory. */
 export interface LazyTensor {
   name: string;
@@ -43,18 +27,29 @@ export interface LazyTensor {
   values(): Float32Array | Promise<Float32Array>;
 }
 
-/** As `writeSafetensors`, in any of the float types. */
-export async function writeSafetensorsLazily(
+export interface WrittenTensors {
+  digest: FileDigest;
+  /** Of each tensor by name, as `tensorChecksum`. */
+  checksums: Record<string, string>;
+}
+
+/**
+ * Writes tensors in the given order; the same tensors give the same bytes.
+ * @returns length and hash of the file and a checksum of each tensor's float32 values, computed while writing
+ * @throws environmentFailure when the disk refuses
+ */
+export async function writeSafetensors(
   path: string,
-  tensors: readonly LazyTensor[],
+  tensors: readonly (NamedTensor | LazyTensor)[],
   metadata?: Record<string, string>,
   elementType: FloatType = 'F32',
-): Promise<FileDigest> {
+): Promise<WrittenTensors> {
   refuseBigEndian();
   const header = buildHeader(tensors, metadata, elementType);
   const headerLength = Buffer.alloc(8);
   headerLength.writeBigUInt64LE(BigInt(header.length));
   const hash = createHash('sha256');
+  const checksums: [string, string][] = [];
   let bytes = 0;
   try {
     const file = await open(path, 'w');
@@ -69,14 +64,19 @@ export async function writeSafetensorsLazily(
     try {
       await write(headerLength);
       await write(header);
-      for (const tensor of tensors) await write(fromFloat32(await tensor.values(), elementType));
+      for (const { name, shape, values: given } of tensors) {
+        const values = typeof given === 'function' ? await given() : given;
+        if (valueCount(shape) !== values.length) throw new Error(`${name}: ${values.length} values for shape (${shape})`);
+        checksums.push([name, await tensorChecksum(values)]);
+        await write(fromFloat32(values, elementType));
+      }
     } finally {
       await file.close();
     }
   } catch (error) {
     throw diskFailure(error, 'write', path);
   }
-  return { bytes, sha256: hash.digest('hex') };
+  return { digest: { bytes, sha256: hash.digest('hex') }, checksums: Object.fromEntries(checksums) };
 }
 
 /**

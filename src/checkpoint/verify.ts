@@ -5,7 +5,7 @@ import { loadCheckpoint } from './checkpoint.ts';
 import { readState } from './checkpointFiles.ts';
 import { isCheckpointFolder, listCheckpoints } from './find.ts';
 import { readSafetensors } from './safetensors.ts';
-import { tensorChecksums } from './tensors.ts';
+import { tensorChecksum } from './tensors.ts';
 
 export interface Verdict {
   path: string;
@@ -45,8 +45,9 @@ async function damagedTensors(path: string): Promise<string[]> {
     const { tensors } = await readState(path);
     const damaged: string[] = [];
     for (const [file, expected] of Object.entries(tensors)) {
-      const actual = await tensorChecksums(await readSafetensors(join(path, file)));
-      damaged.push(...Object.keys(expected).filter((name) => actual[name] !== expected[name]));
+      const actual = new Map<string, string>();
+      for (const { name, values } of await readSafetensors(join(path, file))) actual.set(name, await tensorChecksum(values));
+      damaged.push(...Object.keys(expected).filter((name) => actual.get(name) !== expected[name]));
     }
     return damaged;
   } catch (error) {

@@ -6,7 +6,7 @@ import { loadCheckpoint } from '../checkpoint/checkpoint.ts';
 import { writeFolderDurably } from '../checkpoint/durable.ts';
 import type { FloatType } from '../checkpoint/elementTypes.ts';
 import { resolveCheckpoint } from '../checkpoint/find.ts';
-import { writeSafetensorsLazily } from '../checkpoint/safetensors.ts';
+import { writeSafetensors } from '../checkpoint/safetensors.ts';
 import { assertSameTensors } from '../checkpoint/tensors.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
@@ -64,7 +64,7 @@ export async function exportModel(run: string, directory: string, options: { che
   await writeFolderDurably(directory, async (folder) => {
     for (const [name, text] of Object.entries(texts)) await writeFile(join(folder, name), text);
     const type: FloatType = exportTypes[options.dtype];
-    await writeSafetensorsLazily(join(folder, 'model.safetensors'), tensors, { format: 'pt' }, type);
+    await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' }, type);
   });
   return { directory, kind, step: checkpoint.step, dtype: options.dtype, files: [...Object.keys(texts), 'model.safetensors'] };
 }

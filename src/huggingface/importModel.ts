@@ -1,6 +1,6 @@
 /**
  * `clm import`: a Hugging Face folder → a run with a checkpoint at step 0. Everything that can be refused is refused
- * before anything is written; in memory are one copy of the model and the tensor being turned.
+ * before anything is written; in memory is one tensor at a time.
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import { wrongInput } from '../errors.ts';
 import { elementCount, parameterTable, vocabularyRows } from '../model/parameters.ts';
 import { readConfigJson, type HuggingFaceModel } from './configJson.ts';
 import { readTokenizerJson } from './tokenizerJson.ts';
-import { readParameters } from './weightFiles.ts';
+import { openParameters } from './weightFiles.ts';
 
 export interface Imported {
   runDirectory: string;
@@ -54,7 +54,7 @@ export async function importModel(
   }
   const config = configOf(found.model, tokenizer, runDirectory);
   const table = parameterTable(config.model, vocabularySize);
-  const model = await readParameters(directory, table, config.model);
+  const model = await openParameters(directory, table, config.model);
 
   const [configText, tokenizerText] = [renderConfig(config), renderTokenizer(tokenizer)];
   const environment = describeEnvironment({ device: null, tensorflow: null, threads: null });

@@ -2,9 +2,8 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { bytesPerValue, type ElementType } from '../checkpoint/elementTypes.ts';
-import { withSafetensors } from '../checkpoint/safetensors.ts';
-import type { NamedTensor } from '../checkpoint/tensors.ts';
+import { bytesPerValue, floatTypes, isFloatType, type ElementType } from '../checkpoint/elementTypes.ts';
+import { withSafetensors, type LazyTensor } from '../checkpoint/safetensors.ts';
 import { wrongInput } from '../errors.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import { assembled, counterpartOf, partShape, type Counterpart, type Part } from './counterparts.ts';
@@ -15,20 +14,16 @@ const buffers = /(\.attn\.(bias|masked_bias)|\.rotary_emb\.inv_freq)$/;
 const everyType = Object.keys(bytesPerValue) as ElementType[];
 
 /**
- * The parameters of `table`, read from the folder.
+ * The parameters of `table`, each read from the folder when its values are asked for.
  *
- * @throws wrongInput naming what is missing, too much or of another shape
+ * @throws wrongInput naming what is missing, too much, of another shape or of a type that holds no weights
  */
-export async function readParameters(
-  directory: string,
-  table: readonly ParameterSpec[],
-  model: ModelConfig,
-): Promise<NamedTensor[]> {
+export async function openParameters(directory: string, table: readonly ParameterSpec[], model: ModelConfig): Promise<LazyTensor[]> {
   const files = await weightFiles(directory);
-  const places = new Map<string, { file: string; shape: readonly number[] }>();
+  const places = new Map<string, Place>();
   for (const file of files) {
     await withSafetensors(file, everyType, async (entries) => {
-      for (const { name, shape } of entries) places.set(canonical(name, model), { file, shape });
+      for (const { name, shape, elementType } of entries) places.set(canonical(name, model), { file, shape, elementType });
     });
   }
   const counterparts = table.map((parameter) => counterpartOf(parameter, model));
@@ -38,11 +33,17 @@ export async function readParameters(
     withSafetensors(places.get(part.name)!.file, everyType, async (entries, values) =>
       values(entries.find(({ name }) => canonical(name, model) === part.name)!),
     );
-  const tensors: NamedTensor[] = [];
-  for (const [i, { name, shape }] of table.entries()) {
-    tensors.push({ name, shape, values: await assembled(counterparts[i]!, read) });
-  }
-  return tensors;
+  return counterparts.map((counterpart) => {
+    const { name, shape } = counterpart.parameter;
+    return { name, shape, values: () => assembled(counterpart, read) };
+  });
+}
+
+/** Where a tensor stands. */
+interface Place {
+  file: string;
+  shape: readonly number[];
+  elementType: ElementType;
 }
 
 /** GPT-2's own file names its tensors without the prefix `transformer.`. */
@@ -51,7 +52,7 @@ const canonical = (name: string, { family }: ModelConfig): string =>
 
 function assertSame(
   counterparts: readonly Counterpart[],
-  places: ReadonlyMap<string, { shape: readonly number[] }>,
+  places: ReadonlyMap<string, Place>,
   directory: string,
   model: ModelConfig,
 ): void {
@@ -61,9 +62,13 @@ function assertSame(
     for (const part of counterpart.parts) {
       wanted.add(part.name);
       const shape = partShape(counterpart, part).join(', ');
-      const found = places.get(part.name)?.shape.join(', ');
-      if (found === undefined) differences.push(`${part.name} (${shape}) is missing`);
+      const place = places.get(part.name);
+      const found = place?.shape.join(', ');
+      if (place === undefined) differences.push(`${part.name} (${shape}) is missing`);
       else if (found !== shape) differences.push(`${part.name} has shape (${found}), config.json asks for (${shape})`);
+      else if (!isFloatType(place.elementType)) {
+        differences.push(`${part.name} has dtype ${place.elementType}; weights are read from ${floatTypes.join(', ')}`);
+      }
     }
   }
   for (const name of places.keys()) {

@@ -102,6 +102,17 @@ describe('a folder', () => {
     expect(await refused(directory)).toContain('no file of its folder');
   });
 
+  it('whose weights are no floating-point numbers', async () => {
+    const directory = copied('llama');
+    const file = join(directory, 'model.safetensors');
+    const bytes = readFileSync(file);
+    const header = bytes.toString('latin1', 8, 8 + Number(bytes.readBigUInt64LE()));
+    const at = header.indexOf('"F32"', header.indexOf('model.norm.weight'));
+    bytes.write('"I32"', 8 + at, 'latin1');
+    writeFileSync(file, bytes);
+    expect(await refused(directory)).toContain('model.norm.weight has dtype I32; weights are read from F32, F16, BF16');
+  });
+
   it('whose tensors are not those of its config.json', async () => {
     const directory = copied('llama');
     const path = join(directory, 'config.json');

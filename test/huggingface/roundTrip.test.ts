@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadCheckpoint, saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
 import { readSafetensors } from '../../src/checkpoint/safetensors.ts';
+import type { NamedTensor } from '../../src/checkpoint/tensors.ts';
 import { parseResolvedConfig } from '../../src/config/load.ts';
 import { renderConfig } from '../../src/config/resolved.ts';
 import { readConfigJson } from '../../src/huggingface/configJson.ts';
 import { exportModel } from '../../src/huggingface/exportModel.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
-import { readParameters } from '../../src/huggingface/weightFiles.ts';
+import { openParameters } from '../../src/huggingface/weightFiles.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
 import { answers, fixture, fixtureNames, reference, relativeDifference, vocabularySize } from './fixtures.ts';
@@ -22,6 +23,10 @@ async function imported(name: string) {
   const { model } = parseResolvedConfig(checkpoint.configText, 'config.yaml');
   return { run, result, checkpoint, model };
 }
+
+/** The parameters of a folder, with their values. */
+const readParameters = async (...folderAndModel: Parameters<typeof openParameters>): Promise<NamedTensor[]> =>
+  Promise.all((await openParameters(...folderAndModel)).map(async ({ name, shape, values }) => ({ name, shape: [...shape], values: await values() })));
 
 describe.each(fixtureNames)('%s', (name) => {
   it('has the logits, the loss and every gradient of transformers, recorded and eager', async () => {

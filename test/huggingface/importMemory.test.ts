@@ -1,0 +1,40 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { writeSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { renderTokenizer } from '../../src/data/tokenizers/tokenizerFile.ts';
+import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
+import { readConfigJson } from '../../src/huggingface/configJson.ts';
+import { counterpartOf, partShape } from '../../src/huggingface/counterparts.ts';
+import { importModel } from '../../src/huggingface/importModel.ts';
+import { elementCount, parameterTable } from '../../src/model/parameters.ts';
+import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
+
+const folder = useTemporaryFolder();
+const peak = (): number => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
+
+it.skipIf(process.platform !== 'linux')('an import holds a tensor or two at a time, never the model', async () => {
+  const directory = join(folder(), 'large');
+  mkdirSync(directory);
+  const json = { model_type: 'llama', vocab_size: 13, hidden_size: 640, intermediate_size: 1280, num_hidden_layers: 12, num_attention_heads: 10, max_position_embeddings: 64 };
+  writeFileSync(join(directory, 'config.json'), JSON.stringify(json));
+  writeFileSync(join(directory, 'tokenizer.json'), renderTokenizer(charactersTokenizer('abcdefghijklm')));
+  const { model } = readConfigJson(JSON.stringify(json), 'config.json', null);
+  const table = parameterTable(model, 13);
+  const tensors = table.flatMap((parameter) => {
+    const counterpart = counterpartOf(parameter, model);
+    return counterpart.parts.map((part) => {
+      const shape = partShape(counterpart, part);
+      return { name: part.name, shape, values: () => new Float32Array(elementCount(shape)).fill(0.5) };
+    });
+  });
+  await writeSafetensors(join(directory, 'model.safetensors'), tensors, {}, 'BF16');
+
+  const modelBytes = 4 * table.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  expect(modelBytes).toBeGreaterThan(190e6);
+  writeFileSync('/proc/self/clear_refs', '5'); // sets the kernel's mark back to what is held now
+  const before = peak();
+  const { parameters } = await importModel(directory, join(folder(), 'run'), { contextLength: null });
+  expect(4 * parameters).toBe(modelBytes);
+  expect(peak() - before).toBeLessThan(modelBytes / 2);
+});
