@@ -13,6 +13,7 @@ import { initialParameters } from '../model/initialise.ts';
 import { parameterTable } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
+import { branchCount } from './branches.ts';
 import { refuseTooLarge } from './memory.ts';
 import { planRun } from './plan.ts';
 import { profileOf, type OperationProfile } from './profile.ts';
@@ -51,8 +52,8 @@ export async function benchmark(
   refuseTooLarge(plan);
   const table = parameterTable(config.model, tokenizer.vocabularySize);
   const { seed, model, training } = config;
-  const { precision, branches, microBatchSize, microBatchesPerStep } = training;
-  const session = openSession({ mode, precision, branches, device: config.device });
+  const { precision, microBatchSize, microBatchesPerStep } = training;
+  const session = openSession({ mode, precision, branches: branchCount(training), device: config.device });
   const matmulSession = openSession({ mode: 'recorded', precision, device: config.device }); // with all cores for one product
   const options = { seed, contextLength: model.contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, tokenizingWorkers: config.corpus.workers };
   const batches = backgroundSequence(corpus, tokenizer, options);

@@ -10,6 +10,7 @@ import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
 import { chunkRows } from '../model/lossChunks.ts';
 import { elementCount, type ParameterSpec } from '../model/parameters.ts';
+import { branchCount } from './branches.ts';
 import { isMuonMatrix } from './optimizers/muonMatrices.ts';
 
 const purposes = ['process', 'parameters', 'optimizer', 'gradients', 'activations', 'logits', 'checkpoint', 'total'] as const;
@@ -63,7 +64,7 @@ function activationFloats({ model, training }: SizedConfig): number {
 
 /** Logits, softmax and gradient; of a large vocabulary a chunk of rows of them, and gradients of the output head. */
 function logitFloats({ model, training }: SizedConfig, V: number): number {
-  const branches = Math.min(training.branches, training.microBatchSize);
+  const branches = branchCount(training);
   const branchRows = Math.ceil(training.microBatchSize / branches) * model.contextLength;
   const rows = chunkRows(branchRows, V);
   return branches * (3 * rows * V + (rows < branchRows ? 2 * V * model.width : 0));

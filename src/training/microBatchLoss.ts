@@ -1,8 +1,6 @@
 /**
- * The loss of a micro-batch, computed in branches: parts of its windows that stand side by side in the graph.
- * Small operations do not fill several cores, but several branches do: with a thread or a few to each, a step
- * on two cores takes a quarter less time. Sums run in a fixed order, so the number of branches belongs to
- * what makes losses repeatable to the bit.
+ * The loss of a micro-batch, computed in branches: parts of its windows that stand side by side in the graph. Sums run in
+ * a fixed order, so the number of branches belongs to what makes losses repeatable to the bit.
  *
  * B micro-batch size · T positions · N = B·T
  */
@@ -14,6 +12,7 @@ import { summedLoss } from '../model/loss.ts';
 import type { ModelConfig } from '../model/parameters.ts';
 import { scope } from '../runtime/recording.ts';
 import type { InputSpec } from '../runtime/session.ts';
+import { branchWindows } from './branches.ts';
 
 export interface MicroBatchShape {
   model: ModelConfig;
@@ -59,14 +58,4 @@ export function microBatchLoss(
     }),
   );
   return losses.reduce((sum, loss) => add(sum, loss));
-}
-
-/** The windows of each branch: as equal as they divide, none without one. */
-export function branchWindows(microBatchSize: number, branches: number): { start: number; windows: number }[] {
-  const count = Math.min(branches, microBatchSize);
-  const border = (branch: number): number => Math.floor((branch * microBatchSize) / count);
-  return Array.from({ length: count }, (_, branch) => ({
-    start: border(branch),
-    windows: border(branch + 1) - border(branch),
-  }));
 }

@@ -18,6 +18,7 @@ import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
 import { loadedTensorFlow } from '../runtime/tensorflow.ts';
 import { divergenceReported, firstLossWarning, memoryExplained, openWatch } from './alarms.ts';
+import { branchCount } from './branches.ts';
 import type { Report } from './facts.ts';
 import { metricsSink } from './metricsSink.ts';
 import type { PreparedTraining } from './prepare.ts';
@@ -45,7 +46,8 @@ export interface RunOutcome {
  */
 export async function runTraining(prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   try {
-    const session = openSession({ mode: options.mode, ...prepared.config.training, device: prepared.config.device });
+    const { training, device } = prepared.config;
+    const session = openSession({ mode: options.mode, precision: training.precision, branches: branchCount(training), device });
     try {
       return await runInSession(session, prepared, options);
     } finally {

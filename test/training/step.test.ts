@@ -5,7 +5,7 @@ import type { MicroBatch } from '../../src/data/batches.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import type { Mode } from '../../src/runtime/session.ts';
 import { loadTensorFlow } from '../../src/runtime/tensorflow.ts';
-import { branchWindows } from '../../src/training/microBatchLoss.ts';
+import { branchWindows } from '../../src/training/branches.ts';
 import { learningRateAt } from '../../src/training/schedule.ts';
 import { recordTrainingStep, type StepResult } from '../../src/training/step.ts';
 import { openTinySession, randomMicroBatch, tinyConfig, vocabularySize } from './tinyRun.ts';
