@@ -2,10 +2,12 @@
 import type { CommandModule } from 'yargs';
 import { loadConfig } from '../config/load.ts';
 import { checkCorpus, type CorpusCheck, type ExampleWindow, type PartContent } from '../data/checkCorpus.ts';
-import { openCorpus } from '../data/corpus.ts';
+import { openCorpus, type Packing } from '../data/corpus.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
+import { supplyOptions } from '../data/trainingSupply.ts';
 import { grouped, printJson, printResult, printWarning } from './output.ts';
 import { jsonOption, setOption } from './options.ts';
+import { supplyLines } from './supplyText.ts';
 
 interface CheckArguments {
   config: string;
@@ -28,10 +30,10 @@ const check: CommandModule<object, CheckArguments> = {
     const config = loadConfig(path, { set });
     const prepared = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
     const { corpus } = prepared;
-    const { seed, model, corpus: { shuffleTokens } } = config;
-    const result = await checkCorpus(corpus, prepared, { seed, contextLength: model.contextLength, microBatchSize: 1, shuffleTokens, examples });
+    const { microBatchSize } = config.training;
+    const result = await checkCorpus(corpus, prepared, { ...supplyOptions(config), microBatchSize, examples });
     if (json) printJson(result);
-    else printCheck(result, corpus.files.length);
+    else printCheck(result, corpus.files.length, config.corpus.packing);
   },
 };
 
@@ -42,7 +44,7 @@ export const dataCommand: CommandModule = {
   handler: () => {},
 };
 
-function printCheck(result: CorpusCheck, files: number): void {
+function printCheck(result: CorpusCheck, files: number, packing: Packing): void {
   const row = (name: string, { documents, tokens, bytes }: PartContent): string =>
     `${name.padEnd(12)}${grouped(documents).padStart(14)}${grouped(tokens).padStart(18)}${grouped(bytes).padStart(18)}`;
   printResult(`${grouped(files)} file${files === 1 ? '' : 's'}, ${result.bytesPerToken.toFixed(3)} bytes a token`);
@@ -50,13 +52,17 @@ function printCheck(result: CorpusCheck, files: number): void {
   for (const [name, part] of [['training', result.training], ['validation', result.validation], ['together', result]] as const) {
     printResult(row(name, part));
   }
+  for (const [name, { training, validation }] of Object.entries(result.sources ?? {})) {
+    printResult(row(name, { documents: training.documents + validation.documents, tokens: training.tokens + validation.tokens, bytes: training.bytes + validation.bytes }));
+  }
+  for (const line of supplyLines(result, packing)) printResult(`windows: ${line}`);
+  if (packing === 'documents') printResult(`mask: ${(result.maskBytes / 1e6).toFixed(1)} MB for a micro-batch`);
   const { overlap } = result;
   printResult(`duplicates: ${grouped(result.duplicates)} documents; empty documents left out: ${grouped(result.emptyDocuments)}`);
   printResult(
     `validation that is also trained on: ${grouped(overlap.documents)} documents, ${grouped(overlap.lines)} of ${grouped(overlap.ofLines)} lines of 40 bytes or more`,
   );
   if (result.badBytes > 0) printResult(`bytes that are no UTF-8, mended: ${grouped(result.badBytes)}`);
-  if (result.learntShare < 1) printResult(`learnt: ${(100 * result.learntShare).toFixed(1)} % of the training tokens, the completions`);
   for (const example of result.examples) printExample(example);
   if (overlap.documents > 0) printWarning(`${grouped(overlap.documents)} validation documents are trained on: the validation loss will flatter the model`);
 }

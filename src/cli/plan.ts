@@ -4,10 +4,12 @@ import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { openCorpus } from '../data/corpus.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
+import { supplyOptions, trainingSupply } from '../data/trainingSupply.ts';
 import { refuseTooLarge } from '../training/memory.ts';
 import { planRun, type RunPlan } from '../training/plan.ts';
 import { applyVerbose, deviceOption, jsonOption, quietOption, setOption } from './options.ts';
 import { duration, grouped, note, printJson, printResult } from './output.ts';
+import { supplyLines } from './supplyText.ts';
 
 interface PlanArguments {
   config: string;
@@ -36,8 +38,9 @@ export const planCommand: CommandModule<object, PlanArguments> = {
     applyVerbose(args.verbose);
     const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
     const config = loadConfig(args.config, { set });
-    const { tokenizer, trainingTokens } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
-    const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
+    const { tokenizer, corpus, trainingTokens, sourceTokens } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
+    const supply = await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens);
+    const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
     if (args.measure) refuseTooLarge(plan);
     if (args.measure && !args.quiet) note(`measuring ${measuredSteps} steps`);
     const measured = args.measure ? await measureSteps(args.config, set) : null;
@@ -60,7 +63,7 @@ async function measureSteps(configPath: string, set: readonly string[]): Promise
   return { msPerStep, tokensPerSecond };
 }
 
-function planLines(plan: RunPlan, { training }: Config): string[] {
+function planLines(plan: RunPlan, { corpus, training }: Config): string[] {
   const { parametersByPart, bytes, machineBytes, keysToTurn } = plan;
   const megabytes = (count: number): string => `${grouped(count / 1e6)} MB`;
   const parts = Object.entries(parametersByPart).filter(([, count]) => count > 0);
@@ -69,7 +72,8 @@ function planLines(plan: RunPlan, { training }: Config): string[] {
     `parameters   ${grouped(plan.parameters)}: ${parts.map(([part, count]) => `${part} ${grouped(count)}`).join(', ')}`,
     `step         ${grouped(plan.tokensPerStep)} tokens in ${training.microBatchesPerStep} micro-batches, ${(plan.flopsPerToken * plan.tokensPerStep / 1e9).toFixed(1)} GFLOP (${grouped(plan.flopsPerToken)} a token)`,
     `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${plan.epochs.toFixed(2)} epochs`,
-    `memory       ${megabytes(total)}: ${Object.entries(purposes).map(([purpose, count]) => `${purpose} ${megabytes(count)}`).join(', ')}`,
+    ...supplyLines(plan, corpus.packing).map((line) => `windows      ${line}`),
+    `memory       ${megabytes(total)}: ${Object.entries(purposes).filter(([, count]) => count > 0).map(([purpose, count]) => `${purpose} ${megabytes(count)}`).join(', ')}`,
     `sampling     ${megabytes(plan.keyValueCacheBytes)} of cached keys and values for a window`,
     plan.fits
       ? `fits         yes, this machine has ${megabytes(machineBytes)}`

@@ -8,6 +8,7 @@ import { runTraining } from '../training/run.ts';
 import { duration, grouped, note, printJson, printWarning } from './output.ts';
 import { applyVerbose, deviceOption, jsonOption, quietOption, setOption, warnOfSlowBfloat16 } from './options.ts';
 import { stopSignals, type StopSignals } from './stopSignals.ts';
+import { supplyLines } from './supplyText.ts';
 import { parseDuration, startTimeLimit } from './timeLimit.ts';
 import { openTrainingTerminal } from './trainingTerminal.ts';
 
@@ -99,6 +100,7 @@ async function trainPrepared(
     `${prepared.config.name}: ${grouped(plan.parameters)} parameters, ${grouped(plan.steps)} steps of ` +
       `${grouped(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
   );
+  for (const line of supplyLines(plan, prepared.config.corpus.packing)) say(`windows: ${line}`);
   if (args.resume) say(startStep > 0 ? `resuming from step ${startStep}` : 'no checkpoint yet: starting at step 0');
   const terminal = openTrainingTerminal(plan.steps, startStep, args.quiet);
   onStop((name) => terminal.say(`${name}: finishing this step, then saving; once more stops at once`));

@@ -3,14 +3,18 @@
  * tensors. For training an endless shuffled sequence, for validation one pass in the order of the text.
  */
 import { wrongInput } from '../errors.ts';
-import type { Corpus, ReadableCorpus } from './corpus.ts';
+import type { Corpus, Packing, ReadableCorpus } from './corpus.ts';
 import { checkCursor, cursorAt, cursorElsewhere, startCursor } from './cursor.ts';
 import type { Cursor } from './cursor.ts';
+import { documentBlocks } from './documentBlocks.ts';
 import { windowOrder } from './shuffle.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
 import type { TokenizingWorkers } from './tokenizingWorkers.ts';
 import { tokenChunks } from './tokens.ts';
-import { readAhead, trainingBlocks } from './trainingBlocks.ts';
+import type { TokenChunk } from './tokens.ts';
+import { nothingLearnt, readAhead, trainingBlocks } from './trainingBlocks.ts';
+import { piecesOf } from './windows.ts';
+import type { Block } from './windows.ts';
 
 /** B rows of T places, row after row (B = microBatchSize, T = contextLength). */
 export interface MicroBatch {
@@ -20,6 +24,11 @@ export interface MicroBatch {
   readonly targets: Int32Array;
   /** (B, T) 1 where the loss is taken, 0 on padding and on prompts. */
   readonly weights: Float32Array;
+  /**
+   * (B, T) the place of each input in its piece of a document, from 0; 0 on padding. Place t of a row sees the places
+   * t − positions[t] … t and no others. Only under `packing: documents`.
+   */
+  readonly positions?: Int32Array | undefined;
   /** Places where the loss is taken: the sum of the weights. */
   readonly targetCount: number;
   /** The source of a mixture that all of it is of; undefined where that is not so or there is but one. */
@@ -27,6 +36,8 @@ export interface MicroBatch {
 }
 
 export interface TrainingBatch extends MicroBatch {
+  /** Places that are no padding. */
+  readonly tokenCount: number;
   /** The position right after this micro-batch. */
   readonly cursor: Cursor;
 }
@@ -55,7 +66,7 @@ export interface TrainingBatchOptions extends BatchOptions {
  * @throws wrongInput for bad or missing text, a text shorter than a window, a cursor of another corpus.
  */
 export async function* trainingBatches(
-  corpus: ReadableCorpus & Pick<Corpus, 'training'>,
+  corpus: ReadableCorpus & Pick<Corpus, 'training' | 'packing'>,
   tokenizer: Tokenizer,
   options: TrainingBatchOptions,
   cursor: Cursor = startCursor(corpus),
@@ -65,28 +76,26 @@ export async function* trainingBatches(
   const stopping = new AbortController();
   const readOptions = { chunkBytes, workers, notes, signal: stopping.signal };
   const blocks = readAhead(trainingBlocks(corpus, tokenizer, options, cursor, readOptions), () => stopping.abort());
-  let rows = emptyRows(microBatchSize, contextLength);
+  let rows = emptyRows(microBatchSize, contextLength, corpus.packing);
   let begun = false;
-  let unlearntWindows = 0;
-  for await (const { epoch, index, startByte, skipTokens, windows, tokenIds, learnt } of blocks) {
+  let isLearnt = true; // whether the epoch so far has anything to learn; nobody knows of one that was begun before
+  for await (const block of blocks) {
+    const { epoch, index, startByte, skipTokens, insideDocument, windows } = block;
     let windowsTaken = begun ? 0 : cursor.windowsTaken;
     if (!begun && (epoch !== cursor.epoch || windowsTaken > windows)) throw cursorElsewhere();
     begun = true;
+    if (index === 0) {
+      if (!isLearnt) throw nothingLearnt();
+      isLearnt = windowsTaken > 0;
+    }
     const order = windowOrder(seed, epoch, index, windows);
     while (windowsTaken < windows) {
-      const startToken = order[windowsTaken++]! * contextLength;
-      const endToken = startToken + contextLength + 1;
-      const learntInWindow = learnt?.subarray(startToken, endToken) ?? null;
-      if (learntInWindow !== null && !learntInWindow.includes(1, 1)) {
-        if (++unlearntWindows > windowsWithoutTarget) throw nothingLearnt();
-        continue; // all prompt: nothing to take a loss of
-      }
-      unlearntWindows = 0;
-      addWindow(rows, tokenIds.subarray(startToken, endToken), learntInWindow, contextLength);
+      if (!addWindow(rows, block, order[windowsTaken++]!)) continue; // all prompt: nothing to take a loss of
+      isLearnt = true;
       if (rows.filled === microBatchSize) {
-        const position = skipTokens === undefined ? { startByte } : { startByte, skipTokens };
+        const position = { startByte, ...(skipTokens !== undefined && { skipTokens }), ...(insideDocument && { insideDocument }) };
         yield { ...microBatch(rows), cursor: cursorAt(cursor, { epoch, block: index, ...position, windowsTaken }) };
-        rows = emptyRows(microBatchSize, contextLength);
+        rows = emptyRows(microBatchSize, contextLength, corpus.packing);
       }
     }
   }
@@ -94,12 +103,12 @@ export async function* trainingBatches(
 
 /**
  * The whole validation text once, in order: every token but the first, which is only context, is a target exactly once.
- * Of a mixture, each source by itself.
+ * Of a mixture, each source by itself. Under `packing: documents`, every document by itself.
  * The last window may be short and the last micro-batch may have empty rows; both are padded with weight 0.
  * @throws wrongInput for bad or missing text, or a validation text of one token.
  */
 export async function* validationBatches(
-  corpus: ReadableCorpus & Pick<Corpus, 'validation' | 'hasPairs' | 'mixture'>,
+  corpus: ReadableCorpus & Pick<Corpus, 'validation' | 'hasPairs' | 'mixture' | 'packing'>,
   tokenizer: Tokenizer,
   options: BatchOptions,
 ): AsyncGenerator<MicroBatch, void, void> {
@@ -110,35 +119,55 @@ export async function* validationBatches(
     return;
   }
   const { contextLength, microBatchSize, chunkBytes, notes } = options;
-  const window = new Int32Array(contextLength + 1);
-  const windowLearnt = corpus.hasPairs === true ? new Uint8Array(contextLength + 1) : null;
-  let filled = 0;
-  let rows = emptyRows(microBatchSize, contextLength);
-  let targets = 0;
-  for await (const { tokenIds, learnt } of tokenChunks(corpus, corpus.validation, tokenizer, { chunkBytes, notes })) {
-    for (let at = 0; at < tokenIds.length; ) {
-      const taken = Math.min(tokenIds.length - at, window.length - filled);
-      window.set(tokenIds.subarray(at, at + taken), filled);
-      if (learnt === null) windowLearnt?.fill(1, filled, filled + taken);
-      else windowLearnt!.set(learnt.subarray(at, at + taken), filled);
-      filled += taken;
-      at += taken;
-      if (filled < window.length) continue;
-      if (windowLearnt === null || windowLearnt.includes(1, 1)) targets += addWindow(rows, window, windowLearnt, contextLength);
-      window[0] = window[contextLength]!; // the last target is the next window's first input
-      filled = 1;
+  const chunks = tokenChunks(corpus, corpus.validation, tokenizer, { chunkBytes, notes });
+  const blocks =
+    corpus.packing === 'documents'
+      ? documentBlocks(chunks, tokenizer, { contextLength, shuffleTokens: validationTokens, firstBlock: 0, insideDocument: false })
+      : consecutiveWindows(chunks, contextLength);
+  let rows = emptyRows(microBatchSize, contextLength, corpus.packing);
+  let isScored = false;
+  for await (const block of blocks) {
+    for (let window = 0; window < block.windows; window++) {
+      if (!addWindow(rows, block, window)) continue;
+      isScored = true;
       if (rows.filled < microBatchSize) continue;
       yield microBatch(rows);
-      rows = emptyRows(microBatchSize, contextLength);
+      rows = emptyRows(microBatchSize, contextLength, corpus.packing);
     }
   }
-  if (filled > 1 && (windowLearnt === null || windowLearnt.subarray(0, filled).includes(1, 1))) {
-    targets += addWindow(rows, window.subarray(0, filled), windowLearnt?.subarray(0, filled) ?? null, contextLength);
-  }
-  if (targets === 0) {
+  if (!isScored) {
     throw wrongInput('The validation text has no token to score. Give more of it: raise corpus.validation.tail or hash, or name a longer file.');
   }
   if (rows.filled > 0) yield microBatch(rows);
+}
+
+/** Tokens of validation documents that are packed together. */
+const validationTokens = 2 ** 18;
+
+type Windows = Pick<Block, 'windows' | 'tokenIds' | 'learnt' | 'packed'>;
+
+/** Windows of T + 1 tokens, one at a time, each beginning with the last token of the one before; the last may be short. */
+async function* consecutiveWindows(chunks: AsyncIterable<TokenChunk>, contextLength: number): AsyncGenerator<Windows, void, void> {
+  const tokenIds = new Int32Array(contextLength + 1);
+  let learnt: Uint8Array | null = null;
+  let filled = 0;
+  for await (const chunk of chunks) {
+    if (chunk.learnt !== null) learnt ??= new Uint8Array(contextLength + 1).fill(1);
+    for (let at = 0; at < chunk.tokenIds.length; ) {
+      const taken = Math.min(chunk.tokenIds.length - at, tokenIds.length - filled);
+      tokenIds.set(chunk.tokenIds.subarray(at, at + taken), filled);
+      if (chunk.learnt === null) learnt?.fill(1, filled, filled + taken);
+      else learnt!.set(chunk.learnt.subarray(at, at + taken), filled);
+      filled += taken;
+      at += taken;
+      if (filled < tokenIds.length) continue;
+      yield { windows: 1, tokenIds, learnt, packed: null };
+      tokenIds[0] = tokenIds[contextLength]!; // the last target is the next window's first input
+      if (learnt !== null) learnt[0] = learnt[contextLength]!;
+      filled = 1;
+    }
+  }
+  if (filled > 1) yield { windows: 1, tokenIds: tokenIds.subarray(0, filled), learnt: learnt?.subarray(0, filled) ?? null, packed: null };
 }
 
 /**
@@ -156,51 +185,59 @@ export function scoredText(
   return { tokens: batch.targetCount, bytes };
 }
 
-/** So many windows in a row without a target, and there is most likely none in the whole corpus. */
-const windowsWithoutTarget = 1_000_000;
-
-const nothingLearnt = (): Error =>
-  wrongInput('The training text has no token to learn: every completion is empty. Check the prompt and completion of corpus.sources.');
-
 interface Rows {
+  contextLength: number;
   inputs: Int32Array;
   targets: Int32Array;
   weights: Float32Array;
+  positions: Int32Array | undefined;
   targetCount: number;
+  tokenCount: number;
   /** Rows that hold a window. */
   filled: number;
 }
 
-function emptyRows(microBatchSize: number, contextLength: number): Rows {
+function emptyRows(microBatchSize: number, contextLength: number, packing: Packing = 'concatenate'): Rows {
   const places = microBatchSize * contextLength;
   return {
+    contextLength,
     inputs: new Int32Array(places),
     targets: new Int32Array(places),
     weights: new Float32Array(places),
+    positions: packing === 'documents' ? new Int32Array(places) : undefined,
     targetCount: 0,
+    tokenCount: 0,
     filled: 0,
   };
 }
 
 /**
- * Puts a window of 2 … T + 1 ids into the next row. The only place where targets are shifted: at every place the
- * target is the token after the input. The loss is taken where that token is learnt.
- * @param learnt for each id of the window, or null where all are
- * @returns how many targets the loss is taken of
+ * Puts a window into the next row, its pieces side by side. The only place where targets are shifted: at every place
+ * the target is the token after the input, so the last token of a piece is a target and no input. The loss is taken
+ * where the target is learnt.
+ * @returns false, and adds nothing, where none is
  */
-function addWindow(rows: Rows, window: Int32Array, learnt: Uint8Array | null, contextLength: number): number {
-  const places = window.length - 1;
-  const start = rows.filled * contextLength;
-  rows.inputs.set(window.subarray(0, places), start);
-  rows.targets.set(window.subarray(1), start);
-  if (learnt === null) rows.weights.fill(1, start, start + places);
-  else rows.weights.set(learnt.subarray(1), start);
-  const targets = learnt === null ? places : learnt.subarray(1).reduce((sum, weight) => sum + weight, 0);
-  rows.targetCount += targets;
+function addWindow(rows: Rows, { tokenIds, learnt, packed }: Windows, window: number): boolean {
+  const { contextLength, inputs, targets, weights, positions } = rows;
+  const pieces = piecesOf({ packed }, window, contextLength);
+  if (learnt !== null && !pieces.some(({ startToken, endToken }) => learnt.subarray(startToken + 1, endToken).includes(1))) return false;
+  let place = rows.filled * contextLength;
+  for (const { startToken, endToken } of pieces) {
+    const ids = tokenIds.subarray(startToken, endToken);
+    const places = ids.length - 1;
+    inputs.set(ids.subarray(0, places), place);
+    targets.set(ids.subarray(1), place);
+    if (learnt === null) weights.fill(1, place, place + places);
+    else weights.set(learnt.subarray(startToken + 1, endToken), place);
+    rows.targetCount += learnt === null ? places : learnt.subarray(startToken + 1, endToken).reduce((sum, weight) => sum + weight, 0);
+    rows.tokenCount += places;
+    if (positions !== undefined) for (let t = 0; t < places; t++) positions[place + t] = t;
+    place += places;
+  }
   rows.filled++;
-  return targets;
+  return true;
 }
 
-function microBatch({ inputs, targets, weights, targetCount }: Rows): MicroBatch {
-  return { inputs, targets, weights, targetCount };
+function microBatch({ inputs, targets, weights, positions, targetCount, tokenCount }: Rows): Omit<TrainingBatch, 'cursor'> {
+  return { inputs, targets, weights, ...(positions && { positions }), targetCount, tokenCount };
 }

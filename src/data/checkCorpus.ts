@@ -9,7 +9,8 @@ import type { Corpus, CorpusPart } from './corpus.ts';
 import { trainingSequence } from './mixture.ts';
 import type { PreparedTokenizer } from './prepareTokenizer.ts';
 import { textChunks } from './textChunks.ts';
-import { tokenChunks } from './tokens.ts';
+import { countTokens } from './tokens.ts';
+import { supplyShares, trainingSupply } from './trainingSupply.ts';
 
 export interface PartContent {
   documents: number;
@@ -31,6 +32,17 @@ export interface CorpusCheck extends PartContent {
   overlap: { documents: number; lines: number; ofLines: number };
   /** Share of the training tokens that the loss is taken of: 1 unless there are pairs. */
   learntShare: number;
+  windowsPerEpoch: number;
+  /** Share of the windows' places that hold no token: 0 unless whole documents are packed. */
+  paddingShare: number;
+  /** Tokens that stand in no training window of an epoch. */
+  leftoverTokens: number;
+  /** Documents longer than a window; only where whole documents are packed. */
+  splitDocuments: number;
+  /** Bytes of the mask that hides documents from each other, of one micro-batch; 0 unless whole documents are packed. */
+  maskBytes: number;
+  /** What each source of a mixture holds; absent where there is none. */
+  sources?: Record<string, { training: PartContent; validation: PartContent }>;
   examples: ExampleWindow[];
 }
 
@@ -45,21 +57,26 @@ export interface ExampleWindow {
 }
 
 /**
- * Reads training and validation part once each, and the training part again where there are pairs. Memory: a hash for
- * every document and for every line of the validation part.
- * @throws wrongInput for anything that cannot be read
+ * Reads training and validation part once each, and the training part again where there are pairs or documents packed
+ * whole. Memory: a hash for every document and for every line of the validation part.
+ * @throws wrongInput for anything that cannot be read, and where the loss is taken nowhere
  */
 export async function checkCorpus(
   corpus: Corpus,
-  { tokenizer, trainingTokens, validationTokens }: PreparedTokenizer,
+  { tokenizer, trainingTokens, sourceTokens, validationTokens }: PreparedTokenizer,
   options: TrainingBatchOptions & { examples: number },
 ): Promise<CorpusCheck> {
   const counts = { badBytes: 0, emptyDocuments: 0 };
   const validationDocuments = new Set<number>();
   const validationLines = new Set<number>();
-  const read = (part: CorpusPart, sink: TextSink) => readPart(corpus, part, sink, counts);
+  /** The contents of a part, of a mixture those of each source. */
+  const read = async (part: CorpusPart, sink: TextSink): Promise<Omit<PartContent, 'tokens'>[]> => {
+    const contents: Omit<PartContent, 'tokens'>[] = [];
+    for (const one of part.parts ?? [part]) contents.push(await readPart(corpus, one, sink, counts));
+    return contents;
+  };
   let duplicates = 0;
-  const validation = await read(corpus.validation, {
+  const validationContents = await read(corpus.validation, {
     document: (hash) => {
       if (validationDocuments.has(hash)) duplicates++;
       validationDocuments.add(hash);
@@ -69,7 +86,7 @@ export async function checkCorpus(
   const trainingDocuments = new Set<number>();
   const sharedDocuments = new Set<number>();
   const sharedLines = new Set<number>();
-  const training = await read(corpus.training, {
+  const trainingContents = await read(corpus.training, {
     document: (hash) => {
       if (trainingDocuments.has(hash) || validationDocuments.has(hash)) duplicates++;
       if (validationDocuments.has(hash)) sharedDocuments.add(hash);
@@ -77,22 +94,41 @@ export async function checkCorpus(
     },
     line: (hash) => validationLines.has(hash) && sharedLines.add(hash),
   });
+  const [training, validation] = [together(trainingContents, trainingTokens), together(validationContents, validationTokens)];
   const bytes = training.bytes + validation.bytes;
   const tokens = trainingTokens + validationTokens;
+  const { contextLength } = options;
+  const supply = await trainingSupply(corpus, tokenizer, options, sourceTokens);
+  const sources: NonNullable<CorpusCheck['sources']> = {};
+  for (const [i, { name, validation: part }] of (corpus.mixture ?? []).entries()) {
+    const ownValidation = validationContents.length > 1 ? { ...validationContents[i]!, tokens: await countTokens(corpus, part, tokenizer) } : validation;
+    sources[name] = { training: { ...trainingContents[i]!, tokens: sourceTokens[i]! }, validation: ownValidation };
+  }
   return {
     documents: training.documents + validation.documents,
     tokens,
     bytes,
     bytesPerToken: bytes / tokens,
-    training: { ...training, tokens: trainingTokens },
-    validation: { ...validation, tokens: validationTokens },
+    training,
+    validation,
     ...counts,
     duplicates,
     overlap: { documents: sharedDocuments.size, lines: sharedLines.size, ofLines: validationLines.size },
-    learntShare: corpus.hasPairs === true ? await learntShareOf(corpus, tokenizer) : 1,
+    ...supplyShares(supply, contextLength),
+    windowsPerEpoch: supply.windows,
+    leftoverTokens: supply.leftoverTokens,
+    splitDocuments: supply.splitDocuments,
+    maskBytes: corpus.packing === 'documents' ? 4 * options.microBatchSize * contextLength ** 2 : 0,
+    ...(corpus.mixture && { sources }),
     examples: await exampleWindows(corpus, tokenizer, options),
   };
 }
+
+const together = (contents: readonly Omit<PartContent, 'tokens'>[], tokens: number): PartContent => ({
+  documents: contents.reduce((sum, { documents }) => sum + documents, 0),
+  tokens,
+  bytes: contents.reduce((sum, { bytes }) => sum + bytes, 0),
+});
 
 interface TextSink {
   document(hash: number): void;
@@ -107,7 +143,7 @@ async function readPart(
   counts: { badBytes: number; emptyDocuments: number },
 ): Promise<Omit<PartContent, 'tokens'>> {
   const isRunning = corpus.separatesDocuments !== true;
-  let documents = isRunning ? corpus.files.filter(({ startByte }) => (part.parts ?? [part]).some((one) => startByte >= one.startByte && startByte < one.endByte)).length : 0;
+  let documents = isRunning ? corpus.files.filter(({ startByte }) => startByte >= part.startByte && startByte < part.endByte).length : 0;
   let bytes = 0;
   let hash = createHash('sha256');
   const lines = lineHasher(sink.line);
@@ -157,16 +193,6 @@ function lineHasher(line: (hash: number) => unknown): { write(text: Uint8Array):
     },
     end,
   };
-}
-
-async function learntShareOf(corpus: Corpus, tokenizer: PreparedTokenizer['tokenizer']): Promise<number> {
-  let learntTokens = 0;
-  let tokens = 0;
-  for await (const { tokenIds, learnt } of tokenChunks(corpus, corpus.training, tokenizer)) {
-    tokens += tokenIds.length;
-    learntTokens += learnt === null ? tokenIds.length : learnt.reduce((sum, one) => sum + one, 0);
-  }
-  return learntTokens / tokens;
 }
 
 async function exampleWindows(

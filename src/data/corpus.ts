@@ -71,9 +71,13 @@ export interface SourceSettings {
 export interface CorpusSettings {
   readonly sources: readonly SourceSettings[];
   readonly validation: { readonly tail?: number | null; readonly hash?: number | null; readonly path?: string | null };
+  readonly packing?: Packing | undefined;
   readonly shuffleTokens: number;
   readonly encodingErrors?: EncodingErrors | undefined;
 }
+
+/** How tokens fill windows: one after the other, or whole documents side by side that know nothing of each other. */
+export type Packing = 'concatenate' | 'documents';
 
 export interface Corpus {
   readonly files: readonly CorpusFile[];
@@ -84,6 +88,8 @@ export interface Corpus {
   readonly separatesDocuments?: boolean | undefined;
   /** Whether documents are pairs, with the loss on their completions only. */
   readonly hasPairs?: boolean | undefined;
+  /** `concatenate` unless it says otherwise. */
+  readonly packing?: Packing | undefined;
   /** The sources, where they have weights; else they are one sequence. */
   readonly mixture?: readonly MixtureSource[] | undefined;
   readonly encodingErrors?: EncodingErrors | undefined;
@@ -101,7 +107,7 @@ export type ReadableCorpus = Pick<Corpus, 'files' | 'separatesDocuments' | 'enco
  * @throws wrongInput naming the source (missing, unreadable, empty) or the key of a split that leaves a part empty.
  */
 export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
-  const { validation, encodingErrors } = config;
+  const { validation, encodingErrors, packing } = config;
   const own = await listed(config.sources, 'corpus.sources', 0);
   if (own.bytes === 0) throw wrongInput('corpus.sources: the files hold no text but byte order marks.');
   const like: SourceSettings = { ...config.sources[0]!, path: validation.path ?? '' };
@@ -110,10 +116,11 @@ export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const bytes = own.bytes + other.bytes;
   const separatesDocuments = files.some(hasDocuments);
   const hasPairs = files.some(({ source }) => source?.prompt && source.completion);
-  const corpus = { files, bytes, separatesDocuments, hasPairs, encodingErrors };
+  const corpus = { files, bytes, separatesDocuments, hasPairs, encodingErrors, packing };
   const whole = { startByte: 0, endByte: own.bytes };
   if (validation.path) refuseShared(own.files, other.files);
-  if (validation.hash && !separatesDocuments) throw hashWithoutDocuments();
+  if (!separatesDocuments && validation.hash) throw withoutDocuments('corpus.validation.hash chooses documents', 'use corpus.validation.tail');
+  if (!separatesDocuments && packing === 'documents') throw withoutDocuments('corpus.packing: documents packs documents', 'use packing: concatenate');
   const split = async (range: ByteRange, ownFiles: readonly CorpusFile[]) =>
     validation.path
       ? { training: range, validation: { startByte: own.bytes, endByte: bytes } }
@@ -151,11 +158,8 @@ async function tailSplit(corpus: ReadableCorpus, range: ByteRange, tail: number)
   return { training: { startByte, endByte: cut }, validation: { startByte: cut, endByte } };
 }
 
-const hashWithoutDocuments = (): Error =>
-  wrongInput(
-    'corpus.validation.hash chooses documents, but the corpus is one running text. Split it with documents: file or ' +
-      'separator in corpus.sources, or use corpus.validation.tail.',
-  );
+const withoutDocuments = (what: string, otherwise: string): Error =>
+  wrongInput(`${what}, but the corpus is one running text. Split it with documents: file or separator in corpus.sources, or ${otherwise}.`);
 
 /** Whether a file is made of documents; a running text is none. */
 export function hasDocuments({ format, source }: CorpusFile): boolean {

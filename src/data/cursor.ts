@@ -14,6 +14,7 @@ const place = {
   block: position.describe('Number of the block within the epoch.'),
   startByte: position.describe("Position in the corpus where the block's reading begins."),
   skipTokens: position.optional().describe('Tokens to pass over there, where reading cannot begin at any token.'),
+  insideDocument: z.literal(true).optional().describe('The first token there is only looked back on: a document packed whole goes on after it.'),
   windowsTaken: position.describe("Windows of the block already used, in the block's shuffled order."),
   trainingBytes: position.describe('Length of the training text, to notice another corpus.'),
 };
@@ -26,6 +27,7 @@ const cursorSchema = z.strictObject({
       z.strictObject({
         owed: z.number().describe('Windows that the source is behind its share.'),
         windows: position.describe('Windows of the source that have been used.'),
+        tokens: position.optional().describe('Their tokens, without padding.'),
         cursor: z.strictObject(place),
       }),
     )

@@ -77,7 +77,7 @@ async function* piecesOf(corpus: ReadableCorpus, part: CorpusPart, tokenizer: To
     const startsDocument: boolean = heldBytes > 0 ? heldStartsDocument : chunk.startsDocument;
     const utf8 = heldBytes > 0 ? Buffer.concat([held, chunk.bytes]) : chunk.bytes;
     const bytes = endsDocument ? utf8.length : tokenizer.certainBytes(utf8);
-    if (bytes > 0) yield { startByte, utf8: utf8.subarray(0, bytes), completion, startsDocument, endsDocument, origin };
+    if (bytes > 0 || completion !== null) yield { startByte, utf8: utf8.subarray(0, bytes), completion, startsDocument, endsDocument, origin };
     held = utf8.slice(bytes);
     heldStart = startByte + bytes;
     heldStartsDocument = startsDocument && bytes === 0;
@@ -103,7 +103,9 @@ function joined(
   tokenIds.set(text);
   if (answer !== null) tokenIds.set(answer, text.length);
   if (end === 1) tokenIds[tokenIds.length - 1] = endOfText!;
-  return { ...place, tokenIds, learnt: answer === null ? null : new Uint8Array(tokenIds.length).fill(1, text.length) };
+  // Where a completion is empty nothing is learnt, not even to stop at once: an answer is missing.
+  const isLearnt = answer === null || answer.length > 0 ? 1 : 0;
+  return { ...place, tokenIds, learnt: answer === null ? null : new Uint8Array(tokenIds.length).fill(isLearnt, text.length) };
 }
 
 /** Text that is sent to a thread at a time, at least; a chunk of a long text is more than half of it. */

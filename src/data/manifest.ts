@@ -9,10 +9,13 @@ import { wrongInput } from '../errors.ts';
 import type { Corpus, CorpusFile } from './corpus.ts';
 import { openFile, unreadable } from './sourceFiles.ts';
 
+const count = z.int().min(0);
+
 const manifestSchema = z.strictObject({
   version: z.literal(1),
-  trainingTokens: z.int().min(0),
-  validationTokens: z.int().min(0),
+  trainingTokens: count,
+  validationTokens: count,
+  supply: z.strictObject({ windows: count, places: count, tokens: count, learntTokens: count, leftoverTokens: count, splitDocuments: count }).optional(),
   files: z.array(z.strictObject({ path: z.string(), bytes: z.int().min(0), sha256: z.string() })),
 });
 
@@ -26,11 +29,11 @@ const sampleBytes = wholeBytes / samples;
 /** Path, size and hash of every file of the corpus; reads at most 1 MiB of each. */
 export async function corpusManifest(
   corpus: Pick<Corpus, 'files'>,
-  tokens: Pick<CorpusManifest, 'trainingTokens' | 'validationTokens'>,
+  { trainingTokens, validationTokens, supply }: Pick<CorpusManifest, 'trainingTokens' | 'validationTokens' | 'supply'>,
 ): Promise<CorpusManifest> {
   const files: CorpusManifest['files'] = [];
   for (const file of corpus.files) files.push({ path: nameOf(file), ...(await digest(file.path)) });
-  return { version: 1, trainingTokens: tokens.trainingTokens, validationTokens: tokens.validationTokens, files };
+  return { version: 1, trainingTokens, validationTokens, ...(supply && { supply }), files };
 }
 
 export const renderManifest = (manifest: CorpusManifest): string => `${JSON.stringify(manifest, null, 1)}\n`;

@@ -1,12 +1,12 @@
 /**
  * The training sequence of a corpus: its own, or several sources mixed by weight. Between rows 7 and 8 of the walk.
  * Every source has windows, order and epochs of its own; the mixture only chooses whose window comes next, so that the
- * shares are those of windows and thus of tokens. It chooses the source that is owed the most, so that after any number
- * of windows no source is a whole window or more from its share, and needs no randomness.
+ * shares are those of the tokens in them, padding not counted. It chooses the source that is owed the most, so that after
+ * any number of windows no source is a whole window or more from its share, and needs no randomness.
  */
 import { trainingBatches } from './batches.ts';
 import type { MicroBatch, TrainingBatch, TrainingBatchOptions } from './batches.ts';
-import type { Corpus, MixtureSource } from './corpus.ts';
+import type { Corpus, MixtureSource, Packing } from './corpus.ts';
 import { startCursor } from './cursor.ts';
 import type { Cursor } from './cursor.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
@@ -33,23 +33,29 @@ export async function* trainingSequence(
     return;
   }
   const { microBatchSize, contextLength, totalWindows } = options;
-  const places = cursor.mixture?.map((place) => ({ ...place })) ?? mixture.map((source) => ({ owed: 0, windows: 0, cursor: startCursor(corpusOf(corpus, source)) }));
+  const places: SourcePlace[] =
+    cursor.mixture?.map((place) => ({ ...place })) ?? mixture.map((source) => ({ owed: 0, windows: 0, tokens: 0, cursor: startCursor(corpusOf(corpus, source)) }));
   const streams = mixture.map((source, i) =>
     trainingBatches(corpusOf(corpus, source), tokenizer, { ...options, microBatchSize: 1 }, { version: 1, ...places[i]!.cursor }),
   );
   let windows = places.reduce((sum, place) => sum + place.windows, 0);
   try {
     for (;;) {
-      const batch = emptyBatch(microBatchSize * contextLength);
+      const batch = emptyBatch(microBatchSize * contextLength, corpus.packing);
       for (let row = 0; row < microBatchSize; row++) {
         const shares = sharesAt(mixture, totalWindows === undefined ? 0 : Math.min(1, windows / totalWindows));
-        for (const [i, place] of places.entries()) place.owed += shares[i]!;
-        const chosen = places.reduce((best, place, i) => (place.owed > places[best]!.owed ? i : best), 0);
+        const claim = (source: number): number => places[source]!.owed + shares[source]!;
+        const chosen = places.reduce((best, _, source) => (claim(source) > claim(best) ? source : best), 0);
         const next = await streams[chosen]!.next();
         if (next.done === true) throw new Error('the windows of a source ended');
         addRow(batch, next.value, row * contextLength);
         const { version: _, mixture: __, ...position } = next.value.cursor;
-        places[chosen] = { owed: places[chosen]!.owed - 1, windows: places[chosen]!.windows + 1, cursor: position };
+        const { tokenCount } = next.value;
+        const filled = tokenCount / contextLength; // a window with padding is less than one
+        for (const [source, place] of places.entries()) place.owed += shares[source]! * filled;
+        const { owed, windows: taken, tokens } = places[chosen]!;
+        const counted = tokens === undefined ? {} : { tokens: tokens + tokenCount };
+        places[chosen] = { owed: owed - filled, windows: taken + 1, ...counted, cursor: position };
         windows++;
       }
       yield { ...batch, cursor: { ...startCursor(corpus), mixture: places.map((place) => ({ ...place })) } };
@@ -69,20 +75,27 @@ export function sharesAt(mixture: readonly MixtureSource[], progress: number): n
   return weights.map((weight) => weight / sum);
 }
 
+type SourcePlace = NonNullable<Cursor['mixture']>[number];
+
 interface GrowingBatch extends MicroBatch {
   targetCount: number;
+  tokenCount: number;
 }
 
-const emptyBatch = (places: number): GrowingBatch => ({
+const emptyBatch = (places: number, packing: Packing = 'concatenate'): GrowingBatch => ({
   inputs: new Int32Array(places),
   targets: new Int32Array(places),
   weights: new Float32Array(places),
+  ...(packing === 'documents' && { positions: new Int32Array(places) }),
   targetCount: 0,
+  tokenCount: 0,
 });
 
-function addRow(batch: GrowingBatch, row: MicroBatch, start: number): void {
+function addRow(batch: GrowingBatch, row: TrainingBatch, start: number): void {
   batch.inputs.set(row.inputs, start);
   batch.targets.set(row.targets, start);
   batch.weights.set(row.weights, start);
+  if (row.positions !== undefined) batch.positions!.set(row.positions, start);
   batch.targetCount += row.targetCount;
+  batch.tokenCount += row.tokenCount;
 }

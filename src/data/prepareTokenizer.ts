@@ -63,10 +63,12 @@ export async function prepareTokenizer(config: TokenizerChoice, corpus: Corpus, 
         }
         return tokens;
       };
-      const trainingTokens = await countCharacters(corpus.training);
+      const sourceTokens: number[] = [];
+      for (const part of corpus.training.parts ?? [corpus.training]) sourceTokens.push(await countCharacters(part));
       const validationTokens = await countCharacters(corpus.validation);
       const tokenizer = charactersTokenizer(census.characters(), { endOfText });
-      return (encoding.cache ?? null) === null ? { tokenizer, corpus, trainingTokens, validationTokens } : counted(tokenizer);
+      if ((encoding.cache ?? null) !== null) return counted(tokenizer);
+      return { tokenizer, corpus, trainingTokens: sumOf(sourceTokens), sourceTokens, validationTokens };
     }
   }
 }
@@ -80,9 +82,12 @@ export async function countCorpus(corpus: Corpus, tokenizer: Tokenizer, { worker
   const workers = count > 1 ? openTokenizingWorkers(tokenizer, count) : undefined;
   try {
     if (cache !== null && isCacheable(corpus)) return await cachedCorpus(corpus, tokenizer, cache, { workers });
-    const trainingTokens = await countTokens(corpus, corpus.training, tokenizer, { workers });
-    return { corpus, trainingTokens, validationTokens: await countTokens(corpus, corpus.validation, tokenizer, { workers }) };
+    const sourceTokens: number[] = [];
+    for (const part of corpus.training.parts ?? [corpus.training]) sourceTokens.push(await countTokens(corpus, part, tokenizer, { workers }));
+    return { corpus, trainingTokens: sumOf(sourceTokens), sourceTokens, validationTokens: await countTokens(corpus, corpus.validation, tokenizer, { workers }) };
   } finally {
     await workers?.close();
   }
 }
+
+const sumOf = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);

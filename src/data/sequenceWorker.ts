@@ -17,7 +17,9 @@ async function answer(batches: ReturnType<typeof trainingSequence>): Promise<voi
     const next = await batches.next();
     if (next.done === true) throw new Error('the training sequence ended');
     const batch = next.value;
-    port.postMessage({ batch, notes: notes.splice(0) } satisfies WorkerAnswer, [batch.inputs.buffer, batch.targets.buffer, batch.weights.buffer] as ArrayBuffer[]);
+    const { inputs, targets, weights, positions } = batch;
+    const moved = [inputs, targets, weights, ...(positions ? [positions] : [])].map(({ buffer }) => buffer as ArrayBuffer);
+    port.postMessage({ batch, notes: notes.splice(0) } satisfies WorkerAnswer, moved);
   } catch (error) {
     port.postMessage({ failure: failureOf(error) } satisfies WorkerAnswer);
   }

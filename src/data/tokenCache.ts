@@ -20,6 +20,8 @@ export interface CachedCorpus {
   /** The corpus, to be read from its cache. */
   readonly corpus: Corpus;
   readonly trainingTokens: number;
+  /** Of the training part; of a mixture, of that of each source: together `trainingTokens`. */
+  readonly sourceTokens: readonly number[];
   readonly validationTokens: number;
 }
 
@@ -30,13 +32,14 @@ export interface CachedCorpus {
  */
 export async function cachedCorpus(corpus: Corpus, tokenizer: Tokenizer, folder: string, options: EncodeOptions = {}): Promise<CachedCorpus> {
   const cached = { ...corpus, tokenCache: path.join(folder, await keyOf(corpus, tokenizer)) };
-  const tokensOf = async (part: CorpusPart): Promise<number> => {
-    let tokens = 0;
-    for (const one of part.parts ?? [part]) tokens += await fillFile(cached, one, tokenizer, options);
+  const tokensOf = async (part: CorpusPart): Promise<number[]> => {
+    const tokens: number[] = [];
+    for (const one of part.parts ?? [part]) tokens.push(await fillFile(cached, one, tokenizer, options));
     return tokens;
   };
-  const trainingTokens = await tokensOf(corpus.training);
-  return { corpus: cached, trainingTokens, validationTokens: await tokensOf(corpus.validation) };
+  const sumOf = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);
+  const sourceTokens = await tokensOf(corpus.training);
+  return { corpus: cached, trainingTokens: sumOf(sourceTokens), sourceTokens, validationTokens: sumOf(await tokensOf(corpus.validation)) };
 }
 
 /** Whether a cache can stand for the corpus another time. */

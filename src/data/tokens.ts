@@ -91,6 +91,12 @@ export async function countTokens(corpus: ReadableCorpus, part: CorpusPart, toke
   return tokens;
 }
 
+/** Whether the loss is taken anywhere in a part; read up to there. */
+export async function hasLearntTokens(corpus: ReadableCorpus, part: CorpusPart, tokenizer: Tokenizer): Promise<boolean> {
+  for await (const { learnt } of tokenChunks(corpus, part, tokenizer)) if (learnt === null || learnt.includes(1)) return true;
+  return false;
+}
+
 /** Bytes of text that the tokens stand for. */
 export function bytesOfTokens(tokenIds: Int32Array, { byteLengths }: Pick<Tokenizer, 'byteLengths'>): number {
   let bytes = 0;

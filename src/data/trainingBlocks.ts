@@ -1,6 +1,8 @@
 /** The blocks of all epochs, one after the other without end, the next being read while one is in use. */
+import { wrongInput } from '../errors.ts';
 import type { Corpus, ReadableCorpus } from './corpus.ts';
 import type { Cursor } from './cursor.ts';
+import { documentBlocks } from './documentBlocks.ts';
 import type { EncodeOptions } from './encodedText.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
 import { tokenChunks } from './tokens.ts';
@@ -17,30 +19,49 @@ export interface BlockSequenceOptions {
   readonly shuffleTokens: number;
 }
 
-/** Endless, from the block in which `cursor` stands on, to be read whole. Reads nothing that is not asked for. */
+/**
+ * Endless, from the block in which `cursor` stands on, to be read whole. Reads nothing that is not asked for.
+ * @throws wrongInput for a corpus without a block
+ */
 export async function* trainingBlocks(
-  corpus: ReadableCorpus & Pick<Corpus, 'training'>,
+  corpus: ReadableCorpus & Pick<Corpus, 'training' | 'packing'>,
   tokenizer: Tokenizer,
   options: BlockSequenceOptions,
   cursor: Cursor,
   readOptions: EncodeOptions,
 ): AsyncGenerator<EpochBlock, void, void> {
-  let { startByte, skipTokens, block: firstBlock } = cursor;
-  for (let epoch = cursor.epoch; readOptions.signal?.aborted !== true; epoch++) {
+  let { startByte, skipTokens, block: firstBlock, insideDocument = false } = cursor;
+  const isStopped = (): boolean => readOptions.signal?.aborted === true;
+  for (let epoch = cursor.epoch; !isStopped(); epoch++) {
     const part = { ...corpus.training, startByte, skipTokens };
     const chunks = tokenChunks(corpus, part, tokenizer, readOptions);
     // Every token of running text stands for at least one byte; documents may hide more text than their bytes show.
     const isBounded = corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error' && tokenizer.kind !== 'bpe';
     const mostTokens = isBounded ? part.endByte - startByte : Infinity;
-    for await (const block of epochBlocks(chunks, tokenizer, { ...options, epoch, firstBlock, mostTokens })) {
+    const blocks =
+      corpus.packing === 'documents'
+        ? documentBlocks(chunks, tokenizer, { ...options, firstBlock, insideDocument })
+        : epochBlocks(chunks, tokenizer, { ...options, epoch, firstBlock, mostTokens });
+    let isEmpty = true;
+    for await (const block of blocks) {
+      isEmpty = false;
       // What stands before the first document (a header, documents of the other side) belongs to block 0.
       yield block.index === 0 ? { ...block, epoch, startByte: corpus.training.startByte, skipTokens: undefined } : { ...block, epoch };
     }
+    if (isEmpty && firstBlock === 0 && !isStopped()) throw nothingLearnt();
     startByte = corpus.training.startByte;
     skipTokens = undefined;
+    insideDocument = false;
     firstBlock = 0;
   }
 }
+
+/** The error for a corpus whose loss is taken nowhere. */
+export const nothingLearnt = (): Error =>
+  wrongInput(
+    'The training text has no token to learn: its completions are empty, or all it has are single tokens with none before ' +
+      'them. Check the prompt and completion of corpus.sources.',
+  );
 
 /**
  * The same values, but the next one is already being made while one is in use: two exist at a time. An error is

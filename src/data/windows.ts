@@ -1,5 +1,6 @@
 /**
- * Cuts the tokens of an epoch into windows and groups the windows into blocks. Row 6 of the walk.
+ * Cuts the tokens of an epoch into windows and groups the windows into blocks (`corpus.packing: concatenate`). Row 6 of
+ * the walk; documentBlocks.ts is its other form.
  *
  * A window has T + 1 tokens (T = contextLength): T inputs and, shifted by one, T targets. Windows advance by T, so
  * neighbours share a token and every token between the first and the last of an epoch is a target exactly once.
@@ -12,6 +13,7 @@
  */
 import { wrongInput } from '../errors.ts';
 import { randomStream } from '../random.ts';
+import type { PackedWindows } from './bestFit.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
 import { positionOf } from './tokens.ts';
 import type { TokenChunk, TokenPosition } from './tokens.ts';
@@ -21,10 +23,36 @@ export interface Block extends TokenPosition {
   /** Number of the block within its epoch. */
   readonly index: number;
   readonly windows: number;
-  /** windows · T + 1 ids at least; window w is the T + 1 ids from w · T. */
   readonly tokenIds: Int32Array;
   /** 1 for each token that is learnt, 0 for those of prompts; null where all are. */
   readonly learnt: Uint8Array | null;
+  /** Where the windows lie in `tokenIds`; null where they follow each other: window w is the T + 1 ids from w · T. */
+  readonly packed: PackedPieces | null;
+  /** Whether the block begins inside a document, with a token that is only looked back on. */
+  readonly insideDocument?: true | undefined;
+}
+
+/** Pieces of documents, and which of them share a window. */
+export interface PackedPieces extends PackedWindows {
+  /** Of each piece, its first token in the block and the one after its last. */
+  readonly startTokens: ArrayLike<number>;
+  readonly endTokens: ArrayLike<number>;
+}
+
+/** A stretch of a block's tokens that stands in one window and knows nothing of what else does: 2 … T + 1 of them. */
+export interface Piece {
+  readonly startToken: number;
+  readonly endToken: number;
+}
+
+/** What stands in a window of a block: one piece that fills it, or pieces of documents. */
+export function piecesOf({ packed }: Pick<Block, 'packed'>, window: number, contextLength: number): Piece[] {
+  if (packed === null) return [{ startToken: window * contextLength, endToken: (window + 1) * contextLength + 1 }];
+  const { pieces, firstPiece, startTokens, endTokens } = packed;
+  return Array.from(pieces.subarray(firstPiece[window], firstPiece[window + 1]), (piece) => ({
+    startToken: startTokens[piece]!,
+    endToken: endTokens[piece]!,
+  }));
 }
 
 /** Windows of a full block. */
@@ -87,7 +115,7 @@ export async function* epochBlocks(
     if (chunk.learnt !== null) learnt ??= new Uint8Array(buffer.length).fill(1);
     for (let at = 0; at < chunk.tokenIds.length; ) {
       if (filled === offset + blockTokens) {
-        yield { ...position, index, windows, tokenIds: buffer.subarray(offset), learnt: learnt?.subarray(offset) ?? null };
+        yield { ...position, index, windows, tokenIds: buffer.subarray(offset), learnt: learnt?.subarray(offset) ?? null, packed: null };
         const lastToken = buffer[filled - 1]!;
         const lastLearnt = learnt?.[filled - 1] ?? 1;
         // The block's first token is the last one of the block before, perhaps in the chunk before.
@@ -115,7 +143,7 @@ export async function* epochBlocks(
   }
   const left = Math.floor((filled - offset - 1) / contextLength);
   if (left > 0) {
-    yield { ...position!, index, windows: left, tokenIds: buffer.subarray(offset, filled), learnt: learnt?.subarray(offset, filled) ?? null };
+    yield { ...position!, index, windows: left, tokenIds: buffer.subarray(offset, filled), learnt: learnt?.subarray(offset, filled) ?? null, packed: null };
   }
 }
 

@@ -10,7 +10,7 @@
  * B micro-batch size · T positions · S positions that can be seen, T where none are cached · C width
  * H heads · K key/value heads · G queries of each · D head size · N = B·T rows
  */
-import { add, customGrad, matMul, mul, reshape, softmax, split, sub, sum, tensor, transpose, unstack } from '@tensorflow/tfjs-core';
+import { add, cast, customGrad, less, matMul, mul, reshape, softmax, split, sub, sum, tensor, transpose, unstack } from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import { dropoutMask } from './dropout.ts';
@@ -21,13 +21,13 @@ import { fusedAttentionWeights, fusedAttentionWeightsGradient, hasFusedOperation
 
 /** What the attention of all blocks shares; made once a pass, so that a recording holds it once. */
 export interface Sight {
-  /** (T, T) or (B, 1, 1, T, T), added to the scores. */
+  /** (T, T) or (B, 1, 1, T, T), added to the scores: 0 where a key is seen, −1e9 where not. */
   mask: Tensor;
   rotation: Rotation | null;
 }
 
 export const sightOf = (pass: DecoderPass): Sight => ({
-  mask: causalMask(pass.positions),
+  mask: pass.documentPositions ? documentMask(pass.documentPositions, pass.positions) : causalMask(pass.positions),
   rotation: rotationOf(pass),
 });
 
@@ -55,6 +55,19 @@ export function causalMask(T: number): Tensor {
   const mask = new Float32Array(T * T);
   for (let query = 0; query < T; query++) mask.fill(-1e9, query * T + query + 1, (query + 1) * T);
   return tensor(mask, [T, T]);
+}
+
+/**
+ * Additive mask (B, 1, 1, T, T) of windows that hold several documents: 0 where the key stands in the query's document
+ * and not in its future, −1e9 elsewhere. It is block-diagonal: query t sees the keys t − position … t.
+ *
+ * @param positions (B·T) int32, the place of each row in its document
+ */
+export function documentMask(positions: Tensor, T: number): Tensor {
+  const places = tensor(Float32Array.from({ length: T }, (_, t) => t), [T]);
+  const starts = sub(places, reshape(cast(positions, 'float32'), [-1, T])); // (B, T), of each query's document
+  const isBefore = cast(less(reshape(places, [1, 1, 1, 1, T]), reshape(starts, [-1, 1, 1, T, 1])), 'float32');
+  return add(mul(isBefore, -1e9), causalMask(T)); // no key is both before the document and after the query
 }
 
 /**

@@ -13,6 +13,11 @@ export interface DecoderPass {
   batchSize: number;
   /** … of T rows each, at most the context length. */
   positions: number;
+  /**
+   * (B·T) int32: the place of each row in its piece of a document, from 0, where a window holds several pieces that must
+   * not see each other; null or absent where it holds one text.
+   */
+  documentPositions?: Tensor | null;
   /** null outside training. */
   dropout: Dropout | null;
   /** Whether the blocks are computed again in the backward pass, which then needs less memory. */

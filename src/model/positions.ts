@@ -14,12 +14,16 @@ import type { ModelConfig } from './parameters.ts';
 
 /** tokens (N, C) → with the learned vectors of their positions added (N, C). */
 export function addLearnedPositions(parameters: Parameters, tokens: Tensor, pass: DecoderPass): Tensor {
-  const { batchSize: B, positions: T, model, cache } = pass;
+  const { batchSize: B, positions: T, model } = pass;
   const all = parameters['embedding.positions']!; // (context length, C)
-  if (cache) return add(tokens, rowsOf(all, cache.positionIds));
+  const positionIds = positionIdsOf(pass);
+  if (positionIds) return add(tokens, rowsOf(all, positionIds));
   const positions = T === model.contextLength ? all : slice(all, [0, 0], [T, model.width]);
   return reshape(add(reshape(tokens, [B, T, model.width]), positions), [B * T, model.width]);
 }
+
+/** (B·T) int32: the position of each row, where it is not its place in the window. */
+const positionIdsOf = ({ cache, documentPositions }: DecoderPass): Tensor | null => cache?.positionIds ?? documentPositions ?? null;
 
 /** Cosines and sines by which the rows of a pass are turned, made once for all blocks. */
 export interface Rotation {
@@ -30,12 +34,14 @@ export interface Rotation {
 }
 
 /** The rotation of a pass; null in a family that has none. Only D frequencies are constants of a recording. */
-export function rotationOf({ model, batchSize: B, positions: T, cache }: DecoderPass): Rotation | null {
+export function rotationOf(pass: DecoderPass): Rotation | null {
+  const { model, batchSize: B, positions: T } = pass;
   if (model.family === 'gpt2') return null;
   const D = model.headSize;
   const frequencies = ropeFrequencies(model);
-  const positions = cache ? integersAsFloats(cache.positionIds) : tensor1d(Float32Array.from({ length: T }, (_, t) => t));
-  const angles = mul(reshape(positions, cache ? [B, 1, 1, T, 1] : [T, 1]), tensor1d([...frequencies, ...frequencies]));
+  const positionIds = positionIdsOf(pass);
+  const positions = positionIds ? integersAsFloats(positionIds) : tensor1d(Float32Array.from({ length: T }, (_, t) => t));
+  const angles = mul(reshape(positions, positionIds ? [B, 1, 1, T, 1] : [T, 1]), tensor1d([...frequencies, ...frequencies]));
   const signs = tensor1d(Array.from({ length: D }, (_, i) => (i < D / 2 ? -1 : 1)));
   return { cosines: cos(angles), signedSines: mul(sin(angles), signs) };
 }

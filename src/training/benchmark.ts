@@ -9,6 +9,7 @@ import { backgroundSequence } from '../data/backgroundSequence.ts';
 import type { TrainingBatch } from '../data/batches.ts';
 import { openCorpus } from '../data/corpus.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
+import { supplyOptions, trainingSupply } from '../data/trainingSupply.ts';
 import { initialParameters } from '../model/initialise.ts';
 import { parameterTable } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
@@ -47,8 +48,9 @@ export async function benchmark(
   { set, steps, mode, profile = false }: { set: readonly string[]; steps: number; mode: Mode; profile?: boolean },
 ): Promise<Benchmark> {
   const config = loadConfig(configPath, { set });
-  const { tokenizer, corpus, trainingTokens } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
-  const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
+  const { tokenizer, corpus, trainingTokens, sourceTokens } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
+  const supply = await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens);
+  const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
   refuseTooLarge(plan);
   const table = parameterTable(config.model, tokenizer.vocabularySize);
   const { seed, model, training } = config;

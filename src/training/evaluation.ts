@@ -4,7 +4,7 @@ import { scoredText, type MicroBatch } from '../data/batches.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
-import { microBatchInputs, microBatchLoss } from './microBatchLoss.ts';
+import { microBatchFeeds, microBatchInputs, microBatchLoss } from './microBatchLoss.ts';
 
 export interface Evaluation {
   /** Mean, nats per token. */
@@ -33,11 +33,11 @@ export type Evaluate = (
 /** Records the evaluation over the session's variables. A run returns null where the signal stopped it. */
 export function recordEvaluation(
   session: Session,
-  { model }: Pick<Config, 'model'>,
+  { corpus, model }: Pick<Config, 'corpus' | 'model'>,
   table: readonly ParameterSpec[],
   batchSize: number,
 ): Evaluate {
-  const shape = { model, microBatchSize: batchSize, branches: session.branches };
+  const shape = { model, microBatchSize: batchSize, branches: session.branches, packsDocuments: corpus.packing === 'documents' };
   const program = session.program('evaluation', microBatchInputs(shape), (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
     return { loss: microBatchLoss(parameters, feeds, shape, null) };
@@ -47,8 +47,8 @@ export function recordEvaluation(
     const bySource = new Map<string, typeof whole>();
     for await (const microBatch of microBatches) {
       if (signal?.aborted) return null;
-      const { inputs, targets, weights, source } = microBatch;
-      const result = await program.run({ inputs, targets, weights });
+      const { source } = microBatch;
+      const result = await program.run(microBatchFeeds(microBatch));
       const scored = scoredText(microBatch, tokenizer);
       if (source !== undefined && !bySource.has(source)) bySource.set(source, { summedLoss: 0, tokens: 0, bytes: 0 });
       for (const sums of source === undefined ? [whole] : [whole, bySource.get(source)!]) {

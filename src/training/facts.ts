@@ -19,8 +19,11 @@ export interface StepFact {
   loss: number;
   learningRate: number;
   gradientNorm: number;
+  /** Places that the loss is taken of; absent where it is all of them, without prompts and padding. */
+  targets?: number;
   /** Why the update was not made; absent where it was. */
   skipped?: SkipReason;
+  /** Padding not counted. */
   tokensPerSecond: number;
   /** Since this process began to train. */
   elapsedMs: number;

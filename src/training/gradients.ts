@@ -10,7 +10,7 @@ import type { MicroBatch } from '../data/batches.ts';
 import type { Parameters } from '../model/decoderPass.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
 import type { InputSpec, Session, Values } from '../runtime/session.ts';
-import { microBatchInputs, microBatchLoss, type MicroBatchShape } from './microBatchLoss.ts';
+import { microBatchFeeds, microBatchInputs, microBatchLoss, type MicroBatchShape } from './microBatchLoss.ts';
 
 /** The loss and the gradients in the table's order. @param feeds the tensors of `lossInputs` */
 export function lossAndGradients(
@@ -34,10 +34,11 @@ export function lossAndGradients(
   return { loss: value, gradients: grads };
 }
 
-const shapeOf = ({ branches }: Session, { model, training }: Config): MicroBatchShape => ({
+const shapeOf = ({ branches }: Session, { corpus, model, training }: Config): MicroBatchShape => ({
   model,
   microBatchSize: training.microBatchSize,
   branches,
+  packsDocuments: corpus.packing === 'documents',
 });
 
 /** What a program that takes gradients is fed. */
@@ -52,10 +53,8 @@ export const lossInputs = (session: Session, config: Config): Record<string, Inp
  *
  * @param lossScale 1/targets of the whole step @param counter number of micro-batches trained on before this one
  */
-export const lossFeeds = ({ inputs, targets, weights }: MicroBatch, lossScale: number, counter: number): Record<string, Values> => ({
-  inputs,
-  targets,
-  weights,
+export const lossFeeds = (microBatch: MicroBatch, lossScale: number, counter: number): Record<string, Values> => ({
+  ...microBatchFeeds(microBatch),
   lossScale: Float32Array.of(lossScale),
   dropoutCounter: Int32Array.of(counter),
 });

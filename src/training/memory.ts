@@ -13,12 +13,12 @@ import { elementCount, type ParameterSpec } from '../model/parameters.ts';
 import { branchCount } from './branches.ts';
 import { isMuonMatrix } from './optimizers/muonMatrices.ts';
 
-const purposes = ['process', 'parameters', 'optimizer', 'gradients', 'activations', 'logits', 'checkpoint', 'total'] as const;
+const purposes = ['process', 'parameters', 'optimizer', 'gradients', 'activations', 'mask', 'logits', 'checkpoint', 'total'] as const;
 
 /** Bytes by purpose; `total` is their sum. */
 export type MemoryPlan = Readonly<Record<(typeof purposes)[number], number>>;
 
-type SizedConfig = Pick<Config, 'model' | 'training' | 'optimizer'>;
+type SizedConfig = Pick<Config, 'corpus' | 'model' | 'training' | 'optimizer'>;
 
 const floatBytes = 4;
 /** Node.js, tfjs and libtensorflow themselves: the peak of a process that trains a decoder of almost nothing. */
@@ -40,6 +40,7 @@ export function memoryPlan(config: SizedConfig, table: readonly ParameterSpec[],
     gradients:
       (training.microBatchesPerStep > 1 ? 3 : 1) * parameters + (optimizer.gradientClip === null ? 0 : parameters) + muonMatrices,
     activations: activationFloats(config),
+    mask: maskFloats(config),
     logits: logitFloats(config, vocabularySize),
     // The snapshot that is written while training goes on.
     checkpoint: parameters + optimizerState,
@@ -61,6 +62,10 @@ function activationFloats({ model, training }: SizedConfig): number {
   const kept = training.recompute === 'block' ? L * C + 2 * (row + square) : L * (row + square);
   return N * (kept + underWay);
 }
+
+/** What hides the documents of a window from each other, (T, T) of each window; made from two more of its size. */
+const maskFloats = ({ corpus, model, training }: SizedConfig): number =>
+  corpus.packing === 'documents' ? 3 * training.microBatchSize * model.contextLength ** 2 : 0;
 
 /** Logits, softmax and gradient; of a large vocabulary a chunk of rows of them, and gradients of the output head. */
 function logitFloats({ model, training }: SizedConfig, V: number): number {

@@ -5,19 +5,22 @@
  * B micro-batch size · T positions · N = B·T
  */
 import { add, slice, type Tensor } from '@tensorflow/tfjs-core';
+import type { MicroBatch } from '../data/batches.ts';
 import { hiddenStates, outputHead } from '../model/decoder.ts';
 import type { Parameters } from '../model/decoderPass.ts';
 import type { Dropout } from '../model/dropout.ts';
 import { summedLoss } from '../model/loss.ts';
 import type { ModelConfig } from '../model/parameters.ts';
 import { scope } from '../runtime/recording.ts';
-import type { InputSpec } from '../runtime/session.ts';
+import type { InputSpec, Values } from '../runtime/session.ts';
 import { branchWindows } from './branches.ts';
 
 export interface MicroBatchShape {
   model: ModelConfig;
   microBatchSize: number;
   branches: number;
+  /** Whether windows hold several documents, whose places are fed beside the tokens. */
+  packsDocuments: boolean;
 }
 
 /** What a pass whose gradient will be asked for has beside the shape. */
@@ -27,21 +30,30 @@ export interface TrainedPass {
   recompute: boolean;
 }
 
-/** What a program over micro-batches is fed: inputs, targets and weights, each (N). */
-export function microBatchInputs({ model, microBatchSize }: MicroBatchShape): Record<'inputs' | 'targets' | 'weights', InputSpec> {
+/** What a program over micro-batches is fed: inputs, targets, weights and, of packed documents, positions; each (N). */
+export function microBatchInputs({ model, microBatchSize, packsDocuments }: MicroBatchShape): Record<string, InputSpec> {
   const shape = [microBatchSize * model.contextLength];
   return {
     inputs: { shape, dtype: 'int32' },
     targets: { shape, dtype: 'int32' },
     weights: { shape, dtype: 'float32' },
+    ...(packsDocuments && { positions: { shape, dtype: 'int32' } as const }),
   };
 }
+
+/** The values of `microBatchInputs`. */
+export const microBatchFeeds = ({ inputs, targets, weights, positions }: MicroBatch): Record<string, Values> => ({
+  inputs,
+  targets,
+  weights,
+  ...(positions && { positions }),
+});
 
 /** Σ weight·(−ln p(target)) over the micro-batch, a scalar. @param trained null outside training */
 export function microBatchLoss(
   parameters: Parameters,
   feeds: Record<string, Tensor>,
-  { model, microBatchSize, branches }: MicroBatchShape,
+  { model, microBatchSize, branches, packsDocuments }: MicroBatchShape,
   trained: TrainedPass | null,
 ): Tensor {
   const T = model.contextLength;
@@ -50,7 +62,8 @@ export function microBatchLoss(
       const part = (name: string): Tensor =>
         windows === microBatchSize ? feeds[name]! : slice(feeds[name]!, [start * T], [windows * T]);
       const dropout = trained?.dropout ? { ...trained.dropout, branch } : null;
-      const pass = { model, batchSize: windows, positions: T, dropout, recompute: trained?.recompute ?? false };
+      const documentPositions = packsDocuments ? part('positions') : null;
+      const pass = { model, batchSize: windows, positions: T, documentPositions, dropout, recompute: trained?.recompute ?? false };
       const hidden = hiddenStates(parameters, part('inputs'), pass);
       return scope('loss', () =>
         summedLoss(hidden, outputHead(parameters), part('targets'), part('weights'), { isTrained: trained !== null }),

@@ -5,6 +5,7 @@
  * T context length · L layers · H heads · D head size
  */
 import type { Config } from '../config/schema.ts';
+import { plainSupply, supplyShares, type TrainingSupply } from '../data/trainingSupply.ts';
 import { wrongInput } from '../errors.ts';
 import { elementCount, parameterTable, vocabularyRows, type ParameterSpec } from '../model/parameters.ts';
 import { availableBytes, keysToTurn, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
@@ -16,6 +17,14 @@ export interface RunPlan {
   tokens: number;
   epochs: number;
   windowsPerEpoch: number;
+  /** Share of the places of the windows that hold no token: the price of packing whole documents. */
+  paddingShare: number;
+  /** Share of the training tokens that the loss is taken of: 1 unless there are prompts. */
+  learntShare: number;
+  /** Tokens that stand in no window of an epoch. */
+  leftoverTokens: number;
+  /** Documents longer than a window, which are cut; only where documents are packed whole. */
+  splitDocuments: number;
   parameters: number;
   parametersByPart: Readonly<Record<'embedding' | 'attention' | 'feedForward' | 'norms' | 'head', number>>;
   /** Those that take part in a matrix product of the forward pass, the tied head included. */
@@ -37,6 +46,8 @@ export interface CorpusSize {
   /** Tokens of the tokenizer. */
   vocabularySize: number;
   trainingTokens: number;
+  /** Counted where it does not follow from the tokens. */
+  supply?: TrainingSupply | undefined;
 }
 
 /**
@@ -47,7 +58,8 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   const { model, training } = config;
   const { contextLength: T, layers: L, heads: H, headSize: D } = model;
   const windowsPerStep = training.microBatchSize * training.microBatchesPerStep;
-  const windowsPerEpoch = windowsIn(size.trainingTokens, T);
+  const supply = size.supply ?? supplyOfText(size.trainingTokens, config);
+  const windowsPerEpoch = supply.windows;
   refuseSmallVocabulary(config, size.vocabularySize);
   refuseShortText(config, size.trainingTokens, windowsPerStep, windowsPerEpoch);
 
@@ -63,6 +75,9 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     tokens: steps * tokensPerStep,
     epochs: (steps * windowsPerStep) / windowsPerEpoch,
     windowsPerEpoch,
+    ...supplyShares(supply, T),
+    leftoverTokens: supply.leftoverTokens,
+    splitDocuments: supply.splitDocuments,
     parameters,
     parametersByPart: partsOf(table),
     matmulParameters,
@@ -91,8 +106,7 @@ function partsOf(table: readonly ParameterSpec[]): RunPlan['parametersByPart'] {
   return Object.freeze({ embedding: of('embedding'), attention: of('attention'), feedForward: of('feedForward'), norms: of('norms'), head: of('head') });
 }
 
-/** Windows of T+1 tokens that advance by T; the offset of an epoch may cost the last one. */
-const windowsIn = (tokens: number, T: number): number => Math.max(0, Math.floor((tokens - 1) / T));
+const supplyOfText = (tokens: number, { seed, model }: Config): TrainingSupply => plainSupply({ seed, contextLength: model.contextLength }, tokens);
 
 function stepsOf({ training }: Config, tokensPerStep: number, tokensPerEpoch: number): number {
   if (training.tokens !== null) return Math.ceil(training.tokens / tokensPerStep);

@@ -16,8 +16,11 @@ import type { Config } from '../config/schema.ts';
 import { openCorpus, type Corpus } from '../data/corpus.ts';
 import { corpusManifest, parseManifest, refuseChangedCorpus, type CorpusManifest } from '../data/manifest.ts';
 import { countCorpus, prepareTokenizer } from '../data/prepareTokenizer.ts';
+import { hasLearntTokens } from '../data/tokens.ts';
+import type { CachedCorpus } from '../data/tokenCache.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
+import { supplyOptions, trainingSupply } from '../data/trainingSupply.ts';
 import { wrongInput } from '../errors.ts';
 import { samplePrompt } from '../sampling/samplePrompt.ts';
 import { refuseTooLarge } from './memory.ts';
@@ -78,14 +81,15 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
     : start
       ? await readTokenizer(start, opened, config, null)
       : await freshTokenizer(config, opened);
-  const { trainingTokens, validationTokens } = manifest;
+  const { trainingTokens, validationTokens, supply } = manifest;
   if (validationTokens < 2) {
     throw wrongInput(
       `The validation part has ${validationTokens} token${validationTokens === 1 ? '' : 's'}, nothing to score. ` +
         'Raise corpus.validation.hash or tail, or name a longer file in corpus.validation.path.',
     );
   }
-  const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens });
+  if (checkpoint === undefined) await refuseUnlearntValidation(corpus, tokenizer);
+  const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
   refuseTooLarge(plan);
   samplePrompt(config, tokenizer);
   const startStep = checkpoint?.step ?? 0;
@@ -118,6 +122,15 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
   return { config, runDirectory: path.resolve(runDirectory) };
 }
 
+/** Prompts alone cannot be scored; where there are none, the number of tokens says enough. */
+async function refuseUnlearntValidation(corpus: Corpus, tokenizer: Tokenizer): Promise<void> {
+  if (corpus.hasPairs !== true || (await hasLearntTokens(corpus, corpus.validation, tokenizer))) return;
+  throw wrongInput(
+    'The validation part has no token to score: every completion in it is empty. Raise corpus.validation.hash or tail, or ' +
+      'mend the completions.',
+  );
+}
+
 /**
  * A stop during the last evaluation leaves a run that still has it to do, and a kill right after the last save one whose
  * log lacks that checkpoint: both are resumed, and then end at once.
@@ -144,8 +157,12 @@ function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: s
 type PreparedText = Pick<PreparedTraining, 'tokenizer' | 'corpus' | 'manifest'>;
 
 async function freshTokenizer(config: Config, opened: Corpus): Promise<PreparedText> {
-  const { tokenizer, corpus, ...tokens } = await prepareTokenizer(config.tokenizer, opened, config.corpus);
-  return { tokenizer, corpus, manifest: await corpusManifest(corpus, tokens) };
+  const { tokenizer, ...counted } = await prepareTokenizer(config.tokenizer, opened, config.corpus);
+  return { tokenizer, corpus: counted.corpus, manifest: await manifestOf(config, tokenizer, counted) };
+}
+
+async function manifestOf(config: Config, tokenizer: Tokenizer, { corpus, sourceTokens, ...tokens }: CachedCorpus): Promise<CorpusManifest> {
+  return corpusManifest(corpus, { ...tokens, supply: await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens) });
 }
 
 /**
@@ -160,6 +177,6 @@ async function readTokenizer(checkpoint: Checkpoint, opened: Corpus, config: Con
     const corpus = config.corpus.cache === null ? opened : (await countCorpus(opened, tokenizer, config.corpus)).corpus;
     return { tokenizer, corpus, manifest: before };
   }
-  const { corpus, ...tokens } = await countCorpus(opened, tokenizer, config.corpus);
-  return { tokenizer, corpus, manifest: await corpusManifest(corpus, tokens) };
+  const counted = await countCorpus(opened, tokenizer, config.corpus);
+  return { tokenizer, corpus: counted.corpus, manifest: await manifestOf(config, tokenizer, counted) };
 }

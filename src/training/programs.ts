@@ -139,7 +139,10 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
     evaluate: async (signal) => {
       const batches = validationBatches(corpus, tokenizer, { contextLength, microBatchSize, notes });
       const evaluation = await runEvaluation(batches, tokenizer, signal);
-      const trained = (name: string): number => (cursor?.mixture?.[corpus.mixture!.findIndex((source) => source.name === name)]?.windows ?? 0) * contextLength;
+      const trained = (name: string): number => {
+        const place = cursor?.mixture?.[corpus.mixture!.findIndex((source) => source.name === name)];
+        return place?.tokens ?? (place?.windows ?? 0) * contextLength;
+      };
       for (const [name, source] of Object.entries(evaluation?.sources ?? {})) source.trainedTokens = trained(name);
       return evaluation;
     },

@@ -125,9 +125,10 @@ export async function train(
       upcoming = takeStep(microBatches, config.training.microBatchesPerStep);
       const { loss, gradientNorm, skipped } = await update;
       const nowMs = performance.now();
-      const tokensPerSecond = (plan.tokensPerStep / (nowMs - stepBeganMs)) * 1000;
+      const [tokens, targets] = [sum(batches, 'tokenCount'), sum(batches, 'targetCount')];
+      const tokensPerSecond = (tokens / (nowMs - stepBeganMs)) * 1000;
       const elapsedMs = Math.round(nowMs - beganMs);
-      const fact: StepFact = { kind: 'step', step: step + 1, loss, learningRate, gradientNorm, ...(skipped && { skipped }), tokensPerSecond, elapsedMs };
+      const fact: StepFact = { kind: 'step', step: step + 1, loss, learningRate, gradientNorm, ...(skipped && { skipped }), ...(targets < plan.tokensPerStep && { targets }), tokensPerSecond, elapsedMs };
       watch.check(fact);
       report(fact);
     }
@@ -145,6 +146,8 @@ const resumable = (failure: unknown, step: number): unknown =>
   failure instanceof ExpectedError
     ? new ExpectedError(failure.kind, `${failure.message}\nThe run is saved as it was after step ${step}: continue it with --resume.`, { cause: failure })
     : failure;
+
+const sum = (batches: readonly TrainingBatch[], count: 'tokenCount' | 'targetCount'): number => batches.reduce((total, batch) => total + batch[count], 0);
 
 /** The micro-batches of one step. Its rejection is handled where it is awaited, which may be later. */
 function takeStep(microBatches: AsyncGenerator<TrainingBatch, void, void>, count: number): Promise<TrainingBatch[]> {

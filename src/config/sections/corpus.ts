@@ -42,6 +42,12 @@ export const corpus = z
       })
       .prefault({})
       .describe('The part of the corpus that is never trained on; give one of tail, hash and path.'),
+    packing: z
+      .enum(['concatenate', 'documents'])
+      .default('concatenate')
+      .describe(
+        'How tokens fill windows. concatenate: one after the other, documents too, nothing padded; documents: whole ones side by side, which neither see nor predict each other.',
+      ),
     encodingErrors: z
       .enum(['error', 'replace', 'skip'])
       .default('error')
