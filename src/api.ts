@@ -20,6 +20,8 @@ export interface LoadOptions {
   /** `last` (the default), `best` by validation loss, or a step. */
   checkpoint?: 'last' | 'best' | number;
   device?: 'auto' | 'cpu' | 'cuda';
+  /** What the matrices are kept in; bfloat16 takes half the memory. The default is float32. */
+  weights?: 'float32' | 'bfloat16';
   /** Texts that grow side by side at most; the default is 8. */
   batch?: number;
 }
@@ -50,8 +52,8 @@ const openRuns = new WeakMap<Run, OpenRun>();
  *
  * @throws ExpectedError where there is none, or it is damaged; its `message` says what to do
  */
-export async function loadRun(directory: string, { checkpoint = 'last', device, batch = 8 }: LoadOptions = {}): Promise<Run> {
-  const model = await loadModel(directory, { checkpoint: String(checkpoint), device, precision: 'float32' });
+export async function loadRun(directory: string, { checkpoint = 'last', device, weights = 'float32', batch = 8 }: LoadOptions = {}): Promise<Run> {
+  const model = await loadModel(directory, { checkpoint: String(checkpoint), device, precision: 'float32', weights });
   const { config, tokenizer, session, table } = model;
   const { contextLength } = config.model;
   let decoding: Decoding | undefined;

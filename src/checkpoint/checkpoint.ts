@@ -92,6 +92,15 @@ export async function saveCheckpoint<State extends TrainingRecord>(
  * @throws wrongInput naming the file when anything is missing, damaged, or of another version
  */
 export async function loadCheckpoint(directory: string, options: { optimizer: boolean }): Promise<Checkpoint> {
+  return {
+    ...(await openCheckpoint(directory, options)),
+    model: await readSafetensors(join(directory, 'model.safetensors')),
+    optimizer: options.optimizer ? await readSafetensors(join(directory, 'optimizer.safetensors')) : [],
+  };
+}
+
+/** As `loadCheckpoint`, all checked, but the tensors, which the caller reads as it needs them. */
+export async function openCheckpoint(directory: string, options: { optimizer: boolean }): Promise<Omit<Checkpoint, 'model' | 'optimizer'>> {
   const { step, record, files } = await readState(directory);
   for (const name of checkpointFiles) {
     if (name !== 'optimizer.safetensors' || options.optimizer) await verifyFile(directory, name, files[name]);
@@ -103,7 +112,5 @@ export async function loadCheckpoint(directory: string, options: { optimizer: bo
     state: record,
     configText: await text('config.yaml'),
     tokenizerText: await text('tokenizer.json'),
-    model: await readSafetensors(join(directory, 'model.safetensors')),
-    optimizer: options.optimizer ? await readSafetensors(join(directory, 'optimizer.safetensors')) : [],
   };
 }

@@ -27,7 +27,7 @@ export const valueCount = (shape: readonly number[]): number => shape.reduce((co
  */
 export function assertSameTensors(
   expected: readonly { name: string; shape: readonly number[] }[],
-  actual: readonly NamedTensor[],
+  actual: readonly { name: string; shape: readonly number[] }[],
   file: string,
 ): void {
   const found = new Map(actual.map((tensor) => [tensor.name, tensor.shape]));

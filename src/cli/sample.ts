@@ -24,6 +24,7 @@ interface SampleArguments extends SettingsArguments {
   order: 'input' | 'completed';
   batch: number;
   checkpoint: string;
+  weights: 'float32' | 'bfloat16';
   device?: 'auto' | 'cpu' | 'cuda';
   json: boolean;
   quiet: boolean;
@@ -45,6 +46,7 @@ export const sampleCommand: CommandModule<object, SampleArguments> = {
       .option('order', { choices: ['input', 'completed'] as const, default: 'input', describe: 'Order of the completions' })
       .option('batch', { type: 'number', default: 8, describe: 'Completions made side by side at most' })
       .option('checkpoint', { type: 'string', default: 'last', describe: 'last, best, or the step of a checkpoint' })
+      .option('weights', { choices: ['float32', 'bfloat16'] as const, default: 'float32', describe: 'What the matrices are kept in: bfloat16 takes half the memory' })
       .options({ ...jsonOption, ...deviceOption, ...quietOption })
       .example('clm sample runs/moby-dick --prompt "Call me"', 'One completion')
       .example('clm sample runs/moby-dick --prompt "The whale" --samples 3 --json', 'Three, for a script')
@@ -53,8 +55,9 @@ export const sampleCommand: CommandModule<object, SampleArguments> = {
   handler: async (args) => {
     applyVerbose(args.verbose);
     checkArguments(args);
-    // Products in bfloat16 would cast every weight for every token.
-    const model = await loadModel(args.run, { checkpoint: args.checkpoint, device: args.device, precision: 'float32' });
+    // Products in bfloat16 would cast every weight for every token: only what is read of memory may be halved.
+    const { checkpoint, device, weights } = args;
+    const model = await loadModel(args.run, { checkpoint, device, precision: 'float32', weights });
     try {
       const asked = askedSettings(args);
       const settings = completeSettings(defaultSettings(model.config), asked, model.tokenizer.vocabularySize, optionName);

@@ -1,9 +1,10 @@
 /** A trained model, ready to be asked: from a run directory or a checkpoint folder alone. */
 import path from 'node:path';
-import { loadCheckpoint } from '../checkpoint/checkpoint.ts';
+import { openCheckpoint } from '../checkpoint/checkpoint.ts';
 import { resolveCheckpoint } from '../checkpoint/find.ts';
 import { bestCheckpoint } from '../checkpoint/retention.ts';
-import { assertSameTensors } from '../checkpoint/tensors.ts';
+import { withSafetensors } from '../checkpoint/safetensors.ts';
+import { assertSameTensors, valueCount, type NamedTensor } from '../checkpoint/tensors.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
@@ -23,32 +24,51 @@ export interface LoadedModel {
   close(): void;
 }
 
-
 export type DeviceOption = 'auto' | 'cpu' | 'cuda' | undefined;
 
 /**
  * @param run a run directory or a checkpoint folder
  * @param options.checkpoint `last`, `best` (by validation loss) or a step
- * @param options.precision the run's own where it is left out
+ * @param options.precision of the products, the run's own where it is left out
+ * @param options.weights what matrices are kept in; bfloat16 halves their memory, for programs that read `weights`
  * @throws wrong input where there is no such checkpoint, or it is damaged
  */
 export async function loadModel(
   run: string,
-  options: { checkpoint: string; device?: DeviceOption; precision?: Precision },
+  options: { checkpoint: string; device?: DeviceOption; precision?: Precision; weights?: Precision },
 ): Promise<LoadedModel> {
   const directory = await checkpointFolder(run, options.checkpoint);
-  const checkpoint = await loadCheckpoint(directory, { optimizer: false });
+  const checkpoint = await openCheckpoint(directory, { optimizer: false });
   const config = parseResolvedConfig(checkpoint.configText, path.join(directory, 'config.yaml'));
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(directory, 'tokenizer.json'));
   const table = parameterTable(config.model, tokenizer.vocabularySize);
-  assertSameTensors(table, checkpoint.model, path.join(directory, 'model.safetensors'));
-  const session = openSession({
-    mode: 'recorded',
-    precision: options.precision ?? config.training.precision,
-    device: options.device ?? config.device,
-  });
-  await session.addVariables(checkpoint.model);
+  const precision = options.precision ?? config.training.precision;
+  const open = (): Session => openSession({ mode: 'recorded', precision, device: options.device ?? config.device });
+  const session = await sessionOf(path.join(directory, 'model.safetensors'), table, open, options.weights ?? 'float32');
   return { config, tokenizer, step: checkpoint.step, session, table, close: () => session.close() };
+}
+
+/** Bytes of a model that are read at a time: it never lies in memory twice. */
+const bytesAtATime = 64e6;
+
+/** A session that holds the tensors of a file. */
+async function sessionOf(file: string, table: readonly ParameterSpec[], open: () => Session, weights: Precision): Promise<Session> {
+  return withSafetensors(file, ['F32'], async (entries, read) => {
+    assertSameTensors(table, entries, file);
+    const session = open();
+    for (const stored of new Set<Precision>([weights, 'float32'])) {
+      let group: NamedTensor[] = [];
+      const own = entries.filter(({ shape }) => (shape.length === 2 ? weights : 'float32') === stored);
+      for (const [i, entry] of own.entries()) {
+        group.push({ name: entry.name, shape: entry.shape, values: await read(entry) });
+        const bytes = group.reduce((sum, { shape }) => sum + 4 * valueCount(shape), 0);
+        if (bytes < bytesAtATime && i < own.length - 1) continue;
+        await session.addVariables(group, stored);
+        group = [];
+      }
+    }
+    return session;
+  });
 }
 
 /** The folder that `--checkpoint` means. */
