@@ -109,3 +109,15 @@ export function bfloat16Products(binding: Binding, reuseCasts: boolean): Binding
     },
   };
 }
+
+/** The nearest bfloat16 numbers, ties to even: the upper halves of the float32 ones. */
+export function toHalves(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const halves = new Uint16Array(bits.length);
+  for (let i = 0; i < bits.length; i++) {
+    const word = bits[i]!;
+    const isNumber = (word & 0x7fffffff) <= 0x7f800000;
+    halves[i] = isNumber ? (word + 0x7fff + ((word >>> 16) & 1)) >>> 16 : 0x7fc0;
+  }
+  return halves;
+}

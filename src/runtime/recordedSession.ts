@@ -1,7 +1,7 @@
 /** The session whose programs are recorded into one TensorFlow graph and run as one call each. */
 import { tidy, type Tensor } from '@tensorflow/tfjs-core';
 import type { NamedTensor } from '../checkpoint/tensors.ts';
-import { bfloat16Products } from './bfloat16.ts';
+import { bfloat16Products, toHalves } from './bfloat16.ts';
 import { typeAttribute, type Binding } from './binding.ts';
 import { dataTypes, newTensor, tensorValues, type Output, type Pointer } from './capi.ts';
 import { GraphSession } from './graph.ts';
@@ -57,16 +57,15 @@ export class RecordedSession implements Session {
   async addVariables(tensors: readonly NamedTensor[], stored: Precision = 'float32'): Promise<void> {
     const { c } = this.#tensorFlow;
     const dtype = typeAttribute('dtype', dataTypes[stored]);
-    const cast = [typeAttribute('SrcT', dataTypes.float32), typeAttribute('DstT', dataTypes[stored])];
     const feeds: { output: Output; tensor: Pointer }[] = [];
     const { updates } = this.#recorder.updatesOf(() => {
       for (const { name, shape, values } of tensors) {
         const handleId = this.#recorder.variableHandle(name, shape, dataTypes[stored]);
         this.#variables.set(name, { shape, handleId, stored });
-        const value = this.#recorder.placeholder(`initial/${name}`, shape, dataTypes.float32);
-        const kept = stored === 'float32' ? value : this.#recorder.executeOp('Cast', cast, [value.id], 1)[0]!;
-        this.#recorder.executeOp('AssignVariableOp', [dtype], [handleId, kept.id], 0);
-        feeds.push({ output: value.output, tensor: newTensor(c, shape, dataTypes.float32, values) });
+        const value = this.#recorder.placeholder(`initial/${name}`, shape, dataTypes[stored]);
+        this.#recorder.executeOp('AssignVariableOp', [dtype], [handleId, value.id], 0);
+        const kept = stored === 'float32' ? values : toHalves(values);
+        feeds.push({ output: value.output, tensor: newTensor(c, shape, dataTypes[stored], kept) });
       }
     });
     try {
