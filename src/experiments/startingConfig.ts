@@ -43,13 +43,15 @@ export interface StartingChoices {
   /** As it shall stand in the file, relative to it. */
   textPath: string;
   textBytes: number;
+  /** Field or column that holds the text; null for plain text. */
+  field: string | null;
   minutes: number;
   size: ModelSize;
   steps: number;
   schema: string;
 }
 
-export function renderStartingConfig({ name, textPath, textBytes, minutes, size, steps, schema }: StartingChoices): string {
+export function renderStartingConfig({ name, textPath, textBytes, field, minutes, size, steps, schema }: StartingChoices): string {
   const { layers, heads, width, contextLength, microBatchSize } = size;
   const every = Math.max(1, Math.round(steps / 4));
   const isLong = textBytes > largestCharacterText;
@@ -62,7 +64,7 @@ export function renderStartingConfig({ name, textPath, textBytes, minutes, size,
 name: ${JSON.stringify(name)}                      # the run goes to runs/<name>
 seed: 1337                            # decides everything random
 corpus:
-  sources: [{ path: ${JSON.stringify(textPath)} }]    # a file, a folder or a glob
+  sources: [{ path: ${JSON.stringify(textPath)}${field === null ? '' : `, field: ${JSON.stringify(field)}`} }]    # a file, a folder or a glob
   validation: { tail: ${validationTail(textBytes)} }             # the last part of the text is never trained on
 tokenizer: ${tokenizer}
 model:                                # a larger model learns more from more text, and takes longer

@@ -1,10 +1,40 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { modelSizes, renderStartingConfig, sizeFor, stepFlops, stepsFor } from '../../src/experiments/startingConfig.ts';
-import { clm } from './clm.ts';
+import { clm, root } from './clm.ts';
+
+/** Runs clm on a pseudo-terminal: as each text appears the answer beside it is typed; null is Ctrl-D. */
+const driver = `
+import json, os, pty, select, sys, time
+args, answers = json.loads(sys.argv[1])
+pid, terminal = pty.fork()
+if pid == 0: os.execv(args[0], args)
+printed, seen, deadline = b'', 0, time.time() + 30
+while time.time() < deadline:
+    if not select.select([terminal], [], [], 0.1)[0]: continue
+    try: piece = os.read(terminal, 4096)
+    except OSError: break
+    if not piece: break
+    printed += piece
+    if answers and answers[0][0].encode() in printed[seen:]:
+        seen = len(printed)
+        answer = answers.pop(0)[1]
+        os.write(terminal, b'\\x04' if answer is None else answer.encode() + b'\\n')
+else: os.kill(pid, 9)
+print(json.dumps({'code': os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 'printed': printed.decode()}))
+`;
+const hasPython = spawnSync('python3', ['-c', 'import pty']).status === 0;
+
+async function onTerminal(args: string[], answers: unknown[][]): Promise<{ code: number; printed: string }> {
+  const command = [process.execPath, path.join(root, 'dist/cli/main.js'), ...args];
+  const { stdout } = await promisify(execFile)('python3', ['-c', driver, JSON.stringify([command, answers])]);
+  return JSON.parse(stdout) as { code: number; printed: string };
+}
 
 let folder: string;
 const at = (name: string) => path.join(folder, name);
@@ -26,7 +56,7 @@ describe('a starting config', () => {
 
   it.each([[1000, 1], [5e7, 600]])('of %d bytes loads, whatever its size', (textBytes, minutes) => {
     for (const size of modelSizes) {
-      writeFileSync(at('sized.yaml'), renderStartingConfig({ name: 'x y', textPath: 'my text.txt', textBytes, minutes, size, steps: 1500, schema: 's' }).replace('"x y"', 'sized'));
+      writeFileSync(at('sized.yaml'), renderStartingConfig({ name: 'x y', textPath: 'my text.txt', textBytes, minutes, size, steps: 1500, field: null, schema: 's' }).replace('"x y"', 'sized'));
       const config = loadConfig(at('sized.yaml'));
       expect(config).toMatchObject({ model: { width: size.width }, training: { steps: 1500 }, tokenizer: { kind: textBytes > 1e7 ? 'bpe' : 'characters' } });
     }
@@ -46,9 +76,33 @@ describe('clm init', () => {
     expect(readFileSync(at('mine.yaml'), 'utf8')).toBe(before);
   });
 
+  it('takes a folder, and JSON lines by their field', async () => {
+    mkdirSync(at('folder/inner'), { recursive: true });
+    for (const name of ['a.txt', 'inner/b.txt']) writeFileSync(at(`folder/${name}`), 'The cat sat on the mat. '.repeat(1000));
+    writeFileSync(at('rows.jsonl'), '{"body":"The cat sat on the mat."}\n'.repeat(500));
+    const [folderOf, rows] = await Promise.all([
+      clm(['init', '--text', at('folder'), '--minutes', '0.05', '--output', at('folder.yaml'), '--quiet']),
+      clm(['init', '--text', at('rows.jsonl'), '--field', 'body', '--minutes', '0.05', '--output', at('rows.yaml'), '--quiet']),
+    ]);
+    expect([folderOf, rows]).toEqual([{ code: 0, stdout: '', stderr: '' }, { code: 0, stdout: '', stderr: '' }]);
+    expect(loadConfig(at('folder.yaml'))).toMatchObject({ name: 'folder', tokenizer: { kind: 'characters' }, corpus: { validation: { tail: 0.1 } } });
+    expect(loadConfig(at('rows.yaml')).corpus.sources[0]).toMatchObject({ path: at('rows.jsonl'), field: 'body' });
+  });
+
+  it.skipIf(!hasPython)(`asks on a terminal until an answer can be taken${hasPython ? '' : ' (SKIPPED: no python3 here)'}`, async () => {
+    const answers = [['folder)?', '/nothing/there'], ['folder)?', at('my text.txt')], ['[5]', 'soon'], ['[5]', '0.05']];
+    const { code, printed } = await onTerminal(['init', '--output', at('asked.yaml')], answers);
+    expect(code).toBe(0);
+    expect(printed).toMatch(/there is no file or folder \/nothing\/there[^]*--minutes must be a number[^]*wrote .*asked\.yaml/);
+    expect(loadConfig(at('asked.yaml')).name).toBe('my-text');
+    const left = await onTerminal(['init', '--output', at('left.yaml')], [['folder)?', null]]);
+    expect({ code: left.code, exists: existsSync(at('left.yaml')) }).toEqual({ code: 2, exists: false });
+    expect(left.printed).toContain('There was no answer');
+  });
+
   it.each([
     [['init'], /--text is missing/],
-    [['init', '--text', '/nothing/there', '--minutes', '1'], /There is no text at \/nothing\/there/],
+    [['init', '--text', '/nothing/there', '--minutes', '1'], /there is no file or folder \/nothing\/there/],
     [['init', '--text', 'README.md', '--minutes', '-1', '--output', '/tmp/never.yaml'], /--minutes must be/],
   ])('refuses %j', async (args, message) => {
     expect(await clm(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
