@@ -3,7 +3,8 @@
  * The program. A command's file is loaded only when that command is asked for, so that `--help` costs
  * milliseconds and the device is chosen before anything native is loaded. The only place that exits.
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import type { CommandModule } from 'yargs';
 import { ExpectedError } from '../errors.ts';
 import { describeCommand } from './describeCommands.ts';
@@ -213,6 +214,12 @@ function fail(error: unknown): never {
 // A reader that has seen enough (head, less) closes the pipe, and a terminal can go away: no failure of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE' && error.code !== 'EIO') fail(error);
+});
+
+// Node 20 restores the settings of its terminals at the end and aborts where one has gone (SIGHUP), unless it was closed.
+const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+process.on('exit', () => {
+  for (const descriptor of terminals) if (!isatty(descriptor)) closeSync(descriptor);
 });
 
 // A closed stderr must not end a training run: there is nobody left to tell, but work to save.

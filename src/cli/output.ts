@@ -1,14 +1,21 @@
 /** Where text goes: results to stdout, everything else to stderr, colour only where a terminal wants it. */
 import { styleText } from 'node:util';
 
-/** One line of results. */
-export const printResult = (text: string): boolean => process.stdout.write(`${text}\n`);
+/** Lines of results; see `harmless`. */
+export const printResult = (text: string): boolean => process.stdout.write(`${harmless(text)}\n`);
 
-/** One object a line, for scripts. */
-export const printJson = (value: unknown): boolean => process.stdout.write(`${JSON.stringify(value)}\n`);
+/** One object a line, for scripts; on a terminal without control characters, by JSON's own escapes. */
+export const printJson = (value: unknown): boolean => {
+  const text = JSON.stringify(value);
+  const escaped = process.stdout.isTTY ? text.replace(controls, (character) => `\\u${hexadecimal(character).padStart(4, '0')}`) : text;
+  return process.stdout.write(`${escaped}\n`);
+};
 
-/** One line for people. */
-export const note = (text: string): boolean => process.stderr.write(`${text}\n`);
+/** Lines for people; see `harmless`. Names and paths in them may be strangers'; of control sequences only ours pass. */
+export const note = (text: string): boolean => {
+  const shown = process.stderr.isTTY ? text.split(ownColours).map((part, i) => (i % 2 === 0 ? escapeControls(part) : part)).join('') : text;
+  return process.stderr.write(`${shown}\n`);
+};
 
 export const printError = (message: string): boolean => note(`${colour('red', 'error')}: ${message}`);
 export const printWarning = (message: string): boolean => note(warningText(message));
@@ -23,8 +30,14 @@ export const harmless = (text: string, stream: { isTTY?: boolean } = process.std
   stream.isTTY ? escapeControls(text) : text;
 
 /** C0 but tab and line feed, DEL, C1, and the marks that reverse the direction of writing (https://trojansource.codes). */
-export const escapeControls = (text: string): string =>
-  text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, (character) => `\\u{${character.charCodeAt(0).toString(16)}}`);
+const controls = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
+
+const hexadecimal = (character: string): string => character.charCodeAt(0).toString(16);
+
+export const escapeControls = (text: string): string => text.replace(controls, (character) => `\\u{${hexadecimal(character)}}`);
+
+/** What `colour` puts around a text: red, yellow, cyan and back. */
+const ownColours = /(\x1b\[3[1369]m)/;
 
 /** Text in a colour where stderr is a terminal and NO_COLOR is not set. */
 export function colour(name: 'red' | 'yellow' | 'cyan', text: string): string {

@@ -12,7 +12,7 @@ import { followMetrics } from '../experiments/followMetrics.ts';
 import type { MetricsRecord } from '../experiments/metricsReading.ts';
 import { numberOf, summarizeRun, type RunSummary } from '../experiments/runSummary.ts';
 import { terminalChart } from '../experiments/terminalChart.ts';
-import { duration, grouped, printJson, printResult } from './output.ts';
+import { duration, escapeControls, grouped, printJson, printResult } from './output.ts';
 import { jsonOption } from './options.ts';
 import { lossText } from './table.ts';
 
@@ -66,7 +66,7 @@ export const watchCommand: CommandModule<object, WatchArguments> = {
       });
     const sayLines = linePrinter(json);
     const draw = (): void => {
-      if (isScreen) process.stdout.write(`\x1b[H${screenOf(watched.map(({ run }) => run)).join('\x1b[K\n')}\x1b[K\x1b[J`);
+      if (isScreen) process.stdout.write(`\x1b[H${screenOf(watched.map(({ run }) => run)).map(escapeControls).join('\x1b[K\n')}\x1b[K\x1b[J`);
     };
     process.once('SIGINT', stop).once('SIGTERM', stop);
     if (isScreen) process.stdout.on('resize', draw).write('\x1b[?1049h\x1b[?25l');

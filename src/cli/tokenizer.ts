@@ -7,7 +7,7 @@ import { renderTokenizer, readTokenizerFile } from '../data/tokenizers/tokenizer
 import { trainTokenizer } from '../data/trainTokenizer.ts';
 import { wrongInput } from '../errors.ts';
 import { jsonOption, quietOption } from './options.ts';
-import { grouped, note, printJson, printResult, printWarning } from './output.ts';
+import { grouped, harmless, note, printJson, printResult, printWarning } from './output.ts';
 import { inputOptions, readInput, parseTokenIds, wellFormed } from './textInput.ts';
 import type { InputArguments } from './textInput.ts';
 
@@ -102,7 +102,7 @@ const decode: CommandModule<object, DecodeArguments> = {
     const { utf8 } = await readInput({});
     const text = tokenizer.decode(parseTokenIds(utf8.toString()), { specialTokens });
     if (json) printJson({ text });
-    else process.stdout.write(text);
+    else process.stdout.write(harmless(text));
   },
 };
 

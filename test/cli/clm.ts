@@ -12,9 +12,17 @@ export interface Result {
   stderr: string;
 }
 
-/** @param watch is called with everything on stderr so far, and may send signals */
-export function clm(args: string[], watch?: (stderr: string, child: ChildProcess) => void): Promise<Result> {
+/**
+ * @param watch is called with everything on stderr so far, and may send signals
+ * @param started is handed the process
+ */
+export function clm(
+  args: string[],
+  watch?: (stderr: string, child: ChildProcess) => void,
+  started?: (child: ChildProcess) => void,
+): Promise<Result> {
   const child = spawn(process.execPath, [program, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  started?.(child);
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
