@@ -80,8 +80,14 @@ export function documentMask(positions: Tensor, T: number): Tensor {
  * @param dropped (B, K, G·T, S), multiplied into the weights, or null
  * @returns (B, K, G·T, D)
  */
-export function attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropped: Tensor | null): Tensor {
-  const { forward, backward } = hasFusedOperations() ? weightsInOne : composedWeights;
+export function attend(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  mask: Tensor,
+  dropped: Tensor | null,
+  { forward, backward }: AttentionWeights = hasFusedOperations() ? weightsInOne : composedWeights,
+): Tensor {
   const scale = 1 / Math.sqrt(query.shape[3]!);
   const attention = customGrad((...args) => {
     const [q, k, v, save] = args as unknown as [Tensor, Tensor, Tensor, (tensors: Tensor[]) => void];

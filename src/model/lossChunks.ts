@@ -1,7 +1,7 @@
 /** How many rows of logits are held at a time. Loads nothing native, for the plan asks it too. */
 
-/** Logits (64 MB of them) that are held at a time; a larger (N, V) is computed in chunks of rows. */
-const chunkElements = 2 ** 24;
+/** Logits (128 MB of them) that are held at a time; a larger (N, V) is computed in chunks of rows. */
+const chunkElements = 2 ** 25;
 
 /** All N rows, or about equal chunks of them. @param V vocabulary size */
 export function chunkRows(N: number, V: number, elements = chunkElements): number {

@@ -95,11 +95,22 @@ export function loadCApi(libraryDirectory: string, extension: 'so' | 'dylib'): C
 /** Held for good: koffi unloads what is not, and TensorFlow would then call into nothing. */
 const loadedOperations: unknown[] = [];
 
-/** Loads a library of operations and has it register them; returns 0 or the TF_Code of the failure. */
-export function loadOperations(file: string): number {
+/** clm's own operations, loaded. */
+export interface OperationsLibrary {
+  /** Makes them known to TensorFlow; returns 0 or the TF_Code of the failure. */
+  register(): number;
+  /** How many threads each branch of the programs to come has for them. */
+  setThreadsPerBranch(threads: number): void;
+}
+
+/** Loads the library of clm's own operations. @throws where it does not load */
+export function loadOperations(file: string): OperationsLibrary {
   const library = koffi().load(file);
   loadedOperations.push(library);
-  return library.func('int RegisterClmOperations()')() as number;
+  return {
+    register: library.func('int RegisterClmOperations()') as never,
+    setThreadsPerBranch: library.func('void SetClmThreadsPerBranch(int)') as never,
+  };
 }
 
 /** dup and dup2 of the C library. */

@@ -4,6 +4,7 @@ import type { NamedTensor } from '../checkpoint/tensors.ts';
 import { bfloat16Products } from './bfloat16.ts';
 import { boolAttribute, shapeAttribute, stringAttribute, typeAttribute, type Binding } from './binding.ts';
 import { dataTypes } from './capi.ts';
+import { shareCores } from './fusedOperations.ts';
 import { withBinding } from './recording.ts';
 import { checkedValues, type Definition, type InputSpec, type Precision, type Program, type Session, type Values } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
@@ -63,6 +64,7 @@ export class EagerSession implements Session {
     const { backend } = this.#tensorFlow;
     const variables = variableOperations(backend, (variable) => this.#variable(variable).handleId);
     const run = async (values: Record<string, Values>): Promise<Record<string, Float32Array>> => {
+      shareCores(1); // operations run one after another
       const compute = (): Record<string, Float32Array> => {
         let results: Record<string, Float32Array> = {};
         tidy(() => {

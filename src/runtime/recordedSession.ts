@@ -4,6 +4,7 @@ import type { NamedTensor } from '../checkpoint/tensors.ts';
 import { bfloat16Products, toHalves } from './bfloat16.ts';
 import { typeAttribute, type Binding } from './binding.ts';
 import { dataTypes, newTensor, tensorValues, type Output, type Pointer } from './capi.ts';
+import { shareCores } from './fusedOperations.ts';
 import { GraphSession } from './graph.ts';
 import { Recorder } from './recorder.ts';
 import {
@@ -126,6 +127,7 @@ export class RecordedSession implements Session {
         tensor: newTensor(c, spec.shape, dataTypes[spec.dtype], checkedValues(name, input, spec, values[input])),
       }));
       try {
+        shareCores(this.branches);
         const fetched = await this.#graph.run(feeds, [...fetches.values()], updates, options);
         return Object.fromEntries(
           Array.from(fetches.keys(), (output, i) => {

@@ -1,9 +1,12 @@
 import { mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { composedGelu, composedSwiglu, gelu, swiglu } from '../../src/model/activations.ts';
+import { attend, causalMask, composedWeights } from '../../src/model/attention.ts';
+import { composedCrossEntropy } from '../../src/model/loss.ts';
 import { composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from '../../src/model/norms.ts';
 import { randomStream } from '../../src/random.ts';
-import { fusedGeluGradient, fusedNorm, hasFusedOperations } from '../../src/runtime/fusedOperations.ts';
+import { fusedCrossEntropy, fusedGeluGradient, fusedNorm, hasFusedOperations } from '../../src/runtime/fusedOperations.ts';
+import { halfSquaredNorm } from '../../src/runtime/operations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 
 const sessions = (['recorded', 'eager'] as const).map((mode) => openSession({ mode, precision: 'float32', device: 'cpu' }));
@@ -25,6 +28,20 @@ function expectClose(actual: Float32Array, expected: Float32Array, what: string)
 
 type Case = [string, Record<string, { shape: number[]; values: Float32Array }>, (...x: Tensor[]) => Tensor, (...x: Tensor[]) => Tensor];
 
+// What a query sees: all before it, or no key at the beginning and one in the middle hidden, or (row 2 of the last) none.
+const [B, K, G, T, D] = [2, 3, 2, 19, 5];
+const documents = Float32Array.from({ length: B * T * T }, (_, i) => {
+  const [b, query, key] = [Math.floor(i / (T * T)), Math.floor(i / T) % T, i % T];
+  const isHidden = key > query || key < query - 4 - 3 * b || (query === 17 && key === 15) || (b === 1 && query === 2);
+  return isHidden ? -1e9 : 0;
+});
+const heads = Object.fromEntries(
+  [['query', G * T] as const, ['key', T] as const, ['value', T] as const].map(([name, rows]) => [
+    name,
+    { shape: [B, K, rows, D], values: normals(name, B * K * rows * D, 1.5) },
+  ]),
+);
+
 // Sizes that are no multiple of any vector's width, one below it, and one above; values far outside what a decoder makes.
 const cases: Case[] = [
   ['gelu', { x: { shape: [13, 37], values: normals('x', 13 * 37, 2) } }, gelu, composedGelu],
@@ -35,6 +52,26 @@ const cases: Case[] = [
     swiglu,
     composedSwiglu,
   ],
+  [
+    'attention to all before',
+    heads,
+    (q, k, v) => attend(q!, k!, v!, causalMask(T), null),
+    (q, k, v) => attend(q!, k!, v!, causalMask(T), null, composedWeights),
+  ],
+  [
+    'attention within documents',
+    heads,
+    (q, k, v) => attend(q!, k!, v!, tensor(documents, [B, 1, 1, T, T]), null),
+    (q, k, v) => attend(q!, k!, v!, tensor(documents, [B, 1, 1, T, T]), null, composedWeights),
+  ],
+  // More rows than one thread takes, and more than one block of the gain's gradient.
+  [
+    'layerNorm of many rows',
+    { x: { shape: [311, 131], values: normals('x', 311 * 131, 3, 2) }, gain: { shape: [131], values: normals('gain', 131, 1) } },
+    (x, gain) => layerNorm(x!, gain!, null, 1e-5),
+    (x, gain) => composedLayerNorm(x!, gain!, 1e-5),
+  ],
+  ['gelu of many', { x: { shape: [149, 251], values: normals('x', 149 * 251, 2) } }, gelu, composedGelu],
   ...([5, 16, 53] as const).flatMap((C): Case[] => {
     const inputs = { x: { shape: [11, C], values: normals('x', 11 * C, 3, 2) }, gain: { shape: [C], values: normals('gain', C, 1) } };
     return [
@@ -63,6 +100,34 @@ describe('operations of one pass', () => {
           .run(feeds);
       const [actual, expected] = [await run('fused', fused), await run('composed', composed)];
       for (const key of Object.keys(expected)) expectClose(actual[key]!, expected[key]!, `${session.mode} ${name}: ${key}`);
+    }
+  });
+
+  it('cross-entropy equals its composition, of logits near and far, and refuses a target that is no token', async () => {
+    const [N, V] = [307, 67]; // more rows than one thread takes
+    const specs = { logits: { shape: [N, V], dtype: 'float32' }, targets: { shape: [N], dtype: 'int32' }, weights: { shape: [N], dtype: 'float32' } } as const;
+    const logits = normals('logits', N * V, 3);
+    logits.fill(-300, 0, 30).fill(300, 31, 33); // exponentials beyond what float32 holds
+    const weights = normals('weights', N, 1).fill(0, 5, 7);
+    const targets = Int32Array.from({ length: N }, (_, n) => (n * 29) % V);
+    for (const session of sessions) {
+      const fused = session.program('fusedCrossEntropy', specs, (feeds) => {
+        const [losses, dLogits] = fusedCrossEntropy(feeds['logits']!, feeds['targets']!, feeds['weights']!) as [Tensor, Tensor];
+        return { loss: sum(losses), dLogits };
+      });
+      const composed = session.program('composedCrossEntropy', specs, (feeds) => composedCrossEntropy(feeds['logits']!, feeds['targets']!, feeds['weights']!) as never);
+      const [actual, expected] = [await fused.run({ logits, targets, weights }), await composed.run({ logits, targets, weights })];
+      for (const key of ['loss', 'dLogits']) expectClose(actual[key]!, expected[key]!, `${session.mode} ${key}`);
+      await expect(fused.run({ logits, targets: targets.slice().fill(V, 3, 4), weights })).rejects.toThrow('no token of the vocabulary');
+    }
+  });
+
+  it('½ Σ x² of many numbers loses none of them', async () => {
+    const values = normals('x', 99_991, 1);
+    const exact = values.reduce((total, x) => total + (x * x) / 2, 0);
+    for (const session of sessions) {
+      const program = session.program('norm', { x: { shape: [values.length], dtype: 'float32' } }, ({ x }) => ({ norm: halfSquaredNorm(x!) }));
+      expect((await program.run({ x: values }))['norm']![0]! / exact).toBeCloseTo(1, 6);
     }
   });
 

@@ -145,6 +145,30 @@ describe('a training step', () => {
     expect(largestDifference(a.parameters, b.parameters)).toBeLessThan(1e-4);
   });
 
+  it.each([
+    ['gpt2', tinyConfig({ model: { biases: true }, training: { emaDecay: 0.9 } })],
+    ['llama, dropout, two micro-batches', llama({ queryKeyNorm: true, dropout: 0.25 }, { microBatchesPerStep: 2 })],
+    ['bfloat16', tinyConfig({ training: { precision: 'bfloat16', recompute: 'block' } })],
+    ['no clip, no decay', tinyConfig({ optimizer: { gradientClip: null, weightDecay: 0 } })],
+  ])('equals the step composed of TensorFlow’s own operations: %s', async (name, config) => {
+    const batches = Array.from({ length: 6 }, (_, i) => Array.from({ length: config.training.microBatchesPerStep }, (_, j) => randomMicroBatch(config, i % 3, j)));
+    const own = await run(config, 'recorded', batches);
+    const tensorFlow = loadTensorFlow();
+    expect(tensorFlow.hasFusedOperations).toBe(true);
+    tensorFlow.hasFusedOperations = false;
+    try {
+      const composed = await run(config, 'recorded', batches);
+      // Between products more is float32 in the composed step, so that bfloat16 rounds less often.
+      const digits = name === 'bfloat16' ? 2 : 5;
+      own.results.forEach(({ loss }, i) => expect(loss).toBeCloseTo(composed.results[i]!.loss, digits));
+      const difference = largestDifference(own.parameters, composed.parameters);
+      expect(difference).toBeLessThan(name === 'bfloat16' ? 3e-2 : 1e-4);
+      expect(difference).toBeGreaterThan(0); // they are two
+    } finally {
+      tensorFlow.hasFusedOperations = true;
+    }
+  });
+
   it('computes the same loss in any number of branches, unequal ones included', async () => {
     const inBranches = (branches: number) => {
       const config = tinyConfig({ training: { branches } });

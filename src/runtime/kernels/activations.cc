@@ -1,5 +1,6 @@
 // GELU and SwiGLU, forward and backward. What they read and write stands between products.
 #include "kernel.h"
+#include "parallel.h"
 
 namespace {
 
@@ -57,7 +58,9 @@ VARIANTS void SwigluGrad(int64_t n, const Bfloat16* gate, const Bfloat16* up, co
 template <typename T>
 void GeluOf(Execution& run) {
   T* y = run.output<T>(0, 0);
-  if (run.ok()) Gelu(run.size(0), run.input<T>(0), y);
+  if (!run.ok()) return;
+  const T* x = run.input<T>(0);
+  ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) { Gelu(last - first, x + first, y + first); });
 }
 void ComputeGelu(void*, TF_OpKernelContext* context) {
   Execution run(context);
@@ -68,7 +71,9 @@ template <typename T>
 void GeluGradOf(Execution& run) {
   run.expectSize(1, run.size(0));
   T* dx = run.output<T>(0, 0);
-  if (run.ok()) GeluGrad(run.size(0), run.input<T>(0), run.input<T>(1), dx);
+  if (!run.ok()) return;
+  const T *x = run.input<T>(0), *dy = run.input<T>(1);
+  ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) { GeluGrad(last - first, x + first, dy + first, dx + first); });
 }
 void ComputeGeluGrad(void*, TF_OpKernelContext* context) {
   Execution run(context);
@@ -79,7 +84,9 @@ template <typename T>
 void SwigluOf(Execution& run) {
   run.expectSize(1, run.size(0));
   T* y = run.output<T>(0, 0);
-  if (run.ok()) Swiglu(run.size(0), run.input<T>(0), run.input<T>(1), y);
+  if (!run.ok()) return;
+  const T *gate = run.input<T>(0), *up = run.input<T>(1);
+  ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) { Swiglu(last - first, gate + first, up + first, y + first); });
 }
 void ComputeSwiglu(void*, TF_OpKernelContext* context) {
   Execution run(context);
@@ -91,7 +98,11 @@ void SwigluGradOf(Execution& run) {
   for (int i = 1; i <= 2; i++) run.expectSize(i, run.size(0));
   T* dgate = run.output<T>(0, 0);
   T* dup = run.output<T>(1, 1);
-  if (run.ok()) SwigluGrad(run.size(0), run.input<T>(0), run.input<T>(1), run.input<T>(2), dgate, dup);
+  if (!run.ok()) return;
+  const T *gate = run.input<T>(0), *up = run.input<T>(1), *dy = run.input<T>(2);
+  ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) {
+    SwigluGrad(last - first, gate + first, up + first, dy + first, dgate + first, dup + first);
+  });
 }
 void ComputeSwigluGrad(void*, TF_OpKernelContext* context) {
   Execution run(context);

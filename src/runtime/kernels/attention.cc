@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "parallel.h"
 
 namespace {
 
@@ -75,16 +76,18 @@ class MaskedRows {
   bool fits() const { return fits_; }
   int64_t keys() const { return keys_; }
 
-  // compute(offset of the row, the row's mask, the keys its query sees)
+  // Over ranges of rows, on the threads of the branch: compute(offset of the row, the row's mask, the keys its query sees,
+  // a row of numbers to write on).
   template <typename Compute>
   void forEach(Compute compute) const {
-    int64_t offset = 0;
-    for (int64_t b = 0; b < batch_; b++)
-      for (int64_t head = 0; head < heads_; head++)
-        for (int64_t row = 0; row < rows_; row++, offset += keys_) {
-          const int64_t masked = (isShared_ ? 0 : b * positions_) + row % positions_;
-          compute(offset, mask_ + masked * keys_, seen_[masked]);
-        }
+    ShareRows(batch_ * heads_ * rows_, keys_, [&](int64_t first, int64_t last) {
+      std::vector<float> buffer(keys_);
+      for (int64_t row = first; row < last; row++) {
+        const int64_t b = row / (heads_ * rows_);
+        const int64_t masked = (isShared_ ? 0 : b * positions_) + row % rows_ % positions_;
+        compute(row * keys_, mask_ + masked * keys_, seen_[masked], buffer.data());
+      }
+    });
   }
 
  private:
@@ -109,10 +112,9 @@ void AttentionWeightsOf(Execution& run, float scale) {
   T* weights = run.outputOver<T>(0, 0);
   if (!run.ok()) return;
   const T* scores = run.input<T>(0);
-  std::vector<float> buffer(rows.keys());
-  rows.forEach([&](int64_t offset, const float* mask, Span seen) {
+  rows.forEach([&](int64_t offset, const float* mask, Span seen, float* row) {
     const int64_t at = offset + seen.begin;
-    Softmax(seen.end - seen.begin, scale, scores + at, mask + seen.begin, buffer.data(), weights + at);
+    Softmax(seen.end - seen.begin, scale, scores + at, mask + seen.begin, row, weights + at);
     HideRest(weights + offset, seen, rows.keys());
   });
 }
@@ -132,7 +134,7 @@ void AttentionWeightsGradOf(Execution& run, float scale) {
   if (!run.ok()) return;
   const T* weights = run.input<T>(0);
   const T* dWeights = run.input<T>(1);
-  rows.forEach([&](int64_t offset, const float*, Span seen) {
+  rows.forEach([&](int64_t offset, const float*, Span seen, float*) {
     const int64_t at = offset + seen.begin;
     SoftmaxGrad(seen.end - seen.begin, scale, weights + at, dWeights + at, dScores + at);
     HideRest(dScores + offset, seen, rows.keys());

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "parallel.h"
 
 namespace {
 
@@ -38,8 +39,13 @@ void CrossEntropyOf(Execution& run) {
   const int32_t* targets = run.input<int32_t>(1);
   for (int64_t n = 0; n < N; n++)
     if (targets[n] < 0 || targets[n] >= V) return run.fail("clm: a target that is no token of the vocabulary");
-  std::vector<float> row(V);
-  CrossEntropy(N, V, run.input<T>(0), targets, run.input(2), row.data(), losses, dLogits);
+  const T* logits = run.input<T>(0);
+  const float* weights = run.input(2);
+  ShareRows(N, V, [&](int64_t first, int64_t last) {
+    std::vector<float> row(V);
+    CrossEntropy(last - first, V, logits + first * V, targets + first, weights + first, row.data(), losses + first,
+                 dLogits + first * V);
+  });
 }
 void ComputeCrossEntropy(void*, TF_OpKernelContext* context) {
   Execution run(context);

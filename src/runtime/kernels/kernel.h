@@ -1,7 +1,7 @@
 // clm's own operations, which do in one pass over memory what takes TensorFlow's four to ten: how a kernel sees one
 // execution, and how operations are made known to TensorFlow through its C API (tensorflow/c/kernels.h, ops.h).
-// fusedOperations.ts calls them, and its callers name the stock operations that they must equal. Each kernel runs on
-// one thread: the branches of a micro-batch share the cores.
+// fusedOperations.ts calls them, and its callers name the stock operations that they must equal. Where a
+// micro-batch has a single branch its kernels share their rows among the cores, else a kernel runs on one thread.
 #pragma once
 
 #include <cstdint>

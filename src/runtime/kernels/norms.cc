@@ -1,11 +1,14 @@
 // LayerNorm and RMSNorm, forward and backward: the residual stream x is float32, the normalised rows go into products.
+#include <vector>
+
 #include "kernel.h"
+#include "parallel.h"
 
 namespace {
 
 // One row of LayerNorm, or of RMSNorm, which takes the mean for 0.
 template <typename T>
-INLINE void NormRowLoop(int64_t width, bool centred, float epsilon, const float* __restrict x, const float* __restrict gain,
+INLINE void NormRow(int64_t width, bool centred, float epsilon, const float* __restrict x, const float* __restrict gain,
                         T* __restrict y, float* mean, float* inverse) {
   const int64_t whole = width - width % kLanes;
   const float m = centred ? Sum(width, x) / static_cast<float>(width) : 0.0f;
@@ -18,17 +21,25 @@ INLINE void NormRowLoop(int64_t width, bool centred, float epsilon, const float*
   *mean = m;
   *inverse = r;
 }
-VARIANTS void NormRow(int64_t width, bool centred, float epsilon, const float* x, const float* gain, float* y, float* mean, float* inverse) {
-  NormRowLoop(width, centred, epsilon, x, gain, y, mean, inverse);
+template <typename T>
+INLINE void NormLoop(int64_t rows, int64_t width, bool centred, float epsilon, const float* x, const float* gain, T* y,
+                     float* mean, float* inverse) {
+  for (int64_t row = 0; row < rows; row++)
+    NormRow(width, centred, epsilon, x + row * width, gain, y + row * width, mean + row, inverse + row);
 }
-VARIANTS void NormRow(int64_t width, bool centred, float epsilon, const float* x, const float* gain, Bfloat16* y, float* mean, float* inverse) {
-  NormRowLoop(width, centred, epsilon, x, gain, y, mean, inverse);
+VARIANTS void Norm(int64_t rows, int64_t width, bool centred, float epsilon, const float* x, const float* gain, float* y,
+                   float* mean, float* inverse) {
+  NormLoop(rows, width, centred, epsilon, x, gain, y, mean, inverse);
+}
+VARIANTS void Norm(int64_t rows, int64_t width, bool centred, float epsilon, const float* x, const float* gain, Bfloat16* y,
+                   float* mean, float* inverse) {
+  NormLoop(rows, width, centred, epsilon, x, gain, y, mean, inverse);
 }
 
 // dx of one row, and its share of dgain added. The gradient has no component along the normalised row, nor (LayerNorm)
 // along 1: both means are taken out.
 template <typename T>
-INLINE void NormGradRowLoop(int64_t width, bool centred, float m, float r, const float* __restrict x,
+INLINE void NormGradRow(int64_t width, bool centred, float m, float r, const float* __restrict x,
                             const float* __restrict gain, const T* __restrict dy, float* __restrict dx,
                             float* __restrict dgain) {
   const int64_t whole = width - width % kLanes;
@@ -50,13 +61,19 @@ INLINE void NormGradRowLoop(int64_t width, bool centred, float m, float r, const
   const float alongRow = SumOfLanes(products) / static_cast<float>(width);
   for (int64_t i = 0; i < width; i++) dx[i] = r * (Load(dy + i) * gain[i] - along1 - (x[i] - m) * r * alongRow);
 }
-VARIANTS void NormGradRow(int64_t width, bool centred, float m, float r, const float* x, const float* gain, const float* dy,
-                          float* dx, float* dgain) {
-  NormGradRowLoop(width, centred, m, r, x, gain, dy, dx, dgain);
+template <typename T>
+INLINE void NormGradLoop(int64_t rows, int64_t width, bool centred, const float* x, const float* gain, const float* mean,
+                         const float* inverse, const T* dy, float* dx, float* dgain) {
+  for (int64_t row = 0; row < rows; row++)
+    NormGradRow(width, centred, mean[row], inverse[row], x + row * width, gain, dy + row * width, dx + row * width, dgain);
 }
-VARIANTS void NormGradRow(int64_t width, bool centred, float m, float r, const float* x, const float* gain, const Bfloat16* dy,
-                          float* dx, float* dgain) {
-  NormGradRowLoop(width, centred, m, r, x, gain, dy, dx, dgain);
+VARIANTS void NormGrad(int64_t rows, int64_t width, bool centred, const float* x, const float* gain, const float* mean,
+                       const float* inverse, const float* dy, float* dx, float* dgain) {
+  NormGradLoop(rows, width, centred, x, gain, mean, inverse, dy, dx, dgain);
+}
+VARIANTS void NormGrad(int64_t rows, int64_t width, bool centred, const float* x, const float* gain, const float* mean,
+                       const float* inverse, const Bfloat16* dy, float* dx, float* dgain) {
+  NormGradLoop(rows, width, centred, x, gain, mean, inverse, dy, dx, dgain);
 }
 
 struct NormAttributes {
@@ -78,8 +95,11 @@ void NormOf(Execution& run, const NormAttributes& kind) {
   float* mean = run.output(1, 0, 1);
   float* inverse = run.output(2, 0, 1);
   if (!run.ok()) return;
-  for (int64_t row = 0; row < rows; row++)
-    NormRow(width, kind.centred, kind.epsilon, run.input(0) + row * width, run.input(1), y + row * width, mean + row, inverse + row);
+  const float* x = run.input(0);
+  ShareRows(rows, width, [&](int64_t first, int64_t last) {
+    Norm(last - first, width, kind.centred, kind.epsilon, x + first * width, run.input(1), y + first * width, mean + first,
+         inverse + first);
+  });
 }
 void ComputeNorm(void* kernel, TF_OpKernelContext* context) {
   const auto& kind = *static_cast<NormAttributes*>(kernel);
@@ -96,10 +116,22 @@ void NormGradOf(Execution& run, const NormAttributes& kind) {
   float* dx = run.output(0, 0);
   float* dgain = run.output(1, 1);
   if (!run.ok()) return;
+  // Blocks of rows each have a sum of dgain of their own, added up in order: threads change no bit of it.
+  constexpr int64_t kBlock = 64;
+  const int64_t blocks = (rows + kBlock - 1) / kBlock;
+  std::vector<float> sums(blocks * width);
+  const float* x = run.input(0);
+  const T* dy = run.input<T>(4);
+  ShareRows(blocks, kBlock * width, [&](int64_t firstBlock, int64_t lastBlock) {
+    for (int64_t block = firstBlock; block < lastBlock; block++) {
+      const int64_t first = block * kBlock, last = first + kBlock < rows ? first + kBlock : rows;
+      NormGrad(last - first, width, kind.centred, x + first * width, run.input(1), run.input(2) + first, run.input(3) + first,
+               dy + first * width, dx + first * width, sums.data() + block * width);
+    }
+  });
   std::memset(dgain, 0, width * sizeof(float));
-  for (int64_t row = 0; row < rows; row++)
-    NormGradRow(width, kind.centred, run.input(2)[row], run.input(3)[row], run.input(0) + row * width, run.input(1),
-                run.input<T>(4) + row * width, dx + row * width, dgain);
+  for (int64_t block = 0; block < blocks; block++)
+    for (int64_t i = 0; i < width; i++) dgain[i] += sums[block * width + i];
 }
 void ComputeNormGrad(void* kernel, TF_OpKernelContext* context) {
   const auto& kind = *static_cast<NormAttributes*>(kernel);

@@ -2,6 +2,10 @@
 // while before it sleeps: to wake it takes as long as the work itself.
 #include "parallel.h"
 
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -14,6 +18,23 @@ constexpr int kMostThreads = 8;  // two or three cores take all that a memory gi
 constexpr int kSpins = 2000;     // 30 to 100 µs
 constexpr uint64_t kPartBits = 32;
 constexpr uint64_t kNoPart = (uint64_t{1} << kPartBits) - 1;
+
+// How a thread rounds and whether it takes the smallest numbers for 0, as TensorFlow's threads do: helpers must do as the
+// thread they help, or chance would decide about bits.
+#if defined(__x86_64__)
+inline uint64_t FloatMode() { return _mm_getcsr(); }
+inline void SetFloatMode(uint64_t mode) { _mm_setcsr(static_cast<unsigned>(mode)); }
+#elif defined(__aarch64__)
+inline uint64_t FloatMode() {
+  uint64_t mode;
+  asm volatile("mrs %0, fpcr" : "=r"(mode));
+  return mode;
+}
+inline void SetFloatMode(uint64_t mode) { asm volatile("msr fpcr, %0" ::"r"(mode)); }
+#else
+inline uint64_t FloatMode() { return 0; }
+inline void SetFloatMode(uint64_t) {}
+#endif
 
 inline void Pause() {
 #if defined(__x86_64__)
@@ -40,6 +61,7 @@ class Crew {
     body_.store(body);
     context_.store(context);
     parts_.store(parts);
+    floatMode_.store(FloatMode());
     done_.store(0);
     next_.store(job << kPartBits);
     if (sleeping_.load() > 0) {
@@ -62,6 +84,7 @@ class Crew {
       const int64_t part = next & kNoPart;
       if (next >> kPartBits != job || part >= parts_.load()) return;
       if (!next_.compare_exchange_weak(next, next + 1)) continue;
+      SetFloatMode(floatMode_.load());
       body(part, context);
       done_.fetch_add(1);
       next = next_.load();
@@ -87,12 +110,15 @@ class Crew {
   std::mutex busy_;
   std::atomic<uint64_t> next_{kNoPart};  // the number of the job, and its next part in the lower bits
   std::atomic<int64_t> parts_{0}, done_{0};
+  std::atomic<uint64_t> floatMode_{0};
   std::atomic<void (*)(int64_t, const void*)> body_{nullptr};
   std::atomic<const void*> context_{nullptr};
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<int> sleeping_{0};
 };
+
+std::atomic<int> threadsPerBranch{1};
 
 }  // namespace
 
@@ -106,3 +132,8 @@ void RunParts(int64_t parts, void (*body)(int64_t, const void*), const void* con
   static Crew* crew = new Crew;  // never deleted: its threads end with the process
   crew->Run(parts, body, context);
 }
+
+int ThreadsPerBranch() { return threadsPerBranch.load(std::memory_order_relaxed); }
+
+// Called before a program runs whose session has shared the cores among branches.
+extern "C" __attribute__((visibility("default"))) void SetClmThreadsPerBranch(int threads) { threadsPerBranch.store(threads); }

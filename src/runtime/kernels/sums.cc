@@ -1,5 +1,6 @@
 // Sums over what products give, without a float32 copy of it: x + y, ½ Σ x².
 #include "kernel.h"
+#include "parallel.h"
 
 namespace {
 
@@ -36,8 +37,11 @@ void ComputeAdd(void*, TF_OpKernelContext* context) {
   run.expectSize(1, run.size(0));
   float* sum = run.outputOver(0, 0);
   if (!run.ok()) return;
-  if (run.isHalf(1)) Add(run.size(0), run.input(0), run.input<Bfloat16>(1), sum);
-  else Add(run.size(0), run.input(0), run.input(1), sum);
+  const float* x = run.input(0);
+  ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) {
+    if (run.isHalf(1)) Add(last - first, x + first, run.input<Bfloat16>(1) + first, sum + first);
+    else Add(last - first, x + first, run.input(1) + first, sum + first);
+  });
 }
 
 void ComputeHalfSquaredNorm(void*, TF_OpKernelContext* context) {
