@@ -52,8 +52,8 @@ export interface Comparison {
 
 export type RankedBy = 'validationLoss' | 'bestValidationLoss' | 'alignedLoss';
 
-/** Keys that name a run or say what is written on the way, and change no loss. */
-const idleKey = /^(name$|seed$|checkpoints\.|samples\.|reports\.)/;
+/** Keys that name a run, or say how it is fed and what is written on the way, and change no loss. */
+const idleKey = /^(name$|seed$|checkpoints\.|samples\.|reports\.|evaluation\.everySteps$|corpus\.(workers|cache)$)/;
 
 export function compareRuns(runs: readonly RunHistory[], options: { alignment?: Alignment; amount?: number; rankedBy?: RankedBy } = {}): Comparison {
   const { alignment = 'tokens', rankedBy = 'validationLoss' } = options;

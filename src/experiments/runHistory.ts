@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { runPaths } from '../checkpoint/runPaths.ts';
+import { parseResolvedConfig } from '../config/load.ts';
+import { ExpectedError } from '../errors.ts';
 import { eachChunk, parseRecord, type MetricsRecord } from './metricsReading.ts';
 import { numberOf, readEnvironment, summarizeRun, type RunEnvironment, type RunSummary } from './runSummary.ts';
 import { scanUpdate, type ScannedUpdate } from './updateScanner.ts';
@@ -75,10 +77,21 @@ function readFlatConfig(runDirectory: string): Map<string, unknown> {
     if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return void flat.set(key, inner);
     for (const [name, each] of Object.entries(inner)) add(key === '' ? name : `${key}.${name}`, each);
   };
+  const path = runPaths(runDirectory).config;
   try {
-    add('', parse(readFileSync(runPaths(runDirectory).config, 'utf8')));
+    add('', resolvedOrRaw(readFileSync(path, 'utf8'), path));
   } catch {
     return new Map(); // a run without config is compared by its figures alone
   }
   return flat;
+}
+
+/** A run that is older than some key trained as with its default; a config that this clm cannot take stays as it is. */
+function resolvedOrRaw(text: string, path: string): unknown {
+  try {
+    return parseResolvedConfig(text, path);
+  } catch (error) {
+    if (!(error instanceof ExpectedError)) throw error;
+    return parse(text);
+  }
 }

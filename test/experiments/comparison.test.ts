@@ -71,4 +71,13 @@ describe('comparing runs', () => {
     run.updates.trainedMs = [100, 200, 300];
     expect([1, 10, 15, 30, 31].map((step) => amountAt(run, 'time', step))).toEqual([100, 100, 200, 300, 300]);
   });
+
+  it('takes a run that is older than a key for one with its default', () => {
+    const corpus = 'corpus: { sources: [{ path: /a.txt }] }';
+    const older = history('older', { losses: [3], evaluations: [[1, 2]], config: `${corpus}\nmodel: { layers: 2 }\n` });
+    const newer = history('newer', { losses: [3], evaluations: [[1, 2.1]], config: `${corpus}\nmodel: { layers: 2, queryKeyNorm: false }\n` });
+    const other = history('other', { losses: [3], evaluations: [[1, 2.2]], config: `${corpus}\nmodel: { layers: 2, queryKeyNorm: true }\n` });
+    expect(compareRuns([older, newer]).groups.map(({ runs }) => runs.length)).toEqual([2]);
+    expect(compareRuns([older, newer, other]).groups.map(({ values }) => values)).toEqual([{ 'model.queryKeyNorm': false }, { 'model.queryKeyNorm': true }]);
+  });
 });

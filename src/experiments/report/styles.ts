@@ -10,11 +10,12 @@ p { margin: .25rem 0; } .faint { color: var(--faint); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 td.number, th.number { text-align: right; } th[scope=row] { font-weight: 500; position: sticky; left: 0; background: var(--paper); }
 tr.differs td, tr.differs th { background: var(--mark); }
-.controls { position: sticky; top: 0; z-index: 5; display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; padding: .5rem 0; background: var(--paper); border-bottom: 1px solid var(--line); }
+.controls { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; padding: .5rem 0; background: var(--paper); border-bottom: 1px solid var(--line); }
 .controls select, .controls input[type=range] { font: inherit; } label { display: inline-flex; gap: .35rem; align-items: center; min-height: 2rem; }
 .runs { display: flex; flex-wrap: wrap; gap: 0 1rem; margin: .5rem 0; max-height: 9rem; overflow-y: auto; } .swatch { width: 1.4rem; height: 0; border-top: 3px solid; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 1.5rem; margin-top: 1rem; }
-.chart { min-height: 310px; } .readout { min-height: 1.4em; font-size: .85rem; color: var(--faint); font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.chart { min-height: 310px; } .readout { min-height: 1.4em; margin-top: .5rem; font-size: .85rem; color: var(--faint); font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 summary { cursor: pointer; padding: .3rem 0; } pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .25rem 0 1rem; padding: .5rem; border-left: 3px solid var(--line); font-size: .85rem; }
+@media (min-width: 700px) { .controls { position: sticky; top: 0; z-index: 5; } section, summary { scroll-margin-top: 4rem; } }
 @media print { .controls { display: none; } }
 `;
