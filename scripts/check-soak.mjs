@@ -57,7 +57,7 @@ checkpoints: { everySteps: 100, keepLast: 2, keepBest: 1 }
   // The first third is warm-up: the heap, the allocator's arenas and TensorFlow's caches fill.
   const settled = samples.slice(Math.floor(samples.length / 3));
   if (settled.some(({ tensors }) => typeof tensors !== 'number')) throw new Error('the tensors could not be counted');
-  const grown = Object.entries({ heap: 'JavaScript heap', buffers: 'buffers', resident: 'resident memory' }).filter(([key, name]) => {
+  const grown = Object.entries({ heap: 'JavaScript heap', buffers: 'buffers', anonymous: 'all memory of its own' }).filter(([key, name]) => {
     const { mean, perMinute, margin } = slope(settled.map((sample) => ({ minute: sample.minute, value: sample[key] })));
     console.log(`${name}: ${mean.toFixed(1)} MB, slope ${perMinute.toFixed(3)} ± ${margin.toFixed(3)} MB/min (95 %)`);
     return perMinute - margin > mean / 1000; // all of the interval above a thousandth a minute

@@ -13,6 +13,7 @@ import type { TokenizingWorkers } from './tokenizingWorkers.ts';
 import { tokenChunks } from './tokens.ts';
 import type { TokenChunk } from './tokens.ts';
 import { nothingLearnt, readAhead, trainingBlocks } from './trainingBlocks.ts';
+import type { BlockSequenceOptions } from './trainingBlocks.ts';
 import { piecesOf } from './windows.ts';
 import type { Block } from './windows.ts';
 
@@ -53,10 +54,7 @@ export interface BatchOptions {
   readonly notes?: string[] | undefined;
 }
 
-export interface TrainingBatchOptions extends BatchOptions {
-  readonly seed: number;
-  readonly shuffleTokens: number;
-}
+export interface TrainingBatchOptions extends BatchOptions, BlockSequenceOptions {}
 
 /**
  * The training sequence from `cursor` on, or from its start; it never ends. Windows come in the order of windows.ts and

@@ -6,6 +6,7 @@ import { documentBlocks } from './documentBlocks.ts';
 import type { EncodeOptions } from './encodedText.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
 import { tokenChunks } from './tokens.ts';
+import type { TokenChunk } from './tokens.ts';
 import { epochBlocks } from './windows.ts';
 import type { Block } from './windows.ts';
 
@@ -17,6 +18,8 @@ export interface BlockSequenceOptions {
   readonly seed: number;
   readonly contextLength: number;
   readonly shuffleTokens: number;
+  /** Stands between the reading and the cutting, where tokens are to be followed; see origins.ts. */
+  readonly numbered?: ((chunks: AsyncIterable<TokenChunk>) => AsyncIterable<TokenChunk>) | undefined;
 }
 
 /**
@@ -34,7 +37,8 @@ export async function* trainingBlocks(
   const isStopped = (): boolean => readOptions.signal?.aborted === true;
   for (let epoch = cursor.epoch; !isStopped(); epoch++) {
     const part = { ...corpus.training, startByte, skipTokens };
-    const chunks = tokenChunks(corpus, part, tokenizer, readOptions);
+    const read = tokenChunks(corpus, part, tokenizer, readOptions);
+    const chunks = options.numbered?.(read) ?? read;
     // Every token of running text stands for at least one byte; documents may hide more text than their bytes show.
     const isBounded = corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error' && tokenizer.kind !== 'bpe';
     const mostTokens = isBounded ? part.endByte - startByte : Infinity;

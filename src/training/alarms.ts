@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { writeFileDurably } from '../checkpoint/durable.ts';
 import { listCheckpoints } from '../checkpoint/find.ts';
 import type { Cursor } from '../data/cursor.ts';
+import type { TextOrigin } from '../data/origins.ts';
 import { environmentFailure, ExpectedError } from '../errors.ts';
 import { diverged } from './diverged.ts';
 import type { StepFact } from './facts.ts';
@@ -10,10 +11,12 @@ import type { StepFact } from './facts.ts';
 /** Steps of the past that a divergence report lists. */
 const listedSteps = 50;
 
-/** Where a step's micro-batches begin and end in the training sequence; the beginning is undefined at its start. */
-export interface StepPosition {
+/** The text of a step's micro-batches. */
+export interface StepText {
+  /** Its beginning in the training sequence; undefined at the start of that. */
   from: Cursor | undefined;
   to: Cursor | undefined;
+  documents: TextOrigin[];
 }
 
 /** Keeps the latest steps, and stops a run whose updates are skipped over and over. */
@@ -42,15 +45,16 @@ export function openWatch(maxSkips: number): Watch {
 }
 
 /**
- * Writes `divergence.json` into the run directory: the latest steps with their losses and norms, where in the corpus
- * the last one's text stands, and the newest checkpoint, which is from before.
+ * Writes `divergence.json` into the run directory: the latest steps with their losses and norms, the last one's documents
+ * with their places in the corpus, and the newest checkpoint, which is from before.
+ * @param latestText finds the documents; a corpus that can be read no more is told in their place
  * @returns the failure with the report and the checkpoint named
  */
 export async function divergenceReported(
   failure: ExpectedError,
   runDirectory: string,
   latest: readonly StepFact[],
-  position: StepPosition,
+  latestText: () => Promise<StepText>,
 ): Promise<ExpectedError> {
   const path = join(runDirectory, 'divergence.json');
   const last = latest.at(-1);
@@ -60,7 +64,7 @@ export async function divergenceReported(
     // JSON knows neither NaN nor Infinity.
     loss: String(last?.loss),
     gradientNorm: String(last?.gradientNorm),
-    position,
+    text: await latestText().catch((error: unknown) => ({ unknown: (error as Error).message })),
     checkpointBefore: checkpoint?.path ?? null,
     latestSteps: latest.map(({ step, loss, gradientNorm, learningRate, skipped }) => ({
       step, loss: String(loss), gradientNorm: String(gradientNorm), learningRate, skipped,

@@ -13,6 +13,7 @@ import { backgroundSequence } from '../data/backgroundSequence.ts';
 import { validationBatches, type TrainingBatch } from '../data/batches.ts';
 import type { Corpus } from '../data/corpus.ts';
 import { parseCursor, type Cursor } from '../data/cursor.ts';
+import { textOrigins } from '../data/origins.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { initialParameters } from '../model/initialise.ts';
@@ -27,7 +28,7 @@ import { defaultSettings } from '../sampling/settings.ts';
 import { assertFinite } from './diverged.ts';
 import { recordEvaluation, type Evaluation } from './evaluation.ts';
 import type { Report } from './facts.ts';
-import type { StepPosition } from './alarms.ts';
+import type { StepText } from './alarms.ts';
 import { backgroundSaves } from './saves.ts';
 import { recordTrainingStep, type StepResult } from './step.ts';
 import { trainingState } from './trainingState.ts';
@@ -49,8 +50,8 @@ export interface RunPrograms {
   saved(): Promise<void>;
   /** What reading the corpus has to tell the user since it was last asked. */
   notes(): string[];
-  /** Where the micro-batches of the latest step stand in the training sequence. */
-  position(): StepPosition;
+  /** Where the micro-batches of the latest step stand in the training sequence, and their text in the corpus. */
+  latestText(): Promise<StepText>;
 }
 
 export interface RunInputs {
@@ -107,7 +108,9 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   const { microBatchSize } = training;
   const notes: string[] = [];
   let validation = noEvaluations;
-  let position: StepPosition = { from: undefined, to: cursor };
+  let previousCursor = cursor;
+  const totalWindows = inputs.plan && inputs.plan.steps * training.microBatchesPerStep * microBatchSize;
+  const sequence = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, totalWindows, notes };
   const texts = { configText: renderConfig(config), tokenizerText: renderTokenizer(tokenizer) };
 
   const saves = backgroundSaves(
@@ -124,16 +127,15 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   return {
     config,
     microBatches: () => {
-      const totalWindows = inputs.plan && inputs.plan.steps * training.microBatchesPerStep * microBatchSize;
-      const options = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, totalWindows, tokenizingWorkers: config.corpus.workers, notes };
+      const options = { ...sequence, tokenizingWorkers: config.corpus.workers };
       return training.overfitBatch
         ? firstBatchesAgain(backgroundSequence(corpus, tokenizer, options), training.microBatchesPerStep)
         : backgroundSequence(corpus, tokenizer, options, cursor);
     },
     step: async (microBatches, step, learningRate) => {
       const result = await runStep(microBatches, step, learningRate);
-      position = { from: cursor, to: microBatches.at(-1)!.cursor };
-      cursor = position.to;
+      previousCursor = training.overfitBatch ? undefined : cursor;
+      cursor = microBatches.at(-1)!.cursor;
       return result;
     },
     evaluate: async (signal) => {
@@ -166,6 +168,10 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
     },
     saved: () => saves.finished(),
     notes: () => notes.splice(0),
-    position: () => position,
+    latestText: async () => ({
+      from: previousCursor,
+      to: cursor,
+      documents: await textOrigins(corpus, tokenizer, sequence, previousCursor, training.microBatchesPerStep),
+    }),
   };
 }

@@ -98,7 +98,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   } catch (error) {
     await setStatus('failed', error instanceof Error ? error.message : String(error));
     if (!(error instanceof ExpectedError) || error.kind !== 'diverged') throw error;
-    throw await divergenceReported(error, runDirectory, watch.latest, programs.position());
+    throw await divergenceReported(error, runDirectory, watch.latest, programs.latestText);
   } finally {
     await statusWritten;
     metrics.close();

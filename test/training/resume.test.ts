@@ -228,5 +228,14 @@ describe('resuming', () => {
       report: () => {},
     });
     await expect(training).rejects.toMatchObject({ exitCode: 4, message: expect.stringContaining('Training diverged') });
+    const report = JSON.parse(await readFile(path.join(folder, 'diverged/divergence.json'), 'utf8'));
+    const written = await readFile(path.join(folder, 'text.txt'), 'utf8');
+    expect(report.text.documents).toHaveLength(6); // two micro-batches of three windows
+    for (const { place, text } of report.text.documents) {
+      const [, byte, file] = /^byte (\d+) of (.*)$/.exec(place)!;
+      expect(file).toBe(path.join(folder, 'text.txt'));
+      expect(written.slice(Number(byte))).toMatch(new RegExp(`^${text}`));
+    }
+    expect(report.latestSteps.at(-1)).toMatchObject({ step: report.step, skipped: 'notFinite' });
   });
 });
