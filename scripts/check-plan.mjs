@@ -19,6 +19,10 @@ const configs = {
     'model.layers': 8, 'model.heads': 8, 'model.width': 512, 'model.contextLength': 128, 'training.microBatchSize': 4,
     'optimizer.kind': 'muon', 'training.emaDecay': 0.99,
   },
+  'GPT-2 with 2 layers, T 512 B1, two micro-batches': {
+    'model.layers': 2, 'model.heads': 12, 'model.width': 768, 'model.contextLength': 512, 'model.biases': true,
+    'model.vocabularySize': 50_257, 'training.microBatchSize': 1, 'training.branches': 1, 'training.microBatchesPerStep': 2,
+  },
   'llama L8 C320 T256 B6, dropout, 2 micro-batches': {
     'model.family': 'llama', 'model.layers': 8, 'model.heads': 8, 'model.keyValueHeads': 2, 'model.width': 320,
     'model.contextLength': 256, 'model.dropout': 0.1, 'training.microBatchSize': 6, 'training.microBatchesPerStep': 2,

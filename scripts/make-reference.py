@@ -1,5 +1,5 @@
 """Makes test/huggingface/fixtures: random tiny models of each kind as transformers saves them, with their logits, loss
-and gradients in float32. Run it with a Python that has torch, transformers and safetensors:
+and gradients in float32, and loss and gradient norm of three updates by AdamW. Run it with a Python that has torch, transformers and safetensors:
 
     python scripts/make-reference.py
 
@@ -13,6 +13,8 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralC
 
 OUT = pathlib.Path(__file__).parent.parent / "test" / "huggingface" / "fixtures"
 CHARACTERS = "abcdefghijklm"
+# A clip that takes hold, and an epsilon above the rounding of gradients that are zero but for it (the keys' biases).
+UPDATE = dict(learningRate=0.01, betas=[0.8, 0.95], epsilon=1e-4, weightDecay=0.2, gradientClip=0.5)
 V, B, T = len(CHARACTERS), 2, 7
 
 gpt2 = dict(vocab_size=V, n_positions=T, n_embd=15, n_layer=2, n_head=3, n_inner=23, bos_token_id=None, eos_token_id=None)
@@ -49,6 +51,23 @@ def as_transformers_4(config):
     config["transformers_version"] = "4.57.1"
 
 
+def updates(folder, inputs, targets):
+    """Loss and gradient norm before each of three updates, and the loss after them."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    matrices, vectors = ([p for p in model.parameters() if (p.dim() > 1) == is_matrix] for is_matrix in (True, False))
+    groups = [{"params": matrices, "weight_decay": UPDATE["weightDecay"]}, {"params": vectors, "weight_decay": 0}]
+    optimizer = torch.optim.AdamW(groups, lr=UPDATE["learningRate"], betas=UPDATE["betas"], eps=UPDATE["epsilon"])
+    steps = []
+    for step in range(4):
+        loss = torch.nn.functional.cross_entropy(model(inputs, use_cache=False).logits.flatten(0, 1), targets.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), UPDATE["gradientClip"])
+        optimizer.step()
+        steps.append(dict(loss=loss.item(), gradientNorm=norm.item()))
+    return steps
+
+
 def make(name, config, dtype, options):
     folder = OUT / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -77,7 +96,8 @@ def make(name, config, dtype, options):
     (folder / "tokenizer.json").write_text(
         json.dumps({"format": "clm-tokenizer", "version": 1, "kind": "characters", "characters": CHARACTERS}) + "\n")
     reference = dict(inputs=inputs.flatten().tolist(), targets=targets.flatten().tolist(),
-                     loss=loss.item(), logits=logits.detach().flatten().tolist())
+                     loss=loss.item(), logits=logits.detach().flatten().tolist(),
+                     update=UPDATE, steps=updates(folder, inputs, targets))
     (folder / "reference.json").write_text(json.dumps(reference) + "\n")
 
 

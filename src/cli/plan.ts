@@ -5,8 +5,7 @@ import type { Config } from '../config/schema.ts';
 import { openCorpus } from '../data/corpus.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
 import { supplyOptions, trainingSupply } from '../data/trainingSupply.ts';
-import { refuseTooLarge } from '../training/memory.ts';
-import { planRun, type RunPlan } from '../training/plan.ts';
+import { howToFit, planRun, refuseTooLarge, type RunPlan } from '../training/plan.ts';
 import { applyVerbose, deviceOption, jsonOption, quietOption, setOption } from './options.ts';
 import { duration, grouped, note, printJson, printResult } from './output.ts';
 import { supplyLines } from './supplyText.ts';
@@ -64,7 +63,7 @@ async function measureSteps(configPath: string, set: readonly string[]): Promise
 }
 
 function planLines(plan: RunPlan, { corpus, training }: Config): string[] {
-  const { parametersByPart, bytes, machineBytes, keysToTurn } = plan;
+  const { parametersByPart, bytes, machineBytes } = plan;
   const megabytes = (count: number): string => `${grouped(count / 1e6)} MB`;
   const parts = Object.entries(parametersByPart).filter(([, count]) => count > 0);
   const { total, ...purposes } = bytes;
@@ -73,10 +72,10 @@ function planLines(plan: RunPlan, { corpus, training }: Config): string[] {
     `step         ${grouped(plan.tokensPerStep)} tokens in ${training.microBatchesPerStep} micro-batches, ${(plan.flopsPerToken * plan.tokensPerStep / 1e9).toFixed(1)} GFLOP (${grouped(plan.flopsPerToken)} a token)`,
     `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${plan.epochs.toFixed(2)} epochs`,
     ...supplyLines(plan, corpus.packing).map((line) => `windows      ${line}`),
-    `memory       ${megabytes(total)}: ${Object.entries(purposes).filter(([, count]) => count > 0).map(([purpose, count]) => `${purpose} ${megabytes(count)}`).join(', ')}`,
+    `memory       ${megabytes(total)} at the peak: ${Object.entries(purposes).filter(([, count]) => count > 0).map(([purpose, count]) => `${purpose} ${megabytes(count)}`).join(', ')}`,
     `sampling     ${megabytes(plan.keyValueCacheBytes)} of cached keys and values for a window`,
     plan.fits
       ? `fits         yes, this machine has ${megabytes(machineBytes)}`
-      : `fits         no, this machine has ${megabytes(machineBytes)}; turn, in this order: ${keysToTurn.join(', then ')}`,
+      : `fits         no, this machine has ${megabytes(machineBytes)}. ${howToFit(plan)}`,
   ];
 }

@@ -15,8 +15,8 @@ import { parameterTable } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
 import { branchCount } from './branches.ts';
-import { refuseTooLarge } from './memory.ts';
-import { planRun } from './plan.ts';
+import { letGo } from './letGo.ts';
+import { planRun, refuseTooLarge } from './plan.ts';
 import { profileOf, type OperationProfile } from './profile.ts';
 import { learningRateAt } from './schedule.ts';
 import { recordTrainingStep } from './step.ts';
@@ -62,7 +62,9 @@ export async function benchmark(
   try {
     const measureMatmul = await matmulMeter(matmulSession);
     const parameters = initialParameters(table, seed);
-    await session.addVariables([...parameters, ...trainingState(config, table, parameters)]);
+    const initial = [...parameters, ...trainingState(config, table, parameters)];
+    await session.addVariables(initial);
+    letGo(initial);
     const beganMs = performance.now();
     const step = await recordTrainingStep(session, config, table);
     const recordMs = performance.now() - beganMs;

@@ -8,7 +8,8 @@ import type { Config } from '../config/schema.ts';
 import { plainSupply, supplyShares, type TrainingSupply } from '../data/trainingSupply.ts';
 import { wrongInput } from '../errors.ts';
 import { elementCount, parameterTable, vocabularyRows, type ParameterSpec } from '../model/parameters.ts';
-import { availableBytes, keysToTurn, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
+import { keysToTurn, turnText, type KeyToTurn } from './keysToTurn.ts';
+import { availableBytes, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
 
 export interface RunPlan {
   steps: number;
@@ -37,8 +38,8 @@ export interface RunPlan {
   keyValueCacheBytes: number;
   machineBytes: number;
   fits: boolean;
-  /** What lowers the peak, in the order in which to turn it. */
-  keysToTurn: readonly string[];
+  /** Where it does not fit: what lowers the peak, in the order in which to turn it. */
+  keysToTurn: readonly KeyToTurn[];
 }
 
 /** What the text gives: known once the corpus has been read. */
@@ -86,10 +87,29 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     keyValueCacheBytes: keyValueCacheBytes(model),
     machineBytes,
     fits: bytes.total <= machineBytes,
-    keysToTurn: keysToTurn(config, bytes, machineBytes),
+    keysToTurn: keysToTurn(config, size.vocabularySize, machineBytes),
   };
   return Object.freeze(plan);
 }
+
+/** @throws wrong input where the plan does not fit the machine, naming the keys to turn, in order */
+export function refuseTooLarge(plan: RunPlan): void {
+  if (plan.fits) return;
+  throw wrongInput(
+    `This model cannot fit the machine: ${plan.parameters.toLocaleString('en-US')} parameters need about ` +
+      `${gigabytes(plan.bytes.total)} to train, ${gigabytes(plan.machineBytes)} are there. ${howToFit(plan)}`,
+  );
+}
+
+/** What to do about a plan that does not fit, in words. */
+export function howToFit({ keysToTurn, machineBytes }: RunPlan): string {
+  const last = keysToTurn.at(-1);
+  if (last === undefined) return 'Nothing can be turned: take a smaller model.width.';
+  const rest = last.bytes <= machineBytes ? '' : ' That is not enough: also lower model.width, or take a larger machine.';
+  return `Turn, in this order, until it fits: ${keysToTurn.map(turnText).join(', then ')}.${rest}`;
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 const countWhere = (table: readonly ParameterSpec[], belongs: (spec: ParameterSpec) => boolean): number =>
   table.filter(belongs).reduce((sum, { shape }) => sum + elementCount(shape), 0);

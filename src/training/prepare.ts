@@ -23,8 +23,7 @@ import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { supplyOptions, trainingSupply } from '../data/trainingSupply.ts';
 import { wrongInput } from '../errors.ts';
 import { samplePrompt } from '../sampling/samplePrompt.ts';
-import { refuseTooLarge } from './memory.ts';
-import { planRun, type RunPlan } from './plan.ts';
+import { planRun, refuseTooLarge, type RunPlan } from './plan.ts';
 import { isExhausted, parseValidationHistory } from './validationHistory.ts';
 
 export interface TrainingRequest {

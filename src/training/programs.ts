@@ -30,6 +30,7 @@ import { recordEvaluation, type Evaluation } from './evaluation.ts';
 import type { Report } from './facts.ts';
 import type { StepText } from './alarms.ts';
 import { backgroundSaves } from './saves.ts';
+import { letGo } from './letGo.ts';
 import { recordTrainingStep, type StepResult } from './step.ts';
 import { trainingState } from './trainingState.ts';
 import { noEvaluations, type ValidationHistory } from './validationHistory.ts';
@@ -94,8 +95,9 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
     assertSameTensors(table, checkpoint.model, path.join(checkpoint.path, 'model.safetensors'));
     assertSameTensors(initialState, checkpoint.optimizer, path.join(checkpoint.path, 'optimizer.safetensors'));
   }
-  await session.addVariables(initialModel);
-  await session.addVariables(checkpoint?.optimizer ?? initialState);
+  const initial = [...initialModel, ...(checkpoint?.optimizer ?? initialState)];
+  await session.addVariables(initial);
+  letGo(initial);
 
   const runStep = await recordTrainingStep(session, config, table);
   const runEvaluation = recordEvaluation(session, config, table, training.microBatchSize);
@@ -121,7 +123,11 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
       const tokens = step * training.microBatchesPerStep * microBatchSize * contextLength;
       return { step, state: { cursor, tokens, validation }, ...texts, model, optimizer };
     },
-    (content) => saveCheckpoint(runDirectory, content, config.checkpoints),
+    async (content) => {
+      const folder = await saveCheckpoint(runDirectory, content, config.checkpoints);
+      letGo([...content.model, ...content.optimizer]);
+      return folder;
+    },
   );
 
   return {

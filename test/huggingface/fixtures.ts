@@ -21,6 +21,10 @@ export interface Reference {
   targets: number[];
   loss: number;
   logits: number[];
+  /** The section `optimizer` of three updates by PyTorch's AdamW … */
+  update: Pick<Config['optimizer'], 'learningRate' | 'betas' | 'epsilon' | 'weightDecay' | 'gradientClip'>;
+  /** … and what was before each, and after the third. */
+  steps: { loss: number; gradientNorm: number }[];
 }
 
 export const reference = (name: string): Reference =>

@@ -6,11 +6,15 @@ import { readSafetensors } from '../../src/checkpoint/safetensors.ts';
 import type { NamedTensor } from '../../src/checkpoint/tensors.ts';
 import { parseResolvedConfig } from '../../src/config/load.ts';
 import { renderConfig } from '../../src/config/resolved.ts';
+import { configSchema, type Config } from '../../src/config/schema.ts';
 import { readConfigJson } from '../../src/huggingface/configJson.ts';
 import { exportModel } from '../../src/huggingface/exportModel.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
 import { openParameters } from '../../src/huggingface/weightFiles.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
+import { openSession } from '../../src/runtime/openSession.ts';
+import { recordTrainingStep } from '../../src/training/step.ts';
+import { trainingState } from '../../src/training/trainingState.ts';
 import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
 import { answers, fixture, fixtureNames, reference, relativeDifference, vocabularySize } from './fixtures.ts';
 
@@ -43,6 +47,28 @@ describe.each(fixtureNames)('%s', (name) => {
         expect(relativeDifference(actual.gradients.get(parameter)!, values), parameter).toBeLessThan(1e-4);
       }
     }
+  });
+
+  it('is trained as PyTorch trains it: the same losses and gradient norms over three updates', async () => {
+    const { checkpoint, model } = await imported(name);
+    const { inputs, targets, update, steps } = reference(name);
+    const T = model.contextLength;
+    const sections = { model, optimizer: update, training: { microBatchSize: inputs.length / T, branches: 2, steps: 4 } };
+    const config = configSchema.parse({ name: 'three-updates', corpus: { sources: [{ path: '/nowhere' }] }, ...sections }) as Config;
+    const table = parameterTable(model, vocabularySize);
+    const session = openSession({ mode: 'recorded', ...config.training, device: 'cpu' });
+    await session.addVariables([...checkpoint.model, ...trainingState(config, table, checkpoint.model)]);
+    const step = await recordTrainingStep(session, config, table);
+    const weights = new Float32Array(inputs.length).fill(1);
+    const batch = { inputs: Int32Array.from(inputs), targets: Int32Array.from(targets), weights, targetCount: inputs.length };
+    for (const [i, expected] of steps.entries()) {
+      const { loss, gradientNorm } = await step([batch], i + 1, update.learningRate);
+      expect(Math.abs(loss / expected.loss - 1), `loss before update ${i + 1}`).toBeLessThan(1e-5);
+      expect(Math.abs(gradientNorm / expected.gradientNorm - 1), `gradient norm of update ${i + 1}`).toBeLessThan(1e-4);
+      expect(expected.gradientNorm).toBeGreaterThan(update.gradientClip!); // the clip took hold
+    }
+    session.close();
+    expect(steps[3]!.loss).toBeLessThan(steps[0]!.loss - 0.01);
   });
 
   it('is exported as it came: the same config to clm, the same tensors bit for bit', async () => {

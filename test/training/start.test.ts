@@ -85,6 +85,8 @@ describe('start: { from: RUN }', () => {
     const [whole, parts] = [await lastOf('whole'), await lastOf('parts')];
     expect(parts.model).toEqual(whole.model);
     expect(parts.optimizer).toEqual(whole.optimizer);
+    const { model, optimizer } = prepared.checkpoint!; // its values lie in the session now, and nowhere else
+    expect([...model, ...optimizer].every(({ values }) => values.length === 0)).toBe(true);
   });
 
   it('takes another dropout, and another context where positions rotate', async () => {
