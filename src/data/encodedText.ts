@@ -6,6 +6,8 @@ import type { CorpusPart, ReadableCorpus } from './corpus.ts';
 import { textChunks } from './textChunks.ts';
 import type { EncodedPieces, PiecesOfText, TokenizingWorkers } from './tokenizingWorkers.ts';
 import type { TextOrigin, Tokenizer } from './tokenizers/tokenizer.ts';
+import { byteAt } from './utf8.ts';
+import type { Place } from './utf8.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
 
 export interface EncodeOptions extends ReadOptions {
@@ -67,21 +69,28 @@ export async function* encodedText(
 async function* piecesOf(corpus: ReadableCorpus, part: CorpusPart, tokenizer: Tokenizer, options: ReadOptions): AsyncGenerator<Piece, void, void> {
   const remedy = 'The corpus is not the one whose vocabulary was counted: restore it, or start a new run.';
   let held = new Uint8Array(0); // the end of a chunk that cannot be cut before the next is there
-  let heldStart = 0;
+  let heldPlaces: readonly Place[] = [];
   let heldStartsDocument = false;
   for await (const chunk of textChunks(corpus, part, options)) {
     const heldBytes = held.length;
     const origin = { place: (index: number) => `at ${chunk.place(index - heldBytes)}`, remedy };
     const { completion, endsDocument } = chunk;
-    const startByte = heldBytes > 0 ? heldStart : chunk.startByte;
     const startsDocument: boolean = heldBytes > 0 ? heldStartsDocument : chunk.startsDocument;
     const utf8 = heldBytes > 0 ? Buffer.concat([held, chunk.bytes]) : chunk.bytes;
+    const places = followedBy(heldPlaces, heldBytes, chunk.places ?? [{ index: 0, byte: chunk.startByte }]);
     const bytes = endsDocument ? utf8.length : tokenizer.certainBytes(utf8);
-    if (bytes > 0 || completion !== null) yield { startByte, utf8: utf8.subarray(0, bytes), completion, startsDocument, endsDocument, origin };
+    if (bytes > 0) yield { startByte: places[0]!.byte, utf8: utf8.subarray(0, bytes), completion, startsDocument, endsDocument, origin };
     held = utf8.slice(bytes);
-    heldStart = startByte + bytes;
+    heldPlaces = held.length === 0 ? [] : [{ index: 0, byte: byteAt(places, bytes) }, ...places.filter(({ index }) => index > bytes).map(({ index, byte }) => ({ index: index - bytes, byte }))];
     heldStartsDocument = startsDocument && bytes === 0;
   }
+}
+
+/** The places of a text of `bytes` bytes and of the one that follows it. */
+function followedBy(places: readonly Place[], bytes: number, next: readonly Place[]): readonly Place[] {
+  if (bytes === 0) return next;
+  const moved = next.map(({ index, byte }) => ({ index: index + bytes, byte }));
+  return byteAt(places, bytes) === moved[0]!.byte ? [...places, ...moved.slice(1)] : [...places, ...moved];
 }
 
 function encodedHere({ utf8, completion, startsDocument, origin, ...place }: Piece, tokenizer: Tokenizer, endOfText: number | null): EncodedText {

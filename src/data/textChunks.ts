@@ -7,6 +7,8 @@ import { createHash } from 'node:crypto';
 import { placeInFile } from './corpus.ts';
 import type { CorpusFile, CorpusPart, ReadableCorpus } from './corpus.ts';
 import { fileDocuments } from './fileDocuments.ts';
+import { byteAt } from './utf8.ts';
+import type { Place } from './utf8.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
 import { utf8Chunks } from './utf8Chunks.ts';
 
@@ -16,6 +18,8 @@ export interface TextChunk {
   readonly startByte: number;
   /** Well-formed UTF-8 of whole characters; the next chunk may overwrite it. */
   readonly bytes: Uint8Array;
+  /** Where `bytes` stand in the corpus; undefined for a document that is only read whole. */
+  readonly places?: readonly Place[] | undefined;
   /** What follows `bytes` and alone is learnt, in pairs; else null. */
   readonly completion: Uint8Array | null;
   readonly startsDocument: boolean;
@@ -64,10 +68,10 @@ export async function* textChunks(corpus: ReadableCorpus, part: CorpusPart, opti
 
 async function* runningText(corpus: ReadableCorpus, part: CorpusPart, options: ReadOptions): AsyncGenerator<TextChunk, void, void> {
   let startsDocument = part.startByte === 0;
-  for await (const { file, startByte, endByte, bytes } of utf8Chunks(corpus, part, options)) {
-    const place = (index: number): string => placeInFile(file, startByte + index);
+  for await (const { file, startByte, endByte, bytes, places } of utf8Chunks(corpus, part, options)) {
+    const place = (index: number): string => placeInFile(file, byteAt(places, index));
     const endsDocument = endByte >= part.endByte;
-    yield { file, startByte, bytes, completion: null, startsDocument, endsDocument, place };
+    yield { file, startByte, bytes, places, completion: null, startsDocument, endsDocument, place };
     startsDocument = false;
   }
 }
@@ -76,11 +80,11 @@ async function* runningText(corpus: ReadableCorpus, part: CorpusPart, options: R
 async function* fileAsDocument(corpus: ReadableCorpus, file: CorpusFile, part: CorpusPart, options: ReadOptions): AsyncGenerator<TextChunk, void, void> {
   let startsDocument: boolean = part.startByte === file.startByte;
   let held: TextChunk | undefined;
-  for await (const { startByte, bytes } of utf8Chunks({ ...corpus, files: [file] }, part, options)) {
+  for await (const { startByte, bytes, places } of utf8Chunks({ ...corpus, files: [file] }, part, options)) {
     if (startsDocument && !belongs(part, bytes, null)) return;
     if (held !== undefined) yield held;
-    const place = (index: number): string => placeInFile(file, startByte + index);
-    held = { file, startByte, bytes: Uint8Array.from(bytes), completion: null, startsDocument, endsDocument: false, place };
+    const place = (index: number): string => placeInFile(file, byteAt(places, index));
+    held = { file, startByte, bytes: Uint8Array.from(bytes), places, completion: null, startsDocument, endsDocument: false, place };
     startsDocument = false;
   }
   if (held !== undefined) yield { ...held, endsDocument: true };

@@ -26,19 +26,45 @@ export function firstBadByte(bytes: Uint8Array, from = 0): number {
   }
 }
 
-/** The text with every bad byte replaced or left out, and how many there were. */
-export function mended(bytes: Uint8Array, how: 'replace' | 'skip'): { bytes: Uint8Array; badBytes: number } {
+export interface MendedText {
+  readonly bytes: Uint8Array;
+  readonly badBytes: number;
+  /** Where the bytes of the text stood: from index `index` on they are those from `byte` on, up to the next entry. */
+  readonly places: readonly Place[];
+}
+
+export interface Place {
+  readonly index: number;
+  readonly byte: number;
+}
+
+/** The text with every bad byte replaced or left out. */
+export function mended(bytes: Uint8Array, how: 'replace' | 'skip'): MendedText {
   const parts: Uint8Array[] = [];
+  const places: Place[] = [{ index: 0, byte: 0 }];
   let badBytes = 0;
   let start = 0;
+  let index = 0;
   for (let bad = firstBadByte(bytes); bad >= 0; bad = firstBadByte(bytes, start)) {
     parts.push(bytes.subarray(start, bad));
-    if (how === 'replace') parts.push(replacementCharacter);
+    index += bad - start;
+    if (how === 'replace') {
+      parts.push(replacementCharacter);
+      index += replacementCharacter.length;
+    }
     badBytes++;
     start = bad + 1;
+    places.push({ index, byte: start });
   }
-  if (badBytes === 0) return { bytes, badBytes };
-  return { bytes: Buffer.concat([...parts, bytes.subarray(start)]), badBytes };
+  if (badBytes === 0) return { bytes, badBytes, places };
+  return { bytes: Buffer.concat([...parts, bytes.subarray(start)]), badBytes, places };
+}
+
+/** Where the byte at `index` of a text stood. */
+export function byteAt(places: readonly Place[], index: number): number {
+  let at = places.length - 1;
+  while (at > 0 && places[at]!.index > index) at--;
+  return places[at]!.byte + index - places[at]!.index;
 }
 
 const replacementCharacter = Buffer.from('\uFFFD');

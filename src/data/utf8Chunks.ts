@@ -7,6 +7,7 @@ import { openContent } from './content.ts';
 import type { ByteRange, CorpusFile, ReadableCorpus } from './corpus.ts';
 import { badUtf8 } from './fileDocuments.ts';
 import { firstBadByte, longestRest, mended, wholeCharacters } from './utf8.ts';
+import type { Place } from './utf8.ts';
 
 /** Small enough that encoding a chunk keeps the event loop waiting for about a millisecond. */
 export const defaultChunkBytes = 256 * 1024;
@@ -36,6 +37,8 @@ export interface Utf8Chunk {
   readonly endByte: number;
   /** Whole characters, at least one. The next chunk overwrites them. */
   readonly bytes: Uint8Array;
+  /** Where they stand in the corpus, which mended bytes make uneven. */
+  readonly places: readonly Place[];
 }
 
 /**
@@ -68,17 +71,19 @@ export async function* utf8Chunks(
         const whole = byte === end ? rest + read : wholeCharacters(buffer, rest + read);
         if (whole > 0) {
           let bytes = buffer.subarray(0, whole);
+          let places: readonly Place[] = [{ index: 0, byte: startByte }];
           const bad = firstBadByte(bytes);
           if (bad >= 0) {
             const { encodingErrors = 'error' } = corpus;
             if (encodingErrors === 'error') throw badUtf8(file, startByte + bad);
             const result = mended(bytes, encodingErrors);
             bytes = result.bytes as Uint8Array<ArrayBuffer>;
+            places = result.places.map(({ index, byte }) => ({ index, byte: startByte + byte }));
             if (counts) counts.badBytes += result.badBytes;
           }
           const left = rest + read - whole;
           const next = buffer.slice(whole, whole + left); // set aside: the reader of the chunk owns the buffer now
-          yield { file, startByte, endByte: startByte + whole, bytes };
+          yield { file, startByte, endByte: startByte + whole, bytes, places };
           buffer.set(next);
           rest = left;
         } else {
