@@ -3,11 +3,12 @@
 //   npm run compare:pytorch -- --python PYTHON [--sizes small,large,gpt2] [--precisions float32,bfloat16] [--rounds 3] [--eager]
 //
 // PYTHON is one with PyTorch 2 (and a C++ compiler, for torch.compile). Linux only: peak memory comes from /proc.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureProcess } from './measured-process.mjs';
+import { writeWideTokenizer } from './tokenizers/wide.mjs';
 
 const text = /** @type {const} */ ({ type: 'string' });
 const { values: options } = parseArgs({
@@ -34,17 +35,9 @@ async function measure(command, args) {
   return { peakMib, ...JSON.parse(output.trim().split('\n').at(-1)) };
 }
 
-/** A tokenizer of bytes whose vocabulary is filled up with tokens that no text has, for GPT-2's size of head. */
 function wideTokenizer(vocabulary) {
-  const printable = [...Array(256).keys()].filter((b) => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174);
-  const characters = [...Array(256).keys()].map((b, _, all) =>
-    String.fromCharCode(printable.includes(b) ? b : 256 + all.slice(0, b).filter((other) => !printable.includes(other)).length),
-  );
-  const words = [...characters, ...Array.from({ length: vocabulary - 256 }, (_, i) => `unused${i}`)];
   const file = path.join(scratch, 'tokenizer.json');
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
-  const model = { type: 'BPE', vocab: Object.fromEntries(words.map((word, id) => [word, id])), merges: [] };
-  writeFileSync(file, JSON.stringify({ version: '1.0', added_tokens: [], normalizer: null, pre_tokenizer: byteLevel, post_processor: null, decoder: byteLevel, model }));
+  writeWideTokenizer(file, vocabulary);
   return file;
 }
 

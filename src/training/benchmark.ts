@@ -120,7 +120,7 @@ export async function benchmark(
  * Measures n×n products of two sizes and takes the faster size. Medians, as for the steps: a machine that
  * bursts would otherwise be held to a speed it does not keep. Only one number of each result is fetched.
  */
-async function matmulMeter(session: Session): Promise<() => Promise<number>> {
+export async function matmulMeter(session: Session): Promise<() => Promise<number>> {
   const meters: (() => Promise<number>)[] = [];
   for (const n of [768, 1536]) {
     const values = new Float32Array(n * n).map((_, i) => ((i % 17) - 8) / 8);
