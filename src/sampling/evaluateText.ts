@@ -1,5 +1,6 @@
 /** The loss of a model over a whole text or corpus, in windows, and what follows from it. */
-import type { Corpus, CorpusFile } from '../data/corpus.ts';
+import { basename } from 'node:path';
+import type { Corpus, CorpusFile, CorpusPart, SourceSettings } from '../data/corpus.ts';
 import { tokenChunks } from '../data/tokens.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { overlappingWindows, type OverlappingWindow, type Scoring } from './scoring.ts';
@@ -22,7 +23,8 @@ interface Sums {
   bytes: number;
 }
 
-export type TokenStream = AsyncIterable<{ tokenIds: Int32Array; learnt: Uint8Array | null }>;
+/** `startsText`: what came before is another text, and not looked back on. */
+export type TokenStream = AsyncIterable<{ tokenIds: Int32Array; learnt: Uint8Array | null; startsText?: boolean }>;
 
 /**
  * @param overlap see `overlappingWindows`
@@ -56,19 +58,21 @@ export async function evaluateTokens(
   return sums.tokens === 0 ? null : evaluationOf(sums);
 }
 
-/** The validation part of a corpus, source by source; each is a text of its own, whose first token is not scored. */
+/**
+ * The validation part of a corpus, source by source; each is a text of its own, whose first token is not scored, and so
+ * is every document where they are packed whole.
+ */
 export async function evaluateCorpus(
   scoring: Scoring,
   corpus: Corpus,
   tokenizer: Tokenizer,
   overlap: number,
 ): Promise<{ whole: TextEvaluation | null; sources: ({ source: string } & TextEvaluation)[] }> {
-  const bySource = filesBySource(corpus.files);
   const sources: ({ source: string } & TextEvaluation)[] = [];
-  for (const [source, files] of bySource) {
-    const stream = tokenChunks({ ...corpus, files }, corpus.validation, tokenizer);
+  for (const { name, files, part } of validationSources(corpus)) {
+    const stream = textsOf({ ...corpus, files, tokenCache: undefined }, part, tokenizer);
     const evaluation = await evaluateTokens(scoring, stream, tokenizer, overlap);
-    if (evaluation !== null) sources.push({ source, ...evaluation });
+    if (evaluation !== null) sources.push({ source: name, ...evaluation });
   }
   const total = (pick: (evaluation: TextEvaluation) => number): number => sources.reduce((sum, each) => sum + pick(each), 0);
   const sums = { nats: total(({ loss, tokens }) => loss * tokens), tokens: total(({ tokens }) => tokens), bytes: total(({ bytes }) => bytes) };
@@ -78,16 +82,32 @@ export async function evaluateCorpus(
   return { whole: sources.length === 1 ? single : evaluationOf(sums), sources };
 }
 
+/** Documents that are packed whole begin with the end-of-text before them, from which their first token is learnt. */
+async function* textsOf(corpus: Corpus, part: CorpusPart, tokenizer: Tokenizer): TokenStream {
+  const { endOfText, byteLengths } = tokenizer;
+  for await (const { tokenIds, learnt, startsDocument } of tokenChunks(corpus, part, tokenizer)) {
+    const startsText = startsDocument && corpus.packing === 'documents';
+    const isLearnt = byteLengths[tokenIds[0]!] !== 0 && (learnt?.[0] ?? 1) === 1;
+    const isLed = startsText && isLearnt && endOfText !== null;
+    if (isLed) yield { tokenIds: Int32Array.of(endOfText), learnt: null, startsText };
+    yield { tokenIds, learnt, startsText: startsText && !isLed };
+  }
+}
+
 function evaluationOf({ nats, tokens, bytes }: Sums): TextEvaluation {
   const loss = nats / tokens;
   return { loss, perplexity: Math.exp(loss), bitsPerByte: nats / Math.LN2 / bytes, tokens, bytes };
 }
 
-function filesBySource(files: readonly CorpusFile[]): Map<string, CorpusFile[]> {
-  const bySource = new Map<string, CorpusFile[]>();
-  for (const file of files) {
-    const source = file.source?.path ?? file.path;
-    bySource.set(source, [...(bySource.get(source) ?? []), file]);
-  }
-  return bySource;
+/** What validates of each source: of those of a mixture, or of the files that came by one entry of the config. */
+function validationSources(corpus: Corpus): { name: string; files: readonly CorpusFile[]; part: CorpusPart }[] {
+  const { mixture, validation, files } = corpus;
+  if (mixture && validation.parts) return mixture.map(({ name, validation: part }) => ({ name, files, part }));
+  const bySource = new Map<SourceSettings | CorpusFile, CorpusFile[]>();
+  for (const file of files) bySource.set(file.source ?? file, [...(bySource.get(file.source ?? file) ?? []), file]);
+  const named = [...bySource].map(([source, own]) => ({ name: ('name' in source && source.name) || basename(source.path), path: source.path, files: own }));
+  return named.map(({ name, path, files: own }) => {
+    const isUnique = named.filter((other) => other.name === name).length === 1;
+    return { name: isUnique ? name : path, files: own, part: validation };
+  });
 }

@@ -78,13 +78,13 @@ export interface OverlappingWindow {
 }
 
 /**
- * Cuts a stream of tokens into windows of T + 1 so that every token but the first is scored once.
+ * Cuts a stream of tokens into windows of T + 1 so that every token but the first of a text is scored once.
  *
  * @param overlap tokens that a window shares with the one before, only looked back on: more context for the first
  *   tokens of a window, for T/(T − overlap) times the work; 0 … T − 1
  */
 export async function* overlappingWindows(
-  chunks: AsyncIterable<{ tokenIds: Int32Array; learnt: Uint8Array | null }>,
+  chunks: AsyncIterable<{ tokenIds: Int32Array; learnt: Uint8Array | null; startsText?: boolean }>,
   T: number,
   overlap: number,
 ): AsyncGenerator<OverlappingWindow, void, void> {
@@ -98,7 +98,12 @@ export async function* overlappingWindows(
     learnt: hasPrompts ? counts.slice(0, filled) : null,
     context,
   });
-  for await (const { tokenIds, learnt } of chunks) {
+  for await (const { tokenIds, learnt, startsText = false } of chunks) {
+    if (startsText) {
+      if (filled > context) yield taken();
+      filled = 0;
+      context = 1;
+    }
     hasPrompts ||= learnt !== null;
     for (let at = 0; at < tokenIds.length; ) {
       const count = Math.min(tokenIds.length - at, window.length - filled);

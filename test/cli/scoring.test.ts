@@ -59,6 +59,40 @@ describe('clm evaluate', () => {
   });
 });
 
+describe('clm evaluate of a mixture', () => {
+  it('calls sources by their names, each as long as its validation part', async () => {
+    writeFileSync(at('mixture.yaml'), `extends: tiny.yaml
+corpus:
+  sources: [{ path: one.txt, name: cats, weight: 3 }, { path: two.txt, weight: 1 }]
+  validation: { tail: 0.5 }
+training: { steps: 1 }
+`);
+    expect(await clm(['train', at('mixture.yaml'), '--run', at('mixture'), '--quiet'])).toMatchObject({ code: 0 });
+    const result = objects((await clm(['evaluate', at('mixture'), '--json', '--overlap', '5'])).stdout)[0]!;
+    const [cats, two] = result['sources'] as Record<string, any>[];
+    expect([cats!['source'], two!['source']]).toEqual(['cats', 'two.txt']);
+    const lengths = [at('one.txt'), at('two.txt')].map((file) => readFileSync(file).length / 2);
+    expect([cats!['tokens'], two!['tokens']]).toEqual(lengths.map((length) => length - 1));
+    expect(result['bytes']).toBe(cats!['bytes'] + two!['bytes']);
+    const text = await clm(['evaluate', at('mixture')]);
+    expect(text.stdout).toMatch(/^cats: loss .*\ntwo\.txt: loss /m);
+  });
+
+  it('scores documents that are packed whole as texts of their own, as training does', async () => {
+    writeFileSync(at('documents.jsonl'), Array.from({ length: 40 }, (_, i) => JSON.stringify({ text: `the cat ${i} sat ${'on the mat '.repeat(i % 4)}` })).join('\n'));
+    writeFileSync(at('documents.yaml'), `extends: tiny.yaml
+corpus: { sources: [{ path: documents.jsonl }], validation: { tail: null, hash: 0.4 }, packing: documents }
+tokenizer: { kind: bytes }
+`);
+    const trained = await clm(['train', at('documents.yaml'), '--run', at('documents'), '--quiet']);
+    expect(trained).toMatchObject({ code: 0 });
+    const recorded = objects(readFileSync(path.join(at('documents'), 'metrics.jsonl'), 'utf8')).filter(({ kind }) => kind === 'evaluation').at(-1)!;
+    const result = objects((await clm(['evaluate', at('documents'), '--json'])).stdout)[0]!;
+    expect(result['tokens']).toBe(recorded['tokens']);
+    for (const key of ['loss', 'bitsPerByte']) expect(result[key], key).toBeCloseTo(recorded[key] as number, 4);
+  });
+});
+
 describe('clm score', () => {
   it('answers questions of a file, with the share of right answers at the end', async () => {
     const question = { id: 7, prompt: 'the cat sat on the', choices: [' mat', ' xyz'.replace(/[xyz]/g, 't')], answer: 0 };
