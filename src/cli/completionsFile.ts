@@ -2,7 +2,6 @@
  * The file of `clm sample --output`: a line for each completion, whole as soon as it is there. A run that was stopped
  * is continued: completions that stand in the file are not made again.
  */
-import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, existsSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { diskFailure } from '../checkpoint/diskFailure.ts';
 import { wrongInput } from '../errors.ts';
@@ -11,8 +10,8 @@ import { parseObject } from './prompts.ts';
 export interface CompletionsFile {
   /** Completions that the file held when it was opened. */
   readonly found: number;
-  /** Whether completion `index` stands in the file. @throws wrong input where it is one of another prompt */
-  has(index: number, prompt: string, seed: number): boolean;
+  /** Whether completion `index` stands in the file. @throws wrong input where it is another than is asked for now */
+  has(index: number, fingerprint: string): boolean;
   /** Appends a line; with the operating system on return. @throws environment failure where the disk refuses */
   append(value: unknown): void;
   close(): void;
@@ -33,11 +32,13 @@ export async function openCompletionsFile(path: string): Promise<CompletionsFile
   guarded(() => ftruncateSync(file, wholeBytes));
   return {
     found: made.size,
-    has: (index, prompt, seed) => {
-      const key = made.get(index);
-      if (key === undefined) return false;
-      if (key !== keyOf(prompt, seed)) {
-        throw wrongInput(`${path}: completion ${index} is one of another prompt or seed. Name another --output, or move the file away.`);
+    has: (index, fingerprint) => {
+      const found = made.get(index);
+      if (found === undefined) return false;
+      if (found !== fingerprint) {
+        throw wrongInput(
+          `${path}: completion ${index} was made with another prompt, seed, setting or model. Name another --output, or move the file away.`,
+        );
       }
       return true;
     },
@@ -66,11 +67,11 @@ async function readMade(path: string, made: Map<number, string>): Promise<number
     for await (const chunk of createReadStream(path)) {
       carried = Buffer.concat([carried, chunk as Buffer]);
       for (let end = carried.indexOf(0x0a); end >= 0; end = carried.indexOf(0x0a)) {
-        const { index, prompt, seed } = parseObject(carried.toString('utf8', 0, end), `${path}:${++number}: `);
-        if (typeof index !== 'number' || typeof prompt !== 'string' || typeof seed !== 'number') {
+        const { index, fingerprint } = parseObject(carried.toString('utf8', 0, end), `${path}:${++number}: `);
+        if (typeof index !== 'number' || typeof fingerprint !== 'string') {
           throw wrongInput(`${path}:${number}: this is no completion of clm sample --output. Name another file.`);
         }
-        made.set(index, keyOf(prompt, seed));
+        made.set(index, fingerprint);
         wholeBytes += end + 1;
         carried = carried.subarray(end + 1);
       }
@@ -80,6 +81,3 @@ async function readMade(path: string, made: Map<number, string>): Promise<number
   }
   return wholeBytes;
 }
-
-/** 12 bytes stand for a prompt, so that many thousands of them stay small. */
-const keyOf = (prompt: string, seed: number): string => createHash('sha256').update(`${seed}/${prompt}`).digest('base64').slice(0, 16);

@@ -80,7 +80,7 @@ function isConfig(model: string): boolean {
 }
 
 /** What training would start from: the tokenizer of the config's corpus, and the first parameters of its seed. */
-async function untrained(args: InspectArguments): Promise<LoadedModel> {
+async function untrained(args: InspectArguments): Promise<Omit<LoadedModel, 'modelSha256' | 'weights'>> {
   const config = loadConfig(args.model);
   const { tokenizer } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
   const table = parameterTable(config.model, tokenizer.vocabularySize);

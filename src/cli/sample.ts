@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { CommandModule } from 'yargs';
 import { wrongInput } from '../errors.ts';
 import { openDecoding } from '../sampling/decoding.ts';
+import { fingerprintOf } from '../sampling/fingerprint.ts';
 import { generate, type CompletionRequest } from '../sampling/generate.ts';
 import { loadModel, type LoadedModel } from '../sampling/loadModel.ts';
 import { requestsOf, type AskedPrompt } from '../sampling/requests.ts';
@@ -88,11 +89,11 @@ async function printCompletions(args: SampleArguments, model: LoadedModel, setti
         asText?.write(event.index, event.text);
         continue;
       }
-      const { index, id } = begun[event.index]!;
+      const { index, id, fingerprint } = begun[event.index]!;
       delete begun[event.index];
       asText?.end(event.index);
       const line = { index, ...(id === undefined ? {} : { id }), ...event.completion };
-      file?.append(line);
+      file?.append({ ...line, fingerprint });
       if (args.json && !printJson(line)) await drained();
     }
   } finally {
@@ -106,6 +107,8 @@ interface Begun {
   index: number;
   id: unknown;
   prompt: string;
+  /** See `fingerprintOf`. */
+  fingerprint: string;
 }
 
 async function* pendingRequests(
@@ -124,8 +127,9 @@ async function* pendingRequests(
     if (length > contextLength && !args.quiet) note(`${asked.place ?? ''}the prompt has ${length} tokens; the model sees the last ${contextLength}`);
     for (const request of requests) {
       index++;
-      if (file?.has(index, request.prompt, request.settings.seed)) continue;
-      begun.push({ index, id: asked.id, prompt: asked.prompt });
+      const fingerprint = fingerprintOf(request, model);
+      if (file?.has(index, fingerprint)) continue;
+      begun.push({ index, id: asked.id, prompt: asked.prompt, fingerprint });
       yield begun.length === 1 ? { ...request, beganMs: 0 } : request; // the first waits since the process began
     }
   }

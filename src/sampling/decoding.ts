@@ -20,10 +20,12 @@ import type { Variables } from '../runtime/variables.ts';
 export interface Decoding {
   readonly slots: number;
   readonly contextLength: number;
-  /** Positions of a slot that are taken; 0 for a free one. */
+  /** Positions of a slot that are taken; 0 for a free one, which keeps what it held until it is needed. */
   filled(slot: number): number;
   /** Makes a slot hold these tokens (1 … contextLength) in place of what it held. @returns the logits (V) after them */
   prefill(slot: number, tokenIds: readonly number[]): Promise<Float32Array>;
+  /** Makes a slot hold the first `positions` of what another holds or, freed, still keeps; they may be the same. */
+  copy(from: number, to: number, positions: number): Promise<void>;
   /** Appends one token to each slot named, none of them full. @returns the logits (V) after it, by slot */
   step(next: ReadonlyMap<number, number>): Promise<Map<number, Float32Array>>;
   free(slot: number): void;
@@ -45,6 +47,8 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
   const attentions = Array.from({ length: model.layers }, (_, i) => `blocks.${i}.attention`);
   const caches = attentions.flatMap((path) => [`${path}.keys`, `${path}.values`]);
   const filled = new Array<number>(slots).fill(0);
+  /** Positions whose keys and values are there, be the slot free or not. */
+  const kept = new Array<number>(slots).fill(0);
   const programs = new Map<string, Program>();
   let capacity = 0;
 
@@ -119,6 +123,19 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
       return {};
     });
 
+  /** Copies all rows of a slot to another. */
+  const recordCopy = (S: number) => (name: string): Program => {
+    const inputs = { fromRow: { shape: [1], dtype: 'int32' }, toRow: { shape: [1], dtype: 'int32' } } as const;
+    return session.program(name, inputs, (feeds, variables) => {
+      const rowsOfSlot = tensor(Int32Array.from({ length: K * S }, (_, i) => i), [K * S], 'int32');
+      for (const cache of caches) {
+        const values = gatherRows(variables.read(`${cache}@${S}`), add(rowsOfSlot, feeds['fromRow']!));
+        store(variables, `${cache}@${S}`, add(rowsOfSlot, feeds['toRow']!), values);
+      }
+      return {};
+    });
+  };
+
   /** Programs know a cache by its size: all sizes are views of one variable, which has one at a time. */
   const addViews = (S: number): void => {
     for (const cache of caches) session.addView(`${cache}@${S}`, cache, [slots * K * S, D]);
@@ -135,6 +152,7 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
     }
     if (capacity !== 0) await recorded(`resize${capacity}to${S}`, recordResize(capacity, S)).run({});
     capacity = S;
+    for (let slot = 0; slot < slots; slot++) kept[slot] = Math.min(kept[slot]!, S);
   };
   /** The capacity for the fullest slot; it shrinks only while nothing is held. */
   const makeRoom = async (positions: number): Promise<void> => {
@@ -156,21 +174,31 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
       const program = recorded(`prefill${P}of${capacity}`, recordPrefill(P, capacity));
       const feeds = { inputs, last: Int32Array.of(tokenIds.length - 1), firstRow: Int32Array.of(slot * K * capacity) };
       const { logits } = await program.run(feeds);
-      filled[slot] = tokenIds.length;
+      filled[slot] = kept[slot] = tokenIds.length;
       return logits!;
     },
+    copy: async (from, to, positions) => {
+      await makeRoom(positions);
+      if (kept[from]! < positions) throw new Error(`slot ${from} keeps ${kept[from]} positions, not ${positions}`);
+      if (from !== to) {
+        const feeds = { fromRow: Int32Array.of(from * K * capacity), toRow: Int32Array.of(to * K * capacity) };
+        await recorded(`copyOf${capacity}`, recordCopy(capacity)).run(feeds);
+      }
+      filled[to] = kept[to] = positions;
+    },
     step: async (next) => {
-      const positions = Int32Array.from(filled); // a slot that has no turn computes something nobody reads
+      const positions = Int32Array.from(filled);
       const inputs = new Int32Array(slots);
       for (const [slot, tokenId] of next) {
         if (filled[slot]! >= contextLength) throw new Error(`slot ${slot} is full`);
         inputs[slot] = tokenId;
       }
       await makeRoom(Math.max(...positions) + 1);
-      for (let slot = 0; slot < slots; slot++) if (!next.has(slot)) positions[slot] = Math.min(positions[slot]!, capacity - 1);
+      // A slot that has no turn computes something nobody reads, behind what it keeps.
+      for (let slot = 0; slot < slots; slot++) if (!next.has(slot)) positions[slot] = kept[slot] = Math.min(kept[slot]!, capacity - 1);
       const { logits } = await recorded(`step${capacity}`, recordStep(capacity)).run({ inputs, positions });
       const V = logits!.length / slots;
-      for (const slot of next.keys()) filled[slot]!++;
+      for (const slot of next.keys()) kept[slot] = ++filled[slot]!;
       return new Map([...next.keys()].map((slot) => [slot, logits!.subarray(slot * V, (slot + 1) * V)]));
     },
     free: (slot) => {

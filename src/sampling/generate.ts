@@ -46,6 +46,8 @@ export async function* generate(
   let given = 0;
   let upcoming: Promise<IteratorResult<CompletionRequest>> | undefined;
   let exhausted = false;
+  /** The prompt read last, while a slot keeps its keys and values: further samples of it need no pass of their own. */
+  let latest: { promptTokenIds: readonly number[]; slot: number; logits: Float32Array } | undefined;
 
   function* ended(slot: number): Generator<Generated> {
     const { index, growing, beganMs, prefillBeganMs } = slots[slot]!;
@@ -87,7 +89,10 @@ export async function* generate(
         const prefillBeganMs = performance.now();
         const growing = growCompletion(prompt, promptTokenIds, settings, tokenizer);
         slots[slot] = { index: begun++, growing, prefillBeganMs, beganMs: beganMs ?? prefillBeganMs };
-        yield* grow(slot, await decoding.prefill(slot, promptTokenIds.slice(-decoding.contextLength)));
+        const seen = promptTokenIds.slice(-decoding.contextLength);
+        if (latest?.promptTokenIds === promptTokenIds) await decoding.copy(latest.slot, slot, seen.length);
+        else latest = { promptTokenIds, slot, logits: await decoding.prefill(slot, seen) };
+        yield* grow(slot, latest.logits);
       }
       if (slots.every((taken) => taken === undefined)) {
         if (exhausted || signal?.aborted) return;
@@ -103,6 +108,7 @@ export async function* generate(
           if (text !== '') yield { kind: 'text', index, text };
           yield* ended(slot);
         } else if (decoding.filled(slot) === decoding.contextLength) {
+          if (slot === latest?.slot) latest = undefined;
           yield* grow(slot, await decoding.prefill(slot, slidWindow(growing, decoding.contextLength)));
         } else {
           next.set(slot, growing.tokenIds.at(-1)!);

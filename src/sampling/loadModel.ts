@@ -1,6 +1,7 @@
 /** A trained model, ready to be asked: from a run directory or a checkpoint folder alone. */
 import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.ts';
+import { readState } from '../checkpoint/checkpointFiles.ts';
 import { resolveCheckpoint } from '../checkpoint/find.ts';
 import { bestCheckpoint } from '../checkpoint/retention.ts';
 import { withSafetensors } from '../checkpoint/safetensors.ts';
@@ -18,6 +19,9 @@ export interface LoadedModel {
   config: Config;
   tokenizer: Tokenizer;
   step: number;
+  /** Of the file that the weights are from. */
+  modelSha256: string;
+  weights: Precision;
   /** Holds the parameters of `table`. */
   session: Session;
   table: ParameterSpec[];
@@ -44,8 +48,10 @@ export async function loadModel(
   const table = parameterTable(config.model, tokenizer.vocabularySize);
   const precision = options.precision ?? config.training.precision;
   const open = (): Session => openSession({ mode: 'recorded', precision, device: options.device ?? config.device });
-  const session = await sessionOf(path.join(directory, 'model.safetensors'), table, open, options.weights ?? 'float32');
-  return { config, tokenizer, step: checkpoint.step, session, table, close: () => session.close() };
+  const { weights = 'float32' } = options;
+  const session = await sessionOf(path.join(directory, 'model.safetensors'), table, open, weights);
+  const modelSha256 = (await readState(directory)).files['model.safetensors'].sha256;
+  return { config, tokenizer, step: checkpoint.step, modelSha256, weights, session, table, close: () => session.close() };
 }
 
 /** Bytes of a model that are read at a time: it never lies in memory twice. */

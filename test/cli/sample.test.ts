@@ -94,10 +94,11 @@ describe('clm sample', () => {
     // All there: nothing is made again. Other prompts: refused.
     expect(await clm(args)).toMatchObject({ code: 0, stdout: '' });
     expect(readFileSync(at('done.jsonl'), 'utf8')).toBe(continued);
+    const refused = { code: 2, stderr: expect.stringMatching(/done\.jsonl: completion 0 was made with another prompt, seed, setting or model/) };
+    for (const other of [['--temperature', '0.5'], ['--weights', 'bfloat16']]) expect(await clm([...args, ...other])).toMatchObject(refused);
+    expect(await clm(args.with(args.indexOf('3'), '5'))).toMatchObject({ code: 0 }); // decides nothing
     writeFileSync(at('many.txt'), 'mat\n');
-    const other = await clm(args);
-    expect(other.code).toBe(2);
-    expect(other.stderr).toMatch(/done\.jsonl: completion 0 is one of another prompt or seed/);
+    expect(await clm(args)).toMatchObject(refused);
     appendFileSync(at('done.jsonl'), 'no completion\n');
     expect((await clm(args)).stderr).toMatch(/done\.jsonl:13: this is not JSON/);
   });

@@ -46,6 +46,7 @@ function scripted(bytes: number[], V = 257): Decoding {
     slots: 1,
     contextLength: 1000,
     filled: () => filled,
+    copy: async (_from, _to, positions) => void (filled = positions),
     prefill: async (_, { length }) => ((filled = length), next()),
     step: async (map) => ((filled += 1), new Map([...map.keys()].map((slot) => [slot, next()]))),
     free: () => (filled = 0),
@@ -124,6 +125,29 @@ describe('completion', () => {
     const sorted = (list: Completion[]) => list.map(({ prompt, seed, completion }) => `${prompt}/${seed}/${completion}`).sort();
     expect(sorted(asCompleted)).toEqual(sorted(alone));
     again.close();
+  });
+
+  it('of many samples reads their prompt once, and says what each would say alone', async () => {
+    const asked = { temperature: 1, samples: 5, seed: 3, maxTokens: 2 * T };
+    const texts: unknown[][] = [];
+    for (const slots of [1, 3]) {
+      const session = await openTinySession(config, 'recorded');
+      const decoding = openDecoding(session, model, table, slots);
+      let read = 0;
+      const counted: Decoding = { ...decoding, prefill: (slot, tokenIds) => (read += Number(tokenIds.length === 4), decoding.prefill(slot, tokenIds)) };
+      const shared = await completions(counted, [...ask('abcd', asked), ...ask('ehbk', { ...asked, maxTokens: 5 })]);
+      expect(read).toBe(slots === 1 ? 6 : 3); // a text that slid has overwritten the prompt, and the next sample reads it anew
+      read = 0;
+      const apart = ask('abcd', asked).map((request) => ({ ...request, promptTokenIds: [...request.promptTokenIds] }));
+      const alone = await completions(counted, apart);
+      expect(read).toBe(5);
+      expect(shared.slice(0, 5).map(({ tokenIds }) => tokenIds)).toEqual(alone.map(({ tokenIds }) => tokenIds));
+      texts.push(shared.map(({ tokenIds }) => tokenIds));
+      await expect(decoding.copy(0, slots - 1, T)).rejects.toThrow(/keeps \d+ positions, not 19/);
+      session.close();
+    }
+    expect(texts[0]).toEqual(texts[1]);
+    expect(new Set(texts[0]!.map(String)).size).toBe(10);
   });
 
   it('ends at a signal with what it has', async () => {
