@@ -21,7 +21,7 @@ describe.each(['replace', 'skip'] as const)('bytes that are no UTF-8, encodingEr
     const read = (startByte: number) => all(encodedText(corpus, { ...corpus.training, startByte }, bpe, { chunkBytes: 40_000 }));
     const whole = await read(0);
     expect(damaged).toBeGreaterThan(30);
-    expect(whole.length).toBeGreaterThan(5);
+    expect(whole.length).toBeGreaterThan(3);
     for (const [i, { startByte }] of whole.entries()) {
       if (i % 2 === 0) continue;
       const rest = await read(startByte);
