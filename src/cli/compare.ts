@@ -4,7 +4,7 @@ import { wrongInput } from '../errors.ts';
 import { alignments, compareRuns, type Alignment, type Comparison, type Group, type RankedBy } from '../experiments/comparison.ts';
 import { runsNamed } from '../experiments/findRuns.ts';
 import { readHistory } from '../experiments/runHistory.ts';
-import type { Spread } from '../experiments/statistics.ts';
+import { spreadText } from '../experiments/statistics.ts';
 import { duration, grouped, printJson, printResult } from './output.ts';
 import { jsonOption } from './options.ts';
 import { renderTable, type Column } from './table.ts';
@@ -79,16 +79,13 @@ const lastPart = (key: string): string => key.slice(key.lastIndexOf('.') + 1);
 
 const valueText = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? 'not set'));
 
-export const spreadText = (spread: Spread | null): string =>
-  spread === null ? '–' : spread.mean.toFixed(4) + (spread.deviation === null ? '' : ` ± ${spread.deviation.toFixed(4)}`);
-
 /** Done runs go without saying. */
 function stateText(states: readonly string[]): string {
   const others = states.filter((state) => state !== 'done');
   return [...new Set(others)].map((state) => `${others.filter((each) => each === state).length} ${state}`).join(', ');
 }
 
-export function amountText(amount: number, alignment: Alignment): string {
+function amountText(amount: number, alignment: Alignment): string {
   if (alignment === 'time') return duration(amount);
   return alignment === 'flops' ? `${amount.toPrecision(3)} FLOPs` : `${grouped(amount)} ${alignment}`;
 }

@@ -56,3 +56,9 @@ export function duration(ms: number): string {
   if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, '0')} s`;
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
 }
+
+/** 12 s, 3 min, 5 h, 2 d. */
+export function ageText(ms: number): string {
+  if (ms < 3_600_000) return duration(ms).replace(/ min .*/, ' min');
+  return ms < 48 * 3_600_000 ? `${Math.round(ms / 3_600_000)} h` : `${Math.round(ms / 86_400_000)} d`;
+}

@@ -3,7 +3,7 @@ import type { CommandModule } from 'yargs';
 import { wrongInput } from '../errors.ts';
 import { findRuns } from '../experiments/findRuns.ts';
 import { summarizeRun, type RunSummary } from '../experiments/runSummary.ts';
-import { duration, grouped, note, printJson, printResult } from './output.ts';
+import { ageText, grouped, note, printJson, printResult } from './output.ts';
 import { jsonOption } from './options.ts';
 import { showCommand } from './runsShow.ts';
 import { watchCommand } from './runsWatch.ts';
@@ -40,12 +40,6 @@ const columns: Column<RunSummary>[] = [
   { title: 'device', text: ({ device }) => device ?? '–' },
   { title: '', text: ({ reason }) => reason ?? '' },
 ];
-
-/** 12 s, 3 min, 5 h, 2 d. */
-export function ageText(ms: number): string {
-  if (ms < 3_600_000) return duration(ms).replace(/ min .*/, ' min');
-  return ms < 48 * 3_600_000 ? `${Math.round(ms / 3_600_000)} h` : `${Math.round(ms / 86_400_000)} d`;
-}
 
 const listCommand: CommandModule<object, ListArguments> = {
   command: '$0 [dir]',

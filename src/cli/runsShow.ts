@@ -7,8 +7,7 @@ import { readEvaluations } from '../experiments/metricsReading.ts';
 import { readEnvironment, summarizeRun } from '../experiments/runSummary.ts';
 import { wrongInput } from '../errors.ts';
 import { jsonOption } from './options.ts';
-import { grouped, printJson, printResult } from './output.ts';
-import { ageText } from './runs.ts';
+import { ageText, grouped, printJson, printResult } from './output.ts';
 import { lossText, renderTable } from './table.ts';
 
 interface ShowArguments {

@@ -55,3 +55,7 @@ export function studentQuantile(degrees: number): number {
   const low = quantiles[whole - 1]!;
   return low + (Math.max(degrees, 1) - whole) * ((quantiles[whole] ?? low) - low);
 }
+
+/** `1.2600 ± 0.0100`, mean and standard deviation of losses; the mean alone of one seed, a dash where there is none. */
+export const spreadText = (spread: Spread | null): string =>
+  spread === null ? '–' : spread.mean.toFixed(4) + (spread.deviation === null ? '' : ` ± ${spread.deviation.toFixed(4)}`);

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { compareRuns, type Comparison, type Group } from '../comparison.ts';
 import type { RunHistory } from '../runHistory.ts';
-import type { Spread } from '../statistics.ts';
+import { spreadText } from '../statistics.ts';
 import { chartStyles, clientScript } from './clientScript.ts';
 import { escaped, scriptJson } from './html.ts';
 import { reportData, type ReportChart } from './reportData.ts';
@@ -66,7 +66,7 @@ function comparisonTable({ groups, differences, amount, rankedBy }: Comparison):
   const head = [...(keys.length === 0 ? ['runs'] : keys), 'n', 'final validation loss', 'best', amount === null ? 'aligned' : `at ${amount.toLocaleString('en-US')} tokens`, 'training loss', 'tokens/s', 'against the best'];
   const rows = groups.map((group, i) => {
     const names = keys.length === 0 ? [group.runs.map(({ name }) => name).join(', ')] : Object.values(group.values).map(valueText);
-    const cells = [String(group.runs.length), spread(group.validationLoss), spread(group.bestValidationLoss), spread(group.alignedLoss), spread(group.trainingLoss), group.tokensPerSecond ? Math.round(group.tokensPerSecond.mean).toLocaleString('en-US') : '–'];
+    const cells = [String(group.runs.length), spreadText(group.validationLoss), spreadText(group.bestValidationLoss), spreadText(group.alignedLoss), spreadText(group.trainingLoss), group.tokensPerSecond ? Math.round(group.tokensPerSecond.mean).toLocaleString('en-US') : '–'];
     return `<tr>${names.map((name) => `<th scope="row">${escaped(name)}</th>`).join('')}${cells.map((cell) => `<td class="number">${escaped(cell)}</td>`).join('')}<td>${escaped(i === 0 ? bestText(group, rankedBy) : differenceText(differences[i - 1]))}</td></tr>`;
   });
   return wide('Comparison', `<table><thead><tr>${head.map((name) => `<th scope="col">${escaped(name)}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`);
@@ -80,9 +80,6 @@ function differenceText(difference: Comparison['differences'][number] | undefine
   if (margin === null) return `${above.toFixed(4)} higher; one seed each`;
   return `${above.toFixed(4)} higher, ${isWithinSpread ? 'within' : 'beyond'} the spread of seeds (±${margin.toFixed(4)})`;
 }
-
-const spread = (value: Spread | null): string =>
-  value === null ? '–' : value.mean.toFixed(4) + (value.deviation === null ? '' : ` ± ${value.deviation.toFixed(4)}`);
 
 const valueText = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? '–'));
 
