@@ -2,11 +2,11 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadCheckpoint } from '../checkpoint/checkpoint.ts';
+import { openCheckpoint } from '../checkpoint/checkpoint.ts';
 import { writeFolderDurably } from '../checkpoint/durable.ts';
 import type { FloatType } from '../checkpoint/elementTypes.ts';
 import { resolveCheckpoint } from '../checkpoint/find.ts';
-import { writeSafetensors } from '../checkpoint/safetensors.ts';
+import { withSafetensors, writeSafetensors } from '../checkpoint/safetensors.ts';
 import { assertSameTensors } from '../checkpoint/tensors.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
@@ -36,24 +36,10 @@ export interface Exported {
 export async function exportModel(run: string, directory: string, options: { checkpoint: 'last' | number; dtype: ExportType }): Promise<Exported> {
   if (existsSync(directory) && readdirSync(directory).length > 0) throw wrongInput(`${directory} is not empty, so nothing is written there. Name a new folder.`);
   const checkpointDirectory = await resolveCheckpoint(run, options.checkpoint);
-  const checkpoint = await loadCheckpoint(checkpointDirectory, { optimizer: false });
+  const checkpoint = await openCheckpoint(checkpointDirectory, { optimizer: false });
   const config = parseResolvedConfig(checkpoint.configText, join(checkpointDirectory, 'config.yaml'));
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, join(checkpointDirectory, 'tokenizer.json'));
-  const own = parameterTable(config.model, tokenizer.vocabularySize);
-  assertSameTensors(own, checkpoint.model, join(checkpointDirectory, 'model.safetensors'));
   const { kind, model } = architectureOf(config.model);
-  const table = parameterTable(model, tokenizer.vocabularySize);
-  const values = new Map(checkpoint.model.map((tensor) => [tensor.name, tensor.values]));
-  const valuesOf = ({ name, shape }: ParameterSpec): Float32Array => values.get(name) ?? new Float32Array(elementCount(shape));
-  const tensors = table
-    .map((parameter) => counterpartOf(parameter, model))
-    .flatMap((counterpart) =>
-      counterpart.parts.map((part) => ({
-        name: part.name,
-        shape: partShape(counterpart, part),
-        values: () => disassembled(counterpart, part, valuesOf(counterpart.parameter)),
-      })),
-    );
   const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
   const { endOfText } = tokenizer;
   const texts: Record<string, string> = {
@@ -61,10 +47,28 @@ export async function exportModel(run: string, directory: string, options: { che
     'generation_config.json': json({ ...endOfTextKeys(endOfText) }),
     ...tokenizerFiles(tokenizer, model.contextLength),
   };
-  await writeFolderDurably(directory, async (folder) => {
-    for (const [name, text] of Object.entries(texts)) await writeFile(join(folder, name), text);
-    const type: FloatType = exportTypes[options.dtype];
-    await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' }, type);
+  const weights = join(checkpointDirectory, 'model.safetensors');
+  const type: FloatType = exportTypes[options.dtype];
+  // Each parameter is read when its counterpart is written: in memory is one at a time.
+  await withSafetensors(weights, ['F32'], async (entries, read) => {
+    assertSameTensors(parameterTable(config.model, tokenizer.vocabularySize), entries, weights);
+    const valuesOf = async ({ name, shape }: ParameterSpec): Promise<Float32Array> => {
+      const entry = entries.find((tensor) => tensor.name === name);
+      return entry === undefined ? new Float32Array(elementCount(shape)) : read(entry);
+    };
+    const tensors = parameterTable(model, tokenizer.vocabularySize)
+      .map((parameter) => counterpartOf(parameter, model))
+      .flatMap((counterpart) =>
+        counterpart.parts.map((part) => ({
+          name: part.name,
+          shape: partShape(counterpart, part),
+          values: async () => disassembled(counterpart, part, await valuesOf(counterpart.parameter)),
+        })),
+      );
+    await writeFolderDurably(directory, async (folder) => {
+      for (const [name, text] of Object.entries(texts)) await writeFile(join(folder, name), text);
+      await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' }, type);
+    });
   });
   return { directory, kind, step: checkpoint.step, dtype: options.dtype, files: [...Object.keys(texts), 'model.safetensors'] };
 }

@@ -6,6 +6,7 @@ import { renderTokenizer } from '../../src/data/tokenizers/tokenizerFile.ts';
 import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
 import { readConfigJson } from '../../src/huggingface/configJson.ts';
 import { counterpartOf, partShape } from '../../src/huggingface/counterparts.ts';
+import { exportModel } from '../../src/huggingface/exportModel.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
 import { elementCount, parameterTable } from '../../src/model/parameters.ts';
 import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
@@ -13,7 +14,7 @@ import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
 const folder = useTemporaryFolder();
 const peak = (): number => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
 
-it.skipIf(process.platform !== 'linux')('an import holds a tensor or two at a time, never the model', async () => {
+it.skipIf(process.platform !== 'linux')('importing and exporting hold a tensor or two at a time, never the model', async () => {
   const directory = join(folder(), 'large');
   mkdirSync(directory);
   const json = { model_type: 'llama', vocab_size: 13, hidden_size: 640, intermediate_size: 1280, num_hidden_layers: 12, num_attention_heads: 10, max_position_embeddings: 64 };
@@ -36,5 +37,9 @@ it.skipIf(process.platform !== 'linux')('an import holds a tensor or two at a ti
   const before = peak();
   const { parameters } = await importModel(directory, join(folder(), 'run'), { contextLength: null });
   expect(4 * parameters).toBe(modelBytes);
+  await exportModel(join(folder(), 'run'), join(folder(), 'exported'), { checkpoint: 'last', dtype: 'bfloat16' });
   expect(peak() - before).toBeLessThan(modelBytes / 2);
+  const again = readFileSync(join(folder(), 'exported', 'model.safetensors'));
+  expect(again.length).toBeGreaterThan(modelBytes / 2);
+  expect(again.subarray(-4).toString('hex')).toBe('003f003f'); // halves, bfloat16
 });
