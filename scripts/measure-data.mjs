@@ -5,12 +5,11 @@
 //   waiting     share of its time that training configs/moby-dick.yaml waits for data
 //   memory      peak of a process that reads a file of 100 MB through, and of one that reads GIGABYTES (default 1); and the
 //               time to the first micro-batch at nine tenths of the larger one
-//   positions   200 random resume points of every format: the rest of the sequence equal
-import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+// Resuming exactly is checked by npm run check:resume-points.
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { gzipSync } from 'node:zlib';
 import { backgroundSequence } from '../dist/data/backgroundSequence.js';
 import { bytesOfTokens } from '../dist/data/tokens.js';
 import { openCorpus } from '../dist/data/corpus.js';
@@ -71,7 +70,7 @@ async function measure(gigabytes, only) {
   print(`${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}`);
   try {
     writeText(path.join(scratch, 'small.txt'), 1e8);
-    for (const part of [throughputs, waiting, memory, positions]) if (only === undefined || only.split(',').includes(part.name)) await part(scratch, gigabytes);
+    for (const part of [throughputs, waiting, memory]) if (only === undefined || only.split(',').includes(part.name)) await part(scratch, gigabytes);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -111,43 +110,4 @@ async function memory(scratch, gigabytes) {
   const [one, other] = [await child('read', small, 90), await child('read', large, gigabytes * 990)];
   print(`peak memory: ${one.peakMib.toFixed(0)} MiB for 100 MB, ${other.peakMib.toFixed(0)} MiB for ${gigabytes} GB read through at ${other.speed.toFixed(1)} MB/s; ${(other.peakMib - one.peakMib).toFixed(0)} MiB more`);
   rmSync(large);
-}
-
-async function positions(scratch) {
-  const texts = Array.from({ length: 400 }, (_, i) => book.toString('utf8', i * 1500, i * 1500 + 100 + ((i * 97) % 1300)).replaceAll('\uFFFD', ''));
-  const lines = texts.map((text) => JSON.stringify({ text, prompt: text, completion: 'x'.repeat(40) })).join('\n');
-  const files = {
-    'text.txt': [texts.join('\n'), {}],
-    'text.txt.gz': [gzipSync(texts.join('\n')), {}],
-    'separated.txt': [texts.join('\n\n\n'), { separator: '\n\n\n' }],
-    'rows.jsonl': [lines, {}],
-    'rows.jsonl.gz': [gzipSync(lines), {}],
-    'pairs.jsonl': [lines, { prompt: 'prompt', completion: 'completion' }],
-    'table.csv': [`text\n${texts.map((text) => `"${text.replaceAll('"', '""')}"`).join('\n')}\n`, {}],
-  };
-  const points = 200;
-  const tiny = { ...options, contextLength: 64, microBatchSize: 4, shuffleTokens: 20_000 };
-  const check = async (name, source) => {
-    const corpus = await open(source, 0.1);
-    const { tokenizer } = await prepareTokenizer({ kind: 'bytes' }, corpus);
-    const all = [];
-    for await (const batch of trainingSequence(corpus, tokenizer, tiny)) if (all.push(batch) === 500) break;
-    let equal = 0;
-    for (let i = 0; i < points; i++) {
-      const at = Math.floor((i * 7919) % 495);
-      const rest = [];
-      for await (const batch of trainingSequence(corpus, tokenizer, tiny, all[at].cursor)) if (rest.push(batch) === 4) break;
-      if (JSON.stringify(rest) === JSON.stringify(all.slice(at + 1, at + 5))) equal++;
-    }
-    print(`${name}: ${equal} of ${points} resume points equal`);
-    if (equal < points) process.exitCode = 1;
-  };
-  for (const [name, [content, source]] of Object.entries(files)) {
-    writeFileSync(path.join(scratch, name), content);
-    await check(name, { ...source, path: path.join(scratch, name) });
-  }
-  const parquet = path.join(scratch, 'rows.parquet');
-  copyFileSync(path.join(root, 'test/data/fixtures/groups.parquet'), parquet);
-  tiny.contextLength = 5; // the fixture is small: its rows come again in every epoch
-  await check('rows.parquet', { path: parquet });
 }

@@ -110,7 +110,7 @@ export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const { validation, encodingErrors, packing } = config;
   const own = await listed(config.sources, 'corpus.sources', 0);
   if (own.bytes === 0) throw wrongInput('corpus.sources: the files hold no text but byte order marks.');
-  const like: SourceSettings = { ...config.sources[0]!, path: validation.path ?? '' };
+  const like: SourceSettings = { ...config.sources[0]!, name: null, path: validation.path ?? '' };
   const other = validation.path ? await listed([like], 'corpus.validation.path', own.bytes) : { files: [], bytes: 0 };
   const files = [...own.files, ...other.files];
   const bytes = own.bytes + other.bytes;

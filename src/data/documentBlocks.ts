@@ -68,8 +68,7 @@ export async function* documentBlocks(
           yield* closed();
           openNext(positionOf(chunk, at, tokenizer), false);
         }
-        const isText = tokenizer.byteLengths[chunk.tokenIds[at]!] !== 0 && (chunk.learnt?.[at] ?? 1) === 1;
-        pieces.begin(isText ? tokenizer.endOfText : null);
+        pieces.begin(tokenBefore(chunk, at, tokenizer));
         isInside = true;
         isSplit = false;
       } else if (pieces.openTokens() === longestPiece) {
@@ -97,6 +96,26 @@ export async function* documentBlocks(
   }
   if (isInside) pieces.end(counts);
   yield* closed();
+}
+
+/** What stands before a document that begins with token `index` of a chunk, so that this token can be learnt too; null: nothing. */
+function tokenBefore({ tokenIds, learnt }: TokenChunk, index: number, { byteLengths, endOfText }: Pick<Tokenizer, 'byteLengths' | 'endOfText'>): number | null {
+  const isText = byteLengths[tokenIds[index]!] !== 0; // a special token begins a text itself
+  return isText && (learnt?.[index] ?? 1) === 1 ? endOfText : null;
+}
+
+/** The same tokens with those that stand before documents, each document a text of its own. */
+export async function* documentsApart(
+  chunks: AsyncIterable<TokenChunk>,
+  tokenizer: Pick<Tokenizer, 'byteLengths' | 'endOfText'>,
+): AsyncGenerator<{ tokenIds: Int32Array; learnt: Uint8Array | null; startsText: boolean }, void, void> {
+  let isInside = false;
+  for await (const chunk of chunks) {
+    const before = isInside ? null : tokenBefore(chunk, 0, tokenizer);
+    if (before !== null) yield { tokenIds: Int32Array.of(before), learnt: null, startsText: true };
+    yield { tokenIds: chunk.tokenIds, learnt: chunk.learnt, startsText: !isInside && before === null };
+    isInside = !chunk.endsDocument;
+  }
 }
 
 /** Pieces gathered for a block of at most `mostTokens` tokens. */

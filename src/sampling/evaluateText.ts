@@ -1,6 +1,7 @@
 /** The loss of a model over a whole text or corpus, in windows, and what follows from it. */
 import { basename } from 'node:path';
 import type { Corpus, CorpusFile, CorpusPart, SourceSettings } from '../data/corpus.ts';
+import { documentsApart } from '../data/documentBlocks.ts';
 import { tokenChunks } from '../data/tokens.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { overlappingWindows, type OverlappingWindow, type Scoring } from './scoring.ts';
@@ -70,7 +71,8 @@ export async function evaluateCorpus(
 ): Promise<{ whole: TextEvaluation | null; sources: ({ source: string } & TextEvaluation)[] }> {
   const sources: ({ source: string } & TextEvaluation)[] = [];
   for (const { name, files, part } of validationSources(corpus)) {
-    const stream = textsOf({ ...corpus, files, tokenCache: undefined }, part, tokenizer);
+    const chunks = tokenChunks({ ...corpus, files, tokenCache: undefined }, part, tokenizer);
+    const stream = corpus.packing === 'documents' ? documentsApart(chunks, tokenizer) : chunks;
     const evaluation = await evaluateTokens(scoring, stream, tokenizer, overlap);
     if (evaluation !== null) sources.push({ source: name, ...evaluation });
   }
@@ -80,18 +82,6 @@ export async function evaluateCorpus(
   if (only === undefined) return { whole: null, sources };
   const { source: _, ...single } = only;
   return { whole: sources.length === 1 ? single : evaluationOf(sums), sources };
-}
-
-/** Documents that are packed whole begin with the end-of-text before them, from which their first token is learnt. */
-async function* textsOf(corpus: Corpus, part: CorpusPart, tokenizer: Tokenizer): TokenStream {
-  const { endOfText, byteLengths } = tokenizer;
-  for await (const { tokenIds, learnt, startsDocument } of tokenChunks(corpus, part, tokenizer)) {
-    const startsText = startsDocument && corpus.packing === 'documents';
-    const isLearnt = byteLengths[tokenIds[0]!] !== 0 && (learnt?.[0] ?? 1) === 1;
-    const isLed = startsText && isLearnt && endOfText !== null;
-    if (isLed) yield { tokenIds: Int32Array.of(endOfText), learnt: null, startsText };
-    yield { tokenIds, learnt, startsText: startsText && !isLed };
-  }
 }
 
 function evaluationOf({ nats, tokens, bytes }: Sums): TextEvaluation {

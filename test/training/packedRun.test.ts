@@ -3,6 +3,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openCorpus } from '../../src/data/corpus.ts';
+import { evaluateCorpus } from '../../src/sampling/evaluateText.ts';
+import { loadModel } from '../../src/sampling/loadModel.ts';
+import { openScoring } from '../../src/sampling/scoring.ts';
+import type { Evaluation } from '../../src/training/evaluation.ts';
 import { prepareTraining } from '../../src/training/prepare.ts';
 import { verifyResume } from '../../src/training/verifyResume.ts';
 
@@ -56,11 +61,26 @@ it('of a mixture, whose evaluations name the sources: stopping changes nothing',
   const own = path.join(folder, 'mixture-check');
   expect(await verifyResume({ ...request(configPath), folder: own, steps: 12, stops: [7] })).toMatchObject({ equal: true });
   const log = await readFile(path.join(own, 'straight', 'metrics.jsonl'), 'utf8');
-  const last = JSON.parse(log.trimEnd().split('\n').findLast((line) => line.includes('"evaluation"'))!) as { sources: Record<string, { tokens: number; trainedTokens: number }> };
-  expect(Object.keys(last.sources)).toEqual(['sums', 'texts.jsonl']);
+  const last = JSON.parse(log.trimEnd().split('\n').filter((line) => line.includes('"evaluation"')).at(-1)!) as Evaluation;
+  expect(Object.keys(last.sources!)).toEqual(['sums', 'texts.jsonl']);
   const { sums, 'texts.jsonl': texts } = last.sources as Record<string, { trainedTokens: number }>;
   expect(sums!.trainedTokens + texts!.trainedTokens).toBeLessThan(12 * 6 * 16); // padding does not count
   expect(Math.abs(sums!.trainedTokens - texts!.trainedTokens)).toBeLessThan(4 * 16); // 1:2 at first, 3:2 in the end
+
+  // `clm evaluate` finds the same of each source, document by document.
+  const { config, session, table, tokenizer, close } = await loadModel(path.join(own, 'straight'), { checkpoint: 'last', device: 'cpu' });
+  try {
+    const scoring = openScoring(session, config.model, table, tokenizer.vocabularySize);
+    const { whole, sources } = await evaluateCorpus(scoring, await openCorpus(config.corpus), tokenizer, 0);
+    expect(sources.map(({ source }) => source)).toEqual(['sums', 'texts.jsonl']);
+    for (const { source, loss, tokens } of [{ source: null, ...whole! }, ...sources]) {
+      const recorded = source === null ? last : last.sources![source]!;
+      expect(tokens).toBe(recorded.tokens);
+      expect(loss).toBeCloseTo(recorded.loss, 5);
+    }
+  } finally {
+    close();
+  }
 });
 
 it('is refused before anything is written where no completion has text', async () => {
