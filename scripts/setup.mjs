@@ -8,7 +8,7 @@ import { installBinding, locateBinding } from './setup/binding.mjs';
 import { build, buildIsCurrent } from './setup/build.mjs';
 import { cacheFolder, cloneFolder, makeCacheFolder } from './setup/cache.mjs';
 import { chooseDevice, findNvidiaDriver } from './setup/device.mjs';
-import { SetupFailure, exitCodes } from './setup/failure.mjs';
+import { exitCodes, explained, SetupFailure } from './setup/failure.mjs';
 import { installFusedOperations, locateFusedOperations } from './setup/fusedOperations.mjs';
 import { installationIsComplete, keepRequest, keptRequest, recordInstallation } from './setup/installation.mjs';
 import { installLibraries, librariesAreComplete, locateLibraries } from './setup/libraries.mjs';
@@ -94,7 +94,8 @@ passSignalsOn();
 try {
   await setUp(process.argv.slice(2));
 } catch (error) {
-  if (!(error instanceof SetupFailure)) throw error;
-  console.error(`clm set-up: ${error.message}`);
-  process.exitCode = error.exitCode;
+  const failure = explained(error);
+  if (!(failure instanceof SetupFailure)) throw failure;
+  console.error(`clm set-up: ${failure.message}`);
+  process.exitCode = failure.exitCode;
 }

@@ -4,8 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readBounded } from '../boundedFile.ts';
 import { wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
 import type { FileDigest } from './safetensors.ts';
@@ -115,7 +116,7 @@ export async function verifyFile(directory: string, name: CheckpointFile, expect
 /** A whole small file of a checkpoint. */
 export async function readCheckpointFile(path: string): Promise<Buffer> {
   try {
-    return await readFile(path);
+    return readBounded(path);
   } catch (error) {
     throw missingOr(error, path);
   }

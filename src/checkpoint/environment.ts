@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readBounded } from '../boundedFile.ts';
 
 /** The mark by which a directory is known as a run of ours. */
 export const program = 'clm';
@@ -101,7 +102,7 @@ export function commitOf(checkout: string): string | null {
 export function environmentDifferences(path: string, now: Environment): string[] {
   let before: Partial<Environment> | null;
   try {
-    before = JSON.parse(readFileSync(path, 'utf8')) as Partial<Environment> | null;
+    before = JSON.parse(readBounded(path).toString('utf8')) as Partial<Environment> | null;
   } catch {
     return []; // an imported or copied checkpoint has none
   }
@@ -129,7 +130,7 @@ const linkedFolder = (checkout: string, dotGitText: string): string =>
 const asCommit = (text: string | undefined): string | null =>
   text !== undefined && /^[0-9a-f]{40,64}$/.test(text) ? text : null;
 
-const credentialName = /(password|passwd|secret|credential|api[-_]?key|(access|auth|api|bearer)[-_]?token)/i;
+const credentialName = /(password|passwd|secret|credential|api[-_]?key|(access|auth|api|bearer)[-_]?token|signature|[?&]token)/i;
 
 /** Values of options and keys that sound like credentials, and those inside URLs, become `***`. */
 export function withoutCredentials(args: readonly string[]): string[] {
@@ -138,6 +139,6 @@ export function withoutCredentials(args: readonly string[]): string[] {
     if (before?.startsWith('--') && !before.includes('=') && credentialName.test(before)) return '***';
     const equals = arg.indexOf('=');
     if (equals > 0 && credentialName.test(arg.slice(0, equals))) return `${arg.slice(0, equals)}=***`;
-    return arg.replace(/(:\/\/)[^/@\s]+@/g, '$1***@');
+    return arg.replace(/(:\/\/)[^/@\s]+@/g, '$1***@').replace(/([?&][^=&\s]*)=([^&\s]*)/g, (whole, name: string) => (credentialName.test(name) ? `${name}=***` : whole));
   });
 }

@@ -6,9 +6,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
-import { link, mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { link, mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { readBounded } from '../boundedFile.ts';
 import { wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
 import { flushMade } from './durable.ts';
@@ -110,7 +111,7 @@ async function take(path: string, holder: LockHolder): Promise<void> {
 async function holderOf(path: string): Promise<LockHolder | undefined> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = readBounded(path).toString('utf8');
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined;
     throw diskFailure(error, 'read', path);

@@ -1,5 +1,6 @@
 /** A run directory's beginning: what may be started where, and what a fresh run finds in it. */
-import { readFile, rm, stat } from 'node:fs/promises';
+import { lstat, rm, stat } from 'node:fs/promises';
+import { readBounded } from '../boundedFile.ts';
 import { wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
 import { entriesOf, leftoverOf, makeFolder, removeLeftovers, writeFileDurably } from './durable.ts';
@@ -77,19 +78,27 @@ export async function createRunDirectory(
 /**
  * Clears what interrupted writes left in a run, before it is resumed.
  * @returns the paths that were cleared
+ * @throws wrongInput where one of its folders is a symbolic link, which would lead writes and deletions elsewhere
  */
 export async function clearLeftovers(runDirectory: string): Promise<string[]> {
   const { samples, checkpoints } = runPaths(runDirectory);
   const cleared: string[] = [];
+  for (const folder of [samples, checkpoints]) await refuseLink(folder);
   for (const folder of [runDirectory, samples, checkpoints]) cleared.push(...(await removeLeftovers(folder)));
   return cleared;
+}
+
+async function refuseLink(path: string): Promise<void> {
+  const isLink = await lstat(path).then((stats) => stats.isSymbolicLink(), () => false);
+  if (!isLink) return;
+  throw wrongInput(`${path} is a symbolic link, and clm writes through none inside a run. Move the folder here, or the whole run with --run.`);
 }
 
 /** A config.yaml alone proves nothing, other programs have one too; environment.json names its program. */
 async function isOurs(runDirectory: string): Promise<boolean> {
   const path = runPaths(runDirectory).environment;
   try {
-    const content: unknown = JSON.parse(await readFile(path, 'utf8'));
+    const content: unknown = JSON.parse(readBounded(path).toString('utf8'));
     return typeof content === 'object' && content !== null && 'program' in content && content.program === program;
   } catch (error) {
     if (error instanceof SyntaxError || errorCode(error) === 'ENOENT') return false;

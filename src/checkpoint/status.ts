@@ -1,6 +1,6 @@
 /** `status.json`: how a run stands, for those who look from outside; replaced as a whole at every change. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readBounded } from '../boundedFile.ts';
 import { errorCode, diskFailure } from './diskFailure.ts';
 import { writeFileDurably } from './durable.ts';
 import { liveHolder } from './lock.ts';
@@ -31,7 +31,7 @@ export const writeRunStatus = (runDirectory: string, status: Omit<RunStatus, 'up
 export async function readRunStatus(runDirectory: string): Promise<ObservedStatus | undefined> {
   const path = join(runPaths(runDirectory).status);
   try {
-    const status = JSON.parse(await readFile(path, 'utf8')) as ObservedStatus | null;
+    const status = JSON.parse(readBounded(path).toString('utf8')) as ObservedStatus | null;
     if (typeof status?.step !== 'number' || typeof status.state !== 'string') return undefined;
     if (status.state === 'running' && (await liveHolder(runDirectory)) === undefined) status.state = 'interrupted';
     return status;

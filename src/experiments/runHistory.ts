@@ -1,6 +1,6 @@
 /** Everything a run has on record, in columns: for `compare` and `report`, which need more than its end. */
-import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { readBounded } from '../boundedFile.ts';
 import { runPaths } from '../checkpoint/runPaths.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { ExpectedError } from '../errors.ts';
@@ -79,7 +79,7 @@ function readFlatConfig(runDirectory: string): Map<string, unknown> {
   };
   const path = runPaths(runDirectory).config;
   try {
-    add('', resolvedOrRaw(readFileSync(path, 'utf8'), path));
+    add('', resolvedOrRaw(readBounded(path).toString('utf8'), path));
   } catch {
     return new Map(); // a run without config is compared by its figures alone
   }

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { readBounded } from '../boundedFile.ts';
 import type { MetricsRecord } from './metricsReading.ts';
 
 export type RunStateName = 'running' | 'done' | 'stopped' | 'failed';
@@ -47,7 +48,7 @@ export function runStanding(runDirectory: string, facts: StandingFacts): Standin
 /** What the run says of itself in `status.json`, or null; one whose process was killed could not say so. */
 function statusOnRecord(runDirectory: string): Standing | null {
   try {
-    const { state, reason } = JSON.parse(readFileSync(join(runDirectory, 'status.json'), 'utf8')) as Partial<Standing>;
+    const { state, reason } = JSON.parse(readBounded(join(runDirectory, 'status.json')).toString('utf8')) as Partial<Standing>;
     if (state === 'running' && !isHeld(runDirectory)) return { state: 'stopped', reason: 'its process has gone' };
     return state === undefined ? null : { state, reason: reason ?? null };
   } catch {
@@ -58,7 +59,7 @@ function statusOnRecord(runDirectory: string): Standing | null {
 /** Whether the process that locked the run is alive, or cannot be seen from this machine. */
 function isHeld(runDirectory: string): boolean {
   try {
-    const { pid, host } = JSON.parse(readFileSync(join(runDirectory, 'run.lock'), 'utf8')) as { pid: number; host: string };
+    const { pid, host } = JSON.parse(readBounded(join(runDirectory, 'run.lock')).toString('utf8')) as { pid: number; host: string };
     if (host !== hostname()) return true;
     process.kill(pid, 0);
     return true;

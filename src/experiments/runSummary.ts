@@ -1,6 +1,7 @@
 /** One line about a run: its state, how far it is, its best validation loss, its speed; from small reads only. */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
+import { readBounded } from '../boundedFile.ts';
 import { runPaths } from '../checkpoint/runPaths.ts';
 import { readEvaluations, readMetricsTail, type MetricsRecord } from './metricsReading.ts';
 import { runStanding, type Standing } from './runStanding.ts';
@@ -37,7 +38,7 @@ export interface RunEnvironment {
 /** `environment.json` of a run, or undefined where it is missing or torn. */
 export function readEnvironment(runDirectory: string): RunEnvironment | undefined {
   try {
-    const environment: unknown = JSON.parse(readFileSync(runPaths(runDirectory).environment, 'utf8'));
+    const environment: unknown = JSON.parse(readBounded(runPaths(runDirectory).environment).toString('utf8'));
     return typeof environment === 'object' && environment !== null ? (environment as RunEnvironment) : undefined;
   } catch {
     return undefined;

@@ -7,8 +7,8 @@
  *   random: { draws: 8, seed: 1, ranges: { model.dropout: { from: 0, to: 0.3 } } }
  *   seeds: 3                                                       # or a list of seeds
  */
-import { readFileSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
+import { readBounded } from '../boundedFile.ts';
 import { schemaAt, suggestKey } from '../config/keys.ts';
 import { originsIn, parseLocated, place, plainValue, valueAt, type LocatedMapping, type LocatedValue, type PlainValue } from '../config/located.ts';
 import { wrongInput } from '../errors.ts';
@@ -43,7 +43,7 @@ const keys = ['name', 'config', 'set', 'grid', 'zip', 'random', 'seeds'];
 export function readSweep(path: string): Sweep {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readBounded(path).toString('utf8');
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes(String(code))) throw error;

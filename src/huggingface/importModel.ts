@@ -3,8 +3,8 @@
  * before anything is written; in memory is one tensor at a time.
  */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { readBounded } from '../boundedFile.ts';
 import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
 import { describeEnvironment } from '../checkpoint/environment.ts';
 import { assertFreshStart, createRunDirectory } from '../checkpoint/runDirectory.ts';
@@ -92,5 +92,5 @@ async function textOf(directory: string, name: string): Promise<string> {
   const path = join(directory, name);
   if (!existsSync(directory)) throw wrongInput(`${directory} does not exist.`);
   if (!existsSync(path)) throw wrongInput(`${path} is missing. A folder to import has config.json, tokenizer.json and model.safetensors (or its index and shards).`);
-  return readFile(path, 'utf8');
+  return readBounded(path, 128 << 20).toString('utf8'); // a tokenizer.json has up to 30 MB
 }

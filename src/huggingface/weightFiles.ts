@@ -1,7 +1,7 @@
 /** The safetensors of a Hugging Face folder, one file or several with an index, read one tensor at a time. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { readBounded } from '../boundedFile.ts';
 import { bytesPerValue, floatTypes, isFloatType, type ElementType } from '../checkpoint/elementTypes.ts';
 import { withSafetensors, type LazyTensor } from '../checkpoint/safetensors.ts';
 import { wrongInput } from '../errors.ts';
@@ -95,7 +95,7 @@ async function weightFiles(directory: string): Promise<string[]> {
   }
   let map: unknown;
   try {
-    map = (JSON.parse(await readFile(index, 'utf8')) as { weight_map?: unknown }).weight_map;
+    map = (JSON.parse(readBounded(index).toString('utf8')) as { weight_map?: unknown }).weight_map;
   } catch (cause) {
     throw wrongInput(`${index} is not JSON. Get it anew from its source.`, { cause });
   }

@@ -2,8 +2,9 @@
  * Rows 1 to 5 of the walk for a run: config, corpus, tokenizer, plan and, when resuming, the checkpoint.
  * Everything that can be refused is refused here: nothing native has been loaded and nothing written.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { readBounded } from '../boundedFile.ts';
 import { loadCheckpoint, type Checkpoint } from '../checkpoint/checkpoint.ts';
 import { resolveCheckpoint } from '../checkpoint/find.ts';
 import { newestValidCheckpoint, type SkippedCheckpoint } from '../checkpoint/newest.ts';
@@ -117,7 +118,7 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
   }
   const file = runPaths(runDirectory).config;
   if (!existsSync(file)) throw wrongInput(`There is no run at ${runDirectory}: it has no config.yaml. Give the config to start one.`);
-  const config = set.length > 0 ? loadConfig(file, { set, resumed }) : parseResolvedConfig(readFileSync(file, 'utf8'), file);
+  const config = set.length > 0 ? loadConfig(file, { set, resumed }) : parseResolvedConfig(readBounded(file).toString('utf8'), file);
   return { config, runDirectory: path.resolve(runDirectory) };
 }
 
@@ -171,7 +172,7 @@ async function manifestOf(config: Config, tokenizer: Tokenizer, { corpus, source
 async function readTokenizer(checkpoint: Checkpoint, opened: Corpus, config: Config, manifestPath: string | null): Promise<PreparedText> {
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(checkpoint.path, 'tokenizer.json'));
   if (manifestPath !== null && existsSync(manifestPath)) {
-    const before = parseManifest(readFileSync(manifestPath, 'utf8'), manifestPath);
+    const before = parseManifest(readBounded(manifestPath).toString('utf8'), manifestPath);
     refuseChangedCorpus(before, await corpusManifest(opened, before));
     const corpus = config.corpus.cache === null ? opened : (await countCorpus(opened, tokenizer, config.corpus)).corpus;
     return { tokenizer, corpus, manifest: before };

@@ -1,9 +1,10 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
 import { commitOf, describeEnvironment, withoutCredentials } from '../../src/checkpoint/environment.ts';
-import { assertFreshStart, createRunDirectory, runState } from '../../src/checkpoint/runDirectory.ts';
+import { readBounded } from '../../src/boundedFile.ts';
+import { assertFreshStart, clearLeftovers, createRunDirectory, runState } from '../../src/checkpoint/runDirectory.ts';
 import { runPaths } from '../../src/checkpoint/runPaths.ts';
 import { failureOf, smallCheckpoint, useTemporaryFolder } from './temporaryFolder.ts';
 
@@ -12,6 +13,30 @@ const run = () => join(folder(), 'runs', 'one');
 const environment = describeEnvironment({ device: 'cpu', tensorflow: '2.21.0', threads: 2 }, ['train', 'a.yaml']);
 const start = (configText = 'name: one\n') =>
   createRunDirectory(run(), { configText, tokenizerText: '{"kind":"bytes"}', environment });
+
+describe('a run from somewhere else', () => {
+  it.each(['checkpoints', 'samples'])('leads no write or deletion through a link in the place of its %s', async (name) => {
+    await start();
+    const elsewhere = join(folder(), 'elsewhere');
+    await mkdir(join(elsewhere, '.step-00000001.clm-removed-1'), { recursive: true });
+    await rm(join(run(), name), { recursive: true });
+    await symlink(elsewhere, join(run(), name));
+    await expect(clearLeftovers(run())).rejects.toThrow(`${join(run(), name)} is a symbolic link`);
+    await expect(start()).rejects.toThrow('is a symbolic link');
+    expect(await readdir(elsewhere)).toEqual(['.step-00000001.clm-removed-1']);
+  });
+
+  it('is not read without end', async () => {
+    await start();
+    const paths = runPaths(run());
+    await writeFile(paths.environment, '');
+    await truncate(paths.environment, 2 ** 26 + 1); // holes
+    await expect(start()).rejects.toThrow(/environment\.json has more than 64 MiB/);
+    expect(() => readBounded('/dev/zero', 1 << 20)).toThrow('more than 1 MiB'); // its size is said to be 0
+    await writeFile(paths.environment, 'whole');
+    expect(readBounded(paths.environment).toString()).toBe('whole');
+  });
+});
 
 describe('a fresh run', () => {
   it('has what it starts with', async () => {
@@ -95,6 +120,8 @@ describe('environment', () => {
     const args = ['--set', 'training.tokens=7', '--password', 'x', '--access-token=x', 'hub.apiKey=x'];
     const clean = ['--set', 'training.tokens=7', '--password', '***', '--access-token=***', 'hub.apiKey=***'];
     expect(withoutCredentials([...args, 'https://me:x@h/p'])).toEqual([...clean, 'https://***@h/p']);
+    const urls = ['a=https://h/p?x=1&X-Amz-Signature=abc&token=def', 'https://h/?api_key=abc&tokens=5'];
+    expect(withoutCredentials(urls)).toEqual(['a=https://h/p?x=1&X-Amz-Signature=***&token=***', 'https://h/?api_key=***']);
   });
 
   it('reads the commit of a checkout, loose, packed, detached or linked', async () => {

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { explained } from '../../scripts/setup/failure.mjs';
 import { pipFailure } from '../../scripts/setup/download.mjs';
 import { npmFailure } from '../../scripts/setup/packages.mjs';
 import { fillCache, librariesOf, pythonWithFailingPip, scratchProject } from './scratchProject.ts';
@@ -16,6 +17,40 @@ function expectFailure(
   expect(output).not.toMatch(/^\s+at .*:\d+:\d+/m);
   expect(status).toBe(exitCode);
 }
+
+describe('the file system', () => {
+  test.each([
+    ['ENOSPC', /dist\/main\.js cannot be written: the disk is full: free some space/],
+    ['EROFS', /read-only/],
+    ['EACCES', /permission denied: make it writable/],
+  ])('%s is told with its remedy', (code, message) => {
+    const refusal = Object.assign(new Error(`${code}: refused`), { code, path: '/clone/dist/main.js' });
+    expect(explained(refusal)).toMatchObject({ exitCode: 3, message: expect.stringMatching(message) });
+  });
+
+  test('what is no refusal of the system stays what it is', () => {
+    const bug = new TypeError('x is not a function');
+    expect(explained(bug)).toBe(bug);
+    expect(explained(undefined)).toBeUndefined();
+  });
+
+  test('a full disk anywhere in the set-up ends it with one message', () => {
+    const project = scratchProject();
+    fillCache(project);
+    const refusing = path.join(project.directory, 'refusing.cjs');
+    writeFileSync(
+      refusing,
+      `const fs = require('fs');
+      const rename = fs.renameSync;
+      fs.renameSync = (from, to) => {
+        if (to.endsWith('.clm-installation.json')) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', path: from, dest: to });
+        rename(from, to);
+      };
+      require('module').syncBuiltinESMExports();`,
+    );
+    expectFailure(project.setUp([], { NODE_OPTIONS: `--require ${refusing}` }), 3, /\.clm-installation\.json cannot be written: the disk is full/);
+  });
+});
 
 describe('packages', () => {
   test('no network: npm’s own output is shortened, and dev packages are asked for whatever NODE_ENV says', () => {
