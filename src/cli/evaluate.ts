@@ -3,6 +3,7 @@ import type { CommandModule } from 'yargs';
 import { openCorpus } from '../data/corpus.ts';
 import { wrongInput } from '../errors.ts';
 import { evaluateCorpus, evaluateTokens, type TextEvaluation } from '../sampling/evaluateText.ts';
+import { hasCorpus } from '../huggingface/importModel.ts';
 import { loadModel } from '../sampling/loadModel.ts';
 import { openScoring } from '../sampling/scoring.ts';
 import { grouped, printJson, printResult } from './output.ts';
@@ -39,6 +40,9 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
       const { contextLength } = config.model;
       if (!Number.isSafeInteger(args.overlap) || args.overlap < 0 || args.overlap >= contextLength) {
         throw wrongInput(`--overlap must be a whole number from 0 to ${contextLength - 1}, less than the context length`);
+      }
+      if (input === undefined && !hasCorpus(config)) {
+        throw wrongInput(`${args.run} was imported and has no validation text of its own. Name one: --file FILE, or --text TEXT.`);
       }
       const scoring = openScoring(session, config.model, table, tokenizer.vocabularySize);
       const { whole, sources } =

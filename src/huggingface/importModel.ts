@@ -73,6 +73,11 @@ export async function importModel(
   };
 }
 
+const noCorpus = 'this-imported-run-has-no-corpus';
+
+/** Whether a run has a corpus of its own; an imported one has none. */
+export const hasCorpus = ({ corpus }: Config): boolean => basename(corpus.sources[0]!.path) !== noCorpus;
+
 /**
  * The config of an imported run: its model, and defaults for the rest. It has no corpus; the path that stands there says
  * so to whoever tries to use it.
@@ -81,7 +86,7 @@ function configOf(model: Config['model'], { kind }: Tokenizer, runDirectory: str
   const path = resolve(runDirectory, 'tokenizer.json');
   const text = JSON.stringify({
     name: basename(resolve(runDirectory)).replace(/^\.+/, '').replace(/[^A-Za-z0-9._-]/g, '-') || 'imported',
-    corpus: { sources: [{ path: resolve(runDirectory, 'this-imported-run-has-no-corpus') }] },
+    corpus: { sources: [{ path: resolve(runDirectory, noCorpus) }] },
     tokenizer: kind === 'bytes' || kind === 'characters' ? { kind } : { kind: 'file', path },
     model,
   });
