@@ -11,7 +11,8 @@ import { boundKeys, harmlessKeys, kindDefaults, modelKinds, type ModelKind } fro
 export interface HuggingFaceModel {
   kind: ModelKind;
   model: Config['model'];
-  endOfTextTokenIds: number[];
+  /** The first of `eos_token_id`; null where it says none. */
+  endOfText: number | null;
 }
 
 /**
@@ -51,14 +52,14 @@ export function readConfigJson(text: string, path: string, contextLength: number
   const vocabularySize = size('vocab_size');
   const model = kind === 'gpt2' ? gpt2Model() : llamaModel();
   const eos = given['eos_token_id'];
-  const endOfTextTokenIds = [eos].flat().filter((id): id is number => typeof id === 'number');
+  const endOfText = [eos].flat().find((id): id is number => typeof id === 'number') ?? null;
 
   for (const key of Object.keys(given)) {
     if (seen.has(key) || harmlessKeys.has(key)) continue;
     problems.push(`${key} (${JSON.stringify(given[key])?.slice(0, 60)}) is not known to clm and may change the mathematics`);
   }
   if (problems.length > 0) throw wrongInput(`${path} cannot be imported:\n  ${problems.join('\n  ')}`);
-  return { kind, model, endOfTextTokenIds };
+  return { kind, model, endOfText };
 
   function gpt2Model(): Config['model'] {
     const width = size('n_embd');

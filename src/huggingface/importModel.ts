@@ -44,7 +44,7 @@ export async function importModel(
   await assertFreshStart(runDirectory);
   const found = readConfigJson(await textOf(directory, 'config.json'), join(directory, 'config.json'), options.contextLength);
   const tokenizerPath = join(directory, 'tokenizer.json');
-  const tokenizer = readTokenizerJson(await textOf(directory, 'tokenizer.json'), tokenizerPath);
+  const tokenizer = readTokenizerJson(await textOf(directory, 'tokenizer.json'), tokenizerPath, found.endOfText);
   const { vocabularySize } = tokenizer;
   const rows = vocabularyRows(found.model, vocabularySize);
   if (vocabularySize > rows) {

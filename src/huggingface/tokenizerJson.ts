@@ -26,29 +26,37 @@ export function tokenizerFiles(tokenizer: Tokenizer, contextLength: number): Rec
 /**
  * The tokenizer of a folder's tokenizer.json; the characters that `tokenizerFiles` wrote are characters again.
  *
+ * @param endOfText id of the token that ends a text by config.json; where it is null, or no special token, the file's
+ *   usual one does
  * @throws wrongInput as `tokenizerFromFile`
  */
-export function readTokenizerJson(text: string, path: string): Tokenizer {
-  let file: ExportedCharacters;
+export function readTokenizerJson(text: string, path: string, endOfText: number | null): Tokenizer {
+  let file: TokenizerJson | null;
   try {
-    file = JSON.parse(text) as ExportedCharacters;
+    file = JSON.parse(text) as TokenizerJson | null;
   } catch {
     return tokenizerFromFile(text, path); // which says what is wrong
   }
   const isCharacters = file?.model?.type === 'WordLevel' && isDeepStrictEqual(file.pre_tokenizer, everyCharacter);
-  if (!isCharacters) return tokenizerFromFile(text, path);
-  const vocabulary = Object.entries(file.model!.vocab ?? {}).sort(([, a], [, b]) => a - b);
+  if (!isCharacters) return tokenizerFromFile(text, path, endOf(file, endOfText));
+  const vocabulary = Object.entries(file!.model!.vocab ?? {}).sort(([, a], [, b]) => a - b);
   const characters = vocabulary.map(([character]) => character).join('');
-  const hasEnd = (file.added_tokens ?? []).length > 0;
+  const hasEnd = (file!.added_tokens ?? []).length > 0;
   const own = { format: tokenizerFormat, version: tokenizerVersion, kind: 'characters', characters, ...(hasEnd && { endOfText: true }) };
   return tokenizerFromFile(JSON.stringify(own), path);
 }
 
-interface ExportedCharacters {
+/** What stands in a file that has not been checked yet. */
+interface TokenizerJson {
   model?: { type?: string; vocab?: Record<string, number> };
   pre_tokenizer?: unknown;
-  added_tokens?: unknown[];
+  added_tokens?: { id?: number; content?: string; special?: boolean }[];
 }
+
+const endOf = (file: TokenizerJson | null, endOfText: number | null): string | undefined => {
+  const added = Array.isArray(file?.added_tokens) ? file.added_tokens : [];
+  return added.find((token) => token?.id === endOfText && token?.special === true)?.content;
+};
 
 /** Every character by itself; one that the vocabulary lacks is an error there, as it is here. */
 const everyCharacter = { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false };

@@ -66,6 +66,11 @@ describe('config.json', () => {
     expect(readConfigJson(JSON.stringify(rest), 'config.json', null).model.ropeTheta).toBe(2e6);
   });
 
+  it('names the token that ends a text, the first of several', () => {
+    const end = (eos_token_id: unknown) => read('llama', { eos_token_id }).endOfText;
+    expect([end(3), end([5, 7]), end(null), end(undefined)]).toEqual([3, 5, null, null]);
+  });
+
   it('lets a window be cut short where positions rotate, and not where they are learned', () => {
     expect(read('mistral', { sliding_window: 5 }, 5).model.contextLength).toBe(5);
     expect(refusal('gpt2', {}, 5)).toContain('leave out --context-length');

@@ -19,11 +19,19 @@ test.each([
   ['characters that end documents', charactersTokenizer('\n 09az', { endOfText: true })],
   ['bytes', bytesTokenizer({ endOfText: true })],
 ])('an export is read back with the same ids: %s', (_, tokenizer) => {
-  const again = readTokenizerJson(tokenizerFiles(tokenizer, 64)['tokenizer.json']!, 'tokenizer.json');
+  const again = readTokenizerJson(tokenizerFiles(tokenizer, 64)['tokenizer.json']!, 'tokenizer.json', null);
   expect(again).toMatchObject({ vocabularySize: tokenizer.vocabularySize, endOfText: tokenizer.endOfText });
   const text = 'a0z9\na';
   expect(again.encode(text)).toEqual(tokenizer.encode(text));
   const every = Array.from({ length: tokenizer.vocabularySize }, (_, id) => id);
   expect(again.decode(every)).toBe(tokenizer.decode(every));
   if (tokenizer.kind === 'characters') expect(again.toJSON()).toEqual(tokenizer.toJSON());
+});
+
+test('the token that ends a text is the one config.json names, where it is special', () => {
+  const { tokenizer: file } = JSON.parse(readFileSync(new URL('../data/tokenizers/fixtures/llama2.json', import.meta.url), 'utf8'));
+  const end = (eos: number | null) => readTokenizerJson(JSON.stringify(file), 'tokenizer.json', eos).endOfText;
+  expect(end(null)).toBe(2); // </s>, the usual one
+  expect(end(1)).toBe(1);
+  expect(end(5)).toBe(2);
 });
