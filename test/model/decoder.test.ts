@@ -9,6 +9,7 @@ const architectures: [string, Config][] = [
   ['gpt2', tinyConfig({ model: { biases: true } })],
   ['gpt2, grouped queries, untied', tinyConfig({ model: { heads: 2, keyValueHeads: 1, queryKeyNorm: true, tiedEmbeddings: false } })],
   ['llama', tinyConfig({ model: { family: 'llama', headSize: 6 } })],
+  ['llama, no positions in a layer', tinyConfig({ model: { family: 'llama', headSize: 6, nopeEveryLayers: 2 } })],
   [
     'llama, grouped queries, QK-norm, biases of the projection',
     tinyConfig({ model: { family: 'llama', heads: 4, keyValueHeads: 2, headSize: 4, queryKeyNorm: true, queryKeyValueBiases: true } }),

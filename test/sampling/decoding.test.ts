@@ -10,6 +10,7 @@ const contextLength = 150; // crosses two sizes of the cache
 const families: Record<string, Partial<Config['model']>> = {
   gpt2: { biases: true },
   'llama, grouped heads': { family: 'llama', heads: 6, keyValueHeads: 2, width: 12, tiedEmbeddings: false },
+  'llama, a layer without positions': { family: 'llama', heads: 3, headSize: 4, nopeEveryLayers: 2, feedForwardBiases: true },
   'llama, QK-norm and scaled RoPE': {
     family: 'llama',
     heads: 3,
