@@ -17,6 +17,8 @@ export async function promptLoop(model: LoadedModel, settings: CompletionSetting
   const options = { settings, tokenizer, contextLength: config.model.contextLength };
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: process.stdin.isTTY, historySize: 1000 });
   let completing: AbortController | undefined;
+  let isClosed = false;
+  lines.once('close', () => (isClosed = true));
   const interrupt = (): void => {
     if (completing === undefined) lines.close();
     else completing.abort();
@@ -41,7 +43,7 @@ export async function promptLoop(model: LoadedModel, settings: CompletionSetting
           completing = undefined;
         }
       }
-      lines.prompt();
+      if (!isClosed) lines.prompt(); // else it would listen again: Ctrl-D may have come with the line
     }
   } finally {
     process.off('SIGINT', interrupt);

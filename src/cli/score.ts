@@ -2,7 +2,8 @@
 import type { CommandModule } from 'yargs';
 import { wrongInput } from '../errors.ts';
 import { loadModel } from '../sampling/loadModel.ts';
-import { scoreChoices, scoreText, type ChoiceScores, type ScoringTools, type TextScore } from '../sampling/scoreText.ts';
+import { scoreChoices, scoreText, type ScoringTools } from '../sampling/scoreText.ts';
+import type { ChoiceScores, TextScore } from '../sampling/scores.ts';
 import { openScoring } from '../sampling/scoring.ts';
 import { harmless, printJson, printResult } from './output.ts';
 import { applyVerbose, deviceOption, jsonOption, quietOption } from './options.ts';

@@ -1,27 +1,8 @@
 /** Log-probabilities of given texts, and which of several continuations a model finds likeliest. */
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
+import type { ChoiceScores, TextScore } from './scores.ts';
 import { textLosses, type Scoring } from './scoring.ts';
-
-export interface TextScore {
-  /** Σ ln p of the tokens scored, nats. */
-  logProbability: number;
-  /** Tokens scored: all but the first of a text, those of a continuation. */
-  tokens: number;
-  /** UTF-8 bytes that they stand for. */
-  bytes: number;
-  tokenIds: number[];
-  /** ln p of each token scored. */
-  logProbabilities: number[];
-}
-
-export interface ChoiceScores {
-  choices: ({ text: string } & TextScore)[];
-  /** The choice with the highest log-probability. */
-  best: number;
-  /** The one with the highest log-probability per byte, which does not favour short ones. */
-  bestPerByte: number;
-}
 
 export interface ScoringTools {
   scoring: Scoring;

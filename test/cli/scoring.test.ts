@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -209,5 +209,22 @@ console.log(JSON.stringify({ one, streamed, many, text, question, refused, step:
     } finally {
       rmSync(script);
     }
+  });
+
+  it('has types that a TypeScript project compiles against, libraries checked too, and runs', async () => {
+    const project = at('consumer');
+    mkdirSync(path.join(project, 'node_modules'), { recursive: true });
+    symlinkSync(root, path.join(project, 'node_modules/clm'));
+    symlinkSync(path.join(root, 'node_modules/@types'), path.join(project, 'node_modules/@types'));
+    writeFileSync(path.join(project, 'package.json'), '{"type":"module"}');
+    for (const file of ['consumer.ts', 'tsconfig.json']) copyFileSync(path.join(root, 'test/consumer', file), path.join(project, file));
+    const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
+    await promisify(execFile)(process.execPath, [tsc, '-p', project]).catch(({ stdout }: { stdout: string }) => expect(stdout).toBe(''));
+    const { stdout } = await promisify(execFile)(process.execPath, [path.join(project, 'consumer.js'), run]);
+    const result = JSON.parse(stdout) as Record<string, unknown>;
+    expect(result).toMatchObject({ finishReason: 'length', tokens: [4, 4, 2, 2], likeliest: 'number', logProbability: expect.any(Number) });
+    expect(result['streamed']).toBe(result['completion']);
+    expect(['cat', 'sat']).toContain(result['choice']);
+    expect(result['refusal']).toMatch(/maxToken is no setting of a completion/);
   });
 });

@@ -1,22 +1,46 @@
-"""Runs a command at a terminal of its own, which goes away when its output matches a pattern: terminal.py PATTERN COMMAND...
-Prints what came out and how the command ended, as JSON. An empty pattern leaves the terminal where it is."""
-import json, os, pty, re, sys
+"""Runs a program at a pseudo-terminal and types at it: python3 terminal.py STEPS COMMAND …
 
-pattern, command = sys.argv[1].encode(), sys.argv[2:]
-pid, terminal = pty.fork()
-if pid == 0:
+STEPS is a JSON list of [what, keys]: once `what` (a text, or a number of bytes) has come out after the step before, the
+keys are typed. Prints {"output", "code"} when the program has ended.
+"""
+import json
+import os
+import pty
+import select
+import sys
+
+steps, command = json.loads(sys.argv[1]), sys.argv[2:]
+process, terminal = pty.fork()
+if process == 0:
     os.execvp(command[0], command)
-output = b""
-while True:
-    try:
-        piece = os.read(terminal, 65536)
-    except OSError:  # the command has ended
+output = b''
+
+
+def read(until=None):
+    """Reads until a condition holds; False when the program has ended or said nothing for 20 s."""
+    global output
+    while until is None or not until():
+        if not select.select([terminal], [], [], 20)[0]:
+            return False
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # Linux says so where others say end of file
+            piece = b''
+        if not piece:
+            return False
+        output += piece
+    return True
+
+
+seen = 0
+for what, keys in steps:
+    has_come = (lambda: len(output) >= seen + what) if isinstance(what, int) else (lambda: what.encode() in output[seen:])
+    if not read(has_come):
         break
-    if not piece:
-        break
-    output += piece
-    if pattern and re.search(pattern, output):
-        os.close(terminal)
-        break
-_, status = os.waitpid(pid, 0)
-print(json.dumps({"output": output.decode("utf-8", "surrogateescape").encode("utf-16", "surrogatepass").decode("utf-16", "replace"), "code": os.waitstatus_to_exitcode(status)}))
+    seen = len(output) if isinstance(what, int) else output.index(what.encode(), seen) + len(what.encode())
+    os.write(terminal, keys.encode())
+else:
+    read()
+os.close(terminal)
+_, status = os.waitpid(process, 0)
+print(json.dumps({'output': output.decode(errors='replace'), 'code': os.waitstatus_to_exitcode(status)}))
