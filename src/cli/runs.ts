@@ -38,8 +38,11 @@ const columns: Column<RunSummary>[] = [
   { title: 'tokens/s', align: 'right', text: ({ tokensPerSecond }) => (tokensPerSecond === null ? '–' : grouped(tokensPerSecond)) },
   { title: 'age', align: 'right', text: ({ ageMs }) => ageText(ageMs) },
   { title: 'device', text: ({ device }) => device ?? '–' },
-  { title: '', text: ({ reason }) => reason ?? '' },
+  { title: '', text: ({ reason }) => brief(reason ?? '') },
 ];
+
+/** The reason in full is for `clm runs show`. */
+const brief = (reason: string): string => (reason.length > 60 ? `${reason.slice(0, 59)}…` : reason);
 
 const listCommand: CommandModule<object, ListArguments> = {
   command: '$0 [dir]',

@@ -42,12 +42,12 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
     if (!Number.isSafeInteger(args.jobs) || args.jobs < 1) throw wrongInput('--jobs must be a whole number of at least 1');
     const sweep = readSweep(args.sweep);
     const output = path.resolve(args.output ?? path.join('runs', sweep.name));
-    const planned = await planSweep(sweepRuns(sweep), { config: sweep.config, output });
+    const planned = await planSweep(sweepRuns(sweep), { config: sweep.config, output, retry: args.retry });
     const say = args.quiet ? () => {} : note;
     const expectedMs = await expectedTime(planned, sweep.config, args.dryRun ? note : say);
     if (args.dryRun) return printPlan(planned, expectedMs, args.json);
     const left = planned.filter(({ flopsLeft }) => flopsLeft > 0).length;
-    say(`${sweep.name}: ${planned.length} runs, ${left} of them to make, into ${path.relative(process.cwd(), output) || '.'}${expectedMs === null ? '' : `; about ${duration(expectedMs)}`}`);
+    say(`${sweep.name}: ${planned.length} runs, ${left} of them to make, into ${path.relative(process.cwd(), output) || '.'}${expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`}`);
     mkdirSync(output, { recursive: true });
 
     let ended = 0;
@@ -98,7 +98,7 @@ function printPlan(planned: readonly PlannedRun[], expectedMs: number | null, js
     { title: 'so far', text: ({ summary }) => (summary.step === 0 && summary.state !== 'failed' ? 'new' : `${summary.state} at step ${grouped(summary.step)}`) },
   ]);
   rows.forEach((line) => printResult(line));
-  printResult(`\n${planned.length} runs${expectedMs === null ? '' : `, about ${duration(expectedMs)} on this machine`}`);
+  printResult(`\n${planned.length} runs${expectedMs === null ? '' : `, about ${duration(expectedMs)} of training on this machine`}`);
 }
 
 /**

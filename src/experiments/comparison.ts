@@ -41,7 +41,7 @@ export interface Comparison {
   /** Keys that differ, with the value of each run in the order given. */
   differing: { key: string; values: unknown[] }[];
   alignment: Alignment;
-  /** The amount all runs reached, in tokens, FLOPs, ms or steps; null where it is unknown of one. */
+  /** The amount all runs that did not fail reached, in tokens, FLOPs, ms or steps; null where it is unknown of one. */
   amount: number | null;
   /** The lowest mean first. */
   groups: Group[];
@@ -62,7 +62,9 @@ export function compareRuns(runs: readonly RunHistory[], options: { alignment?: 
     .map((key) => ({ key, values: runs.map(({ config }) => config.get(key)) }))
     .filter(({ key, values }) => key !== 'name' && values.some((each) => !isDeepStrictEqual(each, values[0])));
   const telling = differing.filter(({ key }) => !idleKey.test(key));
-  const reached = runs.map((run) => amountAt(run, alignment, lastStep(run)));
+  // What failed early shall not bring all to its length.
+  const whole = runs.filter(({ summary }) => summary.state !== 'failed');
+  const reached = (whole.length > 0 ? whole : runs).map((run) => amountAt(run, alignment, lastStep(run)));
   const least = reached.some((each) => each === null) ? null : Math.min(...(reached as number[]));
   const amount = least === null || options.amount === undefined ? least : Math.min(least, options.amount);
 

@@ -11,7 +11,7 @@ export interface PlannedRun extends SweepRun {
   plan: Pick<RunPlan, 'steps' | 'tokens' | 'parameters' | 'flopsPerToken'>;
   /** What its directory holds already. */
   summary: RunSummary;
-  /** FLOPs that are still to be done. */
+  /** FLOPs that are still to be done; of a run that failed only where it is to be made again. */
   flopsLeft: number;
 }
 
@@ -19,7 +19,7 @@ export interface PlannedRun extends SweepRun {
  * Plans every run; the corpus is read once for all that share it.
  * @throws wrongInput with the name of the run whose config is refused
  */
-export async function planSweep(runs: readonly SweepRun[], { config, output }: { config: string; output: string }): Promise<PlannedRun[]> {
+export async function planSweep(runs: readonly SweepRun[], { config, output, retry }: { config: string; output: string; retry: boolean }): Promise<PlannedRun[]> {
   const plans = new Map<string, RunPlan>();
   const planned: PlannedRun[] = [];
   for (const run of runs) {
@@ -33,7 +33,8 @@ export async function planSweep(runs: readonly SweepRun[], { config, output }: {
       plans.set(key, plan);
     }
     const summary = summarizeRun(join(output, run.name));
-    const stepsLeft = summary.state === 'done' ? 0 : Math.max(0, plan.steps - summary.step);
+    const isOver = summary.state === 'done' || (summary.state === 'failed' && !retry);
+    const stepsLeft = isOver ? 0 : Math.max(0, plan.steps - summary.step);
     planned.push({ ...run, plan, summary, flopsLeft: stepsLeft * plan.tokensPerStep * plan.flopsPerToken });
   }
   return planned;

@@ -46,7 +46,7 @@ function shortName(key: string, keys: readonly string[]): string {
 
 /** Of a file only its name, or every path would be the same for its first hundred characters. */
 const valueName = (value: PlainValue): string =>
-  nameOf(typeof value === 'string' ? value.slice(value.lastIndexOf('/') + 1) : JSON.stringify(value)) || 'empty';
+  nameOf(typeof value === 'string' ? value.slice(value.lastIndexOf('/') + 1) : JSON.stringify(value).replace('e+', 'e')) || 'empty';
 
 const nameOf = (text: string): string => text.replace(/[^A-Za-z0-9.-]+/g, '-').replace(/^[-.]+(?=\D)|-+$/g, '');
 

@@ -57,14 +57,14 @@ describe('clm sweep', () => {
     expect(dry.code).toBe(0);
     const plan = dry.stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
     expect(plan.slice(0, 3).map(({ run, steps, state }) => [run, steps, state === 'new'])).toEqual([
-      ['learningRate-0.001', 600, false], ['learningRate-1e-30', 600, true], ['learningRate-0.002', 600, true],
+      ['learningRate-0.001', 600, false], ['learningRate-1e30', 600, true], ['learningRate-0.002', 600, true],
     ]);
     expect(plan[3].expectedMs).toBeGreaterThan(0);
 
     const { code, stderr } = await clm(args);
     expect(code).toBe(4);
     expect(stderr).toMatch(/\[1\/3\] learningRate-0\.001: done in .*validation loss/);
-    expect(stderr).toMatch(/warning: learningRate-1e-30 failed: .*(NaN|Infinity)/);
+    expect(stderr).toMatch(/warning: learningRate-1e30 failed: .*(NaN|Infinity)/);
     expect(stderr).toMatch(/\[3\/3\] learningRate-0\.002: done/);
     const notes = readFileSync(path.join(output, 'sweep.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
     expect(notes.map(({ kind }) => kind)).toEqual(['started', 'started', 'done', 'started', 'failed', 'started', 'done']);
@@ -76,9 +76,9 @@ describe('clm sweep', () => {
 
     const again = await clm(args);
     expect(again.code).toBe(0);
-    expect(again.stderr).toContain('3 runs, 1 of them to make');
-    expect(again.stderr).toMatch(/\[2\/3\] learningRate-1e-30: failed before \(.*\); --retry makes it again/);
+    expect(again.stderr).toContain('3 runs, 0 of them to make');
+    expect(again.stderr).toMatch(/\[2\/3\] learningRate-1e30: failed before \(.*\); --retry makes it again/);
     const { stdout } = await clm(['runs', output, '--json', '--state', 'failed']);
-    expect(JSON.parse(stdout)).toMatchObject({ name: 'learningRate-1e-30', state: 'failed', reason: expect.stringMatching(/NaN|Infinity/) });
+    expect(JSON.parse(stdout)).toMatchObject({ name: 'learningRate-1e30', state: 'failed', reason: expect.stringMatching(/NaN|Infinity/) });
   });
 });
