@@ -23,11 +23,15 @@ const halvings = (value: number, least: number): number[] => {
   return values;
 };
 
+const smallerDivisors = (value: number): number[] =>
+  Array.from({ length: value - 1 }, (_, i) => value - 1 - i).filter((divisor) => value % divisor === 0);
+
 const turns: readonly Turn[] = [
+  // The same windows in a step, in smaller parts: the same update.
   ({ training: { microBatchSize, microBatchesPerStep } }) =>
-    halvings(microBatchSize, 1).map((size) => ({
+    smallerDivisors(microBatchSize).map((size) => ({
       'training.microBatchSize': size,
-      'training.microBatchesPerStep': Math.ceil((microBatchSize * microBatchesPerStep) / size),
+      'training.microBatchesPerStep': (microBatchSize * microBatchesPerStep) / size,
     })),
   ({ training }) => (training.recompute === null ? [{ 'training.recompute': 'block' }] : []),
   ({ training }) => (training.emaDecay === null ? [] : [{ 'training.emaDecay': null }]),
