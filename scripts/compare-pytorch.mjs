@@ -1,8 +1,11 @@
 // Pairs clm's training step with PyTorch's of the same decoder, in turns, because machines drift.
 //
-//   npm run compare:pytorch -- --python PYTHON [--sizes small,large,gpt2] [--precisions float32,bfloat16] [--rounds 3] [--eager]
+//   npm run compare:pytorch -- --python PYTHON [--sizes small,large,gpt2] [--precisions float32,bfloat16] [--rounds 3]
+//     [--steps N] [--eager]
 //
-// PYTHON is one with PyTorch 2 (and a C++ compiler, for torch.compile). Linux only: peak memory comes from /proc.
+// Prints the medians over the rounds of step time, tokens per second, share of the matmul peak and peak resident memory,
+// and the median of the rounds' ratios. With --eager and few --steps it compares the memory. PYTHON is one with PyTorch 2
+// (and a C++ compiler, for torch.compile). Linux only: peak memory comes from /proc.
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -17,6 +20,7 @@ const { values: options } = parseArgs({
     sizes: { ...text, default: 'small,large,gpt2' },
     precisions: { ...text, default: 'float32,bfloat16' },
     rounds: { ...text, default: '3' },
+    steps: text,
     eager: { type: 'boolean', default: false },
   },
 });
@@ -60,7 +64,7 @@ const runPyTorch = (size, precision) =>
 process.stdout.write(`${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}\n`);
 try {
   for (const name of options.sizes.split(',')) {
-    const size = sizes[name];
+    const size = sizes[name] && { ...sizes[name], ...(options.steps && { steps: Number(options.steps) }) };
     if (!size) throw new Error(`--sizes: ${name} is none of ${Object.keys(sizes).join(', ')}`);
     for (const precision of options.precisions.split(',')) {
       const pairs = [];
@@ -71,7 +75,7 @@ try {
       const ratio = median(pairs.map(({ clm, pytorch }) => clm.msPerStep / pytorch.msPerStep));
       const share = median(pairs.map(({ clm }) => clm.gflops / clm.matmulGflops));
       process.stdout.write(
-        `${name} ${precision}: clm ${of('clm', 'msPerStep').toFixed(1)} ms a step, ${of('clm', 'peakMib').toFixed(0)} MiB, ` +
+        `${name} ${precision}: clm ${of('clm', 'msPerStep').toFixed(1)} ms a step, ${of('clm', 'tokensPerSecond').toFixed(0)} tokens/s, ${of('clm', 'peakMib').toFixed(0)} MiB, ` +
           `${(100 * share).toFixed(0)} % of the matmul peak; PyTorch ${pairs[0].pytorch.version}${options.eager ? ' eager' : ' compiled'} ` +
           `${of('pytorch', 'msPerStep').toFixed(1)} ms, ${of('pytorch', 'peakMib').toFixed(0)} MiB; ratio ${ratio.toFixed(3)}\n`,
       );
