@@ -1,5 +1,6 @@
 /** A linear map of rows. */
-import { add, type Tensor } from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
+import { addBias } from '../runtime/operations.ts';
 import { product } from '../runtime/weights.ts';
 import type { Parameters } from './decoderPass.ts';
 
@@ -10,5 +11,5 @@ import type { Parameters } from './decoderPass.ts';
 export function linear(parameters: Parameters, path: string, x: Tensor): Tensor {
   const y = product(x, parameters[`${path}.weight`]!);
   const bias = parameters[`${path}.bias`];
-  return bias === undefined ? y : add(y, bias);
+  return bias === undefined ? y : addBias(y, bias);
 }

@@ -5,6 +5,7 @@
  * N rows · C width
  */
 import { add, customGrad, mean, mul, rsqrt, square, sub, sum, type Tensor } from '@tensorflow/tfjs-core';
+import { addBias } from '../runtime/operations.ts';
 import { fusedNorm, fusedNormGradient, hasFusedOperations, type NormKind } from '../runtime/fusedOperations.ts';
 import type { Parameters } from './decoderPass.ts';
 import type { ModelConfig } from './parameters.ts';
@@ -20,7 +21,7 @@ export function norm(parameters: Parameters, path: string, x: Tensor, { family, 
 /** LayerNorm (Ba et al. 2016, https://arxiv.org/abs/1607.06450): (x − mean) / √(variance + ε) · gain + bias. */
 export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor | null, epsilon: number): Tensor {
   const y = hasFusedOperations() ? normInOne(x, gain, { epsilon, centred: true }) : composedLayerNorm(x, gain, epsilon);
-  return bias === null ? y : add(y, bias);
+  return bias === null ? y : addBias(y, bias);
 }
 
 /** RMSNorm (Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467): x / √(mean of squares + ε) · gain. */

@@ -139,10 +139,29 @@ export function throwOnError(c: CApi, status: Pointer, what: string): void {
 /** A shape or list of integers as C's int64_t*. */
 export const int64s = (values: readonly number[]): BigInt64Array => BigInt64Array.from(values, BigInt);
 
+/** Tensors from this size on are worth huge pages. */
+const largeBytes = 4e6;
+const pageBytes = 4096n;
+const MADV_HUGEPAGE = 14;
+let madvise: CFunction | undefined;
+
+/**
+ * Lets Linux back memory by pages of 2 MB, while nothing is written there yet: weights are read from end to end for every
+ * token, which goes faster with fewer pages to look up. A wish; where it is refused, nothing is lost.
+ */
+function askForHugePages(data: Pointer, bytes: number): void {
+  if (process.platform !== 'linux') return;
+  madvise ??= koffi().load('libc.so.6').func('int madvise(uintptr_t, size_t, int)');
+  const start = koffi().address(data as never);
+  const firstPage = (start + pageBytes - 1n) / pageBytes * pageBytes;
+  madvise(firstPage, Number((start + BigInt(bytes) - firstPage) / pageBytes * pageBytes), MADV_HUGEPAGE);
+}
+
 /** A new TF_Tensor holding a copy of `values`; the caller deletes it. */
 export function newTensor(c: CApi, shape: readonly number[], dataType: number, values: ArrayBufferView): Pointer {
   const tensor: Pointer = c.TF_AllocateTensor(dataType, int64s(shape), shape.length, values.byteLength);
   if (values.byteLength > 0) {
+    if (values.byteLength >= largeBytes) askForHugePages(c.TF_TensorData(tensor), values.byteLength);
     const target = new Uint8Array(koffi().view(c.TF_TensorData(tensor), values.byteLength));
     target.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }

@@ -75,6 +75,16 @@ export const sigmoidGradient = (y: Tensor, dy: Tensor): Tensor => execute('Sigmo
 export const halfSquaredNorm = (x: Tensor): Tensor =>
   hasFusedOperations() ? fusedHalfSquaredNorm(x) : execute('L2Loss', [float], [x])[0]!;
 
+/** y (N, C) + bias (C), faster than an Add that has to broadcast. */
+export function addBias(y: Tensor, bias: Tensor): Tensor {
+  const biased = customGrad((...args) => {
+    const [rows, b] = args as unknown as [Tensor, Tensor];
+    const value = execute('BiasAdd', [float], [rows, b])[0]!;
+    return { value, gradFunc: (dy: Tensor) => [dy, execute('BiasAddGrad', [float], [dy])[0]!] };
+  });
+  return biased(y, bias);
+}
+
 /** The sum of tensors of one shape, in the order given. */
 export const addAll = (xs: Tensor[]): Tensor =>
   xs.length === 1 ? xs[0]! : execute('AddN', [float, intAttribute('N', xs.length)], xs)[0]!;

@@ -22,8 +22,8 @@ interface Stored {
 /** Where the tensors that `readWeights` gave have their values from. */
 const weights = new WeakMap<Tensor, Stored>();
 
-/** Rows up to which the own operation is faster than TensorFlow's product of matrices. */
-const fewRows = 16;
+/** What the own operation does faster than TensorFlow's product: few rows, or little work. */
+const isSmall = (rows: number, weightCount: number): boolean => rows <= 16 || rows * weightCount <= 2 ** 22;
 
 /**
  * Reads a variable as weights: a float32 tensor that `product` and `rowsOf` know where to take from.
@@ -43,7 +43,7 @@ export function product(x: Tensor, w: Tensor, transposed = false): Tensor {
   const stored = weights.get(w);
   if (stored === undefined) return matMul(x, w, false, transposed);
   const { backend } = loadedTensorFlow();
-  if (x.shape[0]! <= fewRows && hasFusedOperations()) {
+  if (isSmall(x.shape[0]!, w.size) && hasFusedOperations()) {
     const type = typeAttribute('T', stored.isHalf ? dataTypes.bfloat16 : dataTypes.float32);
     const ids = [...backend.getInputTensorIds([x]), stored.id];
     return backend.createOutputTensor(backend.binding.executeOp(transposed ? 'ClmFewRowsTransposed' : 'ClmFewRows', [type], ids, 1)[0]!);

@@ -87,7 +87,7 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
       const parameters = parametersOf(variables);
       const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: 1, positions: P, dropout: null, cache });
       return { logits: logitsOf(parameters, gatherRows(hidden, feeds['last']!)) }; // only one position's are wanted
-    });
+    }, { onOneThread: true });
   };
 
   const recordStep = (S: number) => (name: string): Program => {

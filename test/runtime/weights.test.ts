@@ -45,7 +45,7 @@ describe.each(modes)('weights, %s', (mode) => {
       await session.addVariables([{ name, shape, values: normals(name, K * N) }], stored);
       const x = normals(`x${name}`, 23 * K);
       const rows = (from: number, count: number) => ({ x: { shape: [count, K], values: x.slice(from * K, (from + count) * K) } });
-      // 23 rows are too many for the own operation: that is TensorFlow's product.
+      // 23 rows of the largest are too much work for the own operation: that is TensorFlow's product.
       const all = await compute(session, rows(0, 23), ({ x: input }, weights) => product(input!, weights(name), transposed));
       const plain = await compute(session, rows(0, 23), ({ x: input }, weights) => matMul(input!, weights(name), false, transposed));
       expectClose(all, plain, 1e-6);

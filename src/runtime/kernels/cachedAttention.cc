@@ -12,7 +12,7 @@
 namespace {
 
 // Numbers of keys and values from which on the threads share the work.
-constexpr int64_t kShared = 1 << 16;
+constexpr int64_t kShared = 1 << 14;
 
 INLINE float Dot(int64_t D, const float* a, const float* b) {
   const int64_t whole = D / kLanes * kLanes;

@@ -10,7 +10,7 @@
 
 namespace {
 
-// Weights from which on the threads share a product.
+// Work from which on the threads share a product: weights, or an eighth of the multiplications.
 constexpr int64_t kShared = 1 << 17;
 
 // Rows of weights that one pass over the outputs takes in: as many streams as a core follows well.
@@ -112,7 +112,7 @@ void FewRowsOf(Execution& run) {
   float* y = run.outputOf(0, {M, N});
   if (!run.ok()) return;
   int64_t width = N;
-  if (K * N >= kShared) {
+  if (K * N * (M < 8 ? 1 : M / 8) >= kShared) {
     const int64_t share = (N + ThreadCount() - 1) / ThreadCount();
     width = transposed ? kRowsAtATime : (share + kLeastColumns - 1) / kLeastColumns * kLeastColumns;
   }
