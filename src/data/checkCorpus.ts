@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 
+import { wrongInput } from '../errors.ts';
 import type { TrainingBatchOptions } from './batches.ts';
 import type { Corpus, CorpusPart } from './corpus.ts';
 import { trainingSequence } from './mixture.ts';
@@ -97,6 +98,7 @@ export async function checkCorpus(
   const [training, validation] = [together(trainingContents, trainingTokens), together(validationContents, validationTokens)];
   const bytes = training.bytes + validation.bytes;
   const tokens = trainingTokens + validationTokens;
+  if (tokens === 0) throw wrongInput('The corpus holds no text: all its documents are empty, or there is none.');
   const { contextLength } = options;
   const supply = await trainingSupply(corpus, tokenizer, options, sourceTokens);
   const sources: NonNullable<CorpusCheck['sources']> = {};

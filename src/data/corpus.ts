@@ -8,7 +8,7 @@ import { basename } from 'node:path';
 
 import { wrongInput } from '../errors.ts';
 import { contentBytes, openContent } from './content.ts';
-import { compressionOf, formatOfName } from './formats.ts';
+import { compressionOf, formatOfName, refuseArchive } from './formats.ts';
 import type { Compression, Format } from './formats.ts';
 import { parquetRows } from './parquet.ts';
 import { openFile, sourceFiles, unreadable } from './sourceFiles.ts';
@@ -109,7 +109,7 @@ export type ReadableCorpus = Pick<Corpus, 'files' | 'separatesDocuments' | 'enco
 export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const { validation, encodingErrors, packing } = config;
   const own = await listed(config.sources, 'corpus.sources', 0);
-  if (own.bytes === 0) throw wrongInput('corpus.sources: the files hold no text but byte order marks.');
+  if (own.bytes === 0) throw wrongInput('corpus.sources: the files hold no text: without compression and byte order marks they are empty.');
   const like: SourceSettings = { ...config.sources[0]!, name: null, path: validation.path ?? '' };
   const other = validation.path ? await listed([like], 'corpus.validation.path', own.bytes) : { files: [], bytes: 0 };
   const files = [...own.files, ...other.files];
@@ -196,6 +196,7 @@ function refuseShared(training: readonly CorpusFile[], validation: readonly Corp
 
 async function measure(path: string, startByte: number, source: SourceSettings): Promise<CorpusFile> {
   const given = source.format ?? 'auto';
+  if (given === 'auto') refuseArchive(path);
   const format = given === 'auto' ? formatOfName(path) : given;
   const head = new Uint8Array(4);
   const handle = await openFile(path);
@@ -218,6 +219,8 @@ async function measure(path: string, startByte: number, source: SourceSettings):
     headBytes = await content.read(head, 0, 3, 0);
     await content.close();
   }
+  const isUtf16 = headBytes >= 2 && ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff));
+  if (isUtf16) throw wrongInput(`${path} begins as UTF-16 does. Convert it to UTF-8: iconv -f UTF-16 -t UTF-8.`);
   const markBytes = headBytes >= 3 && head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf ? 3 : 0;
   return { ...described, bytes: size - markBytes, markBytes, compression };
 }

@@ -91,6 +91,8 @@ async function* valueDocuments(read: Reading, delimiter: ',' | '\t'): AsyncGener
   const firstRecord = { startByte: file.startByte, endByte: file.startByte + 1 };
   for await (const { startByte, bytes } of stretches(file, firstRecord, findRecordEnd, read.options)) {
     names = fields(bytes, startByte, placeOf(file, startByte, 1));
+    const twice = fieldNames(file).find((name) => names!.indexOf(name) !== names!.lastIndexOf(name));
+    if (twice !== undefined) throw wrongInput(`${file.path} has two columns called ${JSON.stringify(twice)}. Rename one, or name another in corpus.sources.`);
   }
   let record = range.startByte === file.startByte ? 0 : null;
   for await (const { startByte, bytes } of stretches(file, range, findRecordEnd, read.options)) {

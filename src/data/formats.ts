@@ -20,6 +20,15 @@ export function formatOfName(path: string): Format {
   return formatByEnding[ending ?? ''] ?? 'text';
 }
 
+/**
+ * Packed files that are not unpacked here would be read as text that nobody wrote.
+ * @throws wrongInput for a name that tells of one
+ */
+export function refuseArchive(path: string): void {
+  if (!/\.(?:tar(?:\.\w+)?|t[bgx]z|tbz2|zip|7z|rar|bz2|xz|lzma|lz4|br)$/i.test(path)) return;
+  throw wrongInput(`${path} is an archive or compressed in a way that clm does not read. Unpack it; plain, gzip and zstd files are read.`);
+}
+
 /** Names may lie, the magic numbers of RFC 1952 and RFC 8878 do not. @throws wrongInput for a name that does. */
 export function compressionOf(head: Uint8Array, path: string): Compression | null {
   const isGzip = head[0] === 0x1f && head[1] === 0x8b;

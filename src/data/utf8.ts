@@ -4,7 +4,7 @@ import { isUtf8 } from 'node:buffer';
 /** Bytes that the beginning of a character can have without its end. */
 export const longestRest = 3;
 
-/** What becomes of bytes that are no UTF-8: a refusal, U+FFFD for each, or nothing. */
+/** What becomes of bytes that are no UTF-8: a refusal, U+FFFD as decoders put it, or nothing. */
 export type EncodingErrors = 'error' | 'replace' | 'skip';
 
 /** How many of the first `length` bytes are left when a character that is cut off at the end is taken away. */
@@ -17,13 +17,11 @@ export function wholeCharacters(bytes: Uint8Array, length: number): number {
 }
 
 /** The first byte that begins no well-formed character, or −1. */
-export function firstBadByte(bytes: Uint8Array, from = 0): number {
-  if (isUtf8(bytes.subarray(from))) return -1;
-  for (let at = from; ; ) {
-    const length = sequenceLength(bytes[at]!);
-    if (at + length > bytes.length || !isUtf8(bytes.subarray(at, at + length))) return at;
-    at += length;
-  }
+export function firstBadByte(bytes: Uint8Array): number {
+  if (isUtf8(bytes)) return -1;
+  let at = 0;
+  for (let length = characterAt(bytes, at); length > 0; length = characterAt(bytes, at)) at += length;
+  return at;
 }
 
 export interface MendedText {
@@ -38,25 +36,34 @@ export interface Place {
   readonly byte: number;
 }
 
-/** The text with every bad byte replaced or left out. */
+/**
+ * The text without its bad bytes, or with U+FFFD for each stretch of them that a decoder of the Encoding Standard
+ * (https://encoding.spec.whatwg.org/#utf-8-decoder) replaces by one. Takes time in proportion, however many they are.
+ */
 export function mended(bytes: Uint8Array, how: 'replace' | 'skip'): MendedText {
   const parts: Uint8Array[] = [];
   const places: Place[] = [{ index: 0, byte: 0 }];
+  if (isUtf8(bytes)) return { bytes, badBytes: 0, places };
   let badBytes = 0;
-  let start = 0;
+  let start = 0; // of the well-formed text that has not been taken yet
   let index = 0;
-  for (let bad = firstBadByte(bytes); bad >= 0; bad = firstBadByte(bytes, start)) {
-    parts.push(bytes.subarray(start, bad));
-    index += bad - start;
+  for (let at = 0; at < bytes.length; ) {
+    const length = characterAt(bytes, at);
+    if (length > 0) {
+      at += length;
+      continue;
+    }
+    parts.push(bytes.subarray(start, at));
+    index += at - start;
     if (how === 'replace') {
       parts.push(replacementCharacter);
       index += replacementCharacter.length;
     }
-    badBytes++;
-    start = bad + 1;
+    badBytes -= length;
+    at -= length;
+    start = at;
     places.push({ index, byte: start });
   }
-  if (badBytes === 0) return { bytes, badBytes, places };
   return { bytes: Buffer.concat([...parts, bytes.subarray(start)]), badBytes, places };
 }
 
@@ -68,6 +75,25 @@ export function byteAt(places: readonly Place[], index: number): number {
 }
 
 const replacementCharacter = Buffer.from('\uFFFD');
+
+/**
+ * Bytes of the well-formed character at `at` (The Unicode Standard, table 3-7). Where there is none, minus the bytes that
+ * could have begun one and, if none could, −1.
+ */
+function characterAt(bytes: Uint8Array, at: number): number {
+  const lead = bytes[at]!;
+  if (lead < 0x80) return 1;
+  const length = sequenceLength(lead);
+  if (length === 1) return -1;
+  // Overlong forms, surrogates and what lies beyond U+10FFFF show in the second byte.
+  const lowest = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
+  const highest = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
+  for (let i = 1; i < length; i++) {
+    const byte = bytes[at + i]; // undefined at the end of the text
+    if (byte === undefined || byte < (i === 1 ? lowest : 0x80) || byte > (i === 1 ? highest : 0xbf)) return -i;
+  }
+  return length;
+}
 
 /** Bytes of the character that begins with `lead`; 1 for a byte that cannot begin one. */
 function sequenceLength(lead: number): number {

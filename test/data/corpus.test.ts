@@ -92,7 +92,7 @@ describe('byte order marks', () => {
   test('alone are no text at all', async () => {
     const folder = await folderOf({ 'a.txt': '\uFEFF' });
     const error = await rejection(open([folder]));
-    expect(error.message).toBe('corpus.sources: the files hold no text but byte order marks.');
+    expect(error.message).toBe('corpus.sources: the files hold no text: without compression and byte order marks they are empty.');
   });
 });
 

@@ -51,7 +51,7 @@ export const corpus = z
     encodingErrors: z
       .enum(['error', 'replace', 'skip'])
       .default('error')
-      .describe('Bytes that are no UTF-8: refuse them by their place, put U+FFFD for each, or leave them out.'),
+      .describe('Bytes that are no UTF-8: refuse them by their place, put U+FFFD there as web browsers do, or leave them out.'),
     shuffleTokens: z
       .int()
       .min(1024)
