@@ -8,7 +8,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { recomputed } from '../runtime/recomputed.ts';
 import { scope } from '../runtime/recording.ts';
-import { product, rowsOf } from '../runtime/weights.ts';
+import { rowsOf, transposedProduct } from '../runtime/weights.ts';
 import { selfAttention, sightOf, type Sight } from './attention.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import { drop } from './dropout.ts';
@@ -24,7 +24,7 @@ export function decode(parameters: Parameters, inputs: Tensor, pass: DecoderPass
 
 /** hidden (N, C) → logits (N, V). */
 export const logitsOf = (parameters: Parameters, hidden: Tensor): Tensor =>
-  product(hidden, outputHead(parameters), true);
+  transposedProduct(hidden, outputHead(parameters));
 
 /** The matrix (V, C) that turns hidden states into logits: one of its own, or the token embedding (tied). */
 export const outputHead = (parameters: Parameters): Tensor => parameters['head.weight'] ?? parameters['embedding.tokens']!;

@@ -1,7 +1,6 @@
 /** A linear map of rows. */
 import type { Tensor } from '@tensorflow/tfjs-core';
-import { addBias } from '../runtime/operations.ts';
-import { product } from '../runtime/weights.ts';
+import { linearProduct } from '../runtime/weights.ts';
 import type { Parameters } from './decoderPass.ts';
 
 /**
@@ -9,7 +8,5 @@ import type { Parameters } from './decoderPass.ts';
  * tfjs's gradient of a batched product does not sum over a broadcast batch.
  */
 export function linear(parameters: Parameters, path: string, x: Tensor): Tensor {
-  const y = product(x, parameters[`${path}.weight`]!);
-  const bias = parameters[`${path}.bias`];
-  return bias === undefined ? y : addBias(y, bias);
+  return linearProduct(x, parameters[`${path}.weight`]!, parameters[`${path}.bias`] ?? null);
 }

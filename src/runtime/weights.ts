@@ -5,11 +5,11 @@
  *
  * M rows · K inputs · N outputs
  */
-import { matMul, scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { matMul, scalar, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { intAttribute, typeAttribute } from './binding.ts';
 import { dataTypes } from './capi.ts';
 import { hasFusedOperations } from './fusedOperations.ts';
-import { gatherRows } from './operations.ts';
+import { addBias, gatherRows } from './operations.ts';
 import { computedAfter } from './recording.ts';
 import { loadedTensorFlow, type TensorFlowBackend } from './tensorflow.ts';
 
@@ -26,7 +26,7 @@ const weights = new WeakMap<Tensor, Stored>();
 const isSmall = (rows: number, weightCount: number): boolean => rows <= 16 || rows * weightCount <= 2 ** 22;
 
 /**
- * Reads a variable as weights: a float32 tensor that `product` and `rowsOf` know where to take from.
+ * Reads a variable as weights: a float32 tensor that the functions below know where to take from.
  *
  * @param handleId of the variable @param isHalf whether it is stored in bfloat16
  */
@@ -38,19 +38,32 @@ export function readWeights(backend: TensorFlowBackend, handleId: number, isHalf
   return value;
 }
 
-/** x (M, K) · w (K, N), or · wᵀ where w (N, K) is transposed → (M, N). Not differentiable where w is from `readWeights`. */
-export function product(x: Tensor, w: Tensor, transposed = false): Tensor {
-  const stored = weights.get(w);
-  if (stored === undefined) return matMul(x, w, false, transposed);
+/** x (M, K) · w (K, N) + bias (N) → (M, N). Not differentiable where w is from `readWeights`. */
+export function linearProduct(x: Tensor, w: Tensor, bias: Tensor | null): Tensor {
+  if (isForFewRows(x, w)) return fewRows('ClmFewRows', w, [x, w, bias ?? tensor1d([])]);
+  const y = matMul(x, whole(w, x));
+  return bias === null ? y : addBias(y, bias);
+}
+
+/** x (M, K) · wᵀ, w (N, K) → (M, N). Not differentiable where w is from `readWeights`. */
+export const transposedProduct = (x: Tensor, w: Tensor): Tensor =>
+  isForFewRows(x, w) ? fewRows('ClmFewRowsTransposed', w, [x, w]) : matMul(x, whole(w, x), false, true);
+
+const isForFewRows = (x: Tensor, w: Tensor): boolean => weights.has(w) && isSmall(x.shape[0]!, w.size) && hasFusedOperations();
+
+/** By clm's own operation, whose second input, the weights, is read as it is stored. */
+function fewRows(operation: string, w: Tensor, inputs: Tensor[]): Tensor {
   const { backend } = loadedTensorFlow();
-  if (isSmall(x.shape[0]!, w.size) && hasFusedOperations()) {
-    const type = typeAttribute('T', stored.isHalf ? dataTypes.bfloat16 : dataTypes.float32);
-    const ids = [...backend.getInputTensorIds([x]), stored.id];
-    return backend.createOutputTensor(backend.binding.executeOp(transposed ? 'ClmFewRowsTransposed' : 'ClmFewRows', [type], ids, 1)[0]!);
-  }
-  // Cast when it is x's turn: all at once, the weights would take the memory that halves are there to save.
-  const whole = stored.isHalf ? computedAfter([x], () => asFloats(backend, stored.id)) : w;
-  return matMul(x, whole, false, transposed);
+  const { id, isHalf } = weights.get(w)!;
+  const type = typeAttribute('T', isHalf ? dataTypes.bfloat16 : dataTypes.float32);
+  const [xId, , ...rest] = backend.getInputTensorIds(inputs);
+  return backend.createOutputTensor(backend.binding.executeOp(operation, [type], [xId!, id, ...rest], 1)[0]!);
+}
+
+/** w in float32, cast when it is x's turn: all at once, the weights would take the memory that halves are there to save. */
+function whole(w: Tensor, x: Tensor): Tensor {
+  const stored = weights.get(w);
+  return stored?.isHalf ? computedAfter([x], () => asFloats(loadedTensorFlow().backend, stored.id)) : w;
 }
 
 /** Rows of `table` (V, C) by `ids` (N) int32 → (N, C); of halves only these are cast. */

@@ -1,10 +1,10 @@
-import { gather, matMul, tensor, type Tensor } from '@tensorflow/tfjs-core';
+import { add, gather, matMul, tensor, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { randomStream } from '../../src/random.ts';
 import { fusedCachedAttention } from '../../src/runtime/fusedOperations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Session } from '../../src/runtime/session.ts';
-import { product, rowsOf } from '../../src/runtime/weights.ts';
+import { linearProduct, rowsOf, transposedProduct } from '../../src/runtime/weights.ts';
 import { maskedAttention } from '../../src/sampling/decoding.ts';
 
 const modes = ['recorded', 'eager'] as const;
@@ -15,6 +15,8 @@ const normals = (purpose: string, size: number): Float32Array => {
   const stream = randomStream(7, purpose);
   return Float32Array.from({ length: size }, () => stream.normal());
 };
+/** Made inside of a program, for what is made outside cannot be recorded. */
+const tensorOf = (values: Float32Array) => () => tensor1d(values);
 let programs = 0;
 const compute = async (session: Session, inputs: Record<string, { shape: number[]; values: Float32Array | Int32Array }>, define: (feeds: Record<string, Tensor>, weights: (name: string) => Tensor) => Tensor) => {
   const specs = Object.fromEntries(
@@ -44,20 +46,22 @@ describe.each(modes)('weights, %s', (mode) => {
       const name = `w${K}x${N}${stored}${transposed}`;
       await session.addVariables([{ name, shape, values: normals(name, K * N) }], stored);
       const x = normals(`x${name}`, 23 * K);
+      const bias = tensorOf(normals(`bias${name}`, N));
+      const product = (input: Tensor, w: Tensor) => (transposed ? add(transposedProduct(input, w), bias()) : linearProduct(input, w, bias()));
       const rows = (from: number, count: number) => ({ x: { shape: [count, K], values: x.slice(from * K, (from + count) * K) } });
       // 23 rows of the largest are too much work for the own operation: that is TensorFlow's product.
-      const all = await compute(session, rows(0, 23), ({ x: input }, weights) => product(input!, weights(name), transposed));
-      const plain = await compute(session, rows(0, 23), ({ x: input }, weights) => matMul(input!, weights(name), false, transposed));
+      const all = await compute(session, rows(0, 23), ({ x: input }, weights) => product(input!, weights(name)));
+      const plain = await compute(session, rows(0, 23), ({ x: input }, weights) => add(matMul(input!, weights(name), false, transposed), bias()));
       expectClose(all, plain, 1e-6);
       let alone: Float32Array | undefined;
       for (const count of [16, 7, 1]) {
-        const few = await compute(session, rows(0, count), ({ x: input }, weights) => product(input!, weights(name), transposed));
+        const few = await compute(session, rows(0, count), ({ x: input }, weights) => product(input!, weights(name)));
         expectClose(few, plain.slice(0, count * N));
         // A row has the same bits whatever stands beside it.
         alone ??= few.slice(0, N);
         expect(few.slice(0, N)).toEqual(alone);
       }
-      if (stored === 'bfloat16') expect(plain).not.toEqual(await compute(session, rows(0, 23), ({ x: input }) => matMul(input!, tensor(normals(name, K * N), shape as [number, number]), false, transposed)));
+      if (stored === 'bfloat16') expect(plain).not.toEqual(await compute(session, rows(0, 23), ({ x: input }) => add(matMul(input!, tensor(normals(name, K * N), shape as [number, number]), false, transposed), bias())));
     },
   );
 
@@ -73,7 +77,7 @@ describe.each(modes)('weights, %s', (mode) => {
   it('rows that do not fit the weights are refused', async () => {
     const x = { x: { shape: [2, 5], values: normals('x', 10) } };
     await session.addVariables([{ name: 'narrow', shape: [4, 3], values: normals('narrow', 12) }]);
-    await expect(compute(session, x, ({ x: input }, weights) => product(input!, weights('narrow')))).rejects.toThrow('different widths');
+    await expect(compute(session, x, ({ x: input }, weights) => linearProduct(input!, weights('narrow'), null))).rejects.toThrow('different widths');
   });
 
   it.each([[3, 2, 1, 20, 37], [2, 3, 4, 8, 129], [4, 2, 2, 16, 700]])(

@@ -3,7 +3,7 @@
 // in an order that depends neither on the number of rows nor on the threads, so that a row gets the same bits alone and
 // in a batch.
 //
-// M rows · K inputs · N outputs
+// M rows · K inputs · N outputs; a bias is N numbers, or none
 #include "kernel.h"
 #include "lanes.h"
 #include "parallel.h"
@@ -16,11 +16,13 @@ constexpr int64_t kShared = 1 << 17;
 // Rows of weights that one pass over the outputs takes in: as many streams as a core follows well.
 constexpr int kStreams = 8;
 
-// Outputs [first, last) of y (M, N) = x (M, K) · w (K, N).
+// Outputs [first, last) of y (M, N) = x (M, K) · w (K, N) + bias (N), which may be null.
 template <typename T>
-INLINE void ColumnsLoop(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w, float* y) {
+INLINE void ColumnsLoop(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w,
+                        const float* bias, float* y) {
   const int64_t whole = first + (last - first) / kLanes * kLanes;
-  for (int64_t m = 0; m < M; m++) std::memset(y + m * N + first, 0, (last - first) * sizeof(float));
+  for (int64_t m = 0; m < M; m++)
+    for (int64_t n = first; n < last; n++) y[m * N + n] = bias == nullptr ? 0.0f : bias[n];
   int64_t k = 0;
   for (; k + kStreams <= K; k += kStreams)
     for (int64_t n = first; n < whole; n += kLanes) {
@@ -46,11 +48,13 @@ INLINE void ColumnsLoop(int64_t M, int64_t K, int64_t N, int64_t first, int64_t 
     for (int64_t i = 0; i < K; i++)
       for (int64_t n = whole; n < last; n++) y[m * N + n] += x[m * K + i] * Load(w + i * N + n);
 }
-VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const float* w, float* y) {
-  ColumnsLoop(M, K, N, first, last, x, w, y);
+VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const float* w,
+                      const float* bias, float* y) {
+  ColumnsLoop(M, K, N, first, last, x, w, bias, y);
 }
-VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const Bfloat16* w, float* y) {
-  ColumnsLoop(M, K, N, first, last, x, w, y);
+VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const Bfloat16* w,
+                      const float* bias, float* y) {
+  ColumnsLoop(M, K, N, first, last, x, w, bias, y);
 }
 
 // R outputs of M rows: scalar products of rows of x (M, K) and w (R, K), into y of N columns.
@@ -109,6 +113,9 @@ void FewRowsOf(Execution& run) {
   if (run.dimension(1, transposed ? 1 : 0) != K) run.fail("clm: rows and weights of different widths");
   const float* x = run.input(0);
   const T* w = run.input<T>(1);
+  const bool isBiased = !transposed && run.size(2) > 0;
+  if (isBiased) run.expectSize(2, N);
+  const float* bias = isBiased ? run.input(2) : nullptr;
   float* y = run.outputOf(0, {M, N});
   if (!run.ok()) return;
   int64_t width = N;
@@ -118,7 +125,7 @@ void FewRowsOf(Execution& run) {
   }
   InParallel((N + width - 1) / width, [&](int64_t part) {
     const int64_t first = part * width, last = first + width < N ? first + width : N;
-    transposed ? Rows(M, K, N, first, last, x, w, y) : Columns(M, K, N, first, last, x, w, y);
+    transposed ? Rows(M, K, N, first, last, x, w, y) : Columns(M, K, N, first, last, x, w, bias, y);
   });
 }
 
@@ -148,7 +155,8 @@ void FewRowsShape(TF_ShapeInferenceContext* context, TF_Status* status) {
 }  // namespace
 
 void RegisterFewRows(TF_Status* status) {
-  Register({"ClmFewRows", {"x: float", "w: T"}, {"y: float"}, {kProductType}, FewRowsShape<false>, ComputeFewRows<false>}, status);
+  Register({"ClmFewRows", {"x: float", "w: T", "bias: float"}, {"y: float"}, {kProductType}, FewRowsShape<false>, ComputeFewRows<false>},
+           status);
   Register({"ClmFewRowsTransposed", {"x: float", "w: T"}, {"y: float"}, {kProductType}, FewRowsShape<true>, ComputeFewRows<true>},
            status);
 }
