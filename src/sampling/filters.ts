@@ -39,8 +39,7 @@ export function scaleByTemperature(scores: Scores, temperature: number): Scores 
 /** Keeps the k largest; equals at the border are all kept. */
 export function keepTopK(scores: Scores, k: number | null): Scores {
   if (k === null || k >= scores.length) return scores;
-  const threshold = Float64Array.from(scores).sort()[scores.length - k]!;
-  return dropBelow(scores, threshold);
+  return dropBelow(scores, kthLargest(scores, k));
 }
 
 /**
@@ -50,22 +49,23 @@ export function keepTopK(scores: Scores, k: number | null): Scores {
 export function keepTopP(scores: Scores, p: number | null): Scores {
   if (p === null || p >= 1) return scores;
   const probabilities = softmax(scores);
-  // Tokens below (1 − p)/V sum to less than 1 − p, so all of them go: only the others have to be sorted.
-  const negligible = (1 - p) / scores.length;
-  const candidates: number[] = [];
-  let cumulative = 0;
-  for (let i = 0; i < scores.length; i++) {
-    if (probabilities[i]! >= negligible) candidates.push(i);
-    else {
-      cumulative += probabilities[i]!;
-      scores[i] = -Infinity;
-    }
+  // Where those below a probability sum to at most 1 − p, all of them go: only the others have to be sorted.
+  const sumBelow = (bound: number): number => probabilities.reduce((sum, each) => (each < bound ? sum + each : sum), 0);
+  let least = Number.MIN_VALUE; // tokens of probability 0 are gone already
+  for (let k = 64; k < scores.length; k *= 8) {
+    const bound = kthLargest(probabilities, k);
+    if (sumBelow(bound) > 1 - p) continue;
+    least = Math.max(least, bound);
+    break;
   }
-  candidates.sort((a, b) => probabilities[a]! - probabilities[b]!);
-  for (const tokenId of candidates.slice(0, -1)) {
-    cumulative += probabilities[tokenId]!;
-    if (cumulative > 1 - p) break;
-    scores[tokenId] = -Infinity;
+  const sorted = probabilities.filter((each) => each >= least).sort();
+  let cumulative = sumBelow(least);
+  let dropped = 0;
+  while (dropped < sorted.length - 1 && (cumulative += sorted[dropped]!) <= 1 - p) dropped++;
+  const border = sorted[dropped]!;
+  let equalsDropped = dropped - sorted.indexOf(border); // of equals at the border the first go
+  for (let i = 0; i < scores.length; i++) {
+    if (probabilities[i]! < border || (probabilities[i] === border && equalsDropped-- > 0)) scores[i] = -Infinity;
   }
   return scores;
 }
@@ -77,6 +77,29 @@ export function keepMinP(scores: Scores, share: number | null): Scores {
   const threshold = share * probabilities[likeliest(probabilities)]!;
   for (let i = 0; i < scores.length; i++) if (probabilities[i]! < threshold) scores[i] = -Infinity;
   return scores;
+}
+
+/** The k-th largest of the values (k from 1), by selection (Hoare 1961): only the part that it lies in is looked at again. */
+export function kthLargest(values: Float64Array, k: number): number {
+  const parted = Float64Array.from(values);
+  const wanted = parted.length - k;
+  for (let low = 0, high = parted.length - 1; low < high; ) {
+    const pivot = parted[(low + high) >> 1]!;
+    let left = low;
+    let right = high;
+    while (left <= right) {
+      while (parted[left]! < pivot) left++;
+      while (parted[right]! > pivot) right--;
+      if (left > right) break;
+      [parted[left], parted[right]] = [parted[right]!, parted[left]!];
+      left++;
+      right--;
+    }
+    if (wanted <= right) high = right;
+    else if (wanted >= left) low = left;
+    else break;
+  }
+  return parted[wanted]!;
 }
 
 /** The index of the largest value, the first of equals. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { keepMinP, keepTopK, keepTopP, penaliseRepetition, softmax } from '../../src/sampling/filters.ts';
+import { randomStream } from '../../src/random.ts';
+import { keepMinP, keepTopK, keepTopP, kthLargest, penaliseRepetition, softmax } from '../../src/sampling/filters.ts';
 import { alternatives, filteredScores, logProbability, sampleToken } from '../../src/sampling/sampler.ts';
 
 const logits = Float32Array.from([0.1, 0.4, 0.2, 0.3], Math.log); // probabilities are the numbers themselves
@@ -84,5 +85,28 @@ describe('log-probabilities', () => {
     expect(alternatives(Float32Array.of(1, 2, 2, 0), 3).map(({ tokenId }) => tokenId)).toEqual([1, 2, 0]);
     expect(alternatives(logits, 9)).toHaveLength(4);
     expect(alternatives(logits, 0)).toEqual([]);
+  });
+});
+
+describe('filters of many tokens, some of them equal', () => {
+  const cases = Array.from({ length: 60 }, (_, i) => {
+    const stream = randomStream(5, 'scores', i);
+    const V = 1 + stream.below(1200);
+    return { V, p: 0.02 + 0.97 * stream.uniform(), k: 1 + stream.below(V), values: Float64Array.from({ length: V }, () => Math.round(3 * stream.normal() * (1 + (i % 3)))) };
+  });
+
+  it('top-p keeps what sorting all of them keeps', () => {
+    for (const { p, values } of cases) {
+      const probabilities = softmax(values);
+      const ascending = [...probabilities.keys()].sort((a, b) => probabilities[a]! - probabilities[b]!);
+      let cumulative = 0;
+      const gone = new Set(ascending.slice(0, -1).filter((id) => (cumulative += probabilities[id]!) <= 1 - p));
+      expect(kept(keepTopP(Float64Array.from(values), p))).toEqual([...values.keys()].filter((id) => !gone.has(id)));
+    }
+    expect(cases.some(({ V }) => V > 600)).toBe(true);
+  });
+
+  it('the k-th largest is that of the sorted values', () => {
+    for (const { V, k, values } of cases) expect(kthLargest(values, k)).toBe(values.toSorted()[V - k]);
   });
 });
