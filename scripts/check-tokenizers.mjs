@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { tokenizerFromFile } from '../dist/data/tokenizers/tokenizerFile.js';
 import { bpeTraining } from '../dist/data/tokenizers/bpe/trainBpe.js';
 import { gpt2TokenizerJson } from './tokenizers/gpt2.mjs';
-import { mixedDocuments } from './tokenizers/mixed-text.mjs';
+import { mixedDocuments, randomNumbers } from './tokenizers/mixed-text.mjs';
 
 const { values } = parseArgs({
   options: { kinds: { type: 'string' }, python: { type: 'string' }, megabytes: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' } },
@@ -27,6 +27,12 @@ function writeDocuments(name, bytes, seed) {
   const file = openSync(at(name), 'w');
   const documents = [...mixedDocuments(bytes, seed, root)];
   documents.push('', "I'm <|endoftext|> <tool_call>e\u0301</tool_call> é</s><s> ", '<|endoftext|>', ' x', 'a'.repeat(60_000), '  '.repeat(30_000));
+  // tokens that strip whitespace, and one that is only a word of its own
+  const pieces = [' ', '\n', '\u3000', '<mask>', '<r>', '<both>', 'word', 'a', 'é', '.', '_'];
+  const random = randomNumbers(seed);
+  const ofPieces = (length) => Array.from({ length }, () => pieces[random(pieces.length)]).join('');
+  for (let i = 0; i < 2000; i++) documents.push(ofPieces(30));
+  documents.push(ofPieces(60_000));
   for (const text of documents) writeSync(file, `${JSON.stringify([text, text.normalize('NFC')])}\n`);
   closeSync(file);
   return documents;
@@ -78,7 +84,7 @@ try {
   const documents = writeDocuments('texts.jsonl', bytes, Number(values.seed));
   console.log(`${documents.reduce((sum, text) => sum + Buffer.byteLength(text), 0)} bytes`);
   writeFileSync(at('gpt2-own.json'), JSON.stringify(await gpt2TokenizerJson(import.meta.url)));
-  const kinds = values.kinds?.split(',') ?? ['gpt2', 'roberta', 'llama3', 'qwen2', 'smollm', 'llama2'];
+  const kinds = values.kinds?.split(',') ?? ['gpt2', 'roberta', 'llama3', 'o200k', 'qwen2', 'smollm', 'llama2'];
   for (const kind of kinds) python('train', kind, at('training.jsonl'), 4000, at(`${kind}.json`));
   let equal = true;
   for (const kind of ['gpt2-own', ...kinds]) {
@@ -88,7 +94,7 @@ try {
       equal = compare(kind, tokenizer, documents, special) && equal;
     }
   }
-  equal = compareTraining(trainingDocuments) && equal;
+  if (kinds.includes('gpt2')) equal = compareTraining(trainingDocuments) && equal;
   process.exitCode = equal ? 0 : 1;
 } finally {
   rmSync(folder, { recursive: true });

@@ -5,6 +5,12 @@ from tokenizers import Tokenizer, AddedToken, Regex, decoders, models, normalize
 
 END = AddedToken("<|endoftext|>", special=True, normalized=False)
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+CAPITALS, OTHERS, CONTRACTIONS = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]", r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+O200K = "|".join([
+    r"[^\r\n\p{L}\p{N}]?" + CAPITALS + "*" + OTHERS + "+" + CONTRACTIONS + "?",
+    r"[^\r\n\p{L}\p{N}]?" + CAPITALS + "+" + OTHERS + "*" + CONTRACTIONS + "?",
+    r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+",
+])
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 
 
@@ -41,6 +47,8 @@ def make(kind):
         return byte_level(pre_tokenizers.ByteLevel(add_prefix_space=True))
     if kind == "llama3":
         return byte_level(split(LLAMA3), ignore_merges=True)
+    if kind == "o200k":
+        return byte_level(split(O200K), ignore_merges=True)
     if kind == "qwen2":
         tokenizer = byte_level(split(QWEN2))
         tokenizer.normalizer = normalizers.NFC()
@@ -74,6 +82,9 @@ def train(kind, sources, size, output):
         tokenizer.post_processor = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)])
     if kind == "qwen2":
         tokenizer.add_tokens([AddedToken("<tool_call>", normalized=False), AddedToken("café", normalized=True)])
+    if kind == "roberta":
+        tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True, normalized=False)])
+        tokenizer.add_tokens([AddedToken("<r>", rstrip=True, normalized=False), AddedToken("<both>", lstrip=True, rstrip=True, normalized=False), AddedToken("word", single_word=True, normalized=False)])
     saved = json.loads(tokenizer.to_str())
     if kind == "llama2":  # bytes are vocabulary, not special tokens
         saved["added_tokens"] = saved["added_tokens"][:3]

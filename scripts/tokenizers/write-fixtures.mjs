@@ -28,6 +28,9 @@ const cases = [
   '\u00a0\u2003\u3000\u0085\u2028\ufeff x \u00a0 y',
   '½ Ⅷ ٣٤ ²³ 1٣2',
   '▁a▁▁b',
+  "parseHTTPRequest GPT4o's iPhoneʼs ǅungla ÉCOLE's École/école//\n\n/x 漢字Kanji e\u0301E\u0301's",
+  'a  <mask> b<mask>  c \n<mask><mask> d <r>  \n e<r>\u3000f \t<both>\n g <both> <both>h',
+  'word sword words word-word _word word\u0301 (word)',
   'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',
 ];
 try {
@@ -36,7 +39,7 @@ try {
   const texts = lines('texts.jsonl', cases);
   const target = path.join(root, 'test/data/tokenizers/fixtures');
   mkdirSync(target, { recursive: true });
-  for (const kind of ['gpt2', 'roberta', 'llama3', 'qwen2', 'smollm', 'llama2']) {
+  for (const kind of ['gpt2', 'roberta', 'llama3', 'o200k', 'qwen2', 'smollm', 'llama2']) {
     const script = path.join(root, 'scripts/tokenizers/huggingface.py');
     execFileSync(process.argv[2], [script, 'fixture', kind, training, texts, kind === 'llama2' ? '900' : '420', path.join(target, `${kind}.json`)]);
   }

@@ -1,4 +1,6 @@
 /** Tokens that are cut out of a text as a whole, before anything else is done with it. */
+import { codePointAt, previousCharacter, sequenceLength } from '../utf8.ts';
+import { characterFlags, space } from './characterClasses.ts';
 
 export interface AddedToken {
   readonly id: number;
@@ -7,6 +9,11 @@ export interface AddedToken {
   readonly isSpecial: boolean;
   /** Looked for after the text is normalised. */
   readonly isNormalized: boolean;
+  /** Takes the whitespace before it away, or behind it. */
+  readonly stripsLeft: boolean;
+  readonly stripsRight: boolean;
+  /** Is none within a word. */
+  readonly isSingleWord: boolean;
 }
 
 /** Calls `piece` for the stretches of utf8[start, end) in order: those that are tokens, and those between them. */
@@ -23,28 +30,62 @@ export const noToken = -1;
 /** Cuts at the leftmost token, and there at the longest; undefined where there is nothing to look for. */
 export function tokenCutter(tokens: readonly AddedToken[]): CutTokens | undefined {
   if (tokens.length === 0) return undefined;
-  const byFirstByte: { id: number; utf8: Buffer }[][] = Array.from({ length: 256 }, () => []);
-  for (const { id, content } of tokens) {
-    const utf8 = Buffer.from(content);
-    byFirstByte[utf8[0]!]!.push({ id, utf8 });
+  const byFirstByte: { token: AddedToken; utf8: Buffer }[][] = Array.from({ length: 256 }, () => []);
+  for (const token of tokens) {
+    const utf8 = Buffer.from(token.content);
+    byFirstByte[utf8[0]!]!.push({ token, utf8 });
   }
   for (const list of byFirstByte) list.sort((a, b) => b.utf8.length - a.utf8.length);
   const begins = Uint8Array.from(byFirstByte, (list) => (list.length > 0 ? 1 : 0));
   return (utf8, start, end, piece) => {
     let pieceStart = start;
     for (let at = start; at < end; ) {
-      const found = begins[utf8[at]!] === 0 ? undefined : byFirstByte[utf8[at]!]!.find((token) => standsAt(token.utf8, utf8, at, end));
+      const found = begins[utf8[at]!] === 0 ? undefined : byFirstByte[utf8[at]!]!.find((candidate) => standsAt(candidate.utf8, utf8, at, end));
       if (found === undefined) {
         at++;
         continue;
       }
-      if (at > pieceStart) piece(pieceStart, at, noToken);
-      at += found.utf8.length;
-      piece(at - found.utf8.length, at, found.id);
-      pieceStart = at;
+      const { id, isSingleWord, stripsLeft, stripsRight } = found.token;
+      const behind = at + found.utf8.length;
+      if (isSingleWord && (isWordCharacter(utf8, at, start, -1) || isWordCharacter(utf8, behind, end, 1))) {
+        at = behind;
+        continue;
+      }
+      const from = stripsLeft ? whitespaceStart(utf8, at, pieceStart) : at;
+      const to = stripsRight ? whitespaceEnd(utf8, behind, end) : behind;
+      if (from > pieceStart) piece(pieceStart, from, noToken);
+      piece(from, to, id);
+      at = pieceStart = to;
     }
     if (pieceStart < end) piece(pieceStart, end, noToken);
   };
+}
+
+/** Where the whitespace begins that ends at `at`, not before `first`. */
+function whitespaceStart(utf8: Uint8Array, at: number, first: number): number {
+  const flags = characterFlags();
+  while (at > first) {
+    const before = previousCharacter(utf8, at);
+    if ((flags[codePointAt(utf8, before)]! & space) === 0) break;
+    at = before;
+  }
+  return at;
+}
+
+/** Where the whitespace ends that begins at `at`. */
+function whitespaceEnd(utf8: Uint8Array, at: number, end: number): number {
+  const flags = characterFlags();
+  while (at < end && (flags[codePointAt(utf8, at)]! & space) !== 0) at += sequenceLength(utf8[at]!);
+  return at;
+}
+
+/** \w as Hugging Face's tokenizers has it. */
+const wordCharacter = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+
+/** Whether a character of words stands before `at` (direction −1) or there (1), within the text that ends at `limit`. */
+function isWordCharacter(utf8: Uint8Array, at: number, limit: number, direction: -1 | 1): boolean {
+  if (at === limit) return false;
+  return wordCharacter.test(String.fromCodePoint(codePointAt(utf8, direction === 1 ? at : previousCharacter(utf8, at))));
 }
 
 /**
@@ -58,6 +99,11 @@ export function cutsToken(tokens: readonly Uint8Array[], utf8: Uint8Array, at: n
     }
     return false;
   });
+}
+
+/** Whether a cut at `at` would part whitespace, of which a token may take all. */
+export function cutsWhitespace(utf8: Uint8Array, at: number): boolean {
+  return whitespaceEnd(utf8, at, utf8.length) > at && whitespaceStart(utf8, at, 0) < at;
 }
 
 function standsAt(token: Uint8Array, utf8: Uint8Array, at: number, end: number): boolean {

@@ -3,7 +3,7 @@ import { wrongInput } from '../../../errors.ts';
 import { decodeAll } from '../bytes.ts';
 import { checkTokenId, originOfText, refuseLoneSurrogates } from '../tokenizer.ts';
 import type { DecodeOptions, DocumentPart, EncodedChunk, StreamingDecoder, TextOrigin, Tokenizer } from '../tokenizer.ts';
-import { cutsToken, noToken, tokenCutter } from './addedTokens.ts';
+import { cutsToken, cutsWhitespace, noToken, tokenCutter } from './addedTokens.ts';
 import type { AddedToken, CutTokens } from './addedTokens.ts';
 import { mergeTable } from './mergeTable.ts';
 import type { Merge } from './mergeTable.ts';
@@ -56,7 +56,8 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
   const encodeSpecial = lazily(() => pieceEncoder(description, addedTokens));
   const outside = (cutters: readonly AddedToken[]): IsBorder => {
     const spellings = cutters.map(({ content }) => Buffer.from(content));
-    return (text, at) => isBorder(text, at) && !cutsToken(spellings, text, at);
+    const strips = cutters.some(({ stripsLeft, stripsRight }) => stripsLeft || stripsRight);
+    return (text, at) => isBorder(text, at) && !(strips && cutsWhitespace(text, at)) && !cutsToken(spellings, text, at);
   };
   const isBorderOfAll = outside(addedTokens);
   const isBorderOfPlain = outside(ordinary);

@@ -11,30 +11,49 @@ export const number = 2;
 export const space = 4;
 /** \r or \n; also `space`. */
 export const newline = 8;
+/** [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] and [\p{Ll}\p{Lm}\p{Lo}\p{M}]; letters without case and marks are both. */
+export const upper = 16;
+export const lower = 32;
 
 const codePoints = 0x110000;
 const planeSize = 0x10000;
 /** The other planes are unassigned or private: no letters, numbers or spaces. */
 const planes = [0, 1, 2, 3, 14];
 let flags: Uint8Array | undefined;
+let hasCase = false;
 
-/** Flags of every code point, by code point. */
+const uncased = [[/\p{L}+/gu, letter], [/\p{N}+/gu, number], [/\p{White_Space}+/gu, space]] as const;
+const cased = [[/[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+/gu, upper], [/[\p{Ll}\p{Lm}\p{Lo}\p{M}]+/gu, lower]] as const;
+
+/** Flags of every code point, by code point, `upper` and `lower` perhaps not among them. */
 export function characterFlags(): Uint8Array {
   if (flags !== undefined) return flags;
   flags = new Uint8Array(codePoints);
-  for (const plane of planes) {
-    const text = textOfPlane(plane);
-    const unitsPerCharacter = plane === 0 ? 1 : 2;
-    for (const [pattern, flag] of [[/\p{L}+/gu, letter], [/\p{N}+/gu, number], [/\p{White_Space}+/gu, space]] as const) {
-      for (const { 0: run, index } of text.matchAll(pattern)) {
-        const start = plane * planeSize + index / unitsPerCharacter;
-        for (let code = start; code < start + run.length / unitsPerCharacter; code++) flags[code]! |= flag;
-      }
-    }
-  }
+  mark(flags, uncased);
   flags[0x0a]! |= newline;
   flags[0x0d]! |= newline;
   return flags;
+}
+
+/** The same with `upper` and `lower`. */
+export function casedCharacterFlags(): Uint8Array {
+  const marked = characterFlags();
+  if (!hasCase) mark(marked, cased);
+  hasCase = true;
+  return marked;
+}
+
+function mark(marked: Uint8Array, classes: readonly (readonly [RegExp, number])[]): void {
+  for (const plane of planes) {
+    const text = textOfPlane(plane);
+    const unitsPerCharacter = plane === 0 ? 1 : 2;
+    for (const [pattern, flag] of classes) {
+      for (const { 0: run, index } of text.matchAll(pattern)) {
+        const start = plane * planeSize + index / unitsPerCharacter;
+        for (let code = start; code < start + run.length / unitsPerCharacter; code++) marked[code]! |= flag;
+      }
+    }
+  }
 }
 
 /** The characters of a plane, one after the other; in place of surrogates, which are none, stands U+0000. */

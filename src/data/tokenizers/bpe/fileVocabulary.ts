@@ -58,10 +58,10 @@ export function readAddedTokens(file: Fields): AddedToken[] {
     if (content === '' || loneSurrogate.test(content) || Buffer.byteLength(content) > longestToken) {
       throw token.refusal('content', `${shown(content)} can be no token.`);
     }
-    for (const option of ['single_word', 'lstrip', 'rstrip']) token.only(option, false, null);
     const isSpecial = token.flag('special');
     const isNormalized = token.flag('normalized', !isSpecial);
+    const [isSingleWord, stripsLeft, stripsRight] = [token.flag('single_word'), token.flag('lstrip'), token.flag('rstrip')];
     token.finish();
-    return { id, content, isSpecial, isNormalized };
+    return { id, content, isSpecial, isNormalized, isSingleWord, stripsLeft, stripsRight };
   });
 }

@@ -3,8 +3,9 @@
  * written by hand: many times faster than the regular expression, and no text makes it slow. The expressions stand
  * beside the scanners; the tests hold the two against each other.
  */
-import { codePointAt, previousCharacter, sequenceLength } from '../utf8.ts';
-import { characterFlags, letter, newline, number, space } from './characterClasses.ts';
+import { codePointAt, sequenceLength } from '../utf8.ts';
+import { casedCharacterFlags, characterFlags, letter, lower, newline, number, space, upper } from './characterClasses.ts';
+import { contractionBytes, runEnd, spaceEnd, wordlessEnd } from './scanning.ts';
 
 /** Where the word ends that begins at `start`; the text ends at `end`, and start < end. */
 export type WordEnd = (utf8: Uint8Array, start: number, end: number) => number;
@@ -39,8 +40,18 @@ export const qwen2Pattern: Pattern = {
   scanner: () => newlineScanner(1),
 };
 
+const [capitals, others] = [String.raw`[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`, String.raw`[\p{Ll}\p{Lm}\p{Lo}\p{M}]`];
+
+/** o200k of GPT-4o and gpt-oss, Llama 4: words are also cut before capitals, and keep their contraction. */
+export const o200kPattern: Pattern = {
+  expressions: [
+    String.raw`[^\r\n\p{L}\p{N}]?${capitals}*${others}+${contractions}?|[^\r\n\p{L}\p{N}]?${capitals}+${others}*${contractions}?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  ],
+  scanner: casedScanner,
+};
+
 /** Every pattern that a tokenizer file may ask for. */
-export const patterns: readonly Pattern[] = [gpt2Pattern, llama3Pattern, qwen2Pattern];
+export const patterns: readonly Pattern[] = [gpt2Pattern, llama3Pattern, qwen2Pattern, o200kPattern];
 
 /** Each number on its own, or runs of them, between runs of everything else; Hugging Face's `Digits`. */
 export function digitsScanner(individually: boolean): WordEnd {
@@ -82,68 +93,45 @@ function newlineScanner(longestNumber: number): WordEnd {
     const kind = flags[codePointAt(utf8, start)]!;
     const next = start + sequenceLength(first);
     if ((kind & letter) !== 0) return runEnd(flags, utf8, next, end, letter, letter);
-    if ((kind & number) !== 0) {
-      let at = next;
-      for (let count = 1; count < longestNumber && at < end && flags[codePointAt(utf8, at)]! & number; count++) {
-        at += sequenceLength(utf8[at]!);
-      }
-      return at;
-    }
-    const following = next < end ? flags[codePointAt(utf8, next)]! : space;
-    if ((kind & newline) === 0 && (following & letter) !== 0) return runEnd(flags, utf8, next, end, letter, letter);
-    const isSpaced = first === 0x20 && (following & (space | letter | number)) === 0;
-    if ((kind & space) === 0 || isSpaced) {
-      let at = runEnd(flags, utf8, next, end, letter | number | space, 0);
-      while (at < end && (utf8[at] === 0x0a || utf8[at] === 0x0d)) at++;
-      return at;
-    }
-    return lineEnd(flags, utf8, start, end);
+    const leads = (kind & (number | newline)) === 0 && next < end && (flags[codePointAt(utf8, next)]! & letter) !== 0;
+    return leads ? runEnd(flags, utf8, next, end, letter, letter) : wordlessEnd(flags, utf8, start, end, longestNumber, false);
   };
 }
 
-/** The end of the run of characters from `at` on whose flags, of those in `mask`, are `wanted`. */
-function runEnd(flags: Uint8Array, utf8: Uint8Array, at: number, end: number, mask: number, wanted: number): number {
+/** A word's capitals stand before its other letters; letters without case and marks are both. */
+function casedScanner(): WordEnd {
+  const flags = casedCharacterFlags();
+  return (utf8, start, end) => {
+    const kind = flags[codePointAt(utf8, start)]!;
+    const next = start + sequenceLength(utf8[start]!);
+    const isMark = (kind & (upper | lower)) !== 0 && (kind & letter) === 0;
+    const leads = (kind & (letter | number | newline)) === 0 && next < end;
+    // Like the expression: first what has small letters, with a character before it or without, then capitals alone.
+    const led = leads ? casedEnd(flags, utf8, next, end) : nothing(next);
+    const bare = (kind & letter) !== 0 || (isMark && led < 0) ? casedEnd(flags, utf8, start, end) : nothing(start);
+    const word = [led, bare, capitalsEnd(led, next), capitalsEnd(bare, start)].find((found) => found >= 0);
+    if (word === undefined) return wordlessEnd(flags, utf8, start, end, 3, true);
+    return word < end && utf8[word] === 0x27 ? word + contractionBytes(utf8, word, end, 0x20) : word;
+  };
+}
+
+/** The answer of `casedEnd` where not even a capital stands at `at`. */
+const nothing = (at: number): number => -1 - at;
+
+/** Where the capitals end of which an answer of `casedEnd` tells; −1 where there are none. */
+const capitalsEnd = (answer: number, at: number): number => (answer < nothing(at) ? -1 - answer : -1);
+
+/** Where `[capital]*[small]+` ends that begins at `start`; −1 − the end of the capitals where that is nowhere. */
+function casedEnd(flags: Uint8Array, utf8: Uint8Array, start: number, end: number): number {
+  let at = start;
+  let endOfBoth = -1;
   while (at < end) {
-    const lead = utf8[at]!;
-    if (lead < 0x80) {
-      if ((flags[lead]! & mask) !== wanted) return at;
-      at++;
-    } else {
-      if ((flags[codePointAt(utf8, at)]! & mask) !== wanted) return at;
-      at += sequenceLength(lead);
-    }
+    const kind = flags[codePointAt(utf8, at)]!;
+    if ((kind & upper) === 0) break;
+    at += sequenceLength(utf8[at]!);
+    if ((kind & lower) !== 0) endOfBoth = at;
   }
-  return at;
-}
-
-/** `\s+(?!\S)|\s+`: whitespace leaves its last character to the word behind it. */
-function spaceEnd(flags: Uint8Array, utf8: Uint8Array, start: number, end: number): number {
-  const run = runEnd(flags, utf8, start, end, space, space);
-  if (run === end) return run;
-  const last = previousCharacter(utf8, run);
-  return last === start ? run : last;
-}
-
-/** `\s*[\r\n]+|\s+(?!\S)|\s+`: whitespace up to its last line end, if it has one. */
-function lineEnd(flags: Uint8Array, utf8: Uint8Array, start: number, end: number): number {
-  const run = runEnd(flags, utf8, start, end, space, space);
-  for (let at = run - 1; at >= start; at--) if (utf8[at] === 0x0a || utf8[at] === 0x0d) return at + 1;
-  if (run === end) return run;
-  const last = previousCharacter(utf8, run);
-  return last === start ? run : last;
-}
-
-/**
- * Bytes of 's, 't, 'm, 'd, 're, 've or 'll at `at`, else 0.
- * @param caseBit 0x20 where capitals count too; then so does the long s, U+017F, which is an s without its case
- */
-function contractionBytes(utf8: Uint8Array, at: number, end: number, caseBit: number): number {
-  if (at + 1 >= end) return 0;
-  const first = utf8[at + 1]! | caseBit;
-  if (first === 0x73 || first === 0x74 || first === 0x6d || first === 0x64) return 2;
-  if (at + 2 >= end) return 0;
-  if (caseBit !== 0 && utf8[at + 1] === 0xc5 && utf8[at + 2] === 0xbf) return 3;
-  const second = utf8[at + 2]! | caseBit;
-  if ((first === 0x72 || first === 0x76) && second === 0x65) return 3;
-  return first === 0x6c && second === 0x6c ? 3 : 0;
+  const smallEnd = runEnd(flags, utf8, at, end, lower, lower);
+  if (smallEnd > at) return smallEnd;
+  return endOfBoth >= 0 ? endOfBoth : -1 - at;
 }

@@ -39,7 +39,7 @@ describe('a tokenizer.json', () => {
     ['an unknown normalizer', (file) => (file.normalizer = { type: 'Lowercase' }), 'normalizer.type: "Lowercase" is nothing clm can do; it knows "NFC".'],
     ['another decoder', (file) => (file.decoder = { type: 'WordPiece' }), 'decoder.type: "WordPiece"'],
     ['tokens behind texts', (file) => (file.post_processor = { type: 'TemplateProcessing', single: [{ Sequence: { id: 'A' } }, { SpecialToken: { id: '<|endoftext|>' } }] }), 'post_processor.single: tokens behind the text'],
-    ['stripping tokens', (file) => (file.added_tokens[0].lstrip = true), 'added_tokens[0].lstrip: true is nothing clm can do; it knows false, null.'],
+    ['a token that strips somehow', (file) => (file.added_tokens[0].lstrip = 'left'), 'added_tokens[0].lstrip: "left" is no true or false. Take a fresh copy of the file.'],
     ['an empty token', (file) => (file.added_tokens[0].content = ''), 'added_tokens[0].content: "" can be no token.'],
     ['a list for a mapping', (file) => (file.added_tokens[0] = []), 'added_tokens[0] is no mapping'],
   ])('is refused with %s', (_, change, message) => expect(refusal(change)).toContain(message));

@@ -29,7 +29,7 @@ function words(scanner: WordEnd, text: string): string[] {
 }
 
 const texts = fc.oneof(
-  fc.array(fc.constantFrom(' ', '  ', '\n', '\r', '\t', '\u00a0', '\u3000', "'", 's', 'S', 't', 'RE', 've', 'lL', 'd', 'ſ', 'é', '漢', '1', '²', '٣', '.', '👩', '\u0301'), { maxLength: 25 }).map((pieces) => pieces.join('')),
+  fc.array(fc.constantFrom(' ', '  ', '\n', '\r', '\t', '\u00a0', '\u3000', "'", 's', 'S', 't', 'RE', 've', 'lL', 'd', 'ſ', 'é', 'É', 'ǅ', 'ʰ', '漢', '1', '²', '٣', '.', '/', '👩', '\u0301'), { maxLength: 25 }).map((pieces) => pieces.join('')),
   fc.string({ unit: 'binary', maxLength: 25 }),
 );
 
