@@ -40,6 +40,9 @@ const turns: readonly Turn[] = [
   ({ model }) => halvings(model.layers, 1).map((layers) => ({ 'model.layers': layers })),
 ];
 
+/** A turn that leaves more than this of the peak is not worth naming. */
+const worthwhile = 0.99;
+
 /** @param tokens of the tokenizer @returns none where the run fits; else the last one's `bytes` say whether it does then */
 export function keysToTurn(config: SizedConfig, tokens: number, machineBytes: number): KeyToTurn[] {
   const peak = (turned: SizedConfig): number => memoryPlan(turned, parameterTable(turned.model, tokens), vocabularyRows(turned.model, tokens)).total;
@@ -50,7 +53,7 @@ export function keysToTurn(config: SizedConfig, tokens: number, machineBytes: nu
     if (bytes <= machineBytes) break;
     const tried = turn(now).map((keys) => ({ keys, config: withKeys(now, keys) })).map((each) => ({ ...each, bytes: peak(each.config) }));
     const chosen = tried.find((each) => each.bytes <= machineBytes) ?? tried.at(-1);
-    if (chosen === undefined || chosen.bytes >= bytes) continue;
+    if (chosen === undefined || chosen.bytes > worthwhile * bytes) continue;
     turned.push({ keys: chosen.keys, bytes: chosen.bytes });
     ({ config: now, bytes } = chosen);
   }

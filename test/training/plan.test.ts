@@ -151,8 +151,12 @@ describe('planRun refuses', () => {
     const turned = (message: string): string[] => [...message.matchAll(/[a-z]+\.[a-zA-Z]+: [a-z\d]+/g)].map(([key]) => key);
     expect(refuse(5, 5e9)).toMatchInlineSnapshot(`"This model cannot fit the machine: 75,153,344 parameters need about 12.4 GB to train, 5.0 GB are there. Turn, in this order, until it fits: training.microBatchSize: 1, training.microBatchesPerStep: 5 (4.7 GB)."`);
     expect(turned(refuse(1, 3e9))[0]).toBe('training.recompute: block');
-    const all = ['training.microBatchSize: 1', 'training.microBatchesPerStep: 5', 'training.recompute: block', 'model.contextLength: 127', 'model.layers: 3'];
+    const all = ['training.microBatchSize: 1', 'training.microBatchesPerStep: 5', 'training.recompute: block', 'model.layers: 3'];
     expect(turned(refuse(5, 1e9)).filter((key) => key !== 'optimizer.kind: muon')).toEqual(all);
+    // Short of layers and long of context: activations and attention weights are what there is.
+    const wide = tinyConfig({ model: { layers: 2, heads: 8, width: 16, contextLength: 8191 }, training: { microBatchSize: 1 } });
+    const { keysToTurn } = planRun(wide, { vocabularySize, trainingTokens: 1e6 }, 2e9);
+    expect(keysToTurn.map(({ keys }) => keys).at(-1)).toEqual({ 'model.contextLength': 2047 });
     expect(refuse(5, 4e8)).toContain('That is not enough: also lower model.width, or take a larger machine.');
     const turns = turned(refuse(5, 1e9, { training: { recompute: 'block', emaDecay: 0.9 }, optimizer: { kind: 'muon' } }));
     expect(turns).toContain('training.emaDecay: null');
