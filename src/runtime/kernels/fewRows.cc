@@ -4,6 +4,8 @@
 // in a batch.
 //
 // M rows · K inputs · N outputs; a bias is N numbers, or none
+#include <vector>
+
 #include "kernel.h"
 #include "lanes.h"
 #include "parallel.h"
@@ -16,16 +18,16 @@ constexpr int64_t kShared = 1 << 17;
 // Rows of weights that one pass over the outputs takes in: as many streams as a core follows well.
 constexpr int kStreams = 8;
 
-// Outputs [first, last) of y (M, N) = x (M, K) · w (K, N) + bias (N), which may be null.
+// `count` columns of x (M, K) · w (K, N) + bias, from where w and bias (or null) point to, into rows of `stride` numbers.
 template <typename T>
-INLINE void ColumnsLoop(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w,
-                        const float* bias, float* y) {
-  const int64_t whole = first + (last - first) / kLanes * kLanes;
+INLINE void ColumnsLoop(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const T* w, const float* bias,
+                        float* sums, int64_t stride) {
+  const int64_t whole = count / kLanes * kLanes;
   for (int64_t m = 0; m < M; m++)
-    for (int64_t n = first; n < last; n++) y[m * N + n] = bias == nullptr ? 0.0f : bias[n];
+    for (int64_t n = 0; n < count; n++) sums[m * stride + n] = bias == nullptr ? 0.0f : bias[n];
   int64_t k = 0;
   for (; k + kStreams <= K; k += kStreams)
-    for (int64_t n = first; n < whole; n += kLanes) {
+    for (int64_t n = 0; n < whole; n += kLanes) {
       const T* from = w + k * N + n;
       Lanes weights[kStreams];
 #pragma GCC unroll 8
@@ -34,27 +36,39 @@ INLINE void ColumnsLoop(int64_t M, int64_t K, int64_t N, int64_t first, int64_t 
         __builtin_prefetch(from + (kStreams + i) * N);
       }
       for (int64_t m = 0; m < M; m++) {
-        Lanes sum = LoadLanes(y + m * N + n);
+        Lanes sum = LoadLanes(sums + m * stride + n);
 #pragma GCC unroll 8
         for (int i = 0; i < kStreams; i++) sum += weights[i] * x[m * K + k + i];
-        StoreLanes(y + m * N + n, sum);
+        StoreLanes(sums + m * stride + n, sum);
       }
     }
   for (; k < K; k++)
     for (int64_t m = 0; m < M; m++)
-      for (int64_t n = first; n < whole; n += kLanes)
-        StoreLanes(y + m * N + n, LoadLanes(y + m * N + n) + LoadLanes(w + k * N + n) * x[m * K + k]);
+      for (int64_t n = 0; n < whole; n += kLanes)
+        StoreLanes(sums + m * stride + n, LoadLanes(sums + m * stride + n) + LoadLanes(w + k * N + n) * x[m * K + k]);
   for (int64_t m = 0; m < M; m++)
     for (int64_t i = 0; i < K; i++)
-      for (int64_t n = whole; n < last; n++) y[m * N + n] += x[m * K + i] * Load(w + i * N + n);
+      for (int64_t n = whole; n < count; n++) sums[m * stride + n] += x[m * K + i] * Load(w + i * N + n);
 }
-VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const float* w,
-                      const float* bias, float* y) {
-  ColumnsLoop(M, K, N, first, last, x, w, bias, y);
+VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const float* w, const float* bias,
+                      float* sums, int64_t stride) {
+  ColumnsLoop(M, K, N, count, x, w, bias, sums, stride);
 }
-VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const Bfloat16* w,
-                      const float* bias, float* y) {
-  ColumnsLoop(M, K, N, first, last, x, w, bias, y);
+VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const Bfloat16* w, const float* bias,
+                      float* sums, int64_t stride) {
+  ColumnsLoop(M, K, N, count, x, w, bias, sums, stride);
+}
+
+// Outputs [first, last) of y (M, N). They are summed up apart: rows of y that lie a multiple of 4,096 bytes from each other,
+// as of most models, would drive each other and the weights out of the cache.
+template <typename T>
+void SumColumns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w, const float* bias,
+                float* y) {
+  const int64_t count = last - first;
+  const int64_t stride = count + ((count + kLanes) % 1024 == 0 ? 2 : 1) * kLanes;
+  std::vector<float> sums(M * stride);
+  Columns(M, K, N, count, x, w + first, bias == nullptr ? nullptr : bias + first, sums.data(), stride);
+  for (int64_t m = 0; m < M; m++) std::memcpy(y + m * N + first, sums.data() + m * stride, count * sizeof(float));
 }
 
 // R outputs of M rows: scalar products of rows of x (M, K) and w (R, K), into y of N columns.
@@ -103,9 +117,15 @@ VARIANTS void Rows(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last,
   RowsLoop(M, K, N, first, last, x, w, y);
 }
 
-// Columns are parted in as many as there are threads, because long runs of a row are read fastest; rows of weights more
-// finely, so that a thread that is held up is helped.
-constexpr int64_t kLeastColumns = 64, kRowsAtATime = 512;
+// Outputs of a part. Columns are parted in as many as there are threads, because long runs of a row are read fastest, or
+// so that the sums stay in the nearest cache; rows of weights more finely, so that a thread that is held up is helped.
+int64_t PartOf(int64_t M, int64_t N, bool transposed) {
+  constexpr int64_t kNearNumbers = 8192, kRowsAtATime = 512;
+  if (transposed) return kRowsAtATime;
+  const int64_t share = (N + ThreadCount() - 1) / ThreadCount();
+  const int64_t parts = (M * share + kNearNumbers - 1) / kNearNumbers;
+  return (share / parts + kLanes) / kLanes * kLanes;
+}
 
 template <bool transposed, typename T>
 void FewRowsOf(Execution& run) {
@@ -118,14 +138,11 @@ void FewRowsOf(Execution& run) {
   const float* bias = isBiased ? run.input(2) : nullptr;
   float* y = run.outputOf(0, {M, N});
   if (!run.ok()) return;
-  int64_t width = N;
-  if (K * N * (M < 8 ? 1 : M / 8) >= kShared) {
-    const int64_t share = (N + ThreadCount() - 1) / ThreadCount();
-    width = transposed ? kRowsAtATime : (share + kLeastColumns - 1) / kLeastColumns * kLeastColumns;
-  }
+  const bool isShared = K * N * (M < 8 ? 1 : M / 8) >= kShared;
+  const int64_t width = isShared ? PartOf(M, N, transposed) : N;
   InParallel((N + width - 1) / width, [&](int64_t part) {
     const int64_t first = part * width, last = first + width < N ? first + width : N;
-    transposed ? Rows(M, K, N, first, last, x, w, y) : Columns(M, K, N, first, last, x, w, bias, y);
+    transposed ? Rows(M, K, N, first, last, x, w, y) : SumColumns(M, K, N, first, last, x, w, bias, y);
   });
 }
 
