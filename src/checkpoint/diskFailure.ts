@@ -1,6 +1,6 @@
 /** What the file system's error codes mean to the user, for everything that reads or writes a run. */
 import { dirname } from 'node:path';
-import { environmentFailure, ExpectedError } from '../errors.ts';
+import { environmentFailure, ExpectedError, wrongInput } from '../errors.ts';
 
 /** The `code` of a Node system error (`ENOENT` …), if it is one. */
 export function errorCode(error: unknown): string | undefined {
@@ -9,13 +9,16 @@ export function errorCode(error: unknown): string | undefined {
 }
 
 /**
- * The error to throw for a failed read or write: an environment failure with its remedy where the machine
- * is to blame, else the error itself (so it may already be one of ours).
+ * The error to throw for a failed read or write: an environment failure with its remedy where the machine is to blame,
+ * wrong input where the path is, else the error itself (so it may already be one of ours).
  */
 export function diskFailure(error: unknown, doing: 'read' | 'write', path: string): unknown {
   // A failure already reported for a temporary file is told anew with the path that the user knows.
   const cause = error instanceof ExpectedError && error.kind === 'environment' ? error.cause : error;
-  const remedy = remedyOf(errorCode(cause), path);
+  const code = errorCode(cause);
+  if (doing === 'write' && code === 'EISDIR') return wrongInput(`${path} is a folder, where a file is to be written. Choose another name.`, { cause });
+  if (doing === 'write' && (code === 'ENOTDIR' || code === 'EEXIST')) return wrongInput(`A part of the path ${path} is a file, not a folder.`, { cause });
+  const remedy = remedyOf(code, path);
   if (remedy === undefined) return error;
   return environmentFailure(`Cannot ${doing} ${path}: ${remedy}`, { cause });
 }

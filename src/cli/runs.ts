@@ -1,4 +1,5 @@
 /** `clm runs`: a table of runs; one run in full; a live chart of running ones. */
+import { relative } from 'node:path';
 import type { CommandModule } from 'yargs';
 import { wrongInput } from '../errors.ts';
 import { findRuns } from '../experiments/findRuns.ts';
@@ -74,8 +75,7 @@ const listCommand: CommandModule<object, ListArguments> = {
 };
 
 function shortened(path: string, folder: string): string {
-  const inner = path.slice(folder.length).replace(/^\/+/, '');
-  return inner === '' ? path : inner;
+  return relative(folder, path) || path;
 }
 
 export const runsCommand: CommandModule = {

@@ -98,7 +98,7 @@ function printPlan(planned: readonly PlannedRun[], expectedMs: number | null, js
     { title: 'so far', text: ({ summary }) => (summary.step === 0 && summary.state !== 'failed' ? 'new' : `${summary.state} at step ${grouped(summary.step)}`) },
   ]);
   rows.forEach((line) => printResult(line));
-  printResult(`\n${planned.length} runs${expectedMs === null ? '' : `, about ${duration(expectedMs)} of training on this machine`}`);
+  printResult(`\n${planned.length} ${planned.length === 1 ? 'run' : 'runs'}${expectedMs === null ? '' : `, about ${duration(expectedMs)} of training on this machine`}`);
 }
 
 /**
