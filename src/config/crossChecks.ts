@@ -1,4 +1,5 @@
 /** Combinations of keys that make no run, each reported where one of the keys is written. */
+import { weightAt } from './mixtureWeights.ts';
 import { originOf, place, renderKeyPath, valueAt } from './located.ts';
 import type { KeyPath, LocatedValue } from './located.ts';
 import type { Problem } from './problems.ts';
@@ -61,10 +62,23 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     report(paths, `only one of ${paths.map(renderKeyPath).join(' and ')} can choose the validation part; set the others to null`);
   }
   const weighted = corpus.sources.filter(({ weight }) => weight !== null).length;
-  for (const [i, { weight, finalWeight }] of corpus.sources.entries()) {
+  for (const [i, { weight, finalWeight, weightsAtSteps }] of corpus.sources.entries()) {
     const key = `corpus.sources[${i}]`;
+    const later = finalWeight !== null ? 'finalWeight' : 'weightsAtSteps';
     if (weight === null && weighted > 0) report([['corpus', 'sources', i]], `${key}.weight is missing: all sources have a weight, or none`);
-    else if (weight === null && finalWeight !== null) report([['corpus', 'sources', i]], `${key}.finalWeight needs ${key}.weight`);
+    else if (weight === null && (finalWeight ?? weightsAtSteps) !== null) report([['corpus', 'sources', i]], `${key}.${later} needs ${key}.weight`);
+    if (finalWeight !== null && weightsAtSteps !== null) {
+      report([['corpus', 'sources', i, 'finalWeight']], `only one of ${key}.finalWeight and ${key}.weightsAtSteps can say how the weight goes on; set the other to null`);
+    }
+    const descends = weightsAtSteps?.findIndex(({ step }, at) => at > 0 && step <= weightsAtSteps[at - 1]!.step) ?? -1;
+    if (descends > 0) report([['corpus', 'sources', i, 'weightsAtSteps', descends, 'step']], `the steps of ${key}.weightsAtSteps must ascend`);
+  }
+  const steps = [0, ...corpus.sources.flatMap(({ weightsAtSteps }) => weightsAtSteps?.map(({ step }) => step) ?? []), Infinity];
+  // Between these steps the sum is a straight line, so that it is nowhere 0 where it is not at one of them.
+  const weightless = weighted === 0 ? undefined : steps.find((step) => corpus.sources.every((source) => weightAt(source, step, step === Infinity ? 1 : 0) === 0));
+  if (weightless !== undefined) {
+    const when = weightless === Infinity ? 'at the end' : `at step ${weightless}`;
+    report([['corpus', 'sources']], `every source of the mixture has weight 0 ${when}; give one of them a weight above 0`);
   }
   for (const [i, { prompt, completion }] of corpus.sources.entries()) {
     if ((prompt === null) === (completion === null)) continue;

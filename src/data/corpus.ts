@@ -6,6 +6,7 @@
  */
 import { basename } from 'node:path';
 
+import type { WeightSchedule } from '../config/mixtureWeights.ts';
 import { wrongInput } from '../errors.ts';
 import { contentBytes, openContent } from './content.ts';
 import { compressionOf, formatOfName, refuseArchive } from './formats.ts';
@@ -32,10 +33,8 @@ export interface CorpusPart extends ByteRange {
 /** A source of a mixture: what of it is trained on and what validates, and how much of the training it is. */
 export interface MixtureSource {
   readonly name: string;
-  /** Its windows among all are as its weight among all weights. */
-  readonly weight: number;
-  /** The weight at the end of the run; null = stays. */
-  readonly finalWeight: number | null;
+  /** Its tokens among those that are trained on are as its weight among all weights. */
+  readonly weights: WeightSchedule;
   readonly training: CorpusPart;
   readonly validation: CorpusPart;
 }
@@ -55,7 +54,7 @@ export interface CorpusFile {
 }
 
 /** How the documents of a source are found; the keys of an entry of `corpus.sources`. */
-export interface SourceSettings {
+export interface SourceSettings extends WeightSchedule {
   readonly path: string;
   readonly format?: 'auto' | Format | undefined;
   readonly field?: string | undefined;
@@ -64,8 +63,6 @@ export interface SourceSettings {
   readonly documents?: 'running' | 'file' | undefined;
   readonly separator?: string | null | undefined;
   readonly name?: string | null | undefined;
-  readonly weight?: number | null | undefined;
-  readonly finalWeight?: number | null | undefined;
 }
 
 export interface CorpusSettings {
@@ -135,7 +132,7 @@ export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
     const range = { startByte: ownFiles[0]!.startByte, endByte: ownFiles.at(-1)!.startByte + ownFiles.at(-1)!.bytes };
     const name = source.name ?? basename(source.path);
     if (mixture.some((other) => other.name === name)) throw wrongInput(`corpus.sources[${i}]: two sources are called ${name}. Give them names.`);
-    mixture.push({ name, weight: source.weight ?? 1, finalWeight: source.finalWeight ?? null, ...(await split(range, ownFiles)) });
+    mixture.push({ name, weights: source, ...(await split(range, ownFiles)) });
   }
   const training = { ...whole, parts: mixture.map((source) => source.training) };
   const validationPart = validation.path ? mixture[0]!.validation : { ...whole, parts: mixture.map((source) => source.validation) };

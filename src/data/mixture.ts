@@ -4,6 +4,7 @@
  * shares are those of the tokens in them, padding not counted. It chooses the source that is owed the most, so that after
  * any number of windows no source is a whole window or more from its share, and needs no randomness.
  */
+import { weightAt } from '../config/mixtureWeights.ts';
 import { trainingBatches } from './batches.ts';
 import type { MicroBatch, TrainingBatch, TrainingBatchOptions } from './batches.ts';
 import type { Corpus, MixtureSource, Packing } from './corpus.ts';
@@ -14,6 +15,8 @@ import type { Tokenizer } from './tokenizers/tokenizer.ts';
 export interface SequenceOptions extends TrainingBatchOptions {
   /** Windows of the whole run, over which weights go to their final values; undefined where none does. */
   readonly totalWindows?: number | undefined;
+  /** Windows of an update, where weights are given at steps; else one, if it is not given. */
+  readonly windowsPerStep?: number | undefined;
 }
 
 /**
@@ -32,7 +35,7 @@ export async function* trainingSequence(
     yield* trainingBatches(corpus, tokenizer, options, cursor);
     return;
   }
-  const { microBatchSize, contextLength, totalWindows } = options;
+  const { microBatchSize, contextLength, totalWindows, windowsPerStep = 1 } = options;
   const places: SourcePlace[] =
     cursor.mixture?.map((place) => ({ ...place })) ?? mixture.map((source) => ({ owed: 0, windows: 0, tokens: 0, cursor: startCursor(corpusOf(corpus, source)) }));
   const streams = mixture.map((source, i) =>
@@ -43,7 +46,7 @@ export async function* trainingSequence(
     for (;;) {
       const batch = emptyBatch(microBatchSize * contextLength, corpus.packing);
       for (let row = 0; row < microBatchSize; row++) {
-        const shares = sharesAt(mixture, totalWindows === undefined ? 0 : Math.min(1, windows / totalWindows));
+        const shares = sharesAt(mixture, windows / windowsPerStep, totalWindows === undefined ? 0 : Math.min(1, windows / totalWindows));
         const claim = (source: number): number => places[source]!.owed + shares[source]!;
         const chosen = places.reduce((best, _, source) => (claim(source) > claim(best) ? source : best), 0);
         const next = await streams[chosen]!.next();
@@ -68,9 +71,9 @@ export async function* trainingSequence(
 /** A source of a mixture as a corpus of its own. */
 export const corpusOf = (corpus: Corpus, { training, validation }: MixtureSource): Corpus => ({ ...corpus, training, validation, mixture: undefined });
 
-/** The share of every source when `progress` (0 … 1) of the run is done; together 1. */
-export function sharesAt(mixture: readonly MixtureSource[], progress: number): number[] {
-  const weights = mixture.map(({ weight, finalWeight }) => weight + ((finalWeight ?? weight) - weight) * progress);
+/** The share of every source when `step` updates, `progress` (0 … 1) of the run, have been made; together 1. */
+export function sharesAt(mixture: readonly MixtureSource[], step: number, progress: number): number[] {
+  const weights = mixture.map((source) => weightAt(source.weights, step, progress));
   const sum = weights.reduce((total, weight) => total + weight, 0);
   return weights.map((weight) => weight / sum);
 }

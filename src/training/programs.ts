@@ -111,8 +111,9 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   const notes: string[] = [];
   let validation = noEvaluations;
   let previousCursor = cursor;
-  const totalWindows = inputs.plan && inputs.plan.steps * training.microBatchesPerStep * microBatchSize;
-  const sequence = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, totalWindows, notes };
+  const windowsPerStep = training.microBatchesPerStep * microBatchSize;
+  const totalWindows = inputs.plan && inputs.plan.steps * windowsPerStep;
+  const sequence = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, totalWindows, windowsPerStep, notes };
   const texts = { configText: renderConfig(config), tokenizerText: renderTokenizer(tokenizer) };
 
   const saves = backgroundSaves(

@@ -74,6 +74,21 @@ describe('a config that is refused', () => {
       'corpus: { sources: [{ path: "" }] }',
       expect.stringContaining('corpus.sources[0].path must be text of at least 1 character'),
     ],
+    ['corpus: { sources: [{ path: x.txt }], packing: whole }', 'a.yaml:1:48: corpus.packing must be concatenate or documents, but is "whole"'],
+    ['corpus: { sources: [{ path: x, weight: 1 }, { path: y }] }', 'a.yaml:1:45: corpus.sources[1].weight is missing: all sources have a weight, or none'],
+    ['corpus: { sources: [{ path: x, weightsAtSteps: [{ step: 5, weight: 1 }] }] }', 'a.yaml:1:21: corpus.sources[0].weightsAtSteps needs corpus.sources[0].weight'],
+    [
+      'corpus: { sources: [{ path: x, weight: 1, weightsAtSteps: [{ step: 5, weight: 1 }, { step: 5, weight: 2 }] }] }',
+      'a.yaml:1:92: the steps of corpus.sources[0].weightsAtSteps must ascend',
+    ],
+    [
+      'corpus: { sources: [{ path: x, weight: 1, finalWeight: 2, weightsAtSteps: [{ step: 5, weight: 1 }] }] }',
+      'a.yaml:1:56: only one of corpus.sources[0].finalWeight and corpus.sources[0].weightsAtSteps can say how the weight goes on; set the other to null',
+    ],
+    [
+      'corpus: { sources: [{ path: x, weight: 1, weightsAtSteps: [{ step: 7, weight: 0 }] }, { path: y, weight: 0 }] }',
+      'a.yaml:1:11: every source of the mixture has weight 0 at step 7; give one of them a weight above 0',
+    ],
   ])('corpus: %s', (text, message) => {
     expect(folder.refusal(text)).toEqual(message);
   });

@@ -49,6 +49,19 @@ describe('a mixture', () => {
     expect(count('c', rows.slice(240))).toBeLessThan(9);
   });
 
+  test('leads weights through points at steps, from 0 and to 0, and then stays', async () => {
+    const { corpus, tokenizer } = await mixed([[1], [0], [1]]);
+    const points = [undefined, [{ step: 10, weight: 0 }, { step: 30, weight: 2 }], [{ step: 10, weight: 1 }, { step: 20, weight: 0 }]];
+    const scheduled = { ...corpus, mixture: corpus.mixture!.map((source, i) => ({ ...source, weights: { ...source.weights, weightsAtSteps: points[i] } })) };
+    const rows = rowSources(await take(trainingSequence(scheduled, tokenizer, { ...options, windowsPerStep: 6 }), 100)); // two micro-batches a step
+    const count = (source: string, fromStep: number, toStep: number) => rows.slice(6 * fromStep, 6 * toStep).filter((row) => row === source).length;
+    expect([count('a', 0, 10), count('b', 0, 10), count('c', 0, 10)]).toEqual([30, 0, 30]);
+    expect(count('b', 10, 20)).toBeLessThan(count('b', 20, 30));
+    expect(count('c', 21, 50)).toBe(0);
+    expect(count('b', 30, 50)).toBeGreaterThanOrEqual(79); // two thirds of 120
+    expect(count('b', 30, 50)).toBeLessThanOrEqual(81);
+  });
+
   test('resumes anywhere with exactly the rest', async () => {
     const { corpus, tokenizer } = await mixed([[5, 1], [3, 4], [2, 2]]);
     const withEnd = { ...options, totalWindows: 200 };

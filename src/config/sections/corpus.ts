@@ -3,7 +3,12 @@ import { z } from 'zod';
 
 const name = z.string().min(1).nullable().default(null);
 
-const weight = z.number().gt(0).nullable().default(null);
+const weight = z.number().min(0).nullable().default(null);
+
+const weightAtStep = z.strictObject({
+  step: z.int().min(1).describe('Updates made.'),
+  weight: z.number().min(0).describe('The weight at that step.'),
+});
 
 const source = z.strictObject({
   path: z
@@ -27,6 +32,12 @@ const source = z.strictObject({
   name: name.describe('What the source is called in records of a mixture; null = the last part of its path.'),
   weight: weight.describe('Share of the training windows relative to the other sources; give it to all sources or none. null = the sources are one long sequence.'),
   finalWeight: weight.describe('The weight at the end of the run, reached in a straight line; null = weight stays.'),
+  weightsAtSteps: z
+    .array(weightAtStep)
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe('Weights at these steps, which ascend; straight lines lead from weight through them, and the last stays. Instead of finalWeight; null = none.'),
 });
 
 const fraction = z.number().gt(0).lt(1).nullable().default(null);
