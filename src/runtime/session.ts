@@ -29,6 +29,8 @@ export interface ProgramOptions {
    * ones, whose way between threads would take longer than they do.
    */
   onOneThread?: boolean;
+  /** It takes a millisecond at most: run it on the JavaScript thread, in a turn of its own, rather than wait for another. */
+  isBrief?: boolean;
 }
 
 /** What a program computes, as a function of tfjs tensors; called once when recorded, at each run when eager. */

@@ -11,7 +11,7 @@ import { add, cast, greater, mul, pad, reshape, slice, tensor, type Tensor } fro
 import { attend } from '../model/attention.ts';
 import { hiddenStates, logitsOf } from '../model/decoder.ts';
 import type { KeyValueCache } from '../model/decoderPass.ts';
-import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
+import { elementCount, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { fusedCachedAttention, hasFusedOperations } from '../runtime/fusedOperations.ts';
 import { gatherRows, replaceRows } from '../runtime/operations.ts';
 import type { Program, Session } from '../runtime/session.ts';
@@ -38,7 +38,11 @@ export function paddedLength(positions: number, contextLength: number, shortest:
   return Math.min(length, contextLength);
 }
 
-const shortestPrefill = 16;
+/** Weights, times slots, that a step has done with in a millisecond. */
+const briefWeights = 4e6;
+
+/** Of a short context one length is recorded only: to record another takes longer than to compute it. */
+const shortestPrefill = (contextLength: number): number => (contextLength <= 128 ? contextLength : 16);
 const shortestCapacity = 64;
 
 /** Programs are recorded when first needed, and the cache is made by the first prefill. One Decoding a session. */
@@ -49,6 +53,7 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
   const filled = new Array<number>(slots).fill(0);
   /** Positions whose keys and values are there, be the slot free or not. */
   const kept = new Array<number>(slots).fill(0);
+  const isBrief = slots * table.reduce((sum, { shape }) => sum + elementCount(shape), 0) < briefWeights;
   const programs = new Map<string, Program>();
   let capacity = 0;
 
@@ -109,7 +114,7 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
       const parameters = parametersOf(variables);
       const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: B, positions: 1, dropout: null, cache });
       return { logits: logitsOf(parameters, hidden) };
-    }, { onOneThread: true });
+    }, { onOneThread: true, isBrief });
   };
 
   /** Gives every slot room for S positions; what the slots hold is kept as far as it fits. */
@@ -167,7 +172,7 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
     prefill: async (slot, tokenIds) => {
       if (tokenIds.length < 1 || tokenIds.length > contextLength) throw new Error(`${tokenIds.length} tokens do not fit a slot`);
       filled[slot] = 0;
-      const P = paddedLength(tokenIds.length, contextLength, shortestPrefill);
+      const P = paddedLength(tokenIds.length, contextLength, shortestPrefill(contextLength));
       await makeRoom(P);
       const inputs = new Int32Array(P); // padding stands behind the tokens, where the mask hides it
       inputs.set(tokenIds);
