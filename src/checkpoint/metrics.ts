@@ -1,5 +1,6 @@
 /** `metrics.jsonl`: one JSON object a line, appended as things happen, and cut back when a run is resumed. */
 import { open, type FileHandle } from 'node:fs/promises';
+import { mostTextBytes } from '../boundedFile.ts';
 import { wrongInput } from '../errors.ts';
 import { openAppended } from './appendedFile.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
@@ -103,6 +104,7 @@ export async function* completeLines(path: string): AsyncGenerator<string[]> {
         const endByte = bytes.lastIndexOf('\n') + 1;
         if (endByte > 0) yield bytes.toString('utf8', 0, endByte - 1).split('\n');
         carried = Buffer.from(bytes.subarray(endByte));
+        if (carried.length > mostTextBytes) throw wrongInput(`${path} has a line of more than ${mostTextBytes / 2 ** 20} MiB, which is no record of clm.`);
       }
     } finally {
       await file.close();
