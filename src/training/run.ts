@@ -141,12 +141,18 @@ async function openRunDirectory(
     const { everySteps } = kind === 'evaluation' ? config.evaluation : config.checkpoints;
     return step === plan.steps || (everySteps !== null && step % everySteps === 0);
   };
-  const { kindsAtStep } = await truncateMetrics(paths.metrics, step, (record: MetricsRecord) => isDue(record.kind));
-  const recorded = new Set([...kindsAtStep, 'checkpoint']);
+  // A stop does not wait for an evaluation that is due: its checkpoint does not know the loss, and is saved again after it.
+  let lacksEvaluation = isDue('evaluation');
+  const stays = ({ kind }: MetricsRecord): boolean => {
+    if (kind === 'evaluation') lacksEvaluation = false;
+    return isDue(kind) && !(kind === 'checkpoint' && lacksEvaluation);
+  };
+  const { kindsAtStep } = await truncateMetrics(paths.metrics, step, stays);
+  const recorded = new Set(lacksEvaluation ? kindsAtStep : [...kindsAtStep, 'checkpoint']);
   if (existsSync(sampleFile(runDirectory, step))) recorded.add('sample');
   const validation = parseValidationHistory(checkpoint.state['validation'], path.join(checkpoint.path, 'state.json'));
   // A kill between the checkpoint's rename and its record: the record is made up for.
-  const isUnrecorded = isDue('checkpoint') && !kindsAtStep.includes('checkpoint');
+  const isUnrecorded = isDue('checkpoint') && !lacksEvaluation && !kindsAtStep.includes('checkpoint');
   const checkpointRecord = { kind: 'checkpoint', step, path: checkpoint.path };
   return { step, recorded, validation, ...(isUnrecorded && { checkpointRecord }) };
 }

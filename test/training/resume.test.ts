@@ -90,6 +90,18 @@ describe('resuming', () => {
     expect(await log('stopped')).toEqual(await log('straight'));
   });
 
+  it('saves again what a stop saved before an evaluation that was due, so that the best is known', async () => {
+    const config = await writeConfig('unevaluated');
+    const set = ['checkpoints.everySteps=4', 'evaluation.everySteps=8', 'samples.everySteps=null'];
+    await run(config, 'evaluated', { set });
+    await run(config, 'unevaluated', { set, stopAfter: 8 });
+    const atStop = JSON.parse((await checkpointFile('unevaluated', 8, 'state.json')).toString());
+    expect(atStop.validation.loss).toBeNull();
+    await run(config, 'unevaluated', { set, resume: true });
+    expect(await checkpointFile('unevaluated', 8, 'state.json')).toEqual(await checkpointFile('evaluated', 8, 'state.json'));
+    expect(await log('unevaluated')).toEqual(await log('evaluated'));
+  });
+
   it('continues a finished run when it is given more steps, and is finished otherwise', async () => {
     const config = await writeConfig('longer');
     await run(config, 'longer');
