@@ -16,7 +16,7 @@ export function diskFailure(error: unknown, doing: 'read' | 'write', path: strin
   // A failure already reported for a temporary file is told anew with the path that the user knows.
   const cause = error instanceof ExpectedError && error.kind === 'environment' ? error.cause : error;
   const code = errorCode(cause);
-  if (doing === 'write' && code === 'EISDIR') return wrongInput(`${path} is a folder, where a file is to be written. Choose another name.`, { cause });
+  if (code === 'EISDIR') return wrongInput(`${path} is a folder, where a file should be. Choose another name.`, { cause });
   if (doing === 'write' && (code === 'ENOTDIR' || code === 'EEXIST')) return wrongInput(`A part of the path ${path} is a file, not a folder.`, { cause });
   const remedy = remedyOf(code, path);
   if (remedy === undefined) return error;

@@ -70,9 +70,12 @@ function print({ differing, alignment, amount, groups, differences, rankedBy }: 
   });
 }
 
+/** A group of longer values, paths mostly, is named by its runs; the values stand above the table. */
+const longestLabel = 60;
+
 function groupName({ values, runs }: Group): string {
-  const parts = Object.values(values).map(valueText);
-  return parts.length === 0 ? runs.map(({ name }) => name).join(', ') : parts.join(', ');
+  const label = Object.values(values).map(valueText).join(', ');
+  return label === '' || label.length > longestLabel ? runs.map(({ name }) => name).join(', ') : label;
 }
 
 const lastPart = (key: string): string => key.slice(key.lastIndexOf('.') + 1);

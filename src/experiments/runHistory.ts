@@ -22,7 +22,7 @@ export interface Updates {
 export interface RunHistory {
   summary: RunSummary;
   environment: RunEnvironment | undefined;
-  /** Values of the resolved config by key, such as `model.layers`; lists and their entries as a whole. */
+  /** Values of the resolved config by key, such as `model.layers` or `corpus.sources[0].path`; lists of values as a whole. */
   config: ReadonlyMap<string, unknown>;
   updates: Updates;
   evaluations: MetricsRecord[];
@@ -74,6 +74,7 @@ function updateOf(record: MetricsRecord): ScannedUpdate {
 function readFlatConfig(runDirectory: string): Map<string, unknown> {
   const flat = new Map<string, unknown>();
   const add = (key: string, inner: unknown): void => {
+    if (Array.isArray(inner) && inner.some((each) => typeof each === 'object' && each !== null)) return inner.forEach((each, i) => add(`${key}[${i}]`, each));
     if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return void flat.set(key, inner);
     for (const [name, each] of Object.entries(inner)) add(key === '' ? name : `${key}.${name}`, each);
   };

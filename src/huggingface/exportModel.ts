@@ -1,5 +1,5 @@
 /** `clm export`: a run → a folder that transformers' AutoModelForCausalLM and AutoTokenizer load. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.ts';
@@ -34,6 +34,7 @@ export interface Exported {
  * @throws wrongInput where there is no such checkpoint, or Hugging Face has no architecture with its parts
  */
 export async function exportModel(run: string, directory: string, options: { checkpoint: 'last' | number; dtype: ExportType }): Promise<Exported> {
+  if (existsSync(directory) && !statSync(directory).isDirectory()) throw wrongInput(`${directory} is a file. Name a new folder.`);
   if (existsSync(directory) && readdirSync(directory).length > 0) throw wrongInput(`${directory} is not empty, so nothing is written there. Name a new folder.`);
   const checkpointDirectory = await resolveCheckpoint(run, options.checkpoint);
   const checkpoint = await openCheckpoint(checkpointDirectory, { optimizer: false });

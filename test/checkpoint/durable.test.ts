@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { diskFailure } from '../../src/checkpoint/diskFailure.ts';
@@ -28,7 +28,10 @@ describe('files', () => {
   it('cannot replace a folder, and leaves it as it was', async () => {
     const path = join(folder(), 'taken');
     await mkdir(path);
-    await expect(writeFileDurably(path, 'x')).rejects.toThrow();
+    await expect(writeFileDurably(path, 'x')).rejects.toThrow(`${path} is a folder, where a file should be.`);
+    await writeFile(join(folder(), 'text'), '');
+    await expect(writeFileDurably(join(folder(), 'text/x'), 'x')).rejects.toThrow('is a file, not a folder');
+    await rm(join(folder(), 'text'));
     expect(await readdir(folder())).toEqual(['taken']);
   });
 });

@@ -80,4 +80,9 @@ describe('comparing runs', () => {
     expect(compareRuns([older, newer]).groups.map(({ runs }) => runs.length)).toEqual([2]);
     expect(compareRuns([older, newer, other]).groups.map(({ values }) => values)).toEqual([{ 'model.queryKeyNorm': false }, { 'model.queryKeyNorm': true }]);
   });
+
+  it('tells sources apart by the key of the entry that differs', () => {
+    const of = (name: string) => history(name, { losses: [3], evaluations: [[1, 2]], config: `corpus: { sources: [{ path: /${name}.txt }] }\n` });
+    expect(compareRuns([of('one'), of('two')]).differing).toEqual([{ key: 'corpus.sources[0].path', values: ['/one.txt', '/two.txt'] }]);
+  });
 });
