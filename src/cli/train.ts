@@ -3,6 +3,7 @@ import ora from 'ora';
 import path from 'node:path';
 import type { CommandModule } from 'yargs';
 import { lockRun } from '../checkpoint/lock.ts';
+import { clearLeftovers } from '../checkpoint/runDirectory.ts';
 import { findConfig, prepareTraining, type PreparedTraining } from '../training/prepare.ts';
 import { runTraining } from '../training/run.ts';
 import { duration, grouped, note, printJson, printWarning } from './output.ts';
@@ -92,6 +93,7 @@ async function trainPrepared(
   const shownDirectory = path.relative(process.cwd(), runDirectory) || '.';
   const say = args.quiet ? () => {} : note;
   if (prepared.isFinished) {
+    await clearLeftovers(runDirectory);
     say(`${shownDirectory} is finished: ${startStep} of ${plan.steps} steps. Raise ${startStep < plan.steps ? 'evaluation.patience' : 'training.steps'} to train on.`);
     if (args.json) printJson({ run: runDirectory, step: startStep, state: 'done' });
     return;
