@@ -26,7 +26,7 @@ export function formatOfName(path: string): Format {
  */
 export function refuseArchive(path: string): void {
   if (!/\.(?:tar(?:\.\w+)?|t[bgx]z|tbz2|zip|7z|rar|bz2|xz|lzma|lz4|br)$/i.test(path)) return;
-  throw wrongInput(`${path} is an archive or compressed in a way that clm does not read. Unpack it; plain, gzip and zstd files are read.`);
+  throw wrongInput(`${path} is an archive or compressed in a way that clm does not read. Unpack it, or say in corpus.sources what it is (format: text); plain, gzip and zstd files are read.`);
 }
 
 /** Names may lie, the magic numbers of RFC 1952 and RFC 8878 do not. @throws wrongInput for a name that does. */
