@@ -88,7 +88,7 @@ describe('packed documents', () => {
           seen.blocks = Math.max(seen.blocks, rows.at(-1)!.cursor.block);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(3);
   });

@@ -74,7 +74,7 @@ describe('bad UTF-8', () => {
     ['a surrogate', [0x61, 0x61, 0x61, 0xed, 0xa0, 0x80], 3],
     ['beyond U+10FFFF', [0x61, 0xf4, 0x90, 0x80, 0x80], 1],
     ['a lone continuation', [0x61, 0x80, 0x61], 1],
-    ['a byte that never occurs', [0xff, 0xfe, 0x61, 0x00], 0],
+    ['a byte that never occurs', [0xff, 0xfd, 0x61, 0x00], 0],
   ];
 
   test.each(cases)('%s is wrong input with file and byte, at every chunk size', async (_, bad, offset) => {
