@@ -1,40 +1,11 @@
-import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { modelSizes, renderStartingConfig, sizeFor, stepFlops, stepsFor } from '../../src/experiments/startingConfig.ts';
-import { clm, root } from './clm.ts';
-
-/** Runs clm on a pseudo-terminal: as each text appears the answer beside it is typed; null is Ctrl-D. */
-const driver = `
-import json, os, pty, select, sys, time
-args, answers = json.loads(sys.argv[1])
-pid, terminal = pty.fork()
-if pid == 0: os.execv(args[0], args)
-printed, seen, deadline = b'', 0, time.time() + 30
-while time.time() < deadline:
-    if not select.select([terminal], [], [], 0.1)[0]: continue
-    try: piece = os.read(terminal, 4096)
-    except OSError: break
-    if not piece: break
-    printed += piece
-    if answers and answers[0][0].encode() in printed[seen:]:
-        seen = len(printed)
-        answer = answers.pop(0)[1]
-        os.write(terminal, b'\\x04' if answer is None else answer.encode() + b'\\n')
-else: os.kill(pid, 9)
-print(json.dumps({'code': os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 'printed': printed.decode()}))
-`;
-const hasPython = spawnSync('python3', ['-c', 'import pty']).status === 0;
-
-async function onTerminal(args: string[], answers: unknown[][]): Promise<{ code: number; printed: string }> {
-  const command = [process.execPath, path.join(root, 'dist/cli/main.js'), ...args];
-  const { stdout } = await promisify(execFile)('python3', ['-c', driver, JSON.stringify([command, answers])]);
-  return JSON.parse(stdout) as { code: number; printed: string };
-}
+import { clmAtTerminal, ctrlD, type TerminalStep } from './atTerminal.ts';
+import { clm } from './clm.ts';
 
 let folder: string;
 const at = (name: string) => path.join(folder, name);
@@ -89,15 +60,16 @@ describe('clm init', () => {
     expect(loadConfig(at('rows.yaml')).corpus.sources[0]).toMatchObject({ path: at('rows.jsonl'), field: 'body' });
   });
 
-  it.skipIf(!hasPython)(`asks on a terminal until an answer can be taken${hasPython ? '' : ' (SKIPPED: no python3 here)'}`, async () => {
-    const answers = [['folder)?', '/nothing/there'], ['folder)?', at('my text.txt')], ['[5]', 'soon'], ['[5]', '0.05']];
-    const { code, printed } = await onTerminal(['init', '--output', at('asked.yaml')], answers);
+  it('asks on a terminal until an answer can be taken', async () => {
+    const [text, minutes] = ['folder\\)\\?', '\\[5\\]'];
+    const answers: TerminalStep[] = [[text, '/nothing/there\n'], [text, `${at('my text.txt')}\n`], [minutes, 'soon\n'], [minutes, '0.05\n']];
+    const { code, output } = await clmAtTerminal(['init', '--output', at('asked.yaml')], answers);
     expect(code).toBe(0);
-    expect(printed).toMatch(/there is no file or folder \/nothing\/there[^]*--minutes must be a number[^]*wrote .*asked\.yaml/);
+    expect(output).toMatch(/there is no file or folder \/nothing\/there[^]*--minutes must be a number[^]*wrote .*asked\.yaml/);
     expect(loadConfig(at('asked.yaml')).name).toBe('my-text');
-    const left = await onTerminal(['init', '--output', at('left.yaml')], [['folder)?', null]]);
+    const left = await clmAtTerminal(['init', '--output', at('left.yaml')], [[text, ctrlD]]);
     expect({ code: left.code, exists: existsSync(at('left.yaml')) }).toEqual({ code: 2, exists: false });
-    expect(left.printed).toContain('There was no answer');
+    expect(left.output).toContain('There was no answer');
   });
 
   it.each([

@@ -1,9 +1,9 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clmAtTerminal, ctrlC, ctrlD, ctrlU, up, type TerminalStep } from './atTerminal.ts';
 import { clm, root, type Result } from './clm.ts';
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'clm-sample-'));
@@ -128,12 +128,9 @@ describe('clm sample', () => {
   });
 
   it('at a terminal: text streams, Ctrl-C stops the completion and not the program, and prompts are remembered', async () => {
-    const [ctrlC, ctrlD, up] = ['\u0003', '\u0004', '\u001b[A'];
     // A million tokens never end by themselves: what is seen was streamed.
-    const steps = [['> ', 'the cat\r'], [300, ctrlC], ['> ', up], ['> the cat', ' sat\r'], [300, ctrlC], ['> ', 'mat'], ['mat', `\u0015\r${ctrlD}`]];
-    const program = [process.execPath, path.join(root, 'dist/cli/main.js'), 'sample', run, '-i', '--max-tokens', '1000000'];
-    const { stdout } = await promisify(execFile)('python3', [path.join(root, 'test/cli/terminal.py'), JSON.stringify(steps), ...program], { cwd: root });
-    const { output, code } = JSON.parse(stdout) as { output: string; code: number };
+    const steps: TerminalStep[] = [['> ', 'the cat\r'], [300, ctrlC], ['> ', up], ['> the cat', ' sat\r'], [300, ctrlC], ['> ', 'mat'], ['mat', `${ctrlU}\r${ctrlD}`]];
+    const { output, code } = await clmAtTerminal(['sample', run, '-i', '--max-tokens', '1000000'], steps);
     expect(code).toBe(0);
     const [, first, second] = /\nthe cat([^>]*)> [^]*\nthe cat sat([^>]*)> /.exec(output)!;
     for (const text of [first!, second!]) expect(text.length).toBeGreaterThan(200);

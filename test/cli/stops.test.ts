@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clmAtTerminal } from './atTerminal.ts';
 import { clm, root } from './clm.ts';
 
 const program = path.join(root, 'dist/cli/main.js');
@@ -30,16 +30,6 @@ checkpoints: { everySteps: null }
   );
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-/** Runs clm at a terminal; see terminal.py. */
-async function clmAtTerminal(args: string[], goesAwayAt = ''): Promise<{ output: string; code: number }> {
-  const script = fileURLToPath(new URL('./terminal.py', import.meta.url));
-  const child = spawn('python3', [script, goesAwayAt, process.execPath, program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let text = '';
-  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
-  await new Promise((resolve) => child.on('close', resolve));
-  return JSON.parse(text) as { output: string; code: number };
-}
 
 const savedSteps = async (run: string) => (await readdir(path.join(at(run), 'checkpoints'))).map((name) => Number(name.slice(5)));
 
@@ -69,7 +59,7 @@ describe('a training process', () => {
   });
 
   it('saves when its terminal goes away', async () => {
-    const { code } = await clmAtTerminal(['train', config, '--run', at('hangup'), ...endless], '[1-9][0-9]* tokens/s|step [1-9]');
+    const { code } = await clmAtTerminal(['train', config, '--run', at('hangup'), ...endless], [['[1-9][0-9]* tokens/s|step [1-9]', null]]);
     expect(code).toBe(129);
     const status = JSON.parse(await readFile(at('hangup/status.json'), 'utf8'));
     expect(status).toMatchObject({ state: 'stopped', reason: 'SIGHUP', step: expect.any(Number) });

@@ -1,11 +1,12 @@
 """Runs a program at a pseudo-terminal and types at it: python3 terminal.py STEPS COMMAND …
 
-STEPS is a JSON list of [what, keys]: once `what` (a text, or a number of bytes) has come out after the step before, the
-keys are typed. Prints {"output", "code"} when the program has ended.
+STEPS is a JSON list of [what, keys]: once `what` (a regular expression, or a number of bytes) has come out after the step
+before, the keys are typed; null in their place takes the terminal away. Prints {"output", "code"} when the program has ended.
 """
 import json
 import os
 import pty
+import re
 import select
 import sys
 
@@ -34,10 +35,10 @@ def read(until=None):
 
 seen = 0
 for what, keys in steps:
-    has_come = (lambda: len(output) >= seen + what) if isinstance(what, int) else (lambda: what.encode() in output[seen:])
-    if not read(has_come):
+    pattern = re.compile(b'.{%d}' % what if isinstance(what, int) else what.encode(), re.DOTALL)
+    if not read(lambda: pattern.search(output, seen)) or keys is None:
         break
-    seen = len(output) if isinstance(what, int) else output.index(what.encode(), seen) + len(what.encode())
+    seen = pattern.search(output, seen).end()
     os.write(terminal, keys.encode())
 else:
     read()
