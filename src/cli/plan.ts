@@ -69,7 +69,7 @@ function planLines(plan: RunPlan, { corpus, training }: Config): string[] {
   const { total, ...purposes } = bytes;
   return [
     `parameters   ${grouped(plan.parameters)}: ${parts.map(([part, count]) => `${part} ${grouped(count)}`).join(', ')}`,
-    `step         ${grouped(plan.tokensPerStep)} tokens in ${training.microBatchesPerStep} micro-batches, ${(plan.flopsPerToken * plan.tokensPerStep / 1e9).toFixed(1)} GFLOP (${grouped(plan.flopsPerToken)} a token)`,
+    `step         ${grouped(plan.tokensPerStep)} tokens in ${training.microBatchesPerStep} micro-batch${training.microBatchesPerStep === 1 ? '' : 'es'}, ${(plan.flopsPerToken * plan.tokensPerStep / 1e9).toFixed(1)} GFLOP (${grouped(plan.flopsPerToken)} a token)`,
     `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${plan.epochs.toFixed(2)} epochs`,
     ...supplyLines(plan, corpus.packing).map((line) => `windows      ${line}`),
     `memory       ${megabytes(total)} at the peak: ${Object.entries(purposes).filter(([, count]) => count > 0).map(([purpose, count]) => `${purpose} ${megabytes(count)}`).join(', ')}`,
