@@ -3,6 +3,8 @@
 import { pathToFileURL } from 'node:url';
 import { createRequire } from 'node:module';
 import { bytesOfSpelling, spelling } from '../../dist/data/tokenizers/bpe/byteAlphabet.js';
+import { gpt2File } from '../../dist/data/tokenizers/bpe/gpt2File.js';
+import { endOfTextToken } from '../../dist/data/tokenizers/tokenizer.js';
 
 /** @param from a file whose node_modules hold gpt-tokenizer */
 export async function gpt2TokenizerJson(from) {
@@ -27,27 +29,7 @@ export async function gpt2TokenizerJson(from) {
     merges.push(parts.join(' '));
   }
   if (bytesOfSpelling(tokens.join('')) === undefined) throw new Error('a token is not of the byte alphabet');
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
-  const end = { id: tokens.length, content: '<|endoftext|>', single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  return {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: [end],
-    normalizer: null,
-    pre_tokenizer: byteLevel,
-    post_processor: byteLevel,
-    decoder: byteLevel,
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      vocab: Object.fromEntries([...tokens.map((token, id) => [token, id]), [end.content, end.id]]),
-      merges,
-    },
-  };
+  const endOfTextId = tokens.length;
+  const vocabulary = Object.fromEntries([...tokens, endOfTextToken].map((token, id) => [token, id]));
+  return gpt2File({ vocabulary, merges, endOfTextId });
 }

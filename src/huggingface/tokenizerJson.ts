@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { characterOfByte } from '../data/tokenizers/bpe/byteAlphabet.ts';
+import { byteLevelModel } from '../data/tokenizers/bpe/gpt2File.ts';
 import { endOfTextToken, tokenizerFormat, tokenizerVersion, type Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 
@@ -85,7 +86,7 @@ function ownTokenizer(tokenizer: Tokenizer): object {
     decoder: kind === 'bytes' ? byteLevel : { type: 'Fuse' },
     model:
       kind === 'bytes'
-        ? { type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null, fuse_unk: false, byte_fallback: false, ignore_merges: false, vocab: vocabulary, merges: [] }
+        ? byteLevelModel(vocabulary, [])
         : { type: 'WordLevel', vocab: vocabulary, unk_token: '<unknown>' },
   };
 }

@@ -3,6 +3,7 @@ import { endOfTextToken } from '../tokenizer.ts';
 import type { DocumentPart, Tokenizer } from '../tokenizer.ts';
 import { characterOfByte, spelling } from './byteAlphabet.ts';
 import { wordsBy } from './byteLevelFile.ts';
+import { gpt2File } from './gpt2File.ts';
 import { tokenizerFromHuggingFace } from './huggingFaceFile.ts';
 import { gpt2Pattern } from './patterns.ts';
 import { segmentEnd, wordBorder } from './segments.ts';
@@ -55,29 +56,10 @@ export function bpeTraining(): BpeTraining {
 
 /** tokenizer.json of the merges: GPT-2's way to cut words, and id 0 to end a document. */
 function fileOf({ tokens, merges }: TrainedMerges): object {
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
   const spellings = tokens.map((bytes, id) => (id === 0 ? endOfTextToken : spelling(bytes)));
-  const end = { id: 0, content: endOfTextToken, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  return {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: [end],
-    normalizer: null,
-    pre_tokenizer: byteLevel,
-    post_processor: byteLevel,
-    decoder: byteLevel,
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.fromEntries(spellings.map((text, id) => [text, id])), // defines "__proto__" like any other
-      merges: merges.map(({ left, right }) => [spellings[left]!, spellings[right]!]),
-    },
-  };
+  return gpt2File({
+    vocabulary: Object.fromEntries(spellings.map((text, id) => [text, id])), // defines "__proto__" like any other
+    merges: merges.map(({ left, right }) => [spellings[left]!, spellings[right]!]),
+    endOfTextId: 0,
+  });
 }
