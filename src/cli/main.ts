@@ -226,6 +226,6 @@ process.on('exit', () => {
 process.stderr.on('error', () => {});
 
 run(commandFirst(process.argv.slice(2))).then(() => {
-  // After a signal, work that was given up (a pass over the corpus) would keep the process alive.
-  if (process.exitCode !== undefined && process.exitCode !== 0) process.exit();
+  // After a stop, work that was given up (a pass over the corpus) would keep the process alive.
+  if (process.exitCode !== undefined) process.exit();
 }, fail);

@@ -13,6 +13,8 @@ export function parseDuration(text: string): number {
 }
 
 export interface TimeLimit {
+  /** Tells a generous guess of what saving takes; before there is a model, there is nothing to save. */
+  savingTakes(ms: number): void;
   /** Tells how long a step took, which is how far ahead the stop must come. */
   stepTook(ms: number): void;
   close(): void;
@@ -21,10 +23,10 @@ export interface TimeLimit {
 /**
  * Calls `stop` so early that a step under way and a save still fit.
  * @param maxMs counted from the start of the process
- * @param saveMs a generous guess of what saving takes
  */
-export function startTimeLimit(maxMs: number, saveMs: number, stop: () => void): TimeLimit {
+export function startTimeLimit(maxMs: number, stop: () => void): TimeLimit {
   let longestStepMs = 0;
+  let saveMs = 0;
   let timer: NodeJS.Timeout;
   const arm = (): void => {
     const leftMs = maxMs - process.uptime() * 1000 - 2 * longestStepMs - saveMs;
@@ -35,6 +37,10 @@ export function startTimeLimit(maxMs: number, saveMs: number, stop: () => void):
   };
   arm();
   return {
+    savingTakes: (ms) => {
+      saveMs = ms;
+      arm();
+    },
     stepTook: (ms) => {
       if (ms <= longestStepMs) return;
       longestStepMs = ms;

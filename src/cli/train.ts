@@ -10,7 +10,7 @@ import { duration, grouped, note, printJson, printWarning } from './output.ts';
 import { applyVerbose, deviceOption, jsonOption, quietOption, setOption, warnOfSlowBfloat16 } from './options.ts';
 import { stopSignals, type StopSignals } from './stopSignals.ts';
 import { supplyLines } from './supplyText.ts';
-import { parseDuration, startTimeLimit } from './timeLimit.ts';
+import { parseDuration, startTimeLimit, type TimeLimit } from './timeLimit.ts';
 import { openTrainingTerminal } from './trainingTerminal.ts';
 
 interface TrainArguments {
@@ -56,24 +56,30 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
     const request = { configPath: args.config, runDirectory: args.run, set, resume: args.resume };
     const spinner = ora({ text: 'reading the corpus', stream: process.stderr, isSilent: args.quiet || !process.stderr.isTTY || !process.stderr.columns });
     spinner.start();
-    let announceStop = (name: string): void => void note(`${name}: stopped before the first step`);
+    let announceStop = (_name: string): void => {};
     const signals = stopSignals((name) => announceStop(name), () => void note('SIGUSR1: saving after this step'));
+    const limit = maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, () => signals.stop(`--max-time ${args.maxTime}`));
     try {
-      const lock = await lockRun(findConfig(request).runDirectory);
+      const { runDirectory } = findConfig(request);
+      const lock = await lockRun(runDirectory);
       try {
         const prepared = await signals.unlessStopped(prepareTraining(request));
         spinner.stop();
         if (prepared === 'stopped') {
+          const reason = String(signals.signal.reason);
+          if (!args.quiet) note(`${reason}: stopped before the first step`);
+          if (args.json) printJson({ run: runDirectory, state: 'stopped', reason });
           process.exitCode = signals.exitCode();
           return;
         }
         announceStop = (name) => void note(`${name}: finishing this step, then saving; once more stops at once`);
-        await trainPrepared(prepared, args, signals, maxTimeMs, (announce) => (announceStop = announce));
+        await trainPrepared(prepared, args, signals, limit, (announce) => (announceStop = announce));
       } finally {
         await lock.release();
       }
     } finally {
       spinner.stop();
+      limit?.close();
       signals.close();
     }
   },
@@ -84,7 +90,7 @@ async function trainPrepared(
   prepared: PreparedTraining,
   args: TrainArguments,
   signals: StopSignals,
-  maxTimeMs: number | undefined,
+  limit: TimeLimit | undefined,
   onStop: (announce: (name: string) => void) => void,
 ): Promise<void> {
   for (const { path: skipped, reason } of prepared.skipped) printWarning(`skipped ${skipped}: ${reason}`);
@@ -107,8 +113,7 @@ async function trainPrepared(
   const terminal = openTrainingTerminal(plan.steps, startStep, args.quiet);
   onStop((name) => terminal.say(`${name}: finishing this step, then saving; once more stops at once`));
   // Parameters and two moments of four bytes at 20 MB/s, and a second for what else there is.
-  const saveMs = 1000 + (plan.parameters * 12) / 20_000;
-  const limit = maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, saveMs, () => signals.stop(`--max-time ${args.maxTime}`));
+  limit?.savingTakes(1000 + (plan.parameters * 12) / 20_000);
   let lastMs: number | undefined;
   try {
     const { outcome, device } = await runTraining(prepared, {
@@ -141,7 +146,6 @@ async function trainPrepared(
     );
     say(`to sample: clm sample ${shownDirectory}`);
   } finally {
-    limit?.close();
     terminal.close();
   }
 }

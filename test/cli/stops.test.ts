@@ -39,6 +39,7 @@ describe('a training process', () => {
     await file.truncate(8e9); // holes: no disk, but half a minute of reading
     await file.close();
     const set = [`corpus.sources=[{path: ${at('huge.txt')}}]`, 'model.contextLength=1000'].flatMap((each) => ['--set', each]);
+    const reading = (run: string, ...args: string[]) => ['train', config, '--run', at(run), ...args, ...set];
     let signalledMs = 0;
     const waiting = setInterval(() => {
       if (signalledMs > 0 || !existsSync(at('reading/run.lock'))) return;
@@ -49,12 +50,19 @@ describe('a training process', () => {
       clearInterval(waiting);
     }, 20);
     let child: ReturnType<typeof spawn> | undefined;
-    const { code, stderr } = await clm(['train', config, '--run', at('reading'), ...set], undefined, (started) => (child = started));
+    const bySignal = await clm(reading('reading'), undefined, (started) => (child = started));
     clearInterval(waiting);
     expect(signalledMs).toBeGreaterThan(0);
     expect(performance.now() - signalledMs).toBeLessThan(3000);
-    expect({ code, stderr }).toEqual({ code: 130, stderr: 'SIGINT: stopped before the first step\n' });
+    expect(bySignal).toEqual({ code: 130, stdout: '', stderr: 'SIGINT: stopped before the first step\n' });
     expect(existsSync(at('reading'))).toBe(false);
+
+    const beganMs = performance.now();
+    const byTimeLimit = await clm(reading('timely', '--max-time', '2s', '--json'));
+    expect(performance.now() - beganMs).toBeLessThan(4000);
+    expect(byTimeLimit).toMatchObject({ code: 0, stderr: '--max-time 2s: stopped before the first step\n' });
+    expect(JSON.parse(byTimeLimit.stdout)).toEqual({ run: at('timely'), state: 'stopped', reason: '--max-time 2s' });
+    expect(existsSync(at('timely'))).toBe(false);
     await rm(at('huge.txt'));
   });
 
