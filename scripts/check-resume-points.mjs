@@ -5,7 +5,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import os from 'node:os';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import { openCorpus } from '../dist/data/corpus.js';
+import { openCorpus } from '../dist/data/openCorpus.js';
 import { parseCursor } from '../dist/data/cursor.js';
 import { trainingSequence } from '../dist/data/mixture.js';
 import { prepareTokenizer } from '../dist/data/prepareTokenizer.js';

@@ -12,7 +12,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { backgroundSequence } from '../dist/data/backgroundSequence.js';
 import { bytesOfTokens } from '../dist/data/tokens.js';
-import { openCorpus } from '../dist/data/corpus.js';
+import { openCorpus } from '../dist/data/openCorpus.js';
 import { trainingSequence } from '../dist/data/mixture.js';
 import { bytesTokenizer } from '../dist/data/tokenizers/bytes.js';
 import { countCorpus, prepareTokenizer } from '../dist/data/prepareTokenizer.js';

@@ -15,7 +15,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { encode } from 'gpt-tokenizer/encoding/r50k_base';
-import { openCorpus } from '../dist/data/corpus.js';
+import { openCorpus } from '../dist/data/openCorpus.js';
 import { bytesOfSpelling } from '../dist/data/tokenizers/bpe/byteAlphabet.js';
 import { bpeTraining } from '../dist/data/tokenizers/bpe/trainBpe.js';
 import { tokenizerFromFile } from '../dist/data/tokenizers/tokenizerFile.js';

@@ -11,7 +11,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { loadConfig } from '../dist/config/load.js';
 import { trainingBatches, validationBatches } from '../dist/data/batches.js';
-import { openCorpus } from '../dist/data/corpus.js';
+import { openCorpus } from '../dist/data/openCorpus.js';
 import { prepareTokenizer } from '../dist/data/prepareTokenizer.js';
 import { initialParameters } from '../dist/model/initialise.js';
 import { parameterTable } from '../dist/model/parameters.js';

@@ -2,7 +2,8 @@
 import type { CommandModule } from 'yargs';
 import { loadConfig } from '../config/load.ts';
 import { checkCorpus, type CorpusCheck, type ExampleWindow, type PartContent } from '../data/checkCorpus.ts';
-import { openCorpus, type Packing } from '../data/corpus.ts';
+import type { Packing } from '../data/corpus.ts';
+import { openCorpus } from '../data/openCorpus.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
 import { supplyOptions } from '../data/trainingSupply.ts';
 import { grouped, printJson, printResult, printWarning } from './output.ts';

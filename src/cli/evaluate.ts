@@ -1,6 +1,6 @@
 /** `clm evaluate`: loss, perplexity and bits per byte over a whole validation set, or over a text. */
 import type { CommandModule } from 'yargs';
-import { openCorpus } from '../data/corpus.ts';
+import { openCorpus } from '../data/openCorpus.ts';
 import { wrongInput } from '../errors.ts';
 import { evaluateCorpus, evaluateTokens, type TextEvaluation } from '../sampling/evaluateText.ts';
 import { hasCorpus } from '../huggingface/importModel.ts';

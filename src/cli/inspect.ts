@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { writeFileDurably } from '../checkpoint/durable.ts';
 import { loadConfig } from '../config/load.ts';
-import { openCorpus } from '../data/corpus.ts';
+import { openCorpus } from '../data/openCorpus.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
 import { wrongInput } from '../errors.ts';
 import { initialParameters } from '../model/initialise.ts';

@@ -2,7 +2,7 @@
 import type { CommandModule } from 'yargs';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
-import { openCorpus } from '../data/corpus.ts';
+import { openCorpus } from '../data/openCorpus.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
 import { supplyOptions, trainingSupply } from '../data/trainingSupply.ts';
 import { howToFit, planRun, refuseTooLarge, type RunPlan } from '../training/plan.ts';

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { writeFileDurably } from '../checkpoint/durable.ts';
-import { openCorpus } from '../data/corpus.ts';
+import { openCorpus } from '../data/openCorpus.ts';
 import { renderTokenizer, readTokenizerFile } from '../data/tokenizers/tokenizerFile.ts';
 import { trainTokenizer } from '../data/trainTokenizer.ts';
 import { wrongInput } from '../errors.ts';

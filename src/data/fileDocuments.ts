@@ -1,9 +1,11 @@
 /** The documents of one file, by its format: rows of JSON lines, CSV, TSV and Parquet, parts of a text between separators. */
 import { wrongInput } from '../errors.ts';
+import { badUtf8, placeInFile } from './corpus.ts';
 import type { ByteRange, CorpusFile, ReadableCorpus } from './corpus.ts';
 import { parquetRecords } from './parquet.ts';
 import { fieldsOf, findRecordEnd } from './separatedValues.ts';
 import { findBytes, stretches } from './stretches.ts';
+import type { FindDelimiter, Stretch } from './stretches.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
 import { firstBadByte, mended } from './utf8.ts';
 
@@ -45,8 +47,7 @@ export async function* fileDocuments(
       return;
     case 'text':
       for await (const { startByte, bytes } of stretches(file, range, findBytes(Buffer.from(file.source!.separator!)), options)) {
-        const place = placeOf(file, startByte, null);
-        yield { startByte, place, text: Uint8Array.from(wellFormed(bytes, read, startByte)), completion: null };
+        yield { startByte, place: placeInFile(file, startByte), text: Uint8Array.from(wellFormed(bytes, read, startByte)), completion: null };
       }
   }
 }
@@ -60,50 +61,89 @@ interface Reading {
 
 /** A path into an object is not looked for: the field's name is taken literally. */
 async function* jsonDocuments(read: Reading): AsyncGenerator<FileDocument, void, void> {
-  let line = read.range.startByte === read.file.startByte ? 0 : null;
-  for await (const { startByte, bytes } of stretches(read.file, read.range, findBytes(Uint8Array.of(0x0a)), read.options)) {
-    if (line !== null) line++;
-    const place = placeOf(read.file, startByte, line);
-    const text = Buffer.from(wellFormed(bytes, read, startByte)).toString('utf8').trim();
-    if (text === '') continue;
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (cause) {
-      const whole = text.startsWith('[') || text === '{' ? ' JSON lines have one whole object on every line.' : '';
-      throw wrongInput(`${place} is not valid JSON: ${(cause as Error).message}.${whole} Mend or remove the line.`, { cause });
-    }
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw wrongInput(`${place} is no JSON object. JSON lines have one on every line, with the text in a field.`);
-    }
-    yield documentOf(value as Record<string, unknown>, read, startByte, place);
+  const findEnd = findBytes(Uint8Array.of(0x0a));
+  for await (const record of records(read, findEnd)) {
+    const document = await placed(record, 'line', read, findEnd, (place) => jsonDocument(record, place, read));
+    if (document !== null) yield document;
   }
 }
 
+function jsonDocument({ startByte, bytes }: FileRecord, place: string, read: Reading): FileDocument | null {
+  const text = Buffer.from(wellFormed(bytes, read, startByte)).toString('utf8').trim();
+  if (text === '') return null;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    const whole = text.startsWith('[') || text === '{' ? ' JSON lines have one whole object on every line.' : '';
+    throw wrongInput(`${place} is not valid JSON: ${(cause as Error).message}.${whole} Mend or remove the line.`, { cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw wrongInput(`${place} is no JSON object. JSON lines have one on every line, with the text in a field.`);
+  }
+  return documentOf(value as Record<string, unknown>, read, startByte, place);
+}
+
 async function* valueDocuments(read: Reading, delimiter: ',' | '\t'): AsyncGenerator<FileDocument, void, void> {
-  const { file, range } = read;
-  const fields = (bytes: Uint8Array, startByte: number, place: string): string[] => {
-    const found = fieldsOf(Buffer.from(wellFormed(bytes, read, startByte)).toString('utf8'), delimiter);
-    if (found === null) throw wrongInput(`${place}: a quoted field does not end as RFC 4180 has it. Mend or remove the record.`);
-    return found;
-  };
-  let names: string[] | undefined;
-  const firstRecord = { startByte: file.startByte, endByte: file.startByte + 1 };
-  for await (const { startByte, bytes } of stretches(file, firstRecord, findRecordEnd, read.options)) {
-    names = fields(bytes, startByte, placeOf(file, startByte, 1));
-    const twice = fieldNames(file).find((name) => names!.indexOf(name) !== names!.lastIndexOf(name));
+  const { file } = read;
+  const header = { startByte: file.startByte, endByte: file.startByte + 1 };
+  let names: string[] = [];
+  for await (const record of records({ ...read, range: header }, findRecordEnd)) {
+    names = recordFields(record, placeOf(file, record, 'record'), read, delimiter);
+    const twice = fieldNames(file).find((name) => names.indexOf(name) !== names.lastIndexOf(name));
     if (twice !== undefined) throw wrongInput(`${file.path} has two columns called ${JSON.stringify(twice)}. Rename one, or name another in corpus.sources.`);
   }
-  let record = range.startByte === file.startByte ? 0 : null;
-  for await (const { startByte, bytes } of stretches(file, range, findRecordEnd, read.options)) {
-    if (record !== null) record++;
+  for await (const record of records(read, findRecordEnd)) {
+    const { startByte, bytes } = record;
     if (startByte === file.startByte || bytes.length === 0 || (bytes.length === 1 && bytes[0] === 0x0d)) continue;
-    const place = placeOf(file, startByte, record, 'record');
-    const values = fields(bytes, startByte, place);
-    if (values.length !== names!.length) {
-      throw wrongInput(`${place} has ${values.length} fields, but the header has ${names!.length}. Mend or remove the record.`);
-    }
-    yield documentOf(Object.fromEntries(names!.map((name, i) => [name, values[i]])), read, startByte, place);
+    yield await placed(record, 'record', read, findRecordEnd, (place) => {
+      const values = recordFields(record, place, read, delimiter);
+      if (values.length !== names.length) {
+        throw wrongInput(`${place} has ${values.length} fields, but the header has ${names.length}. Mend or remove the record.`);
+      }
+      return documentOf(Object.fromEntries(names.map((name, i) => [name, values[i]])), read, startByte, place);
+    });
+  }
+}
+
+function recordFields({ startByte, bytes }: FileRecord, place: string, read: Reading, delimiter: ',' | '\t'): string[] {
+  const fields = fieldsOf(Buffer.from(wellFormed(bytes, read, startByte)).toString('utf8'), delimiter);
+  if (fields === null) throw wrongInput(`${place}: a quoted field does not end as RFC 4180 has it. Mend or remove the record.`);
+  return fields;
+}
+
+interface FileRecord extends Stretch {
+  /** From 1, as editors count lines; null where reading began inside the file. */
+  readonly number: number | null;
+}
+
+async function* records(read: Reading, findEnd: () => FindDelimiter): AsyncGenerator<FileRecord, void, void> {
+  let number = read.range.startByte === read.file.startByte ? 0 : null;
+  for await (const stretch of stretches(read.file, read.range, findEnd, read.options)) {
+    if (number !== null) number++;
+    yield { ...stretch, number };
+  }
+}
+
+/**
+ * What `parse` makes of a record, given its place. Where it refuses one whose number is not known, the records before
+ * it are counted, so that the message can tell the number: one more pass, but the last.
+ */
+async function placed<Parsed>(
+  record: FileRecord,
+  unit: 'line' | 'record',
+  read: Reading,
+  findEnd: () => FindDelimiter,
+  parse: (place: string) => Parsed,
+): Promise<Parsed> {
+  try {
+    return parse(placeOf(read.file, record, unit));
+  } catch (refusal) {
+    if (record.number !== null) throw refusal;
+    let number = 1;
+    const before = { startByte: read.file.startByte, endByte: record.startByte };
+    for await (const _ of stretches(read.file, before, findEnd, read.options)) number++;
+    return parse(placeOf(read.file, { ...record, number }, unit));
   }
 }
 
@@ -151,15 +191,6 @@ function wellFormed(bytes: Uint8Array, { file, encodingErrors, options }: Readin
   return result.bytes;
 }
 
-/** The error for bytes that are no UTF-8. `byte` is a position in the corpus. */
-export function badUtf8(file: CorpusFile, byte: number): Error {
-  const place = `byte ${file.markBytes + byte - file.startByte} of ${file.compression ? 'the text in ' : ''}${file.path}`;
-  return wrongInput(
-    `${file.path} is not UTF-8: no character begins at ${place}. Convert the file to UTF-8, or set corpus.encodingErrors: replace or skip.`,
-  );
-}
-
-function placeOf(file: CorpusFile, byte: number, line: number | null, unit = 'line'): string {
-  const at = `byte ${file.markBytes + byte - file.startByte}`;
-  return `${line === null ? at : `${unit} ${line} (${at})`} of ${file.path}`;
+function placeOf(file: CorpusFile, { startByte, number }: FileRecord, unit: 'line' | 'record'): string {
+  return number === null ? placeInFile(file, startByte) : `${unit} ${number} (byte ${file.markBytes + startByte - file.startByte}) of ${file.path}`;
 }

@@ -4,8 +4,8 @@
  */
 import { wrongInput } from '../errors.ts';
 import { openContent } from './content.ts';
+import { badUtf8 } from './corpus.ts';
 import type { ByteRange, CorpusFile, ReadableCorpus } from './corpus.ts';
-import { badUtf8 } from './fileDocuments.ts';
 import { firstBadByte, longestRest, mended, wholeCharacters } from './utf8.ts';
 import type { Place } from './utf8.ts';
 

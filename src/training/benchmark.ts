@@ -7,7 +7,7 @@ import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { backgroundSequence } from '../data/backgroundSequence.ts';
 import type { TrainingBatch } from '../data/batches.ts';
-import { openCorpus } from '../data/corpus.ts';
+import { openCorpus } from '../data/openCorpus.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
 import { supplyOptions, trainingSupply } from '../data/trainingSupply.ts';
 import { initialParameters } from '../model/initialise.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
 import { trainingBatches } from '../../src/data/batches.ts';
-import { openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
 import { bytesTokenizer } from '../../src/data/tokenizers/bytes.ts';
 import { defaultChunkBytes } from '../../src/data/utf8Chunks.ts';
 import { folderOf, take } from './texts.ts';

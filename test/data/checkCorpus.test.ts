@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { checkCorpus } from '../../src/data/checkCorpus.ts';
-import { openCorpus } from '../../src/data/corpus.ts';
-import type { CorpusSettings } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
+import type { CorpusSettings } from '../../src/data/openCorpus.ts';
 import { prepareTokenizer } from '../../src/data/prepareTokenizer.ts';
 import { folderOf } from './texts.ts';
 

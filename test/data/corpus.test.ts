@@ -3,7 +3,7 @@ import { basename, join, relative } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
 import type { Corpus } from '../../src/data/corpus.ts';
 import { characterStart } from '../../src/data/split.ts';
 import { ExpectedError } from '../../src/errors.ts';

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 import { trainingBatches, validationBatches } from '../../src/data/batches.ts';
 import type { MicroBatch, TrainingBatch } from '../../src/data/batches.ts';
-import { openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
 import type { Corpus, SourceSettings } from '../../src/data/corpus.ts';
 import { parseCursor } from '../../src/data/cursor.ts';
 import { trainingSequence } from '../../src/data/mixture.ts';

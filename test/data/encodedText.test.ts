@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
 import { encodedText } from '../../src/data/encodedText.ts';
 import { bpeTraining } from '../../src/data/tokenizers/bpe/trainBpe.ts';
 import { byteAt, mended } from '../../src/data/utf8.ts';

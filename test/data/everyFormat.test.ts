@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import { trainingBatches } from '../../src/data/batches.ts';
-import { openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
 import type { SourceSettings } from '../../src/data/corpus.ts';
 import { parseCursor } from '../../src/data/cursor.ts';
 import { prepareTokenizer } from '../../src/data/prepareTokenizer.ts';

@@ -3,14 +3,15 @@
  * `{ "source": {…}, "documents": [text or [prompt, completion]] }` or `{ "source": {…}, "error": "part of the message" }`.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
-import { openCorpus } from '../../src/data/corpus.ts';
-import type { CorpusSettings } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
+import type { CorpusSettings } from '../../src/data/openCorpus.ts';
 import { textChunks } from '../../src/data/textChunks.ts';
 import { ExpectedError } from '../../src/errors.ts';
-import { rejection } from './texts.ts';
+import { folderOf, rejection } from './texts.ts';
 
 const folder = fileURLToPath(new URL('./fixtures/', import.meta.url));
 const suffix = '.expected.json';
@@ -66,5 +67,17 @@ describe('a file of the corpus', () => {
         expect({ badBytes, emptyDocuments }).toEqual({ badBytes: expected.badBytes ?? 0, emptyDocuments: expected.emptyDocuments ?? 0 });
       }
     }
+  });
+
+  test.each([
+    ['jsonl', '{"text": "€1"}\n\n{"text": "€2"}\n{"text": 3}\n', 18, 'line 4 (byte 35) of'],
+    ['csv', 'text,n\n"two\nlines",1\n€,2\nno number\n', 21, 'record 4 (byte 27) of'],
+  ])('names the line or record of a bad .%s wherever reading began', async (ending, content, startByte, place) => {
+    const path = join(await folderOf({ [`a.${ending}`]: content }), `a.${ending}`);
+    const corpus = await openCorpus({ sources: [{ path }], validation: { hash: 0.5 }, shuffleTokens: 1024 });
+    const reading = textChunks(corpus, { startByte, endByte: corpus.bytes }, { chunkBytes: 5 });
+    expect((await reading.next()).value!.startByte).toBe(startByte);
+    const error = await rejection(reading.next());
+    expect(error.message).toContain(`${place} ${path}`);
   });
 });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { validationBatches } from '../../src/data/batches.ts';
-import { openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
 import { parseCursor } from '../../src/data/cursor.ts';
 import { trainingSequence } from '../../src/data/mixture.ts';
 import { prepareTokenizer } from '../../src/data/prepareTokenizer.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openCorpus, type CorpusSettings } from '../../src/data/corpus.ts';
+import { openCorpus, type CorpusSettings } from '../../src/data/openCorpus.ts';
 import { trainingSequence } from '../../src/data/mixture.ts';
 import { textOrigins } from '../../src/data/origins.ts';
 import { tokenizerFromFile } from '../../src/data/tokenizers/tokenizerFile.ts';

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 
 import { afterAll } from 'vitest';
 
-import { openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
 import type { Corpus } from '../../src/data/corpus.ts';
 
 const folders: string[] = [];

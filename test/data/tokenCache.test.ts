@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
 import type { Corpus, CorpusPart } from '../../src/data/corpus.ts';
 import { backgroundSequence } from '../../src/data/backgroundSequence.ts';
 import { trainingSequence } from '../../src/data/mixture.ts';
@@ -185,7 +185,7 @@ test('two processes that make it at once both get it whole', async () => {
   const folder = await folderOf({ 'tokenizer.json': renderTokenizer(bpe), 'a.txt': words.repeat(3) });
   const dist = new URL('../../dist/data/', import.meta.url).href;
   const program = `
-    const { openCorpus } = await import('${dist}corpus.js');
+    const { openCorpus } = await import('${dist}openCorpus.js');
     const { cachedCorpus } = await import('${dist}tokenCache.js');
     const { tokenChunks } = await import('${dist}tokens.js');
     const { readTokenizerFile } = await import('${dist}tokenizers/tokenizerFile.js');

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
 import type { Corpus, CorpusPart } from '../../src/data/corpus.ts';
 import { backgroundSequence } from '../../src/data/backgroundSequence.ts';
 import { trainingSequence } from '../../src/data/mixture.ts';

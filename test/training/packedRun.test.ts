@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openCorpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/openCorpus.ts';
 import { evaluateCorpus } from '../../src/sampling/evaluateText.ts';
 import { loadModel } from '../../src/sampling/loadModel.ts';
 import { openScoring } from '../../src/sampling/scoring.ts';
