@@ -71,6 +71,21 @@ describe('the structure of the code', () => {
     if (file !== 'src/cli/main.ts') expect(text).not.toMatch(/process\.exit\(/);
   });
 
+  it('imports in no circle, of types neither', () => {
+    const targets = (file: string): string[] =>
+      importsOf(file).filter(({ from }) => from.startsWith('.')).map(({ from }) => path.join(path.dirname(file), from));
+    const cleared = new Set<string>();
+    const circleFrom = (file: string, way: string[]): string[] | undefined => {
+      if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
+      if (cleared.has(file)) return undefined;
+      const circle = targets(file).map((target) => circleFrom(target, [...way, file])).find((found) => found !== undefined);
+      cleared.add(file);
+      return circle;
+    };
+    expect(files.map((file) => circleFrom(file, [])).find((found) => found !== undefined)).toBeUndefined();
+    expect(cleared.size).toBeGreaterThan(files.length / 2);
+  });
+
   it.each([...files, ...kernels])('%s has at most 300 lines and says first what it is', (file) => {
     const text = readFileSync(path.join(root, file), 'utf8');
     expect(text.split('\n').length).toBeLessThanOrEqual(301);

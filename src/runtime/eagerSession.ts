@@ -4,9 +4,10 @@ import type { NamedTensor } from '../checkpoint/tensors.ts';
 import { bfloat16Products } from './bfloat16.ts';
 import { boolAttribute, shapeAttribute, stringAttribute, typeAttribute, type Binding } from './binding.ts';
 import { dataTypes } from './capi.ts';
-import { shareCores } from './fusedOperations.ts';
+import { shareCores } from './operationsLibrary.ts';
+import { checkedValues, type InputSpec, type Program, type Values } from './program.ts';
 import { withBinding } from './recording.ts';
-import { checkedValues, type Definition, type InputSpec, type Precision, type Program, type Session, type Values } from './session.ts';
+import type { Definition, Precision, Session } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
 import { variableOperations } from './variables.ts';
 

@@ -7,42 +7,13 @@
  *
  * N rows · C width
  */
-import os from 'node:os';
 import type { Tensor } from '@tensorflow/tfjs-core';
-import { environmentFailure } from '../errors.ts';
 import { boolAttribute, floatAttribute, typeAttribute, type Attribute } from './binding.ts';
-import { dataTypes, loadOperations, type OperationsLibrary } from './capi.ts';
+import { dataTypes } from './capi.ts';
 import { loadedTensorFlow } from './tensorflow.ts';
-
-/** Their threads are no more than these: on a machine of more cores, TensorFlow's own operations are no slower. */
-const mostCores = 8;
-
-let library: OperationsLibrary | undefined;
-
-/**
- * Registers the operations with the TensorFlow of this process, once.
- *
- * @returns false where they are not to be used: CLM_FUSED_OPERATIONS=0, or a machine of many cores
- * @throws environment failure where the library does not load
- */
-export function registerFusedOperations(operationsPath: string): boolean {
-  if (process.env['CLM_FUSED_OPERATIONS'] === '0' || os.availableParallelism() > mostCores) return false;
-  try {
-    library = loadOperations(operationsPath);
-  } catch (error) {
-    throw environmentFailure(`clm's own operations do not load (${(error as Error).message}): run "npm run setup".`);
-  }
-  const code = library.register();
-  if (code !== 0) throw new Error(`clm's own operations could not be registered (TF_Code ${code})`);
-  return true;
-}
 
 /** May the operations below be used in this process? */
 export const hasFusedOperations = (): boolean => loadedTensorFlow().hasFusedOperations;
-
-/** Shares the cores among the branches of the program about to run. */
-export const shareCores = (branches: number): void =>
-  library?.setThreadsPerBranch(Math.max(1, Math.floor(os.availableParallelism() / branches)));
 
 const productType = typeAttribute('T', dataTypes.float32);
 

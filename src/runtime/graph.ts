@@ -6,7 +6,7 @@
 import os from 'node:os';
 import { bufferBytes, int64s, throwOnError, withStatus, type CApi, type Output, type Pointer } from './capi.ts';
 import { attributeTypes, type Attribute } from './binding.ts';
-import type { ProgramOptions } from './session.ts';
+import type { ProgramOptions } from './program.ts';
 import { fullTrace, nodeTimings, type NodeTiming } from './trace.ts';
 
 export interface Operation {

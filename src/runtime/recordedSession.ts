@@ -4,23 +4,15 @@ import type { NamedTensor } from '../checkpoint/tensors.ts';
 import { bfloat16Products, toHalves } from './bfloat16.ts';
 import { typeAttribute, type Binding } from './binding.ts';
 import { dataTypes, newTensor, tensorValues, type Output, type Pointer } from './capi.ts';
-import { shareCores } from './fusedOperations.ts';
 import { GraphSession } from './graph.ts';
+import { shareCores } from './operationsLibrary.ts';
+import { checkedValues, type InputSpec, type Program, type ProgramOptions, type Values } from './program.ts';
 import { Recorder } from './recorder.ts';
-import {
-  checkedValues,
-  type Definition,
-  type InputSpec,
-  type Precision,
-  type Program,
-  type ProgramOptions,
-  type Session,
-  type Values,
-} from './session.ts';
+import { recordingWith } from './recording.ts';
+import type { Definition, Precision, Session } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
 import type { NodeTiming } from './trace.ts';
 import { variableOperations } from './variables.ts';
-import { recordingWith } from './recording.ts';
 
 interface Variable {
   shape: number[];

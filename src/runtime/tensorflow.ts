@@ -9,8 +9,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { environmentFailure } from '../errors.ts';
 import { attributeTypes, type Attribute, type Binding } from './binding.ts';
 import { dataTypes, loadCApi, loadDescriptorFunctions, type CApi } from './capi.ts';
-import { registerFusedOperations } from './fusedOperations.ts';
 import { readInstallation, type Installation } from './installation.ts';
+import { registerFusedOperations } from './operationsLibrary.ts';
 
 /** The parts of tfjs-node's backend that clm relies on. */
 export interface TensorFlowBackend {

@@ -14,7 +14,8 @@ import type { KeyValueCache } from '../model/decoderPass.ts';
 import { elementCount, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { fusedCachedAttention, hasFusedOperations } from '../runtime/fusedOperations.ts';
 import { gatherRows, replaceRows } from '../runtime/operations.ts';
-import type { Program, Session } from '../runtime/session.ts';
+import type { Program } from '../runtime/program.ts';
+import type { Session } from '../runtime/session.ts';
 import type { Variables } from '../runtime/variables.ts';
 
 export interface Decoding {

@@ -9,7 +9,8 @@ import { hiddenStates, logitsOf } from '../model/decoder.ts';
 import { chunkRows } from '../model/lossChunks.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import { sparseCrossEntropy } from '../runtime/operations.ts';
-import type { Program, Session } from '../runtime/session.ts';
+import type { Program } from '../runtime/program.ts';
+import type { Session } from '../runtime/session.ts';
 import { paddedLength } from './decoding.ts';
 
 export interface Scoring {

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { openAppended } from '../checkpoint/appendedFile.ts';
 import { replaceFileDurably } from '../checkpoint/durable.ts';
 import { completeLines } from '../checkpoint/metrics.ts';
-import type { Sink } from './sinks.ts';
+import type { Sink } from './facts.ts';
 
 const columns = ['kind', 'step', 'loss', 'learningRate', 'gradientNorm', 'tokensPerSecond', 'elapsedMs', 'perplexity', 'bitsPerByte', 'tokens'] as const;
 

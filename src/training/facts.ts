@@ -78,3 +78,9 @@ export interface WarningFact {
 export type Fact = DeviceFact | StepFact | EvaluationFact | SampleFact | SavingFact | CheckpointFact | SaveFailedFact | WarningFact;
 
 export type Report = (fact: Fact) => void;
+
+/** Something facts are written to, open until the run ends. */
+export interface Sink {
+  report: Report;
+  close(): void;
+}

@@ -9,7 +9,8 @@ import type { Config } from '../config/schema.ts';
 import type { MicroBatch } from '../data/batches.ts';
 import type { Parameters } from '../model/decoderPass.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
-import type { InputSpec, Session, Values } from '../runtime/session.ts';
+import type { InputSpec, Values } from '../runtime/program.ts';
+import type { Session } from '../runtime/session.ts';
 import { microBatchFeeds, microBatchInputs, microBatchLoss, type MicroBatchShape } from './microBatchLoss.ts';
 
 /** The loss and the gradients in the table's order. @param feeds the tensors of `lossInputs` */

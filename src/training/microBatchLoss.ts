@@ -12,7 +12,7 @@ import type { Dropout } from '../model/dropout.ts';
 import { summedLoss } from '../model/loss.ts';
 import type { ModelConfig } from '../model/parameters.ts';
 import { scope } from '../runtime/recording.ts';
-import type { InputSpec, Values } from '../runtime/session.ts';
+import type { InputSpec, Values } from '../runtime/program.ts';
 import { branchWindows } from './branches.ts';
 
 export interface MicroBatchShape {

@@ -4,14 +4,8 @@ import { runPaths } from '../checkpoint/runPaths.ts';
 import type { Config } from '../config/schema.ts';
 import { ExpectedError } from '../errors.ts';
 import { openCsvSink } from './csvSink.ts';
-import type { Report } from './facts.ts';
+import type { Sink } from './facts.ts';
 import { openTensorboardSink } from './tensorboardSink.ts';
-
-/** Something facts are written to, open until the run ends. */
-export interface Sink {
-  report: Report;
-  close(): void;
-}
 
 /**
  * Opens what `reports.log` names; the run directory exists and its metrics.jsonl is as long as the run so far.

@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { openAppended } from '../checkpoint/appendedFile.ts';
 import { makeFolder } from '../checkpoint/durable.ts';
 import { framed, startEvent, summaryEvent, versionEvent, type EventValue } from './eventRecords.ts';
-import type { Fact } from './facts.ts';
-import type { Sink } from './sinks.ts';
+import type { Fact, Sink } from './facts.ts';
 
 /**
  * Opens a file of its own for this process, whose first record makes readers forget the steps after `startStep` that

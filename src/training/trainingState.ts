@@ -10,7 +10,7 @@ import type { NamedTensor } from '../checkpoint/tensors.ts';
 import type { Config } from '../config/schema.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
 import { guardState } from './guard.ts';
-import { optimizerOf } from './optimizers/optimizer.ts';
+import { optimizerOf } from './optimizers/kinds.ts';
 
 type TrainingConfig = Pick<Config, 'optimizer' | 'training'>;
 

@@ -4,11 +4,11 @@ import type { Config } from '../config/schema.ts';
 import type { Parameters } from '../model/decoderPass.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
 import { addAll, halfSquaredNorm } from '../runtime/operations.ts';
+import type { InputSpec, Values } from '../runtime/program.ts';
 import { computedAfter, updatesIf } from '../runtime/recording.ts';
-import type { InputSpec, Values } from '../runtime/session.ts';
 import type { Variables } from '../runtime/variables.ts';
 import { gate } from './guard.ts';
-import { optimizerOf } from './optimizers/optimizer.ts';
+import { optimizerOf } from './optimizers/kinds.ts';
 import { averageShare, trainedName } from './trainingState.ts';
 
 /** The weights being trained, by the names of the table. */

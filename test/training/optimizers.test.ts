@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { ParameterSpec } from '../../src/model/parameters.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
-import { optimizerOf } from '../../src/training/optimizers/optimizer.ts';
+import { optimizerOf } from '../../src/training/optimizers/kinds.ts';
 import { tinyConfig } from './tinyRun.ts';
 
 interface Updates {

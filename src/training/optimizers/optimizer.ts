@@ -1,5 +1,5 @@
 /**
- * What an optimizer is: three plain functions, and the choice among them. State belongs to a parameter by
+ * What an optimizer is: three plain functions. State belongs to a parameter by
  * its path, so nothing depends on an order; the session holds it as variables and checkpoints carry it.
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
@@ -7,8 +7,6 @@ import type { NamedTensor } from '../../checkpoint/tensors.ts';
 import type { Config } from '../../config/schema.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
 import type { Variables } from '../../runtime/variables.ts';
-import { adamW } from './adamw.ts';
-import { muon } from './muon.ts';
 
 export type OptimizerConfig = Config['optimizer'];
 
@@ -35,7 +33,3 @@ export interface Optimizer {
   /** Records the update of one parameter and of its state. */
   apply(variables: Variables, config: OptimizerConfig, update: ParameterUpdate): void;
 }
-
-const optimizers: Record<OptimizerConfig['kind'], Optimizer> = { adamw: adamW, muon };
-
-export const optimizerOf = ({ kind }: OptimizerConfig): Optimizer => optimizers[kind];

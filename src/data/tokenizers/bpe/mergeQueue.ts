@@ -3,7 +3,7 @@
  * words each is to be looked for. An entry holds the words that one step brought it; a pair may have several entries.
  * Counts change while entries wait: one that comes up with an old count goes back with the new one.
  */
-import type { PairTable } from './trainMerges.ts';
+import type { PairTable } from './pairTable.ts';
 import { grown } from './wordCounts.ts';
 
 export interface MergeQueue {
