@@ -1,6 +1,6 @@
 // Fails every call to the file system that a save and a metrics write make, once each and in several ways, by a layer put
 // around node:fs; then replays every prefix of the recorded calls as a crash of the machine would leave it, with only what
-// was flushed on disk; then trains into a full file system (where it may mount one): node scripts/check-faults.mjs
+// was flushed on disk; then trains into a full file system, and a read-only one (where it may mount them): node scripts/check-faults.mjs
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -196,6 +196,12 @@ if (mounted) {
     const { checkpoint, skipped } = await newestValidCheckpoint(run);
     if (checkpoint === undefined || skipped.length > 0) throw new Error(`a full disk left ${JSON.stringify(skipped)}`);
     console.log(`full disk: exit 3, the checkpoint of step ${checkpoint.step} is whole`);
+    if (spawnSync('mount', ['-o', 'remount,ro', mount]).status !== 0) throw new Error('the full disk could not be made read-only');
+    for (const place of ['run', 'new/run']) {
+      const refused = spawnSync(process.execPath, [clm, 'train', config, '--resume', '--run', path.join(mount, place)], { encoding: 'utf8' });
+      if (refused.status !== 3 || !refused.stderr.includes('is read-only')) throw new Error(`a read-only disk: ${refused.status} ${refused.stderr}`);
+    }
+    console.log('read-only disk: exit 3 for a run that is there and for a new one');
   } finally {
     spawnSync('umount', [mount]);
   }

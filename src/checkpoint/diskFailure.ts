@@ -17,6 +17,7 @@ export function diskFailure(error: unknown, doing: 'read' | 'write', path: strin
   const cause = error instanceof ExpectedError && error.kind === 'environment' ? error.cause : error;
   const code = errorCode(cause);
   if (code === 'EISDIR') return wrongInput(`${path} is a folder, where a file should be. Choose another name.`, { cause });
+  if (code === 'ENAMETOOLONG') return wrongInput(`${path} is too long for a path on this file system. Choose a shorter name.`, { cause });
   if (doing === 'write' && (code === 'ENOTDIR' || code === 'EEXIST')) return wrongInput(`A part of the path ${path} is a file, not a folder.`, { cause });
   const remedy = remedyOf(code, path);
   if (remedy === undefined) return error;

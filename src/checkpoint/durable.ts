@@ -158,9 +158,27 @@ export async function exists(path: string): Promise<boolean> {
 export async function makeFolder(path: string): Promise<void> {
   try {
     const folder = resolve(path);
-    await flushMade(folder, await mkdir(folder, { recursive: true }));
+    await flushMade(folder, await makeParents(folder));
   } catch (error) {
     throw diskFailure(error, 'write', path);
+  }
+}
+
+/**
+ * mkdir -p, not yet flushed. Where the system refuses a folder, Node's own says ENOENT whatever the reason is (a read-only
+ * file system, a quota); making that folder by itself tells.
+ * @returns the first folder made, or undefined
+ */
+export async function makeParents(folder: string): Promise<string | undefined> {
+  try {
+    return await mkdir(folder, { recursive: true });
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    let refused = folder;
+    while (!(await exists(dirname(refused)))) refused = dirname(refused);
+    await mkdir(refused);
+    await makeParents(folder); // it was refused no more
+    return refused;
   }
 }
 

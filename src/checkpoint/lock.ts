@@ -6,13 +6,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
-import { link, mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { link, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { readBounded } from '../boundedFile.ts';
 import { wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
-import { flushMade } from './durable.ts';
+import { flushMade, makeParents } from './durable.ts';
 
 export const lockFile = 'run.lock';
 
@@ -46,7 +46,7 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
   try {
     const holder = thisProcess();
     for (let isTaken = false; !isTaken; ) {
-      const made = (firstMade = await mkdir(folder, { recursive: true }));
+      const made = (firstMade = await makeParents(folder));
       isTaken = await flushMade(folder, made).then(() => take(path, holder)).then(() => true, (error: unknown) => {
         // The folder can go meanwhile: another process gave the lock back, and had written nothing else.
         if (errorCode(error) === 'ENOENT') return false;

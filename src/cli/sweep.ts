@@ -1,9 +1,9 @@
 /** `clm sweep SWEEP.yaml`: many runs from one base config, planned first, resumable. */
 import { execFile } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { promisify } from 'node:util';
 import path from 'node:path';
 import type { CommandModule } from 'yargs';
+import { makeFolder } from '../checkpoint/durable.ts';
 import { wrongInput } from '../errors.ts';
 import { runSweep, type SweepFact } from '../experiments/runSweep.ts';
 import { readSweep } from '../experiments/sweepFile.ts';
@@ -48,7 +48,7 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
     if (args.dryRun) return printPlan(planned, expectedMs, args.json);
     const left = planned.filter(({ flopsLeft }) => flopsLeft > 0).length;
     say(`${sweep.name}: ${planned.length} runs, ${left} of them to make, into ${path.relative(process.cwd(), output) || '.'}${expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`}`);
-    mkdirSync(output, { recursive: true });
+    await makeFolder(output);
 
     let ended = 0;
     let firstFailure = 0;
