@@ -96,13 +96,17 @@ class Execution {
     outputs_[i] = TF_AllocateOutput(context_, i, kTypeOf<T>, dimensions.begin(), rank, elements * sizeof(T), status_);
     return ok() ? static_cast<T*>(TF_TensorData(outputs_[i])) : nullptr;
   }
-  // An output of the shape and type of input `like`, in its memory where nobody else reads it any more.
+  // An output of the shape and type of input `like`, in its memory where nobody else reads it any more. That input is let
+  // go of meanwhile: what is held here counts as a reader. Pointers to it taken before are void.
   template <typename T = float>
   T* outputOver(int i, int like) {
     int64_t dimensions[kMost];
     int rank = -1, forwarded = -1;
     if (!shapeOf(like, &rank, dimensions)) return nullptr;
+    TF_DeleteTensor(inputs_[like]);
+    inputs_[like] = nullptr;
     outputs_[i] = TF_ForwardInputOrAllocateOutput(context_, &like, 1, i, dimensions, rank, &forwarded, status_);
+    if (ok()) TF_GetInput(context_, like, &inputs_[like], status_);
     return ok() ? static_cast<T*>(TF_TensorData(outputs_[i])) : nullptr;
   }
 
