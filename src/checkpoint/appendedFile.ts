@@ -2,7 +2,8 @@
  * A file that grows as things happen. Each piece goes to the operating system at once, which costs microseconds and
  * survives the death of the process; `flush` makes it survive that of the machine.
  */
-import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { ExpectedError } from '../errors.ts';
 import { diskFailure } from './diskFailure.ts';
 
@@ -15,7 +16,10 @@ export interface AppendedFile {
    * place, with the next piece. Throws environmentFailure when too much has gathered.
    */
   append(piece: string | Uint8Array): void;
-  /** Forces everything appended to the disk. Throws environmentFailure when the disk refuses. */
+  /**
+   * Forces everything appended to the disk. A file that was deleted meanwhile is begun anew, and the warning says so. Throws
+   * environmentFailure when the disk refuses.
+   */
   flush(): void;
   /** Flushes and closes; further calls do nothing. */
   close(): void;
@@ -35,7 +39,8 @@ export function openAppended(path: string, warn: (message: string) => void = () 
     }
   };
   const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
-  const file = guarded(() => openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o666));
+  const openAtEnd = (): number => openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o666);
+  let file = guarded(openAtEnd);
   let isOpen = true;
   let backlog = Buffer.alloc(0);
   const write = (): void => {
@@ -54,6 +59,13 @@ export function openAppended(path: string, warn: (message: string) => void = () 
     },
     flush: () =>
       guarded(() => {
+        if (fstatSync(file).nlink === 0) {
+          mkdirSync(dirname(path), { recursive: true });
+          const deleted = file;
+          file = openAtEnd();
+          closeSync(deleted);
+          warn(`${path} was deleted while it was being written, and what it said is lost. It goes on from here.`);
+        }
         write();
         fsyncSync(file);
       }),

@@ -12,7 +12,7 @@ import { dirname, join, resolve } from 'node:path';
 import { readBounded } from '../boundedFile.ts';
 import { wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
-import { flushMade, makeParents } from './durable.ts';
+import { flushMade, makeFolder, makeParents } from './durable.ts';
 
 export const lockFile = 'run.lock';
 
@@ -30,6 +30,11 @@ export interface LockHolder {
 }
 
 export interface RunLock {
+  /**
+   * To be called before writing: whoever deletes a lock by hand may be wrong about this process. Makes one that is gone anew.
+   * @throws wrongInput when another process has it by now; environmentFailure when the disk refuses
+   */
+  renew(): Promise<void>;
   /** Gives the lock back, and removes the folders made for it as far as nothing else is in them. */
   release(): Promise<void>;
 }
@@ -53,7 +58,18 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
         throw error;
       });
     }
+    let renewed = Promise.resolve(); // one attempt to take it at a time
+    const renew = async (): Promise<void> => {
+      if ((await holderOf(path))?.nonce === holder.nonce) return;
+      try {
+        await makeFolder(folder);
+        await take(path, holder);
+      } catch (error) {
+        throw diskFailure(error, 'write', path);
+      }
+    };
     return {
+      renew: () => (renewed = renewed.then(renew, renew)),
       release: async () => {
         if ((await holderOf(path))?.nonce === holder.nonce) await rm(path, { force: true });
         await removeEmpty(folder, firstMade);

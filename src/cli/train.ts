@@ -2,7 +2,7 @@
 import ora from 'ora';
 import path from 'node:path';
 import type { CommandModule } from 'yargs';
-import { lockRun } from '../checkpoint/lock.ts';
+import { lockRun, type RunLock } from '../checkpoint/lock.ts';
 import { clearLeftovers } from '../checkpoint/runDirectory.ts';
 import { findConfig, prepareTraining, type PreparedTraining } from '../training/prepare.ts';
 import { runTraining } from '../training/run.ts';
@@ -73,7 +73,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
           return;
         }
         announceStop = (name) => void note(`${name}: finishing this step, then saving; once more stops at once`);
-        await trainPrepared(prepared, args, signals, limit, (announce) => (announceStop = announce));
+        await trainPrepared(prepared, lock, args, signals, limit, (announce) => (announceStop = announce));
       } finally {
         await lock.release();
       }
@@ -88,6 +88,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
 /** @param onStop is handed what tells the user of a stop, once there is a progress bar to mind */
 async function trainPrepared(
   prepared: PreparedTraining,
+  lock: RunLock,
   args: TrainArguments,
   signals: StopSignals,
   limit: TimeLimit | undefined,
@@ -120,6 +121,7 @@ async function trainPrepared(
       mode: args.eager ? 'eager' : 'recorded',
       signal: signals.signal,
       takeSave: () => signals.takeSave(),
+      renewLock: lock.renew,
       report: (fact) => {
         if (fact.kind === 'step') {
           if (lastMs !== undefined) limit?.stepTook(performance.now() - lastMs);

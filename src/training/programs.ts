@@ -66,6 +66,8 @@ export interface RunInputs {
   checkpoint: Checkpoint | undefined;
   /** Whose weights a fresh run begins with; undefined for random ones. */
   start: Checkpoint | undefined;
+  /** See `RunLock.renew`; absent where nobody else knows of the run directory. */
+  renewLock?: (() => Promise<void>) | undefined;
 }
 
 /** Where the sample of a step is written. */
@@ -129,6 +131,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
       letGo([...content.model, ...content.optimizer]);
       return folder;
     },
+    inputs.renewLock,
   );
 
   return {

@@ -32,6 +32,8 @@ export interface RunOptions {
   signal: AbortSignal;
   /** Whether a checkpoint was asked for since the last call; never by default. */
   takeSave?: () => boolean;
+  /** See `RunLock.renew`; absent where nobody else knows of the run directory. */
+  renewLock?: () => Promise<void>;
   report: Report;
 }
 
@@ -61,7 +63,7 @@ export async function runTraining(prepared: PreparedTraining, options: RunOption
 async function runInSession(session: Session, prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   const { config, plan, runDirectory, tokenizer } = prepared;
   options.report({ kind: 'device', device: session.device, reason: session.deviceReason });
-  const programs = await recordRun(session, prepared);
+  const programs = await recordRun(session, { ...prepared, renewLock: options.renewLock });
   const start = await openRunDirectory(prepared, session, options.report);
   let { step } = start;
   const warn = (message: string): void => options.report({ kind: 'warning', step, message });
@@ -73,7 +75,10 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   // Only the last word matters, so a status that cannot be written is no failure of the run.
   let statusWritten: Promise<void> = Promise.resolve();
   const setStatus = (state: RunStatus['state'], reason: string | null): Promise<void> =>
-    (statusWritten = statusWritten.then(() => writeRunStatus(runDirectory, { state, step, steps: plan.steps, reason }).catch(() => undefined)));
+    (statusWritten = statusWritten
+      .then(options.renewLock)
+      .then(() => writeRunStatus(runDirectory, { state, step, steps: plan.steps, reason }))
+      .catch(() => undefined));
   const report: Report = (fact) => {
     sink(fact);
     for (const { report } of sinks) report(fact);

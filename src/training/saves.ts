@@ -16,10 +16,12 @@ export interface Saves {
 /**
  * @param snapshot reads the state from the session; no program may run meanwhile
  * @param write makes the checkpoint, returns its folder
+ * @param permit is asked before anything is written, and throws where that may not be
  */
 export function backgroundSaves<Snapshot>(
   snapshot: (step: number) => Promise<Snapshot>,
   write: (content: Snapshot) => Promise<string>,
+  permit: () => Promise<void> = async () => {},
 ): Saves {
   let underWay: Promise<void> = Promise.resolve();
   let failure: ExpectedError | undefined;
@@ -39,6 +41,7 @@ export function backgroundSaves<Snapshot>(
       await underWay;
       if (bug !== undefined) throw bug;
       await attempt(step, report, async () => {
+        await permit();
         report({ kind: 'saving', step });
         const content = await snapshot(step);
         underWay = attempt(step, report, async () => {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -58,6 +58,20 @@ describe('the lock of a run', () => {
     expect(failure.message).toContain('on another machine or in another container');
     expect(failure.message).toContain(`delete ${path()}`);
     expect(existsSync(path())).toBe(true);
+  });
+
+  it('is made anew where somebody deleted it, and lost where another process took it since', async () => {
+    const lock = await lockRun(run());
+    await lock.renew();
+    await rm(join(folder(), 'runs'), { recursive: true });
+    await Promise.all([lock.renew(), lock.renew()]);
+    expect(await readdir(run())).toEqual(['run.lock']);
+    await rm(path());
+    const other = await lockRun(run());
+    expect((await failureOf(lock.renew())).message).toContain('is being written by process');
+    await lock.release();
+    expect(await readdir(run())).toEqual(['run.lock']);
+    await other.release();
   });
 
   it('lets exactly one of many win, over a dead lock too', async () => {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openMetrics, truncateMetrics } from '../../src/checkpoint/metrics.ts';
 import { failureOf, useTemporaryFolder } from './temporaryFolder.ts';
@@ -45,6 +45,22 @@ describe('openMetrics', () => {
     for (const step of [1, 2]) metrics.append(update(step));
     expect(warnings).toEqual([expect.stringContaining('Cannot write /dev/full: the disk is full')]);
     expect(() => metrics.flush()).toThrow('Cannot write /dev/full: the disk is full');
+  });
+
+  it('begins anew where the run was deleted meanwhile, and says so once', async () => {
+    const file = join(folder(), 'run', 'metrics.jsonl');
+    await mkdir(dirname(file));
+    const warnings: string[] = [];
+    const metrics = openMetrics(file, (message) => void warnings.push(message));
+    metrics.append(update(1));
+    await rm(dirname(file), { recursive: true });
+    for (const step of [2, 3]) {
+      metrics.flush();
+      metrics.append(update(step));
+    }
+    metrics.close();
+    expect(await readFile(file, 'utf8')).toBe(lines(update(2), update(3)));
+    expect(warnings).toEqual([expect.stringContaining(`${file} was deleted`)]);
   });
 
   it('writes through no symbolic link', async () => {

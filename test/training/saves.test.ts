@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { environmentFailure } from '../../src/errors.ts';
+import { environmentFailure, wrongInput } from '../../src/errors.ts';
 import type { Fact } from '../../src/training/facts.ts';
 import { backgroundSaves } from '../../src/training/saves.ts';
 import { afterEvaluation, isExhausted, noEvaluations } from '../../src/training/validationHistory.ts';
@@ -51,6 +51,16 @@ describe('background saves', () => {
     await saves.begin(15, report);
     ends[2]!(environmentFailure('the disk is full'));
     await expect(saves.finished()).rejects.toMatchObject({ exitCode: 3, message: expect.stringContaining('the one before it stays') });
+  });
+
+  it('touch nothing where another process has taken the run over, and end it', async () => {
+    const events: string[] = [];
+    const refuse = async (): Promise<never> => {
+      throw wrongInput('it is being written by another');
+    };
+    const saves = backgroundSaves<number>(async (step) => step, async () => '/step', refuse);
+    await expect(saves.begin(5, (fact) => void events.push(fact.kind))).rejects.toThrow('by another');
+    expect(events).toEqual([]);
   });
 
   it('hide no bug', async () => {
