@@ -27,7 +27,7 @@ const { initialParameters } = await import('../dist/model/initialise.js');
 const { parameterTable } = await import('../dist/model/parameters.js');
 const { openSession } = await import('../dist/runtime/openSession.js');
 const { memoryPlan } = await import('../dist/training/memory.js');
-const { letGo } = await import('../dist/training/letGo.js');
+const { setVariables } = await import('../dist/training/setVariables.js');
 const { recordTrainingStep } = await import('../dist/training/step.js');
 const { trainingState } = await import('../dist/training/trainingState.js');
 
@@ -45,9 +45,7 @@ const table = parameterTable(config.model, vocabularySize);
 const session = openSession({ mode: 'recorded', ...config.training, device: 'cpu' });
 {
   const parameters = initialParameters(table, 1);
-  const initial = [...parameters, ...trainingState(config, table, parameters)];
-  await session.addVariables(initial);
-  letGo(initial);
+  await setVariables(session, [...parameters, ...trainingState(config, table, parameters)]);
 }
 const step = await recordTrainingStep(session, config, table);
 const N = config.training.microBatchSize * config.model.contextLength;

@@ -119,6 +119,15 @@ export function loadDescriptorFunctions(): { dup(descriptor: number): number; du
   return { dup: libc.func('int dup(int)'), dup2: libc.func('int dup2(int, int)') } as never;
 }
 
+let mallocTrim: CFunction | undefined;
+
+/** Gives the system what is free in this process but lies between things in use, where the C library keeps it. */
+export function returnFreeMemory(): void {
+  if (process.platform !== 'linux') return;
+  mallocTrim ??= koffi().load('libc.so.6').func('int malloc_trim(size_t)');
+  mallocTrim(0);
+}
+
 /** Calls `body` with a fresh TF_Status (one per call in flight) and throws its message, prefixed by `what`. */
 export function withStatus<T>(c: CApi, what: string, body: (status: Pointer) => T): T {
   const status: Pointer = c.TF_NewStatus();

@@ -15,10 +15,10 @@ import { parameterTable } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
 import { branchCount } from './branches.ts';
-import { letGo } from './letGo.ts';
 import { planRun, refuseTooLarge } from './plan.ts';
 import { profileOf, type OperationProfile } from './profile.ts';
 import { learningRateAt } from './schedule.ts';
+import { setVariables } from './setVariables.ts';
 import { recordTrainingStep } from './step.ts';
 import { trainingState } from './trainingState.ts';
 
@@ -62,9 +62,7 @@ export async function benchmark(
   try {
     const measureMatmul = await matmulMeter(matmulSession);
     const parameters = initialParameters(table, seed);
-    const initial = [...parameters, ...trainingState(config, table, parameters)];
-    await session.addVariables(initial);
-    letGo(initial);
+    await setVariables(session, [...parameters, ...trainingState(config, table, parameters)]);
     const beganMs = performance.now();
     const step = await recordTrainingStep(session, config, table);
     const recordMs = performance.now() - beganMs;

@@ -2,6 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { NamedTensor } from '../checkpoint/tensors.ts';
+import { returnFreeMemory } from '../runtime/capi.ts';
 
 /** Made once: a context takes half a megabyte, and each leaves some of it behind. */
 let collectGarbage: (() => void) | undefined;
@@ -15,6 +16,8 @@ export function letGo(tensors: readonly NamedTensor[]): void {
   for (const tensor of tensors) tensor.values = new Float32Array(0);
   collectGarbage ??= exposedCollection();
   collectGarbage();
+  collectGarbage(); // arrays are freed in the background, and another collection waits for that
+  returnFreeMemory();
 }
 
 function exposedCollection(): () => void {

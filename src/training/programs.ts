@@ -31,6 +31,7 @@ import type { Report } from './facts.ts';
 import type { StepText } from './alarms.ts';
 import { backgroundSaves } from './saves.ts';
 import { letGo } from './letGo.ts';
+import { setVariables } from './setVariables.ts';
 import { recordTrainingStep, type StepResult } from './step.ts';
 import { trainingState } from './trainingState.ts';
 import { noEvaluations, type ValidationHistory } from './validationHistory.ts';
@@ -97,9 +98,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
     assertSameTensors(table, checkpoint.model, path.join(checkpoint.path, 'model.safetensors'));
     assertSameTensors(initialState, checkpoint.optimizer, path.join(checkpoint.path, 'optimizer.safetensors'));
   }
-  const initial = [...initialModel, ...(checkpoint?.optimizer ?? initialState)];
-  await session.addVariables(initial);
-  letGo(initial);
+  await setVariables(session, [...initialModel, ...(checkpoint?.optimizer ?? initialState)]);
 
   const runStep = await recordTrainingStep(session, config, table);
   const runEvaluation = recordEvaluation(session, config, table, training.microBatchSize);
