@@ -39,6 +39,7 @@ const operations: Readonly<Record<string, Halves>> = {
   ClmAdd: { inputs: [], asTheyAre: [1], outputs: [] },
   ClmHalfSquaredNorm: { inputs: [], asTheyAre: [0], outputs: [] },
   ClmAdamW: { inputs: [], asTheyAre: [4], outputs: [] },
+  ClmAccumulate: { inputs: [], asTheyAre: [2], outputs: [] },
 };
 
 /** Those of an operation that puts tensors of one type together. */

@@ -105,17 +105,6 @@ export class Recorder implements Binding {
     }
   }
 
-  /** Updates of variables made by `body` wait for the tensors of `ids`. */
-  after<T>(ids: readonly number[], body: () => T): T {
-    const outer = this.#controlInputs;
-    this.#controlInputs = [...outer, ...ids.map((id) => this.output(id, 'after').oper)];
-    try {
-      return body();
-    } finally {
-      this.#controlInputs = outer;
-    }
-  }
-
   /** Everything `body` records waits for the tensors of `ids`, but constants, which programs share. */
   allAfter<T>(ids: readonly number[], body: () => T): T {
     const outer = this.#barriers;

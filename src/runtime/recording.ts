@@ -39,15 +39,9 @@ export function withBinding<T>(backend: TensorFlowBackend, binding: Binding, bod
 export const scope = <T>(name: string, body: () => T): T => (active ? active.scoped(name, body) : body());
 
 /**
- * Makes the updates in `body` wait for `tensors`. Without it a variable could be updated while its old
- * value is still being read, which costs a copy; eagerly, order is the order of the lines.
- */
-export const updatesAfter = <T>(tensors: readonly Tensor[], body: () => T): T =>
-  active ? active.after(loadedTensorFlow().backend.getInputTensorIds(tensors), body) : body();
-
-/**
  * Makes everything `body` computes wait for `tensors`: it begins late, and is never taken for an equal computation
- * made before (TensorFlow merges those), which is what saves memory.
+ * made before (TensorFlow merges those), which is what saves memory. An update of a variable whose old value is still being
+ * read would cost a copy of it, or change what is read; eagerly, order is the order of the lines.
  */
 export const computedAfter = <T>(tensors: readonly Tensor[], body: () => T): T =>
   active ? active.allAfter(loadedTensorFlow().backend.getInputTensorIds(tensors), body) : body();

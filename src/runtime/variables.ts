@@ -2,7 +2,7 @@
  * Resource variables, read and updated inside a program. The same operations serve both kinds of session,
  * so that eager and recorded training do the same arithmetic (tfjs's own Adam is another one).
  */
-import { mul, scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { add, greater, mul, scalar, where, type Tensor } from '@tensorflow/tfjs-core';
 import { boolAttribute, floatAttribute, typeAttribute, type Attribute } from './binding.ts';
 import { dataTypes } from './capi.ts';
 import { hasFusedOperations } from './fusedOperations.ts';
@@ -36,7 +36,12 @@ export interface Variables {
   assign(name: string, value: Tensor): void;
   assignAdd(name: string, value: Tensor): void;
   assignSubtract(name: string, value: Tensor): void;
-  /** Everything that reads the old values must have run, see `updatesAfter`. */
+  /**
+   * Adds `value` to a sum; where `hasBegun` (a scalar) is 0, the sum begins with it, whatever was there. Nothing else of
+   * the program may read the variable.
+   */
+  accumulate(name: string, value: Tensor, hasBegun: Tensor): void;
+  /** Everything that reads the old values must have run, see `computedAfter`. */
   adamW(update: AdamWUpdate): void;
 }
 
@@ -59,6 +64,12 @@ export function variableOperations(
   const read = (name: string): Tensor =>
     backend.createOutputTensor(backend.binding.executeOp('ReadVariableOp', [dtype], [handle(name)], 1)[0]!);
   const assignSubtract = (name: string, value: Tensor): void => update('AssignSubVariableOp', [dtype], [name], [value]);
+
+  const accumulateInOne = (name: string, value: Tensor, hasBegun: Tensor): void =>
+    update('ClmAccumulate', [typeAttribute('T', dataTypes.float32)], [name], [read(name), value, hasBegun]);
+  /** Where the sum begins nothing may be left of the old one, not even what is not a number. */
+  const composedAccumulate = (name: string, value: Tensor, hasBegun: Tensor): void =>
+    update('AssignVariableOp', [dtype], [name], [where(greater(hasBegun, 0), add(read(name), value), value)]);
 
   /** In one pass over memory, in place. */
   const adamWInOne = (u: AdamWUpdate): void => {
@@ -89,6 +100,8 @@ export function variableOperations(
     assign: (name, value) => update('AssignVariableOp', [dtype], [name], [value]),
     assignAdd: (name, value) => update('AssignAddVariableOp', [dtype], [name], [value]),
     assignSubtract,
+    accumulate: (name, value, hasBegun) =>
+      hasFusedOperations() ? accumulateInOne(name, value, hasBegun) : composedAccumulate(name, value, hasBegun),
     adamW: (u) => (hasFusedOperations() ? adamWInOne(u) : composedAdamW(u)),
   };
 }

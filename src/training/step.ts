@@ -2,11 +2,9 @@
  * One training step (rows 9 to 11 of the walk): micro-batches → logits → loss → gradients → clip → update,
  * as programs of a session: recorded once and run as one call, or run eagerly operation by operation.
  */
-import { zerosLike } from '@tensorflow/tfjs-core';
 import type { Config } from '../config/schema.ts';
 import type { MicroBatch } from '../data/batches.ts';
 import { elementCount, type ParameterSpec } from '../model/parameters.ts';
-import { updatesAfter } from '../runtime/recording.ts';
 import type { Program } from '../runtime/program.ts';
 import type { Session } from '../runtime/session.ts';
 import { lossAndGradients, lossFeeds, lossInputs } from './gradients.ts';
@@ -57,7 +55,7 @@ function wholeStep(session: Session, config: Config, table: readonly ParameterSp
 }
 
 /**
- * Several micro-batches: each adds its gradients to variables, then one update. Every micro-batch is
+ * Several micro-batches: each adds its gradients to variables as they come, then one update. Every micro-batch is
  * weighted by its share of the step's targets, so k micro-batches equal one batch of their size.
  */
 async function accumulatedStep(
@@ -69,29 +67,25 @@ async function accumulatedStep(
   await session.addVariables(
     table.map(({ name, shape }) => ({ name: gradientName(name), shape, values: new Float32Array(elementCount(shape)) })),
   );
-  const accumulate: Program = session.program('accumulate', lossInputs(session, config), (feeds, variables) => {
+  const inputs = { ...lossInputs(session, config), hasBegun: { shape: [], dtype: 'float32' } as const };
+  const accumulate: Program = session.program('accumulate', inputs, (feeds, variables) => {
     const { loss, gradients } = lossAndGradients(session, config, table, readTrained(config, variables, table), feeds);
-    updatesAfter(gradients, () => {
-      table.forEach(({ name }, i) => variables.assignAdd(gradientName(name), gradients[i]!));
-    });
+    table.forEach(({ name }, i) => variables.accumulate(gradientName(name), gradients[i]!, feeds['hasBegun']!));
     return { loss };
   });
   const finishInputs = { ...updateInputs(config), loss: { shape: [], dtype: 'float32' } as const };
   const finish: Program = session.program('update', finishInputs, (feeds, variables) => {
     const gradients = table.map(({ name }) => variables.read(gradientName(name)));
     const parameters = readTrained(config, variables, table);
-    const result = recordUpdate(config, table, variables, parameters, gradients, feeds['loss']!, feeds);
-    updatesAfter([result.gradientNorm], () => {
-      table.forEach(({ name }, i) => variables.assign(gradientName(name), zerosLike(gradients[i]!)));
-    });
-    return result;
+    return recordUpdate(config, table, variables, parameters, gradients, feeds['loss']!, feeds);
   });
   return async (microBatches, step, learningRate) => {
     const targets = microBatches.reduce((count, microBatch) => count + microBatch.targetCount, 0);
     let loss = 0;
     for (const [i, microBatch] of microBatches.entries()) {
       const counter = (step - 1) * microBatchesPerStep + i;
-      const result = await accumulate.run(lossFeeds(microBatch, 1 / targets, counter));
+      const hasBegun = Float32Array.of(i === 0 ? 0 : 1);
+      const result = await accumulate.run({ ...lossFeeds(microBatch, 1 / targets, counter), hasBegun });
       loss += result['loss']![0]!;
     }
     return stepResult(loss, await finish.run({ ...updateFeeds(config, step, learningRate), loss: Float32Array.of(loss) }));

@@ -89,6 +89,26 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
     p!.values.forEach((value, i) => expect(value).toBeCloseTo(expected.p[i]!, 5));
   });
 
+  it.each([true, false])('adds up anew where the sum begins, whatever was there (own operations: %s)', async (isOwn) => {
+    const tensorFlow = loadTensorFlow();
+    expect(tensorFlow.hasFusedOperations).toBe(true);
+    tensorFlow.hasFusedOperations = isOwn;
+    try {
+      const session = open(mode);
+      await session.addVariables([{ name: 'sum', shape: [3], values: Float32Array.of(NaN, Infinity, 5) }]);
+      const inputs = { value: { shape: [3], dtype: 'float32' }, hasBegun: { shape: [], dtype: 'float32' } } as const;
+      const add = session.program('add', inputs, ({ value, hasBegun }, variables) => {
+        variables.accumulate('sum', value!, hasBegun!);
+        return { value: value! };
+      });
+      await add.run({ value: Float32Array.of(1, 2, 3), hasBegun: Float32Array.of(0) });
+      await add.run({ value: Float32Array.of(10, 20, 30), hasBegun: Float32Array.of(1) });
+      expect((await session.readVariables(['sum']))[0]!.values).toEqual(Float32Array.of(11, 22, 33));
+    } finally {
+      tensorFlow.hasFusedOperations = true;
+    }
+  });
+
   it('refuses inputs of another length or type before they reach native code', async () => {
     const session = open(mode);
     const program = session.program('double', { x: { shape: [2], dtype: 'float32' } }, ({ x }) => ({ y: add(x!, x!) }));

@@ -199,6 +199,7 @@ void RegisterNorms(TF_Status*);
 void RegisterAttention(TF_Status*);
 void RegisterCrossEntropy(TF_Status*);
 void RegisterAdamW(TF_Status*);
+void RegisterAccumulate(TF_Status*);
 void RegisterSums(TF_Status*);
 void RegisterFewRows(TF_Status*);
 void RegisterCachedAttention(TF_Status*);

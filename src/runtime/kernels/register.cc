@@ -32,6 +32,7 @@ extern "C" __attribute__((visibility("default"))) int RegisterClmOperations() {
   RegisterAttention(status);
   RegisterCrossEntropy(status);
   RegisterAdamW(status);
+  RegisterAccumulate(status);
   RegisterSums(status);
   RegisterFewRows(status);
   RegisterCachedAttention(status);
