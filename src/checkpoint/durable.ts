@@ -164,25 +164,32 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
+/** Tries at a folder whose parent others, who give a lock back, may remove in between. */
+const mostTries = 10;
+
 /**
- * mkdir -p, not yet flushed. Where the system refuses a folder, Node's own says ENOENT whatever the reason is (a read-only
- * file system, a quota); making that folder by itself tells.
- * @returns the first folder made, or undefined
+ * mkdir -p, not yet flushed, one by one: Node's own says ENOENT whatever the reason is that a folder is refused (a
+ * read-only file system, a quota), and never ends where that is what the file system says, as /proc does.
+ * @param folder an absolute path
+ * @returns the first folder that was made; undefined where all were there
+ * @throws environmentFailure for such a file system; what the system says to anything else that is in the way
  */
 export async function makeParents(folder: string): Promise<string | undefined> {
-  try {
-    return await mkdir(folder, { recursive: true });
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw error;
-    let refused = folder;
-    while (!(await exists(dirname(refused)))) refused = dirname(refused);
-    await mkdir(refused);
-    await makeParents(folder); // it was refused no more
-    return refused;
+  let firstMade: string | undefined;
+  for (let tries = 1; tries <= mostTries; tries++) {
+    try {
+      await mkdir(folder);
+      return firstMade ?? folder;
+    } catch (error) {
+      if (errorCode(error) === 'EEXIST' && (await stat(folder).then((stats) => stats.isDirectory(), () => false))) return firstMade;
+      if (errorCode(error) !== 'ENOENT') throw error;
+    }
+    firstMade = (await makeParents(dirname(folder))) ?? firstMade;
   }
+  throw environmentFailure(`Cannot make the folder ${folder}: its file system lets nothing be made there. Choose another place.`);
 }
 
-/** Flushes the names of the folders from `firstMade` down to `folder`, as a recursive mkdir made them; undefined: none. */
+/** Flushes the names of the folders from `firstMade` down to `folder`, as `makeParents` made them; undefined: none. */
 export async function flushMade(folder: string, firstMade: string | undefined): Promise<void> {
   if (firstMade === undefined) return;
   for (let made = folder; made.length >= firstMade.length; made = dirname(made)) await flushFolder(dirname(made));

@@ -66,6 +66,17 @@ describe('folders', () => {
     expect(await readdir(folder())).toEqual(['thing']);
   });
 
+  it.skipIf(!existsSync('/proc'))('refuses a place where nothing can be made', async () => {
+    const failure = await failureOf(makeFolder('/proc/clm/deep'));
+    expect(failure).toMatchObject({ kind: 'environment', message: expect.stringContaining('/proc/clm: its file system lets nothing be made') });
+  });
+
+  it('refuses a name that is too long', async () => {
+    const failure = await failureOf(makeFolder(join(folder(), 'x'.repeat(300), 'deep')));
+    expect(failure).toMatchObject({ kind: 'wrongInput', message: expect.stringContaining('is too long for a path on this file system') });
+    expect(await readdir(folder())).toEqual([]);
+  });
+
   it.skipIf(!existsSync('/dev/full'))('meets a disk that is really full', async () => {
     const failure = await failureOf(writeFolderDurably(path(), () => writeFile('/dev/full', 'x')));
     expect(failure.kind).toBe('environment');
