@@ -3,7 +3,7 @@
  * name wherever it is needed, so no generator state is ever saved and the numbers are the same on
  * every machine.
  */
-export interface RandomStream {
+interface RandomStream {
   /** 32 uniform bits. */
   uint32(): number;
   /** Uniform in [0, 1) with 53 bits. */

@@ -15,12 +15,12 @@ export const stateFile = 'state.json';
 
 /** The files beside `state.json`, in the order in which they are written. */
 export const checkpointFiles = ['config.yaml', 'tokenizer.json', 'model.safetensors', 'optimizer.safetensors'] as const;
-export type CheckpointFile = (typeof checkpointFiles)[number];
-export type FileTable = Record<CheckpointFile, FileDigest>;
+type CheckpointFile = (typeof checkpointFiles)[number];
+type FileTable = Record<CheckpointFile, FileDigest>;
 /** Of each tensor by name, eight hexadecimal digits. */
-export type TensorChecksums = Record<string, string>;
+type TensorChecksums = Record<string, string>;
 /** By the file the tensors stand in. */
-export type TensorTable = Record<string, TensorChecksums>;
+type TensorTable = Record<string, TensorChecksums>;
 
 /**
  * What training stores besides tensors: the cursor right after the last micro-batch used, and any further
@@ -40,7 +40,7 @@ const version = 1;
 const ownFields = ['format', 'version', 'step', 'files', 'tensors', 'sha256'];
 
 /** The remedy in every message about damage. */
-export const useAnother = 'Copy the checkpoint anew, or use an older one.';
+const useAnother = 'Copy the checkpoint anew, or use an older one.';
 
 /** Text of `state.json`. Its own hash is its last field. */
 export function stateText(step: number, record: TrainingRecord, files: FileTable, tensors: TensorTable): string {

@@ -9,7 +9,7 @@ import { readBounded } from '../boundedFile.ts';
 export const program = 'clm';
 
 /** What only the runtime knows; JSON values, filled in by who loads TensorFlow. */
-export interface DeviceFacts {
+interface DeviceFacts {
   /** The device taken, and why. */
   device: unknown;
   tensorflow: string | null;
@@ -17,7 +17,7 @@ export interface DeviceFacts {
 }
 
 /** What the run will be in numbers, so that its records can be read without its corpus. */
-export interface PlanFacts {
+interface PlanFacts {
   steps: number;
   tokensPerStep: number;
   parameters: number;

@@ -33,7 +33,7 @@ export function openMetrics(path: string, warn?: (message: string) => void): Met
 }
 
 /** What `truncateMetrics` did. */
-export interface TruncatedMetrics {
+interface TruncatedMetrics {
   droppedRecords: number;
   /** Kinds of the records of the resumed step itself that stayed, in their order. */
   kindsAtStep: string[];

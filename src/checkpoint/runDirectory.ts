@@ -9,7 +9,7 @@ import { listCheckpoints } from './find.ts';
 import { lockFile } from './lock.ts';
 import { runPaths, type RunPaths } from './runPaths.ts';
 
-export type RunState = 'absent' | 'empty-or-no-checkpoint' | 'has-checkpoint';
+type RunState = 'absent' | 'empty-or-no-checkpoint' | 'has-checkpoint';
 
 /**
  * What is at a path where a run should go. A damaged checkpoint counts as one: only the user throws it away.

@@ -27,7 +27,7 @@ export interface LazyTensor {
   values(): Float32Array | Promise<Float32Array>;
 }
 
-export interface WrittenTensors {
+interface WrittenTensors {
   digest: FileDigest;
   /** Of each tensor by name, as `tensorChecksum`. */
   checksums: Record<string, string>;

@@ -18,7 +18,7 @@ export interface RunStatus {
 }
 
 /** A status as it is read: a run that was running when its process was killed is `interrupted`. */
-export type ObservedStatus = Omit<RunStatus, 'state'> & { state: RunStatus['state'] | 'interrupted' };
+type ObservedStatus = Omit<RunStatus, 'state'> & { state: RunStatus['state'] | 'interrupted' };
 
 /** @throws environmentFailure when the disk refuses */
 export const writeRunStatus = (runDirectory: string, status: Omit<RunStatus, 'updatedAt'>): Promise<void> =>

@@ -1,7 +1,7 @@
 /** What commands there are and what they take, as data: for shell completion and the reference. */
 import type { CommandModule } from 'yargs';
 
-export interface DescribedOption {
+interface DescribedOption {
   name: string;
   describe: string;
   choices: string[];

@@ -2,7 +2,7 @@
 import type { Packing } from '../data/corpus.ts';
 import { grouped } from './output.ts';
 
-export interface SupplyFigures {
+interface SupplyFigures {
   windowsPerEpoch: number;
   paddingShare: number;
   learntShare: number;

@@ -15,7 +15,7 @@ export const inputOptions = {
   file: { type: 'string', describe: 'A file of UTF-8 text (default: stdin)' },
 } as const;
 
-export interface Input {
+interface Input {
   readonly utf8: Buffer;
   readonly origin: TextOrigin;
 }

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { writeFileDurably } from '../checkpoint/durable.ts';
+import { vocabularySizes } from '../config/sections/tokenizer.ts';
 import { openCorpus } from '../data/openCorpus.ts';
 import { renderTokenizer, readTokenizerFile } from '../data/tokenizers/tokenizerFile.ts';
 import { trainTokenizer } from '../data/trainTokenizer.ts';
@@ -36,8 +37,9 @@ const train: CommandModule<object, TrainArguments> = {
       .options({ ...jsonOption, ...quietOption })
       .example('clm tokenizer train --sources texts/ --vocabulary-size 4096 --output tokenizer.json', 'For tokenizer: { kind: file, path: tokenizer.json }') as never,
   handler: async ({ sources, vocabularySize, output, json, quiet }) => {
-    if (!Number.isSafeInteger(vocabularySize) || vocabularySize < 257 || vocabularySize > 1_048_576) {
-      throw wrongInput('--vocabulary-size must be a whole number from 257 to 1048576');
+    const { least, most } = vocabularySizes;
+    if (!Number.isSafeInteger(vocabularySize) || vocabularySize < least || vocabularySize > most) {
+      throw wrongInput(`--vocabulary-size must be a whole number from ${least} to ${most}`);
     }
     if (existsSync(output)) throw wrongInput(`${output} is there already. Remove it, or name another file with --output.`);
     const beganMs = performance.now();

@@ -6,7 +6,7 @@ import { Presets, SingleBar } from 'cli-progress';
 import type { Fact } from '../training/facts.ts';
 import { colour, duration, escapeControls, grouped, note, warningText } from './output.ts';
 
-export interface TrainingTerminal {
+interface TrainingTerminal {
   report(fact: Fact): void;
   /** A line beside the bar. */
   say(text: string): void;

@@ -21,7 +21,7 @@ export interface LocatedScalar {
   value: string | number | boolean | null;
 }
 
-export interface LocatedList {
+interface LocatedList {
   kind: 'list';
   origin: Origin;
   items: LocatedValue[];
@@ -47,7 +47,7 @@ export function place(origin: Origin): string {
 }
 
 /** Turns line and column of a text into the origin of what stands there. */
-export type OriginAt = (line: number, column: number) => Origin;
+type OriginAt = (line: number, column: number) => Origin;
 
 /** Origins in the file at `path`. */
 export function originsIn(path: string): OriginAt {

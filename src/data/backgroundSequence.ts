@@ -31,7 +31,7 @@ export type WorkerAnswer = { batch: TrainingBatch; notes: string[]; failure?: un
 const batchesAhead = 8;
 
 /** A sequence that is made in the background. */
-export interface BackgroundOptions extends Omit<SequenceOptions, 'workers'> {
+interface BackgroundOptions extends Omit<SequenceOptions, 'workers'> {
   /** Threads that turn text into tokens; 1: the one that makes the sequence. */
   readonly tokenizingWorkers?: number | undefined;
 }

@@ -43,7 +43,7 @@ export interface TrainingBatch extends MicroBatch {
   readonly cursor: Cursor;
 }
 
-export interface BatchOptions {
+interface BatchOptions {
   readonly contextLength: number;
   readonly microBatchSize: number;
   /** Bytes read from disk at a time. */

@@ -16,7 +16,7 @@ import { positionOf } from './tokens.ts';
 import type { TokenChunk, TokenPosition } from './tokens.ts';
 import type { Block } from './windows.ts';
 
-export interface DocumentBlockOptions {
+interface DocumentBlockOptions {
   readonly contextLength: number;
   readonly shuffleTokens: number;
   /** The block that the chunks begin with. */
@@ -27,7 +27,7 @@ export interface DocumentBlockOptions {
   readonly counts?: PackingCounts | undefined;
 }
 
-export interface PackingCounts {
+interface PackingCounts {
   /** Documents that are longer than a window. */
   splitDocuments: number;
   /** Tokens that stand in no window: of prompts too long for their window, and single tokens without a target. */

@@ -10,7 +10,7 @@ import type { ReadOptions } from './utf8Chunks.ts';
 import { firstBadByte, mended } from './utf8.ts';
 
 /** A document that is whole in memory. */
-export interface FileDocument {
+interface FileDocument {
   /** Position in the corpus where its reading begins. */
   readonly startByte: number;
   /** Where it stands, for messages, as in "line 3 of a.jsonl". */

@@ -72,7 +72,7 @@ export async function* trainingSequence(
 export const corpusOf = (corpus: Corpus, { training, validation }: MixtureSource): Corpus => ({ ...corpus, training, validation, mixture: undefined });
 
 /** The share of every source when `step` updates, `progress` (0 … 1) of the run, have been made; together 1. */
-export function sharesAt(mixture: readonly MixtureSource[], step: number, progress: number): number[] {
+function sharesAt(mixture: readonly MixtureSource[], step: number, progress: number): number[] {
   const weights = mixture.map((source) => weightAt(source.weights, step, progress));
   const sum = weights.reduce((total, weight) => total + weight, 0);
   return weights.map((weight) => weight / sum);

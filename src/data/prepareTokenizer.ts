@@ -18,13 +18,13 @@ export interface PreparedTokenizer extends CachedCorpus {
 }
 
 /** Keys of section `corpus`: threads to encode on, and the folder of the token cache, null for none. */
-export interface EncodingChoice {
+interface EncodingChoice {
   readonly workers?: number | undefined;
   readonly cache?: string | null | undefined;
 }
 
 /** Section `tokenizer` of a config, from which keys of other kinds may be left out. */
-export type TokenizerChoice = Pick<Config['tokenizer'], 'kind'> & Partial<Config['tokenizer']>;
+type TokenizerChoice = Pick<Config['tokenizer'], 'kind'> & Partial<Config['tokenizer']>;
 
 /**
  * The tokenizer that the config asks for. The vocabulary of `characters` is that of the whole corpus, validation text

@@ -11,7 +11,7 @@ import { wrongInput } from '../errors.ts';
 import { standardInputFile } from './standardInput.ts';
 
 /** A file by its absolute path, and the place in the config of the source that named it first. */
-export interface SourceFile {
+interface SourceFile {
   readonly path: string;
   readonly source: number;
 }

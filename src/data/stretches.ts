@@ -4,7 +4,7 @@ import { openContent } from './content.ts';
 import type { ByteRange, CorpusFile } from './corpus.ts';
 
 /** The longest line, record or part that is taken into memory; longer ones are most likely not what they are named. */
-export const longestStretchBytes = 64 * 1024 * 1024;
+const longestStretchBytes = 64 * 1024 * 1024;
 
 export interface Stretch {
   /** Position in the corpus. */

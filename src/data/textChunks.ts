@@ -12,7 +12,7 @@ import type { Place } from './utf8.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
 import { utf8Chunks } from './utf8Chunks.ts';
 
-export interface TextChunk {
+interface TextChunk {
   readonly file: CorpusFile;
   /** Position in the corpus from which reading again gives this chunk first. */
   readonly startByte: number;

@@ -4,7 +4,7 @@ import { textChunks } from './textChunks.ts';
 import { bpeTraining } from './tokenizers/bpe/trainBpe.ts';
 import type { Tokenizer } from './tokenizers/tokenizer.ts';
 
-export interface TrainedTokenizer {
+interface TrainedTokenizer {
   /** May have fewer tokens than wanted where the text is short. */
   readonly tokenizer: Tokenizer;
   /** Bytes of text. */

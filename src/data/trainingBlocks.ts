@@ -10,7 +10,7 @@ import type { TokenChunk } from './tokens.ts';
 import { epochBlocks } from './windows.ts';
 import type { Block } from './windows.ts';
 
-export interface EpochBlock extends Block {
+interface EpochBlock extends Block {
   readonly epoch: number;
 }
 

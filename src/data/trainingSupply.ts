@@ -24,7 +24,7 @@ export interface TrainingSupply {
   readonly splitDocuments: number;
 }
 
-export interface SupplyOptions {
+interface SupplyOptions {
   readonly seed: number;
   readonly contextLength: number;
   readonly shuffleTokens: number;

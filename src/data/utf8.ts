@@ -24,7 +24,7 @@ export function firstBadByte(bytes: Uint8Array): number {
   return at;
 }
 
-export interface MendedText {
+interface MendedText {
   readonly bytes: Uint8Array;
   readonly badBytes: number;
   /** Where the bytes of the text stood: from index `index` on they are those from `byte` on, up to the next entry. */

@@ -22,14 +22,14 @@ export interface ReadOptions {
 }
 
 /** What was met on the way and mended or passed over. */
-export interface ReadCounts {
+interface ReadCounts {
   /** Bytes that are no UTF-8, replaced or left out as `corpus.encodingErrors` says. */
   badBytes: number;
   /** Documents without text. */
   emptyDocuments: number;
 }
 
-export interface Utf8Chunk {
+interface Utf8Chunk {
   readonly file: CorpusFile;
   /** Position of the chunk's first byte in the corpus. */
   readonly startByte: number;

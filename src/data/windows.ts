@@ -33,7 +33,7 @@ export interface Block extends TokenPosition {
 }
 
 /** Pieces of documents, and which of them share a window. */
-export interface PackedPieces extends PackedWindows {
+interface PackedPieces extends PackedWindows {
   /** Of each piece, its first token in the block and the one after its last. */
   readonly startTokens: ArrayLike<number>;
   readonly endTokens: ArrayLike<number>;
@@ -77,7 +77,7 @@ export function windowsInEpoch(seed: number, epoch: number, contextLength: numbe
   return Math.floor((tokens - windowOffset(seed, epoch, contextLength, tokens) - 1) / contextLength);
 }
 
-export interface BlockOptions {
+interface BlockOptions {
   readonly seed: number;
   readonly epoch: number;
   readonly contextLength: number;

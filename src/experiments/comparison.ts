@@ -11,7 +11,7 @@ export const alignments = ['tokens', 'flops', 'time', 'steps'] as const;
 export type Alignment = (typeof alignments)[number];
 
 /** Losses of one run; nats per token. */
-export interface RunFigures {
+interface RunFigures {
   name: string;
   path: string;
   state: string;

@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { recordsIn, type MetricsRecord } from './metricsReading.ts';
 
-export interface FollowedMetrics {
+interface FollowedMetrics {
   /**
    * The complete records that are new. `restarted` where the file was replaced or became shorter, as resuming does:
    * then the records are all there are, and earlier ones no longer hold.

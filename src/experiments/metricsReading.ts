@@ -17,7 +17,7 @@ const lineEnd = 0x0a;
 const evaluationMark = Buffer.from('{"kind":"evaluation"');
 
 /** What the end of the file says. */
-export interface MetricsTail {
+interface MetricsTail {
   /** The records of the last 16 KiB, in order. */
   records: MetricsRecord[];
   bytes: number;

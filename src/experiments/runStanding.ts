@@ -9,7 +9,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { readBounded } from '../boundedFile.ts';
 import type { MetricsRecord } from './metricsReading.ts';
 
-export type RunStateName = 'running' | 'done' | 'stopped' | 'failed';
+type RunStateName = 'running' | 'done' | 'stopped' | 'failed';
 
 export interface Standing {
   state: RunStateName;
@@ -17,7 +17,7 @@ export interface Standing {
   reason: string | null;
 }
 
-export interface StandingFacts {
+interface StandingFacts {
   step: number;
   steps: number | null;
   /** Step of the last evaluation on record. */

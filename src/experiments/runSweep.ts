@@ -17,7 +17,7 @@ export type SweepFact =
   | { kind: 'stopped'; run: string }
   | { kind: 'failed'; run: string; reason: string; exitCode: number };
 
-export interface SweepOptions {
+interface SweepOptions {
   /** Absolute path of the base config, and folder of the run directories. */
   config: string;
   output: string;

@@ -1,6 +1,6 @@
 /** A first config for a text: a model as large as a given time can train on this machine, with every choice explained. */
 
-export interface ModelSize {
+interface ModelSize {
   layers: number;
   heads: number;
   width: number;

@@ -14,7 +14,7 @@ import { originsIn, parseLocated, place, plainValue, valueAt, type LocatedMappin
 import { wrongInput } from '../errors.ts';
 
 /** Values of keys that belong together; one run takes one entry of each. */
-export type Axis = readonly Readonly<Record<string, PlainValue>>[];
+type Axis = readonly Readonly<Record<string, PlainValue>>[];
 
 export interface RandomRange {
   key: string;

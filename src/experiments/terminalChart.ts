@@ -3,7 +3,7 @@
  * columns shows 140 points side by side. Pure: points in, lines out.
  */
 
-export interface ChartSeries {
+interface ChartSeries {
   points: readonly (readonly [x: number, y: number])[];
 }
 

@@ -17,10 +17,10 @@ import type { ModelKind } from './modelKinds.ts';
 import { tokenizerFiles } from './tokenizerJson.ts';
 
 /** Names of the float types as torch and the command line have them. */
-export const exportTypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
+const exportTypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 export type ExportType = keyof typeof exportTypes;
 
-export interface Exported {
+interface Exported {
   directory: string;
   kind: ModelKind;
   step: number;

@@ -19,7 +19,7 @@ import { readConfigJson, type HuggingFaceModel } from './configJson.ts';
 import { readTokenizerJson } from './tokenizerJson.ts';
 import { openParameters } from './weightFiles.ts';
 
-export interface Imported {
+interface Imported {
   runDirectory: string;
   checkpoint: string;
   kind: HuggingFaceModel['kind'];

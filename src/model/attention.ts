@@ -63,7 +63,7 @@ export function causalMask(T: number): Tensor {
  *
  * @param positions (B·T) int32, the place of each row in its document
  */
-export function documentMask(positions: Tensor, T: number): Tensor {
+function documentMask(positions: Tensor, T: number): Tensor {
   const places = tensor(Float32Array.from({ length: T }, (_, t) => t), [T]);
   const starts = sub(places, reshape(cast(positions, 'float32'), [-1, T])); // (B, T), of each query's document
   const isBefore = cast(less(reshape(places, [1, 1, 1, 1, T]), reshape(starts, [-1, 1, 1, T, 1])), 'float32');

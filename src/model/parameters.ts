@@ -9,7 +9,7 @@ import type { Config } from '../config/schema.ts';
 export type ModelConfig = Config['model'];
 
 /** How a parameter starts; `normal` has mean 0. */
-export type Initial = { kind: 'normal'; deviation: number } | { kind: 'ones' } | { kind: 'zeros' };
+type Initial = { kind: 'normal'; deviation: number } | { kind: 'ones' } | { kind: 'zeros' };
 
 export interface ParameterSpec {
   /** The path of the part it belongs to, as `blocks.3.attention.output`. */

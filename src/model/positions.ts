@@ -54,7 +54,7 @@ export const isRotated = ({ nopeEveryLayers }: ModelConfig, layer: number): bool
   nopeEveryLayers === null || (layer + 1) % nopeEveryLayers !== 0;
 
 /** The D/2 frequencies of RoPE, in radians a position. */
-export function ropeFrequencies({ headSize: D, ropeTheta, ropeScaling }: ModelConfig): number[] {
+function ropeFrequencies({ headSize: D, ropeTheta, ropeScaling }: ModelConfig): number[] {
   const plain = Array.from({ length: D / 2 }, (_, i) => ropeTheta ** ((-2 * i) / D));
   if (ropeScaling === null) return plain;
   if (ropeScaling.kind === 'linear') return plain.map((frequency) => frequency / ropeScaling.factor);

@@ -64,7 +64,7 @@ const declarations = [
 type FunctionName<D extends string> = D extends `${string} TF_${infer Rest}(${string}` ? `TF_${Rest}` : never;
 
 /** A C function; koffi checks its arguments at the call, `async` runs it on another thread. */
-export interface CFunction {
+interface CFunction {
   (...args: unknown[]): unknown;
   async(...args: unknown[]): void;
 }

@@ -9,7 +9,7 @@ import { attributeTypes, type Attribute } from './binding.ts';
 import type { ProgramOptions } from './program.ts';
 import { fullTrace, nodeTimings, type NodeTiming } from './trace.ts';
 
-export interface Operation {
+interface Operation {
   type: string;
   name: string;
   /** A list stands for one list input, as ConcatV2's values. */

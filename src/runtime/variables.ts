@@ -10,7 +10,7 @@ import type { TensorFlowBackend } from './tensorflow.ts';
 import { readWeights } from './weights.ts';
 
 /** One update by AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101); all scalars are tensors. */
-export interface AdamWUpdate {
+interface AdamWUpdate {
   /** Names of variables. */
   parameter: string;
   firstMoment: string;

@@ -7,7 +7,7 @@ import { alternatives, logProbability, sampleToken, type Alternative } from './s
 import type { CompletionSettings } from './settings.ts';
 import { watchForStops } from './stopTexts.ts';
 
-export type FinishReason = 'length' | 'stop' | 'endOfText';
+type FinishReason = 'length' | 'stop' | 'endOfText';
 
 export interface Completion {
   prompt: string;

@@ -25,7 +25,7 @@ interface Sums {
 }
 
 /** `startsText`: what came before is another text, and not looked back on. */
-export type TokenStream = AsyncIterable<{ tokenIds: Int32Array; learnt: Uint8Array | null; startsText?: boolean }>;
+type TokenStream = AsyncIterable<{ tokenIds: Int32Array; learnt: Uint8Array | null; startsText?: boolean }>;
 
 /**
  * @param overlap see `overlappingWindows`

@@ -18,11 +18,11 @@ export interface CompletionRequest {
 }
 
 /** `index` counts the requests, from 0. A completion's texts come before its end. */
-export type Generated =
+type Generated =
   | { kind: 'text'; index: number; text: string }
   | { kind: 'completion'; index: number; completion: Completion };
 
-export interface GenerateOptions {
+interface GenerateOptions {
   /** `input`: ends come in the order of the requests; `completed`: as soon as they are. */
   order: 'input' | 'completed';
   /** Ends everything at the next token; what was growing is given out as it is. */

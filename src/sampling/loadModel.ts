@@ -28,7 +28,7 @@ export interface LoadedModel {
   close(): void;
 }
 
-export type DeviceOption = 'auto' | 'cpu' | 'cuda' | undefined;
+type DeviceOption = 'auto' | 'cpu' | 'cuda' | undefined;
 
 /**
  * @param run a run directory or a checkpoint folder

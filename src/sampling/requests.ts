@@ -15,7 +15,7 @@ export interface AskedPrompt {
   place?: string;
 }
 
-export interface RequestOptions {
+interface RequestOptions {
   /** Of all prompts that do not say otherwise. */
   settings: CompletionSettings;
   tokenizer: Tokenizer;

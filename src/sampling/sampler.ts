@@ -12,7 +12,7 @@ import {
   type Scores,
 } from './filters.ts';
 
-export interface SamplerSettings {
+interface SamplerSettings {
   /** Divides the logits before the softmax; 0 takes the likeliest token (the first of equals). */
   temperature: number;
   /** Draw from the k likeliest tokens only; null draws from all. */
@@ -28,7 +28,7 @@ export interface SamplerSettings {
 }
 
 /** What a draw depends on besides logits and settings. */
-export interface Spoken {
+interface Spoken {
   /** The distinct tokens of prompt and completion so far. */
   seen: Iterable<number>;
   /** Tokens that may not come now. */

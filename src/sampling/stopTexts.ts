@@ -1,6 +1,6 @@
 /** Stop texts in a text that grows by pieces: found across the borders of tokens, and never shown even in part. */
 
-export interface StopWatcher {
+interface StopWatcher {
   /** Takes the next piece; `text` is what may be shown now, `stopped` whether a stop text is complete. */
   push(piece: string): { text: string; stopped: boolean };
   /** What was held back, because it might have become a stop text. */

@@ -22,7 +22,7 @@ import { setVariables } from './setVariables.ts';
 import { recordTrainingStep } from './step.ts';
 import { trainingState } from './trainingState.ts';
 
-export interface Benchmark {
+interface Benchmark {
   /** Median of whole steps: data, forward, backward, clip, optimizer. */
   msPerStep: number;
   tokensPerSecond: number;

@@ -24,7 +24,7 @@ export interface SourceEvaluation extends Omit<Evaluation, 'sources'> {
 }
 
 /** Scores micro-batches of the recorded size, as many as there are. */
-export type Evaluate = (
+type Evaluate = (
   microBatches: AsyncIterable<MicroBatch>,
   tokenizer: Pick<Tokenizer, 'byteLengths'>,
   signal?: AbortSignal,

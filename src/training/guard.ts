@@ -28,7 +28,7 @@ const stateNames = ['guard/updates', ...watched.flatMap((name) => [`guard/${name
 export const guardState = ({ outlierDeviations }: GuardConfig): NamedTensor[] =>
   outlierDeviations === null ? [] : stateNames.map((name) => ({ name, shape: [], values: new Float32Array(1) }));
 
-export interface GateDecision {
+interface GateDecision {
   /** See `skipReason`; a scalar. */
   skipped: Tensor;
   /** Bool scalar. */

@@ -24,7 +24,7 @@ export interface MicroBatchShape {
 }
 
 /** What a pass whose gradient will be asked for has beside the shape. */
-export interface TrainedPass {
+interface TrainedPass {
   dropout: Omit<Dropout, 'branch'> | null;
   /** Whether the blocks are computed again in the backward pass. */
   recompute: boolean;

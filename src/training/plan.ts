@@ -43,7 +43,7 @@ export interface RunPlan {
 }
 
 /** What the text gives: known once the corpus has been read. */
-export interface CorpusSize {
+interface CorpusSize {
   /** Tokens of the tokenizer. */
   vocabularySize: number;
   trainingTokens: number;

@@ -28,7 +28,7 @@ import { samplePrompt } from '../sampling/samplePrompt.ts';
 import { planRun, refuseTooLarge, type RunPlan } from './plan.ts';
 import { isExhausted, parseValidationHistory } from './validationHistory.ts';
 
-export interface TrainingRequest {
+interface TrainingRequest {
   configPath: string | undefined;
   runDirectory: string | undefined;
   set: readonly string[];

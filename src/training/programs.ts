@@ -56,7 +56,7 @@ export interface RunPrograms {
   latestText(): Promise<StepText>;
 }
 
-export interface RunInputs {
+interface RunInputs {
   config: Config;
   corpus: Corpus;
   tokenizer: Tokenizer;

@@ -37,7 +37,7 @@ export interface RunOptions {
   report: Report;
 }
 
-export interface RunOutcome {
+interface RunOutcome {
   device: string;
   outcome: TrainingOutcome & { elapsedMs: number; validationLoss: number | undefined };
 }

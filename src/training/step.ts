@@ -21,7 +21,7 @@ export interface StepResult {
 }
 
 /** Makes update `step` (from 1) with these micro-batches. */
-export type TrainingStep = (microBatches: MicroBatch[], step: number, learningRate: number) => Promise<StepResult>;
+type TrainingStep = (microBatches: MicroBatch[], step: number, learningRate: number) => Promise<StepResult>;
 
 const gradientName = (parameter: string): string => `${parameter}/gradient`;
 

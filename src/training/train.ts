@@ -32,14 +32,14 @@ export interface TrainingOutcome {
 }
 
 /** What may come from outside while training runs. */
-export interface Requests {
+interface Requests {
   /** Aborts when training shall stop; its reason says why. */
   signal: AbortSignal;
   /** Whether a checkpoint was asked for since the last call. */
   takeSave(): boolean;
 }
 
-export interface LoopPlan {
+interface LoopPlan {
   steps: number;
   tokensPerStep: number;
 }

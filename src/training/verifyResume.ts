@@ -13,7 +13,7 @@ import { prepareTraining } from './prepare.ts';
 import { runTraining } from './run.ts';
 import type { Mode } from '../runtime/session.ts';
 
-export interface ResumeCheck {
+interface ResumeCheck {
   steps: number;
   /** Steps after which the second run was stopped. */
   stops: number[];
@@ -22,7 +22,7 @@ export interface ResumeCheck {
   difference: string | null;
 }
 
-export interface ResumeCheckRequest {
+interface ResumeCheckRequest {
   configPath: string;
   set: readonly string[];
   steps: number;

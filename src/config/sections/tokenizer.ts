@@ -1,8 +1,8 @@
 /** Section `tokenizer`: how text becomes token ids. */
 import { z } from 'zod';
 
-/** Bytes and the end of a document; more than 2²⁰ tokens no model of this kind has. */
-const vocabularySizes = { least: 257, most: 1_048_576 };
+/** Of a byte-pair encoding: bytes and the end of a document; more than 2²⁰ tokens no model of this kind has. */
+export const vocabularySizes = { least: 257, most: 1_048_576 };
 
 export const tokenizer = z
   .strictObject({

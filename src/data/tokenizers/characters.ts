@@ -17,7 +17,7 @@ import { codePointAt, sequenceLength } from './utf8.ts';
 const codePoints = 0x110000;
 
 /** Notes which code points occur; one bit of work per character and 1.1 MB, whatever the size of the corpus. */
-export interface CharacterCensus {
+interface CharacterCensus {
   /** Notes the characters of well-formed UTF-8 that splits none, and returns how many there are. */
   count(utf8: Uint8Array): number;
   /** The characters noted so far, by ascending code point. */

@@ -11,7 +11,7 @@ import type { Variables } from '../../runtime/variables.ts';
 export type OptimizerConfig = Config['optimizer'];
 
 /** One parameter and what its update is made of. */
-export interface ParameterUpdate {
+interface ParameterUpdate {
   spec: ParameterSpec;
   /** The variable that holds the parameter. */
   variable: string;

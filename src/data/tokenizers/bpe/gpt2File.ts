@@ -1,7 +1,7 @@
 /** tokenizer.json as GPT-2 has it: byte-level BPE that cuts words by GPT-2's pattern, and one token that ends a document. */
 import { endOfTextToken } from '../tokenizer.ts';
 
-export interface Gpt2Vocabulary {
+interface Gpt2Vocabulary {
   /** Ids by the spelling of tokens in the alphabet of bytes, that of end-of-text among them. */
   readonly vocabulary: Record<string, number>;
   /** Pairs of spellings, or two with a space between, the first to be merged first. */

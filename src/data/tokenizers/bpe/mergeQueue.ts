@@ -6,7 +6,7 @@
 import type { PairTable } from './pairTable.ts';
 import { grown } from './wordCounts.ts';
 
-export interface MergeQueue {
+interface MergeQueue {
   /** The pair now also stands in `word`. */
   note(pair: number, word: number): void;
   /** Makes entries of what was noted since the last time. */

@@ -8,7 +8,7 @@ const shortWord = 48;
 const positions = 2 ** 18;
 
 /** Merges the ids in front of `word` and returns how many are left, at its front. */
-export type MergeWord = (word: Int32Array, length: number) => number;
+type MergeWord = (word: Int32Array, length: number) => number;
 
 export function wordMerger(table: MergeTable): MergeWord {
   const ofShort = shortWordMerger(table);

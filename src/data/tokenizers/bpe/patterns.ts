@@ -10,7 +10,7 @@ import { contractionBytes, runEnd, spaceEnd, wordlessEnd } from './scanning.ts';
 /** Where the word ends that begins at `start`; the text ends at `end`, and start < end. */
 export type WordEnd = (utf8: Uint8Array, start: number, end: number) => number;
 
-export interface Pattern {
+interface Pattern {
   /** The expression as tokenizer files spell it; all matches are words, and together they are the text. */
   readonly expressions: readonly string[];
   readonly scanner: () => WordEnd;
@@ -29,13 +29,13 @@ const contractions = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)`;
 const rest = String.raw` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
 
 /** cl100k of GPT-4, Llama 3, SmolLM3. */
-export const llama3Pattern: Pattern = {
+const llama3Pattern: Pattern = {
   expressions: [String.raw`${contractions}|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|${rest}`],
   scanner: () => newlineScanner(3),
 };
 
 /** Qwen 2 and 3: every digit on its own. */
-export const qwen2Pattern: Pattern = {
+const qwen2Pattern: Pattern = {
   expressions: [String.raw`${contractions}|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|${rest}`],
   scanner: () => newlineScanner(1),
 };
@@ -43,7 +43,7 @@ export const qwen2Pattern: Pattern = {
 const [capitals, others] = [String.raw`[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`, String.raw`[\p{Ll}\p{Lm}\p{Lo}\p{M}]`];
 
 /** o200k of GPT-4o and gpt-oss, Llama 4: words are also cut before capitals, and keep their contraction. */
-export const o200kPattern: Pattern = {
+const o200kPattern: Pattern = {
   expressions: [
     String.raw`[^\r\n\p{L}\p{N}]?${capitals}*${others}+${contractions}?|[^\r\n\p{L}\p{N}]?${capitals}+${others}*${contractions}?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
   ],

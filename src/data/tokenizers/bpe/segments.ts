@@ -9,7 +9,7 @@ import { codePointAt, previousCharacter } from '../utf8.ts';
 import { characterFlags, letter, number, space } from './characterClasses.ts';
 
 /** The longest segment. A chunk that is longer has a segment whose end is certain. */
-export const segmentBytes = longestHeldBytes - 1;
+const segmentBytes = longestHeldBytes - 1;
 
 /** Whether a word surely begins at `at`, whatever stands around the characters on both sides of it. */
 export type IsBorder = (utf8: Uint8Array, at: number) => boolean;

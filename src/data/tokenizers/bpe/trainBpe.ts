@@ -11,17 +11,12 @@ import { trainMerges } from './trainMerges.ts';
 import type { TrainedMerges } from './trainMerges.ts';
 import { wordCounter } from './wordCounts.ts';
 
-/** The bytes and the token that ends a document. */
-export const smallestBpe = 257;
-
-export interface BpeTraining {
+interface BpeTraining {
   /** Counts a document that comes in chunks; the bytes that it got through, as `Tokenizer.encodeChunk`. */
   addChunk(utf8: Uint8Array, part: Pick<DocumentPart, 'endsText'>): number;
   /** Different words that were given up to bound the memory. */
   readonly droppedWords: number;
-  /**
-   * @param vocabularySize tokens wanted, at least `smallestBpe`; a text that has not as many pairs gives fewer
-   */
+  /** @param vocabularySize tokens wanted, the bytes and the end of a document among them; a text without as many pairs gives fewer */
   train(vocabularySize: number): Tokenizer;
 }
 

@@ -12,7 +12,7 @@ const longestWord = 127;
 /** Slots have four numbers: hash, length + 256 · ids, start of the key, the id itself or the start of the ids. */
 const lastSlot = 4 * slotCount - 4;
 
-export interface WordCache {
+interface WordCache {
   /** Copies the ids of the word to `ids` from `count` on and returns the new count; −1 for a word that is not there. */
   find(utf8: Uint8Array, start: number, end: number, ids: Int32Array, count: number): number;
   /** Stores the word that the last `find` did not find, with its ids, which lie in `ids` from `from` to `to`. */

@@ -14,7 +14,7 @@ export interface CountedWords {
   readonly dropped: number;
 }
 
-export interface WordCounter {
+interface WordCounter {
   add(utf8: Uint8Array, start: number, end: number): void;
   /** The words so far, in the order of their first occurrence. */
   words(): CountedWords;

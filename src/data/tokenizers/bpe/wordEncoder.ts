@@ -13,7 +13,7 @@ export type FirstTokens = (utf8: Uint8Array, start: number, end: number, word: I
  * Appends the ids of the word to `ids`, which has room for one id a byte, from `count` on.
  * @returns the new count; −1 − n where byte n of the word belongs to no token
  */
-export type EncodeWord = (utf8: Uint8Array, start: number, end: number, ids: Int32Array, count: number) => number;
+type EncodeWord = (utf8: Uint8Array, start: number, end: number, ids: Int32Array, count: number) => number;
 
 export function wordEncoder(
   table: MergeTable,

@@ -4,7 +4,7 @@ import type { EncodedCurve, EncodedFloats, ReportRun } from '../reportData.ts';
 
 export type XAxis = 'steps' | 'tokens' | 'flops' | 'time';
 
-export interface Curve {
+interface Curve {
   x: Float64Array;
   y: Float32Array;
   meanX: Float64Array;
