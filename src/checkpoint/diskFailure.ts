@@ -19,6 +19,9 @@ export function diskFailure(error: unknown, doing: 'read' | 'write', path: strin
   if (code === 'EISDIR') return wrongInput(`${path} is a folder, where a file should be. Choose another name.`, { cause });
   if (code === 'ENAMETOOLONG') return wrongInput(`${path} is too long for a path on this file system. Choose a shorter name.`, { cause });
   if (doing === 'write' && (code === 'ENOTDIR' || code === 'EEXIST')) return wrongInput(`A part of the path ${path} is a file, not a folder.`, { cause });
+  if (doing === 'write' && code === 'ENOENT' && dirname((cause as NodeJS.ErrnoException).path ?? '') === dirname(path)) {
+    return environmentFailure(`Nothing can be made in ${dirname(path)}: the folder is gone, or its file system does not allow it. Choose another place.`, { cause });
+  }
   const remedy = remedyOf(code, path);
   if (remedy === undefined) return error;
   return environmentFailure(`Cannot ${doing} ${path}: ${remedy}`, { cause });

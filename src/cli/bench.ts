@@ -4,7 +4,7 @@ import { wrongInput } from '../errors.ts';
 import { benchmark } from '../training/benchmark.ts';
 import type { OperationProfile } from '../training/profile.ts';
 import { grouped, note, printJson, printResult } from './output.ts';
-import { applyVerbose, deviceOption, jsonOption, quietOption, setOption } from './options.ts';
+import { applyVerbose, assertWhole, deviceOption, jsonOption, quietOption, setOption } from './options.ts';
 
 interface BenchArguments {
   config: string;
@@ -33,7 +33,7 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       .example('clm bench configs/moby-dick.yaml --eager --json', 'The same without recording, for a script') as never,
   handler: async (args) => {
     applyVerbose(args.verbose);
-    if (!Number.isSafeInteger(args.steps) || args.steps < 1) throw wrongInput('--steps must be a whole number of at least 1');
+    assertWhole('steps', args.steps, 1);
     if (args.profile && args.eager) throw wrongInput('--profile needs the recorded step: leave out --eager');
     const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
     const mode = args.eager ? 'eager' : 'recorded';

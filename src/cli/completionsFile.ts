@@ -3,7 +3,9 @@
  * is continued: completions that stand in the file are not made again.
  */
 import { closeSync, createReadStream, existsSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { diskFailure } from '../checkpoint/diskFailure.ts';
+import { makeFolder } from '../checkpoint/durable.ts';
 import { wrongInput } from '../errors.ts';
 import { parseObject } from './prompts.ts';
 
@@ -17,8 +19,9 @@ export interface CompletionsFile {
   close(): void;
 }
 
-/** Opens or makes the file; a last line without an end, left by a kill, is cut off. */
+/** Opens or makes the file, and its folder; a last line without an end, left by a kill, is cut off. */
 export async function openCompletionsFile(path: string): Promise<CompletionsFile> {
+  await makeFolder(dirname(path));
   const made = new Map<number, string>();
   const wholeBytes = existsSync(path) ? await readMade(path, made) : 0;
   const guarded = <T>(action: () => T): T => {

@@ -7,7 +7,7 @@ import { openCorpus } from '../data/openCorpus.ts';
 import { prepareTokenizer } from '../data/prepareTokenizer.ts';
 import { supplyOptions } from '../data/trainingSupply.ts';
 import { grouped, printJson, printResult, printWarning } from './output.ts';
-import { jsonOption, setOption } from './options.ts';
+import { assertWhole, jsonOption, setOption } from './options.ts';
 import { supplyLines } from './supplyText.ts';
 
 interface CheckArguments {
@@ -28,6 +28,7 @@ const check: CommandModule<object, CheckArguments> = {
       .example('clm data check configs/moby-dick.yaml', 'What its corpus holds')
       .example('clm data check my.yaml --set "corpus.sources=[{path: chats.jsonl, field: body}]"', 'Try a source') as never,
   handler: async ({ config: path, set, examples, json }) => {
+    assertWhole('examples', examples, 0);
     const config = loadConfig(path, { set });
     const prepared = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
     const { corpus } = prepared;

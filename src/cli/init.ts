@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { CommandModule } from 'yargs';
+import { writeFileDurably } from '../checkpoint/durable.ts';
 import { sourceFiles } from '../data/sourceFiles.ts';
 import { ExpectedError, wrongInput } from '../errors.ts';
 import { modelSizes, renderStartingConfig, sizeFor, stepFlops, stepsFor, type StartingChoices } from '../experiments/startingConfig.ts';
@@ -57,7 +58,7 @@ export const initCommand: CommandModule<object, InitArguments> = {
       const size = sizeFor(minutes, stepFlops(trial) / (trialMs / 1000));
       const stepMs = size === trial ? trialMs : await measure(size);
       const steps = stepsFor(minutes, stepMs);
-      writeFileSync(output, renderStartingConfig(choices(size, steps, path.dirname(path.resolve(output)))), { flag: 'wx' });
+      await writeFileDurably(output, renderStartingConfig(choices(size, steps, path.dirname(path.resolve(output)))));
       if (args.json) printJson({ config: path.resolve(output), ...size, steps, msPerStep: stepMs });
       say(`wrote ${output}: ${size.layers} layers of width ${size.width}, ${grouped(steps)} steps of ${stepMs.toFixed(1)} ms`);
       say(`to train: clm train ${output}`);

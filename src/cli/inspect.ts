@@ -14,7 +14,7 @@ import { loadModel, type LoadedModel } from '../sampling/loadModel.ts';
 import { inspectionPage } from './inspectionPage.ts';
 import { inspectionText, positionText } from './inspectionText.ts';
 import { note, printJson, printResult } from './output.ts';
-import { applyVerbose, deviceOption, jsonOption, quietOption } from './options.ts';
+import { applyVerbose, assertWhole, deviceOption, jsonOption, quietOption } from './options.ts';
 import { inputOptions, readInput, wellFormed, type InputArguments } from './textInput.ts';
 
 interface InspectArguments extends InputArguments {
@@ -46,7 +46,7 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
       .example('clm inspect runs/moby-dick --text "The whale" --html whale.html', 'A page for the browser') as never,
   handler: async (args) => {
     applyVerbose(args.verbose);
-    if (!Number.isSafeInteger(args.top) || args.top < 1) throw wrongInput('--top must be a whole number of at least 1');
+    assertWhole('top', args.top, 1);
     const input = await readInput(args);
     const text = wellFormed(input.utf8, input.origin).toString('utf8');
     const loaded = isConfig(args.model) ? await untrained(args) : await loadModel(args.model, { checkpoint: args.checkpoint, device: args.device });

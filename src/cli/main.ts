@@ -9,7 +9,7 @@ import type { CommandModule } from 'yargs';
 import { ExpectedError } from '../errors.ts';
 import { describeCommand } from './describeCommands.ts';
 import { printError, printResult } from './output.ts';
-import { meantCommand, optionWithoutValue, UsageError, usageProblem } from './usage.ts';
+import { meantCommand, optionWithoutValue, switchWithValue, unknownCommand, UsageError, usageProblem } from './usage.ts';
 
 interface CommandEntry {
   command: string;
@@ -164,10 +164,14 @@ async function run(args: string[]): Promise<void> {
   if (args[0] === '--help' || args[0] === '-h') return void printResult(overview());
   if (args[0] === '--version') return void printResult(version);
   const asked = args.find((arg) => !arg.startsWith('-'));
+  const names = commands.map(({ command }) => command.split(' ')[0]!);
+  if (asked !== undefined && !names.includes(asked)) throw new UsageError(unknownCommand(asked, names));
   const module = await commands.find((entry) => entry.command.split(' ')[0] === asked)?.load();
   const described = module && describeCommand(module);
   const withoutValue = described && optionWithoutValue(described, args);
   if (withoutValue !== undefined) throw new UsageError(`${withoutValue} needs a value`);
+  const withValue = described && switchWithValue(described, args);
+  if (withValue !== undefined) throw new UsageError(`${withValue}: this option is given alone, or as true or false`);
   const { default: yargs } = await import('yargs');
   const parser = yargs(args)
     .scriptName('clm')
@@ -176,7 +180,6 @@ async function run(args: string[]): Promise<void> {
     .alias('help', 'h')
     .strict()
     .demandCommand(1, 'a command is missing')
-    .recommendCommands()
     .check((values) => {
       const twice = Object.keys(values).find((name) => Array.isArray(values[name]) && !mayRepeat.includes(name));
       if (twice !== undefined) throw new UsageError(`--${twice} is given twice`);

@@ -1,5 +1,6 @@
 /** Options that several commands share, and what follows from them. */
 import type { Config } from '../config/schema.ts';
+import { wrongInput } from '../errors.ts';
 import { hasBfloat16Arithmetic } from '../runtime/bfloat16Support.ts';
 import { printWarning } from './output.ts';
 
@@ -28,6 +29,12 @@ export const quietOption = {
   quiet: { type: 'boolean', default: false, describe: 'Only results, warnings and errors' },
   verbose: { type: 'boolean', default: false, describe: 'Also what TensorFlow has to say' },
 } as const;
+
+/** @throws wrongInput where the number of an option is not whole or too small */
+export function assertWhole(option: string, value: number, least: number): void {
+  if (Number.isSafeInteger(value) && value >= least) return;
+  throw wrongInput(`--${option} must be a whole number of at least ${least}`);
+}
 
 /** bfloat16 without hardware for it is allowed, but no favour. */
 export function warnOfSlowBfloat16({ training, device }: Pick<Config, 'training' | 'device'>): void {

@@ -1,8 +1,10 @@
 /** Prompts from where they stand: arguments, a file or stdin, one at a time, so that any number of them fits. */
+import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { wrongInput } from '../errors.ts';
 import type { AskedPrompt } from '../sampling/requests.ts';
+import { unreadable } from './textInput.ts';
 
 export type PromptsFormat = 'text' | 'jsonl';
 
@@ -23,15 +25,20 @@ export async function* promptsOfFile(file: string, format: PromptsFormat | undef
   }
 }
 
-/** The lines of a file or of stdin (`-`), streamed. @throws wrong input where the file cannot be read */
+/** The lines of a file or of stdin (`-`), streamed. @throws wrong input where the file cannot be read, or a line is no UTF-8 */
 export async function* linesOf(file: string): AsyncGenerator<string, void, void> {
-  const input = file === '-' ? process.stdin : createReadStream(file);
+  // Bytes, a character each: as text, readline would end lines at U+2028 too, and put U+FFFD where there is no UTF-8.
+  const input = file === '-' ? process.stdin.setEncoding('latin1') : createReadStream(file, 'latin1');
+  let number = 0;
   try {
-    yield* createInterface({ input, crlfDelay: Infinity });
+    for await (const bytes of createInterface({ input, crlfDelay: Infinity })) {
+      const utf8 = Buffer.from(bytes, 'latin1');
+      if (!isUtf8(utf8)) throw wrongInput(`${placeOf(file, number + 1)}this is not UTF-8. Convert the file to UTF-8.`);
+      const text = utf8.toString('utf8');
+      yield number++ === 0 ? text.replace(/^\uFEFF/, '') : text; // a byte order mark
+    }
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).syscall === undefined
-      ? error
-      : wrongInput(`${file} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw (error as NodeJS.ErrnoException).syscall === undefined ? error : unreadable(file, error);
   }
 }
 

@@ -11,7 +11,7 @@ import { samplePrompt } from '../sampling/samplePrompt.ts';
 import { completeSettings, defaultSettings, type CompletionSettings } from '../sampling/settings.ts';
 import { openCompletionsFile, type CompletionsFile } from './completionsFile.ts';
 import { harmless, note, printJson } from './output.ts';
-import { applyVerbose, deviceOption, jsonOption, quietOption } from './options.ts';
+import { applyVerbose, assertWhole, deviceOption, jsonOption, quietOption } from './options.ts';
 import { promptsOfFile, type PromptsFormat } from './prompts.ts';
 import { askedSettings, optionName, settingsOptions, type SettingsArguments } from './settingsOptions.ts';
 
@@ -179,7 +179,7 @@ const drained = async (): Promise<void> => {
 };
 
 function checkArguments(args: SampleArguments): void {
-  if (!Number.isSafeInteger(args.batch) || args.batch < 1) throw wrongInput('--batch must be a whole number of at least 1');
+  assertWhole('batch', args.batch, 1);
   if (args.prompt !== undefined && args.prompts !== undefined) throw wrongInput('--prompt and --prompts are given; choose one');
   if (args.format !== undefined && args.prompts === undefined) throw wrongInput('--format says what the lines of --prompts are, which is not given');
   if (args.logProbabilities !== undefined && !args.json && args.output === undefined) {

@@ -4,12 +4,11 @@ import { promisify } from 'node:util';
 import path from 'node:path';
 import type { CommandModule } from 'yargs';
 import { makeFolder } from '../checkpoint/durable.ts';
-import { wrongInput } from '../errors.ts';
 import { runSweep, type SweepFact } from '../experiments/runSweep.ts';
 import { readSweep } from '../experiments/sweepFile.ts';
 import { measuredFlops, planSweep, type PlannedRun } from '../experiments/sweepPlan.ts';
 import { sweepRuns } from '../experiments/sweepRuns.ts';
-import { jsonOption, quietOption } from './options.ts';
+import { assertWhole, jsonOption, quietOption } from './options.ts';
 import { duration, grouped, note, printJson, printResult, printWarning } from './output.ts';
 import { stopSignals } from './stopSignals.ts';
 import { lossText, renderTable } from './table.ts';
@@ -39,7 +38,7 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
       .example('clm sweep configs/sweeps/learning-rates.yaml', 'Make them, or those that are left after a stop')
       .example('clm compare runs/learning-rates', 'What they showed') as never,
   handler: async (args) => {
-    if (!Number.isSafeInteger(args.jobs) || args.jobs < 1) throw wrongInput('--jobs must be a whole number of at least 1');
+    assertWhole('jobs', args.jobs, 1);
     const sweep = readSweep(args.sweep);
     const output = path.resolve(args.output ?? path.join('runs', sweep.name));
     const planned = await planSweep(sweepRuns(sweep), { config: sweep.config, output, retry: args.retry });

@@ -37,10 +37,15 @@ export async function readInput({ text, file }: InputArguments): Promise<Input> 
   try {
     return { utf8: await readFile(file), origin };
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    const reasons: Record<string, string> = { ENOENT: 'it is not there', EISDIR: 'it is a folder', EACCES: 'permission denied' };
-    throw wrongInput(`cannot read ${file}: ${reasons[code] ?? code}.`, { cause: error });
+    throw unreadable(file, error);
   }
+}
+
+/** The error for a file that the system refuses to open or read. */
+export function unreadable(file: string, cause: unknown): Error {
+  const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
+  const reasons: Record<string, string> = { ENOENT: 'it is not there', EISDIR: 'it is a folder', EACCES: 'permission denied' };
+  return wrongInput(`cannot read ${file}: ${reasons[code] ?? code}.`, { cause });
 }
 
 /** @throws wrongInput naming the first byte that begins no character */

@@ -9,7 +9,7 @@ export function parseDuration(text: string): number {
   const isWhole = parts.length > 0 && parts.map(([part]) => part).join('') === text;
   const seconds = parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitSeconds[unit!]!, 0);
   if (isWhole && seconds > 0) return seconds * 1000;
-  throw wrongInput(`--max-time is ${text}; write a duration as 3h, 1h30m, 90min or 45s`);
+  throw wrongInput(`--max-time is "${text}"; write a duration as 3h, 1h30m, 90min or 45s`);
 }
 
 export interface TimeLimit {

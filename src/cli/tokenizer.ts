@@ -4,6 +4,7 @@ import type { CommandModule } from 'yargs';
 import { writeFileDurably } from '../checkpoint/durable.ts';
 import { vocabularySizes } from '../config/sections/tokenizer.ts';
 import { openCorpus } from '../data/openCorpus.ts';
+import { sourceFiles } from '../data/sourceFiles.ts';
 import { renderTokenizer, readTokenizerFile } from '../data/tokenizers/tokenizerFile.ts';
 import { trainTokenizer } from '../data/trainTokenizer.ts';
 import { wrongInput } from '../errors.ts';
@@ -44,6 +45,7 @@ const train: CommandModule<object, TrainArguments> = {
     if (existsSync(output)) throw wrongInput(`${output} is there already. Remove it, or name another file with --output.`);
     const beganMs = performance.now();
     const files = sources.map((path) => ({ path }));
+    await sourceFiles(files, '--sources'); // what is not there is an option here, and no key of a config
     const corpus = await openCorpus({ sources: files, validation: { tail: 0.5 }, shuffleTokens: 1024 });
     const { tokenizer, bytes, droppedWords } = await trainTokenizer(corpus, { startByte: 0, endByte: corpus.bytes }, vocabularySize);
     await writeFileDurably(output, renderTokenizer(tokenizer));

@@ -21,6 +21,12 @@ export function optionWithoutValue({ options, commands }: DescribedCommand, args
   });
 }
 
+/** The switch that is given another value than true or false, which the parser would take for false. */
+export function switchWithValue({ options, commands }: DescribedCommand, args: readonly string[]): string | undefined {
+  const switches = [...options, ...commands.flatMap((inner) => inner.options)].filter(({ takesValue, isPositional }) => !takesValue && !isPositional);
+  return args.find((arg) => switches.some(({ name }) => arg.startsWith(`--${name}=`) && !/=(true|false)$/.test(arg)));
+}
+
 /** The parser's complaint as a sentence that names the option or argument and what may stand there. */
 export function usageProblem(message: string, command: DescribedCommand): string {
   if (message.startsWith('Not enough non-option arguments')) return `An argument is missing: clm ${command.usage}`;
@@ -36,9 +42,18 @@ export function usageProblem(message: string, command: DescribedCommand): string
 
 function unknownOption(name: string, command: DescribedCommand): string {
   const options = command.options.filter(({ isPositional }) => !isPositional).map((option) => option.name);
-  const nearest = options.length === 0 ? undefined : closest(name, options);
-  const isNear = nearest !== undefined && distance(name, nearest) <= Math.max(2, name.length / 3);
-  return `clm ${nameOf(command)} does not know ${name}${isNear ? `; did you mean --${nearest}?` : ''}`;
+  const subcommands = command.commands.map(({ usage }) => `clm ${usage}`).join(', ');
+  const meant = suggestion(name, options, '--') || (subcommands && `; there is ${subcommands}`);
+  return `clm ${nameOf(command)} does not know ${name}${meant}`;
+}
+
+/** What to say of a first word that is none of the commands. */
+export const unknownCommand = (word: string, commands: readonly string[]): string => `${word} is no command${suggestion(word, commands)}`;
+
+function suggestion(word: string, known: readonly string[], prefix = ''): string {
+  const nearest = known.length === 0 ? undefined : closest(word, known);
+  const isNear = nearest !== undefined && distance(word, nearest) <= Math.max(2, word.length / 3);
+  return isNear ? `; did you mean ${prefix}${nearest}?` : '';
 }
 
 const nameOf = ({ usage }: DescribedCommand): string => usage.split(/ [<[]/)[0]!;

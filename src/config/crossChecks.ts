@@ -7,7 +7,7 @@ import type { Config } from './schema.ts';
 
 /** The impossible combinations of a config whose keys are valid each on its own, in the order of the schema. */
 export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
-  const { corpus, model, optimizer, schedule, tokenizer, training } = config;
+  const { corpus, evaluation, model, optimizer, schedule, tokenizer, training } = config;
   const problems: Problem[] = [];
   const report = (paths: readonly KeyPath[], message: string) => {
     const written = paths.filter((path) => valueAt(tree, path) !== undefined);
@@ -108,6 +108,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   unused(['tokenizer', 'vocabularySize'], tokenizer.kind === 'bpe', `tokenizer.kind: ${tokenizer.kind}`);
   unused(['tokenizer', 'path'], tokenizer.kind === 'file', `tokenizer.kind: ${tokenizer.kind}`);
   unused(['tokenizer', 'endOfText'], tokenizer.kind === 'file', `tokenizer.kind: ${tokenizer.kind}`);
+  unused(['evaluation', 'patience'], evaluation.everySteps !== null, 'evaluation.everySteps: null');
   const { kind } = schedule;
   unused(['optimizer', 'momentum'], optimizer.kind === 'muon', `optimizer.kind: ${optimizer.kind}`);
   unused(['schedule', 'finalLearningRate'], !['constant', 'inverse-square-root'].includes(kind), `schedule.kind: ${kind}`);

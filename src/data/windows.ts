@@ -147,8 +147,9 @@ export async function* epochBlocks(
   }
 }
 
-const tooShort = (tokens: number, contextLength: number): Error =>
+/** The error for a training text that fills no window. */
+export const tooShort = (tokens: number, contextLength: number): Error =>
   wrongInput(
-    `The training text has ${tokens} tokens, fewer than a window of model.contextLength + 1 = ${contextLength + 1}. ` +
-      'Give more text or lower model.contextLength.',
+    `The training text has ${tokens} token${tokens === 1 ? '' : 's'}, fewer than one window of ` +
+      `model.contextLength + 1 = ${contextLength + 1}. Shorten model.contextLength or add text to corpus.sources.`,
   );

@@ -10,6 +10,9 @@ const wholeFrom = (least: number) => z.int().min(least).meta({ must: `a whole nu
 const from = (least: number) => z.number().min(least).meta({ must: `a number of at least ${least}` });
 const texts = z.union([z.string().min(1), z.array(z.string().min(1))]).transform((value) => (typeof value === 'string' ? [value] : value));
 
+/** Requests that are still held in memory at once. */
+const mostSamples = 1_000_000;
+
 const settingsSchema = z.strictObject({
   maxTokens: wholeFrom(1),
   minTokens: wholeFrom(0),
@@ -23,7 +26,7 @@ const settingsSchema = z.strictObject({
   stopTokenIds: z.array(z.int().min(0)).meta({ must: 'a list of token ids' }),
   beyondContext: z.enum(['slide', 'stop']).meta({ must: 'slide or stop' }),
   logProbabilities: z.int().min(0).max(1000).meta({ must: 'a whole number from 0 to 1000' }).nullable(),
-  samples: wholeFrom(1),
+  samples: z.int().min(1).max(mostSamples).meta({ must: `a whole number from 1 to ${mostSamples}` }),
   seed: wholeFrom(0),
 });
 
@@ -84,7 +87,7 @@ export function completeSettings(
     const key = String(issue.path[0]) as keyof typeof settingsSchema.shape;
     const schema = settingsSchema.shape[key] as z.ZodType;
     const inner = schema instanceof z.ZodNullable ? (schema.unwrap() as z.ZodType) : schema;
-    throw wrongInput(`${name(key)} must be ${String(inner.meta()?.['must'])}, not ${JSON.stringify(given[key])}`);
+    throw wrongInput(`${name(key)} must be ${String(inner.meta()?.['must'])}, not ${typeof given[key] === 'number' ? String(given[key]) : JSON.stringify(given[key])}`);
   }
   const settings = { ...defaults, ...(parsed.data as Partial<CompletionSettings>) };
   if (settings.minTokens > settings.maxTokens) {

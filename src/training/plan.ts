@@ -6,6 +6,7 @@
  */
 import type { Config } from '../config/schema.ts';
 import { plainSupply, supplyShares, type TrainingSupply } from '../data/trainingSupply.ts';
+import { tooShort } from '../data/windows.ts';
 import { wrongInput } from '../errors.ts';
 import { elementCount, parameterTable, vocabularyRows, type ParameterSpec } from '../model/parameters.ts';
 import { keysToTurn, turnText, type KeyToTurn } from './keysToTurn.ts';
@@ -145,12 +146,7 @@ function refuseSmallVocabulary({ model }: Config, tokens: number): void {
 
 function refuseShortText(config: Config, tokens: number, windowsPerStep: number, windowsPerEpoch: number): void {
   const { contextLength } = config.model;
-  if (windowsPerEpoch < 1) {
-    throw wrongInput(
-      `The training text has ${tokens} tokens, fewer than one window of ` +
-        `model.contextLength + 1 = ${contextLength + 1}. Shorten model.contextLength or add text to corpus.sources.`,
-    );
-  }
+  if (windowsPerEpoch < 1) throw tooShort(tokens, contextLength);
   if (windowsPerStep > windowsPerEpoch) {
     throw wrongInput(
       `The training text has ${windowsPerEpoch} windows of ${contextLength + 1} tokens, ` +

@@ -29,7 +29,11 @@ describe('clm --help', () => {
 
   it.each([
     [[], 'error: a command is missing\nSee: clm --help\n'],
-    [['trian'], 'error: Did you mean train?\nSee: clm --help\n'],
+    [['trian', 'x.yaml'], 'error: trian is no command; did you mean train?\nSee: clm --help\n'],
+    [['quiet', 'train'], 'error: quiet is no command\nSee: clm --help\n'],
+    [['config', 'shwo', 'x.yaml'], 'error: clm config does not know x.yaml; there is clm config show <config>, clm config schema\nSee: clm config --help\n'],
+    [['train', 'x.yaml', '--resume=maybe'], 'error: --resume=maybe: this option is given alone, or as true or false\nSee: clm train --help\n'],
+    [['data', 'check', 'x.yaml', '--examples', '-1'], 'error: --examples must be a whole number of at least 0\n'],
     [['train', '--stpes', '3'], 'error: clm train does not know stpes\nSee: clm train --help\n'],
     [['sample', 'x', '--temprature', '1'], 'error: clm sample does not know temprature; did you mean --temperature?\nSee: clm sample --help\n'],
     [['train', 'x.yaml', '--set'], 'error: --set needs a value\nSee: clm train --help\n'],

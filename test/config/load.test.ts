@@ -165,6 +165,7 @@ describe('--set', () => {
     ['model.layers=x', '--set model.layers=x: model.layers must be a whole number, but is "x"'],
     ['seed.x=1', '--set seed.x=1: seed must be a whole number, but is a mapping'],
     ['optimizer.betas=[0.5', '--set optimizer.betas=[0.5: not valid YAML: Flow sequence must end with a ]'],
+    ['corpus.sources=[]', '--set corpus.sources=[]: corpus.sources must be a list of at least 1 entry, but is an empty list'],
     ['corpus.sources[3].path=x', '--set corpus.sources[3].path=x: corpus.sources has 1 entries, so there is no [3]'],
     ['extends=b.yaml', '--set extends=b.yaml: extends can only stand in a file'],
   ])('refuses %s', (assignment, message) => {

@@ -39,6 +39,7 @@ describe('a config that is refused', () => {
       'a.yaml:2:14: optimizer.betas must be a list of at least 2 entries, but is a list of 1',
     ],
     ['optimizer: { kind: muon, momentum: 1 }', 'a.yaml:2:36: optimizer.momentum must be less than 1 or null, but is 1'],
+    ['evaluation: { everySteps: null, patience: 2 }', 'a.yaml:2:43: evaluation.patience means nothing to evaluation.everySteps: null; set it to null'],
     ['training: { emaDecay: 0 }', 'a.yaml:2:23: training.emaDecay must be greater than 0 or null, but is 0'],
     ['training: { recompute: layer }', 'a.yaml:2:24: training.recompute must be block or null, but is "layer"'],
     ['training: { guard: { windowSteps: 3 } }', 'a.yaml:2:35: training.guard.windowSteps must be at least 10, but is 3'],

@@ -102,8 +102,8 @@ describe('blocks', () => {
     const error = await rejection(blocksOf(5, 7, 5, 1024));
     expect(error).toBeInstanceOf(ExpectedError);
     expect(error.message).toBe(
-      'The training text has 5 tokens, fewer than a window of model.contextLength + 1 = 6. ' +
-        'Give more text or lower model.contextLength.',
+      'The training text has 5 tokens, fewer than one window of model.contextLength + 1 = 6. ' +
+        'Shorten model.contextLength or add text to corpus.sources.',
     );
     expect(await blocksOf(6, 7, 5, 1024)).toHaveLength(1);
   });
