@@ -30,9 +30,17 @@ export const logitsOf = (parameters: Parameters, hidden: Tensor): Tensor =>
 export const outputHead = (parameters: Parameters): Tensor => parameters['head.weight'] ?? parameters['embedding.tokens']!;
 
 /** inputs (N) → the normalised residual stream (N, C) that the output head reads. */
-export function hiddenStates(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {
+export const hiddenStates = (parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor =>
+  hiddenStatesOf(parameters, tokenEmbeddings(parameters, inputs), pass);
+
+/** inputs (N) → their rows of the token embedding (N, C). */
+export const tokenEmbeddings = (parameters: Parameters, inputs: Tensor): Tensor =>
+  scope('embedding', () => rowsOf(parameters['embedding.tokens']!, inputs));
+
+/** As `hiddenStates`, of rows that are looked up already. @param tokens (N, C) */
+export function hiddenStatesOf(parameters: Parameters, tokens: Tensor, pass: DecoderPass): Tensor {
   const sight = sightOf(pass);
-  let x = scope('embedding', () => embed(parameters, inputs, pass));
+  let x = scope('embedding', () => embed(parameters, tokens, pass));
   for (let layer = 0; layer < pass.model.layers; layer++) {
     const path = `blocks.${layer}`;
     const seen = isRotated(pass.model, layer) ? sight : { ...sight, rotation: null };
@@ -41,9 +49,8 @@ export function hiddenStates(parameters: Parameters, inputs: Tensor, pass: Decod
   return norm(parameters, 'finalNorm', x, pass.model);
 }
 
-/** inputs (N) → token embeddings, with those of their positions where they are learned (N, C). */
-function embed(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {
-  const tokens = rowsOf(parameters['embedding.tokens']!, inputs);
+/** tokens (N, C) → with the embeddings of their positions where they are learned (N, C). */
+function embed(parameters: Parameters, tokens: Tensor, pass: DecoderPass): Tensor {
   const placed = pass.model.family === 'gpt2' ? addLearnedPositions(parameters, tokens, pass) : tokens;
   return drop(placed, pass.dropout, 'embedding');
 }

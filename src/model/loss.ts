@@ -6,7 +6,7 @@
 import { add, concat, customGrad, matMul, mul, reshape, slice, sum, type Tensor } from '@tensorflow/tfjs-core';
 import { fusedCrossEntropy, hasFusedOperations } from '../runtime/fusedOperations.ts';
 import { crossEntropyAndGradient } from '../runtime/operations.ts';
-import { computedAfter, scope } from '../runtime/recording.ts';
+import { computedAfter, knownScalar, scope } from '../runtime/recording.ts';
 import { chunkRows } from './lossChunks.ts';
 
 /**
@@ -91,7 +91,10 @@ function trainedChunks(hidden: Tensor, head: Tensor, targets: Tensor, weights: T
     };
     const { loss, dHead, dHidden } = oneByOne(chunks, step, (sums) => sums.dHead);
     save([dHidden.length === 1 ? dHidden[0]! : concat(dHidden, 0), dHead]);
-    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => saved.map((gradient) => mul(gradient, dy));
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const isWhole = knownScalar(dy) === 1;
+      return saved.map((gradient) => (isWhole ? gradient.clone() : mul(gradient, dy))); // what is saved is disposed of
+    };
     return { value: loss, gradFunc };
   });
   return crossEntropy(hidden, head);

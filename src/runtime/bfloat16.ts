@@ -37,6 +37,8 @@ const operations: Readonly<Record<string, Halves>> = {
   ClmAttentionWeightsGrad: { inputs: [0, 1], outputs: [0] },
   ClmCrossEntropy: { inputs: [0], outputs: [1] },
   ClmAdd: { inputs: [], asTheyAre: [1], outputs: [] },
+  ClmSum: { inputs: [], asTheyAre: [0, 1], outputs: [] },
+  ClmAddRows: { inputs: [], asTheyAre: [0], outputs: [0] },
   ClmHalfSquaredNorm: { inputs: [], asTheyAre: [0], outputs: [] },
   ClmAdamW: { inputs: [], asTheyAre: [4], outputs: [] },
   ClmAccumulate: { inputs: [], asTheyAre: [2], outputs: [] },

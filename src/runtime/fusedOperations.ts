@@ -79,5 +79,11 @@ export const fusedCrossEntropy = (logits: Tensor, targets: Tensor, weights: Tens
 /** stream + y, both of one shape: y is what a product gave. */
 export const fusedAdd = (stream: Tensor, y: Tensor): Tensor => execute('ClmAdd', [], [stream, y], 1)[0]!;
 
+/** x + y, both of one shape and what products gave, in float32. */
+export const fusedSum = (x: Tensor, y: Tensor): Tensor => execute('ClmSum', [], [x, y], 1)[0]!;
+
+/** matrix (V, C) with rows (N, C) added to those that ids (N) int32 name, in its memory where nobody else reads it. */
+export const fusedAddRows = (matrix: Tensor, rows: Tensor, ids: Tensor): Tensor => execute('ClmAddRows', [], [matrix, rows, ids], 1)[0]!;
+
 /** ½ Σ x², a scalar. */
 export const fusedHalfSquaredNorm = (x: Tensor): Tensor => execute('ClmHalfSquaredNorm', [], [x], 1)[0]!;

@@ -1,8 +1,8 @@
 /** The few TensorFlow operations the decoder needs and tfjs does not offer, or offers at a price. */
-import { cast, customGrad, mul, reshape, scalar, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
+import { add, cast, customGrad, mul, reshape, scalar, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { intAttribute, typeAttribute, type Attribute } from './binding.ts';
 import { dataTypes } from './capi.ts';
-import { fusedHalfSquaredNorm, hasFusedOperations } from './fusedOperations.ts';
+import { fusedAdd, fusedAddRows, fusedHalfSquaredNorm, fusedSum, hasFusedOperations } from './fusedOperations.ts';
 import { loadedTensorFlow } from './tensorflow.ts';
 
 const execute = (name: string, attributes: Attribute[], inputs: Tensor[], outputs = 1): Tensor[] =>
@@ -21,14 +21,24 @@ export function gatherRows(table: Tensor, ids: Tensor): Tensor {
     save([ids]);
     const types = [typeAttribute('Tparams', 1), typeAttribute('Tindices', 3), typeAttribute('Taxis', 3)];
     const value = execute('GatherV2', [intAttribute('batch_dims', 0), ...types], [t, ids, scalar(0, 'int32')])[0]!;
-    const gradFunc = (dy: Tensor, [taken]: Tensor[]): Tensor[] => {
-      const segments = [float, typeAttribute('Tindices', 3), typeAttribute('Tnumsegments', 3)];
-      return [execute('UnsortedSegmentSum', segments, [dy, taken!, scalar(rows!, 'int32')])[0]!];
-    };
-    return { value, gradFunc };
+    return { value, gradFunc: (dy: Tensor, [taken]: Tensor[]) => [sumOfRows(dy, taken!, rows!)] };
   });
   return gather(table);
 }
+
+/** Σ of the rows (N, C) of each id (N) int32 → (V, C), 0 where an id is not among them. */
+export function sumOfRows(rows: Tensor, ids: Tensor, V: number): Tensor {
+  const types = [float, typeAttribute('Tindices', dataTypes.int32), typeAttribute('Tnumsegments', dataTypes.int32)];
+  return execute('UnsortedSegmentSum', types, [rows, ids, scalar(V, 'int32')])[0]!;
+}
+
+/** matrix (V, C) with rows (N, C) added to those that ids (N) int32 name. */
+export const addRows = (matrix: Tensor, rows: Tensor, ids: Tensor): Tensor =>
+  hasFusedOperations() ? fusedAddRows(matrix, rows, ids) : composedAddRows(matrix, rows, ids);
+
+/** The same from TensorFlow's operations. */
+export const composedAddRows = (matrix: Tensor, rows: Tensor, ids: Tensor): Tensor =>
+  add(matrix, sumOfRows(rows, ids, matrix.shape[0]!));
 
 /**
  * Cross-entropy of `logits` (N, V) against `targets` (N) int32: the losses (N), nats, and their gradient (N, V) by the
@@ -88,6 +98,13 @@ export function addBias(y: Tensor, bias: Tensor): Tensor {
 /** The sum of tensors of one shape, in the order given. */
 export const addAll = (xs: Tensor[]): Tensor =>
   xs.length === 1 ? xs[0]! : execute('AddN', [float, intAttribute('N', xs.length)], xs)[0]!;
+
+/** As `addAll`, of what products gave: no float32 copy of any is made. */
+export function addProducts([first, second, ...rest]: Tensor[]): Tensor {
+  if (second === undefined) return first!;
+  const sum = hasFusedOperations() ? fusedAdd : add;
+  return rest.reduce((x, y) => sum(x, y), (hasFusedOperations() ? fusedSum : add)(first!, second));
+}
 
 /**
  * x (R, D) with the rows `rows` (n) int32 replaced by `values` (n, D). In place where x is the value of a variable,

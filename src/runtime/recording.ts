@@ -38,6 +38,16 @@ export function withBinding<T>(backend: TensorFlowBackend, binding: Binding, bod
 /** Names the nodes that `body` records, so that an error of a run says where it comes from. */
 export const scope = <T>(name: string, body: () => T): T => (active ? active.scoped(name, body) : body());
 
+/** The value of a scalar; null where it is known only when the program being recorded runs. */
+export function knownScalar(x: Tensor): number | null {
+  try {
+    return x.dataSync()[0]!;
+  } catch (error) {
+    if (active) return null;
+    throw error;
+  }
+}
+
 /**
  * Makes everything `body` computes wait for `tensors`: it begins late, and is never taken for an equal computation
  * made before (TensorFlow merges those), which is what saves memory. An update of a variable whose old value is still being

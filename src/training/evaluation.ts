@@ -40,7 +40,7 @@ export function recordEvaluation(
   const shape = { model, microBatchSize: batchSize, branches: session.branches, packsDocuments: corpus.packing === 'documents' };
   const program = session.program('evaluation', microBatchInputs(shape), (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-    return { loss: microBatchLoss(parameters, feeds, shape, null) };
+    return { loss: microBatchLoss(parameters, feeds, shape) };
   });
   return async (microBatches, tokenizer, signal) => {
     const whole = { summedLoss: 0, tokens: 0, bytes: 0 };

@@ -6,8 +6,8 @@
  */
 import { add, slice, type Tensor } from '@tensorflow/tfjs-core';
 import type { MicroBatch } from '../data/batches.ts';
-import { hiddenStates, outputHead } from '../model/decoder.ts';
-import type { Parameters } from '../model/decoderPass.ts';
+import { hiddenStatesOf, outputHead, tokenEmbeddings } from '../model/decoder.ts';
+import type { DecoderPass, Parameters } from '../model/decoderPass.ts';
 import type { Dropout } from '../model/dropout.ts';
 import { summedLoss } from '../model/loss.ts';
 import type { ModelConfig } from '../model/parameters.ts';
@@ -49,26 +49,49 @@ export const microBatchFeeds = ({ inputs, targets, weights, positions }: MicroBa
   ...(positions && { positions }),
 });
 
-/** Σ weight·(−ln p(target)) over the micro-batch, a scalar. @param trained null outside training */
-export function microBatchLoss(
-  parameters: Parameters,
+/** A part of a micro-batch that is computed beside the others. */
+export interface Branch {
+  /** What its nodes are named below. */
+  name: string;
+  pass: DecoderPass;
+  /** Its share of what the micro-batch is fed. */
+  inputs: Tensor;
+  targets: Tensor;
+  weights: Tensor;
+}
+
+/** @param feeds the tensors of `microBatchInputs` @param trained null outside training */
+export function branchesOf(
   feeds: Record<string, Tensor>,
   { model, microBatchSize, branches, packsDocuments }: MicroBatchShape,
   trained: TrainedPass | null,
-): Tensor {
+): Branch[] {
   const T = model.contextLength;
-  const losses = branchWindows(microBatchSize, branches).map(({ start, windows }, branch) =>
-    scope(`branch${branch}`, () => {
-      const part = (name: string): Tensor =>
-        windows === microBatchSize ? feeds[name]! : slice(feeds[name]!, [start * T], [windows * T]);
-      const dropout = trained?.dropout ? { ...trained.dropout, branch } : null;
-      const documentPositions = packsDocuments ? part('positions') : null;
-      const pass = { model, batchSize: windows, positions: T, documentPositions, dropout, recompute: trained?.recompute ?? false };
-      const hidden = hiddenStates(parameters, part('inputs'), pass);
-      return scope('loss', () =>
-        summedLoss(hidden, outputHead(parameters), part('targets'), part('weights'), { isTrained: trained !== null }),
-      );
-    }),
+  return branchWindows(microBatchSize, branches).map(({ start, windows }, branch) => {
+    const part = (name: string): Tensor =>
+      windows === microBatchSize ? feeds[name]! : slice(feeds[name]!, [start * T], [windows * T]);
+    const dropout = trained?.dropout ? { ...trained.dropout, branch } : null;
+    const documentPositions = packsDocuments ? part('positions') : null;
+    return {
+      name: `branch${branch}`,
+      pass: { model, batchSize: windows, positions: T, documentPositions, dropout, recompute: trained?.recompute ?? false },
+      inputs: part('inputs'),
+      targets: part('targets'),
+      weights: part('weights'),
+    };
+  });
+}
+
+/** Σ weight·(−ln p(target)) over a branch, a scalar. @param tokens (rows, C), the embeddings of its inputs */
+export function branchLoss(parameters: Parameters, tokens: Tensor, branch: Branch, { isTrained }: { isTrained: boolean }): Tensor {
+  const hidden = hiddenStatesOf(parameters, tokens, branch.pass);
+  return scope('loss', () => summedLoss(hidden, outputHead(parameters), branch.targets, branch.weights, { isTrained }));
+}
+
+/** Σ weight·(−ln p(target)) over a micro-batch outside training, a scalar. */
+export function microBatchLoss(parameters: Parameters, feeds: Record<string, Tensor>, shape: MicroBatchShape): Tensor {
+  const losses = branchesOf(feeds, shape, null).map((branch) =>
+    scope(branch.name, () => branchLoss(parameters, tokenEmbeddings(parameters, branch.inputs), branch, { isTrained: false })),
   );
   return losses.reduce((sum, loss) => add(sum, loss));
 }

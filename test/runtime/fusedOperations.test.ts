@@ -1,4 +1,4 @@
-import { mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
+import { matMul, mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { composedGelu, composedSwiglu, gelu, swiglu } from '../../src/model/activations.ts';
 import { attend, causalMask, composedWeights } from '../../src/model/attention.ts';
@@ -6,7 +6,7 @@ import { composedCrossEntropy } from '../../src/model/loss.ts';
 import { composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from '../../src/model/norms.ts';
 import { randomStream } from '../../src/random.ts';
 import { fusedCrossEntropy, fusedGeluGradient, fusedNorm, hasFusedOperations } from '../../src/runtime/fusedOperations.ts';
-import { halfSquaredNorm } from '../../src/runtime/operations.ts';
+import { addProducts, addRows, composedAddRows, halfSquaredNorm } from '../../src/runtime/operations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 
 const sessions = (['recorded', 'eager'] as const).map((mode) => openSession({ mode, precision: 'float32', device: 'cpu' }));
@@ -120,6 +120,38 @@ describe('operations of one pass', () => {
       for (const key of ['loss', 'dLogits']) expectClose(actual[key]!, expected[key]!, `${session.mode} ${key}`);
       await expect(fused.run({ logits, targets: targets.slice().fill(V, 3, 4), weights })).rejects.toThrow('no token of the vocabulary');
     }
+  });
+
+  it('rows are added to those that ids name, once for each time they name one, and an id of no row is refused', async () => {
+    const [V, N, C] = [41, 601, 37]; // more rows than one thread takes
+    const specs = { matrix: { shape: [V, C], dtype: 'float32' }, rows: { shape: [N, C], dtype: 'float32' }, ids: { shape: [N], dtype: 'int32' } } as const;
+    const ids = Int32Array.from({ length: N }, (_, n) => (n * n * 7) % (V - 1)); // of 21 rows, and never the last
+    expect(new Set(ids).size).toBeLessThan(V / 1.5);
+    const feeds = { matrix: normals('matrix', V * C, 3), rows: normals('rows', N * C, 1), ids };
+    for (const session of sessions) {
+      const fused = session.program('addRows', specs, ({ matrix, rows, ids: which }) => ({ sum: addRows(matrix!, rows!, which!) }));
+      const composed = session.program('composedAddRows', specs, ({ matrix, rows, ids: which }) => ({ sum: composedAddRows(matrix!, rows!, which!) }));
+      const [actual, expected] = [await fused.run(feeds), await composed.run(feeds)];
+      expectClose(actual['sum']!, expected['sum']!, `${session.mode} rows added`);
+      expect(actual['sum']!.slice((V - 1) * C)).toEqual(feeds.matrix.slice((V - 1) * C));
+      for (const wrong of [-1, V]) await expect(fused.run({ ...feeds, ids: ids.slice().fill(wrong, 9, 10) })).rejects.toThrow('does not have');
+    }
+  });
+
+  it('sums of what products gave in bfloat16 are made in float32', async () => {
+    const session = openSession({ mode: 'recorded', precision: 'bfloat16', device: 'cpu' });
+    const program = session.program('sum', {}, () => {
+      const ones = tensor(new Float32Array(5).fill(1), [5, 1]);
+      const product = (value: number): Tensor => matMul(ones, tensor(new Float32Array(23).fill(value), [1, 23]));
+      const rows = tensor(new Float32Array(4 * 23).fill(2 ** -9), [4, 23]);
+      const ids = tensor([3, 3, 3, 3], [4], 'int32');
+      return { three: addProducts([product(1), product(2 ** -8), product(2 ** -12)]), added: addRows(product(1), rows, ids) };
+    });
+    const { three, added } = await program.run({});
+    session.close();
+    expect(three).toEqual(new Float32Array(5 * 23).fill(1 + 2 ** -8 + 2 ** -12)); // halves have no such number
+    // Steps of halves above 1 are of 2⁻⁷: of four rows each would be lost by itself.
+    expect(added).toEqual(new Float32Array(5 * 23).fill(1).fill(1 + 2 ** -7, 3 * 23, 4 * 23));
   });
 
   it('½ Σ x² of many numbers loses none of them', async () => {

@@ -201,5 +201,6 @@ void RegisterCrossEntropy(TF_Status*);
 void RegisterAdamW(TF_Status*);
 void RegisterAccumulate(TF_Status*);
 void RegisterSums(TF_Status*);
+void RegisterAddRows(TF_Status*);
 void RegisterFewRows(TF_Status*);
 void RegisterCachedAttention(TF_Status*);

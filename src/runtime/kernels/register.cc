@@ -34,6 +34,7 @@ extern "C" __attribute__((visibility("default"))) int RegisterClmOperations() {
   RegisterAdamW(status);
   RegisterAccumulate(status);
   RegisterSums(status);
+  RegisterAddRows(status);
   RegisterFewRows(status);
   RegisterCachedAttention(status);
   const int code = TF_GetCode(status);

@@ -1,16 +1,17 @@
-// Sums over what products give, without a float32 copy of it: x + y, ½ Σ x².
+// Sums over what products give, without a float32 copy of it: x + y, where x is float32 or, as y, a product's; ½ Σ x².
 #include "kernel.h"
 #include "parallel.h"
 
 namespace {
 
-template <typename T>
-INLINE void AddLoop(int64_t n, const float* x, const T* y, float* sum) {
+template <typename X, typename Y>
+INLINE void AddLoop(int64_t n, const X* x, const Y* y, float* sum) {
   IN_PLACE
-  for (int64_t i = 0; i < n; i++) sum[i] = x[i] + Load(y + i);
+  for (int64_t i = 0; i < n; i++) sum[i] = Load(x + i) + Load(y + i);
 }
 VARIANTS void Add(int64_t n, const float* x, const float* y, float* sum) { AddLoop(n, x, y, sum); }
 VARIANTS void Add(int64_t n, const float* x, const Bfloat16* y, float* sum) { AddLoop(n, x, y, sum); }
+VARIANTS void Add(int64_t n, const Bfloat16* x, const Bfloat16* y, float* sum) { AddLoop(n, x, y, sum); }
 
 // Sums of a block are float32, their sum is double: a long sum loses nothing.
 constexpr int64_t kBlock = 4096;
@@ -35,12 +36,14 @@ void ComputeAdd(void*, TF_OpKernelContext* context) {
   Execution run(context);
   if (!run.ok()) return;
   run.expectSize(1, run.size(0));
-  float* sum = run.outputOver(0, 0);
   if (!run.ok()) return;
-  const float* x = run.input(0);
+  float* sum = run.isHalf(0) ? run.output(0, 0) : run.outputOver(0, 0);
+  if (!run.ok()) return;
   ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) {
-    if (run.isHalf(1)) Add(last - first, x + first, run.input<Bfloat16>(1) + first, sum + first);
-    else Add(last - first, x + first, run.input(1) + first, sum + first);
+    const int64_t n = last - first;
+    if (run.isHalf(0)) Add(n, run.input<Bfloat16>(0) + first, run.input<Bfloat16>(1) + first, sum + first);
+    else if (run.isHalf(1)) Add(n, run.input(0) + first, run.input<Bfloat16>(1) + first, sum + first);
+    else Add(n, run.input(0) + first, run.input(1) + first, sum + first);
   });
 }
 
@@ -62,5 +65,6 @@ void ScalarShape(TF_ShapeInferenceContext* context, TF_Status* status) {
 
 void RegisterSums(TF_Status* status) {
   Register({"ClmAdd", {"x: float", "y: T"}, {"sum: float"}, {kProductType}, ShapesOfFirst<1>, ComputeAdd}, status);
+  Register({"ClmSum", {"x: T", "y: T"}, {"sum: float"}, {kProductType}, ShapesOfFirst<1>, ComputeAdd}, status);
   Register({"ClmHalfSquaredNorm", {"x: T"}, {"norm: float"}, {kProductType}, ScalarShape, ComputeHalfSquaredNorm}, status);
 }
