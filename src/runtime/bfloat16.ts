@@ -6,6 +6,7 @@
  */
 import { typeAttribute, type Attribute, type Binding, type TensorHandle } from './binding.ts';
 import { dataTypes } from './capi.ts';
+import { tileProduct } from './tileProducts.ts';
 
 /** How an operation takes halves; numbers are those of its inputs and outputs. */
 interface Halves {
@@ -76,7 +77,14 @@ export function bfloat16Products(binding: Binding, reuseCasts: boolean): Binding
     passing = [];
   };
 
+  const asHalf = (handle: TensorHandle): TensorHandle => {
+    halves.add(handle.id);
+    return { ...handle, dtype: dataTypes.float32 };
+  };
+  const typeOf = (id: number | undefined): number => (halves.has(id!) ? dataTypes.bfloat16 : dataTypes.float32);
   const execute = (name: string, attributes: Attribute[], inputIds: number[], outputs: number): TensorHandle[] => {
+    const own = tileProduct(name, attributes, { a: typeOf(inputIds[0]), b: typeOf(inputIds[1]), output: dataTypes.bfloat16 });
+    if (own !== null) return binding.executeOp(own.name, own.attributes, inputIds, 1).map(asHalf);
     const taken = halvesOf(name, inputIds);
     const asTheyAre = taken?.asTheyAre ?? [];
     const isHalf = taken !== undefined && (asTheyAre.length === 0 || asTheyAre.every((i) => halves.has(inputIds[i]!)));
@@ -84,9 +92,7 @@ export function bfloat16Products(binding: Binding, reuseCasts: boolean): Binding
     const inputs = inputIds.map((id, i) => (asTheyAre.includes(i) ? id : taken.inputs.includes(i) ? half(id) : full(id)));
     const inHalves = attributes.map((a) => (a.name === 'T' ? typeAttribute('T', dataTypes.bfloat16) : a));
     return binding.executeOp(name, inHalves, inputs, outputs).map((handle, i) => {
-      if (taken.outputs !== 'all' && !taken.outputs.includes(i)) return handle;
-      halves.add(handle.id);
-      return { ...handle, dtype: dataTypes.float32 };
+      return taken.outputs === 'all' || taken.outputs.includes(i) ? asHalf(handle) : handle;
     });
   };
 

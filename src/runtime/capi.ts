@@ -101,6 +101,8 @@ export interface OperationsLibrary {
   register(): number;
   /** How many threads each branch of the programs to come has for them. */
   setThreadsPerBranch(threads: number): void;
+  /** 1 where the processor has a unit that multiplies tiles. */
+  hasTiles(): number;
 }
 
 /** Loads the library of clm's own operations. @throws where it does not load */
@@ -110,6 +112,7 @@ export function loadOperations(file: string): OperationsLibrary {
   return {
     register: library.func('int RegisterClmOperations()') as never,
     setThreadsPerBranch: library.func('void SetClmThreadsPerBranch(int)') as never,
+    hasTiles: library.func('int ClmHasTiles()') as never,
   };
 }
 

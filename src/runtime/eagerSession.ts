@@ -9,6 +9,7 @@ import { checkedValues, type InputSpec, type Program, type Values } from './prog
 import { withBinding } from './recording.ts';
 import type { Definition, Precision, Session } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
+import { float32Products } from './tileProducts.ts';
 import { variableOperations } from './variables.ts';
 
 let sessions = 0;
@@ -80,9 +81,8 @@ export class EagerSession implements Session {
         });
         return results;
       };
-      return this.precision === 'bfloat16'
-        ? withBinding(backend, bfloat16Products(backend.binding, false), compute)
-        : compute();
+      const { binding } = backend;
+      return withBinding(backend, this.precision === 'bfloat16' ? bfloat16Products(binding, false) : float32Products(binding), compute);
     };
     return { run };
   }

@@ -26,6 +26,9 @@ export function registerFusedOperations(operationsPath: string): boolean {
   return true;
 }
 
+/** May products be computed on tiles (tileProducts.ts)? CLM_TILE_PRODUCTS=0 says no. */
+export const hasTiles = (): boolean => process.env['CLM_TILE_PRODUCTS'] !== '0' && library?.hasTiles() === 1;
+
 /** Shares the cores among the branches of the program about to run. */
 export const shareCores = (branches: number): void =>
   library?.setThreadsPerBranch(Math.max(1, Math.floor(os.availableParallelism() / branches)));

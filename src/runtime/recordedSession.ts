@@ -12,6 +12,7 @@ import { recordingWith } from './recording.ts';
 import type { Definition, Precision, Session } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
 import type { NodeTiming } from './trace.ts';
+import { float32Products } from './tileProducts.ts';
 import { variableOperations } from './variables.ts';
 
 interface Variable {
@@ -86,7 +87,7 @@ export class RecordedSession implements Session {
   program(name: string, inputs: Record<string, InputSpec>, define: Definition, options: ProgramOptions = {}): Program {
     const { backend, c } = this.#tensorFlow;
     const recorder = this.#recorder;
-    const binding: Binding = this.precision === 'bfloat16' ? bfloat16Products(recorder, true) : recorder;
+    const binding: Binding = this.precision === 'bfloat16' ? bfloat16Products(recorder, true) : float32Products(recorder);
     const placeholders = new Map<string, { spec: InputSpec; output: Output }>();
     const variables = variableOperations(
       backend,

@@ -10,7 +10,7 @@ import { environmentFailure } from '../errors.ts';
 import { attributeTypes, type Attribute, type Binding } from './binding.ts';
 import { dataTypes, loadCApi, loadDescriptorFunctions, type CApi } from './capi.ts';
 import { readInstallation, type Installation } from './installation.ts';
-import { registerFusedOperations } from './operationsLibrary.ts';
+import { hasTiles, registerFusedOperations } from './operationsLibrary.ts';
 
 /** The parts of tfjs-node's backend that clm relies on. */
 export interface TensorFlowBackend {
@@ -31,6 +31,8 @@ export interface TensorFlow {
   deviceReason: string;
   /** See fusedOperations.ts. */
   hasFusedOperations: boolean;
+  /** See tileProducts.ts. */
+  hasTileProducts: boolean;
 }
 
 export type DeviceChoice = 'auto' | 'cpu' | 'cuda';
@@ -67,6 +69,7 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
   }
   loaded.device = usesGpu ? 'cuda' : 'cpu';
   loaded.hasFusedOperations = loaded.device === 'cpu' && registerFusedOperations(installation.operationsPath);
+  loaded.hasTileProducts = loaded.hasFusedOperations && hasTiles();
   loaded.deviceReason = choice === 'auto' ? installation.why : `asked for (device: ${choice})`;
   return loaded;
 }
@@ -105,7 +108,7 @@ function load(installation: Installation): TensorFlow {
   const eagerBinding = backend.binding as TensorFlow['eagerBinding'];
   assertCodes(eagerBinding as unknown as Record<string, number>);
   const c = loadCApi(installation.libraryDirectory, process.platform === 'darwin' ? 'dylib' : 'so');
-  return { eagerBinding, backend, c, version: c.TF_Version() as string, device: 'cpu', deviceReason: '', hasFusedOperations: false };
+  return { eagerBinding, backend, c, version: c.TF_Version() as string, device: 'cpu', deviceReason: '', hasFusedOperations: false, hasTileProducts: false };
 }
 
 /** Our copies of TensorFlow's enumerations must be the binding's. */

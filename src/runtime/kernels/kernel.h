@@ -25,6 +25,7 @@ void TF_RegisterKernelBuilder(const char* name, TF_KernelBuilder*, TF_Status*);
 int TF_NumInputs(TF_OpKernelContext*);
 void TF_GetInput(TF_OpKernelContext*, int i, TF_Tensor**, TF_Status*);
 TF_Tensor* TF_AllocateOutput(TF_OpKernelContext*, int i, TF_DataType, const int64_t* dimensions, int rank, size_t bytes, TF_Status*);
+TF_DataType TF_ExpectedOutputDataType(TF_OpKernelContext*, int i);
 TF_Tensor* TF_ForwardInputOrAllocateOutput(TF_OpKernelContext*, const int* candidates, int candidateCount, int i,
                                            const int64_t* dimensions, int rank, int* forwarded, TF_Status*);
 void TF_OpKernelContext_Failure(TF_OpKernelContext*, TF_Status*);
@@ -40,6 +41,9 @@ constexpr TF_DataType kTypeOf = std::is_same_v<T, float> ? TF_FLOAT : TF_BFLOAT1
 // What a kernel sees of one execution. The first failure is kept; TensorFlow then ends the run with it.
 class Execution {
  public:
+  // Inputs, and dimensions of one.
+  static constexpr int kMost = 12;
+
   // Inputs before `first` are handles, which have no data.
   explicit Execution(TF_OpKernelContext* context, int first = 0) : context_(context), status_(TF_NewStatus()) {
     const int inputs = TF_NumInputs(context);
@@ -64,6 +68,7 @@ class Execution {
   int64_t size(int i) const { return TF_TensorElementCount(inputs_[i]); }
   int rank(int i) const { return TF_NumDims(inputs_[i]); }
   int64_t dimension(int i, int axis) const { return TF_Dim(inputs_[i], axis); }
+  bool isHalfOutput(int i) const { return TF_ExpectedOutputDataType(context_, i) == TF_BFLOAT16; }
   bool isHalf(int i) const { return TF_TensorType(inputs_[i]) == TF_BFLOAT16; }
   template <typename T = float>
   const T* input(int i) const {
@@ -81,19 +86,18 @@ class Execution {
   template <typename T = float>
   T* output(int i, int like, int rank = -1) {
     int64_t dimensions[kMost];
-    if (!shapeOf(like, &rank, dimensions)) return nullptr;
-    int64_t elements = 1;
-    for (int axis = 0; axis < rank; axis++) elements *= dimensions[axis];
-    outputs_[i] = TF_AllocateOutput(context_, i, kTypeOf<T>, dimensions, rank, elements * sizeof(T), status_);
-    return ok() ? static_cast<T*>(TF_TensorData(outputs_[i])) : nullptr;
+    return shapeOf(like, &rank, dimensions) ? outputOf<T>(i, dimensions, rank) : nullptr;
   }
   template <typename T = float>
   T* outputOf(int i, std::initializer_list<int64_t> dimensions) {
+    return outputOf<T>(i, dimensions.begin(), static_cast<int>(dimensions.size()));
+  }
+  template <typename T = float>
+  T* outputOf(int i, const int64_t* dimensions, int rank) {
     if (!ok()) return nullptr;
     int64_t elements = 1;
-    for (const int64_t dimension : dimensions) elements *= dimension;
-    const int rank = static_cast<int>(dimensions.size());
-    outputs_[i] = TF_AllocateOutput(context_, i, kTypeOf<T>, dimensions.begin(), rank, elements * sizeof(T), status_);
+    for (int axis = 0; axis < rank; axis++) elements *= dimensions[axis];
+    outputs_[i] = TF_AllocateOutput(context_, i, kTypeOf<T>, dimensions, rank, elements * sizeof(T), status_);
     return ok() ? static_cast<T*>(TF_TensorData(outputs_[i])) : nullptr;
   }
   // An output of the shape and type of input `like`, in its memory where nobody else reads it any more. That input is let
@@ -111,8 +115,6 @@ class Execution {
   }
 
  private:
-  static constexpr int kMost = 12;
-
   bool shapeOf(int like, int* rank, int64_t* dimensions) {
     if (!ok()) return false;
     if (*rank < 0) *rank = TF_NumDims(inputs_[like]);
@@ -204,3 +206,4 @@ void RegisterSums(TF_Status*);
 void RegisterAddRows(TF_Status*);
 void RegisterFewRows(TF_Status*);
 void RegisterCachedAttention(TF_Status*);
+void RegisterProducts(TF_Status*);

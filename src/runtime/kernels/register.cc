@@ -37,6 +37,7 @@ extern "C" __attribute__((visibility("default"))) int RegisterClmOperations() {
   RegisterAddRows(status);
   RegisterFewRows(status);
   RegisterCachedAttention(status);
+  RegisterProducts(status);
   const int code = TF_GetCode(status);
   TF_DeleteStatus(status);
   return code;
