@@ -1,23 +1,27 @@
 // Trains for a while with evaluations, samples and checkpoints all the time, and measures what grows: memory after garbage
 // collection, tensors, handles, open files, files left over. Then what saving costs a model of 10.7 million parameters, in
-// pairs of runs with and without. Below four minutes, memory has not settled: node scripts/check-soak.mjs [MINUTES [PAIRS]]
+// pairs of runs with and without. With LEAK, which must be noticed, see soak/leak.mjs. Below four minutes, memory has not
+// settled: node scripts/check-soak.mjs [MINUTES [PAIRS [LEAK]]]
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { meanDifference, slope } from './soak/slope.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const [minutes = 2, pairs = 3] = process.argv.slice(2).map(Number);
+const [minutes = 4, pairs = 3] = process.argv.slice(2, 4).map(Number);
+const leak = process.argv[4];
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-soak-'));
-process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
+// The more often a run saves, the less of a leak escapes, and memory is faster than a disk.
+const memory = existsSync('/dev/shm') ? mkdtempSync('/dev/shm/clm-soak-') : scratch;
+process.on('exit', () => [scratch, memory].forEach((folder) => rmSync(folder, { recursive: true, force: true })));
 writeFileSync(path.join(scratch, 'text.txt'), 'It was the best of times, it was the worst of times. '.repeat(3000));
 const clm = path.join(root, 'dist/cli/main.js');
 /** @param {string} name @param {string} text */
 function config(name, text) {
   const file = path.join(scratch, `${name}.yaml`);
-  writeFileSync(file, `corpus: { sources: [{ path: text.txt }], validation: { tail: 0.02 } }\n${text}`);
+  writeFileSync(file, `corpus: { sources: [{ path: text.txt }], validation: { tail: 0.002 } }\n${text}`);
   return file;
 }
 /** @param {import('node:child_process').ChildProcess} child */
@@ -29,17 +33,19 @@ if (pairs > 0) await costOfSaving();
 async function soak() {
   const file = config(
     'soak',
-    `model: { layers: 2, heads: 2, width: 64, contextLength: 32 }
-training: { microBatchSize: 8, steps: 100000000 }
-evaluation: { everySteps: 200 }
-samples: { everySteps: 200, prompt: It, maxTokens: 20 }
-checkpoints: { everySteps: 100, keepLast: 2, keepBest: 1 }
+    `model: { layers: 1, heads: 2, width: 16, contextLength: 8 }
+training: { microBatchSize: 3, steps: 100000000 }
+evaluation: { everySteps: 10 }
+samples: { everySteps: 10, prompt: It, maxTokens: 10 }
+checkpoints: { everySteps: 10, keepLast: 2, keepBest: 1 }
 `,
   );
-  const run = path.join(scratch, 'run');
-  const probe = ['--expose-gc', '--import', path.join(root, 'scripts/soak/probe.mjs')];
+  const run = path.join(memory, 'run');
+  const loaded = ['probe.mjs', ...(leak === undefined ? [] : ['leak.mjs'])].flatMap((name) => ['--import', path.join(root, 'scripts/soak', name)]);
+  // A young generation that is small all the time hides no growth by its own rise and fall.
+  const probe = ['--expose-gc', '--max-semi-space-size=1', ...loaded];
   const train = ['train', file, '--quiet', '--run', run, '--max-time', `${Math.round(minutes * 60)}s`];
-  const child = spawn(process.execPath, [...probe, clm, ...train], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
+  const child = spawn(process.execPath, [...probe, clm, ...train], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], env: { ...process.env, CLM_SOAK_LEAK: leak } });
   /** @type {Record<string, number>[]} */
   const samples = [];
   let text = '';
@@ -54,25 +60,41 @@ checkpoints: { everySteps: 100, keepLast: 2, keepBest: 1 }
   const count = (/** @type {string} */ kind) => records.filter((other) => other === kind).length;
   console.log(`soak: ${minutes} min, ${count('step')} steps, ${count('evaluation')} evaluations, ${count('checkpoint')} checkpoints`);
 
-  // The first third is warm-up: the heap, the allocator's arenas and TensorFlow's caches fill.
-  const settled = samples.slice(Math.floor(samples.length / 3));
+  // The first half is warm-up: functions are compiled and optimised, the allocator's arenas and TensorFlow's caches fill.
+  const settled = samples.slice(samples.length >> 1);
   if (settled.some(({ tensors }) => typeof tensors !== 'number')) throw new Error('the tensors could not be counted');
-  const grown = Object.entries({ heap: 'JavaScript heap', buffers: 'buffers', anonymous: 'all memory of its own' }).filter(([key, name]) => {
-    const { mean, perMinute, margin } = slope(settled.map((sample) => ({ minute: sample.minute, value: sample[key] })));
-    console.log(`${name}: ${mean.toFixed(1)} MB, slope ${perMinute.toFixed(3)} ± ${margin.toFixed(3)} MB/min (95 %)`);
+  const perCheckpoint = (/** @type {number} */ perMinute) => ((perMinute * 1e6 * (samples.at(-1)?.minute ?? NaN)) / count('checkpoint')).toFixed(0);
+  const grows = (/** @type {string} */ key, /** @type {string} */ name, /** @type {((values: number[]) => number)=} */ valueOf) => {
+    const { mean, perMinute, margin } = slope(settled.map((sample) => ({ minute: sample.minute, value: sample[key] })), valueOf);
+    console.log(
+      `${name}: ${mean.toFixed(1)} MB, slope ${perMinute.toFixed(3)} ± ${margin.toFixed(3)} MB/min (95 %), ` +
+        `${perCheckpoint(perMinute)} ± ${perCheckpoint(margin)} bytes a checkpoint`,
+    );
     return perMinute - margin > mean / 1000; // all of the interval above a thousandth a minute
-  });
+  };
+  // What is in use at the moment comes and goes; what leaks raises the floor.
+  const floor = (/** @type {number[]} */ values) => Math.min(...values);
+  const grown = [
+    ...(grows('heap', 'JavaScript heap', floor) ? ['heap'] : []),
+    ...(grows('buffers', 'buffers', floor) ? ['buffers'] : []),
+    ...(grows('allocated', "C's heap", floor) ? ['allocated'] : []),
+    ...(grows('anonymous', 'all memory of its own') ? ['anonymous'] : []),
+  ];
+  grows('code', 'of the JavaScript heap, compiled code', floor);
+  grows('free', "beside C's heap, kept free by its allocator");
   const halves = [settled.slice(0, settled.length >> 1), settled.slice(settled.length >> 1)];
   const leaks = ['tensors', 'handles', 'files'].filter((key) => {
-    // What is in use at the moment comes and goes; what leaks raises the floor.
-    const [before, after] = halves.map((half) => Math.min(...half.map((sample) => sample[key])));
+    const [before, after] = halves.map((half) => floor(half.map((sample) => sample[key])));
     console.log(`${key}: at least ${before}, then ${after}`);
     return after > before;
   });
   const entries = readdirSync(path.join(run, 'checkpoints'));
   console.log(`checkpoints left: ${entries.length}`);
   if (entries.some((name) => name.startsWith('.')) || entries.length > 4) throw new Error(`files are left over: ${entries}`);
-  if (grown.length + leaks.length > 0) throw new Error(`what grows: ${[...grown.map(([key]) => key), ...leaks].join(', ')}`);
+  const found = [...grown, ...leaks];
+  if (leak !== undefined && found.includes(leak)) console.log(`the leak was noticed: ${found.join(', ')}`);
+  else if (leak !== undefined) throw new Error(`the leak was not noticed: ${found.join(', ')}`);
+  else if (found.length > 0) throw new Error(`what grows: ${found.join(', ')}`);
 }
 
 /** @param {number | undefined} pid */

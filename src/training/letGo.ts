@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 import type { NamedTensor } from '../checkpoint/tensors.ts';
 import { returnFreeMemory } from '../runtime/capi.ts';
 
-/** Made once: a context takes half a megabyte, and each leaves some of it behind. */
+/** Found once: it takes a context of its own. */
 let collectGarbage: (() => void) | undefined;
 
 /**
