@@ -107,13 +107,14 @@ export function environmentDifferences(path: string, now: Environment): string[]
     return []; // an imported or copied checkpoint has none
   }
   const facts = (environment: Partial<Environment> | null): Record<string, unknown> => {
-    const device = environment?.device as { name?: unknown; mode?: unknown } | undefined;
+    const device = environment?.device as { name?: unknown; mode?: unknown; operations?: unknown } | undefined;
     return {
       'version of clm': environment?.versions?.clm,
       'commit of clm': environment?.commit,
       'version of TensorFlow': environment?.tensorflow,
       device: device?.name,
       mode: device?.mode,
+      operations: device?.operations,
       processor: environment?.cpu?.model,
       'number of threads': environment?.threads,
     };

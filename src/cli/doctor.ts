@@ -48,7 +48,7 @@ function machine(): Finding[] {
 
 async function tensorFlow(device: 'auto' | 'cpu' | 'cuda'): Promise<Finding[]> {
   try {
-    const { loadTensorFlow } = await import('../runtime/tensorflow.ts');
+    const { loadTensorFlow, operationsOf } = await import('../runtime/tensorflow.ts');
     const { openSession } = await import('../runtime/openSession.ts');
     const loaded = loadTensorFlow(device);
     const session = openSession({ mode: 'recorded', precision: 'float32', device });
@@ -59,6 +59,7 @@ async function tensorFlow(device: 'auto' | 'cpu' | 'cuda'): Promise<Finding[]> {
     return [
       { what: 'libtensorflow', found: loaded.version, ok: true },
       { what: 'device', found: `${loaded.device} (${loaded.deviceReason})`, ok: true },
+      { what: 'operations', found: operationsOf(loaded), ok: true },
       { what: 'recorded step', found: value === 6 ? 'a recorded program runs' : `gave ${value} instead of 6`, ok: value === 6 },
     ];
   } catch (error) {

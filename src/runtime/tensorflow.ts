@@ -80,6 +80,10 @@ export function loadedTensorFlow(): TensorFlow {
   return loaded;
 }
 
+/** Whose operations compute, for people and for comparing runs: each choice rounds in its own way. */
+export const operationsOf = ({ hasFusedOperations, hasTileProducts }: TensorFlow): string =>
+  !hasFusedOperations ? "TensorFlow's" : hasTileProducts ? "clm's, products on the tile unit" : "clm's";
+
 /** Is TensorFlow's own chatter wanted (CLM_TENSORFLOW_LOG=1)? */
 const wantsTensorFlowLog = () => process.env['CLM_TENSORFLOW_LOG'] === '1';
 

@@ -16,7 +16,7 @@ import { ExpectedError } from '../errors.ts';
 import { vocabularyRows } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
-import { loadedTensorFlow } from '../runtime/tensorflow.ts';
+import { loadedTensorFlow, operationsOf } from '../runtime/tensorflow.ts';
 import { divergenceReported, firstLossWarning, memoryExplained, openWatch } from './alarms.ts';
 import { branchCount } from './branches.ts';
 import type { Report } from './facts.ts';
@@ -121,7 +121,7 @@ async function openRunDirectory(
   const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
   const environment = describeEnvironment({
     plan: { steps, tokensPerStep, parameters, flopsPerToken },
-    device: { name: session.device, reason: session.deviceReason, mode: session.mode },
+    device: { name: session.device, reason: session.deviceReason, mode: session.mode, operations: operationsOf(loadedTensorFlow()) },
     tensorflow: loadedTensorFlow().version,
     threads: os.availableParallelism(),
   });

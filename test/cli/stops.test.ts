@@ -116,7 +116,7 @@ describe('a training process', () => {
     const file = at('moved/environment.json');
     const environment = JSON.parse(await readFile(file, 'utf8'));
     const other = { ...environment, versions: { ...environment.versions, clm: '0.0.1' }, cpu: { ...environment.cpu, model: 'Another CPU' }, threads: 97 };
-    await writeFile(file, JSON.stringify({ ...other, tensorflow: '2.0.0', device: { ...environment.device, name: 'cuda' } }));
+    await writeFile(file, JSON.stringify({ ...other, tensorflow: '2.0.0', device: { ...environment.device, name: 'cuda', operations: 'of sand' } }));
     const { code, stderr } = await clm(['train', config, '--run', at('moved'), '--resume', '--set', 'training.steps=3']);
     expect(code).toBe(0);
     const warning = /^warning: step 2: resuming with another (.*): the same losses to the last bit are no longer promised$/m.exec(stderr)?.[1];
@@ -125,6 +125,7 @@ describe('a training process', () => {
     expect(warning).toContain(`number of threads (97, now ${environment.threads})`);
     expect(warning).toContain(`version of TensorFlow (2.0.0, now ${environment.tensorflow})`);
     expect(warning).toContain('device (cuda, now cpu)');
+    expect(warning).toContain(`operations (of sand, now ${environment.device.operations})`);
     const { cpu, threads } = JSON.parse(await readFile(file, 'utf8'));
     expect({ cpu, threads }).toEqual({ cpu: environment.cpu, threads: environment.threads }); // the file says the truth again
   });
