@@ -160,8 +160,7 @@ async function* consecutiveWindows(chunks: AsyncIterable<TokenChunk>, contextLen
       at += taken;
       if (filled < tokenIds.length) continue;
       yield { windows: 1, tokenIds, learnt, packed: null };
-      tokenIds[0] = tokenIds[contextLength]!; // the last target is the next window's first input
-      if (learnt !== null) learnt[0] = learnt[contextLength]!;
+      tokenIds[0] = tokenIds[contextLength]!; // the last target is the next window's first input, and no target of it
       filled = 1;
     }
   }

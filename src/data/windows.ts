@@ -117,7 +117,6 @@ export async function* epochBlocks(
       if (filled === offset + blockTokens) {
         yield { ...position, index, windows, tokenIds: buffer.subarray(offset), learnt: learnt?.subarray(offset) ?? null, packed: null };
         const lastToken = buffer[filled - 1]!;
-        const lastLearnt = learnt?.[filled - 1] ?? 1;
         // The block's first token is the last one of the block before, perhaps in the chunk before.
         position = at > 0 ? positionOf(chunk, at - 1, tokenizer) : positionOf(before!, before!.tokenIds.length - 1, tokenizer);
         offset = 0;
@@ -125,7 +124,6 @@ export async function* epochBlocks(
         buffer = new Int32Array(Math.min(blockTokens, tokensLeft + 1));
         if (learnt !== null) learnt = new Uint8Array(buffer.length).fill(1);
         buffer[0] = lastToken;
-        if (learnt !== null) learnt[0] = lastLearnt;
         filled = 1;
       }
       const taken = Math.min(chunk.tokenIds.length - at, offset + blockTokens - filled);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
 import { listCheckpoints } from '../../src/checkpoint/find.ts';
-import { bestCheckpoint, type Retention } from '../../src/checkpoint/retention.ts';
+import { bestCheckpoint, pruneCheckpoints, type Retention } from '../../src/checkpoint/retention.ts';
 import { verifyCheckpoints, type Verdict } from '../../src/checkpoint/verify.ts';
 import { smallCheckpoint, useTemporaryFolder } from './temporaryFolder.ts';
 
@@ -19,6 +19,12 @@ it('keeps the newest, the best and those of every so many steps', async () => {
   for (const [step, loss] of losses) await save(step, loss, { keepLast: 2, keepBest: 1, keepEvery: 6 });
   expect(await steps()).toEqual([4, 6, 10, 12]);
   expect((await bestCheckpoint(run()))?.step).toBe(4);
+});
+
+it('of equal losses the earlier is the best, and later steps are neither counted nor deleted', async () => {
+  for (const [step, loss] of [[2, 1], [4, 1], [6, 3], [20, 0.5], [22, 4]] as const) await save(step, loss);
+  await pruneCheckpoints(run(), 6, { keepLast: 1, keepBest: 1 });
+  expect(await steps()).toEqual([2, 6, 20, 22]);
 });
 
 it('a damaged best one is none', async () => {

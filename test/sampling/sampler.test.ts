@@ -55,6 +55,7 @@ describe('the filters', () => {
     expect(kept(keepTopP(scores(0.125, 0.5, 0.125, 0.25), 0.51))).toEqual([1, 3]);
     expect(kept(keepTopP(scores(0.125, 0.5, 0.125, 0.25), 0.49))).toEqual([1]);
     expect(kept(keepTopP(scores(0.125, 0.5, 0.125, 0.25), 0.8))).toEqual([1, 2, 3]); // of equals the later
+    expect(kept(keepTopP(scores(0.5, 0.5), 0.5))).toEqual([1]); // its probability is p itself
     expect(kept(keepTopP(scores(0.5, 0.5), 1e-9))).toEqual([1]);
     expect(kept(keepTopP(scores(0.5, 0.5), 1))).toEqual([0, 1]);
   });
@@ -96,13 +97,20 @@ describe('filters of many tokens, some of them equal', () => {
   });
 
   it('top-p keeps what sorting all of them keeps', () => {
-    for (const { p, values } of cases) {
+    let mostKept = 0;
+    const flat = Array.from({ length: 8 }, (_, i) => {
+      const stream = randomStream(5, 'flat scores', i);
+      return { V: 700, p: 0.1 + 0.1 * i, values: Float64Array.from({ length: 700 }, () => stream.uniform()) };
+    });
+    for (const { p, values } of [...cases, ...flat]) {
       const probabilities = softmax(values);
       const ascending = [...probabilities.keys()].sort((a, b) => probabilities[a]! - probabilities[b]!);
       let cumulative = 0;
       const gone = new Set(ascending.slice(0, -1).filter((id) => (cumulative += probabilities[id]!) <= 1 - p));
       expect(kept(keepTopP(Float64Array.from(values), p))).toEqual([...values.keys()].filter((id) => !gone.has(id)));
+      mostKept = Math.max(mostKept, values.length - gone.size);
     }
+    expect(mostKept).toBeGreaterThan(64); // more than are looked at first
     expect(cases.some(({ V }) => V > 600)).toBe(true);
   });
 
