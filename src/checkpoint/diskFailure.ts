@@ -8,11 +8,15 @@ export function errorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** Failures to read that have been told: they name the file that could not be read, whatever was to be written from it. */
+const toldReads = new WeakSet<Error>();
+
 /**
  * The error to throw for a failed read or write: an environment failure with its remedy where the machine is to blame,
  * wrong input where the path is, else the error itself (so it may already be one of ours).
  */
 export function diskFailure(error: unknown, doing: 'read' | 'write', path: string): unknown {
+  if (error instanceof Error && toldReads.has(error)) return error;
   // A failure already reported for a temporary file is told anew with the path that the user knows.
   const cause = error instanceof ExpectedError && error.kind === 'environment' ? error.cause : error;
   const code = errorCode(cause);
@@ -24,7 +28,9 @@ export function diskFailure(error: unknown, doing: 'read' | 'write', path: strin
   }
   const remedy = remedyOf(code, path);
   if (remedy === undefined) return error;
-  return environmentFailure(`Cannot ${doing} ${path}: ${remedy}`, { cause });
+  const failure = environmentFailure(`Cannot ${doing} ${path}: ${remedy}`, { cause });
+  if (doing === 'read') toldReads.add(failure);
+  return failure;
 }
 
 function remedyOf(code: string | undefined, path: string): string | undefined {

@@ -139,6 +139,12 @@ describe('leftovers', () => {
 });
 
 describe('diskFailure', () => {
+  it('names the file that could not be read, not what was to be written from it', () => {
+    const inner = diskFailure(systemError('EIO'), 'read', '/models/model.safetensors');
+    expect((inner as Error).message).toContain('Cannot read /models/model.safetensors');
+    expect(diskFailure(inner, 'write', '/run/checkpoints/step-00000000')).toBe(inner);
+  });
+
   it('renames a failure of ours to the outer path, and passes on what it does not know', () => {
     const inner = diskFailure(systemError('ENOSPC'), 'write', '/run/.x.clm-unfinished-1-2-3/model.safetensors');
     const outer = diskFailure(inner, 'write', '/run/x');
