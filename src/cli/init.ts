@@ -55,7 +55,7 @@ export const initCommand: CommandModule<object, InitArguments> = {
       say('measuring this machine on your text');
       const trial = modelSizes[1]!;
       const trialMs = await measure(trial);
-      const size = sizeFor(minutes, stepFlops(trial) / (trialMs / 1000));
+      const size = sizeFor(minutes, stepFlops(trial, textBytes) / (trialMs / 1000), textBytes);
       const stepMs = size === trial ? trialMs : await measure(size);
       const steps = stepsFor(minutes, stepMs);
       await writeFileDurably(output, renderStartingConfig(choices(size, steps, path.dirname(path.resolve(output)))));

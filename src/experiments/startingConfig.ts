@@ -1,4 +1,6 @@
 /** A first config for a text: a model as large as a given time can train on this machine, with every choice explained. */
+import { model } from '../config/sections/model.ts';
+import { flopsPerToken } from '../training/plan.ts';
 
 interface ModelSize {
   layers: number;
@@ -23,15 +25,20 @@ const fewestSteps = 1500;
 const trainingShare = 0.85;
 /** Longer texts are worth a tokenizer of their own. */
 const largestCharacterText = 10_000_000;
+const learntTokens = 4096;
 
-/** FLOPs of a step without the output head: 6 for each of the 12·L·C² weights of the blocks, and attention. */
-export const stepFlops = ({ layers: L, width: C, contextLength: T, microBatchSize }: ModelSize): number =>
-  microBatchSize * T * (72 * L * C * C + 12 * L * C * T);
+/** What the tokenizer will have: a text's own characters, or the tokens learnt from it. */
+const vocabularySize = (textBytes: number): number => (textBytes > largestCharacterText ? learntTokens : 100);
+
+/** FLOPs of a training step. */
+export function stepFlops({ microBatchSize, ...sizes }: ModelSize, textBytes: number): number {
+  return microBatchSize * sizes.contextLength * flopsPerToken(model.parse(sizes), vocabularySize(textBytes));
+}
 
 /** The largest size that the time allows enough updates of, or the smallest there is. */
-export function sizeFor(minutes: number, flopsPerSecond: number): ModelSize {
-  const affordable = modelSizes.filter((size) => (stepFlops(size) / flopsPerSecond) * fewestSteps <= minutes * 60 * trainingShare);
-  return affordable.at(-1) ?? modelSizes[0]!;
+export function sizeFor(minutes: number, flopsPerSecond: number, textBytes: number): ModelSize {
+  const seconds = (size: ModelSize): number => (fewestSteps * stepFlops(size, textBytes)) / flopsPerSecond;
+  return modelSizes.findLast((size) => seconds(size) <= minutes * 60 * trainingShare) ?? modelSizes[0]!;
 }
 
 /** Updates that fit the time, in two digits. */
@@ -56,7 +63,7 @@ export function renderStartingConfig({ name, textPath, textBytes, field, minutes
   const every = Math.max(1, Math.round(steps / 4));
   const isLong = textBytes > largestCharacterText;
   const tokenizer = isLong
-    ? '{ kind: bpe, vocabularySize: 4096 }   # pieces of words, learnt from the text'
+    ? `{ kind: bpe, vocabularySize: ${learntTokens} }   # pieces of words, learnt from the text`
     : '{ kind: characters }             # a token for each character of the text; bpe learns pieces of words';
   return `# yaml-language-server: $schema=${schema}
 # Made by clm init: about ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} on the machine it was made on. Every key with its meaning: clm config show THIS-FILE,

@@ -58,7 +58,7 @@ interface CorpusSize {
  */
 export function planRun(config: Config, size: CorpusSize, machineBytes = availableBytes()): RunPlan {
   const { model, training } = config;
-  const { contextLength: T, layers: L, heads: H, headSize: D } = model;
+  const { contextLength: T } = model;
   const windowsPerStep = training.microBatchSize * training.microBatchesPerStep;
   const supply = size.supply ?? supplyOfText(size.trainingTokens, config);
   const windowsPerEpoch = supply.windows;
@@ -69,7 +69,6 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   const steps = stepsOf(config, tokensPerStep, windowsPerEpoch * T);
   const table = parameterTable(model, size.vocabularySize);
   const parameters = countWhere(table, () => true);
-  const matmulParameters = countWhere(table, ({ multiplies }) => multiplies);
   const bytes = memoryPlan(config, table, vocabularyRows(model, size.vocabularySize));
   const plan: RunPlan = {
     steps,
@@ -82,8 +81,8 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     splitDocuments: supply.splitDocuments,
     parameters,
     parametersByPart: partsOf(table),
-    matmulParameters,
-    flopsPerToken: 6 * matmulParameters + 12 * L * H * D * T,
+    matmulParameters: countWhere(table, ({ multiplies }) => multiplies),
+    flopsPerToken: flopsPerToken(model, size.vocabularySize),
     bytes,
     keyValueCacheBytes: keyValueCacheBytes(model),
     machineBytes,
@@ -91,6 +90,12 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     keysToTurn: keysToTurn(config, size.vocabularySize, machineBytes),
   };
   return Object.freeze(plan);
+}
+
+/** FLOPs of a token in training, forward and backward. @param tokens of the tokenizer */
+export function flopsPerToken(model: Config['model'], tokens: number): number {
+  const { contextLength: T, layers: L, heads: H, headSize: D } = model;
+  return 6 * countWhere(parameterTable(model, tokens), ({ multiplies }) => multiplies) + 12 * L * H * D * T;
 }
 
 /** @throws wrong input where the plan does not fit the machine, naming the keys to turn, in order */

@@ -17,12 +17,13 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('a starting config', () => {
   it('is of a larger model the more time there is, with at least 1,500 updates', () => {
-    const sizes = [0.1, 2, 10, 60, 24 * 60].map((minutes) => sizeFor(minutes, 1e11));
+    const sizes = [0.1, 2, 10, 60, 24 * 60].map((minutes) => sizeFor(minutes, 1e11, 1e6));
     expect(sizes[0]).toBe(modelSizes[0]);
     expect(sizes.map((size) => modelSizes.indexOf(size))).toEqual(sizes.map((size) => modelSizes.indexOf(size)).sort());
     expect(new Set(sizes).size).toBeGreaterThan(3);
-    const steps = stepsFor(60, (1000 * stepFlops(sizes[3]!)) / 1e11);
+    const steps = stepsFor(60, (1000 * stepFlops(sizes[3]!, 1e6)) / 1e11);
     expect(steps).toBeGreaterThanOrEqual(1500);
+    expect(stepFlops(sizes[3]!, 1e9)).toBeGreaterThan(stepFlops(sizes[3]!, 1e6)); // a larger vocabulary
   });
 
   it.each([[1000, 1], [5e7, 600]])('of %d bytes loads, whatever its size', (textBytes, minutes) => {
