@@ -78,6 +78,7 @@ interface Answers {
 async function answers({ text, minutes, ...rest }: InitArguments): Promise<Answers> {
   if (minutes !== undefined) checkMinutes(minutes);
   const field = rest.field ?? null;
+  if (field === '') throw wrongInput('--field is empty. Name the field or column that holds the text, or leave it out.');
   if (text !== undefined && minutes !== undefined) return { text, field, minutes };
   if (!process.stdin.isTTY) {
     if (text === undefined) throw wrongInput('--text is missing, and there is no terminal to ask: clm init --text FILE --minutes 5');
