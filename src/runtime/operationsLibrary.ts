@@ -8,6 +8,9 @@ const mostCores = 8;
 
 let library: OperationsLibrary | undefined;
 
+/** Whether a CPU of this machine computes with them. */
+export const wantsOwnOperations = (): boolean => process.env['CLM_FUSED_OPERATIONS'] !== '0' && os.availableParallelism() <= mostCores;
+
 /**
  * Registers the operations with the TensorFlow of this process, once.
  *
@@ -15,7 +18,7 @@ let library: OperationsLibrary | undefined;
  * @throws environment failure where the library does not load
  */
 export function registerFusedOperations(operationsPath: string): boolean {
-  if (process.env['CLM_FUSED_OPERATIONS'] === '0' || os.availableParallelism() > mostCores) return false;
+  if (!wantsOwnOperations()) return false;
   try {
     library = loadOperations(operationsPath);
   } catch (error) {

@@ -9,6 +9,7 @@ import os from 'node:os';
 import type { Config } from '../config/schema.ts';
 import { chunkRows } from '../model/lossChunks.ts';
 import { elementCount, type ParameterSpec } from '../model/parameters.ts';
+import { wantsOwnOperations } from '../runtime/operationsLibrary.ts';
 import { branchCount } from './branches.ts';
 import { isMuonMatrix } from './optimizers/muonMatrices.ts';
 
@@ -28,8 +29,16 @@ const processBytes = 530e6;
 /** Memory that the allocator has from the system for each byte in use. */
 const allocated = 1.05;
 
-/** @param vocabularySize rows of the output head */
-export function memoryPlan(config: SizedConfig, table: readonly ParameterSpec[], vocabularySize: number): MemoryPlan {
+/**
+ * @param vocabularySize rows of the output head
+ * @param isComposed whether the step is composed of TensorFlow's operations, which keep more than clm's own
+ */
+export function memoryPlan(
+  config: SizedConfig,
+  table: readonly ParameterSpec[],
+  vocabularySize: number,
+  isComposed = !wantsOwnOperations(),
+): MemoryPlan {
   const { training, optimizer } = config;
   const count = (belongs: (spec: ParameterSpec) => boolean): number =>
     table.filter(belongs).reduce((sum, { shape }) => sum + elementCount(shape), 0);
@@ -38,15 +47,18 @@ export function memoryPlan(config: SizedConfig, table: readonly ParameterSpec[],
   const moments = 2 * parameters - muonMatrices;
   const optimizerState = moments + (training.emaDecay === null ? 0 : parameters);
   const summed = training.microBatchesPerStep > 1 ? parameters : 0; // over micro-batches, kept from step to step
-  const head = headGradientFloats(config, vocabularySize);
+  const half = productFloats(config, isComposed);
+  const head = half * headGradientFloats(config, vocabularySize);
+  // All gradients are there before the first update; where micro-batches are summed, each goes as soon as it is added.
+  const underWay = (summed > 0 ? head : half * parameters) + (isComposed ? head : 0);
   const floats = {
     parameters,
     optimizer: optimizerState,
-    // Those of the micro-batch, their sums, a second one of the output head, Muon's directions.
-    gradients: summed + parameters + head + 2 * muonMatrices,
-    activations: activationFloats(config),
+    // Those of the micro-batch, their sums, Muon's directions.
+    gradients: summed + underWay + 2 * muonMatrices,
+    activations: activationFloats(config, isComposed),
     mask: maskFloats(config),
-    logits: logitFloats(config, vocabularySize),
+    logits: half * logitFloats(config, vocabularySize, isComposed),
     // The snapshot that is written while training goes on.
     checkpoint: parameters + optimizerState,
   };
@@ -58,17 +70,25 @@ export function memoryPlan(config: SizedConfig, table: readonly ParameterSpec[],
   return Object.freeze({ process: processBytes, ...bytes, total }) as MemoryPlan;
 }
 
+/** Of what goes into products and comes from them, in numbers of 4 bytes: between own operations it stays bfloat16. */
+const productFloats = ({ training }: SizedConfig, isComposed: boolean): number =>
+  training.precision === 'bfloat16' && !isComposed ? 0.5 : 1;
+
 /** What the backward pass keeps of the blocks: of every block, or its input alone and one block at a time. */
-function activationFloats({ model, training }: SizedConfig): number {
+function activationFloats(config: SizedConfig, isComposed: boolean): number {
+  const { model, training } = config;
   const { family, layers: L, width: C, heads: H, keyValueHeads: K, headSize: D, feedForwardWidth: F, contextLength: T, dropout } = model;
   const N = training.microBatchSize * T;
   const isDropped = dropout > 0;
-  // Arrays of a row: residual stream and norms, twice; queries, keys and values; what they attend to; the feed-forward.
-  const row = 4 * C + (H + 2 * K) * D + H * D + (family === 'llama' ? 3 : 2) * F + (isDropped ? 2 * C : 0);
+  const half = productFloats(config, isComposed);
+  // Arrays of a row: the residual stream, twice; norms, twice; queries, keys and values; what they attend to; the
+  // feed-forward, of which the composed activation keeps one more, and the composed norms two.
+  const products = 2 * C + (H + 2 * K) * D + H * D + (family === 'llama' ? 3 : 2) * F;
+  const row = 2 * C + half * products + (isDropped ? 2 * C : 0) + (isComposed ? F + 2 * C : 0);
   // Attention weights; with dropout also which were dropped and what was kept.
-  const square = (isDropped ? 3 : 1) * H * T;
+  const square = half * (isDropped ? 3 : 1) * H * T;
   // Gradients of the block that the backward pass is in, and of its dropped weights.
-  const underWay = (isDropped ? 4 : 2) * H * T + (family === 'llama' ? 3 : 2) * F;
+  const underWay = half * ((isDropped ? 4 : 2) * H * T + (family === 'llama' ? 3 : 2) * F);
   const kept = training.recompute === 'block' ? L * C + row + square : L * (row + square);
   return N * (kept + underWay + 3 * C);
 }
@@ -77,12 +97,12 @@ function activationFloats({ model, training }: SizedConfig): number {
 const maskFloats = ({ corpus, model, training }: SizedConfig): number =>
   corpus.packing === 'documents' ? 3 * training.microBatchSize * model.contextLength ** 2 : 0;
 
-/** Logits, which become their gradient; of a large vocabulary a chunk of rows of them, and the sum of their gradients. */
-function logitFloats(config: SizedConfig, V: number): number {
+/** Logits, in whose place comes their gradient; of a large vocabulary a chunk of rows of them, and the sum of the head's gradients. */
+function logitFloats(config: SizedConfig, V: number, isComposed: boolean): number {
   const branches = branchCount(config.training);
   const branchRows = Math.ceil(config.training.microBatchSize / branches) * config.model.contextLength;
   const rows = chunkRows(branchRows, V);
-  return branches * (2 * rows * V + (rows < branchRows ? V * config.model.width : 0));
+  return branches * ((isComposed ? 2 : 1) * rows * V + (rows < branchRows ? V * config.model.width : 0));
 }
 
 /** The gradient of the output head, which is there before all others. */
