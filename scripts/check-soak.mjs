@@ -45,7 +45,9 @@ checkpoints: { everySteps: 10, keepLast: 2, keepBest: 1 }
   // A young generation that is small all the time hides no growth by its own rise and fall.
   const probe = ['--expose-gc', '--max-semi-space-size=1', ...loaded];
   const train = ['train', file, '--quiet', '--run', run, '--max-time', `${Math.round(minutes * 60)}s`];
-  const child = spawn(process.execPath, [...probe, clm, ...train], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], env: { ...process.env, CLM_SOAK_LEAK: leak } });
+  // Nor shall what C's allocator keeps free for each thread: with one arena for all, it keeps next to nothing.
+  const env = { ...process.env, MALLOC_ARENA_MAX: '1', CLM_SOAK_LEAK: leak };
+  const child = spawn(process.execPath, [...probe, clm, ...train], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], env });
   /** @type {Record<string, number>[]} */
   const samples = [];
   let text = '';
