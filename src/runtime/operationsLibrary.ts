@@ -2,14 +2,9 @@
 import os from 'node:os';
 import { environmentFailure } from '../errors.ts';
 import { loadOperations, type OperationsLibrary } from './capi.ts';
-
-/** Their threads are no more than these: on a machine of more cores, TensorFlow's own operations are no slower. */
-const mostCores = 8;
+import { wantsOwnOperations } from './ownOperations.ts';
 
 let library: OperationsLibrary | undefined;
-
-/** Whether a CPU of this machine computes with them. */
-export const wantsOwnOperations = (): boolean => process.env['CLM_FUSED_OPERATIONS'] !== '0' && os.availableParallelism() <= mostCores;
 
 /**
  * Registers the operations with the TensorFlow of this process, once.

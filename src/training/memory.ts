@@ -9,7 +9,7 @@ import os from 'node:os';
 import type { Config } from '../config/schema.ts';
 import { chunkRows } from '../model/lossChunks.ts';
 import { elementCount, type ParameterSpec } from '../model/parameters.ts';
-import { wantsOwnOperations } from '../runtime/operationsLibrary.ts';
+import { wantsOwnOperations } from '../runtime/ownOperations.ts';
 import { branchCount } from './branches.ts';
 import { isMuonMatrix } from './optimizers/muonMatrices.ts';
 
