@@ -17,7 +17,10 @@ import { dropoutMask } from './dropout.ts';
 import { linear } from './linear.ts';
 import { rmsNorm } from './norms.ts';
 import { rotate, rotationOf, type Rotation } from './positions.ts';
-import { fusedAttentionWeights, fusedAttentionWeightsGradient, hasFusedOperations } from '../runtime/fusedOperations.ts';
+import {
+  fusedAttentionWeights, fusedAttentionWeightsGradient, fusedHeadsAttention, fusedHeadsAttentionGradient, hasFusedOperations,
+} from '../runtime/fusedOperations.ts';
+import { hasTileProducts } from '../runtime/tileProducts.ts';
 
 /** What the attention of all blocks shares; made once a pass, so that a recording holds it once. */
 export interface Sight {
@@ -36,7 +39,10 @@ export function selfAttention(parameters: Parameters, path: string, x: Tensor, p
   const { batchSize: B, positions: T, model } = pass;
   const { heads: H, keyValueHeads: K, headSize: D } = model;
   const sizes = { B, T, K, G: H / K, D };
-  const projected = splitHeads(linear(parameters, `${path}.queryKeyValue`, x), sizes);
+  const rows = linear(parameters, `${path}.queryKeyValue`, x);
+  const isPlain = sizes.G === 1 && !model.queryKeyNorm && sight.rotation === null && !pass.dropout?.rate && !pass.cache;
+  if (isPlain && hasTileProducts()) return linear(parameters, `${path}.output`, attendRows(rows, sight.mask, sizes));
+  const projected = splitHeads(rows, sizes);
   const place = (part: 'query' | 'key'): Tensor => {
     const normalised = model.queryKeyNorm ? headNorm(parameters, `${path}.${part}Norm`, projected[part], pass) : projected[part];
     return sight.rotation === null ? normalised : rotate(normalised, sight.rotation, T);
@@ -109,6 +115,26 @@ export function attend(
   return attention(query, key, value);
 }
 
+/**
+ * The same where queries, keys and values come as their projection gave them, of as many heads each: no head is moved.
+ *
+ * @param rows (N, 3·K·D), side by side: queries, keys, values @param mask (T, T) or (B, 1, 1, T, T), added to the scores
+ * @returns (N, K·D)
+ */
+export function attendRows(rows: Tensor, mask: Tensor, { B, T, K, D }: Omit<Sizes, 'G'>): Tensor {
+  const attention = customGrad((...args) => {
+    const [projected, save] = args as unknown as [Tensor, (tensors: Tensor[]) => void];
+    const [value, weights] = fusedHeadsAttention(projected, mask) as [Tensor, Tensor];
+    save([projected, weights, mask]);
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const [x, p, seen] = saved as [Tensor, Tensor, Tensor];
+      return [fusedHeadsAttentionGradient(x, p, dy, seen)];
+    };
+    return { value, gradFunc };
+  });
+  return reshape(attention(reshape(rows, [B, T, 3, K, D])), [B * T, K * D]);
+}
+
 /** softmax(scale·scores + mask) of scores (B, K, G·T, S), and the gradient by them from the weights and theirs. */
 interface AttentionWeights {
   forward(scores: Tensor, mask: Tensor, scale: number): Tensor;
@@ -150,7 +176,7 @@ export function splitHeads(x: Tensor, { B, T, K, G, D }: Sizes): Record<'query' 
 }
 
 /** The way back: (B, K, G·T, D) → (N, H·D), heads side by side. */
-const joinHeads = (x: Tensor, { B, T, K, G, D }: Sizes): Tensor =>
+export const joinHeads = (x: Tensor, { B, T, K, G, D }: Sizes): Tensor =>
   G === 1
     ? reshape(transpose(x, [0, 2, 1, 3]), [B * T, K * D])
     : reshape(transpose(reshape(x, [B, K, G, T, D]), [0, 3, 1, 2, 4]), [B * T, K * G * D]);

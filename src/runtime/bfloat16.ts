@@ -36,6 +36,8 @@ const operations: Readonly<Record<string, Halves>> = {
   ClmNormGrad: { inputs: [4], outputs: [] },
   ClmAttentionWeights: { inputs: [0], outputs: [0] },
   ClmAttentionWeightsGrad: { inputs: [0, 1], outputs: [0] },
+  ClmHeadsAttention: { inputs: [0], outputs: [0, 1] },
+  ClmHeadsAttentionGrad: { inputs: [0, 1, 2], outputs: [0] },
   ClmCrossEntropy: { inputs: [0], outputs: [1] },
   ClmAdd: { inputs: [], asTheyAre: [1], outputs: [] },
   ClmSum: { inputs: [], asTheyAre: [0, 1], outputs: [] },

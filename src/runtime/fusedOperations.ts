@@ -64,6 +64,18 @@ export const fusedAttentionWeightsGradient = (weights: Tensor, dWeights: Tensor,
   execute('ClmAttentionWeightsGrad', [floatAttribute('scale', scale)], [weights, dWeights, mask], 1)[0]!;
 
 /**
+ * Self-attention of heads side by side, as their projection gave them; only where products are on tiles.
+ *
+ * @param projected (B, T, 3, K, D): queries, keys, values @param mask (T, T) or (B, 1, 1, T, T), 0 or −1e9
+ * @returns [attended (B, T, K, D), weights (B, K, T, T) for the gradient]
+ */
+export const fusedHeadsAttention = (projected: Tensor, mask: Tensor): Tensor[] => execute('ClmHeadsAttention', [], [projected, mask], 2);
+
+/** → the gradient by what was projected. */
+export const fusedHeadsAttentionGradient = (projected: Tensor, weights: Tensor, dAttended: Tensor, mask: Tensor): Tensor =>
+  execute('ClmHeadsAttentionGrad', [], [projected, weights, dAttended, mask], 1)[0]!;
+
+/**
  * Attention of one new position of each slot to the filled ones before it and itself; no gradient.
  *
  * @param query (B, K, G, D) @param keys (B·K·S, D) @param values (B·K·S, D) @param positions (B) int32, below S

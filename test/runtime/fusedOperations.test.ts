@@ -1,13 +1,14 @@
 import { matMul, mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { composedGelu, composedSwiglu, gelu, swiglu } from '../../src/model/activations.ts';
-import { attend, causalMask, composedWeights } from '../../src/model/attention.ts';
+import { attend, attendRows, causalMask, composedWeights, joinHeads, splitHeads } from '../../src/model/attention.ts';
 import { composedCrossEntropy } from '../../src/model/loss.ts';
 import { composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from '../../src/model/norms.ts';
 import { randomStream } from '../../src/random.ts';
 import { fusedCrossEntropy, fusedGeluGradient, fusedNorm, hasFusedOperations } from '../../src/runtime/fusedOperations.ts';
 import { addProducts, addRows, composedAddRows, halfSquaredNorm } from '../../src/runtime/operations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
+import { hasTileProducts } from '../../src/runtime/tileProducts.ts';
 
 const sessions = (['recorded', 'eager'] as const).map((mode) => openSession({ mode, precision: 'float32', device: 'cpu' }));
 afterAll(() => sessions.forEach((session) => session.close()));
@@ -42,6 +43,19 @@ const heads = Object.fromEntries(
   ]),
 );
 
+// Heads side by side, of more positions than are computed at once; the last mask hides keys at both ends, and all from one query.
+const [wideT, wideD] = [150, 9];
+const wideDocuments = Float32Array.from({ length: B * wideT * wideT }, (_, i) => {
+  const [b, query, key] = [Math.floor(i / (wideT * wideT)), Math.floor(i / wideT) % wideT, i % wideT];
+  return key > query || key < query - 40 - 30 * b || (b === 1 && query === 2) ? -1e9 : 0;
+});
+const rows = { rows: { shape: [B * wideT, 3 * K * wideD], values: normals('rows', B * wideT * 3 * K * wideD, 1.5) } };
+const wideSizes = { B, T: wideT, K, G: 1, D: wideD };
+const composedRows = (x: Tensor, mask: Tensor): Tensor => {
+  const { query, key, value } = splitHeads(x, wideSizes);
+  return joinHeads(attend(query, key, value, mask, null, composedWeights), wideSizes);
+};
+
 // Sizes that are no multiple of any vector's width, one below it, and one above; values far outside what a decoder makes.
 const cases: Case[] = [
   ['gelu', { x: { shape: [13, 37], values: normals('x', 13 * 37, 2) } }, gelu, composedGelu],
@@ -64,6 +78,17 @@ const cases: Case[] = [
     (q, k, v) => attend(q!, k!, v!, tensor(documents, [B, 1, 1, T, T]), null),
     (q, k, v) => attend(q!, k!, v!, tensor(documents, [B, 1, 1, T, T]), null, composedWeights),
   ],
+  ...(hasTileProducts()
+    ? ([
+        ['attention of rows', rows, (x) => attendRows(x!, causalMask(wideT), wideSizes), (x) => composedRows(x!, causalMask(wideT))],
+        [
+          'attention of rows within documents',
+          rows,
+          (x) => attendRows(x!, tensor(wideDocuments, [B, 1, 1, wideT, wideT]), wideSizes),
+          (x) => composedRows(x!, tensor(wideDocuments, [B, 1, 1, wideT, wideT])),
+        ],
+      ] satisfies Case[])
+    : []),
   // More rows than one thread takes, and more than one block of the gain's gradient.
   [
     'layerNorm of many rows',

@@ -199,6 +199,7 @@ void Register(const Definition&, TF_Status* status);
 void RegisterActivations(TF_Status*);
 void RegisterNorms(TF_Status*);
 void RegisterAttention(TF_Status*);
+void RegisterHeadsAttention(TF_Status*);
 void RegisterCrossEntropy(TF_Status*);
 void RegisterAdamW(TF_Status*);
 void RegisterAccumulate(TF_Status*);

@@ -30,6 +30,7 @@ extern "C" __attribute__((visibility("default"))) int RegisterClmOperations() {
   RegisterActivations(status);
   RegisterNorms(status);
   RegisterAttention(status);
+  RegisterHeadsAttention(status);
   RegisterCrossEntropy(status);
   RegisterAdamW(status);
   RegisterAccumulate(status);
