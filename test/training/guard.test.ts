@@ -14,7 +14,7 @@ const namesOf = (config: Config): string[] => {
 };
 
 /** Makes one update a micro-batch; returns the results and the whole state after each. */
-async function train(config: Config, mode: Mode, microBatches: MicroBatch[]) {
+async function train(config: Config, mode: Mode, microBatches: MicroBatch[], learningRate = 1e-3) {
   const session = await openTinySession(config, mode);
   try {
     const step = await recordTrainingStep(session, config, parameterTable(config.model, vocabularySize));
@@ -22,7 +22,7 @@ async function train(config: Config, mode: Mode, microBatches: MicroBatch[]) {
     const states: Map<string, Float32Array>[] = [];
     for (const [i, microBatch] of microBatches.entries()) {
       const { microBatchesPerStep: k } = config.training;
-      results.push(await step(Array.from({ length: k }, () => microBatch), i + 1, 1e-3));
+      results.push(await step(Array.from({ length: k }, () => microBatch), i + 1, learningRate));
       const tensors = await session.readVariables(namesOf(config));
       states.push(new Map(tensors.map(({ name, values }) => [name, values])));
     }
@@ -54,6 +54,14 @@ describe('the gate before an update', () => {
     expect(states[2]).toEqual(states[0]);
     expect(states[3]).not.toEqual(states[0]);
     expect(results[3]!.loss).toBeLessThan(results[0]!.loss);
+  });
+
+  it('takes no rounding for an outlier where a run stands still', async () => {
+    const config = tinyConfig({ training: { guard: { outlierDeviations: 5, windowSteps: 10, maxSkips: 10 } } });
+    const same = randomMicroBatch(config, 1);
+    const { results, states } = await train(config, 'recorded', [...Array<MicroBatch>(10).fill(same), weighted(same, 1.004), weighted(same, 1.02)], 0);
+    expect(states[9]!.get('guard/loss/variance')![0]).toBeLessThan(1e-9);
+    expect(results.map(({ skipped }) => skipped)).toEqual([...Array(11).fill(null), 'lossOutlier']);
   });
 
   it('keeps out outliers once the window is full, by the loss or by the gradient norm', async () => {
