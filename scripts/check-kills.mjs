@@ -166,6 +166,7 @@ async function race() {
     if (outcome(contested) !== expected) fail('the winner of a race differs', contested);
     refusals += refused;
     rmSync(contested, { recursive: true });
+    if ((race + 1) % 10 === 0) console.error(`${race + 1} races`);
   }
   console.log(`races: ${races}, ${races >> 1} of them for the lock of a killed process: one winner each (${refusals} losers refused, ${races - refusals} came after its end)`);
 }
@@ -200,6 +201,7 @@ async function stopAtRandomSteps() {
     // The stop leaves a checkpoint of its own step, which retention removes in time; what is kept for the end is the same.
     if (outcome(run) !== expected) fail(`a run stopped after step ${stopped} differs`, run);
     rmSync(run, { recursive: true });
+    if ((stop + 1) % 10 === 0) console.error(`${stop + 1} stops`);
   }
   console.log(`stops: ${stops} at ${places.size} different steps, each resumed bit for bit`);
 }

@@ -62,8 +62,8 @@ checkpoints: { everySteps: 10, keepLast: 2, keepBest: 1 }
   const count = (/** @type {string} */ kind) => records.filter((other) => other === kind).length;
   console.log(`soak: ${minutes} min, ${count('step')} steps, ${count('evaluation')} evaluations, ${count('checkpoint')} checkpoints`);
 
-  // The first half is warm-up: functions are compiled and optimised, the allocator's arenas and TensorFlow's caches fill.
-  const settled = samples.slice(samples.length >> 1);
+  // Two thirds are warm-up: functions are compiled and optimised, the allocator's arenas and TensorFlow's caches fill.
+  const settled = samples.slice(Math.floor((2 * samples.length) / 3));
   if (settled.some(({ tensors }) => typeof tensors !== 'number')) throw new Error('the tensors could not be counted');
   const perCheckpoint = (/** @type {number} */ perMinute) => ((perMinute * 1e6 * (samples.at(-1)?.minute ?? NaN)) / count('checkpoint')).toFixed(0);
   const grows = (/** @type {string} */ key, /** @type {string} */ name, /** @type {((values: number[]) => number)=} */ valueOf) => {
