@@ -1,5 +1,5 @@
 /** The few TensorFlow operations the decoder needs and tfjs does not offer, or offers at a price. */
-import { add, cast, customGrad, mul, reshape, scalar, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
+import { add, cast, customGrad, mul, reshape, scalar, stack, sum, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { intAttribute, typeAttribute, type Attribute } from './binding.ts';
 import { dataTypes } from './capi.ts';
 import { fusedAdd, fusedAddRows, fusedHalfSquaredNorm, fusedSum, hasFusedOperations } from './fusedOperations.ts';
@@ -95,15 +95,17 @@ export function addBias(y: Tensor, bias: Tensor): Tensor {
   return biased(y, bias);
 }
 
-/** The sum of tensors of one shape, in the order given. */
-export const addAll = (xs: Tensor[]): Tensor =>
-  xs.length === 1 ? xs[0]! : execute('AddN', [float, intAttribute('N', xs.length)], xs)[0]!;
+/**
+ * The sum of scalars, always in the same order. AddN begins with whichever input's memory nobody else holds at the
+ * moment, so chance would decide about bits.
+ */
+export const sumOfScalars = (xs: Tensor[]): Tensor => sum(stack(xs));
 
-/** As `addAll`, of what products gave: no float32 copy of any is made. */
+/** The sum of what products gave, in the order given: no float32 copy of any is made. */
 export function addProducts([first, second, ...rest]: Tensor[]): Tensor {
   if (second === undefined) return first!;
-  const sum = hasFusedOperations() ? fusedAdd : add;
-  return rest.reduce((x, y) => sum(x, y), (hasFusedOperations() ? fusedSum : add)(first!, second));
+  const addOne = hasFusedOperations() ? fusedAdd : add;
+  return rest.reduce((x, y) => addOne(x, y), (hasFusedOperations() ? fusedSum : add)(first!, second));
 }
 
 /**

@@ -3,7 +3,7 @@ import { add, div, minimum, mul, scalar, sqrt, sub, type Tensor } from '@tensorf
 import type { Config } from '../config/schema.ts';
 import type { Parameters } from '../model/decoderPass.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
-import { addAll, halfSquaredNorm } from '../runtime/operations.ts';
+import { halfSquaredNorm, sumOfScalars } from '../runtime/operations.ts';
 import type { InputSpec, Values } from '../runtime/program.ts';
 import { computedAfter, updatesIf } from '../runtime/recording.ts';
 import type { Variables } from '../runtime/variables.ts';
@@ -33,7 +33,7 @@ export function recordUpdate(
 ): { gradientNorm: Tensor; skipped: Tensor } {
   const { gradientClip } = config.optimizer;
   const optimizer = optimizerOf(config.optimizer);
-  const gradientNorm = sqrt(mul(addAll(gradients.map(halfSquaredNorm)), 2));
+  const gradientNorm = sqrt(mul(sumOfScalars(gradients.map(halfSquaredNorm)), 2));
   // As torch.nn.utils.clip_grad_norm_: the small number keeps a zero norm from dividing.
   const gradientFactor = gradientClip === null ? null : minimum(div(scalar(gradientClip), add(gradientNorm, 1e-6)), 1);
   const { skipped, isApplied, remember } = gate(config.training.guard, variables, { loss, gradientNorm });
