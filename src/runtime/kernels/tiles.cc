@@ -136,6 +136,7 @@ TILED void UseTiles() {
 
 template <bool transposedA, bool transposedB, typename A, typename B, typename C>
 TILED void Multiply(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C* c, int64_t stride) {
+  if (M == 0 || N == 0) return;
   constexpr int pieces = kPiecesFor<C>;
   constexpr int64_t kRowsAtOnce = transposedA ? kMoreRows : kFewRows;
   static thread_local Scratch stripsOfA, stripsOfB, kept;
