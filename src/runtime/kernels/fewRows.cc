@@ -156,17 +156,7 @@ void ComputeFewRows(void*, TF_OpKernelContext* context) {
 // (M, K) and (K, N), or (N, K) → (M, N)
 template <bool transposed>
 void FewRowsShape(TF_ShapeInferenceContext* context, TF_Status* status) {
-  constexpr int axis = transposed ? 0 : 1;
-  TF_ShapeHandle* shapes[] = {TF_NewShapeHandle(), TF_NewShapeHandle(), TF_NewShapeHandle()};
-  for (int i = 0; i < 2; i++) {
-    const int64_t begin = i == 0 ? 0 : axis;
-    if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextGetInput(context, i, shapes[i], status);
-    if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextWithRank(context, shapes[i], 2, shapes[i], status);
-    if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextSubshape(context, shapes[i], begin, begin + 1, shapes[i], status);
-  }
-  if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextConcatenateShapes(context, shapes[0], shapes[1], shapes[2], status);
-  if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextSetOutput(context, 0, shapes[2], status);
-  for (TF_ShapeHandle* shape : shapes) TF_DeleteShapeHandle(shape);
+  ShapeAlong(context, status, 0, {{0, 0}, {1, transposed ? 0 : 1}});
 }
 
 }  // namespace

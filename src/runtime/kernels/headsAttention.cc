@@ -157,26 +157,8 @@ void ComputeHeadsAttentionGrad(void*, TF_OpKernelContext* context) {
 
 // (B, T, 3, K, D) → (B, T, K, D), (B, K, T, T)
 void HeadsAttentionShapes(TF_ShapeInferenceContext* context, TF_Status* status) {
-  TF_ShapeHandle* projected = TF_NewShapeHandle();
-  const auto attempt = [&](auto call, auto... inputs) {
-    if (TF_GetCode(status) == TF_OK) call(context, inputs..., status);
-  };
-  attempt(TF_ShapeInferenceContextGetInput, 0, projected);
-  attempt(TF_ShapeInferenceContextWithRank, projected, int64_t{5}, projected);
-  const auto set = [&](int output, std::initializer_list<int64_t> axes) {
-    TF_ShapeHandle *shape = TF_NewShapeHandle(), *next = TF_NewShapeHandle();
-    attempt(TF_ShapeInferenceContextSubshape, projected, *axes.begin(), *axes.begin() + 1, shape);
-    for (auto axis = axes.begin() + 1; axis < axes.end(); axis++) {
-      attempt(TF_ShapeInferenceContextSubshape, projected, *axis, *axis + 1, next);
-      attempt(TF_ShapeInferenceContextConcatenateShapes, shape, next, shape);
-    }
-    attempt(TF_ShapeInferenceContextSetOutput, output, shape);
-    TF_DeleteShapeHandle(shape);
-    TF_DeleteShapeHandle(next);
-  };
-  set(0, {0, 1, 3, 4});
-  set(1, {0, 3, 1, 1});
-  TF_DeleteShapeHandle(projected);
+  ShapeAlong(context, status, 0, {{0, 0}, {0, 1}, {0, 3}, {0, 4}});
+  ShapeAlong(context, status, 1, {{0, 0}, {0, 3}, {0, 1}, {0, 1}});
 }
 
 }  // namespace

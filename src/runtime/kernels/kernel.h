@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <type_traits>
+#include <vector>
 
 #include "tensorflow/c/ops.h"
 #include "tensorflow/c/tf_datatype.h"
@@ -191,6 +192,15 @@ template <int N>
 void ShapesOfFirst(TF_ShapeInferenceContext* context, TF_Status* status) {
   ShapesOfInputs(context, status, N);
 }
+
+// An axis of an input.
+struct Axis {
+  int input;
+  int64_t axis;
+};
+// Shape inference: `output` is as long along its axes as inputs are along these.
+void ShapeAlong(TF_ShapeInferenceContext*, TF_Status*, int output, const std::vector<Axis>&);
+int64_t RankOfInput(TF_ShapeInferenceContext*, TF_Status*, int input);
 
 // Makes an operation known; of several failures the first is kept in `status`.
 void Register(const Definition&, TF_Status* status);

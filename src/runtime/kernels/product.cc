@@ -81,21 +81,12 @@ void ComputeProduct(void*, TF_OpKernelContext* context) {
 // (…, M, K) and (…, K, N), one of them with these two exchanged or none → (…, M, N)
 template <bool transposedA, bool transposedB>
 void ProductShape(TF_ShapeInferenceContext* context, TF_Status* status) {
-  TF_ShapeHandle* shapes[] = {TF_NewShapeHandle(), TF_NewShapeHandle(), TF_NewShapeHandle(), TF_NewShapeHandle()};
-  const auto attempt = [&](auto call, auto... inputs) {
-    if (TF_GetCode(status) == TF_OK) call(context, inputs..., status);
-  };
-  attempt(TF_ShapeInferenceContextGetInput, 0, shapes[0]);
-  attempt(TF_ShapeInferenceContextGetInput, 1, shapes[1]);
-  const int64_t rank = TF_GetCode(status) == TF_OK ? TF_ShapeInferenceContextRank(context, shapes[0]) : 0;
-  const int64_t m = rank - (transposedA ? 1 : 2), n = rank - (transposedB ? 2 : 1);
-  attempt(TF_ShapeInferenceContextSubshape, shapes[0], int64_t{0}, rank - 2, shapes[2]);
-  attempt(TF_ShapeInferenceContextSubshape, shapes[0], m, m + 1, shapes[3]);
-  attempt(TF_ShapeInferenceContextConcatenateShapes, shapes[2], shapes[3], shapes[2]);
-  attempt(TF_ShapeInferenceContextSubshape, shapes[1], n, n + 1, shapes[3]);
-  attempt(TF_ShapeInferenceContextConcatenateShapes, shapes[2], shapes[3], shapes[2]);
-  attempt(TF_ShapeInferenceContextSetOutput, 0, shapes[2]);
-  for (TF_ShapeHandle* shape : shapes) TF_DeleteShapeHandle(shape);
+  const int64_t rank = RankOfInput(context, status, 0);
+  std::vector<Axis> axes;
+  for (int64_t axis = 0; axis < rank - 2; axis++) axes.push_back({0, axis});
+  axes.push_back({0, rank - (transposedA ? 1 : 2)});
+  axes.push_back({1, rank - (transposedB ? 2 : 1)});
+  ShapeAlong(context, status, 0, axes);
 }
 
 template <bool transposedA, bool transposedB>

@@ -10,6 +10,29 @@ void ShapesOfInputs(TF_ShapeInferenceContext* context, TF_Status* status, int ou
   TF_DeleteShapeHandle(shape);
 }
 
+void ShapeAlong(TF_ShapeInferenceContext* context, TF_Status* status, int output, const std::vector<Axis>& axes) {
+  TF_ShapeHandle *input = TF_NewShapeHandle(), *length = TF_NewShapeHandle(), *shape = TF_NewShapeHandle();
+  const auto attempt = [&](auto call, auto... arguments) {
+    if (TF_GetCode(status) == TF_OK) call(context, arguments..., status);
+  };
+  for (size_t i = 0; i < axes.size(); i++) {
+    const auto [from, axis] = axes[i];
+    attempt(TF_ShapeInferenceContextGetInput, from, input);
+    attempt(TF_ShapeInferenceContextSubshape, input, axis, axis + 1, i == 0 ? shape : length);
+    if (i > 0) attempt(TF_ShapeInferenceContextConcatenateShapes, shape, length, shape);
+  }
+  attempt(TF_ShapeInferenceContextSetOutput, output, shape);
+  for (TF_ShapeHandle* handle : {input, length, shape}) TF_DeleteShapeHandle(handle);
+}
+
+int64_t RankOfInput(TF_ShapeInferenceContext* context, TF_Status* status, int input) {
+  TF_ShapeHandle* shape = TF_NewShapeHandle();
+  TF_ShapeInferenceContextGetInput(context, input, shape, status);
+  const int64_t rank = TF_GetCode(status) == TF_OK ? TF_ShapeInferenceContextRank(context, shape) : 0;
+  TF_DeleteShapeHandle(shape);
+  return rank;
+}
+
 void Register(const Definition& definition, TF_Status* status) {
   if (TF_GetCode(status) != TF_OK) return;
   TF_OpDefinitionBuilder* builder = TF_NewOpDefinitionBuilder(definition.name);
