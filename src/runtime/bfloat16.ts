@@ -93,9 +93,8 @@ export function bfloat16Products(binding: Binding, reuseCasts: boolean): Binding
     if (!isHalf) return binding.executeOp(name, attributes, inputIds.map(full), outputs);
     const inputs = inputIds.map((id, i) => (asTheyAre.includes(i) ? id : taken.inputs.includes(i) ? half(id) : full(id)));
     const inHalves = attributes.map((a) => (a.name === 'T' ? typeAttribute('T', dataTypes.bfloat16) : a));
-    return binding.executeOp(name, inHalves, inputs, outputs).map((handle, i) => {
-      return taken.outputs === 'all' || taken.outputs.includes(i) ? asHalf(handle) : handle;
-    });
+    const isHalfOutput = (i: number): boolean => taken.outputs === 'all' || taken.outputs.includes(i);
+    return binding.executeOp(name, inHalves, inputs, outputs).map((handle, i) => (isHalfOutput(i) ? asHalf(handle) : handle));
   };
 
   return {
