@@ -17,7 +17,11 @@ const run = (command, args) => {
   return stdout;
 };
 const clm = (...args) => run(process.execPath, ['dist/cli/main.js', ...args]);
-const objects = (text) => text.trim().split('\n').map((line) => JSON.parse(line));
+const objects = (text) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
 const report = (what, right, of) => {
   process.stdout.write(`${right === of ? 'ok' : 'DIFFERS'}: ${what}: ${right} of ${of}\n`);
   if (right !== of) process.exitCode = 1;
@@ -32,9 +36,30 @@ try {
     const prompts = path.join(scratch, 'prompts.jsonl');
     writeFileSync(prompts, expected.map(({ prompt }) => `${JSON.stringify({ prompt })}\n`).join(''));
     for (const batch of ['1', '8']) {
-      const made = objects(clm('sample', imported, '--prompts', prompts, '--temperature', '0', '--max-tokens', '256', '--batch', batch, '--json', '--quiet'));
-      const equal = expected.filter(({ tokenIds }, i) => tokenIds.length === 256 && JSON.stringify(tokenIds) === JSON.stringify(made[i].tokenIds));
-      report(`${model}: greedy completions of 256 tokens equal to transformers', batch ${batch}`, equal.length, expected.length);
+      const made = objects(
+        clm(
+          'sample',
+          imported,
+          '--prompts',
+          prompts,
+          '--temperature',
+          '0',
+          '--max-tokens',
+          '256',
+          '--batch',
+          batch,
+          '--json',
+          '--quiet',
+        ),
+      );
+      const equal = expected.filter(
+        ({ tokenIds }, i) => tokenIds.length === 256 && JSON.stringify(tokenIds) === JSON.stringify(made[i].tokenIds),
+      );
+      report(
+        `${model}: greedy completions of 256 tokens equal to transformers', batch ${batch}`,
+        equal.length,
+        expected.length,
+      );
     }
     const distinct = new Set(expected.flatMap(({ tokenIds }) => tokenIds)).size;
     process.stdout.write(`${model}: ${distinct} different tokens occur\n`);
@@ -53,10 +78,15 @@ try {
   let kept = 0;
   for (const [i, { seen, logitBias, ...rest }] of settings.entries()) {
     const bias = new Map(Object.entries(logitBias).map(([id, value]) => [Number(id), value]));
-    const ours = filteredScores(logits.subarray(i * V, (i + 1) * V), { ...rest, logitBias: bias }, { seen: new Set(seen), forbidden: [] });
+    const ours = filteredScores(
+      logits.subarray(i * V, (i + 1) * V),
+      { ...rest, logitBias: bias },
+      { seen: new Set(seen), forbidden: [] },
+    );
     const theirs = scores.subarray(i * V, (i + 1) * V);
     if (ours.every((score, id) => score > -Infinity === theirs[id] > -Infinity)) sets++;
-    if (ours.every((score, id) => score === theirs[id] || Math.abs(score - theirs[id]) < 1e-9 * Math.abs(score))) values++;
+    if (ours.every((score, id) => score === theirs[id] || Math.abs(score - theirs[id]) < 1e-9 * Math.abs(score)))
+      values++;
     kept += ours.filter((score) => score > -Infinity).length;
   }
   report("kept sets equal to transformers' logits processors", sets, settings.length);

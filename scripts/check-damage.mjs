@@ -30,12 +30,18 @@ let headersAlone = 0;
 async function mustBeNoticed(file, bytes, what) {
   writeFileSync(file, bytes);
   tried++;
-  const failure = await loadCheckpoint(folder, { optimizer: true }).then(() => undefined, (error) => error);
+  const failure = await loadCheckpoint(folder, { optimizer: true }).then(
+    () => undefined,
+    (error) => error,
+  );
   if (failure === undefined) throw new Error(`${what} of ${file} was not noticed`);
   if (failure.kind !== 'wrongInput') throw failure;
   // The reader of safetensors alone must not crash either, whatever it makes of it.
   if (!file.endsWith('.safetensors')) return;
-  const bare = await readSafetensors(file).then(() => undefined, (error) => error);
+  const bare = await readSafetensors(file).then(
+    () => undefined,
+    (error) => error,
+  );
   if (bare !== undefined && bare.kind !== 'wrongInput') throw bare;
   if (bare !== undefined) headersAlone++;
 }
@@ -56,7 +62,8 @@ for (const name of ['state.json', 'config.yaml', 'tokenizer.json', 'model.safete
       await mustBeNoticed(file, flipped(bit), `flip of bit ${bit}`);
     }
   }
-  for (let length = 0; length < whole.length; length++) await mustBeNoticed(file, whole.subarray(0, length), `cut to ${length}`);
+  for (let length = 0; length < whole.length; length++)
+    await mustBeNoticed(file, whole.subarray(0, length), `cut to ${length}`);
   writeFileSync(file, whole);
   await loadCheckpoint(folder, { optimizer: true });
   console.log(`${name}: ${8 * dataStart} bits of text or header and ${whole.length} lengths`);

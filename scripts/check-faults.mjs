@@ -1,6 +1,7 @@
-// Fails every call to the file system that a save and a metrics write make, once each and in several ways, by a layer put
-// around node:fs; then replays every prefix of the recorded calls as a crash of the machine would leave it, with only what
-// was flushed on disk; then trains into a full file system, and a read-only one (where it may mount them): node scripts/check-faults.mjs
+// Fails every call to the file system that a save and a metrics write make, once each and in several ways, by a layer
+// put around node:fs; then replays every prefix of the recorded calls as a crash of the machine would leave it, with
+// only what was flushed on disk; then trains into a full file system, and a read-only one (where it may mount them):
+// node scripts/check-faults.mjs
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -49,8 +50,10 @@ fs.promises.open = around('open', async (/** @type {any[]} */ ...args) => {
   pathOf.set(handle, args[0]);
   return handle;
 });
-for (const name of ['mkdir', 'rename', 'rm', 'stat', 'statfs', 'readdir', 'writeFile']) fs.promises[name] = around(name, fs.promises[name]);
-for (const name of ['write', 'sync', 'close']) handles[name] = around(name, handles[name], (self) => [pathOf.get(self)]);
+for (const name of ['mkdir', 'rename', 'rm', 'stat', 'statfs', 'readdir', 'writeFile'])
+  fs.promises[name] = around(name, fs.promises[name]);
+for (const name of ['write', 'sync', 'close'])
+  handles[name] = around(name, handles[name], (self) => [pathOf.get(self)]);
 for (const name of ['openSync', 'writeSync', 'fsyncSync', 'closeSync']) fs[name] = around(name, fs[name]);
 syncBuiltinESMExports();
 
@@ -75,7 +78,9 @@ async function freshRun() {
   for (const step of [1, 2]) await saveCheckpoint(run, content(step), { keepLast: 2 });
   return run;
 }
-/** The operation under test: a record, flushed, and a checkpoint that replaces one of its own step or prunes another. */
+/**
+ * The operation under test: a record, flushed, and a checkpoint that replaces one of its own step or prunes another.
+ */
 async function operation(run, step) {
   const metrics = openMetrics(path.join(run, 'metrics.jsonl'));
   try {
@@ -95,7 +100,10 @@ for (const step of [2, 3]) {
       const run = await freshRun();
       Object.assign(layer, { calls: 0, failAt, code });
       isShort = false;
-      const failure = await operation(run, step).then(() => undefined, (error) => error);
+      const failure = await operation(run, step).then(
+        () => undefined,
+        (error) => error,
+      );
       const wasReached = layer.calls >= failAt;
       layer.failAt = 0;
       if (!wasReached) break;
@@ -106,9 +114,13 @@ for (const step of [2, 3]) {
       if (failure !== undefined && isShort) throw new Error(`a short write is no failure: ${at}`, { cause: failure });
       const { checkpoint, skipped } = await newestValidCheckpoint(run);
       if (skipped.length > 0) throw new Error(`a damaged checkpoint after ${at}`);
-      if (checkpoint === undefined || checkpoint.step < 2) throw new Error(`the last good checkpoint is lost after ${at}`);
+      if (checkpoint === undefined || checkpoint.step < 2)
+        throw new Error(`the last good checkpoint is lost after ${at}`);
       if (failure === undefined && checkpoint.step !== step) throw new Error(`a false success after ${at}`);
-      if (failure === undefined && !own.readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').includes(`"step":${step}`)) {
+      if (
+        failure === undefined &&
+        !own.readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').includes(`"step":${step}`)
+      ) {
         throw new Error(`a record is lost after ${at}`);
       }
       // The next save must succeed, and the leftovers go.
@@ -123,7 +135,9 @@ for (const step of [2, 3]) {
 }
 console.log(`faults: ${injected} injected, ${refused} reported, no checkpoint lost, no false success`);
 
-/** Files by path; what is not flushed is lost in a crash, names are kept: the worst order that a file system may choose. */
+/**
+ * Files by path; what is not flushed is lost in a crash, names are kept: the worst order that a file system may choose.
+ */
 let crashes = 0;
 for (const step of [2, 3]) {
   const run = await freshRun();
@@ -135,8 +149,10 @@ for (const step of [2, 3]) {
   }
   /** @type {Map<string, { bytes: Buffer, flushed: boolean }>[]} */
   const states = [];
-  const note = () => void states.push(new Map([...tree].map(([file, { bytes, flushed }]) => [file, { bytes, flushed }])));
-  const below = (/** @type {string} */ folder) => [...tree.keys()].filter((file) => file === folder || file.startsWith(`${folder}/`));
+  const note = () =>
+    void states.push(new Map([...tree].map(([file, { bytes, flushed }]) => [file, { bytes, flushed }])));
+  const below = (/** @type {string} */ folder) =>
+    [...tree.keys()].filter((file) => file === folder || file.startsWith(`${folder}/`));
   layer.seen = (name, [first, second]) => {
     if (name === 'writeFile' || name === 'write') tree.set(first, { bytes: own.readFileSync(first), flushed: false });
     else if (name === 'sync') for (const file of tree.has(first) ? [first] : []) tree.get(file).flushed = true;
@@ -166,14 +182,18 @@ for (const step of [2, 3]) {
       crashes++;
       const { checkpoint, skipped } = await newestValidCheckpoint(crashed);
       if (skipped.length > 0 || checkpoint === undefined || checkpoint.step < Math.min(2, step)) {
-        throw new Error(`a crash after call ${at + 1} of ${states.length} leaves ${checkpoint?.step}, ${JSON.stringify(skipped)}`);
+        throw new Error(
+          `a crash after call ${at + 1} of ${states.length} leaves ${checkpoint?.step}, ${JSON.stringify(skipped)}`,
+        );
       }
       if (at === states.length - 1 && checkpoint.step !== step) throw new Error('a finished save is lost');
       fs.rmSync(crashed, { recursive: true });
     }
   }
 }
-console.log(`crashes: ${crashes} replayed (every prefix of the calls, with and without what was not flushed), always a valid checkpoint`);
+console.log(
+  `crashes: ${crashes} replayed (every prefix of the calls, with and without what was not flushed), always a valid checkpoint`,
+);
 
 const mount = path.join(scratch, 'full');
 fs.mkdirSync(mount);
@@ -191,15 +211,22 @@ if (mounted) {
     const clm = path.join(root, 'dist/cli/main.js');
     const run = path.join(mount, 'run');
     const { status, stderr } = spawnSync(process.execPath, [clm, 'train', config, '--run', run], { encoding: 'utf8' });
-    if (status !== 3 || !stderr.includes('The last checkpoint could not be saved')) throw new Error(`a full disk: ${status} ${stderr}`);
+    if (status !== 3 || !stderr.includes('The last checkpoint could not be saved'))
+      throw new Error(`a full disk: ${status} ${stderr}`);
     if (!stderr.includes('the next one due tries again')) throw new Error(`no warning of the first failure: ${stderr}`);
     const { checkpoint, skipped } = await newestValidCheckpoint(run);
     if (checkpoint === undefined || skipped.length > 0) throw new Error(`a full disk left ${JSON.stringify(skipped)}`);
     console.log(`full disk: exit 3, the checkpoint of step ${checkpoint.step} is whole`);
-    if (spawnSync('mount', ['-o', 'remount,ro', mount]).status !== 0) throw new Error('the full disk could not be made read-only');
+    if (spawnSync('mount', ['-o', 'remount,ro', mount]).status !== 0)
+      throw new Error('the full disk could not be made read-only');
     for (const place of ['run', 'new/run']) {
-      const refused = spawnSync(process.execPath, [clm, 'train', config, '--resume', '--run', path.join(mount, place)], { encoding: 'utf8' });
-      if (refused.status !== 3 || !refused.stderr.includes('is read-only')) throw new Error(`a read-only disk: ${refused.status} ${refused.stderr}`);
+      const refused = spawnSync(
+        process.execPath,
+        [clm, 'train', config, '--resume', '--run', path.join(mount, place)],
+        { encoding: 'utf8' },
+      );
+      if (refused.status !== 3 || !refused.stderr.includes('is read-only'))
+        throw new Error(`a read-only disk: ${refused.status} ${refused.stderr}`);
     }
     console.log('read-only disk: exit 3 for a run that is there and for a new one');
   } finally {

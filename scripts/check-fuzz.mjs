@@ -1,6 +1,6 @@
-// Feeds mutated configs, safetensors headers, tokenizer files, logs and JSON lines to their readers: each must answer or
-// refuse with one of our messages, within a second, changing no prototype; a tokenizer that is accepted must encode and
-// decode: node scripts/check-fuzz.mjs [COUNT [SEED]]
+// Feeds mutated configs, safetensors headers, tokenizer files, logs and JSON lines to their readers: each must answer
+// or refuse with one of our messages, within a second, changing no prototype; a tokenizer that is accepted must encode
+// and decode: node scripts/check-fuzz.mjs [COUNT [SEED]]
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -30,8 +30,22 @@ function huggingFace(parts) {
   });
   const merges = ['t h', 'th e', 'a t'];
   const vocab = Object.fromEntries([...spelling, 'th', 'the', 'at', '<|endoftext|>'].map((token, id) => [token, id]));
-  const added = { id: 259, content: '<|endoftext|>', single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  return JSON.stringify({ version: '1.0', added_tokens: [added], normalizer: null, ...parts, model: { type: 'BPE', vocab, merges } });
+  const added = {
+    id: 259,
+    content: '<|endoftext|>',
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  };
+  return JSON.stringify({
+    version: '1.0',
+    added_tokens: [added],
+    normalizer: null,
+    ...parts,
+    model: { type: 'BPE', vocab, merges },
+  });
 }
 const seeds = {
   yaml: [
@@ -45,31 +59,88 @@ const seeds = {
   ],
   safetensors: [
     JSON.stringify({ __metadata__: { a: 'b' }, one: entry(0, 16), two: entry(16, 64) }),
-    JSON.stringify({ scalar: { dtype: 'F32', shape: [], data_offsets: [0, 4] }, none: { dtype: 'F32', shape: [0, 3], data_offsets: [4, 4] }, rest: { dtype: 'F32', shape: [5, 3], data_offsets: [4, 64] } }),
+    JSON.stringify({
+      scalar: { dtype: 'F32', shape: [], data_offsets: [0, 4] },
+      none: { dtype: 'F32', shape: [0, 3], data_offsets: [4, 4] },
+      rest: { dtype: 'F32', shape: [5, 3], data_offsets: [4, 64] },
+    }),
     '{"__proto__":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[15],"data_offsets":[4,64]}}',
   ],
   tokenizer: [
     JSON.stringify({ format: 'clm-tokenizer', kind: 'bytes', version: 1 }),
-    JSON.stringify({ format: 'clm-tokenizer', kind: 'characters', version: 1, characters: ' Tacehst\u00e9', endOfText: true }),
-    huggingFace({ pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true }, decoder: { type: 'ByteLevel' } }),
+    JSON.stringify({
+      format: 'clm-tokenizer',
+      kind: 'characters',
+      version: 1,
+      characters: ' Tacehst\u00e9',
+      endOfText: true,
+    }),
+    huggingFace({
+      pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+      decoder: { type: 'ByteLevel' },
+    }),
     huggingFace({
       normalizer: { type: 'NFC' },
       pre_tokenizer: {
         type: 'Sequence',
         pretokenizers: [
-          { type: 'Split', pattern: { Regex: String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+` }, behavior: 'Isolated', invert: false },
+          {
+            type: 'Split',
+            pattern: {
+              Regex: String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+            },
+            behavior: 'Isolated',
+            invert: false,
+          },
           { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
         ],
       },
       decoder: { type: 'ByteLevel' },
     }),
   ],
-  log: ['{"kind":"step","step":1,"loss":2}\n{"kind":"evaluation","step":1,"loss":2}\n', '{"__proto__":{"polluted":1},"kind":"step","step":2}\n'],
-  jsonLines: ['{"text":"The cat sat"}\n{"text":"on the mat","id":7}\n\n{"id":8,"text":"\\ud83d\\ude00 caf\\u00e9"}\n', '{"__proto__":{"polluted":1},"text":"a"}\n{"text":"b","text":"c"}\n'],
+  log: [
+    '{"kind":"step","step":1,"loss":2}\n{"kind":"evaluation","step":1,"loss":2}\n',
+    '{"__proto__":{"polluted":1},"kind":"step","step":2}\n',
+  ],
+  jsonLines: [
+    '{"text":"The cat sat"}\n{"text":"on the mat","id":7}\n\n{"id":8,"text":"\\ud83d\\ude00 caf\\u00e9"}\n',
+    '{"__proto__":{"polluted":1},"text":"a"}\n{"text":"b","text":"c"}\n',
+  ],
 };
 const pieces = [
-  '"', '{', '}', '[', ']', ',', ':', '\n', '\0', '\\u0000', '__proto__', 'constructor', '1e400', '-1', '9007199254740993', '&a ', '*a', '<<: ',
-  '!!js/function ', '? ', '| ', '- ', '  ', '\t', '{'.repeat(400), '['.repeat(400), 'a: '.repeat(60), '\ud800', '\u202e', 'null', 'true', '"F32"', '%YAML 9\n---\n',
+  '"',
+  '{',
+  '}',
+  '[',
+  ']',
+  ',',
+  ':',
+  '\n',
+  '\0',
+  '\\u0000',
+  '__proto__',
+  'constructor',
+  '1e400',
+  '-1',
+  '9007199254740993',
+  '&a ',
+  '*a',
+  '<<: ',
+  '!!js/function ',
+  '? ',
+  '| ',
+  '- ',
+  '  ',
+  '\t',
+  '{'.repeat(400),
+  '['.repeat(400),
+  'a: '.repeat(60),
+  '\ud800',
+  '\u202e',
+  'null',
+  'true',
+  '"F32"',
+  '%YAML 9\n---\n',
 ];
 
 /** A seed with some pieces put in, parts cut out or doubled, or bytes changed. @param {string} text */
@@ -100,7 +171,13 @@ const readers = {
   jsonLines: async (text) => {
     writeFileSync(lines, text);
     const range = { startByte: 0, endByte: Buffer.byteLength(text) };
-    const file = { path: lines, bytes: range.endByte, startByte: 0, markBytes: 0, format: /** @type {const} */ ('jsonLines') };
+    const file = {
+      path: lines,
+      bytes: range.endByte,
+      startByte: 0,
+      markBytes: 0,
+      format: /** @type {const} */ ('jsonLines'),
+    };
     for await (const _ of fileDocuments(file, range, {})) continue;
   },
 };
@@ -133,10 +210,13 @@ for (let i = 0; i < count; i++) {
   const tookMs = (user + system) / 1000;
   longestMs = Math.max(longestMs, tookMs);
   if (tookMs > 1000) throw new Error(`${kind} input ${i} (seed ${seed}) took ${tookMs} ms: ${JSON.stringify(text)}`);
-  if ({}.polluted !== undefined || [].polluted !== undefined) throw new Error(`${kind} input ${i} changed a prototype: ${text}`);
+  if ({}.polluted !== undefined || [].polluted !== undefined)
+    throw new Error(`${kind} input ${i} changed a prototype: ${text}`);
   if (i % 1000 === 0) peakBytes = Math.max(peakBytes, process.memoryUsage().rss);
 }
 rmSync(scratch, { recursive: true });
 const megabytes = Math.round(peakBytes / 1e6);
 const shares = kinds.map((kind) => `${kind} ${accepted[kind]} of ${given[kind]}`).join(', ');
-console.log(`fuzz: ${count} inputs, accepted ${shares}; the others refused with a message; longest ${Math.round(longestMs)} ms of processor time, peak ${megabytes} MB`);
+console.log(
+  `fuzz: ${count} inputs, accepted ${shares}; the others refused with a message; longest ${Math.round(longestMs)} ms of processor time, peak ${megabytes} MB`,
+);

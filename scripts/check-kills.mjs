@@ -1,6 +1,7 @@
-// Kills a training run (SIGKILL) over and over, most of the times while it saves or deletes a checkpoint, and resumes it;
-// every finished run must equal one that was never interrupted, byte for byte. Then races of two processes for one run
-// directory, and resumes after a signal at random steps: node scripts/check-kills.mjs [KILLS [RACES [STOPS [SEED]]]]
+// Kills a training run (SIGKILL) over and over, most of the times while it saves or deletes a checkpoint, and resumes
+// it; every finished run must equal one that was never interrupted, byte for byte. Then races of two processes for one
+// run directory, and resumes after a signal at random steps: node scripts/check-kills.mjs [KILLS [RACES [STOPS
+// [SEED]]]]
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -37,7 +38,9 @@ schedule: { warmupSteps: 5 }
 const train = (run, { began, steps: length = steps } = {}) =>
   new Promise((resolve) => {
     const args = ['train', config, '--run', run, '--resume', '--json', '--set', `training.steps=${length}`];
-    const child = spawn(process.execPath, [path.join(root, 'dist/cli/main.js'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [path.join(root, 'dist/cli/main.js'), ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let stderr = '';
     child.stdout.resume();
     child.stderr.on('data', (chunk) => (stderr += chunk));
@@ -45,15 +48,25 @@ const train = (run, { began, steps: length = steps } = {}) =>
     child.on('close', (code, signal) => resolve({ code, signal, stderr }));
   });
 
-/** Everything that must be the same: how the run stands, the log without times, the bytes of all checkpoints. @param {string} run */
+/**
+ * Everything that must be the same: how the run stands, the log without times, the bytes of all checkpoints. @param
+ * {string} run
+ */
 function outcome(run) {
-  const records = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
+  const records = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
   for (const record of records) for (const key of ['elapsedMs', 'tokensPerSecond', 'path']) delete record[key];
   records.sort((a, b) => a.step - b.step || Number(a.kind === 'checkpoint') - Number(b.kind === 'checkpoint'));
   const folder = path.join(run, 'checkpoints');
-  const files = readdirSync(folder).sort().flatMap((step) =>
-    readdirSync(path.join(folder, step)).sort().map((name) => `${step}/${name} ${readFileSync(path.join(folder, step, name), 'base64')}`),
-  );
+  const files = readdirSync(folder)
+    .sort()
+    .flatMap((step) =>
+      readdirSync(path.join(folder, step))
+        .sort()
+        .map((name) => `${step}/${name} ${readFileSync(path.join(folder, step, name), 'base64')}`),
+    );
   const { state, step } = JSON.parse(readFileSync(path.join(run, 'status.json'), 'utf8'));
   return JSON.stringify({ state, step, records, files });
 }
@@ -63,7 +76,9 @@ const fail = (what, detail) => {
   throw new Error(`${what}: ${typeof detail === 'string' ? detail : JSON.stringify(detail)}; kept in ${scratch}`);
 };
 
-/** The outcome of a run of so many steps that nothing interrupts, and how long its process takes. @param {number} length */
+/**
+ * The outcome of a run of so many steps that nothing interrupts, and how long its process takes. @param {number} length
+ */
 async function uninterrupted(length) {
   const run = path.join(scratch, `straight-${length}`);
   const beganMs = performance.now();
@@ -74,7 +89,8 @@ async function uninterrupted(length) {
 
 /**
  * Kills the process a moment after the n-th temporary name of a kind appears among the checkpoints, or at any time.
- * @param {string} run @param {ChildProcess} child @param {number} wholeMs how long a process takes that nothing interrupts
+ * @param {string} run @param {ChildProcess} child @param {number} wholeMs how long a process takes that nothing
+ *   interrupts
  */
 function killSometime(run, child, wholeMs) {
   const draw = random();
@@ -118,7 +134,10 @@ async function killOverAndOver() {
   const { expected, tookMs } = await uninterrupted(steps);
   /** @type {Record<string, number>} */
   const found = { 'in a save': 0, 'in a deletion': 0, between: 0, 'before the first step': 0 };
-  const counts = () => Object.entries(found).map(([when, count]) => `${count} ${when}`).join(', ');
+  const counts = () =>
+    Object.entries(found)
+      .map(([when, count]) => `${count} ${when}`)
+      .join(', ');
   let finished = 0;
   let run = path.join(scratch, 'run-0');
   for (let kill = 0; kill <= kills; ) {
@@ -143,12 +162,18 @@ async function race() {
   const length = 12;
   const { expected } = await uninterrupted(length);
   const abandoned = path.join(scratch, 'abandoned');
-  while (!existsSync(path.join(abandoned, 'run.lock')) || !existsSync(path.join(abandoned, 'checkpoints/step-00000004'))) {
+  while (
+    !existsSync(path.join(abandoned, 'run.lock')) ||
+    !existsSync(path.join(abandoned, 'checkpoints/step-00000004'))
+  ) {
     rmSync(abandoned, { recursive: true, force: true });
     await train(abandoned, {
       steps: length,
       began: (child) => {
-        const timer = setInterval(() => existsSync(path.join(abandoned, 'checkpoints/step-00000004')) && child.kill('SIGKILL'), 2);
+        const timer = setInterval(
+          () => existsSync(path.join(abandoned, 'checkpoints/step-00000004')) && child.kill('SIGKILL'),
+          2,
+        );
         child.on('close', () => clearInterval(timer));
       },
     });
@@ -168,7 +193,9 @@ async function race() {
     rmSync(contested, { recursive: true });
     if ((race + 1) % 10 === 0) console.error(`${race + 1} races`);
   }
-  console.log(`races: ${races}, ${races >> 1} of them for the lock of a killed process: one winner each (${refusals} losers refused, ${races - refusals} came after its end)`);
+  console.log(
+    `races: ${races}, ${races >> 1} of them for the lock of a killed process: one winner each (${refusals} losers refused, ${races - refusals} came after its end)`,
+  );
 }
 
 const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
@@ -194,11 +221,13 @@ async function stopAtRandomSteps() {
     });
     if (first.code !== exitCodes[signal]) fail(`${signal} at step ${atStep} did not stop and save`, first);
     const stopped = Number(/stopped after step (\d+)/.exec(first.stderr)?.[1]);
-    if (!existsSync(path.join(run, `checkpoints/step-${String(stopped).padStart(8, '0')}`))) fail('a stop did not save', first);
+    if (!existsSync(path.join(run, `checkpoints/step-${String(stopped).padStart(8, '0')}`)))
+      fail('a stop did not save', first);
     places.add(stopped);
     const second = await train(run);
     if (second.code !== 0) fail('a stopped run could not be resumed', second);
-    // The stop leaves a checkpoint of its own step, which retention removes in time; what is kept for the end is the same.
+    // The stop leaves a checkpoint of its own step, which retention removes in time; what is kept for the end is the
+    // same.
     if (outcome(run) !== expected) fail(`a run stopped after step ${stopped} differs`, run);
     rmSync(run, { recursive: true });
     if ((stop + 1) % 10 === 0) console.error(`${stop + 1} stops`);

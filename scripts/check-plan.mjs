@@ -10,26 +10,55 @@ import path from 'node:path';
 
 const program = new URL('../dist/cli/main.js', import.meta.url).pathname;
 const base = new URL('../configs/moby-dick.yaml', import.meta.url).pathname;
-const wide = { 'model.layers': 6, 'model.heads': 6, 'model.width': 384, 'model.contextLength': 256, 'training.microBatchSize': 8 };
+const wide = {
+  'model.layers': 6,
+  'model.heads': 6,
+  'model.width': 384,
+  'model.contextLength': 256,
+  'training.microBatchSize': 8,
+};
 const configs = {
   'moby-dick': {},
   'L6 C384 T256 B8': wide,
   'the same, recompute': { ...wide, 'training.recompute': 'block' },
   'L8 C512 T128 B4, muon, emaDecay': {
-    'model.layers': 8, 'model.heads': 8, 'model.width': 512, 'model.contextLength': 128, 'training.microBatchSize': 4,
-    'optimizer.kind': 'muon', 'training.emaDecay': 0.99,
+    'model.layers': 8,
+    'model.heads': 8,
+    'model.width': 512,
+    'model.contextLength': 128,
+    'training.microBatchSize': 4,
+    'optimizer.kind': 'muon',
+    'training.emaDecay': 0.99,
   },
   'GPT-2 with 2 layers, T 512 B1, two micro-batches': {
-    'model.layers': 2, 'model.heads': 12, 'model.width': 768, 'model.contextLength': 512, 'model.biases': true,
-    'model.vocabularySize': 50_257, 'training.microBatchSize': 1, 'training.branches': 1, 'training.microBatchesPerStep': 2,
+    'model.layers': 2,
+    'model.heads': 12,
+    'model.width': 768,
+    'model.contextLength': 512,
+    'model.biases': true,
+    'model.vocabularySize': 50_257,
+    'training.microBatchSize': 1,
+    'training.branches': 1,
+    'training.microBatchesPerStep': 2,
   },
   'llama L8 C320 T256 B6, dropout, 2 micro-batches': {
-    'model.family': 'llama', 'model.layers': 8, 'model.heads': 8, 'model.keyValueHeads': 2, 'model.width': 320,
-    'model.contextLength': 256, 'model.dropout': 0.1, 'training.microBatchSize': 6, 'training.microBatchesPerStep': 2,
+    'model.family': 'llama',
+    'model.layers': 8,
+    'model.heads': 8,
+    'model.keyValueHeads': 2,
+    'model.width': 320,
+    'model.contextLength': 256,
+    'model.dropout': 0.1,
+    'training.microBatchSize': 6,
+    'training.microBatchesPerStep': 2,
   },
 };
 const short = {
-  'training.steps': 4, 'checkpoints.everySteps': 1, 'corpus.validation.tail': 0.002, 'samples.everySteps': null, 'evaluation.everySteps': null,
+  'training.steps': 4,
+  'checkpoints.everySteps': 1,
+  'corpus.validation.tail': 0.002,
+  'samples.everySteps': null,
+  'evaluation.everySteps': null,
 };
 
 const wanted = process.argv.slice(2);
@@ -51,7 +80,11 @@ process.exitCode = isOff ? 1 : 0;
 /** The most memory a training process ever held, by the kernel's own mark (Linux). */
 async function peakBytes(set) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'clm-plan-'));
-  const child = spawn(process.execPath, [program, 'train', base, '--quiet', '--run', path.join(folder, 'run'), ...set], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(
+    process.execPath,
+    [program, 'train', base, '--quiet', '--run', path.join(folder, 'run'), ...set],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
   let peak = 0;
   const timer = setInterval(() => {
     try {

@@ -1,7 +1,7 @@
 /**
  * Are the same config and seed the same training to the bit, also where several threads share each operation? Runs the
- * first steps of one layer of GPT-2's size again and again, in new sessions, and compares losses, gradient norms and, after
- * the last step, every parameter and moment.
+ * first steps of one layer of GPT-2's size again and again, in new sessions, and compares losses, gradient norms and,
+ * after the last step, every parameter and moment.
  *
  *   npm run check:repeat [-- RUNS]      8 runs in each precision take about three minutes on two cores
  */
@@ -41,8 +41,10 @@ async function digestsOf(config) {
 let differing = 0;
 for (const precision of ['float32', 'bfloat16']) {
   const config = configSchema.parse({
-    name: 'repeated', corpus: { sources: [{ path: '/nowhere' }] },
-    model: { layers: 1, heads: 12, width: 768, contextLength: 512, biases: true }, training: { microBatchSize: 1, branches: 1, steps, precision },
+    name: 'repeated',
+    corpus: { sources: [{ path: '/nowhere' }] },
+    model: { layers: 1, heads: 12, width: 768, contextLength: 512, biases: true },
+    training: { microBatchSize: 1, branches: 1, steps, precision },
   });
   const first = await digestsOf(config);
   for (let run = 2; run <= runs; run++) {
@@ -50,7 +52,9 @@ for (const precision of ['float32', 'bfloat16']) {
     const at = digests.findIndex((digest, i) => digest !== first[i]);
     if (at < 0) continue;
     differing++;
-    console.log(`${precision}, run ${run}: ${at < steps ? `step ${at + 1} gave ${digests[at]} instead of ${first[at]}` : 'the variables differ'}`);
+    console.log(
+      `${precision}, run ${run}: ${at < steps ? `step ${at + 1} gave ${digests[at]} instead of ${first[at]}` : 'the variables differ'}`,
+    );
   }
   console.log(`${precision}: ${runs} runs of ${steps} steps, the first ended at ${first[steps - 1]}`);
 }

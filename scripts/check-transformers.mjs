@@ -26,8 +26,14 @@ const { python } = parseArgs({ options: { python: { type: 'string', default: 'py
 const root = path.resolve(import.meta.dirname, '..');
 const folder = mkdtempSync(path.join(tmpdir(), 'clm-transformers-'));
 const inFolder = (...names) => path.join(folder, ...names);
-const clm = (...args) => execFileSync(process.execPath, [path.join(root, 'dist/cli/main.js'), ...args], { encoding: 'utf8' });
-const ask = (task) => execFileSync(python, [path.join(root, 'scripts/check-transformers.py'), task, folder], { encoding: 'utf8', maxBuffer: 1 << 26, stdio: ['ignore', 'pipe', 'inherit'] });
+const clm = (...args) =>
+  execFileSync(process.execPath, [path.join(root, 'dist/cli/main.js'), ...args], { encoding: 'utf8' });
+const ask = (task) =>
+  execFileSync(python, [path.join(root, 'scripts/check-transformers.py'), task, folder], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
 /** As many characters as the fixtures' context. */
 const seen = 'fedcbaa';
 const text = 'abcdefghijklm'.repeat(60) + 'mlkjihgfedcba'.repeat(60);
@@ -73,8 +79,11 @@ try {
     const [, kind] = /^(.*)-(?:float|bfloat)\d+-\d-\w+$/.exec(variant);
     worst.set(kind, [...(worst.get(kind) ?? []), difference]);
   }
-  console.log('imported: largest difference of the logits, relative, of every number format, version of config.json and sharding');
-  for (const [kind, differences] of worst) console.log(`  ${kind.padEnd(23)} ${differences.length} files  ${Math.max(...differences).toExponential(1)}`);
+  console.log(
+    'imported: largest difference of the logits, relative, of every number format, version of config.json and sharding',
+  );
+  for (const [kind, differences] of worst)
+    console.log(`  ${kind.padEnd(23)} ${differences.length} files  ${Math.max(...differences).toExponential(1)}`);
 
   writeFileSync(inFolder('text.txt'), text);
   mkdirSync(inFolder('exports'));
@@ -89,7 +98,12 @@ try {
     );
     const trained = inFolder('runs', `${kind}-trained`);
     clm('train', config, '--run', trained, '--quiet');
-    for (const [what, source, dtype] of [['imported', run, 'float32'], ['trained', trained, 'float32'], ['trained', trained, 'float16'], ['trained', trained, 'bfloat16']]) {
+    for (const [what, source, dtype] of [
+      ['imported', run, 'float32'],
+      ['trained', trained, 'float32'],
+      ['trained', trained, 'float16'],
+      ['trained', trained, 'bfloat16'],
+    ]) {
       const name = `${kind}, ${what}, ${dtype}`;
       const directory = inFolder('exports', name.replaceAll(', ', '-'));
       await exportModel(source, directory, { checkpoint: 'last', dtype });

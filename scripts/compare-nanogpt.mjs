@@ -31,18 +31,46 @@ const evaluationBatches = 73;
 
 function runNanoGpt() {
   const flags = {
-    device: 'cpu', compile: 'False', eval_iters: evaluationBatches, eval_interval: options.steps, log_interval: 100,
-    block_size: 64, batch_size: 12, n_layer: 4, n_head: 4, n_embd: 128, max_iters: options.steps,
-    lr_decay_iters: options.steps, dropout: '0.0', out_dir: path.join(scratch, 'nanogpt'),
+    device: 'cpu',
+    compile: 'False',
+    eval_iters: evaluationBatches,
+    eval_interval: options.steps,
+    log_interval: 100,
+    block_size: 64,
+    batch_size: 12,
+    n_layer: 4,
+    n_head: 4,
+    n_embd: 128,
+    max_iters: options.steps,
+    lr_decay_iters: options.steps,
+    dropout: '0.0',
+    out_dir: path.join(scratch, 'nanogpt'),
   };
-  const args = ['train.py', 'config/train_shakespeare_char.py', ...Object.entries(flags).map(([key, value]) => `--${key}=${value}`)];
+  const args = [
+    'train.py',
+    'config/train_shakespeare_char.py',
+    ...Object.entries(flags).map(([key, value]) => `--${key}=${value}`),
+  ];
   return measureProcess(options.python, args, options.nanogpt);
 }
 
 function runClm(seed) {
   const run = path.join(scratch, `clm-${seed}`);
-  const set = [`seed=${seed}`, `training.steps=${options.steps}`, `training.precision=${options.precision}`, 'evaluation.everySteps=null'];
-  const args = ['dist/cli/main.js', 'train', 'configs/nanogpt-shakespeare-char.yaml', '--run', run, '--json', '--quiet'];
+  const set = [
+    `seed=${seed}`,
+    `training.steps=${options.steps}`,
+    `training.precision=${options.precision}`,
+    'evaluation.everySteps=null',
+  ];
+  const args = [
+    'dist/cli/main.js',
+    'train',
+    'configs/nanogpt-shakespeare-char.yaml',
+    '--run',
+    run,
+    '--json',
+    '--quiet',
+  ];
   return measureProcess(process.execPath, [...args, ...set.flatMap((assignment) => ['--set', assignment])], root);
 }
 
@@ -51,7 +79,14 @@ try {
   for (const seed of options.seeds.split(',')) {
     const nanogpt = await runNanoGpt();
     const clm = await runClm(seed);
-    const nanogptLoss = Number(/.*val loss ([\d.]+)/.exec(nanogpt.output.split('\n').filter((line) => line.includes('val loss')).at(-1))[1]);
+    const nanogptLoss = Number(
+      /.*val loss ([\d.]+)/.exec(
+        nanogpt.output
+          .split('\n')
+          .filter((line) => line.includes('val loss'))
+          .at(-1),
+      )[1],
+    );
     const clmLoss = JSON.parse(clm.output.trimEnd().split('\n').at(-1)).validationLoss;
     ratios.push(clm.seconds / nanogpt.seconds);
     process.stdout.write(

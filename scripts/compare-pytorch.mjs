@@ -3,9 +3,9 @@
 //   npm run compare:pytorch -- --python PYTHON [--sizes small,large,gpt2] [--precisions float32,bfloat16] [--rounds 3]
 //     [--steps N] [--eager]
 //
-// Prints the medians over the rounds of step time, tokens per second, share of the matmul peak and peak resident memory,
-// and the median of the rounds' ratios. With --eager and few --steps it compares the memory. PYTHON is one with PyTorch 2
-// (and a C++ compiler, for torch.compile). Linux only: peak memory comes from /proc.
+// Prints the medians over the rounds of step time, tokens per second, share of the matmul peak and peak resident
+// memory, and the median of the rounds' ratios. With --eager and few --steps it compares the memory. PYTHON is one with
+// PyTorch 2 (and a C++ compiler, for torch.compile). Linux only: peak memory comes from /proc.
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -46,7 +46,10 @@ function wideTokenizer(vocabulary) {
 }
 
 function runClm({ layers, heads, width, context, batch, vocabulary, steps }, precision) {
-  const tokenizer = vocabulary === 83 ? ['tokenizer.kind=characters'] : ['tokenizer.kind=file', `tokenizer.path=${wideTokenizer(vocabulary)}`];
+  const tokenizer =
+    vocabulary === 83
+      ? ['tokenizer.kind=characters']
+      : ['tokenizer.kind=file', `tokenizer.path=${wideTokenizer(vocabulary)}`];
   const set = [
     ...[`model.layers=${layers}`, `model.heads=${heads}`, `model.width=${width}`, `model.contextLength=${context}`],
     ...[`training.microBatchSize=${batch}`, `training.precision=${precision}`, ...tokenizer],
@@ -61,7 +64,9 @@ const runPyTorch = (size, precision) =>
     ...Object.entries(size).flatMap(([name, value]) => [`--${name}`, String(value)]),
   ]);
 
-process.stdout.write(`${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}\n`);
+process.stdout.write(
+  `${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}\n`,
+);
 try {
   for (const name of options.sizes.split(',')) {
     const size = sizes[name] && { ...sizes[name], ...(options.steps && { steps: Number(options.steps) }) };

@@ -23,14 +23,35 @@ const changes = (name) => ({
 });
 
 const golden = {};
-for (const name of readdirSync(path.join(root, 'configs')).filter((file) => file.endsWith('.yaml')).sort()) {
+for (const name of readdirSync(path.join(root, 'configs'))
+  .filter((file) => file.endsWith('.yaml'))
+  .sort()) {
   const set = Object.entries(changes(name)).map(([key, value]) => `${key}=${value}`);
   const folder = mkdtempSync(path.join(os.tmpdir(), 'clm-golden-'));
-  const args = ['dist/cli/main.js', 'train', `configs/${name}`, '--json', '--quiet', '--device', 'cpu', '--run', path.join(folder, 'run')];
-  const run = spawnSync(process.execPath, [...args, ...set.flatMap((assignment) => ['--set', assignment])], { cwd: root, encoding: 'utf8' });
+  const args = [
+    'dist/cli/main.js',
+    'train',
+    `configs/${name}`,
+    '--json',
+    '--quiet',
+    '--device',
+    'cpu',
+    '--run',
+    path.join(folder, 'run'),
+  ];
+  const run = spawnSync(process.execPath, [...args, ...set.flatMap((assignment) => ['--set', assignment])], {
+    cwd: root,
+    encoding: 'utf8',
+  });
   rmSync(folder, { recursive: true, force: true });
   if (run.status !== 0) throw new Error(`${name}: ${run.stderr}`);
-  const facts = run.stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
-  golden[name] = { set, losses: facts.filter(({ kind }) => kind === 'step').map(({ loss }) => Number(loss.toFixed(6))) };
+  const facts = run.stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  golden[name] = {
+    set,
+    losses: facts.filter(({ kind }) => kind === 'step').map(({ loss }) => Number(loss.toFixed(6))),
+  };
 }
 writeFileSync(path.join(root, 'test/fixtures/golden-losses.json'), `${JSON.stringify(golden, null, 2)}\n`);

@@ -1,10 +1,10 @@
-// The figures of the data side: npm run measure:data -- [GIGABYTES] [--only PART,PART]. Linux only. Text is generated, and
-// removed afterwards.
-//   throughputs plain text through the whole pipeline to micro-batches, MB of text a second: in this thread, from a worker,
-//               with 2 tokenising workers (read, check, encode, cut, shuffle), and from a token cache
-//   waiting     share of its time that training configs/moby-dick.yaml waits for data
-//   memory      peak of a process that reads a file of 100 MB through, and of one that reads GIGABYTES (default 1); and the
-//               time to the first micro-batch at nine tenths of the larger one
+// The figures of the data side: npm run measure:data -- [GIGABYTES] [--only PART,PART]. Linux only. Text is generated,
+// and removed afterwards.
+// throughputs plain text through the whole pipeline to micro-batches, MB of text a second: in this thread, from a
+// worker, with 2 tokenising workers (read, check, encode, cut, shuffle), and from a token cache waiting     share of
+// its time that training configs/moby-dick.yaml waits for data memory      peak of a process that reads a file of 100
+// MB through, and of one that reads GIGABYTES (default 1); and the time to the first micro-batch at nine tenths of the
+// larger one
 // Resuming exactly is checked by npm run check:resume-points.
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import os from 'node:os';
@@ -26,11 +26,13 @@ const options = { seed: 1, contextLength: 256, microBatchSize: 16, shuffleTokens
 
 function writeText(file, bytes) {
   const descriptor = openSync(file, 'w');
-  for (let written = 0; written < bytes; written += book.length) writeSync(descriptor, book, 0, Math.min(book.length, bytes - written));
+  for (let written = 0; written < bytes; written += book.length)
+    writeSync(descriptor, book, 0, Math.min(book.length, bytes - written));
   closeSync(descriptor);
 }
 
-const open = (source, tail = 1e-4) => openCorpus({ sources: [source], validation: { tail }, shuffleTokens: options.shuffleTokens });
+const open = (source, tail = 1e-4) =>
+  openCorpus({ sources: [source], validation: { tail }, shuffleTokens: options.shuffleTokens });
 
 /** Megabytes of text a second until `megabytes` of it have come, the start of threads included. */
 async function throughput(batches, tokenizer, megabytes) {
@@ -49,13 +51,29 @@ async function child(...args) {
 
 if (process.argv[2] === 'read') {
   const corpus = await open({ path: process.argv[3] });
-  const speed = await throughput(trainingSequence(corpus, bytesTokenizer(), options), bytesTokenizer(), Number(process.argv[4]));
-  print(JSON.stringify({ speed, peakMib: Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024 }));
+  const speed = await throughput(
+    trainingSequence(corpus, bytesTokenizer(), options),
+    bytesTokenizer(),
+    Number(process.argv[4]),
+  );
+  print(
+    JSON.stringify({
+      speed,
+      peakMib: Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024,
+    }),
+  );
 } else if (process.argv[2] === 'resume') {
   const startMs = performance.now();
   const corpus = await open({ path: process.argv[3] });
   const startByte = Math.floor(corpus.bytes * 0.9);
-  const cursor = { version: 1, epoch: 0, block: 400, startByte, windowsTaken: 5, trainingBytes: corpus.training.endByte };
+  const cursor = {
+    version: 1,
+    epoch: 0,
+    block: 400,
+    startByte,
+    windowsTaken: 5,
+    trainingBytes: corpus.training.endByte,
+  };
   const batches = trainingSequence(corpus, bytesTokenizer(), options, cursor);
   await batches.next();
   print(JSON.stringify({ ms: performance.now() - startMs }));
@@ -70,7 +88,8 @@ async function measure(gigabytes, only) {
   print(`${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}`);
   try {
     writeText(path.join(scratch, 'small.txt'), 1e8);
-    for (const part of [throughputs, waiting, memory]) if (only === undefined || only.split(',').includes(part.name)) await part(scratch, gigabytes);
+    for (const part of [throughputs, waiting, memory])
+      if (only === undefined || only.split(',').includes(part.name)) await part(scratch, gigabytes);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -92,22 +111,41 @@ async function throughputs(scratch) {
       const worker = await measured(backgroundSequence(corpus, tokenizer, options));
       const two = await measured(backgroundSequence(corpus, tokenizer, { ...options, tokenizingWorkers: 2 }));
       const fromCache = await measured(backgroundSequence(cached, tokenizer, options));
-      print(`${name}: ${[here, worker, two, fromCache].map((speed) => speed.toFixed(1)).join(', ')} MB/s in one thread, from a worker, with 2 tokenising workers, from the cache`);
+      print(
+        `${name}: ${[here, worker, two, fromCache].map((speed) => speed.toFixed(1)).join(', ')} MB/s in one thread, from a worker, with 2 tokenising workers, from the cache`,
+      );
     }
   }
 }
 
 async function waiting(scratch) {
-  const training = ['train', 'configs/moby-dick.yaml', '--run', path.join(scratch, 'run'), '--set', 'training.steps=300', '--set', 'samples.everySteps=null', '--quiet', '--json'];
+  const training = [
+    'train',
+    'configs/moby-dick.yaml',
+    '--run',
+    path.join(scratch, 'run'),
+    '--set',
+    'training.steps=300',
+    '--set',
+    'samples.everySteps=null',
+    '--quiet',
+    '--json',
+  ];
   const { output } = await measureProcess(process.execPath, [path.join(root, 'dist/cli/main.js'), ...training], root);
-  print(`waiting for data: ${(100 * JSON.parse(output.trim().split('\n').at(-1)).waitingShare).toFixed(3)} % of 300 steps of configs/moby-dick.yaml`);
+  print(
+    `waiting for data: ${(100 * JSON.parse(output.trim().split('\n').at(-1)).waitingShare).toFixed(3)} % of 300 steps of configs/moby-dick.yaml`,
+  );
 }
 
 async function memory(scratch, gigabytes) {
   const [small, large] = ['small.txt', 'large.txt'].map((name) => path.join(scratch, name));
   writeText(large, gigabytes * 1e9);
-  print(`resuming at nine tenths of ${gigabytes} GB: ${(await child('resume', large)).ms.toFixed(0)} ms to the first micro-batch`);
+  print(
+    `resuming at nine tenths of ${gigabytes} GB: ${(await child('resume', large)).ms.toFixed(0)} ms to the first micro-batch`,
+  );
   const [one, other] = [await child('read', small, 90), await child('read', large, gigabytes * 990)];
-  print(`peak memory: ${one.peakMib.toFixed(0)} MiB for 100 MB, ${other.peakMib.toFixed(0)} MiB for ${gigabytes} GB read through at ${other.speed.toFixed(1)} MB/s; ${(other.peakMib - one.peakMib).toFixed(0)} MiB more`);
+  print(
+    `peak memory: ${one.peakMib.toFixed(0)} MiB for 100 MB, ${other.peakMib.toFixed(0)} MiB for ${gigabytes} GB read through at ${other.speed.toFixed(1)} MB/s; ${(other.peakMib - one.peakMib).toFixed(0)} MiB more`,
+  );
   rmSync(large);
 }

@@ -1,9 +1,9 @@
 /**
  * Peak memory and step time of GPT-2 124M (vocabulary 50,257) on random tokens: what a machine must have to train it.
  *
- *   npm run measure:gpt2 [-- KEY=VALUE …]      as training.recompute=block model.contextLength=1024 training.precision=bfloat16
- *   npm run measure:gpt2 -- all                one after another, each in a process of its own: T 512 and T 1024 in both
- *                                              precisions, T 1024 accumulated, and with the blocks computed again
+ * npm run measure:gpt2 [-- KEY=VALUE …]      as training.recompute=block model.contextLength=1024
+ * training.precision=bfloat16 npm run measure:gpt2 -- all                one after another, each in a process of its
+ * own: T 512 and T 1024 in both precisions, T 1024 accumulated, and with the blocks computed again
  */
 import { spawnSync } from 'node:child_process';
 import os from 'node:os';
@@ -11,13 +11,16 @@ import YAML from 'yaml';
 
 if (process.argv[2] === 'all') {
   const kinds = [
-    ...['float32', 'bfloat16'].flatMap((precision) => [512, 1024].map((T) => [`model.contextLength=${T}`, `training.precision=${precision}`])),
+    ...['float32', 'bfloat16'].flatMap((precision) =>
+      [512, 1024].map((T) => [`model.contextLength=${T}`, `training.precision=${precision}`]),
+    ),
     ['model.contextLength=1024', 'training.microBatchesPerStep=2'],
     ['model.contextLength=1024', 'training.recompute=block'],
   ];
   for (const kind of kinds) {
     process.stdout.write(`${kind.join(' ')}  `);
-    if (spawnSync(process.execPath, [import.meta.filename, ...kind], { stdio: 'inherit' }).status !== 0) process.exit(1);
+    if (spawnSync(process.execPath, [import.meta.filename, ...kind], { stdio: 'inherit' }).status !== 0)
+      process.exit(1);
   }
   process.exit(0);
 }
@@ -32,8 +35,10 @@ const { recordTrainingStep } = await import('../dist/training/step.js');
 const { trainingState } = await import('../dist/training/trainingState.js');
 
 const sections = {
-  name: 'gpt2', corpus: { sources: [{ path: '/nowhere' }] },
-  model: { layers: 12, heads: 12, width: 768, contextLength: 1024, biases: true }, training: { microBatchSize: 1, branches: 1, steps: 4 },
+  name: 'gpt2',
+  corpus: { sources: [{ path: '/nowhere' }] },
+  model: { layers: 12, heads: 12, width: 768, contextLength: 1024, biases: true },
+  training: { microBatchSize: 1, branches: 1, steps: 4 },
 };
 for (const assignment of process.argv.slice(2)) {
   const [, section, key, value] = /^(\w+)\.(\w+)=(.*)$/.exec(assignment);
@@ -61,8 +66,14 @@ for (let k = 1; k <= config.training.steps; k++) {
 session.close();
 const planned = memoryPlan(config, table, vocabularySize);
 const peakBytes = process.resourceUsage().maxRSS * 1024;
-const medianMs = stepMs.slice(1).sort((a, b) => a - b)[(stepMs.length - 1) >> 1] ?? stepMs[0]; // the first step warms up
-console.log(JSON.stringify({
-  tokensPerSecond: Math.round((1000 * N * microBatches.length) / medianMs),
-  peakMegabytes: Math.round(peakBytes / 1e6), plannedMegabytes: Math.round((planned.total - planned.checkpoint) / 1e6), stepMs, cores: os.availableParallelism(),
-}));
+// the first step warms up
+const medianMs = stepMs.slice(1).sort((a, b) => a - b)[(stepMs.length - 1) >> 1] ?? stepMs[0];
+console.log(
+  JSON.stringify({
+    tokensPerSecond: Math.round((1000 * N * microBatches.length) / medianMs),
+    peakMegabytes: Math.round(peakBytes / 1e6),
+    plannedMegabytes: Math.round((planned.total - planned.checkpoint) / 1e6),
+    stepMs,
+    cores: os.availableParallelism(),
+  }),
+);

@@ -28,6 +28,15 @@ for (const isFused of [true, false]) {
   const { nodes, constantBytes } = session.recordedSize;
   const { microBatchSize, microBatchesPerStep } = config.training;
   const operations = isFused ? "clm's own" : 'as on a GPU';
-  console.log(JSON.stringify({ operations, microBatchSize, microBatchesPerStep, recordMs, nodes, constantMegabytes: constantBytes / 1e6 }));
+  console.log(
+    JSON.stringify({
+      operations,
+      microBatchSize,
+      microBatchesPerStep,
+      recordMs,
+      nodes,
+      constantMegabytes: constantBytes / 1e6,
+    }),
+  );
   session.close();
 }

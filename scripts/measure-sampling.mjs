@@ -1,6 +1,6 @@
 // Speed and memory of sampling, paired with transformers in turns, because machines drift.
 //
-//   npm run measure:sampling -- --python PYTHON [--parts single,batch,bfloat16,prefill,cache,small,prompts] [--rounds 3]
+// npm run measure:sampling -- --python PYTHON [--parts single,batch,bfloat16,prefill,cache,small,prompts] [--rounds 3]
 //
 // PYTHON has torch and transformers. The model is a random GPT-2 of 124M parameters that transformers saves and clm
 // imports; `small` and `prompts` take configs/moby-dick.yaml. Linux only: /proc. A part takes one to three minutes.
@@ -17,7 +17,11 @@ import { writeWideTokenizer } from './tokenizers/wide.mjs';
 const parts = { single, batch, bfloat16, prefill, cache, small, prompts };
 const text = /** @type {const} */ ({ type: 'string' });
 const { values: options } = parseArgs({
-  options: { python: { ...text, default: 'python3' }, parts: { ...text, default: Object.keys(parts).join() }, rounds: { ...text, default: '3' } },
+  options: {
+    python: { ...text, default: 'python3' },
+    parts: { ...text, default: Object.keys(parts).join() },
+    rounds: { ...text, default: '3' },
+  },
 });
 const asked = options.parts.split(',');
 const unknown = asked.find((part) => !(part in parts));
@@ -58,7 +62,8 @@ async function server(command, args) {
   return { greeting, ask, stop };
 }
 const transformers = () => server(options.python, ['scripts/sampling/huggingface.py', 'serve', at('huggingface')]);
-const clmServer = (weights, slots) => server(process.execPath, ['scripts/sampling/serve.mjs', at('gpt2'), weights, String(slots)]);
+const clmServer = (weights, slots) =>
+  server(process.execPath, ['scripts/sampling/serve.mjs', at('gpt2'), weights, String(slots)]);
 
 /** GB/s by a program that only reads; of float32 weights a token needs all but the positions. */
 const memoryGigabytesPerSecond = () => Number(run(at('memory-read'), []));
@@ -84,8 +89,12 @@ async function single() {
   const bandwidth = Math.max(before, memoryGigabytesPerSecond());
   const bound = (bandwidth * 1e9) / bytesOfToken(4);
   const { version, torch } = servers[1].greeting;
-  say(`single: clm ${ours.toFixed(1)} tokens/s, transformers ${version} (torch ${torch}) ${theirs.toFixed(1)}: ratio ${(ours / theirs).toFixed(2)}`);
-  say(`        bound by memory (${bandwidth.toFixed(1)} GB/s) ${bound.toFixed(1)} tokens/s: clm reaches ${share(ours / bound)}`);
+  say(
+    `single: clm ${ours.toFixed(1)} tokens/s, transformers ${version} (torch ${torch}) ${theirs.toFixed(1)}: ratio ${(ours / theirs).toFixed(2)}`,
+  );
+  say(
+    `        bound by memory (${bandwidth.toFixed(1)} GB/s) ${bound.toFixed(1)} tokens/s: clm reaches ${share(ours / bound)}`,
+  );
   await Promise.all(servers.map(({ stop }) => stop()));
 }
 
@@ -98,7 +107,9 @@ async function batch() {
     if (round > 0) speeds.push({ eight: (8 * size.tokens) / eight.seconds, one: size.tokens / one.seconds });
   }
   const eight = median(speeds.map((each) => each.eight));
-  say(`batch: 8 prompts ${eight.toFixed(0)} tokens/s, one ${median(speeds.map(({ one }) => one)).toFixed(1)}: ratio ${median(speeds.map((each) => each.eight / each.one)).toFixed(2)}`);
+  say(
+    `batch: 8 prompts ${eight.toFixed(0)} tokens/s, one ${median(speeds.map(({ one }) => one)).toFixed(1)}: ratio ${median(speeds.map((each) => each.eight / each.one)).toFixed(2)}`,
+  );
   await Promise.all(servers.map(({ stop }) => stop()));
 }
 
@@ -109,7 +120,9 @@ async function bfloat16() {
   for (const each of servers) bytes.push((await each.ask({ batch: 1, ...size })).residentBytes);
   const { parameters } = servers[0].greeting;
   say(`bfloat16: ${halves.toFixed(1)} tokens/s, float32 ${floats.toFixed(1)}: ratio ${(halves / floats).toFixed(2)}`);
-  say(`          resident ${(bytes[1] / 1e6).toFixed(0)} MB against ${(bytes[0] / 1e6).toFixed(0)}: ${((bytes[0] - bytes[1]) / 1e6).toFixed(0)} MB less; half the weights are ${((parameters * 2) / 1e6).toFixed(0)} MB`);
+  say(
+    `          resident ${(bytes[1] / 1e6).toFixed(0)} MB against ${(bytes[0] / 1e6).toFixed(0)}: ${((bytes[0] - bytes[1]) / 1e6).toFixed(0)} MB less; half the weights are ${((parameters * 2) / 1e6).toFixed(0)} MB`,
+  );
   await Promise.all(servers.map(({ stop }) => stop()));
 }
 
@@ -127,7 +140,9 @@ async function prefill() {
     shares.push({ seconds, share: flops / seconds / 1e9 / before.gflops, gflops: before.gflops });
   }
   const of = (field) => median(shares.map((each) => each[field]));
-  say(`prefill: ${T} tokens in ${(1000 * of('seconds')).toFixed(0)} ms, ${share(of('share'))} of the matmul peak (${of('gflops').toFixed(0)} GFLOP/s)`);
+  say(
+    `prefill: ${T} tokens in ${(1000 * of('seconds')).toFixed(0)} ms, ${share(of('share'))} of the matmul peak (${of('gflops').toFixed(0)} GFLOP/s)`,
+  );
   await stop();
 }
 
@@ -140,18 +155,33 @@ async function cache() {
   }
   const planned = keyValueCacheBytes(gpt2);
   const measured = (resident[1] - resident[0]) / 8;
-  say(`cache: ${(measured / 1e6).toFixed(1)} MB a text of ${gpt2.contextLength} tokens by resident memory, planned ${(planned / 1e6).toFixed(1)}: ratio ${(measured / planned).toFixed(3)}`);
+  say(
+    `cache: ${(measured / 1e6).toFixed(1)} MB a text of ${gpt2.contextLength} tokens by resident memory, planned ${(planned / 1e6).toFixed(1)}: ratio ${(measured / planned).toFixed(3)}`,
+  );
 }
 
 function trainSmall() {
-  clm('train', 'configs/moby-dick.yaml', '--run', at('small'), '--set', 'training.steps=20', '--set', 'samples.everySteps=null', '--quiet');
+  clm(
+    'train',
+    'configs/moby-dick.yaml',
+    '--run',
+    at('small'),
+    '--set',
+    'training.steps=20',
+    '--set',
+    'samples.everySteps=null',
+    '--quiet',
+  );
 }
 
 async function small() {
   trainSmall();
   const made = [];
-  for (let round = 0; round < Number(options.rounds); round++) made.push(JSON.parse(clm('sample', at('small'), '--prompt', 'Call me', '--max-tokens', '1000', '--json')));
-  say(`small: ${median(made.map(({ tokensPerSecond }) => tokensPerSecond)).toFixed(0)} tokens/s over 1,000 tokens; first token ${median(made.map(({ firstTokenMs }) => firstTokenMs)).toFixed(0)} ms after the process starts`);
+  for (let round = 0; round < Number(options.rounds); round++)
+    made.push(JSON.parse(clm('sample', at('small'), '--prompt', 'Call me', '--max-tokens', '1000', '--json')));
+  say(
+    `small: ${median(made.map(({ tokensPerSecond }) => tokensPerSecond)).toFixed(0)} tokens/s over 1,000 tokens; first token ${median(made.map(({ firstTokenMs }) => firstTokenMs)).toFixed(0)} ms after the process starts`,
+  );
 }
 
 /** Memory of a process that completes many prompts, against one that completes a tenth of them. */
@@ -160,7 +190,18 @@ async function prompts() {
   const peaks = [];
   for (const count of [1_000, 10_000]) {
     writeFileSync(at('prompts.txt'), Array.from({ length: count }, (_, i) => `Call number ${i}`).join('\n'));
-    const args = ['dist/cli/main.js', 'sample', at('small'), '--prompts', at('prompts.txt'), '--output', at(`${count}.jsonl`), '--max-tokens', '8', '--quiet'];
+    const args = [
+      'dist/cli/main.js',
+      'sample',
+      at('small'),
+      '--prompts',
+      at('prompts.txt'),
+      '--output',
+      at(`${count}.jsonl`),
+      '--max-tokens',
+      '8',
+      '--quiet',
+    ];
     const { peakMib, seconds } = await measureProcess(process.execPath, args, root);
     peaks.push(`${count.toLocaleString('en-US')} prompts ${peakMib.toFixed(0)} MiB in ${seconds.toFixed(0)} s`);
   }
@@ -170,7 +211,15 @@ async function prompts() {
 say(`${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}`);
 try {
   if (asked.some((part) => part !== 'small' && part !== 'prompts')) {
-    run('c++', ['-O3', '-march=native', '-std=c++17', '-pthread', 'scripts/sampling/memory-read.cc', '-o', at('memory-read')]);
+    run('c++', [
+      '-O3',
+      '-march=native',
+      '-std=c++17',
+      '-pthread',
+      'scripts/sampling/memory-read.cc',
+      '-o',
+      at('memory-read'),
+    ]);
     run(options.python, ['scripts/sampling/huggingface.py', 'make', at('huggingface')]);
     writeWideTokenizer(path.join(at('huggingface'), 'tokenizer.json'), gpt2.vocabulary);
     clm('import', at('huggingface'), '--run', at('gpt2'), '--quiet');

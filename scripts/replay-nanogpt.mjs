@@ -18,7 +18,12 @@ import { parameterTable } from '../dist/model/parameters.js';
 
 const text = /** @type {const} */ ({ type: 'string' });
 const { values: options } = parseArgs({
-  options: { nanogpt: text, python: { ...text, default: 'python3' }, seed: { ...text, default: '1337' }, steps: { ...text, default: '2000' } },
+  options: {
+    nanogpt: text,
+    python: { ...text, default: 'python3' },
+    seed: { ...text, default: '1337' },
+    steps: { ...text, default: '2000' },
+  },
 });
 if (!options.nanogpt) {
   process.stderr.write('error: --nanogpt DIR is missing\n');
@@ -31,7 +36,12 @@ const bytes = (array) => Buffer.from(array.buffer, array.byteOffset, array.byteL
 
 /** Runs a program and returns its stdout. */
 function run(command, args) {
-  const { status, stdout } = spawnSync(command, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28 });
+  const { status, stdout } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 1 << 28,
+  });
   if (status !== 0) throw new Error(`${command} ended with ${status}`);
   return stdout;
 }
@@ -45,10 +55,17 @@ try {
   const parameters = initialParameters(parameterTable(model, tokenizer.vocabularySize), seed);
   writeFileSync(file('parameters.json'), JSON.stringify(parameters.map(({ name, shape }) => ({ name, shape }))));
   writeFileSync(file('parameters.bin'), Buffer.concat(parameters.map(({ values }) => bytes(values))));
-  writeFileSync(file('settings.json'), JSON.stringify({ ...model, ...training, ...optimizer, ...schedule, vocabularySize: tokenizer.vocabularySize }));
+  writeFileSync(
+    file('settings.json'),
+    JSON.stringify({ ...model, ...training, ...optimizer, ...schedule, vocabularySize: tokenizer.vocabularySize }),
+  );
   const shape = { contextLength: model.contextLength, microBatchSize: training.microBatchSize };
   const batches = [];
-  for await (const { inputs, targets } of trainingBatches(corpus, tokenizer, { ...shape, seed, shuffleTokens: config.corpus.shuffleTokens })) {
+  for await (const { inputs, targets } of trainingBatches(corpus, tokenizer, {
+    ...shape,
+    seed,
+    shuffleTokens: config.corpus.shuffleTokens,
+  })) {
     batches.push(Buffer.from(bytes(inputs)), Buffer.from(bytes(targets)));
     if (batches.length === 2 * training.steps) break;
   }
@@ -60,9 +77,25 @@ try {
   }
   writeFileSync(file('validation.bin'), bytes(Int32Array.from(validation)));
 
-  const nanogpt = JSON.parse(run(options.python, ['scripts/replay-nanogpt.py', '--nanogpt', options.nanogpt, '--folder', scratch]).trim().split('\n').at(-1));
-  const args = ['dist/cli/main.js', 'train', 'configs/nanogpt-shakespeare-char.yaml', '--run', file('run'), '--json', '--quiet'];
-  const facts = run(process.execPath, [...args, ...[...set, 'evaluation.everySteps=null'].flatMap((assignment) => ['--set', assignment])])
+  const nanogpt = JSON.parse(
+    run(options.python, ['scripts/replay-nanogpt.py', '--nanogpt', options.nanogpt, '--folder', scratch])
+      .trim()
+      .split('\n')
+      .at(-1),
+  );
+  const args = [
+    'dist/cli/main.js',
+    'train',
+    'configs/nanogpt-shakespeare-char.yaml',
+    '--run',
+    file('run'),
+    '--json',
+    '--quiet',
+  ];
+  const facts = run(process.execPath, [
+    ...args,
+    ...[...set, 'evaluation.everySteps=null'].flatMap((assignment) => ['--set', assignment]),
+  ])
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));

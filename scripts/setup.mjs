@@ -1,5 +1,6 @@
-// Sets clm up: packages, libtensorflow, the binding of tfjs-node, clm's own operations, the TypeScript build. Plain Node without packages,
-// for it runs before there are any. Run by `npm start` and `npm test`; does nothing, quickly, when all is there.
+// Sets clm up: packages, libtensorflow, the binding of tfjs-node, clm's own operations, the TypeScript build. Plain
+// Node without packages, for it runs before there are any. Run by `npm start` and `npm test`; does nothing, quickly,
+// when all is there.
 
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -26,16 +26,26 @@ function kindOf(schema) {
   if (schema.enum) return schema.enum.map((value) => code(value)).join(', ');
   if (schema.type === 'array') return schema.items ? `list of ${kindOf(schema.items)}` : 'list';
   if (schema.type === 'object') return 'mapping';
-  return { integer: 'whole number', number: 'number', string: 'text', boolean: 'true or false', null: 'null' }[schema.type] ?? 'any';
+  return (
+    { integer: 'whole number', number: 'number', string: 'text', boolean: 'true or false', null: 'null' }[
+      schema.type
+    ] ?? 'any'
+  );
 }
 
 /** A row for each key, mappings and the mappings of lists entered. */
 function keyRows(schema, key) {
   const inner = schema.anyOf ?? schema.oneOf ?? [schema];
-  const own = key === '' ? [] : [{ key, kind: kindOf(schema), default: schema.default, description: schema.description ?? '' }];
+  const own =
+    key === '' ? [] : [{ key, kind: kindOf(schema), default: schema.default, description: schema.description ?? '' }];
   const below = inner.flatMap((each) => {
-    if (each.properties) return Object.entries(each.properties).flatMap(([name, value]) => keyRows(value, key === '' ? name : `${key}.${name}`));
-    return each.items && !Array.isArray(each.items) ? keyRows(each.items, `${key}[]`).filter((row) => row.key !== `${key}[]`) : [];
+    if (each.properties)
+      return Object.entries(each.properties).flatMap(([name, value]) =>
+        keyRows(value, key === '' ? name : `${key}.${name}`),
+      );
+    return each.items && !Array.isArray(each.items)
+      ? keyRows(each.items, `${key}[]`).filter((row) => row.key !== `${key}[]`)
+      : [];
   });
   const seen = new Set();
   return [...own, ...below].filter((row) => !seen.has(row.key) && seen.add(row.key));
@@ -44,51 +54,101 @@ function keyRows(schema, key) {
 function keysReference() {
   const schema = configJsonSchema();
   const line = (row) => {
-    const value = row.default === undefined || typeof row.default === 'object' && row.default !== null && !Array.isArray(row.default) ? '' : code(JSON.stringify(row.default));
+    const value =
+      row.default === undefined ||
+      (typeof row.default === 'object' && row.default !== null && !Array.isArray(row.default))
+        ? ''
+        : code(JSON.stringify(row.default));
     return `| ${code(row.key)} | ${row.kind.replaceAll('|', '\\|')} | ${value} | ${tableText(row.description.replace(/ \(default: [^]*\)$/, ''))} |`;
   };
-  const section = (title, intro, rows) => `## ${title}\n\n${intro}| key | value | default | meaning |\n|---|---|---|---|\n${rows.map(line).join('\n')}\n`;
-  const entries = Object.entries(schema.properties).map(([name, value]) => ({ name, description: value.description, rows: keyRows(value, name) }));
+  const section = (title, intro, rows) =>
+    `## ${title}\n\n${intro}| key | value | default | meaning |\n|---|---|---|---|\n${rows.map(line).join('\n')}\n`;
+  const entries = Object.entries(schema.properties).map(([name, value]) => ({
+    name,
+    description: value.description,
+    rows: keyRows(value, name),
+  }));
   const single = entries.filter(({ rows }) => rows.length === 1).flatMap(({ rows }) => rows);
   const sections = entries
     .filter(({ rows }) => rows.length > 1)
     .map(({ name, description, rows }) => section(name, description ? `${description}\n\n` : '', rows.slice(1)));
-  const intro = 'Made by `npm run docs` from the config schema; [configs/reference.yaml](../configs/reference.yaml) is the same as a config. Instead of any value, `${model.width}` takes that of another key and `${env:NAME}` or `${env:NAME:-default}` that of an environment variable.';
+  const intro =
+    'Made by `npm run docs` from the config schema; [configs/reference.yaml](../configs/reference.yaml) is the same as a config. Instead of any value, `${model.width}` takes that of another key and `${env:NAME}` or `${env:NAME:-default}` that of an environment variable.';
   return `# Every key of a config\n\n${intro}\n\n${[section('At the top', '', single), ...sections].join('\n')}`;
 }
 
 function commandsReference() {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(root, 'dist/cli/main.js'), 'completion', 'json'], { encoding: 'utf8', maxBuffer: 1e8 });
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [path.join(root, 'dist/cli/main.js'), 'completion', 'json'],
+    { encoding: 'utf8', maxBuffer: 1e8 },
+  );
   if (status !== 0) throw new Error(stderr);
   const section = (command, level) => {
     const own = command.commands.filter(({ usage }) => usage.split(/ [<[]/)[0] === command.usage.split(/ [<[]/)[0]);
     const inner = command.commands.filter((each) => !own.includes(each));
     const { usage, describe, options, examples } = { ...command, ...own[0] };
     const rows = options.map((option) => {
-      const value = option.choices.length > 0 ? option.choices.map(code).join(', ') : option.takesValue || option.isPositional ? 'value' : '';
-      const standard = option.default === undefined || option.default === false || Array.isArray(option.default) ? '' : code(option.default);
+      const value =
+        option.choices.length > 0
+          ? option.choices.map(code).join(', ')
+          : option.takesValue || option.isPositional
+            ? 'value'
+            : '';
+      const standard =
+        option.default === undefined || option.default === false || Array.isArray(option.default)
+          ? ''
+          : code(option.default);
       return `| ${code(option.isPositional ? option.name : `--${option.name}`)} | ${value} | ${standard} | ${tableText(option.describe)} |`;
     });
-    const table = rows.length === 0 ? '' : `\n| argument | value | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
-    const shown = examples.length === 0 ? '' : `\n\`\`\`\n${examples.map((example) => `${example.command}    # ${example.describe}`).join('\n')}\n\`\`\`\n`;
+    const table =
+      rows.length === 0 ? '' : `\n| argument | value | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}\n`;
+    const shown =
+      examples.length === 0
+        ? ''
+        : `\n\`\`\`\n${examples.map((example) => `${example.command}    # ${example.describe}`).join('\n')}\n\`\`\`\n`;
     return `${'#'.repeat(level)} clm ${usage}\n\n${describe}.\n${table}${shown}\n${inner.map((each) => section(each, level + 1)).join('')}`;
   };
-  const commands = stdout.trimEnd().split('\n').map((line) => section(JSON.parse(line), 2));
-  return `# Every command\n\nMade by \`npm run docs\` from the program; \`clm <command> --help\` says the same.\n\n${commands.join('')}`.trimEnd() + '\n';
+  const commands = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => section(JSON.parse(line), 2));
+  return (
+    `# Every command\n\nMade by \`npm run docs\` from the program; \`clm <command> --help\` says the same.\n\n${commands.join('')}`.trimEnd() +
+    '\n'
+  );
 }
 
 /** Pages in the order in which their questions come up; others follow by their titles. */
 const readingOrder = [
-  ...['own-files', 'how-long', 'stopped', 'out-of-memory', 'compare', 'sampling', 'api', 'tokenizers', 'architectures', 'training'],
+  ...[
+    'own-files',
+    'how-long',
+    'stopped',
+    'out-of-memory',
+    'compare',
+    'sampling',
+    'api',
+    'tokenizers',
+    'architectures',
+    'training',
+  ],
   ...['how-a-step-works', 'speed', 'durability', 'add-a-tokenizer', 'add-a-block', 'add-an-optimizer'],
 ].map((name) => `${name}.md`);
 
 /** The overview of docs/: every page by its title. */
 function overview() {
-  const pages = readdirSync(path.join(root, 'docs')).filter((name) => name.endsWith('.md') && name !== 'README.md' && !name.startsWith('reference-'));
-  const titled = pages.map((name) => ({ name, title: /^# (.+)$/m.exec(readFileSync(path.join(root, 'docs', name), 'utf8'))?.[1] ?? name }));
+  const pages = readdirSync(path.join(root, 'docs')).filter(
+    (name) => name.endsWith('.md') && name !== 'README.md' && !name.startsWith('reference-'),
+  );
+  const titled = pages.map((name) => ({
+    name,
+    title: /^# (.+)$/m.exec(readFileSync(path.join(root, 'docs', name), 'utf8'))?.[1] ?? name,
+  }));
   const place = ({ name }) => (readingOrder.includes(name) ? readingOrder.indexOf(name) : readingOrder.length);
-  const lines = titled.sort((a, b) => place(a) - place(b) || (a.title < b.title ? -1 : 1)).map(({ name, title }) => `- [${title}](${name})`);
+  const lines = titled
+    .sort((a, b) => place(a) - place(b) || (a.title < b.title ? -1 : 1))
+    .map(({ name, title }) => `- [${title}](${name})`);
   return `# Documentation
 
 One page a question:
@@ -110,11 +170,14 @@ const generated = {
   'docs/reference-keys.md': keysReference(),
   'docs/reference-commands.md': commandsReference(),
 };
-const stale = Object.entries(generated).filter(([file, text]) => !existsSync(path.join(root, file)) || readFileSync(path.join(root, file), 'utf8') !== text);
+const stale = Object.entries(generated).filter(
+  ([file, text]) => !existsSync(path.join(root, file)) || readFileSync(path.join(root, file), 'utf8') !== text,
+);
 if (!isCheck) for (const [file, text] of stale) writeFileSync(path.join(root, file), text);
 const staleFiles = stale.map(([file]) => file);
 const pages = process.argv.slice(2).filter((arg) => arg.endsWith('.md'));
-if (!process.argv.includes('--quick')) staleFiles.push(...(await renewTranscripts(root, { isCheck, only: pages.length > 0 ? pages : null })));
+if (!process.argv.includes('--quick'))
+  staleFiles.push(...(await renewTranscripts(root, { isCheck, only: pages.length > 0 ? pages : null })));
 for (const file of staleFiles) process.stdout.write(`${isCheck ? 'stale' : 'renewed'}: ${file}\n`);
 if (isCheck && staleFiles.length > 0) {
   process.stderr.write('error: the documentation is not that of this program. Renew it: npm run docs\n');

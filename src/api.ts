@@ -53,7 +53,10 @@ const openRuns = new WeakMap<Run, OpenRun>();
  *
  * @throws ExpectedError where there is none, or it is damaged; its `message` says what to do
  */
-export async function loadRun(directory: string, { checkpoint = 'last', device, weights = 'float32', batch = 8 }: LoadOptions = {}): Promise<Run> {
+export async function loadRun(
+  directory: string,
+  { checkpoint = 'last', device, weights = 'float32', batch = 8 }: LoadOptions = {},
+): Promise<Run> {
   const model = await loadModel(directory, { checkpoint: String(checkpoint), device, precision: 'float32', weights });
   const { config, tokenizer, session, table } = model;
   const { contextLength } = config.model;
@@ -95,17 +98,25 @@ export async function* completeAll(
 }
 
 /** The text of one completion as it is written; ending the loop ends the completion. */
-export async function* stream(run: Run, prompt: Prompt, settings: SettingsInput = {}): AsyncGenerator<string, void, void> {
+export async function* stream(
+  run: Run,
+  prompt: Prompt,
+  settings: SettingsInput = {},
+): AsyncGenerator<string, void, void> {
   const { request, decoding, tokenizer } = opened(run);
   const requests = request(prompt, { ...settings, samples: 1 }).slice(0, 1);
-  for await (const event of generate(decoding(), tokenizer, requests, { order: 'input' })) if (event.kind === 'text') yield event.text;
+  for await (const event of generate(decoding(), tokenizer, requests, { order: 'input' }))
+    if (event.kind === 'text') yield event.text;
 }
 
 /** ln p of a text, token by token. */
 export async function score(run: Run, text: string): Promise<TextScore>;
 /** ln p of each choice as what follows the prompt, and which is likeliest. */
 export async function score(run: Run, question: { prompt: string; choices: readonly string[] }): Promise<ChoiceScores>;
-export async function score(run: Run, asked: string | { prompt: string; choices: readonly string[] }): Promise<TextScore | ChoiceScores> {
+export async function score(
+  run: Run,
+  asked: string | { prompt: string; choices: readonly string[] },
+): Promise<TextScore | ChoiceScores> {
   const { scoring, tokenizer } = opened(run);
   const tools = { scoring: scoring(), tokenizer };
   return typeof asked === 'string' ? scoreText(tools, asked) : scoreChoices(tools, asked.prompt, asked.choices);

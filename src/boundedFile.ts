@@ -6,8 +6,8 @@ import { wrongInput } from './errors.ts';
 export const mostTextBytes = 64 << 20;
 
 /**
- * @throws wrongInput where there is more than `mostBytes`, whatever the system says the size is (a pipe or a device says
- *   0); what the system says of a file that cannot be read
+ * @throws wrongInput where there is more than `mostBytes`, whatever the system says the size is (a pipe or a device
+ *   says 0); what the system says of a file that cannot be read
  */
 export function readBounded(path: string, mostBytes = mostTextBytes): Buffer {
   const file = openSync(path, 'r');
@@ -19,7 +19,10 @@ export function readBounded(path: string, mostBytes = mostTextBytes): Buffer {
       const read = readSync(file, part);
       if (read === 0) return Buffer.concat(parts, bytes);
       bytes += read;
-      if (bytes > mostBytes) throw wrongInput(`${path} has more than ${mostBytes / 2 ** 20} MiB, too much for what it should be. Is it the right file?`);
+      if (bytes > mostBytes)
+        throw wrongInput(
+          `${path} has more than ${mostBytes / 2 ** 20} MiB, too much for what it should be. Is it the right file?`,
+        );
       parts.push(part.subarray(0, read));
     }
   } finally {

@@ -35,7 +35,8 @@ function streamState(name: string): [number, number, number, number] {
     other = Math.imul(other ^ name.charCodeAt(i), 0x5bd1e995) ^ (other >>> 15);
   }
   const word = (n: number): number => {
-    let x = (n % 2 === 0 ? hash : other) + Math.imul(n + 1, 0x9e3779b9) + Math.imul(n % 2 === 0 ? other : hash, 0x85ebca6b);
+    let x =
+      (n % 2 === 0 ? hash : other) + Math.imul(n + 1, 0x9e3779b9) + Math.imul(n % 2 === 0 ? other : hash, 0x85ebca6b);
     x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
     x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
     return (x ^ (x >>> 16)) >>> 0;

@@ -7,10 +7,12 @@ import { describe, expect, it } from 'vitest';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const files = globSync('src/**/*.ts', { cwd: root }).sort();
 const kernels = globSync('src/**/*.{cc,h}', { cwd: root }).sort();
-const folderOf = (file: string): string => file.split('/').length > 2 ? file.split('/')[1]! : '';
+const folderOf = (file: string): string => (file.split('/').length > 2 ? file.split('/')[1]! : '');
 const importsOf = (file: string): { from: string; typeOnly: boolean }[] =>
   Array.from(
-    readFileSync(path.join(root, file), 'utf8').matchAll(/(?:^|\n)\s*(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'|import\('([^']+)'\)/g),
+    readFileSync(path.join(root, file), 'utf8').matchAll(
+      /(?:^|\n)\s*(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'|import\('([^']+)'\)/g,
+    ),
     ([, typeOnly, from, lazy]) => ({ from: (from ?? lazy)!, typeOnly: typeOnly !== undefined }),
   );
 
@@ -52,7 +54,9 @@ describe('the structure of the code', () => {
 
   it.each(files)('%s opens no door to native code, and knows tensors only where it may', (file) => {
     const folder = folderOf(file);
-    const packages = importsOf(file).map(({ from }) => from).filter((from) => !from.startsWith('.'));
+    const packages = importsOf(file)
+      .map(({ from }) => from)
+      .filter((from) => !from.startsWith('.'));
     const text = readFileSync(path.join(root, file), 'utf8');
     if (folder !== 'runtime') {
       expect(packages).not.toContain('koffi');
@@ -73,12 +77,16 @@ describe('the structure of the code', () => {
 
   it('imports in no circle, of types neither', () => {
     const targets = (file: string): string[] =>
-      importsOf(file).filter(({ from }) => from.startsWith('.')).map(({ from }) => path.join(path.dirname(file), from));
+      importsOf(file)
+        .filter(({ from }) => from.startsWith('.'))
+        .map(({ from }) => path.join(path.dirname(file), from));
     const cleared = new Set<string>();
     const circleFrom = (file: string, way: string[]): string[] | undefined => {
       if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
       if (cleared.has(file)) return undefined;
-      const circle = targets(file).map((target) => circleFrom(target, [...way, file])).find((found) => found !== undefined);
+      const circle = targets(file)
+        .map((target) => circleFrom(target, [...way, file]))
+        .find((found) => found !== undefined);
       cleared.add(file);
       return circle;
     };

@@ -9,16 +9,21 @@ const docs = path.join(root, 'docs');
 
 describe('docs/', () => {
   it('has the overview of its pages and the reference of keys and commands there are; else: npm run docs', async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, [path.join(root, 'scripts/write-docs.mjs'), '--check', '--quick']).catch(
-      (error: { stdout: string }) => error,
-    );
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      path.join(root, 'scripts/write-docs.mjs'),
+      '--check',
+      '--quick',
+    ]).catch((error: { stdout: string }) => error);
     expect(stdout).toBe('');
   });
 
-  it.each(readdirSync(docs).filter((name) => name.endsWith('.md')))('%s has no link to a page that is not there', (page) => {
-    const text = readFileSync(path.join(docs, page), 'utf8');
-    for (const [, target] of text.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
-      if (!/^https?:/.test(target!)) expect(existsSync(path.join(docs, target!)), `${page} → ${target}`).toBe(true);
-    }
-  });
+  it.each(readdirSync(docs).filter((name) => name.endsWith('.md')))(
+    '%s has no link to a page that is not there',
+    (page) => {
+      const text = readFileSync(path.join(docs, page), 'utf8');
+      for (const [, target] of text.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
+        if (!/^https?:/.test(target!)) expect(existsSync(path.join(docs, target!)), `${page} → ${target}`).toBe(true);
+      }
+    },
+  );
 });

@@ -3,16 +3,22 @@ import { comparable, fitted } from '../scripts/docs/transcripts.mjs';
 
 describe('a transcript', () => {
   it('is the same after another run: other numbers, widths, units of time, and words of a model', () => {
-    const first = '$ clm runs\nname  tokens/s\na          1,021\n\n$ clm sample runs/a\nCall me\nIsh\n\n$ clm plan\ndone in 59 s\n```';
-    const second = '$ clm runs\nname    tokens/s\na        107,021\n\n$ clm sample runs/a\nThe whale\n\n$ clm plan\ndone in 2 min 3 s\n```';
+    const first =
+      '$ clm runs\nname  tokens/s\na          1,021\n\n$ clm sample runs/a\nCall me\nIsh\n\n$ clm plan\ndone in 59 s\n```';
+    const second =
+      '$ clm runs\nname    tokens/s\na        107,021\n\n$ clm sample runs/a\nThe whale\n\n$ clm plan\ndone in 2 min 3 s\n```';
     expect(comparable(first)).toBe(comparable(second));
     expect(comparable('step 5: sample "a"\nend')).toBe(comparable('step 7: sample "b c"\nend'));
-    expect(comparable('to sample: clm sample x\nthe ship\n```')).toBe(comparable('to sample: clm sample x\n\nan oar\n```'));
+    expect(comparable('to sample: clm sample x\nthe ship\n```')).toBe(
+      comparable('to sample: clm sample x\n\nan oar\n```'),
+    );
   });
 
   it('is another where words differ', () => {
     expect(comparable('done: 5 steps')).not.toBe(comparable('stopped: 5 steps'));
-    expect(comparable('$ clm sample x\na\n\n$ clm plan\nfits\n```')).not.toBe(comparable('$ clm sample x\na\n\n$ clm plan\nyes\n```'));
+    expect(comparable('$ clm sample x\na\n\n$ clm plan\nfits\n```')).not.toBe(
+      comparable('$ clm sample x\na\n\n$ clm plan\nyes\n```'),
+    );
   });
 
   it('leaves out what is named and folds long lines, which compares as if it had not', () => {

@@ -1,7 +1,7 @@
 // A disk that remembers when each change became safe, so that it can be looked at as a crash would leave it. What POSIX
-// promises and no more: a file's bytes are safe when the file was flushed, a name when its folder was; what is not may be
-// there, be there in part or not, each independently of the others, as file systems do (Pillai et al., "All File Systems
-// Are Not Created Equal", OSDI 2014).
+// promises and no more: a file's bytes are safe when the file was flushed, a name when its folder was; what is not may
+// be there, be there in part or not, each independently of the others, as file systems do (Pillai et al., "All File
+// Systems Are Not Created Equal", OSDI 2014).
 
 /**
  * @typedef {{ inode: number, offset: number, bytes: Buffer } | { inode: number, length: number }} Bytes
@@ -16,7 +16,10 @@ export function emptyDisk(root) {
     calls: 0,
     /** @type {Change[]} */
     changes: [],
-    /** As the running process sees it. Folders have entries, files a length. @type {{ entries?: Map<string, number>, length: number }[]} */
+    /**
+     * As the running process sees it. Folders have entries, files a length. @type {{ entries?: Map<string, number>,
+     * length: number }[]}
+     */
     inodes: [{ entries: new Map(), length: 0 }],
     /** @type {Map<number, { inode: number, appends: boolean, offset: number }>} */
     open: new Map(),
@@ -89,7 +92,8 @@ export function apply(disk, call) {
 /**
  * What a crash after the first `calls` calls leaves, path by path below the root; folders have no bytes.
  * @param {Disk} disk @param {number} calls
- * @param {(change: Change) => number} share how much of a change that was not safe yet survives: 0 to 1; names all or nothing
+ * @param {(change: Change) => number} share how much of a change that was not safe yet survives: 0 to 1; names all or
+ *   nothing
  * @returns {Map<string, Buffer | null>}
  */
 export function afterCrash(disk, calls, share) {

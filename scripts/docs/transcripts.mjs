@@ -3,8 +3,8 @@
 //   <!-- file: NAME -->        a fenced block follows that is written to NAME first
 //   <!-- run: COMMAND -->      is run and not shown
 // The blocks of a page run in order in a scratch folder of their own, where texts/whale.txt is a piece of Moby-Dick,
-// `clm` is the built program and $CLM its folder. `<!-- transcript: in a clone -->` runs in a new clone of HEAD instead;
-// `<!-- transcript: without /PATTERN/ -->` shows … for lines that the pattern finds.
+// `clm` is the built program and $CLM its folder. `<!-- transcript: in a clone -->` runs in a new clone of HEAD
+// instead; `<!-- transcript: without /PATTERN/ -->` shows … for lines that the pattern finds.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -16,7 +16,12 @@ const continued = '\n    ';
 
 /** @returns the pages whose transcripts are not what the commands print now; `only` names some, null means all */
 export async function renewTranscripts(root, { isCheck, only = null }) {
-  const pages = ['README.md', ...readdirSync(path.join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+  const pages = [
+    'README.md',
+    ...readdirSync(path.join(root, 'docs'))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `docs/${name}`),
+  ];
   const stale = [];
   for (const page of pages.filter((each) => only === null || only.includes(each))) {
     const text = readFileSync(path.join(root, page), 'utf8');
@@ -30,8 +35,8 @@ export async function renewTranscripts(root, { isCheck, only = null }) {
 }
 
 /**
- * What must not change from run to run. Not compared: numbers and the widths they cause, units of time, and what a model
- * writes, which ends a transcript of `clm sample` or `npm start` and stands in quotes after `sample`.
+ * What must not change from run to run. Not compared: numbers and the widths they cause, units of time, and what a
+ * model writes, which ends a transcript of `clm sample` or `npm start` and stands in quotes after `sample`.
  */
 export const comparable = (text) =>
   text
@@ -43,7 +48,9 @@ export const comparable = (text) =>
     .replace(/# (h|min|s|ms) # (min|s)\b/g, '# s')
     .replace(/# (h|min|ms|s)\b/g, '# s');
 
-/** Lines that `without` finds become one …; what is longer than a page is wide goes on in the next line, or ends in a …. */
+/**
+ * Lines that `without` finds become one …; what is longer than a page is wide goes on in the next line, or ends in a ….
+ */
 export function fitted(printed, without) {
   const lines = printed.split('\n').map((line) => (without?.test(line) ? '…' : folded(line)));
   return lines.filter((line, i) => line !== '…' || lines[i - 1] !== '…').join('\n');
@@ -52,7 +59,9 @@ export function fitted(printed, without) {
 function folded(line) {
   if (line.length <= longestLine) return line;
   const at = line.lastIndexOf(' ', longestLine);
-  return at < longestLine / 2 ? `${line.slice(0, longestLine - 2)} …` : `${line.slice(0, at)}${continued}${folded(line.slice(at + 1))}`;
+  return at < longestLine / 2
+    ? `${line.slice(0, longestLine - 2)} …`
+    : `${line.slice(0, at)}${continued}${folded(line.slice(at + 1))}`;
 }
 
 function rendered(root, text) {
@@ -91,12 +100,24 @@ function furnish(scratch, root) {
   writeFileSync(program, `#!/bin/sh\nexec "${process.execPath}" "${path.join(root, 'dist/cli/main.js')}" "$@"\n`);
   chmodSync(program, 0o755);
   // npm's own lines about what it runs are no output of clm's.
-  return { ...process.env, PATH: `${path.dirname(program)}:${process.env['PATH']}`, CLM: root, NO_COLOR: '1', npm_config_loglevel: 'silent' };
+  return {
+    ...process.env,
+    PATH: `${path.dirname(program)}:${process.env['PATH']}`,
+    CLM: root,
+    NO_COLOR: '1',
+    npm_config_loglevel: 'silent',
+  };
 }
 
 /** @returns what the command prints on both streams, paths of the scratch folder left relative */
 function run(command, folder, env) {
-  const { stdout, error } = spawnSync('bash', ['-c', `exec 2>&1; ${command}`], { cwd: folder, env, encoding: 'utf8', timeout: 900_000, maxBuffer: 1e8 });
+  const { stdout, error } = spawnSync('bash', ['-c', `exec 2>&1; ${command}`], {
+    cwd: folder,
+    env,
+    encoding: 'utf8',
+    timeout: 900_000,
+    maxBuffer: 1e8,
+  });
   if (error) throw error;
   return stdout.replaceAll(`${folder}/`, '');
 }

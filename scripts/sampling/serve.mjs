@@ -12,15 +12,27 @@ import { completeSettings, defaultSettings } from '../../dist/sampling/settings.
 import { matmulMeter } from '../../dist/training/benchmark.js';
 
 const [run, weights, slots] = process.argv.slice(2);
-const { config, tokenizer, session, table, close } = await loadModel(run, { checkpoint: 'last', precision: 'float32', weights });
+const { config, tokenizer, session, table, close } = await loadModel(run, {
+  checkpoint: 'last',
+  precision: 'float32',
+  weights,
+});
 const decoding = openDecoding(session, config.model, table, Number(slots));
 const measureMatmul = await matmulMeter(session);
 const idsOf = (count, salt) => Array.from({ length: count }, (_, i) => (i * 7919 + salt * 31) % 256);
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
 async function complete({ batch, promptTokens, tokens }) {
-  const settings = completeSettings(defaultSettings(config), { temperature: 0, maxTokens: tokens }, tokenizer.vocabularySize);
-  const requests = Array.from({ length: batch }, (_, i) => ({ prompt: '', promptTokenIds: idsOf(promptTokens, i), settings }));
+  const settings = completeSettings(
+    defaultSettings(config),
+    { temperature: 0, maxTokens: tokens },
+    tokenizer.vocabularySize,
+  );
+  const requests = Array.from({ length: batch }, (_, i) => ({
+    prompt: '',
+    promptTokenIds: idsOf(promptTokens, i),
+    settings,
+  }));
   const startMs = performance.now();
   let made = 0;
   for await (const event of generate(decoding, tokenizer, requests, { order: 'completed' })) {

@@ -31,7 +31,9 @@ const remedies = {
 export function explained(error) {
   const { code = '', path: file, dest } = /** @type {NodeJS.ErrnoException & { dest?: string }} */ (error ?? {});
   const remedy = Object.hasOwn(remedies, code) ? remedies[code] : undefined;
-  return remedy === undefined || error instanceof SetupFailure ? error : new SetupFailure(`${dest ?? file ?? 'a file'} cannot be written: ${remedy}.`);
+  return remedy === undefined || error instanceof SetupFailure
+    ? error
+    : new SetupFailure(`${dest ?? file ?? 'a file'} cannot be written: ${remedy}.`);
 }
 
 /** The last lines of a program's output, for the end of a message. */

@@ -19,13 +19,30 @@ import { fileBytes, hashOf } from './files.mjs';
  */
 export function locateFusedOperations(root, { folder, set, includeDirectory, libraryDirectory }) {
   const directory = path.join(root, 'src/runtime/kernels');
-  const files = readdirSync(directory).sort().map((file) => path.join(directory, file));
+  const files = readdirSync(directory)
+    .sort()
+    .map((file) => path.join(directory, file));
   const options = [
-    ...['-O3', '-std=c++17', '-fPIC', '-shared', '-pthread', '-fvisibility=hidden', '-fno-math-errno', '-fno-trapping-math'],
+    ...[
+      '-O3',
+      '-std=c++17',
+      '-fPIC',
+      '-shared',
+      '-pthread',
+      '-fvisibility=hidden',
+      '-fno-math-errno',
+      '-fno-trapping-math',
+    ],
     ...['-I', includeDirectory, '-Xlinker', '-rpath', '-Xlinker', libraryDirectory],
   ];
   const linked = set.libraries.map((library) => path.join(libraryDirectory, library));
-  const key = hashOf(...files.map((file) => readFileSync(file)), process.env.CXX ?? '', process.arch, ...options, ...linked).slice(0, 16);
+  const key = hashOf(
+    ...files.map((file) => readFileSync(file)),
+    process.env.CXX ?? '',
+    process.arch,
+    ...options,
+    ...linked,
+  ).slice(0, 16);
   return {
     cached: path.join(folder, 'operations', `${key}${process.platform === 'darwin' ? '.dylib' : '.so'}`),
     flags: [...options, ...files.filter((file) => file.endsWith('.cc')), ...linked],

@@ -1,5 +1,5 @@
-// What a soak must notice, loaded into its process beside the probe: keeps a little of every checkpoint that is saved, of
-// the kind that CLM_SOAK_LEAK names: a kilobyte of the JavaScript heap or of C's, a tensor, an open file.
+// What a soak must notice, loaded into its process beside the probe: keeps a little of every checkpoint that is saved,
+// of the kind that CLM_SOAK_LEAK names: a kilobyte of the JavaScript heap or of C's, a tensor, an open file.
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import path from 'node:path';

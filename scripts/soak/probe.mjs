@@ -1,6 +1,6 @@
-// Loaded into the process of a soak (node --expose-gc --import): every other second it collects garbage, in every thread, and
-// writes what the process then holds as a line to descriptor 3: memory in MB, tensors of TensorFlow.js, and open handles.
-// Linux with the GNU C library from 2.33 on: /proc, mallinfo2.
+// Loaded into the process of a soak (node --expose-gc --import): every other second it collects garbage, in every
+// thread, and writes what the process then holds as a line to descriptor 3: memory in MB, tensors of TensorFlow.js, and
+// open handles. Linux with the GNU C library from 2.33 on: /proc, mallinfo2.
 import { readFileSync, writeSync } from 'node:fs';
 import { getHeapCodeStatistics } from 'node:v8';
 import { isMainThread } from 'node:worker_threads';
@@ -18,9 +18,22 @@ function anonymousBytes() {
   return (kibibytes('RssAnon') + kibibytes('VmSwap')) * 1024;
 }
 
-/** C's allocator, which TensorFlow and Node share: bytes handed out in all its arenas, and what it keeps free for later. */
+/**
+ * C's allocator, which TensorFlow and Node share: bytes handed out in all its arenas, and what it keeps free for later.
+ */
 function allocatorBytes() {
-  const names = ['arena', 'ordblks', 'smblks', 'hblks', 'hblkhd', 'usmblks', 'fsmblks', 'uordblks', 'fordblks', 'keepcost'];
+  const names = [
+    'arena',
+    'ordblks',
+    'smblks',
+    'hblks',
+    'hblkhd',
+    'usmblks',
+    'fsmblks',
+    'uordblks',
+    'fordblks',
+    'keepcost',
+  ];
   const counts = koffi.struct(Object.fromEntries(names.map((name) => [name, 'size_t'])));
   const mallinfo2 = koffi.load('libc.so.6').func('mallinfo2', counts, []);
   return () => {
@@ -35,7 +48,8 @@ function look(allocator) {
   const { heapUsed, external } = process.memoryUsage();
   const { allocated, free } = allocator();
   // The engine that every copy of TensorFlow.js in a process shares.
-  const { numTensors, numDataBuffers } = /** @type {any} */ (globalThis)._tfengine?.state ?? {}; // none before TensorFlow is loaded
+  // none before TensorFlow is loaded
+  const { numTensors, numDataBuffers } = /** @type {any} */ (globalThis)._tfengine?.state ?? {};
   const line = {
     minute: (performance.now() - began) / 60_000,
     anonymous: megabytes(anonymousBytes()),
@@ -45,7 +59,8 @@ function look(allocator) {
     allocated: megabytes(allocated),
     free: megabytes(free),
     tensors: numTensors + numDataBuffers,
-    handles: process.getActiveResourcesInfo().filter((name) => !/Req|Immediate/.test(name)).length, // calls under way end by themselves
+    // calls under way end by themselves
+    handles: process.getActiveResourcesInfo().filter((name) => !/Req|Immediate/.test(name)).length,
   };
   writeSync(3, `${JSON.stringify(line)}\n`);
 }

@@ -6,17 +6,20 @@ const t95 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.2
 const mean = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /**
- * Least squares through one value each of ten stretches of time: neighbouring samples of memory resemble each other, and
- * taken one by one would make the interval far too narrow.
+ * Least squares through one value each of ten stretches of time: neighbouring samples of memory resemble each other,
+ * and taken one by one would make the interval far too narrow.
  * @param {{ minute: number, value: number }[]} samples in the order of time, at least twenty
- * @param {(values: number[]) => number} [valueOf] the least of a stretch where what is in use at the moment comes and goes,
- *   and only what stays is asked for
+ * @param {(values: number[]) => number} [valueOf] the least of a stretch where what is in use at the moment comes and
+ *   goes, and only what stays is asked for
  * @returns {{ mean: number, perMinute: number, margin: number }} the slope lies within `margin` with 95 %
  */
 export function slope(samples, valueOf = mean) {
   const stretches = 10;
   const points = Array.from({ length: stretches }, (_, i) => {
-    const part = samples.slice(Math.floor((i * samples.length) / stretches), Math.floor(((i + 1) * samples.length) / stretches));
+    const part = samples.slice(
+      Math.floor((i * samples.length) / stretches),
+      Math.floor(((i + 1) * samples.length) / stretches),
+    );
     return { x: mean(part.map(({ minute }) => minute)), y: valueOf(part.map(({ value }) => value)) };
   });
   const [x0, y0] = [mean(points.map(({ x }) => x)), mean(points.map(({ y }) => y))];

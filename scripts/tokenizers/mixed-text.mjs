@@ -50,8 +50,15 @@ function words(random, _, root) {
   }
   const start = random(Math.max(1, prose.length - 5000));
   const cut = prose.slice(start, start + 5000);
-  const spelt = [(text) => text, (text) => text.toUpperCase(), (text) => text.replaceAll(' ', '  '), (text) => text.replaceAll("'", '’')];
-  return spelt[random(spelt.length)](cut).replaceAll(/\b(\w+) (\w)/g, (all, a, b) => (random(20) === 0 ? `${a}'${['S', 're', 'LL', 'd', 'ſ', 've'][random(6)]} ${b}` : all));
+  const spelt = [
+    (text) => text,
+    (text) => text.toUpperCase(),
+    (text) => text.replaceAll(' ', '  '),
+    (text) => text.replaceAll("'", '’'),
+  ];
+  return spelt[random(spelt.length)](cut).replaceAll(/\b(\w+) (\w)/g, (all, a, b) =>
+    random(20) === 0 ? `${a}'${['S', 're', 'LL', 'd', 'ſ', 've'][random(6)]} ${b}` : all,
+  );
 }
 
 /** Runs of a few characters from one place of Unicode after the other. */
@@ -70,18 +77,48 @@ function scripts(random) {
 }
 
 function whitespace(random) {
-  const pieces = [' ', ' ', '  ', '\n', '\r\n', '\r', '\t', '\u00a0', '\u2003', '\u3000', '\u0085', '\u2028', '\ufeff', '\v', '\f', 'a', 'Ж', '1', '23', '漢', '.', '!?', "'s", "'", '/', '_'];
+  const pieces = [
+    ' ',
+    ' ',
+    '  ',
+    '\n',
+    '\r\n',
+    '\r',
+    '\t',
+    '\u00a0',
+    '\u2003',
+    '\u3000',
+    '\u0085',
+    '\u2028',
+    '\ufeff',
+    '\v',
+    '\f',
+    'a',
+    'Ж',
+    '1',
+    '23',
+    '漢',
+    '.',
+    '!?',
+    "'s",
+    "'",
+    '/',
+    '_',
+  ];
   let text = '';
   for (let n = 200 + random(600); n > 0; n--) text += pieces[random(pieces.length)];
   return text;
 }
 
-const randomBytes = (random) => Buffer.from(Uint8Array.from({ length: 100 + random(1500) }, () => random(256))).toString();
+const randomBytes = (random) =>
+  Buffer.from(Uint8Array.from({ length: 100 + random(1500) }, () => random(256))).toString();
 
 function emoji(random) {
   let text = '';
   for (let n = 50 + random(200); n > 0; n--) {
-    text += String.fromCodePoint(0x1f300 + random(0x400)) + ['', '\u200d', '\ufe0f', '\u{1f3fd}', ' ', 'e\u0301', '한', 'क्षि'][random(8)];
+    text +=
+      String.fromCodePoint(0x1f300 + random(0x400)) +
+      ['', '\u200d', '\ufe0f', '\u{1f3fd}', ' ', 'e\u0301', '한', 'क्षि'][random(8)];
   }
   return text;
 }

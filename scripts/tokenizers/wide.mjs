@@ -8,5 +8,16 @@ export function writeWideTokenizer(file, vocabulary) {
   const words = [...characterOfByte, ...Array.from({ length: vocabulary - 256 }, (_, i) => `unused${i}`)];
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
   const model = { type: 'BPE', vocab: Object.fromEntries(words.map((word, id) => [word, id])), merges: [] };
-  writeFileSync(file, JSON.stringify({ version: '1.0', added_tokens: [], normalizer: null, pre_tokenizer: byteLevel, post_processor: null, decoder: byteLevel, model }));
+  writeFileSync(
+    file,
+    JSON.stringify({
+      version: '1.0',
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: byteLevel,
+      post_processor: null,
+      decoder: byteLevel,
+      model,
+    }),
+  );
 }

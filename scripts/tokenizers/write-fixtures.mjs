@@ -41,7 +41,15 @@ try {
   mkdirSync(target, { recursive: true });
   for (const kind of ['gpt2', 'roberta', 'llama3', 'o200k', 'qwen2', 'smollm', 'llama2']) {
     const script = path.join(root, 'scripts/tokenizers/huggingface.py');
-    execFileSync(process.argv[2], [script, 'fixture', kind, training, texts, kind === 'llama2' ? '900' : '420', path.join(target, `${kind}.json`)]);
+    execFileSync(process.argv[2], [
+      script,
+      'fixture',
+      kind,
+      training,
+      texts,
+      kind === 'llama2' ? '900' : '420',
+      path.join(target, `${kind}.json`),
+    ]);
   }
 } finally {
   rmSync(folder, { recursive: true });

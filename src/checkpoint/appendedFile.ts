@@ -17,8 +17,8 @@ export interface AppendedFile {
    */
   append(piece: string | Uint8Array): void;
   /**
-   * Forces everything appended to the disk. A file that was deleted meanwhile is begun anew, and the warning says so. Throws
-   * environmentFailure when the disk refuses.
+   * Forces everything appended to the disk. A file that was deleted meanwhile is begun anew, and the warning says so.
+   * Throws environmentFailure when the disk refuses.
    */
   flush(): void;
   /** Flushes and closes; further calls do nothing. */

@@ -58,7 +58,10 @@ export async function saveCheckpoint<State extends TrainingRecord>(
   if (retention.keepLast !== null && retention.keepLast < 1) throw new Error('keepLast must be at least 1, or null');
   const path = checkpointPath(runDirectory, content.step);
   const texts = content.configText.length + content.tokenizerText.length;
-  const bytes = [...content.model, ...content.optimizer].reduce((sum, { shape }) => sum + valueCount(shape) * floatBytes + entryBytes, texts);
+  const bytes = [...content.model, ...content.optimizer].reduce(
+    (sum, { shape }) => sum + valueCount(shape) * floatBytes + entryBytes,
+    texts,
+  );
   await assertFreeSpace(dirname(path), bytes);
   await writeFolderDurably(path, async (folder) => {
     const { step, state, configText, tokenizerText, model, optimizer } = content;
@@ -100,7 +103,10 @@ export async function loadCheckpoint(directory: string, options: { optimizer: bo
 }
 
 /** As `loadCheckpoint`, all checked, but the tensors, which the caller reads as it needs them. */
-export async function openCheckpoint(directory: string, options: { optimizer: boolean }): Promise<Omit<Checkpoint, 'model' | 'optimizer'>> {
+export async function openCheckpoint(
+  directory: string,
+  options: { optimizer: boolean },
+): Promise<Omit<Checkpoint, 'model' | 'optimizer'>> {
   const { step, record, files } = await readState(directory);
   for (const name of checkpointFiles) {
     if (name !== 'optimizer.safetensors' || options.optimizer) await verifyFile(directory, name, files[name]);

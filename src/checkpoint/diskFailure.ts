@@ -8,7 +8,9 @@ export function errorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** Failures to read that have been told: they name the file that could not be read, whatever was to be written from it. */
+/**
+ * Failures to read that have been told: they name the file that could not be read, whatever was to be written from it.
+ */
 const toldReads = new WeakSet<Error>();
 
 /**
@@ -20,11 +22,21 @@ export function diskFailure(error: unknown, doing: 'read' | 'write', path: strin
   // A failure already reported for a temporary file is told anew with the path that the user knows.
   const cause = error instanceof ExpectedError && error.kind === 'environment' ? error.cause : error;
   const code = errorCode(cause);
-  if (code === 'EISDIR') return wrongInput(`${path} is a folder, where a file should be. Choose another name.`, { cause });
-  if (code === 'ENAMETOOLONG') return wrongInput(`${path} is too long for a path on this file system. Choose a shorter name.`, { cause });
-  if (doing === 'write' && (code === 'ENOTDIR' || code === 'EEXIST')) return wrongInput(`A part of the path ${path} is a file, not a folder.`, { cause });
-  if (doing === 'write' && code === 'ENOENT' && dirname((cause as NodeJS.ErrnoException).path ?? '') === dirname(path)) {
-    return environmentFailure(`Nothing can be made in ${dirname(path)}: the folder is gone, or its file system does not allow it. Choose another place.`, { cause });
+  if (code === 'EISDIR')
+    return wrongInput(`${path} is a folder, where a file should be. Choose another name.`, { cause });
+  if (code === 'ENAMETOOLONG')
+    return wrongInput(`${path} is too long for a path on this file system. Choose a shorter name.`, { cause });
+  if (doing === 'write' && (code === 'ENOTDIR' || code === 'EEXIST'))
+    return wrongInput(`A part of the path ${path} is a file, not a folder.`, { cause });
+  if (
+    doing === 'write' &&
+    code === 'ENOENT' &&
+    dirname((cause as NodeJS.ErrnoException).path ?? '') === dirname(path)
+  ) {
+    return environmentFailure(
+      `Nothing can be made in ${dirname(path)}: the folder is gone, or its file system does not allow it. Choose another place.`,
+      { cause },
+    );
   }
   const remedy = remedyOf(code, path);
   if (remedy === undefined) return error;

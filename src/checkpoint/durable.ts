@@ -181,12 +181,21 @@ export async function makeParents(folder: string): Promise<string | undefined> {
       await mkdir(folder);
       return firstMade ?? folder;
     } catch (error) {
-      if (errorCode(error) === 'EEXIST' && (await stat(folder).then((stats) => stats.isDirectory(), () => false))) return firstMade;
+      if (
+        errorCode(error) === 'EEXIST' &&
+        (await stat(folder).then(
+          (stats) => stats.isDirectory(),
+          () => false,
+        ))
+      )
+        return firstMade;
       if (errorCode(error) !== 'ENOENT') throw error;
     }
     firstMade = (await makeParents(dirname(folder))) ?? firstMade;
   }
-  throw environmentFailure(`Cannot make the folder ${folder}: its file system lets nothing be made there. Choose another place.`);
+  throw environmentFailure(
+    `Cannot make the folder ${folder}: its file system lets nothing be made there. Choose another place.`,
+  );
 }
 
 /** Flushes the names of the folders from `firstMade` down to `folder`, as `makeParents` made them; undefined: none. */

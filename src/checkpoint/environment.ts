@@ -131,7 +131,8 @@ const linkedFolder = (checkout: string, dotGitText: string): string =>
 const asCommit = (text: string | undefined): string | null =>
   text !== undefined && /^[0-9a-f]{40,64}$/.test(text) ? text : null;
 
-const credentialName = /(password|passwd|secret|credential|api[-_]?key|(access|auth|api|bearer)[-_]?token|signature|[?&]token)/i;
+const credentialName =
+  /(password|passwd|secret|credential|api[-_]?key|(access|auth|api|bearer)[-_]?token|signature|[?&]token)/i;
 
 /** Values of options and keys that sound like credentials, and those inside URLs, become `***`. */
 export function withoutCredentials(args: readonly string[]): string[] {
@@ -140,6 +141,10 @@ export function withoutCredentials(args: readonly string[]): string[] {
     if (before?.startsWith('--') && !before.includes('=') && credentialName.test(before)) return '***';
     const equals = arg.indexOf('=');
     if (equals > 0 && credentialName.test(arg.slice(0, equals))) return `${arg.slice(0, equals)}=***`;
-    return arg.replace(/(:\/\/)[^/@\s]+@/g, '$1***@').replace(/([?&][^=&\s]*)=([^&\s]*)/g, (whole, name: string) => (credentialName.test(name) ? `${name}=***` : whole));
+    return arg
+      .replace(/(:\/\/)[^/@\s]+@/g, '$1***@')
+      .replace(/([?&][^=&\s]*)=([^&\s]*)/g, (whole, name: string) =>
+        credentialName.test(name) ? `${name}=***` : whole,
+      );
   });
 }

@@ -31,7 +31,8 @@ export interface LockHolder {
 
 export interface RunLock {
   /**
-   * To be called before writing: whoever deletes a lock by hand may be wrong about this process. Makes one that is gone anew.
+   * To be called before writing: whoever deletes a lock by hand may be wrong about this process. Makes one that is gone
+   * anew.
    * @throws wrongInput when another process has it by now; environmentFailure when the disk refuses
    */
   renew(): Promise<void>;
@@ -52,11 +53,16 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
     const holder = thisProcess();
     for (let isTaken = false; !isTaken; ) {
       const made = (firstMade = await makeParents(folder));
-      isTaken = await flushMade(folder, made).then(() => take(path, holder)).then(() => true, (error: unknown) => {
-        // The folder can go meanwhile: another process gave the lock back, and had written nothing else.
-        if (errorCode(error) === 'ENOENT') return false;
-        throw error;
-      });
+      isTaken = await flushMade(folder, made)
+        .then(() => take(path, holder))
+        .then(
+          () => true,
+          (error: unknown) => {
+            // The folder can go meanwhile: another process gave the lock back, and had written nothing else.
+            if (errorCode(error) === 'ENOENT') return false;
+            throw error;
+          },
+        );
     }
     let renewed = Promise.resolve(); // one attempt to take it at a time
     const renew = async (): Promise<void> => {
@@ -123,7 +129,9 @@ async function take(path: string, holder: LockHolder): Promise<void> {
   }
 }
 
-/** A lock is linked when it is whole, so one that cannot be read was torn by a crash of the machine: nobody holds it. */
+/**
+ * A lock is linked when it is whole, so one that cannot be read was torn by a crash of the machine: nobody holds it.
+ */
 async function holderOf(path: string): Promise<LockHolder | undefined> {
   let text: string;
   try {
@@ -184,7 +192,9 @@ function thisProcess(): LockHolder {
 /** Field 22 of /proc/PID/stat; the name before it may hold spaces and brackets. A zombie has ended. */
 function startTicksOf(pid: number): string | null {
   return orNull(() => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
     return fields[0] === 'Z' ? null : (fields[19] ?? null);
   });
 }

@@ -104,7 +104,10 @@ export async function* completeLines(path: string): AsyncGenerator<string[]> {
         const endByte = bytes.lastIndexOf('\n') + 1;
         if (endByte > 0) yield bytes.toString('utf8', 0, endByte - 1).split('\n');
         carried = Buffer.from(bytes.subarray(endByte));
-        if (carried.length > mostTextBytes) throw wrongInput(`${path} has a line of more than ${mostTextBytes / 2 ** 20} MiB, which is no record of clm.`);
+        if (carried.length > mostTextBytes)
+          throw wrongInput(
+            `${path} has a line of more than ${mostTextBytes / 2 ** 20} MiB, which is no record of clm.`,
+          );
       }
     } finally {
       await file.close();

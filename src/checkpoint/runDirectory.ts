@@ -39,7 +39,9 @@ export async function assertFreshStart(runDirectory: string): Promise<void> {
       `${runDirectory} already holds a checkpoint. Continue with --resume, or choose another directory with --run.`,
     );
   }
-  const entries = (await entriesOf(runDirectory)).filter((entry) => leftoverOf(entry) === undefined && !entry.startsWith(lockFile));
+  const entries = (await entriesOf(runDirectory)).filter(
+    (entry) => leftoverOf(entry) === undefined && !entry.startsWith(lockFile),
+  );
   if (entries.length === 0 || (await isOurs(runDirectory))) return;
   throw wrongInput(
     `${runDirectory} is not empty and not a run of clm (it holds ${entries.sort()[0]}), so nothing is written there. ` +
@@ -89,9 +91,14 @@ export async function clearLeftovers(runDirectory: string): Promise<string[]> {
 }
 
 async function refuseLink(path: string): Promise<void> {
-  const isLink = await lstat(path).then((stats) => stats.isSymbolicLink(), () => false);
+  const isLink = await lstat(path).then(
+    (stats) => stats.isSymbolicLink(),
+    () => false,
+  );
   if (!isLink) return;
-  throw wrongInput(`${path} is a symbolic link, and clm writes through none inside a run. Move the folder here, or the whole run with --run.`);
+  throw wrongInput(
+    `${path} is a symbolic link, and clm writes through none inside a run. Move the folder here, or the whole run with --run.`,
+  );
 }
 
 /** A config.yaml alone proves nothing, other programs have one too; environment.json names its program. */

@@ -66,7 +66,8 @@ export async function writeSafetensors(
       await write(header);
       for (const { name, shape, values: given } of tensors) {
         const values = typeof given === 'function' ? await given() : given;
-        if (valueCount(shape) !== values.length) throw new Error(`${name}: ${values.length} values for shape (${shape})`);
+        if (valueCount(shape) !== values.length)
+          throw new Error(`${name}: ${values.length} values for shape (${shape})`);
         checksums.push([name, await tensorChecksum(values)]);
         await write(fromFloat32(values, elementType));
       }
@@ -140,7 +141,9 @@ async function readEntries(
 async function readValues(file: FileHandle, entry: TensorEntry, dataStartByte: number): Promise<Float32Array> {
   const { name, elementType, shape, startByte, endByte } = entry;
   if (!isFloatType(elementType)) {
-    throw new BadHeader(`tensor ${JSON.stringify(name)} has dtype "${elementType}"; values are read from ${floatTypes.join(', ')}`);
+    throw new BadHeader(
+      `tensor ${JSON.stringify(name)} has dtype "${elementType}"; values are read from ${floatTypes.join(', ')}`,
+    );
   }
   if (elementType === 'F32') {
     const values = new Float32Array(valueCount(shape));

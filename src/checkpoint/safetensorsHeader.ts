@@ -5,7 +5,6 @@
 import { bytesPerValue, type ElementType, type FloatType } from './elementTypes.ts';
 import { valueCount } from './tensors.ts';
 
-
 /** The format's own limit, in bytes. */
 export const maximumHeaderBytes = 100_000_000;
 
@@ -55,7 +54,11 @@ export function buildHeader(
  * @param accepted the element types that may occur; clm's own files have only one
  * @throws BadHeader when the tensors do not cover exactly those bytes, or anything in it is malformed
  */
-export function parseHeader(header: Uint8Array, dataBytes: number, accepted: readonly string[] = ['F32']): TensorEntry[] {
+export function parseHeader(
+  header: Uint8Array,
+  dataBytes: number,
+  accepted: readonly string[] = ['F32'],
+): TensorEntry[] {
   if (header[0] !== 0x7b) throw new BadHeader('its header is not a JSON object');
   let text: string;
   let fields: Record<string, unknown>;

@@ -36,7 +36,8 @@ export async function readRunStatus(runDirectory: string): Promise<ObservedStatu
     if (status.state === 'running' && (await liveHolder(runDirectory)) === undefined) status.state = 'interrupted';
     return status;
   } catch (error) {
-    if (error instanceof SyntaxError || errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined;
+    if (error instanceof SyntaxError || errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR')
+      return undefined;
     throw diskFailure(error, 'read', path);
   }
 }

@@ -57,5 +57,7 @@ const shapeText = (shape: readonly number[]): string => shape.join(', ');
 /** CRC-32 of a tensor's bytes, to tell which one is damaged; the SHA-256 of the file is what proves it whole. */
 export async function tensorChecksum(values: Float32Array): Promise<string> {
   await new Promise(setImmediate); // training goes on meanwhile
-  return crc32(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).toString(16).padStart(8, '0');
+  return crc32(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    .toString(16)
+    .padStart(8, '0');
 }

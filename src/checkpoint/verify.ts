@@ -46,7 +46,8 @@ async function damagedTensors(path: string): Promise<string[]> {
     const damaged: string[] = [];
     for (const [file, expected] of Object.entries(tensors)) {
       const actual = new Map<string, string>();
-      for (const { name, values } of await readSafetensors(join(path, file))) actual.set(name, await tensorChecksum(values));
+      for (const { name, values } of await readSafetensors(join(path, file)))
+        actual.set(name, await tensorChecksum(values));
       damaged.push(...Object.keys(expected).filter((name) => actual.get(name) !== expected[name]));
     }
     return damaged;

@@ -26,7 +26,11 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       .positional('config', { type: 'string', demandOption: true, describe: 'YAML config' })
       .option('steps', { type: 'number', default: 30, describe: 'Steps measured, after warm-up' })
       .option('eager', { type: 'boolean', default: false, describe: 'Run operation by operation instead of recorded' })
-      .option('profile', { type: 'boolean', default: false, describe: 'Also where the time goes: kernel time of each kind of operation' })
+      .option('profile', {
+        type: 'boolean',
+        default: false,
+        describe: 'Also where the time goes: kernel time of each kind of operation',
+      })
       .options({ ...setOption, ...deviceOption, ...jsonOption, ...quietOption })
       .example('clm bench configs/moby-dick.yaml', 'Milliseconds per step, GFLOP/s and share of the peak')
       .example('clm bench configs/moby-dick.yaml --profile', 'Which operations the time goes to')
@@ -42,11 +46,16 @@ export const benchCommand: CommandModule<object, BenchArguments> = {
       printJson(result);
       return;
     }
-    if (!args.quiet) note(`${result.mode}, ${result.precision}, ${result.device}; median of ${args.steps} steps, recorded in ${Math.round(result.recordMs)} ms`);
+    if (!args.quiet)
+      note(
+        `${result.mode}, ${result.precision}, ${result.device}; median of ${args.steps} steps, recorded in ${Math.round(result.recordMs)} ms`,
+      );
     printResult(`${result.msPerStep.toFixed(1)} ms per step`);
     printResult(`${grouped(result.tokensPerSecond)} tokens/s`);
     const share = (100 * result.gflops) / result.matmulGflops;
-    printResult(`${result.gflops.toFixed(1)} GFLOP/s, ${share.toFixed(0)} % of the matmul peak (${result.matmulGflops.toFixed(0)} GFLOP/s)`);
+    printResult(
+      `${result.gflops.toFixed(1)} GFLOP/s, ${share.toFixed(0)} % of the matmul peak (${result.matmulGflops.toFixed(0)} GFLOP/s)`,
+    );
     printResult(`waited for data ${(100 * result.waitingShare).toFixed(2)} % of the time`);
     if (result.profile) printProfile(result.profile);
   },

@@ -16,7 +16,11 @@ export const checkpointCommand: CommandModule<object, CheckpointArguments> = {
   describe: 'Check that every checkpoint of a run is whole',
   builder: (parser) =>
     parser
-      .positional('action', { choices: ['verify'] as const, demandOption: true, describe: 'verify: check lengths, hashes and checksums' })
+      .positional('action', {
+        choices: ['verify'] as const,
+        demandOption: true,
+        describe: 'verify: check lengths, hashes and checksums',
+      })
       .positional('run', { type: 'string', demandOption: true, describe: 'Run directory or checkpoint folder' })
       .options(jsonOption)
       .example('clm checkpoint verify runs/moby-dick', 'Exit code 2 where one is damaged') as never,
@@ -28,7 +32,8 @@ export const checkpointCommand: CommandModule<object, CheckpointArguments> = {
       else damaged++;
       if (json) printJson(verdict);
       else printResult(verdict.valid ? `whole    ${verdict.path}` : `DAMAGED  ${verdict.path}\n  ${verdict.reason}`);
-      if (!json && verdict.damagedTensors.length > 0) printResult(`  damaged tensors: ${verdict.damagedTensors.join(', ')}`);
+      if (!json && verdict.damagedTensors.length > 0)
+        printResult(`  damaged tensors: ${verdict.damagedTensors.join(', ')}`);
     }
     if (valid + damaged === 0) throw wrongInput(`There is no checkpoint at ${run}.`);
     if (json) printJson({ run, valid, damaged });

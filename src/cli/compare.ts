@@ -1,7 +1,14 @@
 /** `clm compare RUN…`: what differs between runs, their losses side by side, and whether seeds differ as much. */
 import type { CommandModule } from 'yargs';
 import { wrongInput } from '../errors.ts';
-import { alignments, compareRuns, type Alignment, type Comparison, type Group, type RankedBy } from '../experiments/comparison.ts';
+import {
+  alignments,
+  compareRuns,
+  type Alignment,
+  type Comparison,
+  type Group,
+  type RankedBy,
+} from '../experiments/comparison.ts';
 import { runsNamed } from '../experiments/findRuns.ts';
 import { readHistory } from '../experiments/runHistory.ts';
 import { spreadText } from '../experiments/statistics.ts';
@@ -17,20 +24,43 @@ interface CompareArguments {
   json: boolean;
 }
 
-const ranks: Record<CompareArguments['rank'], RankedBy> = { final: 'validationLoss', best: 'bestValidationLoss', aligned: 'alignedLoss' };
+const ranks: Record<CompareArguments['rank'], RankedBy> = {
+  final: 'validationLoss',
+  best: 'bestValidationLoss',
+  aligned: 'alignedLoss',
+};
 
 export const compareCommand: CommandModule<object, CompareArguments> = {
   command: 'compare <runs..>',
   describe: 'Compare runs: differing keys, losses, spread of seeds',
   builder: (parser) =>
     parser
-      .positional('runs', { type: 'string', array: true, demandOption: true, describe: 'Run directories, or folders of them' })
-      .option('at', { choices: alignments, default: 'tokens', describe: 'Also compare where all runs have had as much of this' })
-      .option('amount', { type: 'number', describe: 'How much of it (ms for time; default: what the shortest run reached)' })
-      .option('rank', { choices: Object.keys(ranks), default: 'final', describe: 'Validation loss that decides which is best' })
+      .positional('runs', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'Run directories, or folders of them',
+      })
+      .option('at', {
+        choices: alignments,
+        default: 'tokens',
+        describe: 'Also compare where all runs have had as much of this',
+      })
+      .option('amount', {
+        type: 'number',
+        describe: 'How much of it (ms for time; default: what the shortest run reached)',
+      })
+      .option('rank', {
+        choices: Object.keys(ranks),
+        default: 'final',
+        describe: 'Validation loss that decides which is best',
+      })
       .options(jsonOption)
       .example('clm compare runs/rates', 'The runs of a sweep; those that differ only by seed are one row')
-      .example('clm compare runs/small runs/large --at flops --rank aligned', 'Two sizes for equal computation') as never,
+      .example(
+        'clm compare runs/small runs/large --at flops --rank aligned',
+        'Two sizes for equal computation',
+      ) as never,
   handler: ({ runs, at, amount, rank, json }) => {
     const paths = runsNamed(runs);
     if (amount !== undefined && !(amount > 0)) throw wrongInput('--amount must be a number greater than 0');
@@ -50,9 +80,17 @@ function print({ differing, alignment, amount, groups, differences, rankedBy }: 
     { title: 'n', align: 'right', text: ({ runs }) => String(runs.length) },
     { title: 'final val loss', align: 'right', text: ({ validationLoss }) => spreadText(validationLoss) },
     { title: 'best val loss', align: 'right', text: ({ bestValidationLoss }) => spreadText(bestValidationLoss) },
-    { title: amount === null ? 'aligned' : `at ${amountText(amount, alignment)}`, align: 'right', text: ({ alignedLoss }) => spreadText(alignedLoss) },
+    {
+      title: amount === null ? 'aligned' : `at ${amountText(amount, alignment)}`,
+      align: 'right',
+      text: ({ alignedLoss }) => spreadText(alignedLoss),
+    },
     { title: 'train loss', align: 'right', text: ({ trainingLoss }) => spreadText(trainingLoss) },
-    { title: 'tokens/s', align: 'right', text: ({ tokensPerSecond }) => (tokensPerSecond ? grouped(tokensPerSecond.mean) : '–') },
+    {
+      title: 'tokens/s',
+      align: 'right',
+      text: ({ tokensPerSecond }) => (tokensPerSecond ? grouped(tokensPerSecond.mean) : '–'),
+    },
     { title: '', text: ({ runs }) => stateText(runs.map(({ state }) => state)) },
   ];
   renderTable(groups, columns).forEach((line) => printResult(line));
@@ -80,7 +118,8 @@ function groupName({ values, runs }: Group): string {
 
 const lastPart = (key: string): string => key.slice(key.lastIndexOf('.') + 1);
 
-const valueText = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? 'not set'));
+const valueText = (value: unknown): string =>
+  typeof value === 'string' ? value : (JSON.stringify(value) ?? 'not set');
 
 /** Done runs go without saying. */
 function stateText(states: readonly string[]): string {

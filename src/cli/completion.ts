@@ -30,13 +30,21 @@ const usage: Omit<CommandModule<object, CompletionArguments>, 'handler'> = {
   describe: 'Print a completion script for bash, zsh or fish',
   builder: (parser) =>
     parser
-      .positional('shell', { choices: ['bash', 'zsh', 'fish', 'json'], demandOption: true, describe: 'Whose script; json: the commands as data' })
+      .positional('shell', {
+        choices: ['bash', 'zsh', 'fish', 'json'],
+        demandOption: true,
+        describe: 'Whose script; json: the commands as data',
+      })
       .example('clm completion bash > ~/.local/share/bash-completion/completions/clm', 'For bash')
       .example('clm completion zsh > "${fpath[1]}/_clm"', 'For zsh')
       .example('clm completion fish > ~/.config/fish/completions/clm.fish', 'For fish') as never,
 };
 
-const nameOf = ({ usage }: DescribedCommand): string => usage.split(' ').filter((word) => !/^[<[]/.test(word)).join(' ');
+const nameOf = ({ usage }: DescribedCommand): string =>
+  usage
+    .split(' ')
+    .filter((word) => !/^[<[]/.test(word))
+    .join(' ');
 
 /** Commands and subcommands that have a name of their own, options of the nameless one included. */
 function named(commands: readonly DescribedCommand[]): DescribedCommand[] {
@@ -48,14 +56,20 @@ function named(commands: readonly DescribedCommand[]): DescribedCommand[] {
 }
 
 const firstWords = (commands: readonly DescribedCommand[]): string[] => commands.map((command) => nameOf(command));
-const flagsOf = ({ options }: DescribedCommand): string[] => [...options.filter(({ isPositional }) => !isPositional).map(({ name }) => `--${name}`), '--help'];
-const secondWords = (command: DescribedCommand): string[] => command.commands.filter((each) => nameOf(each) !== nameOf(command)).map((each) => nameOf(each).split(' ')[1]!);
+const flagsOf = ({ options }: DescribedCommand): string[] => [
+  ...options.filter(({ isPositional }) => !isPositional).map(({ name }) => `--${name}`),
+  '--help',
+];
+const secondWords = (command: DescribedCommand): string[] =>
+  command.commands.filter((each) => nameOf(each) !== nameOf(command)).map((each) => nameOf(each).split(' ')[1]!);
 const configKeys = (): string[] => leafKeys().map((path) => `${renderKeyPath(path)}=`);
 
 /** Words that can follow, by the words before them; shared by bash and zsh, which both read `case`. */
 function wordCases(commands: readonly DescribedCommand[]): string {
   const values = named(commands).flatMap((command) =>
-    command.options.filter(({ choices, isPositional }) => choices.length > 0 && !isPositional).map(({ name, choices }) => `    '${nameOf(command)} --${name}') words='${choices.join(' ')}' ;;`),
+    command.options
+      .filter(({ choices, isPositional }) => choices.length > 0 && !isPositional)
+      .map(({ name, choices }) => `    '${nameOf(command)} --${name}') words='${choices.join(' ')}' ;;`),
   );
   const flags = named(commands).map((command) => {
     const positionals = command.options.filter(({ isPositional }) => isPositional).flatMap(({ choices }) => choices);
@@ -72,9 +86,16 @@ ${flags.join('\n')}
 }
 
 /** The command typed so far: its first word, and the second where that is a subcommand. */
-const subcommands = (commands: readonly DescribedCommand[]): string => named(commands).map(nameOf).filter((name) => name.includes(' ')).map((name) => `'${name}'`).join('|') || "''";
+const subcommands = (commands: readonly DescribedCommand[]): string =>
+  named(commands)
+    .map(nameOf)
+    .filter((name) => name.includes(' '))
+    .map((name) => `'${name}'`)
+    .join('|') || "''";
 
-const bashScript = (commands: readonly DescribedCommand[]): string => `# Completion of clm for bash; made by clm completion bash.
+const bashScript = (
+  commands: readonly DescribedCommand[],
+): string => `# Completion of clm for bash; made by clm completion bash.
 _clm() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" command='' words=''
   (( COMP_CWORD > 1 )) && command="\${COMP_WORDS[1]}"
@@ -108,14 +129,26 @@ if [[ $funcstack[1] == _clm ]]; then _clm "$@"; else compdef _clm clm; fi
 
 function fishScript(commands: readonly DescribedCommand[]): string {
   const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
-  const first = commands.map((command) => `complete -c clm -n __fish_use_subcommand -f -a ${nameOf(command)} -d ${quoted(command.describe)}`);
+  const first = commands.map(
+    (command) => `complete -c clm -n __fish_use_subcommand -f -a ${nameOf(command)} -d ${quoted(command.describe)}`,
+  );
   const rest = named(commands).flatMap((command) => {
     const [word, second] = nameOf(command).split(' ');
     const seen = `__fish_seen_subcommand_from ${word}${second === undefined ? '' : `; and __fish_seen_subcommand_from ${second}`}`;
     const inner = secondWords(command).map((name) => `complete -c clm -n ${quoted(seen)} -f -a ${name}`);
     const options = command.options.map(({ name, describe, choices, takesValue, isPositional }) => {
-      if (isPositional) return choices.length === 0 ? '' : `complete -c clm -n ${quoted(seen)} -f -a ${quoted(choices.join(' '))} -d ${quoted(describe)}`;
-      const values = name === 'set' ? ` -x -a ${quoted(configKeys().join(' '))}` : choices.length > 0 ? ` -x -a ${quoted(choices.join(' '))}` : takesValue ? ' -r' : '';
+      if (isPositional)
+        return choices.length === 0
+          ? ''
+          : `complete -c clm -n ${quoted(seen)} -f -a ${quoted(choices.join(' '))} -d ${quoted(describe)}`;
+      const values =
+        name === 'set'
+          ? ` -x -a ${quoted(configKeys().join(' '))}`
+          : choices.length > 0
+            ? ` -x -a ${quoted(choices.join(' '))}`
+            : takesValue
+              ? ' -r'
+              : '';
       return `complete -c clm -n ${quoted(seen)} -l ${name}${values} -d ${quoted(describe)}`;
     });
     return [...inner, ...options.filter((line) => line !== '')];

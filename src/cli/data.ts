@@ -23,10 +23,17 @@ const check: CommandModule<object, CheckArguments> = {
   builder: (parser) =>
     parser
       .positional('config', { type: 'string', demandOption: true, describe: 'YAML config' })
-      .option('examples', { type: 'number', default: 1, describe: 'Training windows to show, with their shifted targets' })
+      .option('examples', {
+        type: 'number',
+        default: 1,
+        describe: 'Training windows to show, with their shifted targets',
+      })
       .options({ ...setOption, ...jsonOption })
       .example('clm data check configs/moby-dick.yaml', 'What its corpus holds')
-      .example('clm data check my.yaml --set "corpus.sources=[{path: chats.jsonl, field: body}]"', 'Try a source') as never,
+      .example(
+        'clm data check my.yaml --set "corpus.sources=[{path: chats.jsonl, field: body}]"',
+        'Try a source',
+      ) as never,
   handler: async ({ config: path, set, examples, json }) => {
     assertWhole('examples', examples, 0);
     const config = loadConfig(path, { set });
@@ -51,22 +58,37 @@ function printCheck(result: CorpusCheck, files: number, packing: Packing): void 
     `${name.padEnd(12)}${grouped(documents).padStart(14)}${grouped(tokens).padStart(18)}${grouped(bytes).padStart(18)}`;
   printResult(`${grouped(files)} file${files === 1 ? '' : 's'}, ${result.bytesPerToken.toFixed(3)} bytes a token`);
   printResult(`${''.padEnd(12)}${'documents'.padStart(14)}${'tokens'.padStart(18)}${'bytes'.padStart(18)}`);
-  for (const [name, part] of [['training', result.training], ['validation', result.validation], ['together', result]] as const) {
+  for (const [name, part] of [
+    ['training', result.training],
+    ['validation', result.validation],
+    ['together', result],
+  ] as const) {
     printResult(row(name, part));
   }
   for (const [name, { training, validation }] of Object.entries(result.sources ?? {})) {
-    printResult(row(name, { documents: training.documents + validation.documents, tokens: training.tokens + validation.tokens, bytes: training.bytes + validation.bytes }));
+    printResult(
+      row(name, {
+        documents: training.documents + validation.documents,
+        tokens: training.tokens + validation.tokens,
+        bytes: training.bytes + validation.bytes,
+      }),
+    );
   }
   for (const line of supplyLines(result, packing)) printResult(`windows: ${line}`);
   if (packing === 'documents') printResult(`mask: ${(result.maskBytes / 1e6).toFixed(1)} MB for a micro-batch`);
   const { overlap } = result;
-  printResult(`duplicates: ${grouped(result.duplicates)} documents; empty documents left out: ${grouped(result.emptyDocuments)}`);
+  printResult(
+    `duplicates: ${grouped(result.duplicates)} documents; empty documents left out: ${grouped(result.emptyDocuments)}`,
+  );
   printResult(
     `validation that is also trained on: ${grouped(overlap.documents)} documents, ${grouped(overlap.lines)} of ${grouped(overlap.ofLines)} lines of 40 bytes or more`,
   );
   if (result.badBytes > 0) printResult(`bytes that are no UTF-8, mended: ${grouped(result.badBytes)}`);
   for (const example of result.examples) printExample(example);
-  if (overlap.documents > 0) printWarning(`${grouped(overlap.documents)} validation documents are trained on: the validation loss will flatter the model`);
+  if (overlap.documents > 0)
+    printWarning(
+      `${grouped(overlap.documents)} validation documents are trained on: the validation loss will flatter the model`,
+    );
 }
 
 const shownPlaces = 12;
@@ -77,6 +99,8 @@ function printExample({ tokens, targets, learnt }: ExampleWindow): void {
   printResult('  place  token → target');
   for (let place = 0; place < Math.min(shownPlaces, tokens.length); place++) {
     const note = learnt[place] ? '' : '   (no loss: prompt or padding)';
-    printResult(`  ${String(place).padStart(5)}  ${JSON.stringify(tokens[place])} → ${JSON.stringify(targets[place])}${note}`);
+    printResult(
+      `  ${String(place).padStart(5)}  ${JSON.stringify(tokens[place])} → ${JSON.stringify(targets[place])}${note}`,
+    );
   }
 }

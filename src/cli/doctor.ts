@@ -22,13 +22,17 @@ export const doctorCommand: CommandModule<object, DoctorArguments> = {
   command: 'doctor',
   describe: 'Say what is installed, which device is taken, and what is missing',
   builder: (parser) =>
-    parser.options({ ...jsonOption, ...deviceOption, ...quietOption }).example('clm doctor', 'Check this machine') as never,
+    parser
+      .options({ ...jsonOption, ...deviceOption, ...quietOption })
+      .example('clm doctor', 'Check this machine') as never,
   handler: async (args) => {
     applyVerbose(args.verbose);
     const findings = [...machine(), ...(await tensorFlow(args.device ?? 'auto'))];
     const ok = findings.every((finding) => finding.ok);
     if (args.json) printJson({ ok, findings });
-    else for (const { what, found, ok: fine } of findings) printResult(`${fine ? 'ok ' : 'NO '} ${what.padEnd(14)} ${found}`);
+    else
+      for (const { what, found, ok: fine } of findings)
+        printResult(`${fine ? 'ok ' : 'NO '} ${what.padEnd(14)} ${found}`);
     if (!ok) process.exitCode = 3;
   },
 };
@@ -39,8 +43,16 @@ function machine(): Finding[] {
   const gigabytes = (os.totalmem() / 2 ** 30).toFixed(1);
   const hasDriver = existsSync('/proc/driver/nvidia/version');
   return [
-    { what: 'Node.js', found: `${process.versions.node}${nodeIsSupported ? '' : '; clm needs 20.19 or newer'}`, ok: nodeIsSupported },
-    { what: 'system', found: `${process.platform} ${process.arch}, ${os.availableParallelism()} cores, ${gigabytes} GiB`, ok: true },
+    {
+      what: 'Node.js',
+      found: `${process.versions.node}${nodeIsSupported ? '' : '; clm needs 20.19 or newer'}`,
+      ok: nodeIsSupported,
+    },
+    {
+      what: 'system',
+      found: `${process.platform} ${process.arch}, ${os.availableParallelism()} cores, ${gigabytes} GiB`,
+      ok: true,
+    },
     { what: 'processor', found: os.cpus()[0]?.model.trim() ?? 'unknown', ok: true },
     { what: 'NVIDIA driver', found: hasDriver ? 'found' : 'none, so the processor computes', ok: true },
   ];
@@ -60,7 +72,11 @@ async function tensorFlow(device: 'auto' | 'cpu' | 'cuda'): Promise<Finding[]> {
       { what: 'libtensorflow', found: loaded.version, ok: true },
       { what: 'device', found: `${loaded.device} (${loaded.deviceReason})`, ok: true },
       { what: 'operations', found: operationsOf(loaded), ok: true },
-      { what: 'recorded step', found: value === 6 ? 'a recorded program runs' : `gave ${value} instead of 6`, ok: value === 6 },
+      {
+        what: 'recorded step',
+        found: value === 6 ? 'a recorded program runs' : `gave ${value} instead of 6`,
+        ok: value === 6,
+      },
     ];
   } catch (error) {
     if (!(error instanceof ExpectedError)) throw error;

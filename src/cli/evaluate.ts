@@ -26,11 +26,18 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
     parser
       .positional('run', { type: 'string', demandOption: true, describe: 'Run directory or checkpoint folder' })
       .options(inputOptions)
-      .option('overlap', { type: 'number', default: 0, describe: 'Tokens a window shares with the one before, only looked back on' })
+      .option('overlap', {
+        type: 'number',
+        default: 0,
+        describe: 'Tokens a window shares with the one before, only looked back on',
+      })
       .option('checkpoint', { type: 'string', default: 'last', describe: 'last, best, or the step of a checkpoint' })
       .options({ ...jsonOption, ...deviceOption, ...quietOption })
       .example('clm evaluate runs/moby-dick', 'The run’s own validation set, where no text is given')
-      .example('clm evaluate runs/moby-dick --file other.txt --overlap 32 --json', 'Another text, each token with 32 or more before it') as never,
+      .example(
+        'clm evaluate runs/moby-dick --file other.txt --overlap 32 --json',
+        'Another text, each token with 32 or more before it',
+      ) as never,
   handler: async (args) => {
     applyVerbose(args.verbose);
     const input = args.text === undefined && args.file === undefined ? undefined : await readInput(args);
@@ -39,16 +46,28 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
       const { config, tokenizer, session, table } = model;
       const { contextLength } = config.model;
       if (!Number.isSafeInteger(args.overlap) || args.overlap < 0 || args.overlap >= contextLength) {
-        throw wrongInput(`--overlap must be a whole number from 0 to ${contextLength - 1}, less than the context length`);
+        throw wrongInput(
+          `--overlap must be a whole number from 0 to ${contextLength - 1}, less than the context length`,
+        );
       }
       if (input === undefined && !hasCorpus(config)) {
-        throw wrongInput(`${args.run} was imported and has no validation text of its own. Name one: --file FILE, or --text TEXT.`);
+        throw wrongInput(
+          `${args.run} was imported and has no validation text of its own. Name one: --file FILE, or --text TEXT.`,
+        );
       }
       const scoring = openScoring(session, config.model, table, tokenizer.vocabularySize);
       const { whole, sources } =
         input === undefined
           ? await evaluateCorpus(scoring, await openCorpus(config.corpus), tokenizer, args.overlap)
-          : { whole: await evaluateTokens(scoring, oneText(tokenizer.encodeUtf8(wellFormed(input.utf8, input.origin), input.origin)), tokenizer, args.overlap), sources: [] };
+          : {
+              whole: await evaluateTokens(
+                scoring,
+                oneText(tokenizer.encodeUtf8(wellFormed(input.utf8, input.origin), input.origin)),
+                tokenizer,
+                args.overlap,
+              ),
+              sources: [],
+            };
       if (whole === null) throw wrongInput('The text has less than two tokens: there is nothing to score.');
       if (args.json) {
         printJson(sources.length > 1 ? { ...whole, sources } : whole);

@@ -22,16 +22,27 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
     parser
       .positional('run', { type: 'string', demandOption: true, describe: 'Run directory or checkpoint folder' })
       .positional('directory', { type: 'string', demandOption: true, describe: 'Folder to make' })
-      .option('dtype', { choices: ['float32', 'float16', 'bfloat16'] as const, default: 'float32', describe: 'Number format of the weights' })
+      .option('dtype', {
+        choices: ['float32', 'float16', 'bfloat16'] as const,
+        default: 'float32',
+        describe: 'Number format of the weights',
+      })
       .option('checkpoint', { type: 'string', default: 'last', describe: 'last, or the step of a checkpoint' })
       .options({ ...jsonOption, ...quietOption })
       .example('clm export runs/moby-dick exported', 'config.json, model.safetensors, tokenizer.json')
       .example('clm export runs/smollm exported --dtype bfloat16', 'In half the bytes') as never,
   handler: async (args) => {
-    if (args.checkpoint !== 'last' && !/^\d+$/.test(args.checkpoint)) throw wrongInput(`--checkpoint is ${args.checkpoint}; it must be last or a step`);
+    if (args.checkpoint !== 'last' && !/^\d+$/.test(args.checkpoint))
+      throw wrongInput(`--checkpoint is ${args.checkpoint}; it must be last or a step`);
     const which = args.checkpoint === 'last' ? 'last' : Number(args.checkpoint);
-    const exported = await exportModel(args.run, path.resolve(args.directory), { checkpoint: which, dtype: args.dtype });
+    const exported = await exportModel(args.run, path.resolve(args.directory), {
+      checkpoint: which,
+      dtype: args.dtype,
+    });
     if (args.json) printJson(exported);
-    if (!args.quiet) note(`${exported.kind} after ${exported.step} steps, ${exported.dtype}: ${exported.files.join(', ')} in ${args.directory}`);
+    if (!args.quiet)
+      note(
+        `${exported.kind} after ${exported.step} steps, ${exported.dtype}: ${exported.files.join(', ')} in ${args.directory}`,
+      );
   },
 };

@@ -10,7 +10,14 @@ import type { CommandModule } from 'yargs';
 import { writeFileDurably } from '../checkpoint/durable.ts';
 import { sourceFiles } from '../data/sourceFiles.ts';
 import { ExpectedError, wrongInput } from '../errors.ts';
-import { modelSizes, renderStartingConfig, sizeFor, stepFlops, stepsFor, type StartingChoices } from '../experiments/startingConfig.ts';
+import {
+  modelSizes,
+  renderStartingConfig,
+  sizeFor,
+  stepFlops,
+  stepsFor,
+  type StartingChoices,
+} from '../experiments/startingConfig.ts';
 import { jsonOption, quietOption } from './options.ts';
 import { grouped, note, printError, printJson } from './output.ts';
 
@@ -29,17 +36,31 @@ export const initCommand: CommandModule<object, InitArguments> = {
   builder: (parser) =>
     parser
       .option('text', { type: 'string', describe: 'Text file, or a folder of them (asked for where it is missing)' })
-      .option('field', { type: 'string', describe: 'Field or column with the text, of JSON lines, CSV and Parquet (default: text)' })
+      .option('field', {
+        type: 'string',
+        describe: 'Field or column with the text, of JSON lines, CSV and Parquet (default: text)',
+      })
       .option('minutes', { type: 'number', describe: 'How long training may take (asked for; 5 without a terminal)' })
-      .option('output', { type: 'string', describe: 'The config (default: <name of the text>.yaml); never overwritten' })
+      .option('output', {
+        type: 'string',
+        describe: 'The config (default: <name of the text>.yaml); never overwritten',
+      })
       .options({ ...jsonOption, quiet: quietOption.quiet })
       .example('clm init', 'Asks')
       .example('clm init --text texts/ --minutes 30 --output mine.yaml', 'Asks nothing')
-      .example('clm init --text pages.jsonl --field body --minutes 5', 'JSON lines with the text in the field body') as never,
+      .example(
+        'clm init --text pages.jsonl --field body --minutes 5',
+        'JSON lines with the text in the field body',
+      ) as never,
   handler: async (args) => {
     const { text, field, minutes } = await answers(args);
     const textBytes = await bytesOf(text);
-    const name = path.basename(path.resolve(text)).replace(/\.[^.]*$/, '').replace(/[^A-Za-z0-9._-]/g, '-').replace(/^[-.]+/, '') || 'first';
+    const name =
+      path
+        .basename(path.resolve(text))
+        .replace(/\.[^.]*$/, '')
+        .replace(/[^A-Za-z0-9._-]/g, '-')
+        .replace(/^[-.]+/, '') || 'first';
     const output = args.output ?? `${name}.yaml`;
     if (existsSync(output)) throw wrongInput(`${output} exists already; choose another name with --output`);
 
@@ -47,11 +68,14 @@ export const initCommand: CommandModule<object, InitArguments> = {
     const choices = (size: StartingChoices['size'], steps: number, folder: string): StartingChoices => ({
       ...{ name, minutes, size, steps, textBytes, field },
       textPath: path.relative(folder, path.resolve(text)).replaceAll(path.sep, '/'),
-      schema: path.relative(folder, fileURLToPath(new URL('../../schema/config.schema.json', import.meta.url))).replaceAll(path.sep, '/'),
+      schema: path
+        .relative(folder, fileURLToPath(new URL('../../schema/config.schema.json', import.meta.url)))
+        .replaceAll(path.sep, '/'),
     });
     const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-init-'));
     try {
-      const measure = (size: StartingChoices['size']): Promise<number> => msPerStep(path.join(scratch, 'config.yaml'), renderStartingConfig(choices(size, 1000, scratch)));
+      const measure = (size: StartingChoices['size']): Promise<number> =>
+        msPerStep(path.join(scratch, 'config.yaml'), renderStartingConfig(choices(size, 1000, scratch)));
       say('measuring this machine on your text');
       const trial = modelSizes[1]!;
       const trialMs = await measure(trial);
@@ -60,7 +84,9 @@ export const initCommand: CommandModule<object, InitArguments> = {
       const steps = stepsFor(minutes, stepMs);
       await writeFileDurably(output, renderStartingConfig(choices(size, steps, path.dirname(path.resolve(output)))));
       if (args.json) printJson({ config: path.resolve(output), ...size, steps, msPerStep: stepMs });
-      say(`wrote ${output}: ${size.layers} layers of width ${size.width}, ${grouped(steps)} steps of ${stepMs.toFixed(1)} ms`);
+      say(
+        `wrote ${output}: ${size.layers} layers of width ${size.width}, ${grouped(steps)} steps of ${stepMs.toFixed(1)} ms`,
+      );
       say(`to train: clm train ${output}`);
     } finally {
       rmSync(scratch, { recursive: true, force: true });
@@ -78,18 +104,23 @@ interface Answers {
 async function answers({ text, minutes, ...rest }: InitArguments): Promise<Answers> {
   if (minutes !== undefined) checkMinutes(minutes);
   const field = rest.field ?? null;
-  if (field === '') throw wrongInput('--field is empty. Name the field or column that holds the text, or leave it out.');
+  if (field === '')
+    throw wrongInput('--field is empty. Name the field or column that holds the text, or leave it out.');
   if (text !== undefined && minutes !== undefined) return { text, field, minutes };
   if (!process.stdin.isTTY) {
-    if (text === undefined) throw wrongInput('--text is missing, and there is no terminal to ask: clm init --text FILE --minutes 5');
+    if (text === undefined)
+      throw wrongInput('--text is missing, and there is no terminal to ask: clm init --text FILE --minutes 5');
     return { text, field, minutes: minutes ?? 5 };
   }
   const { ask, close } = openQuestions();
   try {
     const askedText = text ?? (await ask('Which text shall it learn from (a file or a folder)? ', existingText));
     const hasFields = /\.(jsonl|ndjson|json|csv|tsv|parquet)(\.gz|\.zst)?$/i.test(askedText);
-    const askedField = field ?? (hasFields ? await ask('Which field or column holds the text? [text] ', (answer) => answer || 'text') : null);
-    const askedMinutes = minutes ?? (await ask('How many minutes may training take? [5] ', (answer) => checkMinutes(Number(answer || 5))));
+    const askedField =
+      field ??
+      (hasFields ? await ask('Which field or column holds the text? [text] ', (answer) => answer || 'text') : null);
+    const askedMinutes =
+      minutes ?? (await ask('How many minutes may training take? [5] ', (answer) => checkMinutes(Number(answer || 5))));
     return { text: askedText, field: askedField, minutes: askedMinutes };
   } finally {
     close();
@@ -105,7 +136,9 @@ interface Questions {
 function openQuestions(): Questions {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   terminal.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
-  const left = new Promise<never>((_, reject) => terminal.once('close', () => reject(wrongInput('There was no answer; nothing is written.'))));
+  const left = new Promise<never>((_, reject) =>
+    terminal.once('close', () => reject(wrongInput('There was no answer; nothing is written.'))),
+  );
   left.catch(() => undefined); // of interest only while a question waits
   return {
     ask: async (question, accept) => {
@@ -144,7 +177,14 @@ async function bytesOf(text: string): Promise<number> {
 async function msPerStep(file: string, config: string): Promise<number> {
   writeFileSync(file, config);
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [process.argv[1]!, 'bench', file, '--steps', '10', '--json']);
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      process.argv[1]!,
+      'bench',
+      file,
+      '--steps',
+      '10',
+      '--json',
+    ]);
     return (JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { msPerStep: number }).msPerStep;
   } catch (error) {
     const message = /error: ([^\n]+)/.exec(String((error as { stderr?: string }).stderr))?.[1];

@@ -34,7 +34,11 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
   describe: 'Show tokens, shifted targets, losses and the likeliest tokens of a text',
   builder: (parser) =>
     parser
-      .positional('model', { type: 'string', demandOption: true, describe: 'Run directory, checkpoint folder, or YAML config (untrained)' })
+      .positional('model', {
+        type: 'string',
+        demandOption: true,
+        describe: 'Run directory, checkpoint folder, or YAML config (untrained)',
+      })
       .options(inputOptions)
       .option('position', { type: 'number', describe: 'Also the likeliest tokens after this position, from 0' })
       .option('top', { type: 'number', default: 10, describe: 'How many likeliest tokens' })
@@ -42,14 +46,19 @@ export const inspectCommand: CommandModule<object, InspectArguments> = {
       .option('checkpoint', { type: 'string', default: 'last', describe: 'last, best, or the step of a checkpoint' })
       .options({ ...jsonOption, ...deviceOption, ...quietOption })
       .example('clm inspect runs/moby-dick --text "Call me Ishmael"', 'The table of a trained model')
-      .example('clm inspect configs/moby-dick.yaml --text "Call me" --position 3', 'Of an untrained one; what it expects after position 3')
+      .example(
+        'clm inspect configs/moby-dick.yaml --text "Call me" --position 3',
+        'Of an untrained one; what it expects after position 3',
+      )
       .example('clm inspect runs/moby-dick --text "The whale" --html whale.html', 'A page for the browser') as never,
   handler: async (args) => {
     applyVerbose(args.verbose);
     assertWhole('top', args.top, 1);
     const input = await readInput(args);
     const text = wellFormed(input.utf8, input.origin).toString('utf8');
-    const loaded = isConfig(args.model) ? await untrained(args) : await loadModel(args.model, { checkpoint: args.checkpoint, device: args.device });
+    const loaded = isConfig(args.model)
+      ? await untrained(args)
+      : await loadModel(args.model, { checkpoint: args.checkpoint, device: args.device });
     try {
       const { config, session, table, tokenizer, step } = loaded;
       const inspection = await inspectText({ session, model: config.model, table, tokenizer }, text, args.top);
@@ -84,7 +93,11 @@ async function untrained(args: InspectArguments): Promise<Omit<LoadedModel, 'mod
   const config = loadConfig(args.model);
   const { tokenizer } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
   const table = parameterTable(config.model, tokenizer.vocabularySize);
-  const session = openSession({ mode: 'recorded', precision: config.training.precision, device: args.device ?? config.device });
+  const session = openSession({
+    mode: 'recorded',
+    precision: config.training.precision,
+    device: args.device ?? config.device,
+  });
   await session.addVariables(initialParameters(table, config.seed));
   return { config, tokenizer, step: 0, session, table, close: () => session.close() };
 }

@@ -63,7 +63,10 @@ function tokenSpan({ tokenIds, losses, uniformLoss }: Inspection, text: string, 
 
 function positionRow(inspection: Inspection, t: number): string {
   const { tokenIds, texts, targetIds, probabilities, ranks, losses, alternatives } = inspection;
-  const head = t > 0 ? '' : '<div class="head"><span>#</span><span>input</span><span></span><span>target</span><span class="number">p</span><span class="number">rank</span><span class="number">loss</span></div>\n';
+  const head =
+    t > 0
+      ? ''
+      : '<div class="head"><span>#</span><span>input</span><span></span><span>target</span><span class="number">p</span><span class="number">rank</span><span class="number">loss</span></div>\n';
   const input = `<span>${t}</span><span title="id ${tokenIds[t]}">${shown(texts[t]!)}</span><span>→</span>`;
   const items = alternatives[t]!.map(({ tokenId, text, logProbability }) => {
     const p = Math.exp(logProbability);
@@ -88,7 +91,7 @@ function maskGrid({ tokenIds }: Inspection): string {
 }
 
 /** A token with blanks and line ends made visible, as text and never as markup. */
-const shown = (text: string): string => escaped(escapeControls(text.replaceAll('\n', '⏎').replaceAll('\t', '⇥').replaceAll(' ', '·')));
+const shown = (text: string): string =>
+  escaped(escapeControls(text.replaceAll('\n', '⏎').replaceAll('\t', '⇥').replaceAll(' ', '·')));
 
-const escaped = (text: string): string =>
-  text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+const escaped = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);

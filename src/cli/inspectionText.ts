@@ -5,7 +5,8 @@ import { escapeControls } from './output.ts';
 
 /** The table of the lecture: inputs and shifted targets side by side, and what the model gives each target. */
 export function inspectionText(inspection: Inspection): string {
-  const { tokenIds, texts, targetIds, losses, probabilities, ranks, loss, modelLoss, uniformLoss, vocabularySize } = inspection;
+  const { tokenIds, texts, targetIds, losses, probabilities, ranks, loss, modelLoss, uniformLoss, vocabularySize } =
+    inspection;
   const quoted = texts.map(visible);
   const width = Math.min(24, Math.max(6, ...quoted.map(({ length }) => length)));
   const n = tokenIds.length;
@@ -31,7 +32,10 @@ export function inspectionText(inspection: Inspection): string {
 }
 
 /** The likeliest tokens after a position, and the correct one. */
-export function positionText({ texts, targetIds, alternatives, probabilities, ranks }: Inspection, position: number): string {
+export function positionText(
+  { texts, targetIds, alternatives, probabilities, ranks }: Inspection,
+  position: number,
+): string {
   const rows = alternatives[position]!.map(({ tokenId, text, logProbability }, i) => {
     const p = Math.exp(logProbability);
     const line = `${String(i + 1).padStart(5)}  ${visible(text).padEnd(10)} ${String(tokenId).padStart(6)}  ${p.toFixed(4)}  ${'█'.repeat(Math.round(30 * p))}`;
@@ -43,14 +47,19 @@ export function positionText({ texts, targetIds, alternatives, probabilities, ra
     '',
     `after position ${position} (${visible(texts[position]!)}):`,
     ...rows,
-    ...(found ? [] : [`${String(ranks[position]).padStart(5)}  ${visible(texts[position + 1]!).padEnd(10)} ${String(target).padStart(6)}  ${probabilities[position]!.toFixed(4)}  ← the target`]),
+    ...(found
+      ? []
+      : [
+          `${String(ranks[position]).padStart(5)}  ${visible(texts[position + 1]!).padEnd(10)} ${String(target).padStart(6)}  ${probabilities[position]!.toFixed(4)}  ← the target`,
+        ]),
   ].join('\n');
 }
 
 /** Which positions each position sees; a triangle as long as it is readable. */
 function maskText(quoted: readonly string[]): string[] {
   const n = quoted.length;
-  if (n > 32) return [`mask: position t sees positions 0 … t; from position 0 ${n - 1} are hidden, from position ${n - 1} none`];
+  if (n > 32)
+    return [`mask: position t sees positions 0 … t; from position 0 ${n - 1} are hidden, from position ${n - 1} none`];
   return [
     'what each position sees (●) and what the causal mask hides from it (·):',
     ...quoted.map((text, t) => `${String(t).padStart(8)}  ${'● '.repeat(t + 1)}${'· '.repeat(n - 1 - t)} ${text}`),

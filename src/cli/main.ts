@@ -9,7 +9,14 @@ import type { CommandModule } from 'yargs';
 import { ExpectedError } from '../errors.ts';
 import { describeCommand } from './describeCommands.ts';
 import { printError, printResult } from './output.ts';
-import { meantCommand, optionWithoutValue, switchWithValue, unknownCommand, UsageError, usageProblem } from './usage.ts';
+import {
+  meantCommand,
+  optionWithoutValue,
+  switchWithValue,
+  unknownCommand,
+  UsageError,
+  usageProblem,
+} from './usage.ts';
 
 interface CommandEntry {
   command: string;
@@ -193,7 +200,9 @@ async function run(args: string[]): Promise<void> {
     });
   for (const entry of commands) {
     const isAsked = entry.command.split(' ')[0] === asked;
-    parser.command(isAsked && module ? module : { command: entry.command, describe: entry.describe, handler: () => {} });
+    parser.command(
+      isAsked && module ? module : { command: entry.command, describe: entry.describe, handler: () => {} },
+    );
   }
   await parser.parseAsync();
 }
@@ -219,7 +228,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE' && error.code !== 'EIO') fail(error);
 });
 
-// Node 20 restores the settings of its terminals at the end and aborts where one has gone (SIGHUP), unless it was closed.
+// Node 20 restores the settings of its terminals at the end and aborts where one has gone (SIGHUP), unless it was
+// closed.
 const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
 process.on('exit', () => {
   for (const descriptor of terminals) if (!isatty(descriptor)) closeSync(descriptor);

@@ -39,7 +39,9 @@ export function assertWhole(option: string, value: number, least: number): void 
 /** bfloat16 without hardware for it is allowed, but no favour. */
 export function warnOfSlowBfloat16({ training, device }: Pick<Config, 'training' | 'device'>): void {
   if (training.precision !== 'bfloat16' || device === 'cuda' || hasBfloat16Arithmetic() !== false) return;
-  printWarning('training.precision is bfloat16, but this processor has no bfloat16 arithmetic: expect it to be slower than float32');
+  printWarning(
+    'training.precision is bfloat16, but this processor has no bfloat16 arithmetic: expect it to be slower than float32',
+  );
 }
 
 /** `--verbose` lets TensorFlow's own log through; must be called before it is loaded. */

@@ -7,13 +7,20 @@ export const printResult = (text: string): boolean => process.stdout.write(`${ha
 /** One object a line, for scripts; on a terminal without control characters, by JSON's own escapes. */
 export const printJson = (value: unknown): boolean => {
   const text = JSON.stringify(value);
-  const escaped = process.stdout.isTTY ? text.replace(controls, (character) => `\\u${hexadecimal(character).padStart(4, '0')}`) : text;
+  const escaped = process.stdout.isTTY
+    ? text.replace(controls, (character) => `\\u${hexadecimal(character).padStart(4, '0')}`)
+    : text;
   return process.stdout.write(`${escaped}\n`);
 };
 
 /** Lines for people; see `harmless`. Names and paths in them may be strangers'; of control sequences only ours pass. */
 export const note = (text: string): boolean => {
-  const shown = process.stderr.isTTY ? text.split(ownColours).map((part, i) => (i % 2 === 0 ? escapeControls(part) : part)).join('') : text;
+  const shown = process.stderr.isTTY
+    ? text
+        .split(ownColours)
+        .map((part, i) => (i % 2 === 0 ? escapeControls(part) : part))
+        .join('')
+    : text;
   return process.stderr.write(`${shown}\n`);
 };
 
@@ -29,12 +36,15 @@ export const warningText = (message: string): string => `${colour('yellow', 'war
 export const harmless = (text: string, stream: { isTTY?: boolean } = process.stdout): string =>
   stream.isTTY ? escapeControls(text) : text;
 
-/** C0 but tab and line feed, DEL, C1, and the marks that reverse the direction of writing (https://trojansource.codes). */
+/**
+ * C0 but tab and line feed, DEL, C1, and the marks that reverse the direction of writing (https://trojansource.codes).
+ */
 const controls = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 
 const hexadecimal = (character: string): string => character.charCodeAt(0).toString(16);
 
-export const escapeControls = (text: string): string => text.replace(controls, (character) => `\\u{${hexadecimal(character)}}`);
+export const escapeControls = (text: string): string =>
+  text.replace(controls, (character) => `\\u{${hexadecimal(character)}}`);
 
 /** What `colour` puts around a text: red, yellow, cyan and back. */
 const ownColours = /(\x1b\[3[1369]m)/;

@@ -29,7 +29,11 @@ export const planCommand: CommandModule<object, PlanArguments> = {
   builder: (parser) =>
     parser
       .positional('config', { type: 'string', demandOption: true, describe: 'YAML config' })
-      .option('measure', { type: 'boolean', default: false, describe: 'Also make a few steps, to tell how long the run will take' })
+      .option('measure', {
+        type: 'boolean',
+        default: false,
+        describe: 'Also make a few steps, to tell how long the run will take',
+      })
       .options({ ...setOption, ...deviceOption, ...jsonOption, ...quietOption })
       .example('clm plan configs/moby-dick.yaml', 'What the run will be; loads nothing native')
       .example('clm plan configs/moby-dick.yaml --measure --set model.layers=8', 'With the time it will take') as never,
@@ -37,7 +41,11 @@ export const planCommand: CommandModule<object, PlanArguments> = {
     applyVerbose(args.verbose);
     const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
     const config = loadConfig(args.config, { set });
-    const { tokenizer, corpus, trainingTokens, sourceTokens } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
+    const { tokenizer, corpus, trainingTokens, sourceTokens } = await prepareTokenizer(
+      config.tokenizer,
+      await openCorpus(config.corpus),
+      config.corpus,
+    );
     const supply = await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens);
     const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
     if (args.measure) refuseTooLarge(plan);
@@ -45,20 +53,35 @@ export const planCommand: CommandModule<object, PlanArguments> = {
     const measured = args.measure ? await measureSteps(args.config, set) : null;
     const expectedMs = measured && measured.msPerStep * plan.steps;
     if (args.json) {
-      printJson({ ...plan, vocabularySize: tokenizer.vocabularySize, trainingTokens, ...(measured && { ...measured, expectedMs }) });
+      printJson({
+        ...plan,
+        vocabularySize: tokenizer.vocabularySize,
+        trainingTokens,
+        ...(measured && { ...measured, expectedMs }),
+      });
       return;
     }
     for (const line of planLines(plan, config)) printResult(line);
     if (measured) {
-      printResult(`time         ${duration(expectedMs!)} (${measured.msPerStep.toFixed(1)} ms a step, ${grouped(measured.tokensPerSecond)} tokens/s), without evaluations`);
+      printResult(
+        `time         ${duration(expectedMs!)} (${measured.msPerStep.toFixed(1)} ms a step, ${grouped(measured.tokensPerSecond)} tokens/s), without evaluations`,
+      );
     }
   },
 };
 
 /** The only part that loads TensorFlow. */
-async function measureSteps(configPath: string, set: readonly string[]): Promise<{ msPerStep: number; tokensPerSecond: number }> {
+async function measureSteps(
+  configPath: string,
+  set: readonly string[],
+): Promise<{ msPerStep: number; tokensPerSecond: number }> {
   const { benchmark } = await import('../training/benchmark.ts');
-  const { msPerStep, tokensPerSecond } = await benchmark(configPath, { set, steps: measuredSteps, mode: 'recorded', profile: false });
+  const { msPerStep, tokensPerSecond } = await benchmark(configPath, {
+    set,
+    steps: measuredSteps,
+    mode: 'recorded',
+    profile: false,
+  });
   return { msPerStep, tokensPerSecond };
 }
 
@@ -69,10 +92,13 @@ function planLines(plan: RunPlan, { corpus, training }: Config): string[] {
   const { total, ...purposes } = bytes;
   return [
     `parameters   ${grouped(plan.parameters)}: ${parts.map(([part, count]) => `${part} ${grouped(count)}`).join(', ')}`,
-    `step         ${grouped(plan.tokensPerStep)} tokens in ${training.microBatchesPerStep} micro-batch${training.microBatchesPerStep === 1 ? '' : 'es'}, ${(plan.flopsPerToken * plan.tokensPerStep / 1e9).toFixed(1)} GFLOP (${grouped(plan.flopsPerToken)} a token)`,
+    `step         ${grouped(plan.tokensPerStep)} tokens in ${training.microBatchesPerStep} micro-batch${training.microBatchesPerStep === 1 ? '' : 'es'}, ${((plan.flopsPerToken * plan.tokensPerStep) / 1e9).toFixed(1)} GFLOP (${grouped(plan.flopsPerToken)} a token)`,
     `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${plan.epochs.toFixed(2)} epochs`,
     ...supplyLines(plan, corpus.packing).map((line) => `windows      ${line}`),
-    `memory       ${megabytes(total)} at the peak: ${Object.entries(purposes).filter(([, count]) => count > 0).map(([purpose, count]) => `${purpose} ${megabytes(count)}`).join(', ')}`,
+    `memory       ${megabytes(total)} at the peak: ${Object.entries(purposes)
+      .filter(([, count]) => count > 0)
+      .map(([purpose, count]) => `${purpose} ${megabytes(count)}`)
+      .join(', ')}`,
     `sampling     ${megabytes(plan.keyValueCacheBytes)} of cached keys and values for a window`,
     plan.fits
       ? `fits         yes, this machine has ${megabytes(machineBytes)}`

@@ -15,7 +15,12 @@ export async function promptLoop(model: LoadedModel, settings: CompletionSetting
   const { config, tokenizer, session, table } = model;
   const decoding = openDecoding(session, config.model, table, 1);
   const options = { settings, tokenizer, contextLength: config.model.contextLength };
-  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: process.stdin.isTTY, historySize: 1000 });
+  const lines = createInterface({
+    input: process.stdin,
+    output: process.stderr,
+    terminal: process.stdin.isTTY,
+    historySize: 1000,
+  });
   let completing: AbortController | undefined;
   let isClosed = false;
   lines.once('close', () => (isClosed = true));
@@ -33,7 +38,10 @@ export async function promptLoop(model: LoadedModel, settings: CompletionSetting
       if (prompt !== '') {
         completing = new AbortController();
         try {
-          const events = generate(decoding, tokenizer, requestsOf({ prompt }, options), { order: 'input', signal: completing.signal });
+          const events = generate(decoding, tokenizer, requestsOf({ prompt }, options), {
+            order: 'input',
+            signal: completing.signal,
+          });
           process.stdout.write(harmless(prompt));
           for await (const event of events) process.stdout.write(event.kind === 'text' ? harmless(event.text) : '\n');
         } catch (error) {

@@ -14,7 +14,10 @@ export type PromptsFormat = 'text' | 'jsonl';
  *
  * @throws wrong input naming file and line
  */
-export async function* promptsOfFile(file: string, format: PromptsFormat | undefined): AsyncGenerator<AskedPrompt, void, void> {
+export async function* promptsOfFile(
+  file: string,
+  format: PromptsFormat | undefined,
+): AsyncGenerator<AskedPrompt, void, void> {
   let known = format ?? (file.endsWith('.jsonl') ? 'jsonl' : undefined);
   let number = 0;
   for await (const line of linesOf(file)) {
@@ -25,7 +28,10 @@ export async function* promptsOfFile(file: string, format: PromptsFormat | undef
   }
 }
 
-/** The lines of a file or of stdin (`-`), streamed. @throws wrong input where the file cannot be read, or a line is no UTF-8 */
+/**
+ * The lines of a file or of stdin (`-`), streamed. @throws wrong input where the file cannot be read, or a line is no
+ * UTF-8
+ */
 export async function* linesOf(file: string): AsyncGenerator<string, void, void> {
   // Bytes, a character each: as text, readline would end lines at U+2028 too, and put U+FFFD where there is no UTF-8.
   const input = file === '-' ? process.stdin.setEncoding('latin1') : createReadStream(file, 'latin1');
@@ -52,7 +58,8 @@ export function parseObject(line: string, place: string): Record<string, unknown
   } catch (cause) {
     throw wrongInput(`${place}this is not JSON (${(cause as Error).message})`, { cause });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrongInput(`${place}an object is expected on each line`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw wrongInput(`${place}an object is expected on each line`);
   return value as Record<string, unknown>;
 }
 

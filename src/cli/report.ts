@@ -21,7 +21,12 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
   describe: 'Write one self-contained HTML page about runs',
   builder: (parser) =>
     parser
-      .positional('runs', { type: 'string', array: true, demandOption: true, describe: 'Run directories, or folders of them' })
+      .positional('runs', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'Run directories, or folders of them',
+      })
       .option('output', { type: 'string', default: 'report.html', describe: 'The page' })
       .option('title', { type: 'string', describe: 'Its heading (default: the names given)' })
       .options({ ...jsonOption, quiet: quietOption.quiet })
@@ -33,6 +38,9 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
     const page = renderReport(paths.map(readHistory), { title: heading, madeAt: new Date() });
     await writeFileDurably(path.resolve(output), page);
     if (json) printJson({ report: path.resolve(output), runs: paths.length, bytes: Buffer.byteLength(page) });
-    else if (!quiet) note(`wrote ${output}: ${paths.length} ${paths.length === 1 ? 'run' : 'runs'}, ${(Buffer.byteLength(page) / 1e6).toFixed(1)} MB`);
+    else if (!quiet)
+      note(
+        `wrote ${output}: ${paths.length} ${paths.length === 1 ? 'run' : 'runs'}, ${(Buffer.byteLength(page) / 1e6).toFixed(1)} MB`,
+      );
   },
 };

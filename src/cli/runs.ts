@@ -34,9 +34,17 @@ const orders = {
 const columns: Column<RunSummary>[] = [
   { title: 'name', text: ({ name }) => name },
   { title: 'state', text: ({ state }) => state },
-  { title: 'step', align: 'right', text: ({ step, steps }) => (steps === null ? grouped(step) : `${grouped(step)}/${grouped(steps)}`) },
+  {
+    title: 'step',
+    align: 'right',
+    text: ({ step, steps }) => (steps === null ? grouped(step) : `${grouped(step)}/${grouped(steps)}`),
+  },
   { title: 'best val loss', align: 'right', text: ({ bestValidationLoss }) => lossText(bestValidationLoss) },
-  { title: 'tokens/s', align: 'right', text: ({ tokensPerSecond }) => (tokensPerSecond === null ? '–' : grouped(tokensPerSecond)) },
+  {
+    title: 'tokens/s',
+    align: 'right',
+    text: ({ tokensPerSecond }) => (tokensPerSecond === null ? '–' : grouped(tokensPerSecond)),
+  },
   { title: 'age', align: 'right', text: ({ ageMs }) => ageText(ageMs) },
   { title: 'device', text: ({ device }) => device ?? '–' },
   { title: '', text: ({ reason }) => brief(reason ?? '') },
@@ -51,9 +59,17 @@ const listCommand: CommandModule<object, ListArguments> = {
   builder: (parser) =>
     parser
       .positional('dir', { type: 'string', default: 'runs', describe: 'Folder whose runs are listed, sweeps included' })
-      .option('sort', { choices: Object.keys(orders), default: 'age', describe: 'Lowest loss, highest speed, latest first' })
+      .option('sort', {
+        choices: Object.keys(orders),
+        default: 'age',
+        describe: 'Lowest loss, highest speed, latest first',
+      })
       .option('reverse', { type: 'boolean', default: false, describe: 'The other way round' })
-      .option('state', { array: true, choices: ['running', 'done', 'stopped', 'failed'], describe: 'Only runs in these states' })
+      .option('state', {
+        array: true,
+        choices: ['running', 'done', 'stopped', 'failed'],
+        describe: 'Only runs in these states',
+      })
       .option('name', { type: 'string', describe: 'Only runs whose name contains this text' })
       .options(jsonOption)
       .example('clm runs', 'Runs of this folder, the latest first')
@@ -67,7 +83,8 @@ const listCommand: CommandModule<object, ListArguments> = {
       .sort(orders[sort]);
     if (reverse) runs.reverse();
     if (json) return runs.forEach((run) => printJson(run));
-    if (runs.length === 0) return void note(`no ${name === undefined && state === undefined ? 'runs' : 'such runs'} below ${dir}`);
+    if (runs.length === 0)
+      return void note(`no ${name === undefined && state === undefined ? 'runs' : 'such runs'} below ${dir}`);
     // Runs of a sweep carry its name.
     const named = runs.map((run) => ({ ...run, name: shortened(run.path, dir) }));
     renderTable(named, columns, stdoutWidth()).forEach((line) => printResult(line));

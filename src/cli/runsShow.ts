@@ -30,16 +30,26 @@ export const showCommand: CommandModule<object, ShowArguments> = {
     const paths = runPaths(path);
     const environment = readEnvironment(path) ?? null;
     const evaluations = readEvaluations(paths.metrics);
-    const checkpoints = existsSync(paths.checkpoints) ? readdirSync(paths.checkpoints).filter((name) => !name.startsWith('.')).sort() : [];
+    const checkpoints = existsSync(paths.checkpoints)
+      ? readdirSync(paths.checkpoints)
+          .filter((name) => !name.startsWith('.'))
+          .sort()
+      : [];
     if (json) return void printJson({ ...summary, evaluations, checkpoints, environment });
 
-    const { state, reason, step, steps, bestValidationLoss, bestStep, validationLoss, tokensPerSecond, ageMs } = summary;
+    const { state, reason, step, steps, bestValidationLoss, bestStep, validationLoss, tokensPerSecond, ageMs } =
+      summary;
     const plan = environment?.plan;
     const facts: [string, string | null][] = [
       ['state', state + (reason === null ? '' : `: ${reason}`)],
       ['step', steps === null ? grouped(step) : `${grouped(step)} of ${grouped(steps)}`],
       ['model', plan ? `${grouped(plan.parameters)} parameters, ${grouped(plan.tokensPerStep)} tokens per step` : null],
-      ['validation loss', validationLoss === null ? null : `${lossText(validationLoss)}, best ${lossText(bestValidationLoss)} at step ${grouped(bestStep ?? 0)}`],
+      [
+        'validation loss',
+        validationLoss === null
+          ? null
+          : `${lossText(validationLoss)}, best ${lossText(bestValidationLoss)} at step ${grouped(bestStep ?? 0)}`,
+      ],
       ['speed', tokensPerSecond === null ? null : `${grouped(tokensPerSecond)} tokens/s`],
       ['last record', `${ageText(ageMs)} ago`],
       ['began', existsSync(paths.config) ? statSync(paths.config).mtime.toISOString() : null],
@@ -50,7 +60,8 @@ export const showCommand: CommandModule<object, ShowArguments> = {
     ];
     for (const [what, text] of facts) if (text !== null) printResult(`${what.padEnd(16)}${text}`);
     if (evaluations.length > 0) {
-      const number = (value: unknown, digits: number): string => (typeof value === 'number' ? value.toFixed(digits) : '–');
+      const number = (value: unknown, digits: number): string =>
+        typeof value === 'number' ? value.toFixed(digits) : '–';
       printResult('');
       const rows = renderTable(evaluations, [
         { title: 'step', align: 'right', text: (evaluation) => grouped(evaluation.step) },

@@ -41,7 +41,12 @@ export const watchCommand: CommandModule<object, WatchArguments> = {
   describe: 'Follow runs with a live chart until they end; lines in a pipe',
   builder: (parser) =>
     parser
-      .positional('runs', { type: 'string', array: true, demandOption: true, describe: 'Run directories, or folders of them' })
+      .positional('runs', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'Run directories, or folders of them',
+      })
       .option('interval', { type: 'number', default: 1, describe: 'Seconds between two looks' })
       .options(jsonOption)
       .example('clm runs watch runs/moby-dick', 'Watch one run')
@@ -66,7 +71,12 @@ export const watchCommand: CommandModule<object, WatchArguments> = {
       });
     const sayLines = linePrinter(json);
     const draw = (): void => {
-      if (isScreen) process.stdout.write(`\x1b[H${screenOf(watched.map(({ run }) => run)).map(escapeControls).join('\x1b[K\n')}\x1b[K\x1b[J`);
+      if (isScreen)
+        process.stdout.write(
+          `\x1b[H${screenOf(watched.map(({ run }) => run))
+            .map(escapeControls)
+            .join('\x1b[K\n')}\x1b[K\x1b[J`,
+        );
     };
     process.once('SIGINT', stop).once('SIGTERM', stop);
     if (isScreen) process.stdout.on('resize', draw).write('\x1b[?1049h\x1b[?25l');
@@ -91,7 +101,13 @@ export const watchCommand: CommandModule<object, WatchArguments> = {
 
 function openRun(path: string): { run: Watched; look: () => MetricsRecord[] } {
   const metrics = followMetrics(runPaths(path).metrics);
-  const run: Watched = { name: basename(resolve(path)), path, training: [], validation: [], summary: summarizeRun(path) };
+  const run: Watched = {
+    name: basename(resolve(path)),
+    path,
+    training: [],
+    validation: [],
+    summary: summarizeRun(path),
+  };
   let smoothed: number | undefined;
   const look = (): MetricsRecord[] => {
     const { records, restarted } = metrics.read();
@@ -122,7 +138,10 @@ function screenOf(runs: readonly Watched[]): string[] {
   const lines = shown.map((run, i) => paint(cut(lineOf(run), width), i));
   if (shown.length < runs.length) lines.push(cut(`… and ${runs.length - shown.length} more`, width));
   const title = runs.length === 1 ? 'training loss (smoothed), and validation loss' : 'training loss (smoothed)';
-  const series = runs.length === 1 ? [{ points: runs[0]!.training }, { points: runs[0]!.validation }] : runs.map(({ training }) => ({ points: training }));
+  const series =
+    runs.length === 1
+      ? [{ points: runs[0]!.training }, { points: runs[0]!.validation }]
+      : runs.map(({ training }) => ({ points: training }));
   const chart = terminalChart(series, { width, height: height - lines.length - 2, paint });
   return [...lines, cut(title, width), ...chart];
 }
@@ -154,7 +173,8 @@ function linePrinter(json: boolean): (run: Watched, records: readonly MetricsRec
     if (json) return records.forEach((record) => printJson({ run: run.path, ...record }));
     for (const record of records) {
       const loss = numberOf(record, 'loss');
-      if (record.kind === 'evaluation' && loss !== null) printResult(`${run.name}: step ${record.step}  validation loss ${loss.toFixed(4)}`);
+      if (record.kind === 'evaluation' && loss !== null)
+        printResult(`${run.name}: step ${record.step}  validation loss ${loss.toFixed(4)}`);
     }
     const last = saidMs.get(run.path) ?? -Infinity;
     if (run.summary.state !== 'running' || performance.now() - last < lineIntervalMs) return;

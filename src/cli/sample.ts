@@ -38,20 +38,51 @@ export const sampleCommand: CommandModule<object, SampleArguments> = {
   builder: (parser) =>
     parser
       .positional('run', { type: 'string', demandOption: true, describe: 'Run directory or checkpoint folder' })
-      .option('prompt', { type: 'string', array: true, nargs: 1, describe: 'Text to continue; may be repeated (default: the config’s samples.prompt)' })
-      .option('prompts', { type: 'string', nargs: 1, describe: 'File of prompts, a line each, text or JSON lines with settings of their own; - for stdin' })
-      .option('format', { choices: ['text', 'jsonl'] as const, describe: 'What the lines of --prompts are (default: by name or first character)' })
-      .option('interactive', { alias: 'i', type: 'boolean', default: false, describe: 'Ask for prompts at the terminal; Ctrl-C stops a completion' })
+      .option('prompt', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        describe: 'Text to continue; may be repeated (default: the config’s samples.prompt)',
+      })
+      .option('prompts', {
+        type: 'string',
+        nargs: 1,
+        describe: 'File of prompts, a line each, text or JSON lines with settings of their own; - for stdin',
+      })
+      .option('format', {
+        choices: ['text', 'jsonl'] as const,
+        describe: 'What the lines of --prompts are (default: by name or first character)',
+      })
+      .option('interactive', {
+        alias: 'i',
+        type: 'boolean',
+        default: false,
+        describe: 'Ask for prompts at the terminal; Ctrl-C stops a completion',
+      })
       .options(settingsOptions)
-      .option('output', { type: 'string', describe: 'Append the lines of --json to this file; what stands there is not made again' })
-      .option('order', { choices: ['input', 'completed'] as const, default: 'input', describe: 'Order of the completions' })
+      .option('output', {
+        type: 'string',
+        describe: 'Append the lines of --json to this file; what stands there is not made again',
+      })
+      .option('order', {
+        choices: ['input', 'completed'] as const,
+        default: 'input',
+        describe: 'Order of the completions',
+      })
       .option('batch', { type: 'number', default: 8, describe: 'Completions made side by side at most' })
       .option('checkpoint', { type: 'string', default: 'last', describe: 'last, best, or the step of a checkpoint' })
-      .option('weights', { choices: ['float32', 'bfloat16'] as const, default: 'float32', describe: 'What the matrices are kept in: bfloat16 takes half the memory' })
+      .option('weights', {
+        choices: ['float32', 'bfloat16'] as const,
+        default: 'float32',
+        describe: 'What the matrices are kept in: bfloat16 takes half the memory',
+      })
       .options({ ...jsonOption, ...deviceOption, ...quietOption })
       .example('clm sample runs/moby-dick --prompt "Call me"', 'One completion')
       .example('clm sample runs/moby-dick --prompt "The whale" --samples 3 --json', 'Three, for a script')
-      .example('clm sample runs/moby-dick --prompts prompts.jsonl --output completions.jsonl', 'Thousands; again after a stop: the rest')
+      .example(
+        'clm sample runs/moby-dick --prompts prompts.jsonl --output completions.jsonl',
+        'Thousands; again after a stop: the rest',
+      )
       .example('clm sample runs/moby-dick -i', 'A prompt to type at') as never,
   handler: async (args) => {
     applyVerbose(args.verbose);
@@ -61,7 +92,12 @@ export const sampleCommand: CommandModule<object, SampleArguments> = {
     const model = await loadModel(args.run, { checkpoint, device, precision: 'float32', weights });
     try {
       const asked = askedSettings(args);
-      const settings = completeSettings(defaultSettings(model.config), asked, model.tokenizer.vocabularySize, optionName);
+      const settings = completeSettings(
+        defaultSettings(model.config),
+        asked,
+        model.tokenizer.vocabularySize,
+        optionName,
+      );
       if (args.interactive) {
         const { promptLoop } = await import('./promptLoop.ts');
         await promptLoop(model, settings);
@@ -74,11 +110,16 @@ export const sampleCommand: CommandModule<object, SampleArguments> = {
   },
 };
 
-async function printCompletions(args: SampleArguments, model: LoadedModel, settings: CompletionSettings): Promise<void> {
+async function printCompletions(
+  args: SampleArguments,
+  model: LoadedModel,
+  settings: CompletionSettings,
+): Promise<void> {
   const known = args.prompts === undefined ? (args.prompt?.length ?? 1) * settings.samples : Infinity;
   const decoding = openDecoding(model.session, model.config.model, model.table, Math.min(args.batch, known));
   const file = args.output === undefined ? undefined : await openCompletionsFile(args.output);
-  if (file !== undefined && file.found > 0 && !args.quiet) note(`${args.output} holds ${file.found} completions already`);
+  if (file !== undefined && file.found > 0 && !args.quiet)
+    note(`${args.output} holds ${file.found} completions already`);
   const begun: Begun[] = []; // by the order in which they are begun, as far as their completions are not there yet
   const requests = pendingRequests(args, model, settings, file, begun);
   const asText = args.json || file !== undefined ? undefined : textWriter(begun);
@@ -122,9 +163,15 @@ async function* pendingRequests(
   const { contextLength } = config.model;
   let index = -1;
   for await (const asked of askedPrompts(args, model)) {
-    const requests = requestsOf(asked, { settings, tokenizer, contextLength, promptName: asked.place === undefined ? '--prompt' : 'the prompt' });
+    const requests = requestsOf(asked, {
+      settings,
+      tokenizer,
+      contextLength,
+      promptName: asked.place === undefined ? '--prompt' : 'the prompt',
+    });
     const { length } = requests[0]!.promptTokenIds;
-    if (length > contextLength && !args.quiet) note(`${asked.place ?? ''}the prompt has ${length} tokens; the model sees the last ${contextLength}`);
+    if (length > contextLength && !args.quiet)
+      note(`${asked.place ?? ''}the prompt has ${length} tokens; the model sees the last ${contextLength}`);
     for (const request of requests) {
       index++;
       const fingerprint = fingerprintOf(request, model);
@@ -180,12 +227,19 @@ const drained = async (): Promise<void> => {
 
 function checkArguments(args: SampleArguments): void {
   assertWhole('batch', args.batch, 1);
-  if (args.prompt !== undefined && args.prompts !== undefined) throw wrongInput('--prompt and --prompts are given; choose one');
-  if (args.format !== undefined && args.prompts === undefined) throw wrongInput('--format says what the lines of --prompts are, which is not given');
+  if (args.prompt !== undefined && args.prompts !== undefined)
+    throw wrongInput('--prompt and --prompts are given; choose one');
+  if (args.format !== undefined && args.prompts === undefined)
+    throw wrongInput('--format says what the lines of --prompts are, which is not given');
   if (args.logProbabilities !== undefined && !args.json && args.output === undefined) {
     throw wrongInput('--log-probabilities needs --json or --output: they are no text');
   }
-  if (args.interactive && (args.prompt !== undefined || args.prompts !== undefined || args.json || args.output !== undefined)) {
-    throw wrongInput('--interactive asks for prompts itself and prints text: leave out --prompt, --prompts, --json and --output');
+  if (
+    args.interactive &&
+    (args.prompt !== undefined || args.prompts !== undefined || args.json || args.output !== undefined)
+  ) {
+    throw wrongInput(
+      '--interactive asks for prompts itself and prints text: leave out --prompt, --prompts, --json and --output',
+    );
   }
 }

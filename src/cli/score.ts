@@ -29,7 +29,12 @@ export const scoreCommand: CommandModule<object, ScoreArguments> = {
       .positional('run', { type: 'string', demandOption: true, describe: 'Run directory or checkpoint folder' })
       .option('text', { type: 'string', nargs: 1, describe: 'Text to score' })
       .option('prompt', { type: 'string', array: true, nargs: 1, describe: 'Text before the choices' })
-      .option('choice', { type: 'string', array: true, nargs: 1, describe: 'Text that may follow the prompt; given several times' })
+      .option('choice', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        describe: 'Text that may follow the prompt; given several times',
+      })
       .option('file', {
         type: 'string',
         nargs: 1,
@@ -38,8 +43,14 @@ export const scoreCommand: CommandModule<object, ScoreArguments> = {
       .option('checkpoint', { type: 'string', default: 'last', describe: 'last, best, or the step of a checkpoint' })
       .options({ ...jsonOption, ...deviceOption, ...quietOption })
       .example('clm score runs/moby-dick --text "Call me Ishmael"', 'How likely the model finds it')
-      .example('clm score runs/moby-dick --prompt "The white" --choice " whale" --choice " table"', 'Which it finds likelier')
-      .example('clm score runs/moby-dick --file questions.jsonl --json', 'Many, with the share of right answers at the end') as never,
+      .example(
+        'clm score runs/moby-dick --prompt "The white" --choice " whale" --choice " table"',
+        'Which it finds likelier',
+      )
+      .example(
+        'clm score runs/moby-dick --file questions.jsonl --json',
+        'Many, with the share of right answers at the end',
+      ) as never,
   handler: async (args) => {
     applyVerbose(args.verbose);
     const items = itemsOf(args);
@@ -53,18 +64,33 @@ export const scoreCommand: CommandModule<object, ScoreArguments> = {
         await printScore(tools, item, args.json, right);
       }
       if (right.questions === 0) return;
-      const summary = { questions: right.questions, accuracy: right.best / right.questions, accuracyPerByte: right.bestPerByte / right.questions };
+      const summary = {
+        questions: right.questions,
+        accuracy: right.best / right.questions,
+        accuracyPerByte: right.bestPerByte / right.questions,
+      };
       if (args.json) printJson(summary);
-      else printResult(`${summary.questions} questions: ${percent(summary.accuracy)} right, ${percent(summary.accuracyPerByte)} by log-probability per byte`);
+      else
+        printResult(
+          `${summary.questions} questions: ${percent(summary.accuracy)} right, ${percent(summary.accuracyPerByte)} by log-probability per byte`,
+        );
     } finally {
       model.close();
     }
   },
 };
 
-type Item = { place: string; id?: unknown } & ({ text: string } | { prompt: string; choices: string[]; answer?: number });
+type Item = { place: string; id?: unknown } & (
+  | { text: string }
+  | { prompt: string; choices: string[]; answer?: number }
+);
 
-async function printScore(tools: ScoringTools, item: Item, json: boolean, right: { questions: number; best: number; bestPerByte: number }): Promise<void> {
+async function printScore(
+  tools: ScoringTools,
+  item: Item,
+  json: boolean,
+  right: { questions: number; best: number; bestPerByte: number },
+): Promise<void> {
   const id = item.id === undefined ? {} : { id: item.id };
   if ('text' in item) {
     const score = await named(item.place, () => scoreText(tools, item.text));
@@ -83,7 +109,9 @@ async function printScore(tools: ScoringTools, item: Item, json: boolean, right:
     return;
   }
   for (const [i, choice] of scores.choices.entries()) {
-    printResult(`${i === scores.best ? '→' : ' '} ${scoreLine(choice)}  ${harmless(JSON.stringify(item.prompt + choice.text))}`);
+    printResult(
+      `${i === scores.best ? '→' : ' '} ${scoreLine(choice)}  ${harmless(JSON.stringify(item.prompt + choice.text))}`,
+    );
   }
 }
 
@@ -93,7 +121,8 @@ function itemsOf({ text, prompt, choice, file }: ScoreArguments): AsyncIterable<
   if (given > 1) throw wrongInput('choose one of --text, --prompt with --choice, and --file');
   if (text !== undefined) return [{ place: '', text }];
   if (prompt !== undefined || choice !== undefined) {
-    if (prompt?.length !== 1 || choice === undefined) throw wrongInput('choices need one --prompt and at least one --choice');
+    if (prompt?.length !== 1 || choice === undefined)
+      throw wrongInput('choices need one --prompt and at least one --choice');
     return [{ place: '', prompt: prompt[0]!, choices: choice }];
   }
   return itemsOfFile(file ?? '-');
@@ -111,12 +140,23 @@ async function* itemsOfFile(file: string): AsyncGenerator<Item, void, void> {
       yield { place, text, ...(id === undefined ? {} : { id }) };
       continue;
     }
-    const isList = Array.isArray(choices) && choices.length > 0 && choices.every((choice) => typeof choice === 'string');
-    if (typeof prompt !== 'string' || !isList) throw wrongInput(`${place}either "text", or "prompt" and a list of "choices", must be given`);
-    if (answer !== undefined && !(Number.isInteger(answer) && (answer as number) >= 0 && (answer as number) < choices.length)) {
+    const isList =
+      Array.isArray(choices) && choices.length > 0 && choices.every((choice) => typeof choice === 'string');
+    if (typeof prompt !== 'string' || !isList)
+      throw wrongInput(`${place}either "text", or "prompt" and a list of "choices", must be given`);
+    if (
+      answer !== undefined &&
+      !(Number.isInteger(answer) && (answer as number) >= 0 && (answer as number) < choices.length)
+    ) {
       throw wrongInput(`${place}"answer" must be the place of the right choice in "choices", from 0`);
     }
-    yield { place, prompt, choices, ...(answer === undefined ? {} : { answer: answer as number }), ...(id === undefined ? {} : { id }) };
+    yield {
+      place,
+      prompt,
+      choices,
+      ...(answer === undefined ? {} : { answer: answer as number }),
+      ...(id === undefined ? {} : { id }),
+    };
   }
 }
 

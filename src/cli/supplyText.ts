@@ -11,7 +11,10 @@ interface SupplyFigures {
 }
 
 /** A line for what the windows hold, and one for the loss where it is not taken everywhere. */
-export function supplyLines({ windowsPerEpoch, paddingShare, learntShare, leftoverTokens, splitDocuments }: SupplyFigures, packing: Packing): string[] {
+export function supplyLines(
+  { windowsPerEpoch, paddingShare, learntShare, leftoverTokens, splitDocuments }: SupplyFigures,
+  packing: Packing,
+): string[] {
   const percent = (share: number): string => `${(100 * share).toFixed(share > 0 && share < 0.001 ? 4 : 1)} %`;
   const windows = `${grouped(windowsPerEpoch)} an epoch`;
   const leftover = leftoverTokens > 0 ? [`${grouped(leftoverTokens)} tokens left over`] : [];

@@ -29,9 +29,16 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
   builder: (parser) =>
     parser
       .positional('sweep', { type: 'string', demandOption: true, describe: 'YAML file of the sweep' })
-      .option('output', { type: 'string', describe: 'Folder of the run directories (default: runs/<name of the sweep>)' })
+      .option('output', {
+        type: 'string',
+        describe: 'Folder of the run directories (default: runs/<name of the sweep>)',
+      })
       .option('jobs', { type: 'number', default: 1, describe: 'Runs at a time; they share the cores' })
-      .option('dry-run', { type: 'boolean', default: false, describe: 'Print the plan and the expected time, and train nothing' })
+      .option('dry-run', {
+        type: 'boolean',
+        default: false,
+        describe: 'Print the plan and the expected time, and train nothing',
+      })
       .option('retry', { type: 'boolean', default: false, describe: 'Also make the runs again that failed' })
       .options({ ...jsonOption, quiet: quietOption.quiet })
       .example('clm sweep configs/sweeps/learning-rates.yaml --dry-run', 'The runs and how long they take')
@@ -46,12 +53,16 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
     const expectedMs = await expectedTime(planned, sweep.config, args.dryRun ? note : say);
     if (args.dryRun) return printPlan(planned, expectedMs, args.json);
     const left = planned.filter(({ flopsLeft }) => flopsLeft > 0).length;
-    say(`${sweep.name}: ${planned.length} runs, ${left} of them to make, into ${path.relative(process.cwd(), output) || '.'}${expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`}`);
+    say(
+      `${sweep.name}: ${planned.length} runs, ${left} of them to make, into ${path.relative(process.cwd(), output) || '.'}${expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`}`,
+    );
     await makeFolder(output);
 
     let ended = 0;
     let firstFailure = 0;
-    const signals = stopSignals((name) => say(`${name}: the runs under way finish their step and save; once more stops at once`));
+    const signals = stopSignals((name) =>
+      say(`${name}: the runs under way finish their step and save; once more stops at once`),
+    );
     try {
       await runSweep(planned, {
         ...{ config: sweep.config, output, jobs: args.jobs, retry: args.retry, signal: signals.signal },
@@ -80,13 +91,15 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
 function factText(fact: Exclude<SweepFact, { kind: 'started' | 'failed' }>): string {
   if (fact.kind === 'stopped') return `${fact.run}: stopped`;
   const { state, reason, validationLoss } = fact.summary;
-  if (fact.kind === 'skipped') return `${fact.run}: ${state} before${reason === null ? '' : ` (${reason}); --retry makes it again`}`;
+  if (fact.kind === 'skipped')
+    return `${fact.run}: ${state} before${reason === null ? '' : ` (${reason}); --retry makes it again`}`;
   return `${fact.run}: done in ${duration(fact.elapsedMs)}, validation loss ${lossText(validationLoss)}`;
 }
 
 function printPlan(planned: readonly PlannedRun[], expectedMs: number | null, json: boolean): void {
   if (json) {
-    for (const { name, set, plan, summary } of planned) printJson({ run: name, set, ...plan, state: summary.step === 0 ? 'new' : summary.state });
+    for (const { name, set, plan, summary } of planned)
+      printJson({ run: name, set, ...plan, state: summary.step === 0 ? 'new' : summary.state });
     return void printJson({ runs: planned.length, expectedMs });
   }
   const rows = renderTable(planned, [
@@ -94,24 +107,42 @@ function printPlan(planned: readonly PlannedRun[], expectedMs: number | null, js
     { title: 'parameters', align: 'right', text: ({ plan }) => grouped(plan.parameters) },
     { title: 'steps', align: 'right', text: ({ plan }) => grouped(plan.steps) },
     { title: 'tokens', align: 'right', text: ({ plan }) => grouped(plan.tokens) },
-    { title: 'so far', text: ({ summary }) => (summary.step === 0 && summary.state !== 'failed' ? 'new' : `${summary.state} at step ${grouped(summary.step)}`) },
+    {
+      title: 'so far',
+      text: ({ summary }) =>
+        summary.step === 0 && summary.state !== 'failed' ? 'new' : `${summary.state} at step ${grouped(summary.step)}`,
+    },
   ]);
   rows.forEach((line) => printResult(line));
-  printResult(`\n${planned.length} ${planned.length === 1 ? 'run' : 'runs'}${expectedMs === null ? '' : `, about ${duration(expectedMs)} of training on this machine`}`);
+  printResult(
+    `\n${planned.length} ${planned.length === 1 ? 'run' : 'runs'}${expectedMs === null ? '' : `, about ${duration(expectedMs)} of training on this machine`}`,
+  );
 }
 
 /**
  * From the FLOPs that are left and the speed of the sweep's own runs or, before there are any, of `clm bench` on its
  * first config. Evaluations, samples and checkpoints come on top; null where the benchmark fails, as the runs will.
  */
-async function expectedTime(planned: readonly PlannedRun[], config: string, say: (text: string) => unknown): Promise<number | null> {
+async function expectedTime(
+  planned: readonly PlannedRun[],
+  config: string,
+  say: (text: string) => unknown,
+): Promise<number | null> {
   const flops = planned.reduce((sum, { flopsLeft }) => sum + flopsLeft, 0);
   const first = planned.find(({ flopsLeft }) => flopsLeft > 0);
   if (first === undefined) return 0;
   const measured = measuredFlops(planned);
   if (measured !== null) return (1000 * flops) / measured;
   say('measuring the speed of the first config');
-  const args = [process.argv[1]!, 'bench', config, '--steps', '10', '--json', ...first.set.flatMap((assignment) => ['--set', assignment])];
+  const args = [
+    process.argv[1]!,
+    'bench',
+    config,
+    '--steps',
+    '10',
+    '--json',
+    ...first.set.flatMap((assignment) => ['--set', assignment]),
+  ];
   try {
     const { stdout } = await promisify(execFile)(process.execPath, args);
     const { gflops } = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { gflops: number };

@@ -24,7 +24,8 @@ export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<
 }
 
 /** Width of the terminal that stdout is, or Infinity in a pipe. */
-export const stdoutWidth = (): number => (process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : Infinity);
+export const stdoutWidth = (): number =>
+  process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : Infinity;
 
 /** A loss, or a dash where there is none. */
 export const lossText = (loss: number | null): string => (loss === null ? '–' : loss.toFixed(4));

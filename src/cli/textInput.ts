@@ -24,7 +24,10 @@ interface Input {
 export async function readInput({ text, file }: InputArguments): Promise<Input> {
   if (text !== undefined && file !== undefined) throw wrongInput('Give --text or --file, not both.');
   const name = text !== undefined ? '--text' : (file ?? 'stdin');
-  const origin = { place: (index: number) => `at byte ${index} of ${name}`, remedy: 'Leave it out, or use another tokenizer.' };
+  const origin = {
+    place: (index: number) => `at byte ${index} of ${name}`,
+    remedy: 'Leave it out, or use another tokenizer.',
+  };
   if (text !== undefined) {
     refuseLoneSurrogates(text);
     return { utf8: Buffer.from(text), origin };
@@ -44,7 +47,11 @@ export async function readInput({ text, file }: InputArguments): Promise<Input> 
 /** The error for a file that the system refuses to open or read. */
 export function unreadable(file: string, cause: unknown): Error {
   const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-  const reasons: Record<string, string> = { ENOENT: 'it is not there', EISDIR: 'it is a folder', EACCES: 'permission denied' };
+  const reasons: Record<string, string> = {
+    ENOENT: 'it is not there',
+    EISDIR: 'it is a folder',
+    EACCES: 'permission denied',
+  };
   return wrongInput(`cannot read ${file}: ${reasons[code] ?? code}.`, { cause });
 }
 

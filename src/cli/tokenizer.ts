@@ -14,7 +14,11 @@ import { inputOptions, readInput, parseTokenIds, wellFormed } from './textInput.
 import type { InputArguments } from './textInput.ts';
 
 const tokenizerOption = {
-  tokenizer: { type: 'string', demandOption: true, describe: 'A tokenizer.json, or a folder that holds one: a run, a checkpoint' },
+  tokenizer: {
+    type: 'string',
+    demandOption: true,
+    describe: 'A tokenizer.json, or a folder that holds one: a run, a checkpoint',
+  },
 } as const;
 const specialTokensOption = (describe: string) =>
   ({ 'special-tokens': { type: 'boolean', default: false, describe } }) as const;
@@ -32,26 +36,45 @@ const train: CommandModule<object, TrainArguments> = {
   describe: 'Train a byte-pair encoding on texts',
   builder: (parser) =>
     parser
-      .option('sources', { type: 'string', array: true, demandOption: true, describe: 'Files, folders or globs of UTF-8 text' })
-      .option('vocabulary-size', { type: 'number', demandOption: true, describe: 'Tokens, the 256 bytes and <|endoftext|> among them' })
+      .option('sources', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'Files, folders or globs of UTF-8 text',
+      })
+      .option('vocabulary-size', {
+        type: 'number',
+        demandOption: true,
+        describe: 'Tokens, the 256 bytes and <|endoftext|> among them',
+      })
       .option('output', { type: 'string', demandOption: true, describe: 'The tokenizer.json to write' })
       .options({ ...jsonOption, ...quietOption })
-      .example('clm tokenizer train --sources texts/ --vocabulary-size 4096 --output tokenizer.json', 'For tokenizer: { kind: file, path: tokenizer.json }') as never,
+      .example(
+        'clm tokenizer train --sources texts/ --vocabulary-size 4096 --output tokenizer.json',
+        'For tokenizer: { kind: file, path: tokenizer.json }',
+      ) as never,
   handler: async ({ sources, vocabularySize, output, json, quiet }) => {
     const { least, most } = vocabularySizes;
     if (!Number.isSafeInteger(vocabularySize) || vocabularySize < least || vocabularySize > most) {
       throw wrongInput(`--vocabulary-size must be a whole number from ${least} to ${most}`);
     }
-    if (existsSync(output)) throw wrongInput(`${output} is there already. Remove it, or name another file with --output.`);
+    if (existsSync(output))
+      throw wrongInput(`${output} is there already. Remove it, or name another file with --output.`);
     const beganMs = performance.now();
     const files = sources.map((path) => ({ path }));
     await sourceFiles(files, '--sources'); // what is not there is an option here, and no key of a config
     const corpus = await openCorpus({ sources: files, validation: { tail: 0.5 }, shuffleTokens: 1024 });
-    const { tokenizer, bytes, droppedWords } = await trainTokenizer(corpus, { startByte: 0, endByte: corpus.bytes }, vocabularySize);
+    const { tokenizer, bytes, droppedWords } = await trainTokenizer(
+      corpus,
+      { startByte: 0, endByte: corpus.bytes },
+      vocabularySize,
+    );
     await writeFileDurably(output, renderTokenizer(tokenizer));
     const elapsedMs = Math.round(performance.now() - beganMs);
     if (tokenizer.vocabularySize < vocabularySize) {
-      printWarning(`the text gives ${tokenizer.vocabularySize} tokens, not ${vocabularySize}: no pair of tokens is left`);
+      printWarning(
+        `the text gives ${tokenizer.vocabularySize} tokens, not ${vocabularySize}: no pair of tokens is left`,
+      );
     }
     if (droppedWords > 0 && !quiet) note(`${grouped(droppedWords)} rare words were left out to bound the memory`);
     if (json) printJson({ vocabularySize: tokenizer.vocabularySize, bytes, elapsedMs, output });
@@ -73,7 +96,10 @@ const encode: CommandModule<object, EncodeArguments> = {
       .options({ ...tokenizerOption, ...inputOptions, ...jsonOption })
       .options(specialTokensOption('Text that spells a special token becomes that token'))
       .example('clm tokenizer encode --tokenizer runs/moby-dick --text "Call me"', 'Ids, separated by spaces')
-      .example('clm tokenizer encode --tokenizer tokenizer.json --json < a.txt', '{"tokenIds":[…],"tokens":N}') as never,
+      .example(
+        'clm tokenizer encode --tokenizer tokenizer.json --json < a.txt',
+        '{"tokenIds":[…],"tokens":N}',
+      ) as never,
   handler: async (args) => {
     const tokenizer = await readTokenizerFile(args.tokenizer);
     const { utf8, origin } = await readInput(args);
@@ -124,12 +150,19 @@ const stats: CommandModule<object, StatsArguments> = {
   builder: (parser) =>
     parser
       .options({ ...tokenizerOption, ...inputOptions, ...jsonOption })
-      .example('clm tokenizer stats --tokenizer runs/moby-dick --file a.txt', 'Bytes per token, megabytes per second') as never,
+      .example(
+        'clm tokenizer stats --tokenizer runs/moby-dick --file a.txt',
+        'Bytes per token, megabytes per second',
+      ) as never,
   handler: async (args) => {
     const tokenizer = await readTokenizerFile(args.tokenizer);
     const { utf8, origin } = await readInput(args);
     wellFormed(utf8, origin);
-    tokenizer.encodeChunk(utf8.subarray(0, warmUpBytes), { startsText: true, endsText: utf8.length <= warmUpBytes }, origin);
+    tokenizer.encodeChunk(
+      utf8.subarray(0, warmUpBytes),
+      { startsText: true, endsText: utf8.length <= warmUpBytes },
+      origin,
+    );
     const beganMs = performance.now();
     const tokens = tokenizer.encodeUtf8(utf8, origin).length;
     const elapsedMs = performance.now() - beganMs;

@@ -36,10 +36,19 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       .positional('config', { type: 'string', describe: 'YAML config; may be left out with --resume --run DIR' })
       .option('run', { type: 'string', describe: 'Run directory (default: runs/<name of the config>)' })
       .option('resume', { type: 'boolean', default: false, describe: 'Continue from the newest valid checkpoint' })
-      .option('log', { array: true, nargs: 1, choices: ['tensorboard', 'csv'], describe: 'Also write event files or metrics.csv; overrides reports.log' })
+      .option('log', {
+        array: true,
+        nargs: 1,
+        choices: ['tensorboard', 'csv'],
+        describe: 'Also write event files or metrics.csv; overrides reports.log',
+      })
       .option('eager', { type: 'boolean', default: false, describe: 'Run operation by operation instead of recorded' })
       .option('max-time', { type: 'string', describe: 'Stop and have saved before this time is up, as 3h or 90min' })
-      .option('overfit-batch', { type: 'boolean', default: false, describe: 'Train on the first batch alone: a working model learns it by heart' })
+      .option('overfit-batch', {
+        type: 'boolean',
+        default: false,
+        describe: 'Train on the first batch alone: a working model learns it by heart',
+      })
       .options({ ...setOption, ...deviceOption, ...jsonOption, ...quietOption })
       .example('clm train configs/moby-dick.yaml', 'Train into runs/moby-dick')
       .example('clm train configs/moby-dick.yaml --set training.steps=100 --run runs/short', 'A shorter run')
@@ -54,11 +63,19 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       ...(args.overfitBatch ? ['training.overfitBatch=true'] : []),
     ];
     const request = { configPath: args.config, runDirectory: args.run, set, resume: args.resume };
-    const spinner = ora({ text: 'reading the corpus', stream: process.stderr, isSilent: args.quiet || !process.stderr.isTTY || !process.stderr.columns });
+    const spinner = ora({
+      text: 'reading the corpus',
+      stream: process.stderr,
+      isSilent: args.quiet || !process.stderr.isTTY || !process.stderr.columns,
+    });
     spinner.start();
     let announceStop = (_name: string): void => {};
-    const signals = stopSignals((name) => announceStop(name), () => void note('SIGUSR1: saving after this step'));
-    const limit = maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, () => signals.stop(`--max-time ${args.maxTime}`));
+    const signals = stopSignals(
+      (name) => announceStop(name),
+      () => void note('SIGUSR1: saving after this step'),
+    );
+    const limit =
+      maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, () => signals.stop(`--max-time ${args.maxTime}`));
     try {
       const { runDirectory } = findConfig(request);
       const lock = await lockRun(runDirectory);
@@ -101,7 +118,9 @@ async function trainPrepared(
   const say = args.quiet ? () => {} : note;
   if (prepared.isFinished) {
     await clearLeftovers(runDirectory);
-    say(`${shownDirectory} is finished: ${startStep} of ${plan.steps} steps. Raise ${startStep < plan.steps ? 'evaluation.patience' : 'training.steps'} to train on.`);
+    say(
+      `${shownDirectory} is finished: ${startStep} of ${plan.steps} steps. Raise ${startStep < plan.steps ? 'evaluation.patience' : 'training.steps'} to train on.`,
+    );
     if (args.json) printJson({ run: runDirectory, step: startStep, state: 'done' });
     return;
   }

@@ -97,7 +97,9 @@ function sayFact(fact: Exclude<Fact, { kind: 'step' }>, say: (text: string) => v
     const validation = `${colour('cyan', 'validation')} loss ${loss.toFixed(4)}`;
     say(`step ${step}: ${validation}  perplexity ${perplexity.toFixed(2)}  bits per byte ${bitsPerByte.toFixed(3)}`);
   } else if (fact.kind === 'sample') {
-    say(`step ${fact.step}: ${colour('cyan', 'sample')} ${escapeControls(JSON.stringify(fact.prompt + fact.completion))}`);
+    say(
+      `step ${fact.step}: ${colour('cyan', 'sample')} ${escapeControls(JSON.stringify(fact.prompt + fact.completion))}`,
+    );
   } else if (fact.kind === 'checkpoint') {
     say(`step ${fact.step}: ${colour('cyan', 'checkpoint')} ${fact.path}`);
   } else if (fact.kind === 'saveFailed') {

@@ -1,4 +1,7 @@
-/** What is wrong with a command line, said in terms of the command that was meant; the parser's own words are its jargon. */
+/**
+ * What is wrong with a command line, said in terms of the command that was meant; the parser's own words are its
+ * jargon.
+ */
 import { closest, distance } from 'fastest-levenshtein';
 import type { DescribedCommand } from './describeCommands.ts';
 
@@ -12,8 +15,13 @@ export function meantCommand(command: DescribedCommand, args: readonly string[])
 }
 
 /** The option that ends the line, or stands before another option, without the value it takes. */
-export function optionWithoutValue({ options, commands }: DescribedCommand, args: readonly string[]): string | undefined {
-  const taking = [...options, ...commands.flatMap((inner) => inner.options)].filter(({ takesValue, isPositional }) => takesValue && !isPositional);
+export function optionWithoutValue(
+  { options, commands }: DescribedCommand,
+  args: readonly string[],
+): string | undefined {
+  const taking = [...options, ...commands.flatMap((inner) => inner.options)].filter(
+    ({ takesValue, isPositional }) => takesValue && !isPositional,
+  );
   const end = args.includes('--') ? args.indexOf('--') : args.length;
   return args.slice(0, end).find((arg, i) => {
     const isValueMissing = i + 1 >= args.length || args[i + 1]!.startsWith('--');
@@ -23,7 +31,9 @@ export function optionWithoutValue({ options, commands }: DescribedCommand, args
 
 /** The switch that is given another value than true or false, which the parser would take for false. */
 export function switchWithValue({ options, commands }: DescribedCommand, args: readonly string[]): string | undefined {
-  const switches = [...options, ...commands.flatMap((inner) => inner.options)].filter(({ takesValue, isPositional }) => !takesValue && !isPositional);
+  const switches = [...options, ...commands.flatMap((inner) => inner.options)].filter(
+    ({ takesValue, isPositional }) => !takesValue && !isPositional,
+  );
   return args.find((arg) => switches.some(({ name }) => arg.startsWith(`--${name}=`) && !/=(true|false)$/.test(arg)));
 }
 
@@ -48,7 +58,8 @@ function unknownOption(name: string, command: DescribedCommand): string {
 }
 
 /** What to say of a first word that is none of the commands. */
-export const unknownCommand = (word: string, commands: readonly string[]): string => `${word} is no command${suggestion(word, commands)}`;
+export const unknownCommand = (word: string, commands: readonly string[]): string =>
+  `${word} is no command${suggestion(word, commands)}`;
 
 function suggestion(word: string, known: readonly string[], prefix = ''): string {
   const nearest = known.length === 0 ? undefined : closest(word, known);

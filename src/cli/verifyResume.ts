@@ -28,7 +28,10 @@ export const verifyResumeCommand: CommandModule<object, VerifyResumeArguments> =
       .option('stops', { type: 'number', default: 2, describe: 'Stops of the second run, evenly spread' })
       .option('eager', { type: 'boolean', default: false, describe: 'Run operation by operation instead of recorded' })
       .options({ ...setOption, ...jsonOption })
-      .example('clm verify-resume configs/moby-dick.yaml --steps 30 --stops 3', 'Exit code 1 where anything differs') as never,
+      .example(
+        'clm verify-resume configs/moby-dick.yaml --steps 30 --stops 3',
+        'Exit code 1 where anything differs',
+      ) as never,
   handler: async ({ config, steps, stops, set, eager, json }) => {
     const isWhole = (value: number, least: number): boolean => Number.isSafeInteger(value) && value >= least;
     if (!isWhole(steps, 2) || !isWhole(stops, 1) || stops >= steps) {
@@ -37,8 +40,18 @@ export const verifyResumeCommand: CommandModule<object, VerifyResumeArguments> =
     const signals = stopSignals(() => {});
     const folder = await mkdtemp(path.join(tmpdir(), 'clm-verify-resume-'));
     try {
-      const places = Array.from({ length: stops }, (_, i) => Math.max(i + 1, Math.floor(((i + 1) * steps) / (stops + 1))));
-      const work = verifyResume({ configPath: config, set, steps, stops: places, folder, mode: eager ? 'eager' : 'recorded', signal: signals.signal });
+      const places = Array.from({ length: stops }, (_, i) =>
+        Math.max(i + 1, Math.floor(((i + 1) * steps) / (stops + 1))),
+      );
+      const work = verifyResume({
+        configPath: config,
+        set,
+        steps,
+        stops: places,
+        folder,
+        mode: eager ? 'eager' : 'recorded',
+        signal: signals.signal,
+      });
       const result = await signals.unlessStopped(work);
       if (result === 'stopped') {
         await work.catch(() => undefined); // the step under way ends, then the folder can go
@@ -46,7 +59,8 @@ export const verifyResumeCommand: CommandModule<object, VerifyResumeArguments> =
         return;
       }
       if (json) printJson(result);
-      else if (result.equal) printResult(`equal to the last bit: ${steps} steps in one go, and with stops after ${places.join(', ')}`);
+      else if (result.equal)
+        printResult(`equal to the last bit: ${steps} steps in one go, and with stops after ${places.join(', ')}`);
       else printResult(`DIFFERENT: ${result.difference}`);
       if (!result.equal) process.exitCode = 1;
     } finally {

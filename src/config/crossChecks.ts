@@ -47,7 +47,11 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   }
   if (model.family !== 'llama') {
     for (const key of ['ropeTheta', 'ropeScaling', 'nopeEveryLayers'] as const) {
-      if (model[key] !== modelDefaults[key]) report([['model', key]], `model.${key} has no effect in family gpt2, whose positions are learned; remove it, or use model.family: llama`);
+      if (model[key] !== modelDefaults[key])
+        report(
+          [['model', key]],
+          `model.${key} has no effect in family gpt2, whose positions are learned; remove it, or use model.family: llama`,
+        );
     }
   }
   const lengths = (['steps', 'tokens', 'epochs'] as const).filter((key) => training[key] !== null);
@@ -59,31 +63,56 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   const splits = (['tail', 'hash', 'path'] as const).filter((key) => corpus.validation[key] !== null);
   if (splits.length > 1) {
     const paths = splits.map((key) => ['corpus', 'validation', key]);
-    report(paths, `only one of ${paths.map(renderKeyPath).join(' and ')} can choose the validation part; set the others to null`);
+    report(
+      paths,
+      `only one of ${paths.map(renderKeyPath).join(' and ')} can choose the validation part; set the others to null`,
+    );
   }
   const weighted = corpus.sources.filter(({ weight }) => weight !== null).length;
   for (const [i, { weight, finalWeight, weightsAtSteps }] of corpus.sources.entries()) {
     const key = `corpus.sources[${i}]`;
     const later = finalWeight !== null ? 'finalWeight' : 'weightsAtSteps';
-    if (weight === null && weighted > 0) report([['corpus', 'sources', i]], `${key}.weight is missing: all sources have a weight, or none`);
-    else if (weight === null && (finalWeight ?? weightsAtSteps) !== null) report([['corpus', 'sources', i]], `${key}.${later} needs ${key}.weight`);
+    if (weight === null && weighted > 0)
+      report([['corpus', 'sources', i]], `${key}.weight is missing: all sources have a weight, or none`);
+    else if (weight === null && (finalWeight ?? weightsAtSteps) !== null)
+      report([['corpus', 'sources', i]], `${key}.${later} needs ${key}.weight`);
     if (finalWeight !== null && weightsAtSteps !== null) {
-      report([['corpus', 'sources', i, 'finalWeight']], `only one of ${key}.finalWeight and ${key}.weightsAtSteps can say how the weight goes on; set the other to null`);
+      report(
+        [['corpus', 'sources', i, 'finalWeight']],
+        `only one of ${key}.finalWeight and ${key}.weightsAtSteps can say how the weight goes on; set the other to null`,
+      );
     }
     const descends = weightsAtSteps?.findIndex(({ step }, at) => at > 0 && step <= weightsAtSteps[at - 1]!.step) ?? -1;
-    if (descends > 0) report([['corpus', 'sources', i, 'weightsAtSteps', descends, 'step']], `the steps of ${key}.weightsAtSteps must ascend`);
+    if (descends > 0)
+      report(
+        [['corpus', 'sources', i, 'weightsAtSteps', descends, 'step']],
+        `the steps of ${key}.weightsAtSteps must ascend`,
+      );
   }
-  const steps = [0, ...corpus.sources.flatMap(({ weightsAtSteps }) => weightsAtSteps?.map(({ step }) => step) ?? []), Infinity];
+  const steps = [
+    0,
+    ...corpus.sources.flatMap(({ weightsAtSteps }) => weightsAtSteps?.map(({ step }) => step) ?? []),
+    Infinity,
+  ];
   // Between these steps the sum is a straight line, so that it is nowhere 0 where it is not at one of them.
-  const weightless = weighted === 0 ? undefined : steps.find((step) => corpus.sources.every((source) => weightAt(source, step, step === Infinity ? 1 : 0) === 0));
+  const weightless =
+    weighted === 0
+      ? undefined
+      : steps.find((step) => corpus.sources.every((source) => weightAt(source, step, step === Infinity ? 1 : 0) === 0));
   if (weightless !== undefined) {
     const when = weightless === Infinity ? 'at the end' : `at step ${weightless}`;
-    report([['corpus', 'sources']], `every source of the mixture has weight 0 ${when}; give one of them a weight above 0`);
+    report(
+      [['corpus', 'sources']],
+      `every source of the mixture has weight 0 ${when}; give one of them a weight above 0`,
+    );
   }
   for (const [i, { prompt, completion }] of corpus.sources.entries()) {
     if ((prompt === null) === (completion === null)) continue;
     const [given, missing] = prompt === null ? ['completion', 'prompt'] : ['prompt', 'completion'];
-    report([['corpus', 'sources', i, given!]], `corpus.sources[${i}].${given} needs corpus.sources[${i}].${missing}: pairs have both`);
+    report(
+      [['corpus', 'sources', i, given!]],
+      `corpus.sources[${i}].${given} needs corpus.sources[${i}].${missing}: pairs have both`,
+    );
   }
   if (schedule.finalLearningRate !== null && schedule.finalLearningRate > optimizer.learningRate) {
     report(
@@ -111,7 +140,11 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   unused(['evaluation', 'patience'], evaluation.everySteps !== null, 'evaluation.everySteps: null');
   const { kind } = schedule;
   unused(['optimizer', 'momentum'], optimizer.kind === 'muon', `optimizer.kind: ${optimizer.kind}`);
-  unused(['schedule', 'finalLearningRate'], !['constant', 'inverse-square-root'].includes(kind), `schedule.kind: ${kind}`);
+  unused(
+    ['schedule', 'finalLearningRate'],
+    !['constant', 'inverse-square-root'].includes(kind),
+    `schedule.kind: ${kind}`,
+  );
   unused(['schedule', 'decaySteps'], kind === 'warmup-stable-decay', `schedule.kind: ${kind}`);
   return problems;
 }

@@ -21,7 +21,10 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
   const resolve = (value: LocatedValue, above: readonly LocatedValue[]): LocatedValue => {
     if (value.kind === 'list') return { ...value, items: value.items.map((item) => resolve(item, above)) };
     if (value.kind === 'mapping') {
-      const entries = Array.from(value.entries, ([name, entry]) => [name, { ...entry, value: resolve(entry.value, above) }] as const);
+      const entries = Array.from(
+        value.entries,
+        ([name, entry]) => [name, { ...entry, value: resolve(entry.value, above) }] as const,
+      );
       return { ...value, entries: new Map(entries) };
     }
     if (typeof value.value !== 'string' || !value.value.includes('${')) return value;
@@ -34,10 +37,13 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
     if (whole !== undefined) return valueOf(whole, scalar.origin, above);
     const spelt = text.replace(reference, (match, name: string | undefined) => {
       if (match === '$${') return '${';
-      if (name === undefined || !match.endsWith('}')) throw wrongInput(`${place(scalar.origin)}: ${match} has no end; write \${…}, or $\${ for a plain \${`);
+      if (name === undefined || !match.endsWith('}'))
+        throw wrongInput(`${place(scalar.origin)}: ${match} has no end; write \${…}, or $\${ for a plain \${`);
       const value = valueOf(name, scalar.origin, above);
       if (value.kind === 'scalar' && value.value !== null) return String(value.value);
-      throw wrongInput(`${place(scalar.origin)}: \${${name}} is ${value.kind === 'scalar' ? 'null' : `a ${value.kind}`}, which cannot stand inside a text`);
+      throw wrongInput(
+        `${place(scalar.origin)}: \${${name}} is ${value.kind === 'scalar' ? 'null' : `a ${value.kind}`}, which cannot stand inside a text`,
+      );
     });
     return { ...scalar, value: spelt };
   };
@@ -48,7 +54,9 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
     const schema = path && schemaAt(path);
     if (!path || !schema) {
       const hint = path ? suggestKey(path.slice(0, -1), String(path.at(-1))) : 'write a key such as ${model.width}';
-      throw wrongInput(`${place(origin)}: \${${name}} is no key of a config; ${hint}. An environment variable is \${env:NAME}`);
+      throw wrongInput(
+        `${place(origin)}: \${${name}} is no key of a config; ${hint}. An environment variable is \${env:NAME}`,
+      );
     }
     const written = valueAt(tree, path);
     if (written !== undefined) {
@@ -69,7 +77,10 @@ function variableValue(name: string, origin: Origin, variables: Variables): Loca
   const [, variable = '', standard] = match;
   // As in a shell, an empty variable counts as none.
   const text = variables[variable] || standard;
-  if (text === undefined) throw wrongInput(`${place(origin)}: the environment variable ${variable} is not set; set it, or give a default: \${env:${variable}:-…}`);
+  if (text === undefined)
+    throw wrongInput(
+      `${place(origin)}: the environment variable ${variable} is not set; set it, or give a default: \${env:${variable}:-…}`,
+    );
   const scalar = /^[\w.+~-]+$/.test(text) ? parseLocated(text, () => origin) : null;
   return scalar ?? { kind: 'scalar', origin, value: text };
 }
@@ -80,7 +91,8 @@ function keyPath(name: string): KeyPath | undefined {
   return [...name.matchAll(/(\[)?([^.[\]]+)/g)].map(([, bracket, part = '']) => (bracket ? Number(part) : part));
 }
 
-const isScalar = (value: unknown): value is string | number | boolean | null => value === null || ['string', 'number', 'boolean'].includes(typeof value);
+const isScalar = (value: unknown): value is string | number | boolean | null =>
+  value === null || ['string', 'number', 'boolean'].includes(typeof value);
 
 /** A value in which no text is taken for a reference when it is read again. */
 export function withoutReferences(value: unknown): unknown {

@@ -40,9 +40,14 @@ function withReferencesIn(properties: object): Record<string, unknown> {
   const entries = Object.entries(properties).map(([key, value]) => {
     const { description, default: standard, ...rest } = withReferences(value) as Record<string, unknown>;
     // Editors show the default where they complete, not where they explain.
-    const isShown = typeof description === 'string' && standard !== undefined && (typeof standard !== 'object' || standard === null || Array.isArray(standard));
+    const isShown =
+      typeof description === 'string' &&
+      standard !== undefined &&
+      (typeof standard !== 'object' || standard === null || Array.isArray(standard));
     const about = {
-      ...(description !== undefined && { description: isShown ? `${description} (default: ${JSON.stringify(standard)})` : description }),
+      ...(description !== undefined && {
+        description: isShown ? `${description} (default: ${JSON.stringify(standard)})` : description,
+      }),
       ...(standard !== undefined && { default: standard }),
     };
     if (['object', 'array', 'string'].includes(String(rest['type']))) return [key, { ...about, ...rest }];

@@ -40,7 +40,10 @@ export function loadConfig(
   const named = interpolated(withName(tree, name));
   const own = resumed?.(String(plainValue(valueAt(named, ['name'])!)));
   const source = own !== undefined && existsSync(own) ? own : null;
-  return completeConfig(withStartingRun(named, (run, namedAt) => readRunConfig(source ?? run, namedAt)), name);
+  return completeConfig(
+    withStartingRun(named, (run, namedAt) => readRunConfig(source ?? run, namedAt)),
+    name,
+  );
 }
 
 /** The config of the run that `start.from`, written at `namedAt`, names. */
@@ -51,7 +54,8 @@ function readRunConfig(path: string, namedAt: LocatedValue): Config {
 /** A run has one length: a flag that gives it another wins over whichever the files give. */
 function withoutOtherLengths(tree: LocatedValue, set: readonly string[]): LocatedValue {
   const lengths = ['steps', 'tokens', 'epochs'];
-  const isGiven = (key: string): boolean => set.some((flag) => flag.startsWith(`training.${key}=`) && !/=\s*(null|~)\s*$/.test(flag));
+  const isGiven = (key: string): boolean =>
+    set.some((flag) => flag.startsWith(`training.${key}=`) && !/=\s*(null|~)\s*$/.test(flag));
   if (!lengths.some(isGiven)) return tree;
   return lengths.reduce((rest, key) => {
     const length = valueAt(rest, ['training', key]);
@@ -146,10 +150,17 @@ function withAbsolutePaths(tree: LocatedValue): LocatedValue {
   const sources = valueAt(tree, ['corpus', 'sources']);
   const items = sources?.kind === 'list' ? sources.items : [];
   const sourcePaths = items.map((_, i) => ['corpus', 'sources', i, 'path']);
-  const keys = [['start', 'from'], ...sourcePaths, ['corpus', 'validation', 'path'], ['corpus', 'cache'], ['tokenizer', 'path']];
+  const keys = [
+    ['start', 'from'],
+    ...sourcePaths,
+    ['corpus', 'validation', 'path'],
+    ['corpus', 'cache'],
+    ['tokenizer', 'path'],
+  ];
   return keys.reduce((result, key) => {
     const path = valueAt(tree, key);
-    if (path?.kind !== 'scalar' || typeof path.value !== 'string' || ['', standardInput].includes(path.value)) return result;
+    if (path?.kind !== 'scalar' || typeof path.value !== 'string' || ['', standardInput].includes(path.value))
+      return result;
     const absolute: LocatedValue = { ...path, value: resolve(path.origin.directory, path.value) };
     return withValue(result, key, absolute);
   }, tree);

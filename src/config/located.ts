@@ -182,7 +182,8 @@ export function originOf(tree: LocatedValue, path: KeyPath): Origin {
     const key = path[length - 1];
     if (parent?.kind === 'mapping') {
       const entry = parent.entries.get(String(key));
-      if (entry) return entry.value.kind === 'scalar' || entry.value.origin.line === null ? entry.value.origin : entry.keyOrigin;
+      if (entry)
+        return entry.value.kind === 'scalar' || entry.value.origin.line === null ? entry.value.origin : entry.keyOrigin;
     }
     if (parent?.kind === 'list' && typeof key === 'number' && parent.items[key]) return parent.items[key].origin;
   }

@@ -7,11 +7,16 @@ export interface WeightSchedule {
 }
 
 /** The weight when `step` updates have been made, which are the share `progress` (0 … 1) of the run. */
-export function weightAt({ weight, finalWeight, weightsAtSteps }: WeightSchedule, step: number, progress: number): number {
+export function weightAt(
+  { weight, finalWeight, weightsAtSteps }: WeightSchedule,
+  step: number,
+  progress: number,
+): number {
   const first = weight ?? 1;
   let before = { step: 0, weight: first };
   for (const next of weightsAtSteps ?? []) {
-    if (step < next.step) return before.weight + ((next.weight - before.weight) * (step - before.step)) / (next.step - before.step);
+    if (step < next.step)
+      return before.weight + ((next.weight - before.weight) * (step - before.step)) / (next.step - before.step);
     before = next;
   }
   return before.weight + ((finalWeight ?? before.weight) - before.weight) * progress;

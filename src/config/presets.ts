@@ -12,12 +12,28 @@ type PresetKeys = Readonly<Record<string, PlainValue>>;
 
 /** GPT-2 (Radford et al. 2019). */
 const gpt2 = (layers: number, heads: number, width: number): PresetKeys => ({
-  family: 'gpt2', layers, heads, width, contextLength: 1024, biases: true,
+  family: 'gpt2',
+  layers,
+  heads,
+  width,
+  contextLength: 1024,
+  biases: true,
 });
 
 /** The TinyStories models of llama2.c (https://github.com/karpathy/llama2.c). */
-const stories = (layers: number, heads: number, width: number, feedForwardWidth: number, contextLength: number): PresetKeys => ({
-  family: 'llama', layers, heads, width, feedForwardWidth, contextLength,
+const stories = (
+  layers: number,
+  heads: number,
+  width: number,
+  feedForwardWidth: number,
+  contextLength: number,
+): PresetKeys => ({
+  family: 'llama',
+  layers,
+  heads,
+  width,
+  feedForwardWidth,
+  contextLength,
 });
 
 /** From the config.json of each model. */
@@ -30,26 +46,67 @@ export const presets: Readonly<Record<string, PresetKeys>> = {
   'llama-42m': stories(8, 8, 512, 1376, 1024),
   'llama-110m': stories(12, 12, 768, 2048, 1024),
   'smollm-135m': {
-    family: 'llama', layers: 30, heads: 9, keyValueHeads: 3, width: 576, feedForwardWidth: 1536, contextLength: 2048,
+    family: 'llama',
+    layers: 30,
+    heads: 9,
+    keyValueHeads: 3,
+    width: 576,
+    feedForwardWidth: 1536,
+    contextLength: 2048,
   },
   'smollm-360m': {
-    family: 'llama', layers: 32, heads: 15, keyValueHeads: 5, width: 960, feedForwardWidth: 2560, contextLength: 2048,
+    family: 'llama',
+    layers: 32,
+    heads: 15,
+    keyValueHeads: 5,
+    width: 960,
+    feedForwardWidth: 2560,
+    contextLength: 2048,
   },
   'smollm2-135m': {
-    family: 'llama', layers: 30, heads: 9, keyValueHeads: 3, width: 576, feedForwardWidth: 1536, contextLength: 8192,
+    family: 'llama',
+    layers: 30,
+    heads: 9,
+    keyValueHeads: 3,
+    width: 576,
+    feedForwardWidth: 1536,
+    contextLength: 8192,
     ropeTheta: 100_000,
   },
   'tinyllama-1.1b': {
-    family: 'llama', layers: 22, heads: 32, keyValueHeads: 4, width: 2048, feedForwardWidth: 5632, contextLength: 2048,
+    family: 'llama',
+    layers: 22,
+    heads: 32,
+    keyValueHeads: 4,
+    width: 2048,
+    feedForwardWidth: 5632,
+    contextLength: 2048,
     tiedEmbeddings: false,
   },
   'qwen2.5-0.5b': {
-    family: 'llama', layers: 24, heads: 14, keyValueHeads: 2, width: 896, feedForwardWidth: 4864, contextLength: 32_768,
-    queryKeyValueBiases: true, normEpsilon: 1e-6, ropeTheta: 1e6,
+    family: 'llama',
+    layers: 24,
+    heads: 14,
+    keyValueHeads: 2,
+    width: 896,
+    feedForwardWidth: 4864,
+    contextLength: 32_768,
+    queryKeyValueBiases: true,
+    normEpsilon: 1e-6,
+    ropeTheta: 1e6,
   },
   'qwen3-0.6b': {
-    family: 'llama', layers: 28, heads: 16, keyValueHeads: 8, headSize: 128, width: 1024, feedForwardWidth: 3072,
-    contextLength: 40_960, queryKeyNorm: true, normEpsilon: 1e-6, ropeTheta: 1e6,
+    family: 'llama',
+    layers: 28,
+    heads: 16,
+    keyValueHeads: 8,
+    headSize: 128,
+    width: 1024,
+    feedForwardWidth: 3072,
+    contextLength: 40_960,
+    queryKeyNorm: true,
+    normEpsilon: 1e-6,
+    ropeTheta: 1e6,
   },
 };
 
@@ -70,7 +127,10 @@ export function withPreset(tree: LocatedValue): LocatedValue {
     entries: new Map(
       Object.entries(keys).map(([name, value]) => [
         name,
-        { keyOrigin: written.origin, value: { kind: 'scalar', origin: written.origin, value: value as string | number | boolean } },
+        {
+          keyOrigin: written.origin,
+          value: { kind: 'scalar', origin: written.origin, value: value as string | number | boolean },
+        },
       ]),
     ),
   };

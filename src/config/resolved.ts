@@ -19,8 +19,9 @@ const lengths: readonly string[] = ['steps', 'tokens', 'epochs'];
 const encoding: readonly string[] = ['workers', 'cache'];
 
 /**
- * The keys, such as `model.layers`, that differ between the config of a run and the one it shall go on with, although
- * a resumed run may change only its length, `schedule`, `evaluation`, `checkpoints`, `samples`, `reports`, `corpus.workers` and `corpus.cache`.
+ * The keys, such as `model.layers`, that differ between the config of a run and the one it shall go on with, although a
+ * resumed run may change only its length, `schedule`, `evaluation`, `checkpoints`, `samples`, `reports`,
+ * `corpus.workers` and `corpus.cache`.
  */
 export function resumeDifferences(runConfig: Config, newConfig: Config): string[] {
   const differs = (path: KeyPath) => !isDeepStrictEqual(configValue(runConfig, path), configValue(newConfig, path));

@@ -16,7 +16,10 @@ import type { Config } from './schema.ts';
  * @param readConfig reads a run's config.yaml
  * @throws wrongInput naming each key that differs from the run's, though the weights depend on it
  */
-export function withStartingRun(tree: LocatedValue, readConfig: (path: string, namedAt: LocatedValue) => Config): LocatedValue {
+export function withStartingRun(
+  tree: LocatedValue,
+  readConfig: (path: string, namedAt: LocatedValue) => Config,
+): LocatedValue {
   const from = valueAt(tree, ['start', 'from']);
   if (from?.kind !== 'scalar' || typeof from.value !== 'string' || from.value === '') return tree;
   const run = resolve(from.origin.directory, from.value);
@@ -37,7 +40,8 @@ export function withStartingRun(tree: LocatedValue, readConfig: (path: string, n
         const path = renderKeyPath([section, key]);
         const message = `${path} is ${JSON.stringify(own)}, but the run that start.from names has ${JSON.stringify(theirs[key])}; leave it out`;
         problems.push({ origin: originOf(result, [section, key]), message });
-      } else if (!Object.hasOwn(theirs, key)) inherited = mergeLocated(inherited, withValue(undefined, [key], value)); // the schema will name it
+        // the schema will name it
+      } else if (!Object.hasOwn(theirs, key)) inherited = mergeLocated(inherited, withValue(undefined, [key], value));
     }
     result = replaced(result, section, inherited);
   }

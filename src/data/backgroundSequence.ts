@@ -47,7 +47,13 @@ export async function* backgroundSequence(
   { tokenizingWorkers = 1, notes, ...options }: BackgroundOptions,
   cursor?: Cursor,
 ): AsyncGenerator<TrainingBatch, void, void> {
-  const request: SequenceRequest = { corpus, tokenizerText: renderTokenizer(tokenizer), options, tokenizingWorkers, cursor };
+  const request: SequenceRequest = {
+    corpus,
+    tokenizerText: renderTokenizer(tokenizer),
+    options,
+    tokenizingWorkers,
+    cursor,
+  };
   const worker = new Worker(workerFile('sequenceWorker'), { workerData: request });
   const answers: WorkerAnswer[] = [];
   let wake = (): void => {};

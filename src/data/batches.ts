@@ -91,7 +91,11 @@ export async function* trainingBatches(
       if (!addWindow(rows, block, order[windowsTaken++]!)) continue; // all prompt: nothing to take a loss of
       isLearnt = true;
       if (rows.filled === microBatchSize) {
-        const position = { startByte, ...(skipTokens !== undefined && { skipTokens }), ...(insideDocument && { insideDocument }) };
+        const position = {
+          startByte,
+          ...(skipTokens !== undefined && { skipTokens }),
+          ...(insideDocument && { insideDocument }),
+        };
         yield { ...microBatch(rows), cursor: cursorAt(cursor, { epoch, block: index, ...position, windowsTaken }) };
         rows = emptyRows(microBatchSize, contextLength, corpus.packing);
       }
@@ -112,7 +116,8 @@ export async function* validationBatches(
 ): AsyncGenerator<MicroBatch, void, void> {
   if (corpus.mixture !== undefined && corpus.validation.parts !== undefined) {
     for (const { name: source, validation } of corpus.mixture) {
-      for await (const batch of validationBatches({ ...corpus, validation, mixture: undefined }, tokenizer, options)) yield { ...batch, source };
+      for await (const batch of validationBatches({ ...corpus, validation, mixture: undefined }, tokenizer, options))
+        yield { ...batch, source };
     }
     return;
   }
@@ -120,7 +125,12 @@ export async function* validationBatches(
   const chunks = tokenChunks(corpus, corpus.validation, tokenizer, { chunkBytes, notes });
   const blocks =
     corpus.packing === 'documents'
-      ? documentBlocks(chunks, tokenizer, { contextLength, shuffleTokens: validationTokens, firstBlock: 0, insideDocument: false })
+      ? documentBlocks(chunks, tokenizer, {
+          contextLength,
+          shuffleTokens: validationTokens,
+          firstBlock: 0,
+          insideDocument: false,
+        })
       : consecutiveWindows(chunks, contextLength);
   let rows = emptyRows(microBatchSize, contextLength, corpus.packing);
   let isScored = false;
@@ -134,7 +144,9 @@ export async function* validationBatches(
     }
   }
   if (!isScored) {
-    throw wrongInput('The validation text has no token to score. Give more of it: raise corpus.validation.tail or hash, or name a longer file.');
+    throw wrongInput(
+      'The validation text has no token to score. Give more of it: raise corpus.validation.tail or hash, or name a longer file.',
+    );
   }
   if (rows.filled > 0) yield microBatch(rows);
 }
@@ -144,8 +156,13 @@ const validationTokens = 2 ** 18;
 
 type Windows = Pick<Block, 'windows' | 'tokenIds' | 'learnt' | 'packed'>;
 
-/** Windows of T + 1 tokens, one at a time, each beginning with the last token of the one before; the last may be short. */
-async function* consecutiveWindows(chunks: AsyncIterable<TokenChunk>, contextLength: number): AsyncGenerator<Windows, void, void> {
+/**
+ * Windows of T + 1 tokens, one at a time, each beginning with the last token of the one before; the last may be short.
+ */
+async function* consecutiveWindows(
+  chunks: AsyncIterable<TokenChunk>,
+  contextLength: number,
+): AsyncGenerator<Windows, void, void> {
   const tokenIds = new Int32Array(contextLength + 1);
   let learnt: Uint8Array | null = null;
   let filled = 0;
@@ -164,7 +181,13 @@ async function* consecutiveWindows(chunks: AsyncIterable<TokenChunk>, contextLen
       filled = 1;
     }
   }
-  if (filled > 1) yield { windows: 1, tokenIds: tokenIds.subarray(0, filled), learnt: learnt?.subarray(0, filled) ?? null, packed: null };
+  if (filled > 1)
+    yield {
+      windows: 1,
+      tokenIds: tokenIds.subarray(0, filled),
+      learnt: learnt?.subarray(0, filled) ?? null,
+      packed: null,
+    };
 }
 
 /**
@@ -217,7 +240,11 @@ function emptyRows(microBatchSize: number, contextLength: number, packing: Packi
 function addWindow(rows: Rows, { tokenIds, learnt, packed }: Windows, window: number): boolean {
   const { contextLength, inputs, targets, weights, positions } = rows;
   const pieces = piecesOf({ packed }, window, contextLength);
-  if (learnt !== null && !pieces.some(({ startToken, endToken }) => learnt.subarray(startToken + 1, endToken).includes(1))) return false;
+  if (
+    learnt !== null &&
+    !pieces.some(({ startToken, endToken }) => learnt.subarray(startToken + 1, endToken).includes(1))
+  )
+    return false;
   let place = rows.filled * contextLength;
   for (const { startToken, endToken } of pieces) {
     const ids = tokenIds.subarray(startToken, endToken);
@@ -226,7 +253,8 @@ function addWindow(rows: Rows, { tokenIds, learnt, packed }: Windows, window: nu
     targets.set(ids.subarray(1), place);
     if (learnt === null) weights.fill(1, place, place + places);
     else weights.set(learnt.subarray(startToken + 1, endToken), place);
-    rows.targetCount += learnt === null ? places : learnt.subarray(startToken + 1, endToken).reduce((sum, weight) => sum + weight, 0);
+    rows.targetCount +=
+      learnt === null ? places : learnt.subarray(startToken + 1, endToken).reduce((sum, weight) => sum + weight, 0);
     rows.tokenCount += places;
     if (positions !== undefined) for (let t = 0; t < places; t++) positions[place + t] = t;
     place += places;
@@ -235,6 +263,13 @@ function addWindow(rows: Rows, { tokenIds, learnt, packed }: Windows, window: nu
   return true;
 }
 
-function microBatch({ inputs, targets, weights, positions, targetCount, tokenCount }: Rows): Omit<TrainingBatch, 'cursor'> {
+function microBatch({
+  inputs,
+  targets,
+  weights,
+  positions,
+  targetCount,
+  tokenCount,
+}: Rows): Omit<TrainingBatch, 'cursor'> {
   return { inputs, targets, weights, ...(positions && { positions }), targetCount, tokenCount };
 }

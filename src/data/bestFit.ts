@@ -35,7 +35,10 @@ export function bestFit(lengths: ArrayLike<number>, capacity: number): PackedWin
 
 /** The numbers of the pieces, the longest first, equal ones in order: a counting sort. */
 function longestFirst(lengths: ArrayLike<number>, longest: number): Uint32Array {
-  return grouped(Uint32Array.from(lengths, (length) => longest - length), longest).pieces;
+  return grouped(
+    Uint32Array.from(lengths, (length) => longest - length),
+    longest,
+  ).pieces;
 }
 
 /** The pieces by their group, those of a group in order. @param groupOf the group of each, below `groups` */

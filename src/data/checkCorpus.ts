@@ -40,7 +40,9 @@ export interface CorpusCheck extends PartContent {
   leftoverTokens: number;
   /** Documents longer than a window; only where whole documents are packed. */
   splitDocuments: number;
-  /** Bytes of the mask that hides documents from each other, of one micro-batch; 0 unless whole documents are packed. */
+  /**
+   * Bytes of the mask that hides documents from each other, of one micro-batch; 0 unless whole documents are packed.
+   */
   maskBytes: number;
   /** What each source of a mixture holds; absent where there is none. */
   sources?: Record<string, { training: PartContent; validation: PartContent }>;
@@ -95,7 +97,10 @@ export async function checkCorpus(
     },
     line: (hash) => validationLines.has(hash) && sharedLines.add(hash),
   });
-  const [training, validation] = [together(trainingContents, trainingTokens), together(validationContents, validationTokens)];
+  const [training, validation] = [
+    together(trainingContents, trainingTokens),
+    together(validationContents, validationTokens),
+  ];
   const bytes = training.bytes + validation.bytes;
   const tokens = trainingTokens + validationTokens;
   if (tokens === 0) throw wrongInput('The corpus holds no text: all its documents are empty, or there is none.');
@@ -103,7 +108,10 @@ export async function checkCorpus(
   const supply = await trainingSupply(corpus, tokenizer, options, sourceTokens);
   const sources: NonNullable<CorpusCheck['sources']> = {};
   for (const [i, { name, validation: part }] of (corpus.mixture ?? []).entries()) {
-    const ownValidation = validationContents.length > 1 ? { ...validationContents[i]!, tokens: await countTokens(corpus, part, tokenizer) } : validation;
+    const ownValidation =
+      validationContents.length > 1
+        ? { ...validationContents[i]!, tokens: await countTokens(corpus, part, tokenizer) }
+        : validation;
     sources[name] = { training: { ...trainingContents[i]!, tokens: sourceTokens[i]! }, validation: ownValidation };
   }
   return {
@@ -145,7 +153,9 @@ async function readPart(
   counts: { badBytes: number; emptyDocuments: number },
 ): Promise<Omit<PartContent, 'tokens'>> {
   const isRunning = corpus.separatesDocuments !== true;
-  let documents = isRunning ? corpus.files.filter(({ startByte }) => startByte >= part.startByte && startByte < part.endByte).length : 0;
+  let documents = isRunning
+    ? corpus.files.filter(({ startByte }) => startByte >= part.startByte && startByte < part.endByte).length
+    : 0;
   let bytes = 0;
   let hash = createHash('sha256');
   const lines = lineHasher(sink.line);
@@ -203,11 +213,21 @@ async function exampleWindows(
   { examples, ...options }: TrainingBatchOptions & { examples: number },
 ): Promise<ExampleWindow[]> {
   const shown: ExampleWindow[] = [];
-  const spelt = (ids: number[]): string[] => ids.map((id) => tokenizer.decode([id], { specialTokens: true, continuesText: true }));
+  const spelt = (ids: number[]): string[] =>
+    ids.map((id) => tokenizer.decode([id], { specialTokens: true, continuesText: true }));
   if (examples === 0) return shown;
-  for await (const { inputs, targets, weights } of trainingSequence(corpus, tokenizer, { ...options, microBatchSize: 1 })) {
+  for await (const { inputs, targets, weights } of trainingSequence(corpus, tokenizer, {
+    ...options,
+    microBatchSize: 1,
+  })) {
     const [tokenIds, targetIds] = [[...inputs], [...targets]];
-    shown.push({ tokenIds, targetIds, tokens: spelt(tokenIds), targets: spelt(targetIds), learnt: Array.from(weights, (weight) => weight > 0) });
+    shown.push({
+      tokenIds,
+      targetIds,
+      tokens: spelt(tokenIds),
+      targets: spelt(targetIds),
+      learnt: Array.from(weights, (weight) => weight > 0),
+    });
     if (shown.length === examples) break;
   }
   return shown;

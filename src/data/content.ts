@@ -79,9 +79,12 @@ async function* decompressedChunks(path: string, compression: Compression): Asyn
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (typeof code === 'string' && !code.startsWith('Z_') && !code.startsWith('ERR_')) throw unreadable(path, error);
-    throw wrongInput(`${path} is a damaged or truncated ${compression} file: after ${bytes} bytes of its text, ${message}. Fetch it anew.`, {
-      cause: error,
-    });
+    throw wrongInput(
+      `${path} is a damaged or truncated ${compression} file: after ${bytes} bytes of its text, ${message}. Fetch it anew.`,
+      {
+        cause: error,
+      },
+    );
   } finally {
     file.destroy();
   }

@@ -1,7 +1,7 @@
 /**
  * A corpus as one long sequence: the files of all sources laid end to end, split into training and validation. Row 4 of
- * the walk. Positions count bytes of decompressed content (of a Parquet file: rows); a byte order mark at the start of a
- * file is no text, it is left out and so counted nowhere.
+ * the walk. Positions count bytes of decompressed content (of a Parquet file: rows); a byte order mark at the start of
+ * a file is no text, it is left out and so counted nowhere.
  */
 import type { WeightSchedule } from '../config/mixtureWeights.ts';
 import { wrongInput } from '../errors.ts';

@@ -14,7 +14,10 @@ const place = {
   block: position.describe('Number of the block within the epoch.'),
   startByte: position.describe("Position in the corpus where the block's reading begins."),
   skipTokens: position.optional().describe('Tokens to pass over there, where reading cannot begin at any token.'),
-  insideDocument: z.literal(true).optional().describe('The first token there is only looked back on: a document packed whole goes on after it.'),
+  insideDocument: z
+    .literal(true)
+    .optional()
+    .describe('The first token there is only looked back on: a document packed whole goes on after it.'),
   windowsTaken: position.describe("Windows of the block already used, in the block's shuffled order."),
   trainingBytes: position.describe('Length of the training text, to notice another corpus.'),
 };

@@ -3,9 +3,9 @@
  * of T places stand pieces of documents that neither attend to each other nor predict each other's tokens.
  *
  * A document whose first token is text to be learnt gets an end-of-text before it, from which that token is learnt, as
- * it is under `concatenate`. A document of more than T + 1 tokens is cut into pieces that share a token, the last target of
- * one and the first input of the next, so that every token is a target exactly once. Pieces without a target to learn
- * (of prompts) are left out.
+ * it is under `concatenate`. A document of more than T + 1 tokens is cut into pieces that share a token, the last
+ * target of one and the first input of the next, so that every token is a target exactly once. Pieces without a target
+ * to learn (of prompts) are left out.
  *
  * A block is what is packed and shuffled together: the pieces, in the order of the corpus, whose tokens fit in
  * `shuffleTokens`. Packing depends on nothing but them, so a cursor need only name the block.
@@ -78,7 +78,10 @@ export async function* documentBlocks(
         else {
           yield* closed();
           // The next block begins with the token before this one, perhaps in the chunk before.
-          openNext(at > 0 ? positionOf(chunk, at - 1, tokenizer) : positionOf(before!, before!.tokenIds.length - 1, tokenizer), true);
+          openNext(
+            at > 0 ? positionOf(chunk, at - 1, tokenizer) : positionOf(before!, before!.tokenIds.length - 1, tokenizer),
+            true,
+          );
           pieces.begin(shared);
         }
         if (!isSplit && counts) counts.splitDocuments++;
@@ -98,8 +101,15 @@ export async function* documentBlocks(
   yield* closed();
 }
 
-/** What stands before a document that begins with token `index` of a chunk, so that this token can be learnt too; null: nothing. */
-function tokenBefore({ tokenIds, learnt }: TokenChunk, index: number, { byteLengths, endOfText }: Pick<Tokenizer, 'byteLengths' | 'endOfText'>): number | null {
+/**
+ * What stands before a document that begins with token `index` of a chunk, so that this token can be learnt too; null:
+ * nothing.
+ */
+function tokenBefore(
+  { tokenIds, learnt }: TokenChunk,
+  index: number,
+  { byteLengths, endOfText }: Pick<Tokenizer, 'byteLengths' | 'endOfText'>,
+): number | null {
   const isText = byteLengths[tokenIds[index]!] !== 0; // a special token begins a text itself
   return isText && (learnt?.[index] ?? 1) === 1 ? endOfText : null;
 }
@@ -158,7 +168,8 @@ function openPieces(mostTokens: number) {
     },
     last: (): number => tokenIds[filled - 1]!,
     end: (counts: PackingCounts | undefined): void => {
-      const hasTarget = filled - pieceStart >= 2 && (learnt === null || learnt.subarray(pieceStart + 1, filled).includes(1));
+      const hasTarget =
+        filled - pieceStart >= 2 && (learnt === null || learnt.subarray(pieceStart + 1, filled).includes(1));
       if (hasTarget) {
         startTokens.push(pieceStart);
         endTokens.push(filled);
@@ -167,7 +178,10 @@ function openPieces(mostTokens: number) {
     },
     packed: (contextLength: number): Omit<Block, 'index' | 'startByte' | 'skipTokens'> | null => {
       if (startTokens.length === 0) return null;
-      const packed = bestFit(startTokens.map((start, piece) => endTokens[piece]! - start - 1), contextLength);
+      const packed = bestFit(
+        startTokens.map((start, piece) => endTokens[piece]! - start - 1),
+        contextLength,
+      );
       const windows = packed.firstPiece.length - 1;
       return { windows, tokenIds, learnt, packed: { ...packed, startTokens, endTokens } };
     },

@@ -66,7 +66,12 @@ export async function* encodedText(
   }
 }
 
-async function* piecesOf(corpus: ReadableCorpus, part: CorpusPart, tokenizer: Tokenizer, options: ReadOptions): AsyncGenerator<Piece, void, void> {
+async function* piecesOf(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+  options: ReadOptions,
+): AsyncGenerator<Piece, void, void> {
   const remedy = 'The corpus is not the one whose vocabulary was counted: restore it, or start a new run.';
   let held = new Uint8Array(0); // the end of a chunk that cannot be cut before the next is there
   let heldPlaces: readonly Place[] = [];
@@ -79,9 +84,23 @@ async function* piecesOf(corpus: ReadableCorpus, part: CorpusPart, tokenizer: To
     const utf8 = heldBytes > 0 ? Buffer.concat([held, chunk.bytes]) : chunk.bytes;
     const places = followedBy(heldPlaces, heldBytes, chunk.places ?? [{ index: 0, byte: chunk.startByte }]);
     const bytes = endsDocument ? utf8.length : tokenizer.certainBytes(utf8);
-    if (bytes > 0) yield { startByte: places[0]!.byte, utf8: utf8.subarray(0, bytes), completion, startsDocument, endsDocument, origin };
+    if (bytes > 0)
+      yield {
+        startByte: places[0]!.byte,
+        utf8: utf8.subarray(0, bytes),
+        completion,
+        startsDocument,
+        endsDocument,
+        origin,
+      };
     held = utf8.slice(bytes);
-    heldPlaces = held.length === 0 ? [] : [{ index: 0, byte: byteAt(places, bytes) }, ...places.filter(({ index }) => index > bytes).map(({ index, byte }) => ({ index: index - bytes, byte }))];
+    heldPlaces =
+      held.length === 0
+        ? []
+        : [
+            { index: 0, byte: byteAt(places, bytes) },
+            ...places.filter(({ index }) => index > bytes).map(({ index, byte }) => ({ index: index - bytes, byte })),
+          ];
     heldStartsDocument = startsDocument && bytes === 0;
   }
 }
@@ -93,9 +112,16 @@ function followedBy(places: readonly Place[], bytes: number, next: readonly Plac
   return byteAt(places, bytes) === moved[0]!.byte ? [...places, ...moved.slice(1)] : [...places, ...moved];
 }
 
-function encodedHere({ utf8, completion, startsDocument, origin, ...place }: Piece, tokenizer: Tokenizer, endOfText: number | null): EncodedText {
+function encodedHere(
+  { utf8, completion, startsDocument, origin, ...place }: Piece,
+  tokenizer: Tokenizer,
+  endOfText: number | null,
+): EncodedText {
   const text = tokenizer.encodeChunk(utf8, { startsText: startsDocument, endsText: true }, origin).tokenIds;
-  const answer = completion === null ? null : tokenizer.encodeChunk(completion, { startsText: false, endsText: true }, origin).tokenIds;
+  const answer =
+    completion === null
+      ? null
+      : tokenizer.encodeChunk(completion, { startsText: false, endsText: true }, origin).tokenIds;
   return joined({ startsDocument, ...place }, text, answer, endOfText);
 }
 
@@ -114,7 +140,11 @@ function joined(
   if (end === 1) tokenIds[tokenIds.length - 1] = endOfText!;
   // Where a completion is empty nothing is learnt, not even to stop at once: an answer is missing.
   const isLearnt = answer === null || answer.length > 0 ? 1 : 0;
-  return { ...place, tokenIds, learnt: answer === null ? null : new Uint8Array(tokenIds.length).fill(isLearnt, text.length) };
+  return {
+    ...place,
+    tokenIds,
+    learnt: answer === null ? null : new Uint8Array(tokenIds.length).fill(isLearnt, text.length),
+  };
 }
 
 /** Text that is sent to a thread at a time, at least; a chunk of a long text is more than half of it. */
@@ -142,7 +172,10 @@ async function* encodedAside(
           break;
         }
         const job = next.value;
-        const answer = 'failure' in job ? Promise.reject<never>(job.failure) : workers.encode(job.text).then((encoded) => ({ job, encoded }));
+        const answer =
+          'failure' in job
+            ? Promise.reject<never>(job.failure)
+            : workers.encode(job.text).then((encoded) => ({ job, encoded }));
         answer.catch(() => undefined); // handled when it is due
         underWay.push(answer);
       }
@@ -150,7 +183,8 @@ async function* encodedAside(
       if (due === undefined) return;
       const { job, encoded } = await due;
       // Where a piece is refused, encoding here tells what is wrong and where.
-      const texts = encoded === null ? encodedPieces(job.pieces, tokenizer, endOfText) : apart(job.pieces, encoded, endOfText);
+      const texts =
+        encoded === null ? encodedPieces(job.pieces, tokenizer, endOfText) : apart(job.pieces, encoded, endOfText);
       for (const text of texts) if (text.tokenIds.length > 0) yield text;
     }
   } finally {
@@ -158,11 +192,19 @@ async function* encodedAside(
   }
 }
 
-function* encodedPieces(pieces: readonly Piece[], tokenizer: Tokenizer, endOfText: number | null): Generator<EncodedText, void, void> {
+function* encodedPieces(
+  pieces: readonly Piece[],
+  tokenizer: Tokenizer,
+  endOfText: number | null,
+): Generator<EncodedText, void, void> {
   for (const piece of pieces) yield encodedHere(piece, tokenizer, endOfText);
 }
 
-function* apart(pieces: readonly Piece[], { tokenIds, ends }: EncodedPieces, endOfText: number | null): Generator<EncodedText, void, void> {
+function* apart(
+  pieces: readonly Piece[],
+  { tokenIds, ends }: EncodedPieces,
+  endOfText: number | null,
+): Generator<EncodedText, void, void> {
   let index = 0;
   let start = 0;
   const next = (): Int32Array => {
@@ -180,7 +222,9 @@ interface Job {
 }
 
 /** Pieces of short documents together, in memory of their own; why there are no more comes behind them. */
-async function* jobsOf(pieces: AsyncGenerator<Piece, void, void>): AsyncGenerator<Job | { failure: unknown }, void, void> {
+async function* jobsOf(
+  pieces: AsyncGenerator<Piece, void, void>,
+): AsyncGenerator<Job | { failure: unknown }, void, void> {
   let gathered: Piece[] = [];
   let bytes = 0;
   try {
@@ -208,5 +252,12 @@ function jobOf(pieces: readonly Piece[]): Job {
   let end = 0;
   const ends = Uint32Array.from(texts, ({ utf8 }) => (end += utf8.length));
   const startsText = Uint8Array.from(texts, (text) => (text.startsText ? 1 : 0));
-  return { pieces, text: { utf8: texts.length === 1 ? texts[0]!.utf8 : Buffer.concat(texts.map(({ utf8 }) => utf8)), ends, startsText } };
+  return {
+    pieces,
+    text: {
+      utf8: texts.length === 1 ? texts[0]!.utf8 : Buffer.concat(texts.map(({ utf8 }) => utf8)),
+      ends,
+      startsText,
+    },
+  };
 }

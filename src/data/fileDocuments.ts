@@ -1,4 +1,7 @@
-/** The documents of one file, by its format: rows of JSON lines, CSV, TSV and Parquet, parts of a text between separators. */
+/**
+ * The documents of one file, by its format: rows of JSON lines, CSV, TSV and Parquet, parts of a text between
+ * separators.
+ */
 import { wrongInput } from '../errors.ts';
 import { badUtf8, placeInFile } from './corpus.ts';
 import type { ByteRange, CorpusFile, ReadableCorpus } from './corpus.ts';
@@ -23,7 +26,8 @@ interface FileDocument {
 
 /**
  * The documents that begin in `range` of the corpus; it begins where one does.
- * @throws wrongInput naming file and line, byte or row of what cannot be read, or of a field that is missing or no text.
+ * @throws wrongInput naming file and line, byte or row of what cannot be read, or of a field that is missing or no
+ *   text.
  */
 export async function* fileDocuments(
   file: CorpusFile,
@@ -46,8 +50,18 @@ export async function* fileDocuments(
       yield* parquetDocuments(read);
       return;
     case 'text':
-      for await (const { startByte, bytes } of stretches(file, range, findBytes(Buffer.from(file.source!.separator!)), options)) {
-        yield { startByte, place: placeInFile(file, startByte), text: Uint8Array.from(wellFormed(bytes, read, startByte)), completion: null };
+      for await (const { startByte, bytes } of stretches(
+        file,
+        range,
+        findBytes(Buffer.from(file.source!.separator!)),
+        options,
+      )) {
+        yield {
+          startByte,
+          place: placeInFile(file, startByte),
+          text: Uint8Array.from(wellFormed(bytes, read, startByte)),
+          completion: null,
+        };
       }
   }
 }
@@ -69,14 +83,18 @@ async function* jsonDocuments(read: Reading): AsyncGenerator<FileDocument, void,
 }
 
 function jsonDocument({ startByte, bytes }: FileRecord, place: string, read: Reading): FileDocument | null {
-  const text = Buffer.from(wellFormed(bytes, read, startByte)).toString('utf8').trim();
+  const text = Buffer.from(wellFormed(bytes, read, startByte))
+    .toString('utf8')
+    .trim();
   if (text === '') return null;
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
     const whole = text.startsWith('[') || text === '{' ? ' JSON lines have one whole object on every line.' : '';
-    throw wrongInput(`${place} is not valid JSON: ${(cause as Error).message}.${whole} Mend or remove the line.`, { cause });
+    throw wrongInput(`${place} is not valid JSON: ${(cause as Error).message}.${whole} Mend or remove the line.`, {
+      cause,
+    });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw wrongInput(`${place} is no JSON object. JSON lines have one on every line, with the text in a field.`);
@@ -91,7 +109,10 @@ async function* valueDocuments(read: Reading, delimiter: ',' | '\t'): AsyncGener
   for await (const record of records({ ...read, range: header }, findRecordEnd)) {
     names = recordFields(record, placeOf(file, record, 'record'), read, delimiter);
     const twice = fieldNames(file).find((name) => names.indexOf(name) !== names.lastIndexOf(name));
-    if (twice !== undefined) throw wrongInput(`${file.path} has two columns called ${JSON.stringify(twice)}. Rename one, or name another in corpus.sources.`);
+    if (twice !== undefined)
+      throw wrongInput(
+        `${file.path} has two columns called ${JSON.stringify(twice)}. Rename one, or name another in corpus.sources.`,
+      );
   }
   for await (const record of records(read, findRecordEnd)) {
     const { startByte, bytes } = record;
@@ -99,7 +120,9 @@ async function* valueDocuments(read: Reading, delimiter: ',' | '\t'): AsyncGener
     yield await placed(record, 'record', read, findRecordEnd, (place) => {
       const values = recordFields(record, place, read, delimiter);
       if (values.length !== names.length) {
-        throw wrongInput(`${place} has ${values.length} fields, but the header has ${names.length}. Mend or remove the record.`);
+        throw wrongInput(
+          `${place} has ${values.length} fields, but the header has ${names.length}. Mend or remove the record.`,
+        );
       }
       return documentOf(Object.fromEntries(names.map((name, i) => [name, values[i]])), read, startByte, place);
     });
@@ -108,7 +131,8 @@ async function* valueDocuments(read: Reading, delimiter: ',' | '\t'): AsyncGener
 
 function recordFields({ startByte, bytes }: FileRecord, place: string, read: Reading, delimiter: ',' | '\t'): string[] {
   const fields = fieldsOf(Buffer.from(wellFormed(bytes, read, startByte)).toString('utf8'), delimiter);
-  if (fields === null) throw wrongInput(`${place}: a quoted field does not end as RFC 4180 has it. Mend or remove the record.`);
+  if (fields === null)
+    throw wrongInput(`${place}: a quoted field does not end as RFC 4180 has it. Mend or remove the record.`);
   return fields;
 }
 
@@ -164,18 +188,30 @@ function documentOf(values: Record<string, unknown>, read: Reading, startByte: n
   const [text, completion] = fieldNames(read.file).map((field) => {
     const value = Object.hasOwn(values, field) ? values[field] : undefined;
     if (typeof value === 'string') return wellFormedString(value, read, place, field);
-    const has = value === undefined ? `has no field ${JSON.stringify(field)} (it has ${Object.keys(values).join(', ') || 'none'})` : null;
-    throw wrongInput(`${place} ${has ?? `has no text in ${JSON.stringify(field)}: ${JSON.stringify(value)?.slice(0, 40)}`}. Name the field that holds the text in corpus.sources.`);
+    const has =
+      value === undefined
+        ? `has no field ${JSON.stringify(field)} (it has ${Object.keys(values).join(', ') || 'none'})`
+        : null;
+    throw wrongInput(
+      `${place} ${has ?? `has no text in ${JSON.stringify(field)}: ${JSON.stringify(value)?.slice(0, 40)}`}. Name the field that holds the text in corpus.sources.`,
+    );
   });
   return { startByte, place, text: text!, completion: completion ?? null };
 }
 
 /** JSON can spell half a surrogate pair, which is no character. */
-function wellFormedString(value: string, { encodingErrors, options }: Reading, place: string, field: string): Uint8Array {
+function wellFormedString(
+  value: string,
+  { encodingErrors, options }: Reading,
+  place: string,
+  field: string,
+): Uint8Array {
   const lone = /\p{Surrogate}/gu;
   if (!lone.test(value)) return Buffer.from(value);
   if (encodingErrors === 'error') {
-    throw wrongInput(`${place}: ${JSON.stringify(field)} holds a lone surrogate, which is no character. Mend it, or set corpus.encodingErrors: replace or skip.`);
+    throw wrongInput(
+      `${place}: ${JSON.stringify(field)} holds a lone surrogate, which is no character. Mend it, or set corpus.encodingErrors: replace or skip.`,
+    );
   }
   const replaced = value.replace(lone, encodingErrors === 'replace' ? '\uFFFD' : '');
   if (options.counts) options.counts.badBytes += value.match(lone)!.length;
@@ -192,5 +228,7 @@ function wellFormed(bytes: Uint8Array, { file, encodingErrors, options }: Readin
 }
 
 function placeOf(file: CorpusFile, { startByte, number }: FileRecord, unit: 'line' | 'record'): string {
-  return number === null ? placeInFile(file, startByte) : `${unit} ${number} (byte ${file.markBytes + startByte - file.startByte}) of ${file.path}`;
+  return number === null
+    ? placeInFile(file, startByte)
+    : `${unit} ${number} (byte ${file.markBytes + startByte - file.startByte}) of ${file.path}`;
 }

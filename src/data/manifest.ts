@@ -15,7 +15,16 @@ const manifestSchema = z.strictObject({
   version: z.literal(1),
   trainingTokens: count,
   validationTokens: count,
-  supply: z.strictObject({ windows: count, places: count, tokens: count, learntTokens: count, leftoverTokens: count, splitDocuments: count }).optional(),
+  supply: z
+    .strictObject({
+      windows: count,
+      places: count,
+      tokens: count,
+      learntTokens: count,
+      leftoverTokens: count,
+      splitDocuments: count,
+    })
+    .optional(),
   files: z.array(z.strictObject({ path: z.string(), bytes: z.int().min(0), sha256: z.string() })),
 });
 
@@ -43,7 +52,9 @@ export function parseManifest(text: string, path: string): CorpusManifest {
   try {
     return manifestSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw wrongInput(`${path} is damaged. Remove it to resume without knowing whether the corpus has changed.`, { cause });
+    throw wrongInput(`${path} is damaged. Remove it to resume without knowing whether the corpus has changed.`, {
+      cause,
+    });
   }
 }
 

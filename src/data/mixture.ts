@@ -1,8 +1,8 @@
 /**
  * The training sequence of a corpus: its own, or several sources mixed by weight. Between rows 7 and 8 of the walk.
  * Every source has windows, order and epochs of its own; the mixture only chooses whose window comes next, so that the
- * shares are those of the tokens in them, padding not counted. It chooses the source that is owed the most, so that after
- * any number of windows no source is a whole window or more from its share, and needs no randomness.
+ * shares are those of the tokens in them, padding not counted. It chooses the source that is owed the most, so that
+ * after any number of windows no source is a whole window or more from its share, and needs no randomness.
  */
 import { weightAt } from '../config/mixtureWeights.ts';
 import { trainingBatches } from './batches.ts';
@@ -37,16 +37,26 @@ export async function* trainingSequence(
   }
   const { microBatchSize, contextLength, totalWindows, windowsPerStep = 1 } = options;
   const places: SourcePlace[] =
-    cursor.mixture?.map((place) => ({ ...place })) ?? mixture.map((source) => ({ owed: 0, windows: 0, tokens: 0, cursor: startCursor(corpusOf(corpus, source)) }));
+    cursor.mixture?.map((place) => ({ ...place })) ??
+    mixture.map((source) => ({ owed: 0, windows: 0, tokens: 0, cursor: startCursor(corpusOf(corpus, source)) }));
   const streams = mixture.map((source, i) =>
-    trainingBatches(corpusOf(corpus, source), tokenizer, { ...options, microBatchSize: 1 }, { version: 1, ...places[i]!.cursor }),
+    trainingBatches(
+      corpusOf(corpus, source),
+      tokenizer,
+      { ...options, microBatchSize: 1 },
+      { version: 1, ...places[i]!.cursor },
+    ),
   );
   let windows = places.reduce((sum, place) => sum + place.windows, 0);
   try {
     for (;;) {
       const batch = emptyBatch(microBatchSize * contextLength, corpus.packing);
       for (let row = 0; row < microBatchSize; row++) {
-        const shares = sharesAt(mixture, windows / windowsPerStep, totalWindows === undefined ? 0 : Math.min(1, windows / totalWindows));
+        const shares = sharesAt(
+          mixture,
+          windows / windowsPerStep,
+          totalWindows === undefined ? 0 : Math.min(1, windows / totalWindows),
+        );
         const claim = (source: number): number => places[source]!.owed + shares[source]!;
         const chosen = places.reduce((best, _, source) => (claim(source) > claim(best) ? source : best), 0);
         const next = await streams[chosen]!.next();
@@ -69,7 +79,12 @@ export async function* trainingSequence(
 }
 
 /** A source of a mixture as a corpus of its own. */
-export const corpusOf = (corpus: Corpus, { training, validation }: MixtureSource): Corpus => ({ ...corpus, training, validation, mixture: undefined });
+export const corpusOf = (corpus: Corpus, { training, validation }: MixtureSource): Corpus => ({
+  ...corpus,
+  training,
+  validation,
+  mixture: undefined,
+});
 
 /** The share of every source when `step` updates, `progress` (0 … 1) of the run, have been made; together 1. */
 function sharesAt(mixture: readonly MixtureSource[], step: number, progress: number): number[] {

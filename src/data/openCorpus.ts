@@ -7,7 +7,16 @@ import { basename } from 'node:path';
 import { wrongInput } from '../errors.ts';
 import { contentBytes, openContent } from './content.ts';
 import { hasDocuments } from './corpus.ts';
-import type { ByteRange, Corpus, CorpusFile, CorpusPart, MixtureSource, Packing, ReadableCorpus, SourceSettings } from './corpus.ts';
+import type {
+  ByteRange,
+  Corpus,
+  CorpusFile,
+  CorpusPart,
+  MixtureSource,
+  Packing,
+  ReadableCorpus,
+  SourceSettings,
+} from './corpus.ts';
 import { compressionOf, formatOfName, refuseArchive } from './formats.ts';
 import { parquetRows } from './parquet.ts';
 import { openFile, sourceFiles, unreadable } from './sourceFiles.ts';
@@ -31,7 +40,10 @@ export interface CorpusSettings {
 export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const { validation, encodingErrors, packing } = config;
   const own = await listed(config.sources, 'corpus.sources', 0);
-  if (own.bytes === 0) throw wrongInput('corpus.sources: the files hold no text: without compression and byte order marks they are empty.');
+  if (own.bytes === 0)
+    throw wrongInput(
+      'corpus.sources: the files hold no text: without compression and byte order marks they are empty.',
+    );
   const like: SourceSettings = { ...config.sources[0]!, name: null, path: validation.path ?? '' };
   const other = validation.path ? await listed([like], 'corpus.validation.path', own.bytes) : { files: [], bytes: 0 };
   const files = [...own.files, ...other.files];
@@ -41,26 +53,33 @@ export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const corpus = { files, bytes, separatesDocuments, hasPairs, encodingErrors, packing };
   const whole = { startByte: 0, endByte: own.bytes };
   if (validation.path) refuseShared(own.files, other.files);
-  if (!separatesDocuments && validation.hash) throw withoutDocuments('corpus.validation.hash chooses documents', 'use corpus.validation.tail');
-  if (!separatesDocuments && packing === 'documents') throw withoutDocuments('corpus.packing: documents packs documents', 'use packing: concatenate');
+  if (!separatesDocuments && validation.hash)
+    throw withoutDocuments('corpus.validation.hash chooses documents', 'use corpus.validation.tail');
+  if (!separatesDocuments && packing === 'documents')
+    throw withoutDocuments('corpus.packing: documents packs documents', 'use packing: concatenate');
   const split = async (range: ByteRange, ownFiles: readonly CorpusFile[]) =>
     validation.path
       ? { training: range, validation: { startByte: own.bytes, endByte: bytes } }
       : validation.hash
         ? hashSplit(range, validation.hash)
         : tailSplit({ ...corpus, files: ownFiles }, range, validation.tail ?? 0.1);
-  if (!config.sources.some(({ weight }) => (weight ?? null) !== null)) return { ...corpus, ...(await split(whole, own.files)) };
+  if (!config.sources.some(({ weight }) => (weight ?? null) !== null))
+    return { ...corpus, ...(await split(whole, own.files)) };
   const mixture: MixtureSource[] = [];
   for (const [i, source] of config.sources.entries()) {
     const ownFiles = own.files.filter((file) => file.source === source);
-    if (ownFiles.length === 0) throw wrongInput(`corpus.sources[${i}].path: every file of ${source.path} belongs to an earlier source already.`);
+    if (ownFiles.length === 0)
+      throw wrongInput(`corpus.sources[${i}].path: every file of ${source.path} belongs to an earlier source already.`);
     const range = { startByte: ownFiles[0]!.startByte, endByte: ownFiles.at(-1)!.startByte + ownFiles.at(-1)!.bytes };
     const name = source.name ?? basename(source.path);
-    if (mixture.some((other) => other.name === name)) throw wrongInput(`corpus.sources[${i}]: two sources are called ${name}. Give them names.`);
+    if (mixture.some((other) => other.name === name))
+      throw wrongInput(`corpus.sources[${i}]: two sources are called ${name}. Give them names.`);
     mixture.push({ name, weights: source, ...(await split(range, ownFiles)) });
   }
   const training = { ...whole, parts: mixture.map((source) => source.training) };
-  const validationPart = validation.path ? mixture[0]!.validation : { ...whole, parts: mixture.map((source) => source.validation) };
+  const validationPart = validation.path
+    ? mixture[0]!.validation
+    : { ...whole, parts: mixture.map((source) => source.validation) };
   return { ...corpus, training, validation: validationPart, mixture };
 }
 
@@ -69,19 +88,27 @@ function hashSplit(range: ByteRange, fraction: number): { training: CorpusPart; 
   return { training: part('training'), validation: part('validation') };
 }
 
-async function tailSplit(corpus: ReadableCorpus, range: ByteRange, tail: number): Promise<{ training: CorpusPart; validation: CorpusPart }> {
+async function tailSplit(
+  corpus: ReadableCorpus,
+  range: ByteRange,
+  tail: number,
+): Promise<{ training: CorpusPart; validation: CorpusPart }> {
   const { startByte, endByte } = range;
   const bytes = endByte - startByte;
   const cut = await splitPoint(corpus, startByte + Math.floor(bytes * (1 - tail)));
   if (cut === startByte || cut === endByte) {
     const part = cut === startByte ? 'training' : 'validation';
-    throw wrongInput(`corpus.validation.tail: ${tail} of ${bytes} bytes leaves no ${part} text. Change the fraction or give more text.`);
+    throw wrongInput(
+      `corpus.validation.tail: ${tail} of ${bytes} bytes leaves no ${part} text. Change the fraction or give more text.`,
+    );
   }
   return { training: { startByte, endByte: cut }, validation: { startByte: cut, endByte } };
 }
 
 const withoutDocuments = (what: string, otherwise: string): Error =>
-  wrongInput(`${what}, but the corpus is one running text. Split it with documents: file or separator in corpus.sources, or ${otherwise}.`);
+  wrongInput(
+    `${what}, but the corpus is one running text. Split it with documents: file or separator in corpus.sources, or ${otherwise}.`,
+  );
 
 async function listed(
   sources: readonly SourceSettings[],
@@ -102,7 +129,9 @@ async function listed(
 function refuseShared(training: readonly CorpusFile[], validation: readonly CorpusFile[]): void {
   const shared = validation.find(({ path }) => training.some((file) => file.path === path));
   if (shared === undefined) return;
-  throw wrongInput(`corpus.validation.path: ${shared.path} is also trained on. Take it out of corpus.sources or validate on another file.`);
+  throw wrongInput(
+    `corpus.validation.path: ${shared.path} is also trained on. Take it out of corpus.sources or validate on another file.`,
+  );
 }
 
 async function measure(path: string, startByte: number, source: SourceSettings): Promise<CorpusFile> {
@@ -122,7 +151,8 @@ async function measure(path: string, startByte: number, source: SourceSettings):
     await handle.close();
   }
   const described = { path, startByte, format, source };
-  if (format === 'parquet') return { ...described, bytes: size === 0 ? 0 : await parquetRows(path), markBytes: 0, compression: null };
+  if (format === 'parquet')
+    return { ...described, bytes: size === 0 ? 0 : await parquetRows(path), markBytes: 0, compression: null };
   const compression = compressionOf(head.subarray(0, headBytes), path);
   if (compression !== null) {
     size = await contentBytes(path, compression);

@@ -16,7 +16,10 @@ export interface TextOrigin {
   /** Of the step, from 0. */
   readonly microBatch: number;
   readonly window: number;
-  /** As "byte 17 of /texts/a.txt": of plain text its first byte, else where its document begins (its line, record or row). */
+  /**
+   * As "byte 17 of /texts/a.txt": of plain text its first byte, else where its document begins (its line, record or
+   * row).
+   */
   readonly place: string;
   readonly tokens: number;
   /** How it begins. */
@@ -60,7 +63,8 @@ export async function textOrigins(
   for await (const { inputs, targets } of trainingSequence(corpus, tokenizer, { ...options, numbered }, cursor)) {
     for (let start = 0, window = 0; start < inputs.length; start += contextLength, window++) {
       const serials = [...inputs.subarray(start, start + contextLength), targets[start + contextLength - 1]!];
-      for (const stretch of stretchesOf(serials, chunks)) origins.push({ microBatch, window, ...described(stretch, corpus, tokenizer) });
+      for (const stretch of stretchesOf(serials, chunks))
+        origins.push({ microBatch, window, ...described(stretch, corpus, tokenizer) });
     }
     if (++microBatch === microBatches) break;
   }
@@ -84,7 +88,8 @@ function stretchesOf(serials: readonly number[], chunks: readonly NumberedChunk[
     }
     const found = chunks[lastAtMost(chunks, serial)]!;
     const index = serial - found.firstSerial;
-    if (serial !== (previous ?? NaN) + 1 || (index === 0 && found.chunk.startsDocument)) stretches.push({ ...found, index, tokens: 0 });
+    if (serial !== (previous ?? NaN) + 1 || (index === 0 && found.chunk.startsDocument))
+      stretches.push({ ...found, index, tokens: 0 });
     stretches.at(-1)!.tokens++;
     previous = serial;
   }
@@ -102,8 +107,14 @@ function lastAtMost(chunks: readonly NumberedChunk[], serial: number): number {
   return low;
 }
 
-function described({ chunk, index, tokens }: Stretch, corpus: Corpus, tokenizer: Tokenizer): Omit<TextOrigin, 'microBatch' | 'window'> {
-  const file = corpus.files.find(({ startByte, bytes }) => chunk.startByte >= startByte && chunk.startByte < startByte + bytes)!;
+function described(
+  { chunk, index, tokens }: Stretch,
+  corpus: Corpus,
+  tokenizer: Tokenizer,
+): Omit<TextOrigin, 'microBatch' | 'window'> {
+  const file = corpus.files.find(
+    ({ startByte, bytes }) => chunk.startByte >= startByte && chunk.startByte < startByte + bytes,
+  )!;
   const isPlain = (file.format ?? 'text') === 'text';
   // Where reading began inside a chunk, that of its beginning: the tokens passed over are not known any more.
   const byte = chunk.startByte + (isPlain ? bytesOfTokens(chunk.tokenIds.subarray(0, index), tokenizer) : 0);

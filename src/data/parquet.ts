@@ -25,7 +25,10 @@ export async function* parquetRecords(
   const { file, metadata } = await openParquet(path);
   const names = metadata.schema.filter(({ name }, i) => i > 0 && name).map(({ name }) => name);
   const missing = columns.find((column) => !names.includes(column));
-  if (missing !== undefined) throw wrongInput(`${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Name one in corpus.sources.`);
+  if (missing !== undefined)
+    throw wrongInput(
+      `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Name one in corpus.sources.`,
+    );
   let groupStart = 0;
   for (const group of metadata.row_groups) {
     const groupEnd = groupStart + Number(group.num_rows);
@@ -36,7 +39,10 @@ export async function* parquetRecords(
       try {
         rows = await parquetReadObjects({ file, metadata, columns: [...columns], rowStart, rowEnd, compressors });
       } catch (error) {
-        throw wrongInput(`${path} is damaged: rows ${rowStart} to ${rowEnd - 1}: ${(error as Error).message}. Fetch it anew.`, { cause: error });
+        throw wrongInput(
+          `${path} is damaged: rows ${rowStart} to ${rowEnd - 1}: ${(error as Error).message}. Fetch it anew.`,
+          { cause: error },
+        );
       }
       for (const [i, values] of rows.entries()) yield { row: rowStart + i, values };
     }
@@ -44,7 +50,9 @@ export async function* parquetRecords(
   }
 }
 
-async function openParquet(path: string): Promise<{ file: Awaited<ReturnType<typeof asyncBufferFromFile>>; metadata: FileMetaData }> {
+async function openParquet(
+  path: string,
+): Promise<{ file: Awaited<ReturnType<typeof asyncBufferFromFile>>; metadata: FileMetaData }> {
   try {
     const file = await asyncBufferFromFile(path);
     return { file, metadata: await parquetMetadataAsync(file) };

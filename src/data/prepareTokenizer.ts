@@ -33,8 +33,15 @@ type TokenizerChoice = Pick<Config['tokenizer'], 'kind'> & Partial<Config['token
  * A run that is resumed takes the tokenizer of its checkpoint instead, and `countCorpus`.
  * @throws wrongInput for bad UTF-8, an unreadable file, or a text too short for the vocabulary that is asked for.
  */
-export async function prepareTokenizer(config: TokenizerChoice, corpus: Corpus, encoding: EncodingChoice = {}): Promise<PreparedTokenizer> {
-  const counted = async (tokenizer: Tokenizer): Promise<PreparedTokenizer> => ({ tokenizer, ...(await countCorpus(corpus, tokenizer, encoding)) });
+export async function prepareTokenizer(
+  config: TokenizerChoice,
+  corpus: Corpus,
+  encoding: EncodingChoice = {},
+): Promise<PreparedTokenizer> {
+  const counted = async (tokenizer: Tokenizer): Promise<PreparedTokenizer> => ({
+    tokenizer,
+    ...(await countCorpus(corpus, tokenizer, encoding)),
+  });
   switch (config.kind) {
     case 'bytes':
       return counted(bytesTokenizer({ endOfText: corpus.separatesDocuments === true }));
@@ -78,13 +85,23 @@ export async function prepareTokenizer(config: TokenizerChoice, corpus: Corpus, 
  * if need be.
  * @throws wrongInput for text that cannot be read or encoded; environmentFailure where the cache cannot be written
  */
-export async function countCorpus(corpus: Corpus, tokenizer: Tokenizer, { workers: count = 1, cache = null }: EncodingChoice): Promise<CachedCorpus> {
+export async function countCorpus(
+  corpus: Corpus,
+  tokenizer: Tokenizer,
+  { workers: count = 1, cache = null }: EncodingChoice,
+): Promise<CachedCorpus> {
   const workers = count > 1 ? openTokenizingWorkers(tokenizer, count) : undefined;
   try {
     if (cache !== null && isCacheable(corpus)) return await cachedCorpus(corpus, tokenizer, cache, { workers });
     const sourceTokens: number[] = [];
-    for (const part of corpus.training.parts ?? [corpus.training]) sourceTokens.push(await countTokens(corpus, part, tokenizer, { workers }));
-    return { corpus, trainingTokens: sumOf(sourceTokens), sourceTokens, validationTokens: await countTokens(corpus, corpus.validation, tokenizer, { workers }) };
+    for (const part of corpus.training.parts ?? [corpus.training])
+      sourceTokens.push(await countTokens(corpus, part, tokenizer, { workers }));
+    return {
+      corpus,
+      trainingTokens: sumOf(sourceTokens),
+      sourceTokens,
+      validationTokens: await countTokens(corpus, corpus.validation, tokenizer, { workers }),
+    };
   } finally {
     await workers?.close();
   }

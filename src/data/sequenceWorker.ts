@@ -1,4 +1,6 @@
-/** The worker thread of backgroundSequence.ts: makes the training sequence, one micro-batch each time one is asked for. */
+/**
+ * The worker thread of backgroundSequence.ts: makes the training sequence, one micro-batch each time one is asked for.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 
 import type { SequenceRequest, WorkerAnswer } from './backgroundSequence.ts';
@@ -18,7 +20,9 @@ async function answer(batches: ReturnType<typeof trainingSequence>): Promise<voi
     if (next.done === true) throw new Error('the training sequence ended');
     const batch = next.value;
     const { inputs, targets, weights, positions } = batch;
-    const moved = [inputs, targets, weights, ...(positions ? [positions] : [])].map(({ buffer }) => buffer as ArrayBuffer);
+    const moved = [inputs, targets, weights, ...(positions ? [positions] : [])].map(
+      ({ buffer }) => buffer as ArrayBuffer,
+    );
     port.postMessage({ batch, notes: notes.splice(0) } satisfies WorkerAnswer, moved);
   } catch (error) {
     port.postMessage({ failure: failureOf(error) } satisfies WorkerAnswer);
@@ -27,7 +31,10 @@ async function answer(batches: ReturnType<typeof trainingSequence>): Promise<voi
 
 const tokenizer = tokenizerFromFile(tokenizerText, 'the tokenizer of the run');
 // One worker is this thread itself, others end with it; and tokens that are there already need none.
-const workers = tokenizingWorkers > 1 && corpus.tokenCache === undefined ? openTokenizingWorkers(tokenizer, tokenizingWorkers) : undefined;
+const workers =
+  tokenizingWorkers > 1 && corpus.tokenCache === undefined
+    ? openTokenizingWorkers(tokenizer, tokenizingWorkers)
+    : undefined;
 const batches = trainingSequence(corpus, tokenizer, { ...options, workers, notes }, cursor);
 let last = Promise.resolve();
 port.on('message', () => {

@@ -22,7 +22,10 @@ interface SourceFile {
  * named twice, also by way of a link, counts once, at its first place. `-` is standard input, kept in a temporary file.
  * @throws wrongInput naming the source that is missing, unreadable, empty or no file, folder or glob.
  */
-export async function sourceFiles(sources: readonly { path: string }[], section = 'corpus.sources'): Promise<SourceFile[]> {
+export async function sourceFiles(
+  sources: readonly { path: string }[],
+  section = 'corpus.sources',
+): Promise<SourceFile[]> {
   const fileByIdentity = new Map<string, SourceFile>();
   for (const [index, source] of sources.entries()) {
     const key = section === 'corpus.sources' ? `${section}[${index}].path` : section;

@@ -18,7 +18,11 @@ export async function splitPoint(corpus: ReadableCorpus, byte: number): Promise<
   }
   if (file.format === 'jsonLines') {
     // Lines need no reading from the start: the one that begins after the next line end is whole.
-    for await (const { startByte } of stretches(file, { startByte: byte - 1, endByte: end }, findBytes(Uint8Array.of(0x0a)))) {
+    for await (const { startByte } of stretches(
+      file,
+      { startByte: byte - 1, endByte: end },
+      findBytes(Uint8Array.of(0x0a)),
+    )) {
       if (startByte >= byte) return startByte;
     }
   }

@@ -1,4 +1,6 @@
-/** Standard input as a file of the corpus: epochs and validation read it again, so it is kept for as long as clm runs. */
+/**
+ * Standard input as a file of the corpus: epochs and validation read it again, so it is kept for as long as clm runs.
+ */
 import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +23,9 @@ async function keepStandardInput(): Promise<string> {
   try {
     await pipeline(process.stdin, createWriteStream(path));
   } catch (error) {
-    throw environmentFailure(`Standard input cannot be kept in ${path}: ${(error as Error).message}.`, { cause: error });
+    throw environmentFailure(`Standard input cannot be kept in ${path}: ${(error as Error).message}.`, {
+      cause: error,
+    });
   }
   return path;
 }

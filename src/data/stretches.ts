@@ -64,10 +64,12 @@ export async function* stretches(
       }
       const length = Math.min(buffer.length - filled, end - position - filled);
       const read = await content.read(buffer, filled, length, file.markBytes + position + filled - file.startByte);
-      if (read === 0) throw wrongInput(`${file.path} has become shorter since this run opened it. Restore the file and try again.`);
+      if (read === 0)
+        throw wrongInput(`${file.path} has become shorter since this run opened it. Restore the file and try again.`);
       filled += read;
     }
-    if (filled > start && position + start < range.endByte) yield { startByte: position + start, bytes: buffer.subarray(start, filled) };
+    if (filled > start && position + start < range.endByte)
+      yield { startByte: position + start, bytes: buffer.subarray(start, filled) };
   } finally {
     await content.close();
   }

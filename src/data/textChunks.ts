@@ -33,7 +33,11 @@ interface TextChunk {
  * part's hash leaves to the other side.
  * @throws wrongInput as utf8Chunks and fileDocuments do
  */
-export async function* textChunks(corpus: ReadableCorpus, part: CorpusPart, options: ReadOptions = {}): AsyncGenerator<TextChunk, void, void> {
+export async function* textChunks(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  options: ReadOptions = {},
+): AsyncGenerator<TextChunk, void, void> {
   if (part.parts !== undefined) {
     for (const one of part.parts) yield* textChunks(corpus, one, options);
     return;
@@ -53,7 +57,12 @@ export async function* textChunks(corpus: ReadableCorpus, part: CorpusPart, opti
       yield* fileAsDocument(corpus, file, { ...part, startByte, endByte }, options);
       continue;
     }
-    for await (const { startByte: at, place, text, completion } of fileDocuments(file, { startByte, endByte }, corpus, options)) {
+    for await (const { startByte: at, place, text, completion } of fileDocuments(
+      file,
+      { startByte, endByte },
+      corpus,
+      options,
+    )) {
       if (isStopped()) return;
       if (text.length + (completion?.length ?? 0) === 0) {
         if (options.counts) options.counts.emptyDocuments++;
@@ -61,12 +70,23 @@ export async function* textChunks(corpus: ReadableCorpus, part: CorpusPart, opti
       }
       if (!belongs(part, text, completion)) continue;
       const whole = { startsDocument: true, endsDocument: true };
-      yield { file, startByte: at, bytes: text, completion, ...whole, place: (index) => `${place}, at byte ${index} of its text` };
+      yield {
+        file,
+        startByte: at,
+        bytes: text,
+        completion,
+        ...whole,
+        place: (index) => `${place}, at byte ${index} of its text`,
+      };
     }
   }
 }
 
-async function* runningText(corpus: ReadableCorpus, part: CorpusPart, options: ReadOptions): AsyncGenerator<TextChunk, void, void> {
+async function* runningText(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  options: ReadOptions,
+): AsyncGenerator<TextChunk, void, void> {
   let startsDocument = part.startByte === 0;
   for await (const { file, startByte, endByte, bytes, places } of utf8Chunks(corpus, part, options)) {
     const place = (index: number): string => placeInFile(file, byteAt(places, index));
@@ -77,20 +97,36 @@ async function* runningText(corpus: ReadableCorpus, part: CorpusPart, options: R
 }
 
 /** A file that is one document, in chunks. Its hash is that of its first chunk. */
-async function* fileAsDocument(corpus: ReadableCorpus, file: CorpusFile, part: CorpusPart, options: ReadOptions): AsyncGenerator<TextChunk, void, void> {
+async function* fileAsDocument(
+  corpus: ReadableCorpus,
+  file: CorpusFile,
+  part: CorpusPart,
+  options: ReadOptions,
+): AsyncGenerator<TextChunk, void, void> {
   let startsDocument: boolean = part.startByte === file.startByte;
   let held: TextChunk | undefined;
   for await (const { startByte, bytes, places } of utf8Chunks({ ...corpus, files: [file] }, part, options)) {
     if (startsDocument && !belongs(part, bytes, null)) return;
     if (held !== undefined) yield held;
     const place = (index: number): string => placeInFile(file, byteAt(places, index));
-    held = { file, startByte, bytes: Uint8Array.from(bytes), places, completion: null, startsDocument, endsDocument: false, place };
+    held = {
+      file,
+      startByte,
+      bytes: Uint8Array.from(bytes),
+      places,
+      completion: null,
+      startsDocument,
+      endsDocument: false,
+      place,
+    };
     startsDocument = false;
   }
   if (held !== undefined) yield { ...held, endsDocument: true };
 }
 
-/** Bytes of a document that its hash is taken of: equal documents are on the same side, whatever is added to the corpus. */
+/**
+ * Bytes of a document that its hash is taken of: equal documents are on the same side, whatever is added to the corpus.
+ */
 const hashedBytes = 65_536;
 
 /** Whether a document is of this part. 48 bits of SHA-256 against the fraction. */

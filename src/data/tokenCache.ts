@@ -30,7 +30,12 @@ export interface CachedCorpus {
  * Texts from standard input are not cached.
  * @throws wrongInput as encodedText; environmentFailure where the folder cannot be written
  */
-export async function cachedCorpus(corpus: Corpus, tokenizer: Tokenizer, folder: string, options: EncodeOptions = {}): Promise<CachedCorpus> {
+export async function cachedCorpus(
+  corpus: Corpus,
+  tokenizer: Tokenizer,
+  folder: string,
+  options: EncodeOptions = {},
+): Promise<CachedCorpus> {
   const cached = { ...corpus, tokenCache: path.join(folder, await keyOf(corpus, tokenizer)) };
   const tokensOf = async (part: CorpusPart): Promise<number[]> => {
     const tokens: number[] = [];
@@ -39,25 +44,47 @@ export async function cachedCorpus(corpus: Corpus, tokenizer: Tokenizer, folder:
   };
   const sumOf = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);
   const sourceTokens = await tokensOf(corpus.training);
-  return { corpus: cached, trainingTokens: sumOf(sourceTokens), sourceTokens, validationTokens: sumOf(await tokensOf(corpus.validation)) };
+  return {
+    corpus: cached,
+    trainingTokens: sumOf(sourceTokens),
+    sourceTokens,
+    validationTokens: sumOf(await tokensOf(corpus.validation)),
+  };
 }
 
 /** Whether a cache can stand for the corpus another time. */
 export const isCacheable = ({ files }: Corpus): boolean => files.every(({ source }) => source?.path !== '-');
 
-/** The file in the cache that holds the tokens of a part, or of the rest of it from any place on; undefined without a cache. */
-export function tokenFileOf({ tokenCache }: Pick<Corpus, 'tokenCache'>, { endByte, documents }: CorpusPart): string | undefined {
-  return tokenCache === undefined ? undefined : path.join(tokenCache, `to-${endByte}${documents === undefined ? '' : `-${documents.side}`}.tokens`);
+/**
+ * The file in the cache that holds the tokens of a part, or of the rest of it from any place on; undefined without a
+ * cache.
+ */
+export function tokenFileOf(
+  { tokenCache }: Pick<Corpus, 'tokenCache'>,
+  { endByte, documents }: CorpusPart,
+): string | undefined {
+  return tokenCache === undefined
+    ? undefined
+    : path.join(tokenCache, `to-${endByte}${documents === undefined ? '' : `-${documents.side}`}.tokens`);
 }
 
-async function fillFile(corpus: Corpus, part: CorpusPart, tokenizer: Tokenizer, options: EncodeOptions): Promise<number> {
+async function fillFile(
+  corpus: Corpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+  options: EncodeOptions,
+): Promise<number> {
   const file = tokenFileOf(corpus, part)!;
   const found = await tokensOfFile(file);
   if (found !== null) return found;
   await removeAbandoned(path.dirname(file));
   let tokens = 0;
   await replaceFileDurably(file, async (temporaryPath) => {
-    tokens = await writeTokenFile(temporaryPath, encodedText(corpus, part, tokenizer, options), tokenizer.vocabularySize);
+    tokens = await writeTokenFile(
+      temporaryPath,
+      encodedText(corpus, part, tokenizer, options),
+      tokenizer.vocabularySize,
+    );
   });
   return tokens;
 }
@@ -78,7 +105,12 @@ async function keyOf(corpus: Corpus, tokenizer: Tokenizer): Promise<string> {
   const { files } = await corpusManifest(corpus, { trainingTokens: 0, validationTokens: 0 });
   const described = await Promise.all(
     files.map(async (file, i) => {
-      const { format, compression, markBytes, source: { field, prompt, completion, documents, separator } = {} } = corpus.files[i]!;
+      const {
+        format,
+        compression,
+        markBytes,
+        source: { field, prompt, completion, documents, separator } = {},
+      } = corpus.files[i]!;
       // Of long files only samples are hashed; there a change must show in the time.
       const changedMs = file.bytes > wholeBytes ? (await stat(file.path)).mtimeMs : null;
       return { ...file, changedMs, format, compression, markBytes, field, prompt, completion, documents, separator };

@@ -1,11 +1,10 @@
 /**
  * A file of tokens: what `encodedText` gives for a part of the corpus, in blocks that can be found by their place.
  *
- *   block …    chunks u32, tokens u32, then of each chunk: startByte f64, tokens u32, flags u8; then the ids, u16 or u32,
- *              and a byte for each token of the chunks that have `learnt`. Padded to 8 bytes, little-endian as all
- *              machines are that clm runs on.
- *   index      JSON: bytes of an id, tokens, and of each block: place in the file, bytes, CRC-32, startByte
- *   trailer    "clmtoken", bytes of the index u32, CRC-32 of the index u32
+ * block …    chunks u32, tokens u32, then of each chunk: startByte f64, tokens u32, flags u8; then the ids, u16 or u32,
+ * and a byte for each token of the chunks that have `learnt`. Padded to 8 bytes, little-endian as all machines are that
+ * clm runs on. index      JSON: bytes of an id, tokens, and of each block: place in the file, bytes, CRC-32, startByte
+ * trailer    "clmtoken", bytes of the index u32, CRC-32 of the index u32
  *
  * Nothing is believed that its checksum does not bear out.
  */
@@ -34,7 +33,11 @@ const indexSchema = z.strictObject({
 type Index = z.output<typeof indexSchema>;
 
 /** Writes a new file. @returns its tokens; throws what `texts` throws */
-export async function writeTokenFile(path: string, texts: AsyncIterable<EncodedText>, vocabularySize: number): Promise<number> {
+export async function writeTokenFile(
+  path: string,
+  texts: AsyncIterable<EncodedText>,
+  vocabularySize: number,
+): Promise<number> {
   const file = await open(path, 'wx');
   try {
     const index: Index = { idBytes: vocabularySize <= 2 ** 16 ? 2 : 4, tokens: 0, blocks: [] };
@@ -88,13 +91,23 @@ export async function tokensOfFile(path: string): Promise<number | null> {
  * @param startByte where to begin: the first text that begins there or behind it, or with `inside`, the one it is in
  * @returns null at the end; where the file is damaged, the place from which on the text itself has to be read
  */
-export async function* readTokenFile(path: string, startByte: number, inside: boolean): AsyncGenerator<EncodedText, number | null, void> {
+export async function* readTokenFile(
+  path: string,
+  startByte: number,
+  inside: boolean,
+): AsyncGenerator<EncodedText, number | null, void> {
   const file = await openIfThere(path);
   if (file === null) return startByte;
   try {
     const index = await readIndex(file);
     if (index === null) return startByte;
-    let block = Math.max(0, firstAtLeast(index.blocks.map(([, , , place]) => place), startByte) - 1);
+    let block = Math.max(
+      0,
+      firstAtLeast(
+        index.blocks.map(([, , , place]) => place),
+        startByte,
+      ) - 1,
+    );
     for (let isFirst = true; block < index.blocks.length; block++) {
       const [place, bytes, checksum, blockStart] = index.blocks[block]!;
       const content = new Uint8Array(bytes);
@@ -105,7 +118,10 @@ export async function* readTokenFile(path: string, startByte: number, inside: bo
         yield* texts;
         continue;
       }
-      const first = firstAtLeast(texts.map((text) => text.startByte), startByte);
+      const first = firstAtLeast(
+        texts.map((text) => text.startByte),
+        startByte,
+      );
       const isInside = inside && first > 0 && texts[first]?.startByte !== startByte;
       const wanted = texts.slice(isInside ? first - 1 : first);
       yield* wanted;
@@ -152,7 +168,11 @@ async function readIndex(file: FileHandle): Promise<Index | null> {
 const padded = (bytes: number): number => Math.ceil(bytes / 8) * 8;
 
 /** Where the parts of a block begin, and where it ends. */
-function layout(chunks: number, tokens: number, idBytes: number): { counts: number; flags: number; ids: number; learnt: number } {
+function layout(
+  chunks: number,
+  tokens: number,
+  idBytes: number,
+): { counts: number; flags: number; ids: number; learnt: number } {
   const counts = 8 + 8 * chunks;
   const flags = counts + 4 * chunks;
   const ids = padded(flags + chunks);
@@ -191,7 +211,9 @@ function textsOf({ buffer }: Uint8Array<ArrayBuffer>, idBytes: 2 | 4): EncodedTe
   const startBytes = new Float64Array(buffer, 8, chunks);
   const counts = new Uint32Array(buffer, at.counts, chunks);
   const flags = new Uint8Array(buffer, at.flags, chunks);
-  const ids = new Int32Array(idBytes === 2 ? new Uint16Array(buffer, at.ids, tokens) : new Uint32Array(buffer, at.ids, tokens));
+  const ids = new Int32Array(
+    idBytes === 2 ? new Uint16Array(buffer, at.ids, tokens) : new Uint32Array(buffer, at.ids, tokens),
+  );
   let idPlace = 0;
   let learntPlace = at.learnt;
   return Array.from(counts, (count, i) => {
@@ -202,6 +224,12 @@ function textsOf({ buffer }: Uint8Array<ArrayBuffer>, idBytes: 2 | 4): EncodedTe
       learntPlace += count;
     }
     const tokenIds = ids.subarray(idPlace, (idPlace += count));
-    return { startByte: startBytes[i]!, tokenIds, learnt, startsDocument: (flag & starts) !== 0, endsDocument: (flag & ends) !== 0 };
+    return {
+      startByte: startBytes[i]!,
+      tokenIds,
+      learnt,
+      startsDocument: (flag & starts) !== 0,
+      endsDocument: (flag & ends) !== 0,
+    };
   });
 }

@@ -41,7 +41,9 @@ export interface TokenizingWorkers {
 
 /** Workers run what was compiled, also where the sources themselves are run, as by the tests. */
 export const workerFile = (name: string): URL =>
-  import.meta.url.endsWith('.ts') ? new URL(`../../dist/data/${name}.js`, import.meta.url) : new URL(`./${name}.js`, import.meta.url);
+  import.meta.url.endsWith('.ts')
+    ? new URL(`../../dist/data/${name}.js`, import.meta.url)
+    : new URL(`./${name}.js`, import.meta.url);
 
 /** Starts the threads, which keep the process alive until they are closed. */
 export function openTokenizingWorkers(tokenizer: Tokenizer, count: number): TokenizingWorkers {

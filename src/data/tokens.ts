@@ -1,4 +1,7 @@
-/** The text of a part of the corpus as a stream of token ids that can be taken up again at any of them. Row 5 of the walk. */
+/**
+ * The text of a part of the corpus as a stream of token ids that can be taken up again at any of them. Row 5 of the
+ * walk.
+ */
 import { rm } from 'node:fs/promises';
 
 import type { CorpusPart, ReadableCorpus } from './corpus.ts';
@@ -41,13 +44,23 @@ export async function* tokenChunks(
   let skip = part.skipTokens ?? 0;
   for await (const text of cachedOrEncoded(corpus, part, tokenizer, isExact, options)) {
     const chunk = { ...text, isExact };
-    const first = isExact ? tokensBefore(chunk.tokenIds, tokenizer, part.startByte - chunk.startByte) : Math.min(skip, chunk.tokenIds.length);
+    const first = isExact
+      ? tokensBefore(chunk.tokenIds, tokenizer, part.startByte - chunk.startByte)
+      : Math.min(skip, chunk.tokenIds.length);
     if (!isExact) skip -= first;
     if (first >= chunk.tokenIds.length) continue;
     if (first === 0) yield chunk;
     else {
-      const position = isExact ? { startByte: Math.max(chunk.startByte, part.startByte) } : { startByte: chunk.startByte, skipTokens: first };
-      yield { ...chunk, ...position, startsDocument: false, tokenIds: chunk.tokenIds.subarray(first), learnt: chunk.learnt?.subarray(first) ?? null };
+      const position = isExact
+        ? { startByte: Math.max(chunk.startByte, part.startByte) }
+        : { startByte: chunk.startByte, skipTokens: first };
+      yield {
+        ...chunk,
+        ...position,
+        startsDocument: false,
+        tokenIds: chunk.tokenIds.subarray(first),
+        learnt: chunk.learnt?.subarray(first) ?? null,
+      };
     }
   }
 }
@@ -67,7 +80,9 @@ async function* cachedOrEncoded(
     if (damagedFrom === null) return;
     from = damagedFrom;
     await rm(file, { force: true }).catch(() => undefined); // the next run makes it anew
-    options?.notes?.push(`the token cache ${file} is damaged or gone; from here on the text itself is read, and the next run makes the cache anew`);
+    options?.notes?.push(
+      `the token cache ${file} is damaged or gone; from here on the text itself is read, and the next run makes the cache anew`,
+    );
   }
   const startByte = isExact ? await characterStart(corpus, from) : from;
   yield* encodedText(corpus, { ...part, startByte }, tokenizer, options);
@@ -75,13 +90,19 @@ async function* cachedOrEncoded(
 
 /** The place of token `index` of a chunk. */
 export function positionOf(chunk: TokenChunk, index: number, tokenizer: Pick<Tokenizer, 'byteLengths'>): TokenPosition {
-  if (chunk.isExact) return { startByte: chunk.startByte + bytesOfTokens(chunk.tokenIds.subarray(0, index), tokenizer) };
+  if (chunk.isExact)
+    return { startByte: chunk.startByte + bytesOfTokens(chunk.tokenIds.subarray(0, index), tokenizer) };
   const skipTokens = (chunk.skipTokens ?? 0) + index;
   return skipTokens === 0 ? { startByte: chunk.startByte } : { startByte: chunk.startByte, skipTokens };
 }
 
 /** How many tokens a part of the corpus has. A pass over it, but none for `bytes` of running text. */
-export async function countTokens(corpus: ReadableCorpus, part: CorpusPart, tokenizer: Tokenizer, options?: EncodeOptions): Promise<number> {
+export async function countTokens(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+  options?: EncodeOptions,
+): Promise<number> {
   const isCounted = corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error';
   if (tokenizer.kind === 'bytes' && isCounted) {
     return (part.parts ?? [part]).reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
@@ -92,8 +113,13 @@ export async function countTokens(corpus: ReadableCorpus, part: CorpusPart, toke
 }
 
 /** Whether the loss is taken anywhere in a part; read up to there. */
-export async function hasLearntTokens(corpus: ReadableCorpus, part: CorpusPart, tokenizer: Tokenizer): Promise<boolean> {
-  for await (const { learnt } of tokenChunks(corpus, part, tokenizer)) if (learnt === null || learnt.includes(1)) return true;
+export async function hasLearntTokens(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+): Promise<boolean> {
+  for await (const { learnt } of tokenChunks(corpus, part, tokenizer))
+    if (learnt === null || learnt.includes(1)) return true;
   return false;
 }
 

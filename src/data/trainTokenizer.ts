@@ -14,7 +14,11 @@ interface TrainedTokenizer {
 }
 
 /** @throws wrongInput for bad UTF-8 or an unreadable file */
-export async function trainTokenizer(corpus: ReadableCorpus, part: CorpusPart, vocabularySize: number): Promise<TrainedTokenizer> {
+export async function trainTokenizer(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  vocabularySize: number,
+): Promise<TrainedTokenizer> {
   const training = bpeTraining();
   let textBytes = 0;
   let rest: Uint8Array = new Uint8Array(0);

@@ -40,7 +40,8 @@ export async function* trainingBlocks(
     const read = tokenChunks(corpus, part, tokenizer, readOptions);
     const chunks = options.numbered?.(read) ?? read;
     // Every token of running text stands for at least one byte; documents may hide more text than their bytes show.
-    const isBounded = corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error' && tokenizer.kind !== 'bpe';
+    const isBounded =
+      corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error' && tokenizer.kind !== 'bpe';
     const mostTokens = isBounded ? part.endByte - startByte : Infinity;
     const blocks =
       corpus.packing === 'documents'
@@ -50,7 +51,9 @@ export async function* trainingBlocks(
     for await (const block of blocks) {
       isEmpty = false;
       // What stands before the first document (a header, documents of the other side) belongs to block 0.
-      yield block.index === 0 ? { ...block, epoch, startByte: corpus.training.startByte, skipTokens: undefined } : { ...block, epoch };
+      yield block.index === 0
+        ? { ...block, epoch, startByte: corpus.training.startByte, skipTokens: undefined }
+        : { ...block, epoch };
     }
     if (isEmpty && firstBlock === 0 && !isStopped()) throw nothingLearnt();
     startByte = corpus.training.startByte;

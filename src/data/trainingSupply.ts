@@ -1,4 +1,7 @@
-/** What one epoch gives to train on: its windows, and what stands in them. Between rows 6 and 7 of the walk; for the plan. */
+/**
+ * What one epoch gives to train on: its windows, and what stands in them. Between rows 6 and 7 of the walk; for the
+ * plan.
+ */
 import type { Config } from '../config/schema.ts';
 import type { Corpus } from './corpus.ts';
 import { documentBlocks } from './documentBlocks.ts';
@@ -37,8 +40,8 @@ export const supplyOptions = ({ seed, model, corpus }: Pick<Config, 'seed' | 'mo
 });
 
 /**
- * Of a mixture, the sum of its sources. Follows from the number of tokens, but for pairs and documents packed whole: they
- * are read once.
+ * Of a mixture, the sum of its sources. Follows from the number of tokens, but for pairs and documents packed whole:
+ * they are read once.
  * @param sourceTokens tokens of the training part; of a mixture, of that of each source
  * @throws wrongInput where the loss is taken nowhere, and as tokenChunks
  */
@@ -52,20 +55,31 @@ export async function trainingSupply(
   const corpora = corpus.mixture?.map((source) => corpusOf(corpus, source)) ?? [corpus];
   for (const [i, one] of corpora.entries()) {
     const isRead = one.packing === 'documents' || one.hasPairs === true;
-    const supply = isRead ? await countedSupply(one, tokenizer, options, sourceTokens[i]!) : plainSupply(options, sourceTokens[i]!);
+    const supply = isRead
+      ? await countedSupply(one, tokenizer, options, sourceTokens[i]!)
+      : plainSupply(options, sourceTokens[i]!);
     for (const key of Object.keys(total) as (keyof TrainingSupply)[]) total[key] += supply[key];
   }
   return total;
 }
 
 /** Windows that follow each other, every token learnt. The offset of an epoch may cost it the last window. */
-export function plainSupply({ seed, contextLength }: Omit<SupplyOptions, 'shuffleTokens'>, tokens: number): TrainingSupply {
+export function plainSupply(
+  { seed, contextLength }: Omit<SupplyOptions, 'shuffleTokens'>,
+  tokens: number,
+): TrainingSupply {
   const windows = Math.max(0, Math.floor((tokens - 1) / contextLength));
-  const leftoverTokens = windows === 0 ? tokens : tokens - 1 - windowsInEpoch(seed, 0, contextLength, tokens) * contextLength;
+  const leftoverTokens =
+    windows === 0 ? tokens : tokens - 1 - windowsInEpoch(seed, 0, contextLength, tokens) * contextLength;
   return { windows, places: windows * contextLength, tokens, learntTokens: tokens, leftoverTokens, splitDocuments: 0 };
 }
 
-async function countedSupply(corpus: Corpus, tokenizer: Tokenizer, options: SupplyOptions, tokens: number): Promise<TrainingSupply> {
+async function countedSupply(
+  corpus: Corpus,
+  tokenizer: Tokenizer,
+  options: SupplyOptions,
+  tokens: number,
+): Promise<TrainingSupply> {
   const { contextLength } = options;
   const packsDocuments = corpus.packing === 'documents';
   const counts = { splitDocuments: 0, leftoverTokens: 0, learntTokens: 0 };
@@ -78,16 +92,28 @@ async function countedSupply(corpus: Corpus, tokenizer: Tokenizer, options: Supp
     for (let window = 0; window < block.windows; window++) {
       const pieces = piecesOf(block, window, contextLength);
       // A window of prompts alone is passed over in training.
-      if (!pieces.some(({ startToken, endToken }) => block.learnt?.subarray(startToken + 1, endToken).includes(1) ?? true)) continue;
+      if (
+        !pieces.some(({ startToken, endToken }) => block.learnt?.subarray(startToken + 1, endToken).includes(1) ?? true)
+      )
+        continue;
       windows++;
       for (const { startToken, endToken } of pieces) places += endToken - startToken - 1;
     }
   }
   if (windows === 0) throw nothingLearnt();
-  return { ...counts, windows, places, tokens, leftoverTokens: packsDocuments ? counts.leftoverTokens : tokens - 1 - places };
+  return {
+    ...counts,
+    windows,
+    places,
+    tokens,
+    leftoverTokens: packsDocuments ? counts.leftoverTokens : tokens - 1 - places,
+  };
 }
 
-async function* countingLearnt(chunks: AsyncIterable<TokenChunk>, counts: { learntTokens: number }): AsyncGenerator<TokenChunk, void, void> {
+async function* countingLearnt(
+  chunks: AsyncIterable<TokenChunk>,
+  counts: { learntTokens: number },
+): AsyncGenerator<TokenChunk, void, void> {
   for await (const chunk of chunks) {
     counts.learntTokens += chunk.learnt?.reduce((sum, one) => sum + one, 0) ?? chunk.tokenIds.length;
     yield chunk;
@@ -95,6 +121,12 @@ async function* countingLearnt(chunks: AsyncIterable<TokenChunk>, counts: { lear
 }
 
 /** What the plan and its readers say of a supply; with no window, nothing is padding. */
-export function supplyShares({ windows, places, tokens, learntTokens }: TrainingSupply, contextLength: number): { paddingShare: number; learntShare: number } {
-  return { paddingShare: windows === 0 ? 0 : 1 - places / (windows * contextLength), learntShare: learntTokens / tokens };
+export function supplyShares(
+  { windows, places, tokens, learntTokens }: TrainingSupply,
+  contextLength: number,
+): { paddingShare: number; learntShare: number } {
+  return {
+    paddingShare: windows === 0 ? 0 : 1 - places / (windows * contextLength),
+    learntShare: learntTokens / tokens,
+  };
 }

@@ -77,8 +77,8 @@ export function byteAt(places: readonly Place[], index: number): number {
 const replacementCharacter = Buffer.from('\uFFFD');
 
 /**
- * Bytes of the well-formed character at `at` (The Unicode Standard, table 3-7). Where there is none, minus the bytes that
- * could have begun one and, if none could, −1.
+ * Bytes of the well-formed character at `at` (The Unicode Standard, table 3-7). Where there is none, minus the bytes
+ * that could have begun one and, if none could, −1.
  */
 function characterAt(bytes: Uint8Array, at: number): number {
   const lead = bytes[at]!;

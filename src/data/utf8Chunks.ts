@@ -65,7 +65,8 @@ export async function* utf8Chunks(
         const inFile = byte - file.startByte;
         const length = Math.min(chunkBytes - (inFile % chunkBytes), end - byte);
         const read = await content.read(buffer, rest, length, file.markBytes + inFile);
-        if (read === 0) throw wrongInput(`${file.path} has become shorter since this run opened it. Restore the file and try again.`);
+        if (read === 0)
+          throw wrongInput(`${file.path} has become shorter since this run opened it. Restore the file and try again.`);
         const startByte = byte - rest;
         byte += read;
         const whole = byte === end ? rest + read : wholeCharacters(buffer, rest + read);

@@ -115,10 +115,18 @@ export async function* epochBlocks(
     if (chunk.learnt !== null) learnt ??= new Uint8Array(buffer.length).fill(1);
     for (let at = 0; at < chunk.tokenIds.length; ) {
       if (filled === offset + blockTokens) {
-        yield { ...position, index, windows, tokenIds: buffer.subarray(offset), learnt: learnt?.subarray(offset) ?? null, packed: null };
+        yield {
+          ...position,
+          index,
+          windows,
+          tokenIds: buffer.subarray(offset),
+          learnt: learnt?.subarray(offset) ?? null,
+          packed: null,
+        };
         const lastToken = buffer[filled - 1]!;
         // The block's first token is the last one of the block before, perhaps in the chunk before.
-        position = at > 0 ? positionOf(chunk, at - 1, tokenizer) : positionOf(before!, before!.tokenIds.length - 1, tokenizer);
+        position =
+          at > 0 ? positionOf(chunk, at - 1, tokenizer) : positionOf(before!, before!.tokenIds.length - 1, tokenizer);
         offset = 0;
         index++;
         buffer = new Int32Array(Math.min(blockTokens, tokensLeft + 1));
@@ -141,7 +149,14 @@ export async function* epochBlocks(
   }
   const left = Math.floor((filled - offset - 1) / contextLength);
   if (left > 0) {
-    yield { ...position!, index, windows: left, tokenIds: buffer.subarray(offset, filled), learnt: learnt?.subarray(offset, filled) ?? null, packed: null };
+    yield {
+      ...position!,
+      index,
+      windows: left,
+      tokenIds: buffer.subarray(offset, filled),
+      learnt: learnt?.subarray(offset, filled) ?? null,
+      packed: null,
+    };
   }
 }
 

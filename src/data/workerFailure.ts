@@ -1,4 +1,7 @@
-/** An error on its way from a worker thread to the thread that started it, where it is thrown as if it had come up there. */
+/**
+ * An error on its way from a worker thread to the thread that started it, where it is thrown as if it had come up
+ * there.
+ */
 import { ExpectedError } from '../errors.ts';
 import type { FailureKind } from '../errors.ts';
 

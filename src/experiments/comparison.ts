@@ -55,7 +55,10 @@ export type RankedBy = 'validationLoss' | 'bestValidationLoss' | 'alignedLoss';
 /** Keys that name a run, or say how it is fed and what is written on the way, and change no loss. */
 const idleKey = /^(name$|seed$|checkpoints\.|samples\.|reports\.|evaluation\.everySteps$|corpus\.(workers|cache)$)/;
 
-export function compareRuns(runs: readonly RunHistory[], options: { alignment?: Alignment; amount?: number; rankedBy?: RankedBy } = {}): Comparison {
+export function compareRuns(
+  runs: readonly RunHistory[],
+  options: { alignment?: Alignment; amount?: number; rankedBy?: RankedBy } = {},
+): Comparison {
   const { alignment = 'tokens', rankedBy = 'validationLoss' } = options;
   const keys = [...new Set(runs.flatMap(({ config }) => [...config.keys()]))];
   const differing = keys
@@ -72,18 +75,34 @@ export function compareRuns(runs: readonly RunHistory[], options: { alignment?: 
   runs.forEach((run, i) => {
     const values = Object.fromEntries(telling.map(({ key, values: each }) => [key, each[i] ?? null]));
     const name = JSON.stringify(values);
-    const group = groups.get(name) ?? { values, runs: [], validationLoss: null, bestValidationLoss: null, alignedLoss: null, trainingLoss: null, tokensPerSecond: null };
+    const group = groups.get(name) ?? {
+      values,
+      runs: [],
+      validationLoss: null,
+      bestValidationLoss: null,
+      alignedLoss: null,
+      trainingLoss: null,
+      tokensPerSecond: null,
+    };
     group.runs.push(figuresOf(run, alignment, amount));
     groups.set(name, group);
   });
   for (const group of groups.values()) {
-    for (const key of ['validationLoss', 'bestValidationLoss', 'alignedLoss', 'trainingLoss', 'tokensPerSecond'] as const) {
+    for (const key of [
+      'validationLoss',
+      'bestValidationLoss',
+      'alignedLoss',
+      'trainingLoss',
+      'tokensPerSecond',
+    ] as const) {
       group[key] = spreadOf(group.runs.map((run) => run[key]));
     }
   }
   const ranked = [...groups.values()].sort((a, b) => (a[rankedBy]?.mean ?? Infinity) - (b[rankedBy]?.mean ?? Infinity));
   const best = ranked[0]?.[rankedBy];
-  const differences = ranked.slice(1).map((group) => (best && group[rankedBy] ? differenceOf(best, group[rankedBy]) : null));
+  const differences = ranked
+    .slice(1)
+    .map((group) => (best && group[rankedBy] ? differenceOf(best, group[rankedBy]) : null));
   return { differing, alignment, amount, groups: ranked, differences, rankedBy };
 }
 
@@ -104,7 +123,8 @@ function figuresOf(run: RunHistory, alignment: Alignment, amount: number | null)
   };
 }
 
-const lastStep = ({ updates, evaluations }: RunHistory): number => Math.max(0, updates.step.at(-1) ?? 0, evaluations.at(-1)?.step ?? 0);
+const lastStep = ({ updates, evaluations }: RunHistory): number =>
+  Math.max(0, updates.step.at(-1) ?? 0, evaluations.at(-1)?.step ?? 0);
 
 /** How much a run has had after `step` updates; null where its records do not say. */
 export function amountAt({ environment, updates }: RunHistory, alignment: Alignment, step: number): number | null {

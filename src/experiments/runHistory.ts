@@ -22,14 +22,24 @@ export interface Updates {
 export interface RunHistory {
   summary: RunSummary;
   environment: RunEnvironment | undefined;
-  /** Values of the resolved config by key, such as `model.layers` or `corpus.sources[0].path`; lists of values as a whole. */
+  /**
+   * Values of the resolved config by key, such as `model.layers` or `corpus.sources[0].path`; lists of values as a
+   * whole.
+   */
   config: ReadonlyMap<string, unknown>;
   updates: Updates;
   evaluations: MetricsRecord[];
 }
 
 export function readHistory(runDirectory: string): RunHistory {
-  const updates: Updates = { step: [], loss: [], learningRate: [], gradientNorm: [], tokensPerSecond: [], trainedMs: [] };
+  const updates: Updates = {
+    step: [],
+    loss: [],
+    learningRate: [],
+    gradientNorm: [],
+    tokensPerSecond: [],
+    trainedMs: [],
+  };
   const evaluations: MetricsRecord[] = [];
   // `elapsedMs` begins anew in each process that resumes the run.
   let beforeMs = 0;
@@ -45,7 +55,14 @@ export function readHistory(runDirectory: string): RunHistory {
     updates.tokensPerSecond.push(update.tokensPerSecond);
     updates.trainedMs.push(beforeMs + elapsedMs);
   };
-  const scanned: ScannedUpdate = { step: 0, loss: 0, learningRate: 0, gradientNorm: 0, tokensPerSecond: 0, elapsedMs: 0 };
+  const scanned: ScannedUpdate = {
+    step: 0,
+    loss: 0,
+    learningRate: 0,
+    gradientNorm: 0,
+    tokensPerSecond: 0,
+    elapsedMs: 0,
+  };
   eachChunk(runPaths(runDirectory).metrics, (bytes) => {
     for (let at = 0; at < bytes.length; ) {
       const end = bytes.indexOf(0x0a, at);
@@ -59,13 +76,24 @@ export function readHistory(runDirectory: string): RunHistory {
     }
   });
   const summary = summarizeRun(runDirectory);
-  return { summary, environment: readEnvironment(runDirectory), config: readFlatConfig(runDirectory), updates, evaluations };
+  return {
+    summary,
+    environment: readEnvironment(runDirectory),
+    config: readFlatConfig(runDirectory),
+    updates,
+    evaluations,
+  };
 }
 
 function updateOf(record: MetricsRecord): ScannedUpdate {
   const value = (key: string): number => numberOf(record, key) ?? NaN;
   return {
-    ...{ step: record.step, loss: value('loss'), learningRate: value('learningRate'), gradientNorm: value('gradientNorm') },
+    ...{
+      step: record.step,
+      loss: value('loss'),
+      learningRate: value('learningRate'),
+      gradientNorm: value('gradientNorm'),
+    },
     ...{ tokensPerSecond: value('tokensPerSecond'), elapsedMs: value('elapsedMs') },
   };
 }
@@ -74,7 +102,8 @@ function updateOf(record: MetricsRecord): ScannedUpdate {
 function readFlatConfig(runDirectory: string): Map<string, unknown> {
   const flat = new Map<string, unknown>();
   const add = (key: string, inner: unknown): void => {
-    if (Array.isArray(inner) && inner.some((each) => typeof each === 'object' && each !== null)) return inner.forEach((each, i) => add(`${key}[${i}]`, each));
+    if (Array.isArray(inner) && inner.some((each) => typeof each === 'object' && each !== null))
+      return inner.forEach((each, i) => add(`${key}[${i}]`, each));
     if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return void flat.set(key, inner);
     for (const [name, each] of Object.entries(inner)) add(key === '' ? name : `${key}.${name}`, each);
   };

@@ -48,7 +48,9 @@ export function runStanding(runDirectory: string, facts: StandingFacts): Standin
 /** What the run says of itself in `status.json`, or null; one whose process was killed could not say so. */
 function statusOnRecord(runDirectory: string): Standing | null {
   try {
-    const { state, reason } = JSON.parse(readBounded(join(runDirectory, 'status.json')).toString('utf8')) as Partial<Standing>;
+    const { state, reason } = JSON.parse(
+      readBounded(join(runDirectory, 'status.json')).toString('utf8'),
+    ) as Partial<Standing>;
     if (state === 'running' && !isHeld(runDirectory)) return { state: 'stopped', reason: 'its process has gone' };
     return state === undefined ? null : { state, reason: reason ?? null };
   } catch {
@@ -59,7 +61,10 @@ function statusOnRecord(runDirectory: string): Standing | null {
 /** Whether the process that locked the run is alive, or cannot be seen from this machine. */
 function isHeld(runDirectory: string): boolean {
   try {
-    const { pid, host } = JSON.parse(readBounded(join(runDirectory, 'run.lock')).toString('utf8')) as { pid: number; host: string };
+    const { pid, host } = JSON.parse(readBounded(join(runDirectory, 'run.lock')).toString('utf8')) as {
+      pid: number;
+      host: string;
+    };
     if (host !== hostname()) return true;
     process.kill(pid, 0);
     return true;

@@ -61,7 +61,14 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
   return {
     name: basename(resolve(runDirectory)),
     path: runDirectory,
-    ...runStanding(runDirectory, { step, steps, changedMs, nowMs, evaluated: evaluations.at(-1)?.step ?? null, updates }),
+    ...runStanding(runDirectory, {
+      step,
+      steps,
+      changedMs,
+      nowMs,
+      evaluated: evaluations.at(-1)?.step ?? null,
+      updates,
+    }),
     step,
     steps,
     loss: numberOf(updates.at(-1), 'loss'),

@@ -50,25 +50,43 @@ async function makeRun({ name, set }: SweepRun, options: SweepOptions): Promise<
   const directory = join(output, name);
   const note = (fact: SweepFact): void => {
     const { kind, run } = fact;
-    const rest = fact.kind === 'failed' ? { reason: fact.reason, exitCode: fact.exitCode } : fact.kind === 'started' ? { pid: fact.pid } : {};
+    const rest =
+      fact.kind === 'failed'
+        ? { reason: fact.reason, exitCode: fact.exitCode }
+        : fact.kind === 'started'
+          ? { pid: fact.pid }
+          : {};
     if (kind !== 'skipped') appendFileSync(join(output, 'sweep.jsonl'), `${JSON.stringify({ kind, run, ...rest })}\n`);
     report(fact);
   };
   await endOfEarlierProcess(output, name, directory, signal);
   if (signal.aborted) return;
   const before = summarizeRun(directory);
-  if (before.state === 'done' || (before.state === 'failed' && !retry)) return note({ kind: 'skipped', run: name, summary: before });
+  if (before.state === 'done' || (before.state === 'failed' && !retry))
+    return note({ kind: 'skipped', run: name, summary: before });
 
   const beganMs = performance.now();
-  const args = ['train', options.config, '--run', directory, '--resume', '--quiet', ...set.flatMap((assignment) => ['--set', assignment])];
+  const args = [
+    'train',
+    options.config,
+    '--run',
+    directory,
+    '--resume',
+    '--quiet',
+    ...set.flatMap((assignment) => ['--set', assignment]),
+  ];
   // A process group of its own, or Ctrl-C would reach it twice; a channel, by whose end it sees that the sweep is gone.
-  const child = spawn(options.program[0], [options.program[1], ...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true });
+  const child = spawn(options.program[0], [options.program[1], ...args], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    detached: true,
+  });
   note({ kind: 'started', run: name, pid: child.pid ?? null });
   const stop = (): void => void child.kill('SIGTERM');
   signal.addEventListener('abort', stop);
   const { exitCode, errors } = await ended(child);
   signal.removeEventListener('abort', stop);
-  if (exitCode === 0) note({ kind: 'done', run: name, summary: summarizeRun(directory), elapsedMs: performance.now() - beganMs });
+  if (exitCode === 0)
+    note({ kind: 'done', run: name, summary: summarizeRun(directory), elapsedMs: performance.now() - beganMs });
   else if (signal.aborted && (exitCode === null || stopCodes.includes(exitCode))) note({ kind: 'stopped', run: name });
   else note({ kind: 'failed', run: name, reason: reasonOf(errors, exitCode), exitCode: exitCode ?? 1 });
 }
@@ -78,7 +96,9 @@ const maxErrorCharacters = 10_000;
 function ended(child: ChildProcess): Promise<{ exitCode: number | null; errors: string }> {
   let errors = '';
   child.stderr?.on('data', (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-maxErrorCharacters)));
-  return new Promise((resolve, reject) => child.once('error', reject).once('close', (exitCode) => resolve({ exitCode, errors })));
+  return new Promise((resolve, reject) =>
+    child.once('error', reject).once('close', (exitCode) => resolve({ exitCode, errors })),
+  );
 }
 
 /** The message of the run, without its colour and its mark. */
@@ -92,7 +112,12 @@ function reasonOf(errors: string, exitCode: number | null): string {
  * Where a sweep was killed, the process of its run may still be about to save: two on one directory would spoil it.
  * The process is known by its id and, where the system tells, by the run directory on its command line.
  */
-async function endOfEarlierProcess(output: string, name: string, directory: string, signal: AbortSignal): Promise<void> {
+async function endOfEarlierProcess(
+  output: string,
+  name: string,
+  directory: string,
+  signal: AbortSignal,
+): Promise<void> {
   const pid = lastPid(output, name);
   while (pid !== null && isTraining(pid, directory) && !signal.aborted) await sleep(100);
 }

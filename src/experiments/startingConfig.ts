@@ -1,4 +1,6 @@
-/** A first config for a text: a model as large as a given time can train on this machine, with every choice explained. */
+/**
+ * A first config for a text: a model as large as a given time can train on this machine, with every choice explained.
+ */
 import { model } from '../config/sections/model.ts';
 import { flopsPerToken } from '../training/plan.ts';
 
@@ -58,7 +60,16 @@ export interface StartingChoices {
   schema: string;
 }
 
-export function renderStartingConfig({ name, textPath, textBytes, field, minutes, size, steps, schema }: StartingChoices): string {
+export function renderStartingConfig({
+  name,
+  textPath,
+  textBytes,
+  field,
+  minutes,
+  size,
+  steps,
+  schema,
+}: StartingChoices): string {
   const { layers, heads, width, contextLength, microBatchSize } = size;
   const every = Math.max(1, Math.round(steps / 4));
   const isLong = textBytes > largestCharacterText;

@@ -45,7 +45,9 @@ export function differenceOf(a: Spread, b: Spread): Difference {
 }
 
 /** 97.5 % quantiles of Student's t for 1, 2, 3 … degrees of freedom (any table of the distribution). */
-const quantiles = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131];
+const quantiles = [
+  12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131,
+];
 const largeSampleQuantile = 1.96;
 
 /** Between whole degrees by interpolation; beyond the table by the series 1.96 + 2.37/ν, good to 0.01. */
@@ -58,4 +60,6 @@ export function studentQuantile(degrees: number): number {
 
 /** `1.2600 ± 0.0100`, mean and standard deviation of losses; the mean alone of one seed, a dash where there is none. */
 export const spreadText = (spread: Spread | null): string =>
-  spread === null ? '–' : spread.mean.toFixed(4) + (spread.deviation === null ? '' : ` ± ${spread.deviation.toFixed(4)}`);
+  spread === null
+    ? '–'
+    : spread.mean.toFixed(4) + (spread.deviation === null ? '' : ` ± ${spread.deviation.toFixed(4)}`);

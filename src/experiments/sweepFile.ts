@@ -10,7 +10,16 @@
 import { basename, dirname, extname, resolve } from 'node:path';
 import { readBounded } from '../boundedFile.ts';
 import { schemaAt, suggestKey } from '../config/keys.ts';
-import { originsIn, parseLocated, place, plainValue, valueAt, type LocatedMapping, type LocatedValue, type PlainValue } from '../config/located.ts';
+import {
+  originsIn,
+  parseLocated,
+  place,
+  plainValue,
+  valueAt,
+  type LocatedMapping,
+  type LocatedValue,
+  type PlainValue,
+} from '../config/located.ts';
 import { wrongInput } from '../errors.ts';
 
 /** Values of keys that belong together; one run takes one entry of each. */
@@ -68,7 +77,8 @@ export function readSweep(path: string): Sweep {
 const fail = (value: LocatedValue, message: string): Error => wrongInput(`${place(value.origin)}: ${message}`);
 
 function mapping(value: LocatedValue | null, path: string): LocatedMapping {
-  if (value === null) throw wrongInput(`${path} is empty; a sweep needs at least config and grid, zip, random or seeds`);
+  if (value === null)
+    throw wrongInput(`${path} is empty; a sweep needs at least config and grid, zip, random or seeds`);
   if (value.kind !== 'mapping') throw fail(value, 'a mapping of keys to values belongs here');
   return value;
 }
@@ -80,7 +90,8 @@ function entry(tree: LocatedMapping, key: string): LocatedMapping | undefined {
 
 function knownKeys(tree: LocatedMapping, known: readonly string[], where: string): void {
   for (const [key, { keyOrigin }] of tree.entries) {
-    if (!known.includes(key)) throw wrongInput(`${place(keyOrigin)}: ${key} is no key of ${where}; its keys are ${known.join(', ')}`);
+    if (!known.includes(key))
+      throw wrongInput(`${place(keyOrigin)}: ${key} is no key of ${where}; its keys are ${known.join(', ')}`);
   }
 }
 
@@ -100,7 +111,9 @@ function configEntries(tree: LocatedMapping | undefined): [string, LocatedValue]
   return Array.from(tree?.entries ?? [], ([key, { keyOrigin, value }]) => {
     const path = key.split('.');
     if (schemaAt(path.flatMap((part) => part.replace(/\[(\d+)\]/g, '.$1').split('.'))) === undefined) {
-      throw wrongInput(`${place(keyOrigin)}: ${key} is no key of a config; ${suggestKey(path.slice(0, -1), path.at(-1)!)}`);
+      throw wrongInput(
+        `${place(keyOrigin)}: ${key} is no key of a config; ${suggestKey(path.slice(0, -1), path.at(-1)!)}`,
+      );
     }
     if (key === 'name') throw wrongInput(`${place(keyOrigin)}: the runs of a sweep are named by what differs`);
     return [key, value] as [string, LocatedValue];
@@ -119,14 +132,23 @@ function zipAxes(zip: LocatedValue | undefined): Axis[] {
   if (zip === undefined) return [];
   const groups = zip.kind === 'list' ? zip.items : [zip];
   return groups.map((group) => {
-    const columns = configEntries(mapping(group, '')).map(([key, value]) => ({ key, value, items: listOf(key, value) }));
+    const columns = configEntries(mapping(group, '')).map(([key, value]) => ({
+      key,
+      value,
+      items: listOf(key, value),
+    }));
     const first = columns[0];
     if (first === undefined) throw fail(group, 'zip needs keys with lists of equal length');
     for (const { key, value, items } of columns) {
       if (items.length === first.items.length) continue;
-      throw fail(value, `${key} has ${items.length} values, but ${first.key} has ${first.items.length}; zip takes them together`);
+      throw fail(
+        value,
+        `${key} has ${items.length} values, but ${first.key} has ${first.items.length}; zip takes them together`,
+      );
     }
-    return first.items.map((_, i) => Object.fromEntries(columns.map(({ key, items }) => [key, absolute(items[i]!, key)])));
+    return first.items.map((_, i) =>
+      Object.fromEntries(columns.map(({ key, items }) => [key, absolute(items[i]!, key)])),
+    );
   });
 }
 
@@ -146,7 +168,13 @@ function randomDraws(random: LocatedMapping | undefined): Sweep['random'] {
     if (name !== 'linear' && name !== 'log') throw fail(scale!, 'scale must be linear or log');
     if (from >= to) throw fail(tree, `${key}: from must be less than to`);
     if (name === 'log' && from <= 0) throw fail(tree, `${key}: a log scale needs from greater than 0`);
-    return { key, from, to, scale: name, whole: plainValue(tree.entries.get('whole')?.value ?? falseHere(tree)) === true };
+    return {
+      key,
+      from,
+      to,
+      scale: name,
+      whole: plainValue(tree.entries.get('whole')?.value ?? falseHere(tree)) === true,
+    };
   });
   if (ranges.length === 0) throw fail(random, 'random.ranges is missing: keys with { from, to }');
   return { draws, seed, ranges };
@@ -166,7 +194,8 @@ function seedsOf(value: LocatedValue | undefined): number[] | null {
 /** The value, with every `path` in it made absolute: paths are relative to the file they stand in. */
 function absolute(value: LocatedValue, key: string): PlainValue {
   if (value.kind === 'list') return value.items.map((item) => absolute(item, key));
-  if (value.kind === 'mapping') return Object.fromEntries(Array.from(value.entries, ([name, each]) => [name, absolute(each.value, name)]));
+  if (value.kind === 'mapping')
+    return Object.fromEntries(Array.from(value.entries, ([name, each]) => [name, absolute(each.value, name)]));
   const isPath = /(^|\.)path$/.test(key) && typeof value.value === 'string';
   return isPath ? resolve(value.origin.directory, value.value as string) : value.value;
 }

@@ -19,7 +19,10 @@ export interface PlannedRun extends SweepRun {
  * Plans every run; the corpus is read once for all that share it.
  * @throws wrongInput with the name of the run whose config is refused
  */
-export async function planSweep(runs: readonly SweepRun[], { config, output, retry }: { config: string; output: string; retry: boolean }): Promise<PlannedRun[]> {
+export async function planSweep(
+  runs: readonly SweepRun[],
+  { config, output, retry }: { config: string; output: string; retry: boolean },
+): Promise<PlannedRun[]> {
   const plans = new Map<string, RunPlan>();
   const planned: PlannedRun[] = [];
   for (const run of runs) {
@@ -29,7 +32,10 @@ export async function planSweep(runs: readonly SweepRun[], { config, output, ret
     if (plan === undefined) {
       // A directory that does not exist: whether the run may start in its own is for its process to say.
       const request = { configPath: config, runDirectory: join(output, '.planned'), set: run.set, resume: false };
-      plan = await prepareTraining(request).then(({ plan: made }) => made, (error: unknown) => refused(run.name, error));
+      plan = await prepareTraining(request).then(
+        ({ plan: made }) => made,
+        (error: unknown) => refused(run.name, error),
+      );
       plans.set(key, plan);
     }
     const summary = summarizeRun(join(output, run.name));
@@ -45,7 +51,9 @@ export async function planSweep(runs: readonly SweepRun[], { config, output, ret
  * machine share its cores, so `--jobs` changes little.
  */
 export function measuredFlops(planned: readonly PlannedRun[]): number | null {
-  const speeds = planned.flatMap(({ summary, plan }) => (summary.tokensPerSecond === null ? [] : summary.tokensPerSecond * plan.flopsPerToken));
+  const speeds = planned.flatMap(({ summary, plan }) =>
+    summary.tokensPerSecond === null ? [] : summary.tokensPerSecond * plan.flopsPerToken,
+  );
   return speeds.length === 0 ? null : speeds.reduce((sum, each) => sum + each, 0) / speeds.length;
 }
 
@@ -58,6 +66,7 @@ function refusedAs<Result>(name: string, action: () => Result): Result {
 }
 
 function refused(name: string, error: unknown): never {
-  if (error instanceof ExpectedError && error.kind === 'wrongInput') throw wrongInput(`${name}: ${error.message}`, { cause: error });
+  if (error instanceof ExpectedError && error.kind === 'wrongInput')
+    throw wrongInput(`${name}: ${error.message}`, { cause: error });
   throw error;
 }

@@ -21,17 +21,27 @@ export function sweepRuns(sweep: Sweep): SweepRun[] {
   const draws = sweep.random === null ? [] : [drawsOf(sweep.random)];
   const seeds = sweep.seeds === null ? [] : [sweep.seeds.map((seed) => ({ seed }))];
   const axes: (readonly Values[])[] = [...sweep.axes, ...draws, ...seeds];
-  const combinations = axes.reduce<Values[]>((all, axis) => all.flatMap((values) => axis.map((each) => ({ ...values, ...each }))), [{}]);
+  const combinations = axes.reduce<Values[]>(
+    (all, axis) => all.flatMap((values) => axis.map((each) => ({ ...values, ...each }))),
+    [{}],
+  );
   const keys = Object.keys(combinations[0] ?? {});
   const repeated = keys.find((key) => axes.filter((axis) => key in axis[0]!).length > 1 || key in sweep.set);
-  if (repeated !== undefined) throw wrongInput(`${repeated} is given twice in the sweep; let one of set, grid, zip, random and seeds have it`);
+  if (repeated !== undefined)
+    throw wrongInput(`${repeated} is given twice in the sweep; let one of set, grid, zip, random and seeds have it`);
   const runs = combinations.map((values): SweepRun => {
     const name = keys.map((key) => `${shortName(key, keys)}-${valueName(values[key]!)}`).join('_') || sweep.name;
-    const assignments = Object.entries({ ...sweep.set, ...values }).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
-    return { name: name.slice(0, maxNameCharacters), set: [`name=${JSON.stringify(name.slice(0, maxNameCharacters))}`, ...assignments] };
+    const assignments = Object.entries({ ...sweep.set, ...values }).map(
+      ([key, value]) => `${key}=${JSON.stringify(value)}`,
+    );
+    return {
+      name: name.slice(0, maxNameCharacters),
+      set: [`name=${JSON.stringify(name.slice(0, maxNameCharacters))}`, ...assignments],
+    };
   });
   const twice = runs.find(({ name }, i) => runs.findIndex((other) => other.name === name) < i);
-  if (twice !== undefined) throw wrongInput(`two runs of the sweep would be named ${twice.name}; a value stands in a list twice`);
+  if (twice !== undefined)
+    throw wrongInput(`two runs of the sweep would be named ${twice.name}; a value stands in a list twice`);
   return runs;
 }
 
@@ -46,7 +56,9 @@ function shortName(key: string, keys: readonly string[]): string {
 
 /** Of a file only its name, or every path would be the same for its first hundred characters. */
 const valueName = (value: PlainValue): string =>
-  nameOf(typeof value === 'string' ? value.slice(value.lastIndexOf('/') + 1) : JSON.stringify(value).replace('e+', 'e')) || 'empty';
+  nameOf(
+    typeof value === 'string' ? value.slice(value.lastIndexOf('/') + 1) : JSON.stringify(value).replace('e+', 'e'),
+  ) || 'empty';
 
 const nameOf = (text: string): string => text.replace(/[^A-Za-z0-9.-]+/g, '-').replace(/^[-.]+(?=\D)|-+$/g, '');
 
@@ -55,7 +67,9 @@ const nameOf = (text: string): string => text.replace(/[^A-Za-z0-9.-]+/g, '-').r
  * drawn twice is one run.
  */
 function drawsOf({ draws, seed, ranges }: NonNullable<Sweep['random']>): Values[] {
-  const drawnValues = Array.from({ length: draws }, (_, d) => Object.fromEntries(ranges.map((range) => [range.key, drawn(range, seed, d)])));
+  const drawnValues = Array.from({ length: draws }, (_, d) =>
+    Object.fromEntries(ranges.map((range) => [range.key, drawn(range, seed, d)])),
+  );
   return [...new Map(drawnValues.map((values) => [JSON.stringify(values), values])).values()];
 }
 
@@ -63,6 +77,9 @@ function drawn({ key, from, to, scale, whole }: RandomRange, seed: number, draw:
   const uniform = randomStream(seed, `sweep/${key}`, draw).uniform();
   // A whole number is drawn as the cell [n, n+1) that it begins, so that both ends are as likely as the rest.
   const end = whole ? to + 1 : to;
-  const value = scale === 'log' ? Math.exp(Math.log(from) + uniform * (Math.log(end) - Math.log(from))) : from + uniform * (end - from);
+  const value =
+    scale === 'log'
+      ? Math.exp(Math.log(from) + uniform * (Math.log(end) - Math.log(from)))
+      : from + uniform * (end - from);
   return whole ? Math.min(to, Math.floor(value)) : Number(value.toPrecision(4));
 }

@@ -28,7 +28,11 @@ const dotBits = [
  */
 export function terminalChart(
   series: readonly ChartSeries[],
-  { width, height, paint = (text) => text }: { width: number; height: number; paint?: (text: string, series: number) => string },
+  {
+    width,
+    height,
+    paint = (text) => text,
+  }: { width: number; height: number; paint?: (text: string, series: number) => string },
 ): string[] {
   const all = series.flatMap(({ points }) => points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y)));
   if (all.length === 0) return ['no records yet'];
@@ -38,7 +42,9 @@ export function terminalChart(
   const labelWidth = Math.max(...labels.map(({ length }) => length));
   const columns = Math.max(4, width - labelWidth - 2);
   const rows = Math.max(2, height - 1);
-  const cells: Cell[][] = Array.from({ length: rows }, () => Array.from({ length: columns }, () => ({ dots: 0, series: 0 })));
+  const cells: Cell[][] = Array.from({ length: rows }, () =>
+    Array.from({ length: columns }, () => ({ dots: 0, series: 0 })),
+  );
   const column = (x: number): number => Math.round(((x - left) / (right - left)) * (2 * columns - 1));
   const row = (y: number): number => Math.round(((top - y) / (top - bottom)) * (4 * rows - 1));
   const dot = (x: number, y: number, index: number): void => {
@@ -71,7 +77,11 @@ function paintedLine(cells: readonly Cell[], paint: (text: string, series: numbe
     const { series, dots } = cells[start]!;
     let end = start;
     let text = '';
-    for (; end < cells.length && (cells[end]!.dots === 0) === (dots === 0) && (dots === 0 || cells[end]!.series === series); end++) {
+    for (
+      ;
+      end < cells.length && (cells[end]!.dots === 0) === (dots === 0) && (dots === 0 || cells[end]!.series === series);
+      end++
+    ) {
       text += dots === 0 ? ' ' : String.fromCharCode(0x2800 + cells[end]!.dots);
     }
     line += dots === 0 ? text : paint(text, series);
@@ -81,9 +91,14 @@ function paintedLine(cells: readonly Cell[], paint: (text: string, series: numbe
 }
 
 /** Every dot of the straight line between two, both included. */
-function eachDotBetween([x0, y0]: [number, number], [x1, y1]: [number, number], take: (x: number, y: number) => void): void {
+function eachDotBetween(
+  [x0, y0]: [number, number],
+  [x1, y1]: [number, number],
+  take: (x: number, y: number) => void,
+): void {
   const steps = Math.max(Math.abs(x1 - x0), Math.abs(y1 - y0), 1);
-  for (let i = 0; i <= steps; i++) take(Math.round(x0 + ((x1 - x0) * i) / steps), Math.round(y0 + ((y1 - y0) * i) / steps));
+  for (let i = 0; i <= steps; i++)
+    take(Math.round(x0 + ((x1 - x0) * i) / steps), Math.round(y0 + ((y1 - y0) * i) / steps));
 }
 
 /** Lowest and highest; a single value gets room on both sides. */

@@ -15,9 +15,9 @@ export interface ScannedUpdate {
 }
 
 const start = Buffer.from('{"kind":"step",');
-const [quote, colon, comma, brace, minus, plus, point, lowerE, upperE, zero, nine] = [...'":,}-+.eE09'].map((character) => character.charCodeAt(0)) as [
-  number, number, number, number, number, number, number, number, number, number, number,
-];
+const [quote, colon, comma, brace, minus, plus, point, lowerE, upperE, zero, nine] = [...'":,}-+.eE09'].map(
+  (character) => character.charCodeAt(0),
+) as [number, number, number, number, number, number, number, number, number, number, number];
 const [stepName, lossName, learningRateName, gradientNormName, tokensPerSecondName, elapsedMsName] = (
   ['step', 'loss', 'learningRate', 'gradientNorm', 'tokensPerSecond', 'elapsedMs'] satisfies (keyof ScannedUpdate)[]
 ).map((name) => Buffer.from(name)) as [Buffer, Buffer, Buffer, Buffer, Buffer, Buffer];
@@ -28,7 +28,13 @@ const [stepName, lossName, learningRateName, gradientNormName, tokensPerSecondNa
  */
 export function scanUpdate(bytes: Buffer, at: number, end: number, update: ScannedUpdate): boolean {
   for (let i = 0; i < start.length; i++) if (bytes[at + i] !== start[i]) return false;
-  update.step = update.loss = update.learningRate = update.gradientNorm = update.tokensPerSecond = update.elapsedMs = NaN;
+  update.step =
+    update.loss =
+    update.learningRate =
+    update.gradientNorm =
+    update.tokensPerSecond =
+    update.elapsedMs =
+      NaN;
   for (let i = at + start.length; i < end; ) {
     if (bytes[i] !== quote) return false;
     const nameStart = i + 1;
@@ -68,7 +74,9 @@ const exactPowers = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`)
 /** Where the number that `numberAt` read last ends. */
 let numberEnd = 0;
 
-/** The JSON number that begins at `from`, or NaN where there is something else. Digits beyond the 17th change nothing. */
+/**
+ * The JSON number that begins at `from`, or NaN where there is something else. Digits beyond the 17th change nothing.
+ */
 function numberAt(bytes: Buffer, from: number, end: number): number {
   let i = from;
   const isNegative = bytes[i] === minus;

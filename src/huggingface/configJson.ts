@@ -47,7 +47,9 @@ export function readConfigJson(text: string, path: string, contextLength: number
     const value = get(key);
     if (value === undefined || value === null || allowed.includes(value)) continue;
     if (isDeepStrictEqual(value, {})) continue; // no pruned heads
-    problems.push(`${key} is ${JSON.stringify(value)}; clm computes only ${allowed.map((one) => JSON.stringify(one)).join(' or ')}`);
+    problems.push(
+      `${key} is ${JSON.stringify(value)}; clm computes only ${allowed.map((one) => JSON.stringify(one)).join(' or ')}`,
+    );
   }
   const vocabularySize = size('vocab_size');
   const model = kind === 'gpt2' ? gpt2Model() : llamaModel();
@@ -56,7 +58,9 @@ export function readConfigJson(text: string, path: string, contextLength: number
 
   for (const key of Object.keys(given)) {
     if (seen.has(key) || harmlessKeys.has(key)) continue;
-    problems.push(`${key} (${JSON.stringify(given[key])?.slice(0, 60)}) is not known to clm and may change the mathematics`);
+    problems.push(
+      `${key} (${JSON.stringify(given[key])?.slice(0, 60)}) is not known to clm and may change the mathematics`,
+    );
   }
   if (problems.length > 0) throw wrongInput(`${path} cannot be imported:\n  ${problems.join('\n  ')}`);
   return { kind, model, endOfText };
@@ -66,7 +70,9 @@ export function readConfigJson(text: string, path: string, contextLength: number
     const heads = size('n_head');
     const positions = size('n_positions');
     if (contextLength !== null && contextLength !== positions) {
-      problems.push(`n_positions is ${positions}: learned positions keep their context length, so leave out --context-length`);
+      problems.push(
+        `n_positions is ${positions}: learned positions keep their context length, so leave out --context-length`,
+      );
     }
     return {
       family: 'gpt2',
@@ -108,7 +114,8 @@ export function readConfigJson(text: string, path: string, contextLength: number
       layers,
       heads,
       keyValueHeads: size('num_key_value_heads', heads),
-      headSize: headDimension == null ? headSizeOf(width, heads, 'num_attention_heads', 'hidden_size') : size('head_dim'),
+      headSize:
+        headDimension == null ? headSizeOf(width, heads, 'num_attention_heads', 'hidden_size') : size('head_dim'),
       width,
       vocabularySize,
       feedForwardWidth: size('intermediate_size'),
@@ -139,7 +146,9 @@ export function readConfigJson(text: string, path: string, contextLength: number
     const first = flags.indexOf(0) + 1;
     const expected = Array.from({ length: layers }, (_, i) => Number(first === 0 || (i + 1) % first !== 0));
     if (isDeepStrictEqual(flags, expected) && first !== 1) return first === 0 ? null : first;
-    problems.push(`no_rope_layers is ${JSON.stringify(given)}; clm computes one layer of every so many without positions, as 1, 1, 1, 0, 1, 1, 1, 0`);
+    problems.push(
+      `no_rope_layers is ${JSON.stringify(given)}; clm computes one layer of every so many without positions, as 1, 1, 1, 0, 1, 1, 1, 0`,
+    );
     return null;
   }
 
@@ -151,19 +160,27 @@ export function readConfigJson(text: string, path: string, contextLength: number
     const slides = Array.isArray(layerTypes)
       ? layerTypes.includes('sliding_attention')
       : used === true && typeof window === 'number';
-    const unknown = Array.isArray(layerTypes) ? layerTypes.filter((type) => !['full_attention', 'sliding_attention'].includes(type as string)) : [];
+    const unknown = Array.isArray(layerTypes)
+      ? layerTypes.filter((type) => !['full_attention', 'sliding_attention'].includes(type as string))
+      : [];
     if (unknown.length > 0) problems.push(`layer_types has ${JSON.stringify(unknown[0])}, which clm does not compute`);
     if (slides && !(typeof window === 'number' && window >= wanted)) {
-      problems.push(`sliding_window is ${JSON.stringify(window)}, shorter than the context of ${wanted}; import with --context-length ${typeof window === 'number' ? window : 'N'} or less`);
+      problems.push(
+        `sliding_window is ${JSON.stringify(window)}, shorter than the context of ${wanted}; import with --context-length ${typeof window === 'number' ? window : 'N'} or less`,
+      );
     }
   }
 
   function rope(longest: number): Pick<Config['model'], 'ropeTheta' | 'ropeScaling'> {
-    const parameters = { ...(get('rope_scaling') as object | null), ...(get('rope_parameters') as object | null) } as Record<string, unknown>;
+    const parameters = {
+      ...(get('rope_scaling') as object | null),
+      ...(get('rope_parameters') as object | null),
+    } as Record<string, unknown>;
     seen.add('rope_theta');
     const theta = given['rope_theta'] ?? parameters['rope_theta'] ?? kindDefaults[kind]['rope_theta'];
     const ropeTheta = typeof theta === 'number' && theta > 1 ? theta : 10_000;
-    if (ropeTheta !== theta) problems.push(`rope_theta must be a number greater than 1, but is ${JSON.stringify(theta)}`);
+    if (ropeTheta !== theta)
+      problems.push(`rope_theta must be a number greater than 1, but is ${JSON.stringify(theta)}`);
     const kindOfScaling = parameters['rope_type'] ?? parameters['type'] ?? 'default';
     const known = new Set(['rope_theta', 'rope_type', 'type']);
     const value = (key: string, fallback?: number): number => {
@@ -185,12 +202,15 @@ export function readConfigJson(text: string, path: string, contextLength: number
           originalContextLength: value('original_max_position_embeddings', longest),
         };
       }
-      problems.push(`the RoPE scaling is of kind ${JSON.stringify(kindOfScaling)}; clm computes default, linear and llama3`);
+      problems.push(
+        `the RoPE scaling is of kind ${JSON.stringify(kindOfScaling)}; clm computes default, linear and llama3`,
+      );
       return null;
     })();
     if (parameters['partial_rotary_factor'] === 1) known.add('partial_rotary_factor');
     const rest = Object.keys(parameters).filter((key) => !known.has(key));
-    if (rest.length > 0 && problems.length === 0) problems.push(`the RoPE parameters have ${rest.join(', ')}, not known to clm`);
+    if (rest.length > 0 && problems.length === 0)
+      problems.push(`the RoPE parameters have ${rest.join(', ')}, not known to clm`);
     return { ropeTheta, ropeScaling };
   }
 }

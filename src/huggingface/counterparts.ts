@@ -42,7 +42,11 @@ export function counterpartOf(parameter: ParameterSpec, model: ModelConfig): Cou
       turned: isMatrix,
     };
   }
-  return { parameter, parts: whole(`${names.block(layer)}.${names.inside[part]!}.${suffix}`), turned: isMatrix && model.family === 'llama' };
+  return {
+    parameter,
+    parts: whole(`${names.block(layer)}.${names.inside[part]!}.${suffix}`),
+    turned: isMatrix && model.family === 'llama',
+  };
 }
 
 /** The shape of one of a counterpart's tensors in the file. */
@@ -52,7 +56,10 @@ export function partShape({ parameter: { shape }, turned }: Counterpart, { colum
 }
 
 /** The parameter's values, of its tensors' values in the order of the parts. */
-export async function assembled(counterpart: Counterpart, read: (part: Part) => Promise<Float32Array>): Promise<Float32Array> {
+export async function assembled(
+  counterpart: Counterpart,
+  read: (part: Part) => Promise<Float32Array>,
+): Promise<Float32Array> {
   const { parameter, parts, turned } = counterpart;
   if (parts.length === 1 && !turned) return read(parts[0]!);
   const [rows, columns] = rowsAndColumns(parameter);
@@ -83,7 +90,8 @@ export function disassembled({ parameter, turned }: Counterpart, part: Part, val
   return target;
 }
 
-const rowsAndColumns = ({ shape }: ParameterSpec): [number, number] => (shape.length === 1 ? [1, shape[0]!] : [shape[0]!, shape[1]!]);
+const rowsAndColumns = ({ shape }: ParameterSpec): [number, number] =>
+  shape.length === 1 ? [1, shape[0]!] : [shape[0]!, shape[1]!];
 
 interface Names {
   outside: Readonly<Record<string, string>>;

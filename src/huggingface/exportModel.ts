@@ -11,7 +11,13 @@ import { assertSameTensors } from '../checkpoint/tensors.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
-import { elementCount, parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
+import {
+  elementCount,
+  parameterTable,
+  vocabularyRows,
+  type ModelConfig,
+  type ParameterSpec,
+} from '../model/parameters.ts';
 import { counterpartOf, disassembled, partShape } from './counterparts.ts';
 import type { ModelKind } from './modelKinds.ts';
 import { tokenizerFiles } from './tokenizerJson.ts';
@@ -33,9 +39,15 @@ interface Exported {
  * @param directory to make; must be absent or empty
  * @throws wrongInput where there is no such checkpoint, or Hugging Face has no architecture with its parts
  */
-export async function exportModel(run: string, directory: string, options: { checkpoint: 'last' | number; dtype: ExportType }): Promise<Exported> {
-  if (existsSync(directory) && !statSync(directory).isDirectory()) throw wrongInput(`${directory} is a file. Name a new folder.`);
-  if (existsSync(directory) && readdirSync(directory).length > 0) throw wrongInput(`${directory} is not empty, so nothing is written there. Name a new folder.`);
+export async function exportModel(
+  run: string,
+  directory: string,
+  options: { checkpoint: 'last' | number; dtype: ExportType },
+): Promise<Exported> {
+  if (existsSync(directory) && !statSync(directory).isDirectory())
+    throw wrongInput(`${directory} is a file. Name a new folder.`);
+  if (existsSync(directory) && readdirSync(directory).length > 0)
+    throw wrongInput(`${directory} is not empty, so nothing is written there. Name a new folder.`);
   const checkpointDirectory = await resolveCheckpoint(run, options.checkpoint);
   const checkpoint = await openCheckpoint(checkpointDirectory, { optimizer: false });
   const config = parseResolvedConfig(checkpoint.configText, join(checkpointDirectory, 'config.yaml'));
@@ -44,7 +56,9 @@ export async function exportModel(run: string, directory: string, options: { che
   const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
   const { endOfText } = tokenizer;
   const texts: Record<string, string> = {
-    'config.json': json(configJson(kind, model, vocabularyRows(model, tokenizer.vocabularySize), endOfText, options.dtype)),
+    'config.json': json(
+      configJson(kind, model, vocabularyRows(model, tokenizer.vocabularySize), endOfText, options.dtype),
+    ),
     'generation_config.json': json({ ...endOfTextKeys(endOfText) }),
     ...tokenizerFiles(tokenizer, model.contextLength),
   };
@@ -71,7 +85,13 @@ export async function exportModel(run: string, directory: string, options: { che
       await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' }, type);
     });
   });
-  return { directory, kind, step: checkpoint.step, dtype: options.dtype, files: [...Object.keys(texts), 'model.safetensors'] };
+  return {
+    directory,
+    kind,
+    step: checkpoint.step,
+    dtype: options.dtype,
+    files: [...Object.keys(texts), 'model.safetensors'],
+  };
 }
 
 /**
@@ -82,7 +102,9 @@ export async function exportModel(run: string, directory: string, options: { che
  */
 function architectureOf(model: ModelConfig): { kind: ModelKind; model: ModelConfig } {
   const refuse = (key: string, value: unknown, family: string): never => {
-    throw wrongInput(`model.${key} is ${String(value)}: Hugging Face has no ${family} model with that, so this run cannot be exported.`);
+    throw wrongInput(
+      `model.${key} is ${String(value)}: Hugging Face has no ${family} model with that, so this run cannot be exported.`,
+    );
   };
   const fillsWidth = model.headSize * model.heads === model.width;
   if (model.family === 'gpt2') {
@@ -104,16 +126,32 @@ function architectureOf(model: ModelConfig): { kind: ModelKind; model: ModelConf
     return { kind: 'smollm3', model: withAttentionBiases };
   }
   if (queryKeyValueBiases && !biases && !feedForwardBiases && fillsWidth) return { kind: 'qwen2', model };
-  if (model.width % model.heads !== 0) refuse('heads', `${model.heads}, no divisor of width`, 'Llama'); // transformers 5 checks it
+  // transformers 5 checks it
+  if (model.width % model.heads !== 0) refuse('heads', `${model.heads}, no divisor of width`, 'Llama');
   return { kind: 'llama', model: withAttentionBiases };
 }
 
 const endOfTextKeys = (endOfText: number | null) => ({ bos_token_id: endOfText, eos_token_id: endOfText });
 
 /** Keys that transformers 4 and 5 both read; RoPE's twice, since each has its own place for them. */
-function configJson(kind: ModelKind, model: ModelConfig, vocabularySize: number, endOfText: number | null, dtype: ExportType): object {
+function configJson(
+  kind: ModelKind,
+  model: ModelConfig,
+  vocabularySize: number,
+  endOfText: number | null,
+  dtype: ExportType,
+): object {
   const shared = {
-    architectures: [{ gpt2: 'GPT2LMHeadModel', llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM', qwen2: 'Qwen2ForCausalLM', qwen3: 'Qwen3ForCausalLM', smollm3: 'SmolLM3ForCausalLM' }[kind]],
+    architectures: [
+      {
+        gpt2: 'GPT2LMHeadModel',
+        llama: 'LlamaForCausalLM',
+        mistral: 'MistralForCausalLM',
+        qwen2: 'Qwen2ForCausalLM',
+        qwen3: 'Qwen3ForCausalLM',
+        smollm3: 'SmolLM3ForCausalLM',
+      }[kind],
+    ],
     model_type: kind,
     torch_dtype: dtype,
     dtype,

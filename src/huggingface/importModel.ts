@@ -42,7 +42,11 @@ export async function importModel(
   options: { contextLength: number | null },
 ): Promise<Imported> {
   await assertFreshStart(runDirectory);
-  const found = readConfigJson(await textOf(directory, 'config.json'), join(directory, 'config.json'), options.contextLength);
+  const found = readConfigJson(
+    await textOf(directory, 'config.json'),
+    join(directory, 'config.json'),
+    options.contextLength,
+  );
   const tokenizerPath = join(directory, 'tokenizer.json');
   const tokenizer = readTokenizerJson(await textOf(directory, 'tokenizer.json'), tokenizerPath, found.endOfText);
   const { vocabularySize } = tokenizer;
@@ -79,13 +83,16 @@ const noCorpus = 'this-imported-run-has-no-corpus';
 export const hasCorpus = ({ corpus }: Config): boolean => basename(corpus.sources[0]!.path) !== noCorpus;
 
 /**
- * The config of an imported run: its model, and defaults for the rest. It has no corpus; the path that stands there says
- * so to whoever tries to use it.
+ * The config of an imported run: its model, and defaults for the rest. It has no corpus; the path that stands there
+ * says so to whoever tries to use it.
  */
 function configOf(model: Config['model'], { kind }: Tokenizer, runDirectory: string): Config {
   const path = resolve(runDirectory, 'tokenizer.json');
   const text = JSON.stringify({
-    name: basename(resolve(runDirectory)).replace(/^\.+/, '').replace(/[^A-Za-z0-9._-]/g, '-') || 'imported',
+    name:
+      basename(resolve(runDirectory))
+        .replace(/^\.+/, '')
+        .replace(/[^A-Za-z0-9._-]/g, '-') || 'imported',
     corpus: { sources: [{ path: resolve(runDirectory, noCorpus) }] },
     tokenizer: kind === 'bytes' || kind === 'characters' ? { kind } : { kind: 'file', path },
     model,
@@ -96,6 +103,9 @@ function configOf(model: Config['model'], { kind }: Tokenizer, runDirectory: str
 async function textOf(directory: string, name: string): Promise<string> {
   const path = join(directory, name);
   if (!existsSync(directory)) throw wrongInput(`${directory} does not exist.`);
-  if (!existsSync(path)) throw wrongInput(`${path} is missing. A folder to import has config.json, tokenizer.json and model.safetensors (or its index and shards).`);
+  if (!existsSync(path))
+    throw wrongInput(
+      `${path} is missing. A folder to import has config.json, tokenizer.json and model.safetensors (or its index and shards).`,
+    );
   return readBounded(path, 128 << 20).toString('utf8'); // a tokenizer.json has up to 30 MB
 }

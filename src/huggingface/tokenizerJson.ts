@@ -11,7 +11,8 @@ import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 export function tokenizerFiles(tokenizer: Tokenizer, contextLength: number): Record<string, string> {
   const { endOfText } = tokenizer;
   const isOwn = tokenizer.kind === 'characters' || tokenizer.kind === 'bytes';
-  const token = endOfText === null ? null : isOwn ? endOfTextToken : tokenizer.decode([endOfText], { specialTokens: true });
+  const token =
+    endOfText === null ? null : isOwn ? endOfTextToken : tokenizer.decode([endOfText], { specialTokens: true });
   const settings = {
     tokenizer_class: 'PreTrainedTokenizerFast',
     model_max_length: contextLength,
@@ -43,7 +44,13 @@ export function readTokenizerJson(text: string, path: string, endOfText: number 
   const vocabulary = Object.entries(file!.model!.vocab ?? {}).sort(([, a], [, b]) => a - b);
   const characters = vocabulary.map(([character]) => character).join('');
   const hasEnd = (file!.added_tokens ?? []).length > 0;
-  const own = { format: tokenizerFormat, version: tokenizerVersion, kind: 'characters', characters, ...(hasEnd && { endOfText: true }) };
+  const own = {
+    format: tokenizerFormat,
+    version: tokenizerVersion,
+    kind: 'characters',
+    characters,
+    ...(hasEnd && { endOfText: true }),
+  };
   return tokenizerFromFile(JSON.stringify(own), path);
 }
 
@@ -70,7 +77,14 @@ function withoutOwnField(file: { clm?: unknown }): object {
 
 function ownTokenizer(tokenizer: Tokenizer): object {
   const { kind, endOfText, vocabularySize } = tokenizer;
-  const special = { content: endOfTextToken, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const special = {
+    content: endOfTextToken,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  };
   const tokens = Array.from({ length: vocabularySize }, (_, id) => id).filter((id) => id !== endOfText);
   const spelt = (id: number): string => (kind === 'bytes' ? characterOfByte[id]! : tokenizer.decode([id]));
   const vocabulary = Object.fromEntries(tokens.map((id) => [spelt(id), id]));

@@ -18,12 +18,17 @@ const everyType = Object.keys(bytesPerValue) as ElementType[];
  *
  * @throws wrongInput naming what is missing, too much, of another shape or of a type that holds no weights
  */
-export async function openParameters(directory: string, table: readonly ParameterSpec[], model: ModelConfig): Promise<LazyTensor[]> {
+export async function openParameters(
+  directory: string,
+  table: readonly ParameterSpec[],
+  model: ModelConfig,
+): Promise<LazyTensor[]> {
   const files = await weightFiles(directory);
   const places = new Map<string, Place>();
   for (const file of files) {
     await withSafetensors(file, everyType, async (entries) => {
-      for (const { name, shape, elementType } of entries) places.set(canonical(name, model), { file, shape, elementType });
+      for (const { name, shape, elementType } of entries)
+        places.set(canonical(name, model), { file, shape, elementType });
     });
   }
   const counterparts = table.map((parameter) => counterpartOf(parameter, model));
@@ -103,7 +108,8 @@ async function weightFiles(directory: string): Promise<string[]> {
   if (names.length === 0) throw wrongInput(`${index} has no weight_map. Get it anew from its source.`);
   return names.map((name) => {
     // Only files of this folder: an index may come from anywhere.
-    if (typeof name !== 'string' || basename(name) !== name) throw wrongInput(`${index} names ${JSON.stringify(name)}, which is no file of its folder.`);
+    if (typeof name !== 'string' || basename(name) !== name)
+      throw wrongInput(`${index} names ${JSON.stringify(name)}, which is no file of its folder.`);
     const file = join(directory, name);
     if (!existsSync(file)) throw wrongInput(`${file} is missing, ${basename(index)} names it.`);
     return file;

@@ -3,7 +3,13 @@
  * has, so every pass over them counts. On a CPU one operation does it all; composed ones do the same elsewhere.
  */
 import { add, customGrad, mul, sigmoid, square, type Tensor } from '@tensorflow/tfjs-core';
-import { fusedGelu, fusedGeluGradient, fusedSwiglu, fusedSwigluGradient, hasFusedOperations } from '../runtime/fusedOperations.ts';
+import {
+  fusedGelu,
+  fusedGeluGradient,
+  fusedSwiglu,
+  fusedSwigluGradient,
+  hasFusedOperations,
+} from '../runtime/fusedOperations.ts';
 import { sigmoidGradient } from '../runtime/operations.ts';
 
 const linear = 2 * Math.sqrt(2 / Math.PI);

@@ -10,7 +10,22 @@
  * B micro-batch size · T positions · S positions that can be seen, T where none are cached · C width
  * H heads · K key/value heads · G queries of each · D head size · N = B·T rows
  */
-import { add, cast, customGrad, less, matMul, mul, reshape, softmax, split, sub, sum, tensor, transpose, unstack } from '@tensorflow/tfjs-core';
+import {
+  add,
+  cast,
+  customGrad,
+  less,
+  matMul,
+  mul,
+  reshape,
+  softmax,
+  split,
+  sub,
+  sum,
+  tensor,
+  transpose,
+  unstack,
+} from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import { dropoutMask } from './dropout.ts';
@@ -18,7 +33,11 @@ import { linear } from './linear.ts';
 import { rmsNorm } from './norms.ts';
 import { rotate, rotationOf, type Rotation } from './positions.ts';
 import {
-  fusedAttentionWeights, fusedAttentionWeightsGradient, fusedHeadsAttention, fusedHeadsAttentionGradient, hasFusedOperations,
+  fusedAttentionWeights,
+  fusedAttentionWeightsGradient,
+  fusedHeadsAttention,
+  fusedHeadsAttentionGradient,
+  hasFusedOperations,
 } from '../runtime/fusedOperations.ts';
 import { hasTileProducts } from '../runtime/tileProducts.ts';
 
@@ -35,7 +54,13 @@ export const sightOf = (pass: DecoderPass): Sight => ({
 });
 
 /** x (N, C) → (N, C). */
-export function selfAttention(parameters: Parameters, path: string, x: Tensor, pass: DecoderPass, sight: Sight): Tensor {
+export function selfAttention(
+  parameters: Parameters,
+  path: string,
+  x: Tensor,
+  pass: DecoderPass,
+  sight: Sight,
+): Tensor {
   const { batchSize: B, positions: T, model } = pass;
   const { heads: H, keyValueHeads: K, headSize: D } = model;
   const sizes = { B, T, K, G: H / K, D };
@@ -44,7 +69,9 @@ export function selfAttention(parameters: Parameters, path: string, x: Tensor, p
   if (isPlain && hasTileProducts()) return linear(parameters, `${path}.output`, attendRows(rows, sight.mask, sizes));
   const projected = splitHeads(rows, sizes);
   const place = (part: 'query' | 'key'): Tensor => {
-    const normalised = model.queryKeyNorm ? headNorm(parameters, `${path}.${part}Norm`, projected[part], pass) : projected[part];
+    const normalised = model.queryKeyNorm
+      ? headNorm(parameters, `${path}.${part}Norm`, projected[part], pass)
+      : projected[part];
     return sight.rotation === null ? normalised : rotate(normalised, sight.rotation, T);
   };
   const query = place('query');
@@ -70,7 +97,10 @@ export function causalMask(T: number): Tensor {
  * @param positions (B·T) int32, the place of each row in its document
  */
 function documentMask(positions: Tensor, T: number): Tensor {
-  const places = tensor(Float32Array.from({ length: T }, (_, t) => t), [T]);
+  const places = tensor(
+    Float32Array.from({ length: T }, (_, t) => t),
+    [T],
+  );
   const starts = sub(places, reshape(cast(positions, 'float32'), [-1, T])); // (B, T), of each query's document
   const isBefore = cast(less(reshape(places, [1, 1, 1, 1, T]), reshape(starts, [-1, 1, 1, T, 1])), 'float32');
   return add(mul(isBefore, -1e9), causalMask(T)); // no key is both before the document and after the query
@@ -118,7 +148,8 @@ export function attend(
 /**
  * The same where queries, keys and values come as their projection gave them, of as many heads each: no head is moved.
  *
- * @param rows (N, 3·K·D), side by side: queries, keys, values @param mask (T, T) or (B, 1, 1, T, T), added to the scores
+ * @param rows (N, 3·K·D), side by side: queries, keys, values @param mask (T, T) or (B, 1, 1, T, T), added to the
+ *   scores
  * @returns (N, K·D)
  */
 export function attendRows(rows: Tensor, mask: Tensor, { B, T, K, D }: Omit<Sizes, 'G'>): Tensor {

@@ -27,7 +27,8 @@ export const logitsOf = (parameters: Parameters, hidden: Tensor): Tensor =>
   transposedProduct(hidden, outputHead(parameters));
 
 /** The matrix (V, C) that turns hidden states into logits: one of its own, or the token embedding (tied). */
-export const outputHead = (parameters: Parameters): Tensor => parameters['head.weight'] ?? parameters['embedding.tokens']!;
+export const outputHead = (parameters: Parameters): Tensor =>
+  parameters['head.weight'] ?? parameters['embedding.tokens']!;
 
 /** inputs (N) → the normalised residual stream (N, C) that the output head reads. */
 export const hiddenStates = (parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor =>

@@ -14,8 +14,8 @@ export interface DecoderPass {
   /** … of T rows each, at most the context length. */
   positions: number;
   /**
-   * (B·T) int32: the place of each row in its piece of a document, from 0, where a window holds several pieces that must
-   * not see each other; null or absent where it holds one text.
+   * (B·T) int32: the place of each row in its piece of a document, from 0, where a window holds several pieces that
+   * must not see each other; null or absent where it holds one text.
    */
   documentPositions?: Tensor | null;
   /** null outside training. */

@@ -28,8 +28,13 @@ export function summedLoss(
   { isTrained, rows = chunkRows(hidden.shape[0]!, head.shape[0]!) }: { isTrained: boolean; rows?: number },
 ): Tensor {
   const N = hidden.shape[0]!;
-  const chunks = Array.from({ length: Math.ceil(N / rows) }, (_, i) => ({ start: i * rows, count: Math.min(rows, N - i * rows) }));
-  return isTrained ? trainedChunks(hidden, head, targets, weights, chunks) : scoredChunks(hidden, head, targets, weights, chunks);
+  const chunks = Array.from({ length: Math.ceil(N / rows) }, (_, i) => ({
+    start: i * rows,
+    count: Math.min(rows, N - i * rows),
+  }));
+  return isTrained
+    ? trainedChunks(hidden, head, targets, weights, chunks)
+    : scoredChunks(hidden, head, targets, weights, chunks);
 }
 
 /** Σ weight·(−ln p(target)) of logits (N, V), a scalar, and its gradient (N, V) by them. */
@@ -40,7 +45,11 @@ function weightedCrossEntropy(logits: Tensor, targets: Tensor, weights: Tensor):
 }
 
 /** The same from TensorFlow's operations. */
-export function composedCrossEntropy(logits: Tensor, targets: Tensor, weights: Tensor): { loss: Tensor; dLogits: Tensor } {
+export function composedCrossEntropy(
+  logits: Tensor,
+  targets: Tensor,
+  weights: Tensor,
+): { loss: Tensor; dLogits: Tensor } {
   const { losses, gradient } = crossEntropyAndGradient(logits, targets);
   return { loss: sum(mul(losses, weights)), dLogits: mul(gradient, reshape(weights, [-1, 1])) };
 }
@@ -48,7 +57,11 @@ export function composedCrossEntropy(logits: Tensor, targets: Tensor, weights: T
 type Chunks = { start: number; count: number }[];
 
 /** `compute` for every chunk, each after what the one before gave: side by side they would be in memory together. */
-function oneByOne<R>(chunks: Chunks, compute: (start: number, count: number, before: R | null) => R, last: (result: R) => Tensor): R {
+function oneByOne<R>(
+  chunks: Chunks,
+  compute: (start: number, count: number, before: R | null) => R,
+  last: (result: R) => Tensor,
+): R {
   let result: R | null = null;
   for (const [i, { start, count }] of chunks.entries()) {
     const before: R | null = result;
@@ -83,7 +96,11 @@ function trainedChunks(hidden: Tensor, head: Tensor, targets: Tensor, weights: T
     const step = (start: number, count: number, before: Sums | null): Sums => {
       const rows = slice(x, [start, 0], [count, C]);
       const logits = matMul(rows, w, false, true);
-      const { loss, dLogits } = weightedCrossEntropy(logits, slice(targets, [start], [count]), slice(weights, [start], [count]));
+      const { loss, dLogits } = weightedCrossEntropy(
+        logits,
+        slice(targets, [start], [count]),
+        slice(weights, [start], [count]),
+      );
       const dHead = matMul(dLogits, rows, true, false);
       const dHidden = matMul(dLogits, w);
       if (before === null) return { loss, dHead, dHidden: [dHidden] };

@@ -36,7 +36,17 @@ export const vocabularyRows = ({ vocabularySize }: ModelConfig, tokens: number):
  * @param tokens of the tokenizer
  */
 export function parameterTable(model: ModelConfig, tokens: number): ParameterSpec[] {
-  const { family, width, layers, heads, keyValueHeads, headSize, feedForwardWidth, biases, feedForwardBiases: biased } = model;
+  const {
+    family,
+    width,
+    layers,
+    heads,
+    keyValueHeads,
+    headSize,
+    feedForwardWidth,
+    biases,
+    feedForwardBiases: biased,
+  } = model;
   const rows = vocabularyRows(model, tokens);
   const deviation = 0.02;
   const residual = deviation / Math.sqrt(2 * layers);
@@ -67,7 +77,8 @@ export function parameterTable(model: ModelConfig, tokens: number): ParameterSpe
     vector(`${name}.gain`, width, 'ones'),
     ...(biases && family === 'gpt2' ? [vector(`${name}.bias`, width, 'zeros')] : []),
   ];
-  const headNorms = (path: string): ParameterSpec[] => ['queryNorm', 'keyNorm'].map((name) => vector(`${path}.${name}.gain`, headSize, 'ones'));
+  const headNorms = (path: string): ParameterSpec[] =>
+    ['queryNorm', 'keyNorm'].map((name) => vector(`${path}.${name}.gain`, headSize, 'ones'));
   const block = (path: string): ParameterSpec[] => [
     ...norm(`${path}.attentionNorm`),
     ...linear(`${path}.attention.queryKeyValue`, width, (heads + 2 * keyValueHeads) * headSize, {

@@ -23,7 +23,8 @@ export function addLearnedPositions(parameters: Parameters, tokens: Tensor, pass
 }
 
 /** (B·T) int32: the position of each row, where it is not its place in the window. */
-const positionIdsOf = ({ cache, documentPositions }: DecoderPass): Tensor | null => cache?.positionIds ?? documentPositions ?? null;
+const positionIdsOf = ({ cache, documentPositions }: DecoderPass): Tensor | null =>
+  cache?.positionIds ?? documentPositions ?? null;
 
 /** Cosines and sines by which the rows of a pass are turned, made once for all blocks. */
 export interface Rotation {
@@ -40,8 +41,13 @@ export function rotationOf(pass: DecoderPass): Rotation | null {
   const D = model.headSize;
   const frequencies = ropeFrequencies(model);
   const positionIds = positionIdsOf(pass);
-  const positions = positionIds ? integersAsFloats(positionIds) : tensor1d(Float32Array.from({ length: T }, (_, t) => t));
-  const angles = mul(reshape(positions, positionIds ? [B, 1, 1, T, 1] : [T, 1]), tensor1d([...frequencies, ...frequencies]));
+  const positions = positionIds
+    ? integersAsFloats(positionIds)
+    : tensor1d(Float32Array.from({ length: T }, (_, t) => t));
+  const angles = mul(
+    reshape(positions, positionIds ? [B, 1, 1, T, 1] : [T, 1]),
+    tensor1d([...frequencies, ...frequencies]),
+  );
   const signs = tensor1d(Array.from({ length: D }, (_, i) => (i < D / 2 ? -1 : 1)));
   return { cosines: cos(angles), signedSines: mul(sin(angles), signs) };
 }

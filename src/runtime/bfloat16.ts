@@ -1,8 +1,8 @@
 /**
  * Matrix products in bfloat16 around any binding. tfjs has no such type, so that every tensor looks like float32 to it;
- * here it is known which ones are halves: what a product gave, what only moved numbers of a half (a transpose), and what
- * clm's own operations make for the next product. Whoever else reads a half gets it cast to float32, so that everything
- * between products (norms, softmax, loss, optimizer, parameters) computes in float32.
+ * here it is known which ones are halves: what a product gave, what only moved numbers of a half (a transpose), and
+ * what clm's own operations make for the next product. Whoever else reads a half gets it cast to float32, so that
+ * everything between products (norms, softmax, loss, optimizer, parameters) computes in float32.
  */
 import { typeAttribute, type Attribute, type Binding, type TensorHandle } from './binding.ts';
 import { dataTypes } from './capi.ts';
@@ -52,8 +52,8 @@ const halvesOf = (name: string, inputIds: readonly number[]): Halves | undefined
   name === 'Pack' ? { inputs: [], asTheyAre: inputIds.map((_, i) => i), outputs: 'all' } : operations[name];
 
 /**
- * @param reuseCasts casts of one tensor are shared by all that read it: right while recording, where ids are never given
- *   twice; eagerly each cast is deleted after its use.
+ * @param reuseCasts casts of one tensor are shared by all that read it: right while recording, where ids are never
+ *   given twice; eagerly each cast is deleted after its use.
  */
 export function bfloat16Products(binding: Binding, reuseCasts: boolean): Binding {
   /** Ids of the tensors that are bfloat16. */
@@ -85,16 +85,24 @@ export function bfloat16Products(binding: Binding, reuseCasts: boolean): Binding
   };
   const typeOf = (id: number | undefined): number => (halves.has(id!) ? dataTypes.bfloat16 : dataTypes.float32);
   const execute = (name: string, attributes: Attribute[], inputIds: number[], outputs: number): TensorHandle[] => {
-    const own = tileProduct(name, attributes, { a: typeOf(inputIds[0]), b: typeOf(inputIds[1]), output: dataTypes.bfloat16 });
+    const own = tileProduct(name, attributes, {
+      a: typeOf(inputIds[0]),
+      b: typeOf(inputIds[1]),
+      output: dataTypes.bfloat16,
+    });
     if (own !== null) return binding.executeOp(own.name, own.attributes, inputIds, 1).map(asHalf);
     const taken = halvesOf(name, inputIds);
     const asTheyAre = taken?.asTheyAre ?? [];
     const isHalf = taken !== undefined && (asTheyAre.length === 0 || asTheyAre.every((i) => halves.has(inputIds[i]!)));
     if (!isHalf) return binding.executeOp(name, attributes, inputIds.map(full), outputs);
-    const inputs = inputIds.map((id, i) => (asTheyAre.includes(i) ? id : taken.inputs.includes(i) ? half(id) : full(id)));
+    const inputs = inputIds.map((id, i) =>
+      asTheyAre.includes(i) ? id : taken.inputs.includes(i) ? half(id) : full(id),
+    );
     const inHalves = attributes.map((a) => (a.name === 'T' ? typeAttribute('T', dataTypes.bfloat16) : a));
     const isHalfOutput = (i: number): boolean => taken.outputs === 'all' || taken.outputs.includes(i);
-    return binding.executeOp(name, inHalves, inputs, outputs).map((handle, i) => (isHalfOutput(i) ? asHalf(handle) : handle));
+    return binding
+      .executeOp(name, inHalves, inputs, outputs)
+      .map((handle, i) => (isHalfOutput(i) ? asHalf(handle) : handle));
   };
 
   return {

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 
 /** Loaded when it is first needed: commands that refuse their input never load native code. */
-const koffi = (): (typeof import('koffi'))['default'] => createRequire(import.meta.url)('koffi');
+const koffi = (): typeof import('koffi')['default'] => createRequire(import.meta.url)('koffi');
 
 /** An opaque C pointer. */
 export type Pointer = unknown;
@@ -80,8 +80,7 @@ let loaded: CApi | undefined;
  */
 export function loadCApi(libraryDirectory: string, extension: 'so' | 'dylib'): CApi {
   if (loaded) return loaded;
-  const file = (name: string) =>
-    path.join(libraryDirectory, extension === 'so' ? `${name}.so.2` : `${name}.2.dylib`);
+  const file = (name: string) => path.join(libraryDirectory, extension === 'so' ? `${name}.so.2` : `${name}.2.dylib`);
   koffi().load(file('libtensorflow_framework'), { global: true });
   const library = koffi().load(file('libtensorflow_cc'));
   koffi().struct('TF_Output', { oper: 'void *', index: 'int' });
@@ -158,15 +157,15 @@ const MADV_HUGEPAGE = 14;
 let madvise: CFunction | undefined;
 
 /**
- * Lets Linux back memory by pages of 2 MB, while nothing is written there yet: weights are read from end to end for every
- * token, which goes faster with fewer pages to look up. A wish; where it is refused, nothing is lost.
+ * Lets Linux back memory by pages of 2 MB, while nothing is written there yet: weights are read from end to end for
+ * every token, which goes faster with fewer pages to look up. A wish; where it is refused, nothing is lost.
  */
 function askForHugePages(data: Pointer, bytes: number): void {
   if (process.platform !== 'linux') return;
   madvise ??= koffi().load('libc.so.6').func('int madvise(uintptr_t, size_t, int)');
   const start = koffi().address(data as never);
-  const firstPage = (start + pageBytes - 1n) / pageBytes * pageBytes;
-  madvise(firstPage, Number((start + BigInt(bytes) - firstPage) / pageBytes * pageBytes), MADV_HUGEPAGE);
+  const firstPage = ((start + pageBytes - 1n) / pageBytes) * pageBytes;
+  madvise(firstPage, Number(((start + BigInt(bytes) - firstPage) / pageBytes) * pageBytes), MADV_HUGEPAGE);
 }
 
 /** A new TF_Tensor holding a copy of `values`; the caller deletes it. */

@@ -82,7 +82,11 @@ export class EagerSession implements Session {
         return results;
       };
       const { binding } = backend;
-      return withBinding(backend, this.precision === 'bfloat16' ? bfloat16Products(binding, false) : float32Products(binding), compute);
+      return withBinding(
+        backend,
+        this.precision === 'bfloat16' ? bfloat16Products(binding, false) : float32Products(binding),
+        compute,
+      );
     };
     return { run };
   }

@@ -1,9 +1,9 @@
 /**
- * clm's own operations (kernels/*.cc): parts of a decoder in one pass over memory each. They stand in for compositions of
- * TensorFlow's operations, which remain where these do not run and are what tests hold them to.
+ * clm's own operations (kernels/*.cc): parts of a decoder in one pass over memory each. They stand in for compositions
+ * of TensorFlow's operations, which remain where these do not run and are what tests hold them to.
  *
- * Their type T is that of the numbers between products. It is float32 here; bfloat16.ts makes it the other where products
- * are in it.
+ * Their type T is that of the numbers between products. It is float32 here; bfloat16.ts makes it the other where
+ * products are in it.
  *
  * N rows · C width
  */
@@ -48,8 +48,14 @@ export const fusedNorm = (x: Tensor, gain: Tensor, kind: NormKind): Tensor[] =>
   execute('ClmNorm', normAttributes(kind), [x, gain], 3);
 
 /** → gradients by x and gain. */
-export const fusedNormGradient = (x: Tensor, gain: Tensor, mean: Tensor, inverse: Tensor, dy: Tensor, kind: NormKind): Tensor[] =>
-  execute('ClmNormGrad', normAttributes(kind), [x, gain, mean, inverse, dy], 2);
+export const fusedNormGradient = (
+  x: Tensor,
+  gain: Tensor,
+  mean: Tensor,
+  inverse: Tensor,
+  dy: Tensor,
+  kind: NormKind,
+): Tensor[] => execute('ClmNormGrad', normAttributes(kind), [x, gain, mean, inverse, dy], 2);
 
 /**
  * softmax(scale·scores + mask): keys hidden at either end of a row are not even read.
@@ -69,11 +75,16 @@ export const fusedAttentionWeightsGradient = (weights: Tensor, dWeights: Tensor,
  * @param projected (B, T, 3, K, D): queries, keys, values @param mask (T, T) or (B, 1, 1, T, T), 0 or −1e9
  * @returns [attended (B, T, K, D), weights (B, K, T, T) for the gradient]
  */
-export const fusedHeadsAttention = (projected: Tensor, mask: Tensor): Tensor[] => execute('ClmHeadsAttention', [], [projected, mask], 2);
+export const fusedHeadsAttention = (projected: Tensor, mask: Tensor): Tensor[] =>
+  execute('ClmHeadsAttention', [], [projected, mask], 2);
 
 /** → the gradient by what was projected. */
-export const fusedHeadsAttentionGradient = (projected: Tensor, weights: Tensor, dAttended: Tensor, mask: Tensor): Tensor =>
-  execute('ClmHeadsAttentionGrad', [], [projected, weights, dAttended, mask], 1)[0]!;
+export const fusedHeadsAttentionGradient = (
+  projected: Tensor,
+  weights: Tensor,
+  dAttended: Tensor,
+  mask: Tensor,
+): Tensor => execute('ClmHeadsAttentionGrad', [], [projected, weights, dAttended, mask], 1)[0]!;
 
 /**
  * Attention of one new position of each slot to the filled ones before it and itself; no gradient.
@@ -95,7 +106,8 @@ export const fusedAdd = (stream: Tensor, y: Tensor): Tensor => execute('ClmAdd',
 export const fusedSum = (x: Tensor, y: Tensor): Tensor => execute('ClmSum', [], [x, y], 1)[0]!;
 
 /** matrix (V, C) with rows (N, C) added to those that ids (N) int32 name, in its memory where nobody else reads it. */
-export const fusedAddRows = (matrix: Tensor, rows: Tensor, ids: Tensor): Tensor => execute('ClmAddRows', [], [matrix, rows, ids], 1)[0]!;
+export const fusedAddRows = (matrix: Tensor, rows: Tensor, ids: Tensor): Tensor =>
+  execute('ClmAddRows', [], [matrix, rows, ids], 1)[0]!;
 
 /** ½ Σ x², a scalar. */
 export const fusedHalfSquaredNorm = (x: Tensor): Tensor => execute('ClmHalfSquaredNorm', [], [x], 1)[0]!;

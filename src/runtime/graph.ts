@@ -90,8 +90,8 @@ export class GraphSession {
   }
 
   /**
-   * Runs the graph once, on another thread unless it is brief. The caller owns the tensors fed (and must keep them until the
-   * promise settles) and the ones returned.
+   * Runs the graph once, on another thread unless it is brief. The caller owns the tensors fed (and must keep them
+   * until the promise settles) and the ones returned.
    */
   run(
     feeds: readonly { output: Output; tensor: Pointer }[],
@@ -107,7 +107,18 @@ export class GraphSession {
     const options: Pointer = wanted.length === 0 ? null : c.TF_NewBufferFromString(wanted, wanted.length);
     const metadata: Pointer = trace === null ? null : c.TF_NewBuffer();
     const fed = [feeds.map((feed) => feed.output), feeds.map((feed) => feed.tensor), feeds.length];
-    const run = [this.#session, options, ...fed, fetches, fetched, fetches.length, targets, targets.length, metadata, status];
+    const run = [
+      this.#session,
+      options,
+      ...fed,
+      fetches,
+      fetched,
+      fetches.length,
+      targets,
+      targets.length,
+      metadata,
+      status,
+    ];
     return new Promise((resolve, reject) => {
       const ended = (error: unknown): void => {
         try {

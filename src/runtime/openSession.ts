@@ -9,7 +9,12 @@ import { loadTensorFlow, type DeviceChoice } from './tensorflow.ts';
  *
  * @param options.branches parallel branches its programs will have; the cores are shared among them (default 1)
  */
-export function openSession(options: { mode: Mode; precision: Precision; device: DeviceChoice; branches?: number }): Session {
+export function openSession(options: {
+  mode: Mode;
+  precision: Precision;
+  device: DeviceChoice;
+  branches?: number;
+}): Session {
   const tensorFlow = loadTensorFlow(options.device);
   const branches = tensorFlow.device === 'cuda' ? 1 : (options.branches ?? 1);
   return options.mode === 'recorded'

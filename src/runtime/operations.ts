@@ -112,4 +112,5 @@ export function addProducts([first, second, ...rest]: Tensor[]): Tensor {
  * x (R, D) with the rows `rows` (n) int32 replaced by `values` (n, D). In place where x is the value of a variable,
  * which must be assigned the result: nothing else of the program may read the old value.
  */
-export const replaceRows = (x: Tensor, rows: Tensor, values: Tensor): Tensor => execute('InplaceUpdate', [float], [x, rows, values])[0]!;
+export const replaceRows = (x: Tensor, rows: Tensor, values: Tensor): Tensor =>
+  execute('InplaceUpdate', [float], [x, rows, values])[0]!;

@@ -5,4 +5,5 @@ import os from 'node:os';
 const mostCores = 8;
 
 /** On a CPU of this machine; on a GPU they never are. */
-export const wantsOwnOperations = (): boolean => process.env['CLM_FUSED_OPERATIONS'] !== '0' && os.availableParallelism() <= mostCores;
+export const wantsOwnOperations = (): boolean =>
+  process.env['CLM_FUSED_OPERATIONS'] !== '0' && os.availableParallelism() <= mostCores;

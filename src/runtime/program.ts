@@ -19,7 +19,10 @@ export interface ProgramOptions {
    * ones, whose way between threads would take longer than they do.
    */
   onOneThread?: boolean;
-  /** It takes a millisecond at most: run it on the JavaScript thread, in a turn of its own, rather than wait for another. */
+  /**
+   * It takes a millisecond at most: run it on the JavaScript thread, in a turn of its own, rather than wait for
+   * another.
+   */
   isBrief?: boolean;
 }
 

@@ -71,12 +71,20 @@ export class RecordedSession implements Session {
 
   addView(view: string, variable: string, shape: number[]): void {
     const { stored } = this.#variable(variable);
-    this.#variables.set(view, { shape, handleId: this.#recorder.variableHandle(variable, shape, dataTypes[stored]), stored });
+    this.#variables.set(view, {
+      shape,
+      handleId: this.#recorder.variableHandle(variable, shape, dataTypes[stored]),
+      stored,
+    });
   }
 
   async readVariables(names: readonly string[]): Promise<NamedTensor[]> {
     const { c } = this.#tensorFlow;
-    const fetched = await this.#graph.run([], names.map((name) => this.#reader(name)), []);
+    const fetched = await this.#graph.run(
+      [],
+      names.map((name) => this.#reader(name)),
+      [],
+    );
     return names.map((name, i) => {
       const values = tensorValues(c, fetched[i]);
       c.TF_DeleteTensor(fetched[i]);
@@ -87,7 +95,8 @@ export class RecordedSession implements Session {
   program(name: string, inputs: Record<string, InputSpec>, define: Definition, options: ProgramOptions = {}): Program {
     const { backend, c } = this.#tensorFlow;
     const recorder = this.#recorder;
-    const binding: Binding = this.precision === 'bfloat16' ? bfloat16Products(recorder, true) : float32Products(recorder);
+    const binding: Binding =
+      this.precision === 'bfloat16' ? bfloat16Products(recorder, true) : float32Products(recorder);
     const placeholders = new Map<string, { spec: InputSpec; output: Output }>();
     const variables = variableOperations(
       backend,

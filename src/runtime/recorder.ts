@@ -79,7 +79,13 @@ export class Recorder implements Binding {
   }
 
   placeholder(name: string, shape: readonly number[], dtype: number): { id: number; output: Output } {
-    const oper = this.#add('Placeholder', [], [typeAttribute('dtype', dtype), shapeAttribute('shape', shape)], [], name);
+    const oper = this.#add(
+      'Placeholder',
+      [],
+      [typeAttribute('dtype', dtype), shapeAttribute('shape', shape)],
+      [],
+      name,
+    );
     const output = { oper, index: 0 };
     return { id: this.#register(output).id, output };
   }

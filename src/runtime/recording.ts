@@ -49,8 +49,8 @@ export function knownScalar(x: Tensor): number | null {
 }
 
 /**
- * Makes everything `body` computes wait for `tensors`: it begins late, and is never taken for an equal computation
- * made before (TensorFlow merges those), which is what saves memory. An update of a variable whose old value is still being
+ * Makes everything `body` computes wait for `tensors`: it begins late, and is never taken for an equal computation made
+ * before (TensorFlow merges those), which is what saves memory. An update of a variable whose old value is still being
  * read would cost a copy of it, or change what is read; eagerly, order is the order of the lines.
  */
 export const computedAfter = <T>(tensors: readonly Tensor[], body: () => T): T =>

@@ -112,7 +112,16 @@ function load(installation: Installation): TensorFlow {
   const eagerBinding = backend.binding as TensorFlow['eagerBinding'];
   assertCodes(eagerBinding as unknown as Record<string, number>);
   const c = loadCApi(installation.libraryDirectory, process.platform === 'darwin' ? 'dylib' : 'so');
-  return { eagerBinding, backend, c, version: c.TF_Version() as string, device: 'cpu', deviceReason: '', hasFusedOperations: false, hasTileProducts: false };
+  return {
+    eagerBinding,
+    backend,
+    c,
+    version: c.TF_Version() as string,
+    device: 'cpu',
+    deviceReason: '',
+    hasFusedOperations: false,
+    hasTileProducts: false,
+  };
 }
 
 /** Our copies of TensorFlow's enumerations must be the binding's. */

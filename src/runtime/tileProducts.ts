@@ -1,7 +1,7 @@
 /**
- * Matrix products on a processor's tile unit, by clm's own operations (kernels/product.cc), in place of TensorFlow's: in
- * float32 faster and nearer to the exact product (docs/speed.md), in bfloat16 without a copy of float32 inputs. TensorFlow's remain
- * where there is no such unit, and are what tests hold these to.
+ * Matrix products on a processor's tile unit, by clm's own operations (kernels/product.cc), in place of TensorFlow's:
+ * in float32 faster and nearer to the exact product (docs/speed.md), in bfloat16 without a copy of float32 inputs.
+ * TensorFlow's remain where there is no such unit, and are what tests hold these to.
  */
 import { typeAttribute, type Attribute, type Binding } from './binding.ts';
 import { dataTypes } from './capi.ts';
@@ -16,7 +16,11 @@ export const hasTileProducts = (): boolean => loadedTensorFlow().hasTileProducts
  *
  * @param types TF_DataTypes of both inputs and of the output: all float32, or the output bfloat16
  */
-export function tileProduct(name: string, attributes: readonly Attribute[], types: { a: number; b: number; output: number }): { name: string; attributes: Attribute[] } | null {
+export function tileProduct(
+  name: string,
+  attributes: readonly Attribute[],
+  types: { a: number; b: number; output: number },
+): { name: string; attributes: Attribute[] } | null {
   if (name !== 'BatchMatMulV2' || !hasTileProducts()) return null;
   const isTransposed = (attribute: string): boolean => attributes.find((a) => a.name === attribute)?.value === true;
   const [a, b] = [isTransposed('adj_x'), isTransposed('adj_y')];
@@ -36,6 +40,8 @@ export const float32Products = (binding: Binding): Binding => ({
   tensorDataSync: (id) => binding.tensorDataSync(id),
   executeOp(name, attributes, inputIds, outputs) {
     const own = tileProduct(name, attributes, float32);
-    return own === null ? binding.executeOp(name, attributes, inputIds, outputs) : binding.executeOp(own.name, own.attributes, inputIds, 1);
+    return own === null
+      ? binding.executeOp(name, attributes, inputIds, outputs)
+      : binding.executeOp(own.name, own.attributes, inputIds, 1);
   },
 });

@@ -12,7 +12,9 @@ export interface NodeTiming {
   operation: string;
   /** When it began, in ms of a clock common to all nodes of a run. */
   startMs: number;
-  /** From the kernel's start to its end, on its own thread; work it gives to other threads counts only while it waits. */
+  /**
+   * From the kernel's start to its end, on its own thread; work it gives to other threads counts only while it waits.
+   */
   elapsedMs: number;
 }
 
@@ -30,7 +32,8 @@ export function nodeTimings(runMetadata: Uint8Array): NodeTiming[] {
 
 function nodeTiming(stats: Uint8Array): NodeTiming {
   const text = (field: number): string => new TextDecoder().decode(messages(stats, field)[0]);
-  const nanoseconds = (field: number): number => Number(fields(stats).find(({ number }) => number === field)?.value ?? 0);
+  const nanoseconds = (field: number): number =>
+    Number(fields(stats).find(({ number }) => number === field)?.value ?? 0);
   const name = text(1);
   // timeline_label is "NAME = OPERATION(INPUTS)".
   const operation = /= (\w+)\(/.exec(text(8))?.[1] ?? name;
@@ -46,7 +49,9 @@ type Field = { number: number; value: bigint | Uint8Array };
 
 /** The values of a field of messages or strings. */
 const messages = (message: Uint8Array, number: number): Uint8Array[] =>
-  fields(message).flatMap((field) => (field.number === number && field.value instanceof Uint8Array ? [field.value] : []));
+  fields(message).flatMap((field) =>
+    field.number === number && field.value instanceof Uint8Array ? [field.value] : [],
+  );
 
 /** The fields of a message in order. @throws where the bytes are no message */
 function fields(message: Uint8Array): Field[] {

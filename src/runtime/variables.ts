@@ -37,8 +37,8 @@ export interface Variables {
   assignAdd(name: string, value: Tensor): void;
   assignSubtract(name: string, value: Tensor): void;
   /**
-   * Adds `value` to a sum; where `hasBegun` (a scalar) is 0, the sum begins with it, whatever was there. Nothing else of
-   * the program may read the variable.
+   * Adds `value` to a sum; where `hasBegun` (a scalar) is 0, the sum begins with it, whatever was there. Nothing else
+   * of the program may read the variable.
    */
   accumulate(name: string, value: Tensor, hasBegun: Tensor): void;
   /** Everything that reads the old values must have run, see `computedAfter`. */
@@ -89,7 +89,11 @@ export function variableOperations(
     const gradient = u.gradientFactor === null ? u.gradient : mul(u.gradient, u.gradientFactor);
     update(
       'ResourceApplyAdam',
-      [typeAttribute('T', dataTypes.float32), boolAttribute('use_locking', false), boolAttribute('use_nesterov', false)],
+      [
+        typeAttribute('T', dataTypes.float32),
+        boolAttribute('use_locking', false),
+        boolAttribute('use_nesterov', false),
+      ],
       [u.parameter, u.firstMoment, u.secondMoment],
       [u.beta1Power, u.beta2Power, u.learningRate, scalar(u.beta1), scalar(u.beta2), u.epsilon, gradient],
     );

@@ -1,7 +1,7 @@
 /**
- * Weights as generation reads them: without gradients, and a few rows at a time. A product of few rows is bound by reading
- * the weights, which clm's own operation does once and in the type they are stored in (kernels/fewRows.cc). Everything is
- * computed in float32, whatever that type is.
+ * Weights as generation reads them: without gradients, and a few rows at a time. A product of few rows is bound by
+ * reading the weights, which clm's own operation does once and in the type they are stored in (kernels/fewRows.cc).
+ * Everything is computed in float32, whatever that type is.
  *
  * M rows · K inputs · N outputs
  */
@@ -49,7 +49,8 @@ export function linearProduct(x: Tensor, w: Tensor, bias: Tensor | null): Tensor
 export const transposedProduct = (x: Tensor, w: Tensor): Tensor =>
   isForFewRows(x, w) ? fewRows('ClmFewRowsTransposed', w, [x, w]) : matMul(x, whole(w, x), false, true);
 
-const isForFewRows = (x: Tensor, w: Tensor): boolean => weights.has(w) && isSmall(x.shape[0]!, w.size) && hasFusedOperations();
+const isForFewRows = (x: Tensor, w: Tensor): boolean =>
+  weights.has(w) && isSmall(x.shape[0]!, w.size) && hasFusedOperations();
 
 /** By clm's own operation, whose second input, the weights, is read as it is stored. */
 function fewRows(operation: string, w: Tensor, inputs: Tensor[]): Tensor {
@@ -60,7 +61,9 @@ function fewRows(operation: string, w: Tensor, inputs: Tensor[]): Tensor {
   return backend.createOutputTensor(backend.binding.executeOp(operation, [type], [xId!, id, ...rest], 1)[0]!);
 }
 
-/** w in float32, cast when it is x's turn: all at once, the weights would take the memory that halves are there to save. */
+/**
+ * w in float32, cast when it is x's turn: all at once, the weights would take the memory that halves are there to save.
+ */
 function whole(w: Tensor, x: Tensor): Tensor {
   const stored = weights.get(w);
   return stored?.isHalf ? computedAfter([x], () => asFloats(loadedTensorFlow().backend, stored.id)) : w;
@@ -71,9 +74,16 @@ export function rowsOf(table: Tensor, ids: Tensor): Tensor {
   const stored = weights.get(table);
   if (!stored?.isHalf) return gatherRows(table, ids);
   const { backend } = loadedTensorFlow();
-  const types = [typeAttribute('Tparams', dataTypes.bfloat16), typeAttribute('Tindices', dataTypes.int32), typeAttribute('Taxis', dataTypes.int32)];
+  const types = [
+    typeAttribute('Tparams', dataTypes.bfloat16),
+    typeAttribute('Tindices', dataTypes.int32),
+    typeAttribute('Taxis', dataTypes.int32),
+  ];
   const inputs = [stored.id, ...backend.getInputTensorIds([ids, scalar(0, 'int32')])];
-  return asFloats(backend, backend.binding.executeOp('GatherV2', [intAttribute('batch_dims', 0), ...types], inputs, 1)[0]!.id);
+  return asFloats(
+    backend,
+    backend.binding.executeOp('GatherV2', [intAttribute('batch_dims', 0), ...types], inputs, 1)[0]!.id,
+  );
 }
 
 function asFloats(backend: TensorFlowBackend, halfId: number): Tensor {

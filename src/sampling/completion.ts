@@ -32,7 +32,10 @@ export interface Growing {
   readonly tokenIds: readonly number[];
   readonly settings: CompletionSettings;
   readonly finishReason: FinishReason | null;
-  /** Draws the next token from its logits (V, or more where the vocabulary is padded). @returns the text that is certain now */
+  /**
+   * Draws the next token from its logits (V, or more where the vocabulary is padded). @returns the text that is certain
+   * now
+   */
   take(logits: Float32Array): string;
   /** Ends it where no token follows any more: the context is full. @returns the text that was held back */
   endHere(): string;
@@ -47,7 +50,10 @@ export function growCompletion(
   tokenizer: Tokenizer,
 ): Growing {
   const { minTokens, maxTokens, seed } = settings;
-  const sampler = { ...settings, logitBias: new Map(Object.entries(settings.logitBias).map(([id, bias]) => [Number(id), bias])) };
+  const sampler = {
+    ...settings,
+    logitBias: new Map(Object.entries(settings.logitBias).map(([id, bias]) => [Number(id), bias])),
+  };
   const ending = new Set([...settings.stopTokenIds, ...(tokenizer.endOfText === null ? [] : [tokenizer.endOfText])]);
   const seen = new Set(promptTokenIds);
   const decoder = tokenizer.decoder({ continuesText: true });

@@ -47,7 +47,12 @@ const shortestPrefill = (contextLength: number): number => (contextLength <= 128
 const shortestCapacity = 64;
 
 /** Programs are recorded when first needed, and the cache is made by the first prefill. One Decoding a session. */
-export function openDecoding(session: Session, model: ModelConfig, table: readonly ParameterSpec[], slots: number): Decoding {
+export function openDecoding(
+  session: Session,
+  model: ModelConfig,
+  table: readonly ParameterSpec[],
+  slots: number,
+): Decoding {
   const { contextLength, keyValueHeads: K, headSize: D } = model;
   const attentions = Array.from({ length: model.layers }, (_, i) => `blocks.${i}.attention`);
   const caches = attentions.flatMap((path) => [`${path}.keys`, `${path}.values`]);
@@ -73,74 +78,123 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
     return updated;
   };
 
-  const recordPrefill = (P: number, S: number) => (name: string): Program => {
-    const inputs = {
-      inputs: { shape: [P], dtype: 'int32' },
-      last: { shape: [1], dtype: 'int32' },
-      firstRow: { shape: [1], dtype: 'int32' }, // of the slot, in the caches
-    } as const;
-    return session.program(name, inputs, (feeds, variables) => {
-      const rowsOfSlot = Int32Array.from({ length: K * P }, (_, i) => Math.floor(i / P) * S + (i % P));
-      const rows = add(tensor(rowsOfSlot, [K * P], 'int32'), feeds['firstRow']!);
-      const cache: KeyValueCache = {
-        positionIds: tensor(Int32Array.from({ length: P }, (_, i) => i), [P], 'int32'),
-        attend: (path, query, key, value, mask) => {
-          store(variables, cacheName(path, 'keys', S), rows, key);
-          store(variables, cacheName(path, 'values', S), rows, value);
-          return attend(query, key, value, mask, null);
+  const recordPrefill =
+    (P: number, S: number) =>
+    (name: string): Program => {
+      const inputs = {
+        inputs: { shape: [P], dtype: 'int32' },
+        last: { shape: [1], dtype: 'int32' },
+        firstRow: { shape: [1], dtype: 'int32' }, // of the slot, in the caches
+      } as const;
+      return session.program(
+        name,
+        inputs,
+        (feeds, variables) => {
+          const rowsOfSlot = Int32Array.from({ length: K * P }, (_, i) => Math.floor(i / P) * S + (i % P));
+          const rows = add(tensor(rowsOfSlot, [K * P], 'int32'), feeds['firstRow']!);
+          const cache: KeyValueCache = {
+            positionIds: tensor(
+              Int32Array.from({ length: P }, (_, i) => i),
+              [P],
+              'int32',
+            ),
+            attend: (path, query, key, value, mask) => {
+              store(variables, cacheName(path, 'keys', S), rows, key);
+              store(variables, cacheName(path, 'values', S), rows, value);
+              return attend(query, key, value, mask, null);
+            },
+          };
+          const parameters = parametersOf(variables);
+          const hidden = hiddenStates(parameters, feeds['inputs']!, {
+            model,
+            batchSize: 1,
+            positions: P,
+            dropout: null,
+            cache,
+          });
+          return { logits: logitsOf(parameters, gatherRows(hidden, feeds['last']!)) }; // only one position's are wanted
         },
-      };
-      const parameters = parametersOf(variables);
-      const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: 1, positions: P, dropout: null, cache });
-      return { logits: logitsOf(parameters, gatherRows(hidden, feeds['last']!)) }; // only one position's are wanted
-    }, { onOneThread: true });
-  };
+        { onOneThread: true },
+      );
+    };
 
-  const recordStep = (S: number) => (name: string): Program => {
-    const B = slots;
-    const inputs = { inputs: { shape: [B], dtype: 'int32' }, positions: { shape: [B], dtype: 'int32' } } as const;
-    return session.program(name, inputs, (feeds, variables) => {
-      const positions = reshape(feeds['positions']!, [B, 1]);
-      const firstRows = tensor(Int32Array.from({ length: B * K }, (_, i) => i * S), [B, K], 'int32');
-      const rows = reshape(add(firstRows, positions), [B * K]);
-      const attendTo = hasFusedOperations() ? fusedCachedAttention : maskedAttention;
-      const cache: KeyValueCache = {
-        positionIds: feeds['positions']!,
-        attend: (path, query, key, value) => {
-          const keys = store(variables, cacheName(path, 'keys', S), rows, key);
-          const values = store(variables, cacheName(path, 'values', S), rows, value);
-          return attendTo(query, keys, values, feeds['positions']!);
+  const recordStep =
+    (S: number) =>
+    (name: string): Program => {
+      const B = slots;
+      const inputs = { inputs: { shape: [B], dtype: 'int32' }, positions: { shape: [B], dtype: 'int32' } } as const;
+      return session.program(
+        name,
+        inputs,
+        (feeds, variables) => {
+          const positions = reshape(feeds['positions']!, [B, 1]);
+          const firstRows = tensor(
+            Int32Array.from({ length: B * K }, (_, i) => i * S),
+            [B, K],
+            'int32',
+          );
+          const rows = reshape(add(firstRows, positions), [B * K]);
+          const attendTo = hasFusedOperations() ? fusedCachedAttention : maskedAttention;
+          const cache: KeyValueCache = {
+            positionIds: feeds['positions']!,
+            attend: (path, query, key, value) => {
+              const keys = store(variables, cacheName(path, 'keys', S), rows, key);
+              const values = store(variables, cacheName(path, 'values', S), rows, value);
+              return attendTo(query, keys, values, feeds['positions']!);
+            },
+          };
+          const parameters = parametersOf(variables);
+          const hidden = hiddenStates(parameters, feeds['inputs']!, {
+            model,
+            batchSize: B,
+            positions: 1,
+            dropout: null,
+            cache,
+          });
+          return { logits: logitsOf(parameters, hidden) };
         },
-      };
-      const parameters = parametersOf(variables);
-      const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: B, positions: 1, dropout: null, cache });
-      return { logits: logitsOf(parameters, hidden) };
-    }, { onOneThread: true, isBrief });
-  };
+        { onOneThread: true, isBrief },
+      );
+    };
 
   /** Gives every slot room for S positions; what the slots hold is kept as far as it fits. */
-  const recordResize = (from: number, S: number) => (name: string): Program =>
-    session.program(name, {}, (_, variables) => {
-      for (const cache of caches) {
-        const now = reshape(variables.read(`${cache}@${from}`), [slots * K, from, D]);
-        const next = S > from ? pad(now, [[0, 0], [0, S - from], [0, 0]]) : slice(now, [0, 0, 0], [slots * K, S, D]);
-        variables.assign(`${cache}@${S}`, reshape(next, [slots * K * S, D]));
-      }
-      return {};
-    });
+  const recordResize =
+    (from: number, S: number) =>
+    (name: string): Program =>
+      session.program(name, {}, (_, variables) => {
+        for (const cache of caches) {
+          const now = reshape(variables.read(`${cache}@${from}`), [slots * K, from, D]);
+          const next =
+            S > from
+              ? pad(now, [
+                  [0, 0],
+                  [0, S - from],
+                  [0, 0],
+                ])
+              : slice(now, [0, 0, 0], [slots * K, S, D]);
+          variables.assign(`${cache}@${S}`, reshape(next, [slots * K * S, D]));
+        }
+        return {};
+      });
 
   /** Copies all rows of a slot to another. */
-  const recordCopy = (S: number) => (name: string): Program => {
-    const inputs = { fromRow: { shape: [1], dtype: 'int32' }, toRow: { shape: [1], dtype: 'int32' } } as const;
-    return session.program(name, inputs, (feeds, variables) => {
-      const rowsOfSlot = tensor(Int32Array.from({ length: K * S }, (_, i) => i), [K * S], 'int32');
-      for (const cache of caches) {
-        const values = gatherRows(variables.read(`${cache}@${S}`), add(rowsOfSlot, feeds['fromRow']!));
-        store(variables, `${cache}@${S}`, add(rowsOfSlot, feeds['toRow']!), values);
-      }
-      return {};
-    });
-  };
+  const recordCopy =
+    (S: number) =>
+    (name: string): Program => {
+      const inputs = { fromRow: { shape: [1], dtype: 'int32' }, toRow: { shape: [1], dtype: 'int32' } } as const;
+      return session.program(name, inputs, (feeds, variables) => {
+        const rowsOfSlot = tensor(
+          Int32Array.from({ length: K * S }, (_, i) => i),
+          [K * S],
+          'int32',
+        );
+        for (const cache of caches) {
+          const values = gatherRows(variables.read(`${cache}@${S}`), add(rowsOfSlot, feeds['fromRow']!));
+          store(variables, `${cache}@${S}`, add(rowsOfSlot, feeds['toRow']!), values);
+        }
+        return {};
+      });
+    };
 
   /** Programs know a cache by its size: all sizes are views of one variable, which has one at a time. */
   const addViews = (S: number): void => {
@@ -171,7 +225,8 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
     contextLength,
     filled: (slot) => filled[slot]!,
     prefill: async (slot, tokenIds) => {
-      if (tokenIds.length < 1 || tokenIds.length > contextLength) throw new Error(`${tokenIds.length} tokens do not fit a slot`);
+      if (tokenIds.length < 1 || tokenIds.length > contextLength)
+        throw new Error(`${tokenIds.length} tokens do not fit a slot`);
       filled[slot] = 0;
       const P = paddedLength(tokenIds.length, contextLength, shortestPrefill(contextLength));
       await makeRoom(P);
@@ -201,7 +256,8 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
       }
       await makeRoom(Math.max(...positions) + 1);
       // A slot that has no turn computes something nobody reads, behind what it keeps.
-      for (let slot = 0; slot < slots; slot++) if (!next.has(slot)) positions[slot] = kept[slot] = Math.min(kept[slot]!, capacity - 1);
+      for (let slot = 0; slot < slots; slot++)
+        if (!next.has(slot)) positions[slot] = kept[slot] = Math.min(kept[slot]!, capacity - 1);
       const { logits } = await recorded(`step${capacity}`, recordStep(capacity)).run({ inputs, positions });
       const V = logits!.length / slots;
       for (const slot of next.keys()) kept[slot] = ++filled[slot]!;
@@ -213,11 +269,18 @@ export function openDecoding(session: Session, model: ModelConfig, table: readon
   };
 }
 
-/** What `fusedCachedAttention` does, from TensorFlow's operations: the whole cache is read, and what is not filled hidden. */
+/**
+ * What `fusedCachedAttention` does, from TensorFlow's operations: the whole cache is read, and what is not filled
+ * hidden.
+ */
 export function maskedAttention(query: Tensor, keys: Tensor, values: Tensor, positions: Tensor): Tensor {
   const [B, K, , D] = query.shape as [number, number, number, number];
   const S = keys.shape[0]! / (B * K);
-  const places = tensor(Int32Array.from({ length: S }, (_, i) => i), [1, S], 'int32');
+  const places = tensor(
+    Int32Array.from({ length: S }, (_, i) => i),
+    [1, S],
+    'int32',
+  );
   const isHidden = greater(places, reshape(positions, [B, 1]));
   const mask = reshape(mul(cast(isHidden, 'float32'), -1e9), [B, 1, 1, 1, S]);
   return attend(query, reshape(keys, [B, K, S, D]), reshape(values, [B, K, S, D]), mask, null);

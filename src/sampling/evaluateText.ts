@@ -76,8 +76,13 @@ export async function evaluateCorpus(
     const evaluation = await evaluateTokens(scoring, stream, tokenizer, overlap);
     if (evaluation !== null) sources.push({ source: name, ...evaluation });
   }
-  const total = (pick: (evaluation: TextEvaluation) => number): number => sources.reduce((sum, each) => sum + pick(each), 0);
-  const sums = { nats: total(({ loss, tokens }) => loss * tokens), tokens: total(({ tokens }) => tokens), bytes: total(({ bytes }) => bytes) };
+  const total = (pick: (evaluation: TextEvaluation) => number): number =>
+    sources.reduce((sum, each) => sum + pick(each), 0);
+  const sums = {
+    nats: total(({ loss, tokens }) => loss * tokens),
+    tokens: total(({ tokens }) => tokens),
+    bytes: total(({ bytes }) => bytes),
+  };
   const [only] = sources;
   if (only === undefined) return { whole: null, sources };
   const { source: _, ...single } = only;
@@ -95,7 +100,11 @@ function validationSources(corpus: Corpus): { name: string; files: readonly Corp
   if (mixture && validation.parts) return mixture.map(({ name, validation: part }) => ({ name, files, part }));
   const bySource = new Map<SourceSettings | CorpusFile, CorpusFile[]>();
   for (const file of files) bySource.set(file.source ?? file, [...(bySource.get(file.source ?? file) ?? []), file]);
-  const named = [...bySource].map(([source, own]) => ({ name: ('name' in source && source.name) || basename(source.path), path: source.path, files: own }));
+  const named = [...bySource].map(([source, own]) => ({
+    name: ('name' in source && source.name) || basename(source.path),
+    path: source.path,
+    files: own,
+  }));
   return named.map(({ name, path, files: own }) => {
     const isUnique = named.filter((other) => other.name === name).length === 1;
     return { name: isUnique ? name : path, files: own, part: validation };

@@ -70,7 +70,10 @@ export function keepTopP(scores: Scores, p: number | null): Scores {
   return scores;
 }
 
-/** Keeps tokens at least `share` times as likely as the likeliest (Nguyen et al. 2024, https://arxiv.org/abs/2407.01082). */
+/**
+ * Keeps tokens at least `share` times as likely as the likeliest (Nguyen et al. 2024,
+ * https://arxiv.org/abs/2407.01082).
+ */
 export function keepMinP(scores: Scores, share: number | null): Scores {
   if (share === null || share === 0) return scores;
   const probabilities = softmax(scores);
@@ -79,7 +82,10 @@ export function keepMinP(scores: Scores, share: number | null): Scores {
   return scores;
 }
 
-/** The k-th largest of the values (k from 1), by selection (Hoare 1961): only the part that it lies in is looked at again. */
+/**
+ * The k-th largest of the values (k from 1), by selection (Hoare 1961): only the part that it lies in is looked at
+ * again.
+ */
 export function kthLargest(values: Float64Array, k: number): number {
   const parted = Float64Array.from(values);
   const wanted = parted.length - k;

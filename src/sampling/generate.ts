@@ -103,7 +103,10 @@ export async function* generate(
       for (const [slot, taken] of slots.entries()) {
         if (taken === undefined) continue;
         const { index, growing } = taken;
-        if (signal?.aborted || (decoding.filled(slot) === decoding.contextLength && growing.settings.beyondContext === 'stop')) {
+        if (
+          signal?.aborted ||
+          (decoding.filled(slot) === decoding.contextLength && growing.settings.beyondContext === 'stop')
+        ) {
           const text = growing.endHere();
           if (text !== '') yield { kind: 'text', index, text };
           yield* ended(slot);
@@ -134,7 +137,10 @@ interface Slot {
  * What is seen of a text that is longer than the context: its oldest quarter is let go and the rest read anew, at
  * positions from 0, so that learned positions are right and no key has seen what is gone.
  */
-export function slidWindow({ promptTokenIds, tokenIds }: Pick<Growing, 'promptTokenIds' | 'tokenIds'>, contextLength: number): number[] {
+export function slidWindow(
+  { promptTokenIds, tokenIds }: Pick<Growing, 'promptTokenIds' | 'tokenIds'>,
+  contextLength: number,
+): number[] {
   const kept = Math.max(1, contextLength - Math.max(1, Math.floor(contextLength / 4)));
   return [...promptTokenIds, ...tokenIds].slice(-kept);
 }

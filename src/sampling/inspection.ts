@@ -46,17 +46,29 @@ export interface Inspection {
  * @throws wrong input where the text has less than two tokens, or more than the context length
  */
 export async function inspectText(
-  { session, model, table, tokenizer }: { session: Session; model: ModelConfig; table: readonly ParameterSpec[]; tokenizer: Tokenizer },
+  {
+    session,
+    model,
+    table,
+    tokenizer,
+  }: { session: Session; model: ModelConfig; table: readonly ParameterSpec[]; tokenizer: Tokenizer },
   text: string,
   top: number,
 ): Promise<Inspection> {
   const tokenIds = Array.from(tokenizer.encode(text));
   const n = tokenIds.length;
-  if (n < 2) throw wrongInput(`The text has ${n === 0 ? 'no token' : 'one token'}; a prediction and its target need two.`);
+  if (n < 2)
+    throw wrongInput(`The text has ${n === 0 ? 'no token' : 'one token'}; a prediction and its target need two.`);
   if (n > model.contextLength) {
-    throw wrongInput(`The text has ${n} tokens, more than the context length of ${model.contextLength}: the model never sees it at once. Shorten it.`);
+    throw wrongInput(
+      `The text has ${n} tokens, more than the context length of ${model.contextLength}: the model never sees it at once. Shorten it.`,
+    );
   }
-  const inputs = { inputs: { shape: [n], dtype: 'int32' }, targets: { shape: [n], dtype: 'int32' }, weights: { shape: [n], dtype: 'float32' } } as const;
+  const inputs = {
+    inputs: { shape: [n], dtype: 'int32' },
+    targets: { shape: [n], dtype: 'int32' },
+    weights: { shape: [n], dtype: 'float32' },
+  } as const;
   const program = session.program('inspection', inputs, (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
     const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: 1, positions: n, dropout: null });
@@ -66,7 +78,11 @@ export async function inspectText(
   });
   const targetIds = tokenIds.slice(1);
   const weights = new Float32Array(n).fill(1, 0, n - 1); // what follows the last token is not known
-  const result = await program.run({ inputs: Int32Array.from(tokenIds), targets: Int32Array.from([...targetIds, 0]), weights });
+  const result = await program.run({
+    inputs: Int32Array.from(tokenIds),
+    targets: Int32Array.from([...targetIds, 0]),
+    weights,
+  });
   const V = vocabularyRows(model, tokenizer.vocabularySize);
   const rows = Array.from({ length: n }, (_, t) => result['logits']!.subarray(t * V, (t + 1) * V));
   const losses = Array.from(result['losses']!.subarray(0, n - 1));
@@ -75,16 +91,22 @@ export async function inspectText(
   return {
     tokenIds,
     texts: tokenIds.map(textOf),
-    startBytes: tokenIds.map((tokenId) => (startByte += tokenizer.byteLengths[tokenId]!) - tokenizer.byteLengths[tokenId]!),
+    startBytes: tokenIds.map(
+      (tokenId) => (startByte += tokenizer.byteLengths[tokenId]!) - tokenizer.byteLengths[tokenId]!,
+    ),
     targetIds,
     losses,
     probabilities: losses.map((loss) => Math.exp(-loss)),
-    ranks: targetIds.map((target, t) => 1 + rows[t]!.reduce((likelier, logit) => likelier + Number(logit > rows[t]![target]!), 0)),
+    ranks: targetIds.map(
+      (target, t) => 1 + rows[t]!.reduce((likelier, logit) => likelier + Number(logit > rows[t]![target]!), 0),
+    ),
     loss: losses.reduce((sum, loss) => sum + loss, 0) / (n - 1),
     modelLoss: result['loss']![0]!,
     uniformLoss: Math.log(V),
     vocabularySize: V,
     contextLength: model.contextLength,
-    alternatives: rows.map((logits) => alternatives(logits, top, tokenizer.vocabularySize).map((each) => ({ ...each, text: textOf(each.tokenId) }))),
+    alternatives: rows.map((logits) =>
+      alternatives(logits, top, tokenizer.vocabularySize).map((each) => ({ ...each, text: textOf(each.tokenId) })),
+    ),
   };
 }

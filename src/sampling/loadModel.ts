@@ -51,14 +51,28 @@ export async function loadModel(
   const { weights = 'float32' } = options;
   const session = await sessionOf(path.join(directory, 'model.safetensors'), table, open, weights);
   const modelSha256 = (await readState(directory)).files['model.safetensors'].sha256;
-  return { config, tokenizer, step: checkpoint.step, modelSha256, weights, session, table, close: () => session.close() };
+  return {
+    config,
+    tokenizer,
+    step: checkpoint.step,
+    modelSha256,
+    weights,
+    session,
+    table,
+    close: () => session.close(),
+  };
 }
 
 /** Bytes of a model that are read at a time: it never lies in memory twice. */
 const bytesAtATime = 64e6;
 
 /** A session that holds the tensors of a file. */
-async function sessionOf(file: string, table: readonly ParameterSpec[], open: () => Session, weights: Precision): Promise<Session> {
+async function sessionOf(
+  file: string,
+  table: readonly ParameterSpec[],
+  open: () => Session,
+  weights: Precision,
+): Promise<Session> {
   return withSafetensors(file, ['F32'], async (entries, read) => {
     assertSameTensors(table, entries, file);
     const session = open();
@@ -81,7 +95,10 @@ async function sessionOf(file: string, table: readonly ParameterSpec[], open: ()
 async function checkpointFolder(run: string, which: string): Promise<string> {
   if (which === 'last') return resolveCheckpoint(run, which);
   if (/^\d+$/.test(which)) return resolveCheckpoint(run, Number(which));
-  if (which !== 'best') throw wrongInput(`--checkpoint is ${which}; it must be last, best or the step of a checkpoint, as --checkpoint 500`);
+  if (which !== 'best')
+    throw wrongInput(
+      `--checkpoint is ${which}; it must be last, best or the step of a checkpoint, as --checkpoint 500`,
+    );
   const best = await bestCheckpoint(run);
   if (best !== undefined) return best.path;
   throw wrongInput(`${run} has no checkpoint whose validation loss is known. Take --checkpoint last.`);

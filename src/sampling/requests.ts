@@ -30,7 +30,10 @@ interface RequestOptions {
  * @throws wrong input where a setting is none, the prompt is empty or cannot be encoded, or does not fit a context
  *   beyond which the completion is to stop
  */
-export function requestsOf(asked: AskedPrompt, { settings: common, tokenizer, contextLength, promptName = 'the prompt' }: RequestOptions): CompletionRequest[] {
+export function requestsOf(
+  asked: AskedPrompt,
+  { settings: common, tokenizer, contextLength, promptName = 'the prompt' }: RequestOptions,
+): CompletionRequest[] {
   const { prompt, place = '' } = asked;
   const settings = completeSettings(common, asked.settings ?? {}, tokenizer.vocabularySize, (key) => `${place}${key}`);
   const promptTokenIds = encodePrompt(prompt, tokenizer, `${place}${promptName}`);

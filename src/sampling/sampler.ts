@@ -42,7 +42,12 @@ const nothing: Spoken = { seen: [], forbidden: [] };
  *
  * @param uniform in [0, 1); the same number gives the same token
  */
-export function sampleToken(logits: Float32Array, settings: SamplerSettings, uniform: number, spoken: Spoken = nothing): number {
+export function sampleToken(
+  logits: Float32Array,
+  settings: SamplerSettings,
+  uniform: number,
+  spoken: Spoken = nothing,
+): number {
   const scores = filteredScores(logits, settings, spoken);
   if (settings.temperature === 0) return likeliest(scores);
   const probabilities = softmax(scores);
@@ -59,7 +64,11 @@ export function sampleToken(logits: Float32Array, settings: SamplerSettings, uni
 }
 
 /** The scores that a token is drawn from, in the order that filters.ts names; at temperature 0 nothing is narrowed. */
-export function filteredScores(logits: Float32Array, settings: SamplerSettings, { seen, forbidden }: Spoken = nothing): Scores {
+export function filteredScores(
+  logits: Float32Array,
+  settings: SamplerSettings,
+  { seen, forbidden }: Spoken = nothing,
+): Scores {
   const { temperature, topK, topP, minP, repetitionPenalty, logitBias } = settings;
   let scores = addLogitBias(new Float64Array(logits), logitBias);
   scores = forbid(penaliseRepetition(scores, repetitionPenalty, seen), forbidden);

@@ -12,7 +12,8 @@ export interface ScoringTools {
 /** @throws wrong input where the text has less than two tokens: the first has nothing before it */
 export async function scoreText({ scoring, tokenizer }: ScoringTools, text: string): Promise<TextScore> {
   const tokenIds = tokenizer.encode(text);
-  if (tokenIds.length < 2) throw wrongInput(`"${text}" has less than two tokens: there is nothing before the first to score it by.`);
+  if (tokenIds.length < 2)
+    throw wrongInput(`"${text}" has less than two tokens: there is nothing before the first to score it by.`);
   return scoreFrom(await textLosses(scoring, tokenIds), tokenIds, 1, tokenizer);
 }
 
@@ -22,7 +23,11 @@ export async function scoreText({ scoring, tokenizer }: ScoringTools, text: stri
  *
  * @throws wrong input where the prompt is empty and no token stands for the beginning of a text
  */
-export async function scoreChoices({ scoring, tokenizer }: ScoringTools, prompt: string, choices: readonly string[]): Promise<ChoiceScores> {
+export async function scoreChoices(
+  { scoring, tokenizer }: ScoringTools,
+  prompt: string,
+  choices: readonly string[],
+): Promise<ChoiceScores> {
   const scores: ({ text: string } & TextScore)[] = [];
   const own = tokenizer.encode(prompt);
   for (const text of choices) {
@@ -31,7 +36,8 @@ export async function scoreChoices({ scoring, tokenizer }: ScoringTools, prompt:
     let shared = 0;
     while (shared < own.length && shared < tokenIds.length - 1 && own[shared] === tokenIds[shared]) shared++;
     if (shared === 0) {
-      if (tokenizer.endOfText === null) throw wrongInput('The prompt is empty: there is nothing before a choice to score it by.');
+      if (tokenizer.endOfText === null)
+        throw wrongInput('The prompt is empty: there is nothing before a choice to score it by.');
       tokenIds = Int32Array.of(tokenizer.endOfText, ...tokenIds);
       shared = 1;
     }

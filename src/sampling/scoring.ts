@@ -17,7 +17,9 @@ export interface Scoring {
   readonly contextLength: number;
   /** How many full windows are best scored at a time. */
   readonly batchSize: number;
-  /** @param windows of 2 … T + 1 token ids each, `batchSize` at most @returns −ln p of each token but the first, nats */
+  /**
+   * @param windows of 2 … T + 1 token ids each, `batchSize` at most @returns −ln p of each token but the first, nats
+   */
   losses(windows: readonly ArrayLike<number>[]): Promise<Float32Array[]>;
 }
 
@@ -26,7 +28,12 @@ const rowsAtATime = 1024;
 const shortestPass = 16;
 
 /** Programs are recorded when first needed. */
-export function openScoring(session: Session, model: ModelConfig, table: readonly ParameterSpec[], vocabularySize: number): Scoring {
+export function openScoring(
+  session: Session,
+  model: ModelConfig,
+  table: readonly ParameterSpec[],
+  vocabularySize: number,
+): Scoring {
   const T = model.contextLength;
   const programs = new Map<string, Program>();
   const programFor = (B: number, P: number): Program => {

@@ -6,9 +6,19 @@ import { z } from 'zod';
 import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
 
-const wholeFrom = (least: number) => z.int().min(least).meta({ must: `a whole number of at least ${least}` });
-const from = (least: number) => z.number().min(least).meta({ must: `a number of at least ${least}` });
-const texts = z.union([z.string().min(1), z.array(z.string().min(1))]).transform((value) => (typeof value === 'string' ? [value] : value));
+const wholeFrom = (least: number) =>
+  z
+    .int()
+    .min(least)
+    .meta({ must: `a whole number of at least ${least}` });
+const from = (least: number) =>
+  z
+    .number()
+    .min(least)
+    .meta({ must: `a number of at least ${least}` });
+const texts = z
+  .union([z.string().min(1), z.array(z.string().min(1))])
+  .transform((value) => (typeof value === 'string' ? [value] : value));
 
 /** Requests that are still held in memory at once. */
 const mostSamples = 1_000_000;
@@ -26,7 +36,11 @@ const settingsSchema = z.strictObject({
   stopTokenIds: z.array(z.int().min(0)).meta({ must: 'a list of token ids' }),
   beyondContext: z.enum(['slide', 'stop']).meta({ must: 'slide or stop' }),
   logProbabilities: z.int().min(0).max(1000).meta({ must: 'a whole number from 0 to 1000' }).nullable(),
-  samples: z.int().min(1).max(mostSamples).meta({ must: `a whole number from 1 to ${mostSamples}` }),
+  samples: z
+    .int()
+    .min(1)
+    .max(mostSamples)
+    .meta({ must: `a whole number from 1 to ${mostSamples}` }),
   seed: wholeFrom(0),
 });
 
@@ -82,20 +96,30 @@ export function completeSettings(
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     if (issue.code === 'unrecognized_keys') {
-      throw wrongInput(`${name(issue.keys[0]!)} is no setting of a completion; there are ${Object.keys(settingsSchema.shape).join(', ')}`);
+      throw wrongInput(
+        `${name(issue.keys[0]!)} is no setting of a completion; there are ${Object.keys(settingsSchema.shape).join(', ')}`,
+      );
     }
     const key = String(issue.path[0]) as keyof typeof settingsSchema.shape;
     const schema = settingsSchema.shape[key] as z.ZodType;
     const inner = schema instanceof z.ZodNullable ? (schema.unwrap() as z.ZodType) : schema;
-    throw wrongInput(`${name(key)} must be ${String(inner.meta()?.['must'])}, not ${typeof given[key] === 'number' ? String(given[key]) : JSON.stringify(given[key])}`);
+    throw wrongInput(
+      `${name(key)} must be ${String(inner.meta()?.['must'])}, not ${typeof given[key] === 'number' ? String(given[key]) : JSON.stringify(given[key])}`,
+    );
   }
   const settings = { ...defaults, ...(parsed.data as Partial<CompletionSettings>) };
   if (settings.minTokens > settings.maxTokens) {
-    throw wrongInput(`${name('minTokens')} (${settings.minTokens}) is more than ${name('maxTokens')} (${settings.maxTokens})`);
+    throw wrongInput(
+      `${name('minTokens')} (${settings.minTokens}) is more than ${name('maxTokens')} (${settings.maxTokens})`,
+    );
   }
-  for (const [key, ids] of [['logitBias', Object.keys(settings.logitBias).map(Number)], ['stopTokenIds', settings.stopTokenIds]] as const) {
+  for (const [key, ids] of [
+    ['logitBias', Object.keys(settings.logitBias).map(Number)],
+    ['stopTokenIds', settings.stopTokenIds],
+  ] as const) {
     const unknown = ids.find((id) => id >= vocabularySize);
-    if (unknown !== undefined) throw wrongInput(`${name(key)}: ${unknown} is no token id; the vocabulary has 0 … ${vocabularySize - 1}`);
+    if (unknown !== undefined)
+      throw wrongInput(`${name(key)}: ${unknown} is no token id; the vocabulary has 0 … ${vocabularySize - 1}`);
   }
   return settings;
 }

@@ -38,15 +38,17 @@ export function openWatch(maxSkips: number): Watch {
       const { step, loss, gradientNorm, skipped } = fact;
       skips = skipped === undefined ? 0 : skips + 1;
       if (skips > maxSkips) {
-        throw diverged(`${skips} updates in a row were skipped, the last one (${step}, ${skipped}) with loss ${loss} and gradient norm ${gradientNorm}`);
+        throw diverged(
+          `${skips} updates in a row were skipped, the last one (${step}, ${skipped}) with loss ${loss} and gradient norm ${gradientNorm}`,
+        );
       }
     },
   };
 }
 
 /**
- * Writes `divergence.json` into the run directory: the latest steps with their losses and norms, the last one's documents
- * with their places in the corpus, and the newest checkpoint, which is from before.
+ * Writes `divergence.json` into the run directory: the latest steps with their losses and norms, the last one's
+ * documents with their places in the corpus, and the newest checkpoint, which is from before.
  * @param latestText finds the documents; a corpus that can be read no more is told in their place
  * @returns the failure with the report and the checkpoint named
  */
@@ -67,11 +69,16 @@ export async function divergenceReported(
     text: await latestText().catch((error: unknown) => ({ unknown: (error as Error).message })),
     checkpointBefore: checkpoint?.path ?? null,
     latestSteps: latest.map(({ step, loss, gradientNorm, learningRate, skipped }) => ({
-      step, loss: String(loss), gradientNorm: String(gradientNorm), learningRate, skipped,
+      step,
+      loss: String(loss),
+      gradientNorm: String(gradientNorm),
+      learningRate,
+      skipped,
     })),
   };
   await writeFileDurably(path, `${JSON.stringify(report, null, 2)}\n`);
-  const before = checkpoint === undefined ? 'No checkpoint was saved before it.' : `The checkpoint from before: ${checkpoint.path}.`;
+  const before =
+    checkpoint === undefined ? 'No checkpoint was saved before it.' : `The checkpoint from before: ${checkpoint.path}.`;
   return new ExpectedError(failure.kind, `${failure.message}\nReport: ${path}. ${before}`, { cause: failure });
 }
 
@@ -91,7 +98,11 @@ export function firstLossWarning(loss: number, vocabularySize: number): string |
 
 /** TensorFlow's failure to allocate, told as the keys that help; any other error as it is. */
 export function memoryExplained(error: unknown): unknown {
-  const isMemory = error instanceof Error && /OOM when allocating|RESOURCE_EXHAUSTED|ResourceExhausted|std::bad_alloc|Array buffer allocation failed/.test(error.message);
+  const isMemory =
+    error instanceof Error &&
+    /OOM when allocating|RESOURCE_EXHAUSTED|ResourceExhausted|std::bad_alloc|Array buffer allocation failed/.test(
+      error.message,
+    );
   if (!isMemory) return error;
   return environmentFailure(
     'The memory is not enough for this run. Lower training.microBatchSize (and raise training.microBatchesPerStep to ' +

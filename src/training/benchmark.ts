@@ -48,7 +48,11 @@ export async function benchmark(
   { set, steps, mode, profile = false }: { set: readonly string[]; steps: number; mode: Mode; profile?: boolean },
 ): Promise<Benchmark> {
   const config = loadConfig(configPath, { set });
-  const { tokenizer, corpus, trainingTokens, sourceTokens } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
+  const { tokenizer, corpus, trainingTokens, sourceTokens } = await prepareTokenizer(
+    config.tokenizer,
+    await openCorpus(config.corpus),
+    config.corpus,
+  );
   const supply = await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens);
   const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
   refuseTooLarge(plan);
@@ -56,8 +60,15 @@ export async function benchmark(
   const { seed, model, training } = config;
   const { precision, microBatchSize, microBatchesPerStep } = training;
   const session = openSession({ mode, precision, branches: branchCount(training), device: config.device });
-  const matmulSession = openSession({ mode: 'recorded', precision, device: config.device }); // with all cores for one product
-  const options = { seed, contextLength: model.contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, tokenizingWorkers: config.corpus.workers };
+  // with all cores for one product
+  const matmulSession = openSession({ mode: 'recorded', precision, device: config.device });
+  const options = {
+    seed,
+    contextLength: model.contextLength,
+    microBatchSize,
+    shuffleTokens: config.corpus.shuffleTokens,
+    tokenizingWorkers: config.corpus.workers,
+  };
   const batches = backgroundSequence(corpus, tokenizer, options);
   try {
     const measureMatmul = await matmulMeter(matmulSession);
@@ -79,7 +90,11 @@ export async function benchmark(
       const startMs = performance.now();
       const microBatches = await upcoming;
       const readyMs = performance.now();
-      const update = step(microBatches, k, learningRateAt(config.schedule, config.optimizer.learningRate, plan.steps, k - 1));
+      const update = step(
+        microBatches,
+        k,
+        learningRateAt(config.schedule, config.optimizer.learningRate, plan.steps, k - 1),
+      );
       upcoming = take();
       await update;
       if (k <= warmUpSteps) continue;

@@ -5,14 +5,29 @@ import { replaceFileDurably } from '../checkpoint/durable.ts';
 import { completeLines } from '../checkpoint/metrics.ts';
 import type { Sink } from './facts.ts';
 
-const columns = ['kind', 'step', 'loss', 'learningRate', 'gradientNorm', 'tokensPerSecond', 'elapsedMs', 'perplexity', 'bitsPerByte', 'tokens'] as const;
+const columns = [
+  'kind',
+  'step',
+  'loss',
+  'learningRate',
+  'gradientNorm',
+  'tokensPerSecond',
+  'elapsedMs',
+  'perplexity',
+  'bitsPerByte',
+  'tokens',
+] as const;
 
 /**
  * Writes the file anew from `metrics.jsonl`, which a resumed run has cut to its checkpoint, and appends from then on.
  * Until the new file is whole the old one stands.
  * @throws environmentFailure when the disk refuses
  */
-export async function openCsvSink(path: string, metricsPath: string, { everySteps, warn }: { everySteps: number; warn: (message: string) => void }): Promise<Sink> {
+export async function openCsvSink(
+  path: string,
+  metricsPath: string,
+  { everySteps, warn }: { everySteps: number; warn: (message: string) => void },
+): Promise<Sink> {
   await replaceFileDurably(path, async (temporaryPath) => {
     const copy = await open(temporaryPath, 'wx');
     try {
@@ -28,7 +43,8 @@ export async function openCsvSink(path: string, metricsPath: string, { everyStep
   return {
     report: (fact) => {
       if (fact.kind === 'saving') file.flush();
-      else if (fact.kind !== 'step' || fact.step % everySteps === 0) file.append(rowOf(fact as unknown as Record<string, unknown>));
+      else if (fact.kind !== 'step' || fact.step % everySteps === 0)
+        file.append(rowOf(fact as unknown as Record<string, unknown>));
     },
     close: file.close,
   };

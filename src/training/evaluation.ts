@@ -37,7 +37,12 @@ export function recordEvaluation(
   table: readonly ParameterSpec[],
   batchSize: number,
 ): Evaluate {
-  const shape = { model, microBatchSize: batchSize, branches: session.branches, packsDocuments: corpus.packing === 'documents' };
+  const shape = {
+    model,
+    microBatchSize: batchSize,
+    branches: session.branches,
+    packsDocuments: corpus.packing === 'documents',
+  };
   const program = session.program('evaluation', microBatchInputs(shape), (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
     return { loss: microBatchLoss(parameters, feeds, shape) };
@@ -62,7 +67,15 @@ export function recordEvaluation(
   };
 }
 
-function evaluationOf({ summedLoss, tokens, bytes }: { summedLoss: number; tokens: number; bytes: number }): Omit<Evaluation, 'sources'> {
+function evaluationOf({
+  summedLoss,
+  tokens,
+  bytes,
+}: {
+  summedLoss: number;
+  tokens: number;
+  bytes: number;
+}): Omit<Evaluation, 'sources'> {
   const loss = summedLoss / tokens;
   return { loss, perplexity: Math.exp(loss), bitsPerByte: summedLoss / Math.LN2 / bytes, tokens };
 }

@@ -24,15 +24,24 @@ export const versionEvent = (seconds: number): Buffer => event(seconds, 0, field
 export const startEvent = (seconds: number, step: number): Buffer => event(seconds, step, field(7, varintField(1, 1)));
 
 export function summaryEvent(seconds: number, step: number, values: readonly EventValue[]): Buffer {
-  return event(seconds, step, field(5, Buffer.concat(values.map((value) => field(1, 'text' in value ? textValue(value) : scalarValue(value))))));
+  return event(
+    seconds,
+    step,
+    field(5, Buffer.concat(values.map((value) => field(1, 'text' in value ? textValue(value) : scalarValue(value))))),
+  );
 }
 
-const event = (seconds: number, step: number, what: Buffer): Buffer => Buffer.concat([doubleField(1, seconds), varintField(2, step), what]);
+const event = (seconds: number, step: number, what: Buffer): Buffer =>
+  Buffer.concat([doubleField(1, seconds), varintField(2, step), what]);
 
 /** Summary.Value: tag 1, simple_value 2. */
-const scalarValue = ({ tag, scalar }: { tag: string; scalar: number }): Buffer => Buffer.concat([field(1, Buffer.from(tag)), floatField(2, scalar)]);
+const scalarValue = ({ tag, scalar }: { tag: string; scalar: number }): Buffer =>
+  Buffer.concat([field(1, Buffer.from(tag)), floatField(2, scalar)]);
 
-/** Summary.Value: tag 1, tensor 8 (dtype 1: DT_STRING = 7, shape 2 of one dimension, string_val 8), metadata 9 (plugin_data 1: plugin_name 1). */
+/**
+ * Summary.Value: tag 1, tensor 8 (dtype 1: DT_STRING = 7, shape 2 of one dimension, string_val 8), metadata 9
+ * (plugin_data 1: plugin_name 1).
+ */
 function textValue({ tag, text }: { tag: string; text: string }): Buffer {
   const shape = field(2, varintField(1, 1));
   const tensor = Buffer.concat([varintField(1, 7), field(2, shape), field(8, Buffer.from(text))]);
@@ -41,7 +50,8 @@ function textValue({ tag, text }: { tag: string; text: string }): Buffer {
 }
 
 /** A protobuf field of wire type 2: bytes, text or a message. */
-const field = (number: number, content: Uint8Array): Buffer => Buffer.concat([varint((number << 3) | 2), varint(content.length), content]);
+const field = (number: number, content: Uint8Array): Buffer =>
+  Buffer.concat([varint((number << 3) | 2), varint(content.length), content]);
 
 const varintField = (number: number, value: number): Buffer => Buffer.concat([varint(number << 3), varint(value)]);
 

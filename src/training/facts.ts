@@ -75,7 +75,15 @@ export interface WarningFact {
   message: string;
 }
 
-export type Fact = DeviceFact | StepFact | EvaluationFact | SampleFact | SavingFact | CheckpointFact | SaveFailedFact | WarningFact;
+export type Fact =
+  | DeviceFact
+  | StepFact
+  | EvaluationFact
+  | SampleFact
+  | SavingFact
+  | CheckpointFact
+  | SaveFailedFact
+  | WarningFact;
 
 export type Report = (fact: Fact) => void;
 

@@ -14,13 +14,20 @@ import { addProducts, addRows, sumOfRows } from '../runtime/operations.ts';
 import { scope } from '../runtime/recording.ts';
 import type { InputSpec, Values } from '../runtime/program.ts';
 import type { Session } from '../runtime/session.ts';
-import { branchesOf, branchLoss, microBatchFeeds, microBatchInputs, type Branch, type MicroBatchShape } from './microBatchLoss.ts';
+import {
+  branchesOf,
+  branchLoss,
+  microBatchFeeds,
+  microBatchInputs,
+  type Branch,
+  type MicroBatchShape,
+} from './microBatchLoss.ts';
 
 /**
  * The loss and the gradients in the table's order, of each branch by itself and then summed.
  *
- * The rows of the token embedding are looked up before the gradient is taken: its gradient by them is added to the rows of
- * the output head's, where they are one matrix, rather than made a second (V, C), most of it zeros.
+ * The rows of the token embedding are looked up before the gradient is taken: its gradient by them is added to the rows
+ * of the output head's, where they are one matrix, rather than made a second (V, C), most of it zeros.
  *
  * @param feeds the tensors of `lossInputs`
  */
@@ -36,14 +43,18 @@ export function lossAndGradients(
   // The weights are scaled rather than the loss: then the gradient that comes back from it is 1, and no pass over the
   // gradients of logits is made to multiply them.
   const weights = mul(feeds['weights']!, feeds['lossScale']!);
-  const branches = branchesOf({ ...feeds, weights }, shapeOf(session, config), { dropout, recompute: training.recompute === 'block' });
+  const branches = branchesOf({ ...feeds, weights }, shapeOf(session, config), {
+    dropout,
+    recompute: training.recompute === 'block',
+  });
   const names = table.map(({ name }) => name).filter((name) => name !== tokenTable || model.tiedEmbeddings);
   const parts = branches.map((branch) => scope(branch.name, () => branchGradients(parameters, names, branch)));
   const summed = new Map(names.map((name, i) => [name, addProducts(parts.map(({ gradients }) => gradients[i]!))]));
   const tokenGradient = (): Tensor => {
     const { shape } = parameters[tokenTable]!;
     let sum = summed.get(tokenTable);
-    for (const { inputs, dTokens } of parts) sum = sum ? addRows(sum, dTokens, inputs) : sumOfRows(dTokens, inputs, shape[0]!);
+    for (const { inputs, dTokens } of parts)
+      sum = sum ? addRows(sum, dTokens, inputs) : sumOfRows(dTokens, inputs, shape[0]!);
     return sum!;
   };
   return {

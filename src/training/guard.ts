@@ -4,7 +4,22 @@
  * the updates made, not of the ones skipped, and are saved with the optimizer, so that a resumed run decides alike.
  */
 import {
-  add, cast, equal, greater, greaterEqual, isFinite, logicalAnd, logicalNot, maximum, minimum, mul, reciprocal, scalar, sqrt, square, sub,
+  add,
+  cast,
+  equal,
+  greater,
+  greaterEqual,
+  isFinite,
+  logicalAnd,
+  logicalNot,
+  maximum,
+  minimum,
+  mul,
+  reciprocal,
+  scalar,
+  sqrt,
+  square,
+  sub,
   type Tensor,
 } from '@tensorflow/tfjs-core';
 import type { NamedTensor } from '../checkpoint/tensors.ts';
@@ -38,9 +53,14 @@ interface GateDecision {
 }
 
 /** Records the decision about an update. @param values scalars */
-export function gate(guard: GuardConfig, variables: Variables, values: Record<(typeof watched)[number], Tensor>): GateDecision {
+export function gate(
+  guard: GuardConfig,
+  variables: Variables,
+  values: Record<(typeof watched)[number], Tensor>,
+): GateDecision {
   const notFinite = cast(logicalNot(logicalAnd(isFinite(values.loss), isFinite(values.gradientNorm))), 'float32');
-  if (guard.outlierDeviations === null) return { skipped: notFinite, isApplied: equal(notFinite, 0), remember: () => {} };
+  if (guard.outlierDeviations === null)
+    return { skipped: notFinite, isApplied: equal(notFinite, 0), remember: () => {} };
 
   const updates = variables.read('guard/updates');
   // The plain mean of the first window, then one that forgets exponentially.

@@ -1,6 +1,7 @@
 /**
  * What lowers the peak of a run that does not fit a machine, in the order in which to turn it: first what costs nothing
- * but time, last what makes another model. Each stands on top of those before it, and the last one needed ends the list.
+ * but time, last what makes another model. Each stands on top of those before it, and the last one needed ends the
+ * list.
  */
 import type { Config } from '../config/schema.ts';
 import { parameterTable, vocabularyRows } from '../model/parameters.ts';
@@ -43,15 +44,20 @@ const turns: readonly Turn[] = [
 /** A turn that leaves more than this of the peak is not worth naming. */
 const worthwhile = 0.99;
 
-/** @param tokens of the tokenizer @returns none where the run fits; else the last one's `bytes` say whether it does then */
+/**
+ * @param tokens of the tokenizer @returns none where the run fits; else the last one's `bytes` say whether it does then
+ */
 export function keysToTurn(config: SizedConfig, tokens: number, machineBytes: number): KeyToTurn[] {
-  const peak = (turned: SizedConfig): number => memoryPlan(turned, parameterTable(turned.model, tokens), vocabularyRows(turned.model, tokens)).total;
+  const peak = (turned: SizedConfig): number =>
+    memoryPlan(turned, parameterTable(turned.model, tokens), vocabularyRows(turned.model, tokens)).total;
   const turned: KeyToTurn[] = [];
   let now = config;
   let bytes = peak(config);
   for (const turn of turns) {
     if (bytes <= machineBytes) break;
-    const tried = turn(now).map((keys) => ({ keys, config: withKeys(now, keys) })).map((each) => ({ ...each, bytes: peak(each.config) }));
+    const tried = turn(now)
+      .map((keys) => ({ keys, config: withKeys(now, keys) }))
+      .map((each) => ({ ...each, bytes: peak(each.config) }));
     const chosen = tried.find((each) => each.bytes <= machineBytes) ?? tried.at(-1);
     if (chosen === undefined || chosen.bytes > worthwhile * bytes) continue;
     turned.push({ keys: chosen.keys, bytes: chosen.bytes });
@@ -70,4 +76,6 @@ function withKeys(config: SizedConfig, keys: KeyToTurn['keys']): SizedConfig {
 
 /** As `training.microBatchSize: 1, training.microBatchesPerStep: 5 (9.1 GB)`. */
 export const turnText = ({ keys, bytes }: KeyToTurn): string =>
-  `${Object.entries(keys).map(([key, value]) => `${key}: ${value}`).join(', ')} (${(bytes / 1e9).toFixed(1)} GB)`;
+  `${Object.entries(keys)
+    .map(([key, value]) => `${key}: ${value}`)
+    .join(', ')} (${(bytes / 1e9).toFixed(1)} GB)`;

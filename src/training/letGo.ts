@@ -8,9 +8,10 @@ import { returnFreeMemory } from '../runtime/capi.ts';
 let collectGarbage: (() => void) | undefined;
 
 /**
- * Takes the values of tensors away and gives their memory back: they are as large as the model and the optimizer, and who
- * holds the tensors (a run the checkpoint that it goes on from, for its step and state) would keep them all along. V8
- * does not collect them by itself: arrays lie outside its heap, and a step makes next to no garbage that would remind it.
+ * Takes the values of tensors away and gives their memory back: they are as large as the model and the optimizer, and
+ * who holds the tensors (a run the checkpoint that it goes on from, for its step and state) would keep them all along.
+ * V8 does not collect them by itself: arrays lie outside its heap, and a step makes next to no garbage that would
+ * remind it.
  */
 export function letGo(tensors: readonly NamedTensor[]): void {
   for (const tensor of tensors) tensor.values = new Float32Array(0);

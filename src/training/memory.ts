@@ -13,7 +13,16 @@ import { wantsOwnOperations } from '../runtime/ownOperations.ts';
 import { branchCount } from './branches.ts';
 import { isMuonMatrix } from './optimizers/muonMatrices.ts';
 
-const purposes = ['process', 'parameters', 'optimizer', 'gradients', 'activations', 'mask', 'logits', 'checkpoint'] as const;
+const purposes = [
+  'process',
+  'parameters',
+  'optimizer',
+  'gradients',
+  'activations',
+  'mask',
+  'logits',
+  'checkpoint',
+] as const;
 
 /**
  * Bytes by purpose. `total` is the peak, less than their sum: while the backward pass goes on, gradients come in the
@@ -77,7 +86,17 @@ const productFloats = ({ training }: SizedConfig, isComposed: boolean): number =
 /** What the backward pass keeps of the blocks: of every block, or its input alone and one block at a time. */
 function activationFloats(config: SizedConfig, isComposed: boolean): number {
   const { model, training } = config;
-  const { family, layers: L, width: C, heads: H, keyValueHeads: K, headSize: D, feedForwardWidth: F, contextLength: T, dropout } = model;
+  const {
+    family,
+    layers: L,
+    width: C,
+    heads: H,
+    keyValueHeads: K,
+    headSize: D,
+    feedForwardWidth: F,
+    contextLength: T,
+    dropout,
+  } = model;
   const N = training.microBatchSize * T;
   const isDropped = dropout > 0;
   const half = productFloats(config, isComposed);
@@ -97,7 +116,10 @@ function activationFloats(config: SizedConfig, isComposed: boolean): number {
 const maskFloats = ({ corpus, model, training }: SizedConfig): number =>
   corpus.packing === 'documents' ? 3 * training.microBatchSize * model.contextLength ** 2 : 0;
 
-/** Logits, in whose place comes their gradient; of a large vocabulary a chunk of rows of them, and the sum of the head's gradients. */
+/**
+ * Logits, in whose place comes their gradient; of a large vocabulary a chunk of rows of them, and the sum of the head's
+ * gradients.
+ */
 function logitFloats(config: SizedConfig, V: number, isComposed: boolean): number {
   const branches = branchCount(config.training);
   const branchRows = Math.ceil(config.training.microBatchSize / branches) * config.model.contextLength;
@@ -106,7 +128,8 @@ function logitFloats(config: SizedConfig, V: number, isComposed: boolean): numbe
 }
 
 /** The gradient of the output head, which is there before all others. */
-const headGradientFloats = (config: SizedConfig, V: number): number => branchCount(config.training) * V * config.model.width;
+const headGradientFloats = (config: SizedConfig, V: number): number =>
+  branchCount(config.training) * V * config.model.width;
 
 /** Bytes of the key/value cache with which one completion of a whole window is sampled. */
 export const keyValueCacheBytes = ({ layers, keyValueHeads, headSize, contextLength }: Config['model']): number =>

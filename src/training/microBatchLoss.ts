@@ -1,6 +1,6 @@
 /**
- * The loss of a micro-batch, computed in branches: parts of its windows that stand side by side in the graph. Sums run in
- * a fixed order, so the number of branches belongs to what makes losses repeatable to the bit.
+ * The loss of a micro-batch, computed in branches: parts of its windows that stand side by side in the graph. Sums run
+ * in a fixed order, so the number of branches belongs to what makes losses repeatable to the bit.
  *
  * B micro-batch size · T positions · N = B·T
  */
@@ -31,7 +31,11 @@ interface TrainedPass {
 }
 
 /** What a program over micro-batches is fed: inputs, targets, weights and, of packed documents, positions; each (N). */
-export function microBatchInputs({ model, microBatchSize, packsDocuments }: MicroBatchShape): Record<string, InputSpec> {
+export function microBatchInputs({
+  model,
+  microBatchSize,
+  packsDocuments,
+}: MicroBatchShape): Record<string, InputSpec> {
   const shape = [microBatchSize * model.contextLength];
   return {
     inputs: { shape, dtype: 'int32' },
@@ -74,7 +78,14 @@ export function branchesOf(
     const documentPositions = packsDocuments ? part('positions') : null;
     return {
       name: `branch${branch}`,
-      pass: { model, batchSize: windows, positions: T, documentPositions, dropout, recompute: trained?.recompute ?? false },
+      pass: {
+        model,
+        batchSize: windows,
+        positions: T,
+        documentPositions,
+        dropout,
+        recompute: trained?.recompute ?? false,
+      },
       inputs: part('inputs'),
       targets: part('targets'),
       weights: part('weights'),
@@ -83,7 +94,12 @@ export function branchesOf(
 }
 
 /** Σ weight·(−ln p(target)) over a branch, a scalar. @param tokens (rows, C), the embeddings of its inputs */
-export function branchLoss(parameters: Parameters, tokens: Tensor, branch: Branch, { isTrained }: { isTrained: boolean }): Tensor {
+export function branchLoss(
+  parameters: Parameters,
+  tokens: Tensor,
+  branch: Branch,
+  { isTrained }: { isTrained: boolean },
+): Tensor {
   const hidden = hiddenStatesOf(parameters, tokens, branch.pass);
   return scope('loss', () => summedLoss(hidden, outputHead(parameters), branch.targets, branch.weights, { isTrained }));
 }
@@ -91,7 +107,9 @@ export function branchLoss(parameters: Parameters, tokens: Tensor, branch: Branc
 /** Σ weight·(−ln p(target)) over a micro-batch outside training, a scalar. */
 export function microBatchLoss(parameters: Parameters, feeds: Record<string, Tensor>, shape: MicroBatchShape): Tensor {
   const losses = branchesOf(feeds, shape, null).map((branch) =>
-    scope(branch.name, () => branchLoss(parameters, tokenEmbeddings(parameters, branch.inputs), branch, { isTrained: false })),
+    scope(branch.name, () =>
+      branchLoss(parameters, tokenEmbeddings(parameters, branch.inputs), branch, { isTrained: false }),
+    ),
   );
   return losses.reduce((sum, loss) => add(sum, loss));
 }

@@ -54,7 +54,8 @@ interface CorpusSize {
 
 /**
  * @param machineBytes memory this process may use
- * @throws wrong input where the text is too short or the vocabulary too small, naming the keys to turn; what is too large `fits` not
+ * @throws wrong input where the text is too short or the vocabulary too small, naming the keys to turn; what is too
+ *   large `fits` not
  */
 export function planRun(config: Config, size: CorpusSize, machineBytes = availableBytes()): RunPlan {
   const { model, training } = config;
@@ -111,7 +112,8 @@ export function refuseTooLarge(plan: RunPlan): void {
 export function howToFit({ keysToTurn, machineBytes }: RunPlan): string {
   const last = keysToTurn.at(-1);
   if (last === undefined) return 'Nothing can be turned: take a smaller model.width.';
-  const rest = last.bytes <= machineBytes ? '' : ' That is not enough: also lower model.width, or take a larger machine.';
+  const rest =
+    last.bytes <= machineBytes ? '' : ' That is not enough: also lower model.width, or take a larger machine.';
   return `Turn, in this order, until it fits: ${keysToTurn.map(turnText).join(', then ')}.${rest}`;
 }
 
@@ -129,10 +131,17 @@ function partsOf(table: readonly ParameterSpec[]): RunPlan['parametersByPart'] {
     return name.includes('.attention.') ? 'attention' : 'feedForward';
   };
   const of = (wanted: ReturnType<typeof part>): number => countWhere(table, (spec) => part(spec) === wanted);
-  return Object.freeze({ embedding: of('embedding'), attention: of('attention'), feedForward: of('feedForward'), norms: of('norms'), head: of('head') });
+  return Object.freeze({
+    embedding: of('embedding'),
+    attention: of('attention'),
+    feedForward: of('feedForward'),
+    norms: of('norms'),
+    head: of('head'),
+  });
 }
 
-const supplyOfText = (tokens: number, { seed, model }: Config): TrainingSupply => plainSupply({ seed, contextLength: model.contextLength }, tokens);
+const supplyOfText = (tokens: number, { seed, model }: Config): TrainingSupply =>
+  plainSupply({ seed, contextLength: model.contextLength }, tokens);
 
 function stepsOf({ training }: Config, tokensPerStep: number, tokensPerEpoch: number): number {
   if (training.tokens !== null) return Math.ceil(training.tokens / tokensPerStep);

@@ -74,7 +74,9 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
 
   const opened = await openCorpus(config.corpus);
   if (opened.separatesDocuments !== true && opened.validation.endByte - opened.validation.startByte < 2) {
-    throw wrongInput('The validation text has less than two tokens. Raise corpus.validation.tail or add text to corpus.sources.');
+    throw wrongInput(
+      'The validation text has less than two tokens. Raise corpus.validation.tail or add text to corpus.sources.',
+    );
   }
   const start = checkpoint || config.start.from === null ? undefined : await loadStart(config.start.from);
   const { tokenizer, corpus, manifest } = checkpoint
@@ -107,7 +109,10 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
  * The config and the run directory: each may follow from the other.
  * @throws wrong input where neither can be told, or the config is none
  */
-export function findConfig({ configPath, runDirectory, set, resume }: TrainingRequest): { config: Config; runDirectory: string } {
+export function findConfig({ configPath, runDirectory, set, resume }: TrainingRequest): {
+  config: Config;
+  runDirectory: string;
+} {
   if (runDirectory === '') throw wrongInput('--run is empty. Name a directory, or leave --run out for runs/<name>.');
   const resumed = resume ? (name: string) => runPaths(runDirectory ?? path.join('runs', name)).config : undefined;
   if (configPath !== undefined) {
@@ -118,8 +123,10 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
     throw wrongInput('A config is missing: clm train CONFIG, or to continue a run: clm train --run DIR --resume');
   }
   const file = runPaths(runDirectory).config;
-  if (!existsSync(file)) throw wrongInput(`There is no run at ${runDirectory}: it has no config.yaml. Give the config to start one.`);
-  const config = set.length > 0 ? loadConfig(file, { set, resumed }) : parseResolvedConfig(readBounded(file).toString('utf8'), file);
+  if (!existsSync(file))
+    throw wrongInput(`There is no run at ${runDirectory}: it has no config.yaml. Give the config to start one.`);
+  const config =
+    set.length > 0 ? loadConfig(file, { set, resumed }) : parseResolvedConfig(readBounded(file).toString('utf8'), file);
   return { config, runDirectory: path.resolve(runDirectory) };
 }
 
@@ -133,8 +140,8 @@ async function refuseUnlearntValidation(corpus: Corpus, tokenizer: Tokenizer): P
 }
 
 /**
- * A stop during the last evaluation leaves a run that still has it to do, and a kill right after the last save one whose
- * log lacks that checkpoint: both are resumed, and then end at once.
+ * A stop during the last evaluation leaves a run that still has it to do, and a kill right after the last save one
+ * whose log lacks that checkpoint: both are resumed, and then end at once.
  */
 async function isRecordedAsDone(runDirectory: string, step: number): Promise<boolean> {
   const status = await readRunStatus(runDirectory);
@@ -142,7 +149,8 @@ async function isRecordedAsDone(runDirectory: string, step: number): Promise<boo
 }
 
 /** The weights that `start.from` names: those of a run's last checkpoint, or of one checkpoint. */
-const loadStart = async (from: string): Promise<Checkpoint> => loadCheckpoint(await resolveCheckpoint(from, 'last'), { optimizer: false });
+const loadStart = async (from: string): Promise<Checkpoint> =>
+  loadCheckpoint(await resolveCheckpoint(from, 'last'), { optimizer: false });
 
 /** Only what leaves the past steps as they were may change. */
 function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: string): void {
@@ -162,15 +170,27 @@ async function freshTokenizer(config: Config, opened: Corpus): Promise<PreparedT
   return { tokenizer, corpus: counted.corpus, manifest: await manifestOf(config, tokenizer, counted) };
 }
 
-async function manifestOf(config: Config, tokenizer: Tokenizer, { corpus, sourceTokens, ...tokens }: CachedCorpus): Promise<CorpusManifest> {
-  return corpusManifest(corpus, { ...tokens, supply: await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens) });
+async function manifestOf(
+  config: Config,
+  tokenizer: Tokenizer,
+  { corpus, sourceTokens, ...tokens }: CachedCorpus,
+): Promise<CorpusManifest> {
+  return corpusManifest(corpus, {
+    ...tokens,
+    supply: await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens),
+  });
 }
 
 /**
  * The tokenizer of a checkpoint, for a corpus that has not changed since; only where there is no manifest of it, or a
  * token cache that is not filled yet, are the tokens counted.
  */
-async function readTokenizer(checkpoint: Checkpoint, opened: Corpus, config: Config, manifestPath: string | null): Promise<PreparedText> {
+async function readTokenizer(
+  checkpoint: Checkpoint,
+  opened: Corpus,
+  config: Config,
+  manifestPath: string | null,
+): Promise<PreparedText> {
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(checkpoint.path, 'tokenizer.json'));
   if (manifestPath !== null && existsSync(manifestPath)) {
     const before = parseManifest(readBounded(manifestPath).toString('utf8'), manifestPath);

@@ -106,7 +106,8 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   const prompt = samplePrompt(config, tokenizer);
 
   // The cursor saved is that of the last micro-batch used, so what is read ahead is neither lost nor repeated.
-  let cursor: Cursor | undefined = checkpoint && parseCursor(checkpoint.state.cursor, path.join(checkpoint.path, 'state.json'));
+  let cursor: Cursor | undefined =
+    checkpoint && parseCursor(checkpoint.state.cursor, path.join(checkpoint.path, 'state.json'));
   const { contextLength } = modelConfig;
   const { microBatchSize } = training;
   const notes: string[] = [];
@@ -114,7 +115,15 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   let previousCursor = cursor;
   const windowsPerStep = training.microBatchesPerStep * microBatchSize;
   const totalWindows = inputs.plan && inputs.plan.steps * windowsPerStep;
-  const sequence = { seed, contextLength, microBatchSize, shuffleTokens: config.corpus.shuffleTokens, totalWindows, windowsPerStep, notes };
+  const sequence = {
+    seed,
+    contextLength,
+    microBatchSize,
+    shuffleTokens: config.corpus.shuffleTokens,
+    totalWindows,
+    windowsPerStep,
+    notes,
+  };
   const texts = { configText: renderConfig(config), tokenizerText: renderTokenizer(tokenizer) };
 
   const saves = backgroundSaves(

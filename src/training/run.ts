@@ -49,7 +49,12 @@ interface RunOutcome {
 export async function runTraining(prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   try {
     const { training, device } = prepared.config;
-    const session = openSession({ mode: options.mode, precision: training.precision, branches: branchCount(training), device });
+    const session = openSession({
+      mode: options.mode,
+      precision: training.precision,
+      branches: branchCount(training),
+      device,
+    });
     try {
       return await runInSession(session, prepared, options);
     } finally {
@@ -88,7 +93,9 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     options.report(fact);
     // Weights of another run know something already.
     const isUntrained = fact.kind === 'evaluation' && fact.step === 0 && prepared.start === undefined;
-    const warning = isUntrained ? firstLossWarning(fact.loss, vocabularyRows(config.model, tokenizer.vocabularySize)) : undefined;
+    const warning = isUntrained
+      ? firstLossWarning(fact.loss, vocabularyRows(config.model, tokenizer.vocabularySize))
+      : undefined;
     if (warning !== undefined) warn(warning);
   };
   const beganMs = performance.now();
@@ -121,7 +128,12 @@ async function openRunDirectory(
   const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
   const environment = describeEnvironment({
     plan: { steps, tokensPerStep, parameters, flopsPerToken },
-    device: { name: session.device, reason: session.deviceReason, mode: session.mode, operations: operationsOf(loadedTensorFlow()) },
+    device: {
+      name: session.device,
+      reason: session.deviceReason,
+      mode: session.mode,
+      operations: operationsOf(loadedTensorFlow()),
+    },
     tensorflow: loadedTensorFlow().version,
     threads: os.availableParallelism(),
   });
@@ -146,7 +158,8 @@ async function openRunDirectory(
     const { everySteps } = kind === 'evaluation' ? config.evaluation : config.checkpoints;
     return step === plan.steps || (everySteps !== null && step % everySteps === 0);
   };
-  // A stop does not wait for an evaluation that is due: its checkpoint does not know the loss, and is saved again after it.
+  // A stop does not wait for an evaluation that is due: its checkpoint does not know the loss, and is saved again after
+  // it.
   let lacksEvaluation = isDue('evaluation');
   const stays = ({ kind }: MetricsRecord): boolean => {
     if (kind === 'evaluation') lacksEvaluation = false;

@@ -23,7 +23,8 @@ export function learningRateAt(schedule: ScheduleConfig, peak: number, steps: nu
     case 'constant':
       return peak;
     case 'inverse-square-root': {
-      // Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762, section 5.3), scaled to reach the peak after the warm-up.
+      // Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762, section 5.3), scaled to reach the peak after the
+      // warm-up.
       const timescale = Math.max(1, warmupSteps);
       return peak * Math.sqrt(timescale / (timescale + update - warmupSteps));
     }

@@ -65,7 +65,11 @@ async function accumulatedStep(
   microBatchesPerStep: number,
 ): Promise<TrainingStep> {
   await session.addVariables(
-    table.map(({ name, shape }) => ({ name: gradientName(name), shape, values: new Float32Array(elementCount(shape)) })),
+    table.map(({ name, shape }) => ({
+      name: gradientName(name),
+      shape,
+      values: new Float32Array(elementCount(shape)),
+    })),
   );
   const inputs = { ...lossInputs(session, config), hasBegun: { shape: [], dtype: 'float32' } as const };
   const accumulate: Program = session.program('accumulate', inputs, (feeds, variables) => {
@@ -88,7 +92,10 @@ async function accumulatedStep(
       const result = await accumulate.run({ ...lossFeeds(microBatch, 1 / targets, counter), hasBegun });
       loss += result['loss']![0]!;
     }
-    return stepResult(loss, await finish.run({ ...updateFeeds(config, step, learningRate), loss: Float32Array.of(loss) }));
+    return stepResult(
+      loss,
+      await finish.run({ ...updateFeeds(config, step, learningRate), loss: Float32Array.of(loss) }),
+    );
   };
 }
 

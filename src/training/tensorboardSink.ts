@@ -53,4 +53,8 @@ function valuesOf(fact: Fact): EventValue[] {
 }
 
 /** TensorBoard renders text as Markdown: an indented block shows it as it is. */
-const asCode = (text: string): string => text.split('\n').map((line) => `    ${line}`).join('\n');
+const asCode = (text: string): string =>
+  text
+    .split('\n')
+    .map((line) => `    ${line}`)
+    .join('\n');

@@ -47,9 +47,9 @@ interface LoopPlan {
 /**
  * Trains from `start` to the end of the plan, or until the signal aborts or evaluations no longer improve.
  *
- * @throws a failure of kind `diverged` where a loss, a gradient or a parameter is no finite number any more;
- *   nothing is saved then; what reading the corpus throws, after saving; environmentFailure where the last checkpoint could
- *   not be saved
+ * @throws a failure of kind `diverged` where a loss, a gradient or a parameter is no finite number any more; nothing is
+ *   saved then; what reading the corpus throws, after saving; environmentFailure where the last checkpoint could not be
+ *   saved
  */
 export async function train(
   programs: RunPrograms,
@@ -75,7 +75,12 @@ export async function train(
       // A file of the corpus that is gone or damaged takes away nothing of what was learnt.
       const afterSaving = async (failure: unknown): Promise<never> => {
         if (step > savedStep) await save(step);
-        const isSaved = step > 0 && (await programs.saved().then(() => true, () => false)); // a refusal has been reported
+        const isSaved =
+          step > 0 &&
+          (await programs.saved().then(
+            () => true,
+            () => false,
+          )); // a refusal has been reported
         throw isSaved ? resumable(failure, step) : failure;
       };
       for (const message of programs.notes()) report({ kind: 'warning', step, message });
@@ -87,10 +92,14 @@ export async function train(
         !recorded.has(kind) && everySteps !== null && step > 0 && step % everySteps === 0;
 
       // Once in a while: the loss on the validation text.
-      if (!stops && (isDue('evaluation', config.evaluation.everySteps) || ((isLast || step === 0) && !recorded.has('evaluation')))) {
+      if (
+        !stops &&
+        (isDue('evaluation', config.evaluation.everySteps) || ((isLast || step === 0) && !recorded.has('evaluation')))
+      ) {
         const evaluation = await programs.evaluate(signal).catch(afterSaving);
         if (evaluation !== null) {
-          if (!Number.isFinite(evaluation.loss)) throw diverged(`the validation loss after ${step} steps is ${evaluation.loss}`);
+          if (!Number.isFinite(evaluation.loss))
+            throw diverged(`the validation loss after ${step} steps is ${evaluation.loss}`);
           report({ kind: 'evaluation', step, ...evaluation });
           validation = afterEvaluation(validation, step, evaluation.loss);
           isEvaluated = true;
@@ -128,7 +137,17 @@ export async function train(
       const [tokens, targets] = [sum(batches, 'tokenCount'), sum(batches, 'targetCount')];
       const tokensPerSecond = (tokens / (nowMs - stepBeganMs)) * 1000;
       const elapsedMs = Math.round(nowMs - beganMs);
-      const fact: StepFact = { kind: 'step', step: step + 1, loss, learningRate, gradientNorm, ...(skipped && { skipped }), ...(targets < plan.tokensPerStep && { targets }), tokensPerSecond, elapsedMs };
+      const fact: StepFact = {
+        kind: 'step',
+        step: step + 1,
+        loss,
+        learningRate,
+        gradientNorm,
+        ...(skipped && { skipped }),
+        ...(targets < plan.tokensPerStep && { targets }),
+        tokensPerSecond,
+        elapsedMs,
+      };
       watch.check(fact);
       report(fact);
     }
@@ -144,10 +163,15 @@ const noGain = ({ evaluationsSinceBest, bestLoss, bestStep }: ValidationHistory)
 
 const resumable = (failure: unknown, step: number): unknown =>
   failure instanceof ExpectedError
-    ? new ExpectedError(failure.kind, `${failure.message}\nThe run is saved as it was after step ${step}: continue it with --resume.`, { cause: failure })
+    ? new ExpectedError(
+        failure.kind,
+        `${failure.message}\nThe run is saved as it was after step ${step}: continue it with --resume.`,
+        { cause: failure },
+      )
     : failure;
 
-const sum = (batches: readonly TrainingBatch[], count: 'tokenCount' | 'targetCount'): number => batches.reduce((total, batch) => total + batch[count], 0);
+const sum = (batches: readonly TrainingBatch[], count: 'tokenCount' | 'targetCount'): number =>
+  batches.reduce((total, batch) => total + batch[count], 0);
 
 /** The micro-batches of one step. Its rejection is handled where it is awaited, which may be later. */
 function takeStep(microBatches: AsyncGenerator<TrainingBatch, void, void>, count: number): Promise<TrainingBatch[]> {

@@ -19,9 +19,16 @@ export const trainedName = ({ training }: TrainingConfig, parameter: string): st
   training.emaDecay === null ? parameter : `${parameter}/trained`;
 
 /** The state before the first update. @param model the parameters to start from, in the order of the table */
-export function trainingState(config: TrainingConfig, table: readonly ParameterSpec[], model: readonly NamedTensor[]): NamedTensor[] {
+export function trainingState(
+  config: TrainingConfig,
+  table: readonly ParameterSpec[],
+  model: readonly NamedTensor[],
+): NamedTensor[] {
   const optimizer = optimizerOf(config.optimizer);
-  const trained = config.training.emaDecay === null ? [] : model.map((tensor) => ({ ...tensor, name: trainedName(config, tensor.name) }));
+  const trained =
+    config.training.emaDecay === null
+      ? []
+      : model.map((tensor) => ({ ...tensor, name: trainedName(config, tensor.name) }));
   return [...table.flatMap((spec) => optimizer.initialState(spec)), ...trained, ...guardState(config.training.guard)];
 }
 

@@ -69,4 +69,6 @@ export const updateInputs = (config: Config): Record<string, InputSpec> =>
 
 /** The values of `updateInputs` for update `step` (from 1). */
 export const updateFeeds = (config: Config, step: number, learningRate: number): Record<string, Values> =>
-  Object.fromEntries(Object.entries(scalarsOf(config, step, learningRate)).map(([name, value]) => [name, Float32Array.of(value)]));
+  Object.fromEntries(
+    Object.entries(scalarsOf(config, step, learningRate)).map(([name, value]) => [name, Float32Array.of(value)]),
+  );

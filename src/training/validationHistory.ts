@@ -33,5 +33,7 @@ export function parseValidationHistory(value: unknown, path: string): Validation
   if (value === undefined) return noEvaluations;
   const result = historySchema.safeParse(value);
   if (result.success) return result.data;
-  throw wrongInput(`${path} is damaged: "validation": ${result.error.issues[0]?.message}. Resume from another checkpoint.`);
+  throw wrongInput(
+    `${path} is damaged: "validation": ${result.error.issues[0]?.message}. Resume from another checkpoint.`,
+  );
 }

@@ -49,7 +49,12 @@ export async function verifyResume(request: ResumeCheckRequest): Promise<ResumeC
   return { steps, stops, equal: difference === null, difference };
 }
 
-async function trainUntil(request: ResumeCheckRequest, runDirectory: string, resume: boolean, stop: number | undefined): Promise<void> {
+async function trainUntil(
+  request: ResumeCheckRequest,
+  runDirectory: string,
+  resume: boolean,
+  stop: number | undefined,
+): Promise<void> {
   const { configPath, steps, mode, signal } = request;
   const set = [...request.set, 'training.tokens=null', 'training.epochs=null', `training.steps=${steps}`];
   const prepared = await prepareTraining({ configPath, runDirectory, set, resume });
@@ -81,7 +86,8 @@ async function logOf(runDirectory: string): Promise<LogRecord[]> {
 function firstRecordDifference(straight: readonly LogRecord[], stopped: readonly LogRecord[]): string | null {
   for (let i = 0; i < Math.max(straight.length, stopped.length); i++) {
     const [a, b] = [JSON.stringify(straight[i]), JSON.stringify(stopped[i])];
-    if (a !== b) return `the logs differ from step ${Number((straight[i] ?? stopped[i])!['step'])} on: without a stop ${a}, with stops ${b}`;
+    if (a !== b)
+      return `the logs differ from step ${Number((straight[i] ?? stopped[i])!['step'])} on: without a stop ${a}, with stops ${b}`;
   }
   return null;
 }

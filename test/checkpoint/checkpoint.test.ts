@@ -34,9 +34,16 @@ describe('save and load', () => {
     expect(second).toEqual(first);
     const state = first.find(([name]) => name === 'state.json')![1].toString();
     expect(state).not.toContain(run());
-    expect(Object.keys(JSON.parse(state) as object)).toEqual(
-      ['format', 'version', 'step', 'cursor', 'tokensSeen', 'files', 'tensors', 'sha256'],
-    );
+    expect(Object.keys(JSON.parse(state) as object)).toEqual([
+      'format',
+      'version',
+      'step',
+      'cursor',
+      'tokensSeen',
+      'files',
+      'tensors',
+      'sha256',
+    ]);
   });
 
   it('replaces a checkpoint of the same step', async () => {

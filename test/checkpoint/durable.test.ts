@@ -68,12 +68,18 @@ describe('folders', () => {
 
   it.skipIf(!existsSync('/proc'))('refuses a place where nothing can be made', async () => {
     const failure = await failureOf(makeFolder('/proc/clm/deep'));
-    expect(failure).toMatchObject({ kind: 'environment', message: expect.stringContaining('/proc/clm: its file system lets nothing be made') });
+    expect(failure).toMatchObject({
+      kind: 'environment',
+      message: expect.stringContaining('/proc/clm: its file system lets nothing be made'),
+    });
   });
 
   it('refuses a name that is too long', async () => {
     const failure = await failureOf(makeFolder(join(folder(), 'x'.repeat(300), 'deep')));
-    expect(failure).toMatchObject({ kind: 'wrongInput', message: expect.stringContaining('is too long for a path on this file system') });
+    expect(failure).toMatchObject({
+      kind: 'wrongInput',
+      message: expect.stringContaining('is too long for a path on this file system'),
+    });
     expect(await readdir(folder())).toEqual([]);
   });
 

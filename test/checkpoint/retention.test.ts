@@ -15,20 +15,38 @@ const save = (step: number, loss: number | null, retention: Retention = { keepLa
 const steps = async () => (await listCheckpoints(run())).map(({ step }) => step);
 
 it('keeps the newest, the best and those of every so many steps', async () => {
-  const losses: [number, number | null][] = [[2, 3], [4, 1], [6, null], [8, 2], [10, 5], [12, 4]];
+  const losses: [number, number | null][] = [
+    [2, 3],
+    [4, 1],
+    [6, null],
+    [8, 2],
+    [10, 5],
+    [12, 4],
+  ];
   for (const [step, loss] of losses) await save(step, loss, { keepLast: 2, keepBest: 1, keepEvery: 6 });
   expect(await steps()).toEqual([4, 6, 10, 12]);
   expect((await bestCheckpoint(run()))?.step).toBe(4);
 });
 
 it('of equal losses the earlier is the best, and later steps are neither counted nor deleted', async () => {
-  for (const [step, loss] of [[2, 1], [4, 1], [6, 3], [20, 0.5], [22, 4]] as const) await save(step, loss);
+  for (const [step, loss] of [
+    [2, 1],
+    [4, 1],
+    [6, 3],
+    [20, 0.5],
+    [22, 4],
+  ] as const)
+    await save(step, loss);
   await pruneCheckpoints(run(), 6, { keepLast: 1, keepBest: 1 });
   expect(await steps()).toEqual([2, 6, 20, 22]);
 });
 
 it('a damaged best one is none', async () => {
-  for (const [step, loss] of [[2, 3], [4, 1]] as const) await save(step, loss);
+  for (const [step, loss] of [
+    [2, 3],
+    [4, 1],
+  ] as const)
+    await save(step, loss);
   await writeFile(join(run(), 'checkpoints', 'step-00000004', 'state.json'), '{');
   expect((await bestCheckpoint(run()))?.step).toBe(2);
 });
@@ -44,6 +62,12 @@ it('verify names the checkpoints and the tensors that are damaged', async () => 
   for await (const verdict of verifyCheckpoints(run())) verdicts.push(verdict);
   expect(verdicts).toEqual([
     { path: expect.stringContaining('step-00000002'), step: 2, valid: true, reason: null, damagedTensors: [] },
-    { path, step: 4, valid: false, reason: expect.stringContaining('model.safetensors'), damagedTensors: ['blocks.0.norm'] },
+    {
+      path,
+      step: 4,
+      valid: false,
+      reason: expect.stringContaining('model.safetensors'),
+      damagedTensors: ['blocks.0.norm'],
+    },
   ]);
 });

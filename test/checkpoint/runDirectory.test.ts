@@ -15,16 +15,19 @@ const start = (configText = 'name: one\n') =>
   createRunDirectory(run(), { configText, tokenizerText: '{"kind":"bytes"}', environment });
 
 describe('a run from somewhere else', () => {
-  it.each(['checkpoints', 'samples'])('leads no write or deletion through a link in the place of its %s', async (name) => {
-    await start();
-    const elsewhere = join(folder(), 'elsewhere');
-    await mkdir(join(elsewhere, '.step-00000001.clm-removed-1'), { recursive: true });
-    await rm(join(run(), name), { recursive: true });
-    await symlink(elsewhere, join(run(), name));
-    await expect(clearLeftovers(run())).rejects.toThrow(`${join(run(), name)} is a symbolic link`);
-    await expect(start()).rejects.toThrow('is a symbolic link');
-    expect(await readdir(elsewhere)).toEqual(['.step-00000001.clm-removed-1']);
-  });
+  it.each(['checkpoints', 'samples'])(
+    'leads no write or deletion through a link in the place of its %s',
+    async (name) => {
+      await start();
+      const elsewhere = join(folder(), 'elsewhere');
+      await mkdir(join(elsewhere, '.step-00000001.clm-removed-1'), { recursive: true });
+      await rm(join(run(), name), { recursive: true });
+      await symlink(elsewhere, join(run(), name));
+      await expect(clearLeftovers(run())).rejects.toThrow(`${join(run(), name)} is a symbolic link`);
+      await expect(start()).rejects.toThrow('is a symbolic link');
+      expect(await readdir(elsewhere)).toEqual(['.step-00000001.clm-removed-1']);
+    },
+  );
 
   it('is not read without end', async () => {
     await start();
@@ -43,9 +46,13 @@ describe('a fresh run', () => {
     expect(await runState(run())).toBe('absent');
     const paths = await start();
     expect(paths).toEqual(runPaths(run()));
-    expect((await readdir(run())).sort()).toEqual(
-      ['checkpoints', 'config.yaml', 'environment.json', 'samples', 'tokenizer.json'],
-    );
+    expect((await readdir(run())).sort()).toEqual([
+      'checkpoints',
+      'config.yaml',
+      'environment.json',
+      'samples',
+      'tokenizer.json',
+    ]);
     expect(await readFile(paths.config, 'utf8')).toBe('name: one\n');
     expect(JSON.parse(await readFile(paths.environment, 'utf8'))).toEqual(environment);
     expect(await runState(run())).toBe('empty-or-no-checkpoint');
@@ -121,7 +128,10 @@ describe('environment', () => {
     const clean = ['--set', 'training.tokens=7', '--password', '***', '--access-token=***', 'hub.apiKey=***'];
     expect(withoutCredentials([...args, 'https://me:x@h/p'])).toEqual([...clean, 'https://***@h/p']);
     const urls = ['a=https://h/p?x=1&X-Amz-Signature=abc&token=def', 'https://h/?api_key=abc&tokens=5'];
-    expect(withoutCredentials(urls)).toEqual(['a=https://h/p?x=1&X-Amz-Signature=***&token=***', 'https://h/?api_key=***']);
+    expect(withoutCredentials(urls)).toEqual([
+      'a=https://h/p?x=1&X-Amz-Signature=***&token=***',
+      'https://h/?api_key=***',
+    ]);
   });
 
   it('reads the commit of a checkout, loose, packed, detached or linked', async () => {

@@ -1,15 +1,24 @@
-/** Runs the built program at a pseudo-terminal, as a user would (see terminal.py, which needs Python as the set-up does). */
+/**
+ * Runs the built program at a pseudo-terminal, as a user would (see terminal.py, which needs Python as the set-up
+ * does).
+ */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { root } from './clm.ts';
 
-/** Once this (a regular expression, or a number of bytes) has come out, these keys are typed; null takes the terminal away. */
+/**
+ * Once this (a regular expression, or a number of bytes) has come out, these keys are typed; null takes the terminal
+ * away.
+ */
 export type TerminalStep = [what: string | number, keys: string | null];
 
 export const [ctrlC, ctrlD, ctrlU, up] = ['\u0003', '\u0004', '\u0015', '\u001b[A'];
 
-export async function clmAtTerminal(args: string[], steps: TerminalStep[] = []): Promise<{ output: string; code: number }> {
+export async function clmAtTerminal(
+  args: string[],
+  steps: TerminalStep[] = [],
+): Promise<{ output: string; code: number }> {
   const program = [process.execPath, path.join(root, 'dist/cli/main.js'), ...args];
   const command = [path.join(root, 'test/cli/terminal.py'), JSON.stringify(steps), ...program];
   const { stdout } = await promisify(execFile)('python3', command, { cwd: root });

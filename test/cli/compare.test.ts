@@ -8,12 +8,20 @@ import { clm } from './clm.ts';
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(path.join(os.tmpdir(), 'clm-compare-'));
-  for (const [rate, losses] of [[0.001, [1.5, 1.52, 1.51]], [0.002, [1.25, 1.27, 1.26]]] as const) {
-    losses.forEach((loss, seed) => writeRun(path.join(folder, `rate-${rate}_seed-${seed}`), {
-      losses: [3, 2, 2, 1.75],
-      evaluations: [[0, 4], [4, loss]],
-      config: `seed: ${seed}\noptimizer: { learningRate: ${rate} }\n`,
-    }));
+  for (const [rate, losses] of [
+    [0.001, [1.5, 1.52, 1.51]],
+    [0.002, [1.25, 1.27, 1.26]],
+  ] as const) {
+    losses.forEach((loss, seed) =>
+      writeRun(path.join(folder, `rate-${rate}_seed-${seed}`), {
+        losses: [3, 2, 2, 1.75],
+        evaluations: [
+          [0, 4],
+          [4, loss],
+        ],
+        config: `seed: ${seed}\noptimizer: { learningRate: ${rate} }\n`,
+      }),
+    );
   }
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -34,5 +42,9 @@ best: 0.002, validation loss 1.2600 ± 0.0100 (n 3)
 `,
   );
   const { stdout: json } = await clm(['compare', folder, '--json', '--at', 'flops']);
-  expect(JSON.parse(json)).toMatchObject({ alignment: 'flops', amount: 240, groups: [{ values: { 'optimizer.learningRate': 0.002 } }, {}] });
+  expect(JSON.parse(json)).toMatchObject({
+    alignment: 'flops',
+    amount: 240,
+    groups: [{ values: { 'optimizer.learningRate': 0.002 } }, {}],
+  });
 });

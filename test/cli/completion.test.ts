@@ -7,7 +7,8 @@ import { clm } from './clm.ts';
 
 let folder: string;
 const script = (shell: string) => path.join(folder, `clm.${shell}`);
-const has = (shell: string) => ['/usr/bin', '/bin', '/usr/local/bin'].some((place) => existsSync(path.join(place, shell)));
+const has = (shell: string) =>
+  ['/usr/bin', '/bin', '/usr/local/bin'].some((place) => existsSync(path.join(place, shell)));
 const skipped = (shell: string) => (has(shell) ? '' : ` (SKIPPED: no ${shell} here)`);
 
 beforeAll(async () => {
@@ -21,7 +22,10 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const cases: [string[], string[]][] = [
-  [['clm', 'comp'], ['compare', 'completion']],
+  [
+    ['clm', 'comp'],
+    ['compare', 'completion'],
+  ],
   [['clm', 'runs', 'wa'], ['watch']],
   [['clm', 'runs', 'watch', '--int'], ['--interval']],
   [['clm', 'runs', '--sort', 'lo'], ['loss']],
@@ -36,8 +40,18 @@ describe('completion', () => {
   });
 
   it.skipIf(!has('fish')).each(cases)(`fish: %j${skipped('fish')}`, (words, expected) => {
-    const printed = execFileSync('fish', ['--no-config', '-c', `source ${script('fish')}; complete -C '${words.join(' ')}'`], { encoding: 'utf8' });
-    expect(printed.trim().split('\n').map((line) => line.split('\t')[0]).sort()).toEqual(expected);
+    const printed = execFileSync(
+      'fish',
+      ['--no-config', '-c', `source ${script('fish')}; complete -C '${words.join(' ')}'`],
+      { encoding: 'utf8' },
+    );
+    expect(
+      printed
+        .trim()
+        .split('\n')
+        .map((line) => line.split('\t')[0])
+        .sort(),
+    ).toEqual(expected);
   });
 
   it.skipIf(!has('zsh')).each(cases)(`zsh: %j${skipped('zsh')}`, (words, expected) => {

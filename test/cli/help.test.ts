@@ -8,7 +8,24 @@ describe('clm --help', () => {
     expect(stdout).toMatchSnapshot();
   });
 
-  it.each(['init', 'train', 'sample', 'evaluate', 'score', 'inspect', 'tokenizer', 'runs', 'sweep', 'compare', 'bench', 'data', 'config', 'doctor', 'report', 'completion'])('explains %s, with an example', async (command) => {
+  it.each([
+    'init',
+    'train',
+    'sample',
+    'evaluate',
+    'score',
+    'inspect',
+    'tokenizer',
+    'runs',
+    'sweep',
+    'compare',
+    'bench',
+    'data',
+    'config',
+    'doctor',
+    'report',
+    'completion',
+  ])('explains %s, with an example', async (command) => {
     const { code, stdout, stderr } = await clm([command, '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatchSnapshot();
@@ -31,15 +48,30 @@ describe('clm --help', () => {
     [[], 'error: a command is missing\nSee: clm --help\n'],
     [['trian', 'x.yaml'], 'error: trian is no command; did you mean train?\nSee: clm --help\n'],
     [['quiet', 'train'], 'error: quiet is no command\nSee: clm --help\n'],
-    [['config', 'shwo', 'x.yaml'], 'error: clm config does not know x.yaml; there is clm config show <config>, clm config schema\nSee: clm config --help\n'],
-    [['train', 'x.yaml', '--resume=maybe'], 'error: --resume=maybe: this option is given alone, or as true or false\nSee: clm train --help\n'],
+    [
+      ['config', 'shwo', 'x.yaml'],
+      'error: clm config does not know x.yaml; there is clm config show <config>, clm config schema\nSee: clm config --help\n',
+    ],
+    [
+      ['train', 'x.yaml', '--resume=maybe'],
+      'error: --resume=maybe: this option is given alone, or as true or false\nSee: clm train --help\n',
+    ],
     [['data', 'check', 'x.yaml', '--examples', '-1'], 'error: --examples must be a whole number of at least 0\n'],
     [['train', '--stpes', '3'], 'error: clm train does not know stpes\nSee: clm train --help\n'],
-    [['sample', 'x', '--temprature', '1'], 'error: clm sample does not know temprature; did you mean --temperature?\nSee: clm sample --help\n'],
+    [
+      ['sample', 'x', '--temprature', '1'],
+      'error: clm sample does not know temprature; did you mean --temperature?\nSee: clm sample --help\n',
+    ],
     [['train', 'x.yaml', '--set'], 'error: --set needs a value\nSee: clm train --help\n'],
     [['train', '--run', '--resume'], 'error: --run needs a value\nSee: clm train --help\n'],
-    [['runs', '--sort', 'colour'], 'error: --sort "colour" is none of "age", "name", "state", "step", "loss", "speed"\nSee: clm runs --help\n'],
-    [['tokenizer', 'train', '--output', 'x'], 'error: clm tokenizer train needs --sources, --vocabulary-size\nSee: clm tokenizer --help\n'],
+    [
+      ['runs', '--sort', 'colour'],
+      'error: --sort "colour" is none of "age", "name", "state", "step", "loss", "speed"\nSee: clm runs --help\n',
+    ],
+    [
+      ['tokenizer', 'train', '--output', 'x'],
+      'error: clm tokenizer train needs --sources, --vocabulary-size\nSee: clm tokenizer --help\n',
+    ],
     [['sample'], 'error: An argument is missing: clm sample <run>\nSee: clm sample --help\n'],
     [['train', 'a.yaml', '--run', 'x', '--run', 'y'], 'error: --run is given twice\nSee: clm train --help\n'],
   ])('refuses %j with exit code 2', async (args, message) => {

@@ -3,7 +3,13 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { modelSizes, renderStartingConfig, sizeFor, stepFlops, stepsFor } from '../../src/experiments/startingConfig.ts';
+import {
+  modelSizes,
+  renderStartingConfig,
+  sizeFor,
+  stepFlops,
+  stepsFor,
+} from '../../src/experiments/startingConfig.ts';
 import { clmAtTerminal, ctrlD, type TerminalStep } from './atTerminal.ts';
 import { clm } from './clm.ts';
 
@@ -26,11 +32,30 @@ describe('a starting config', () => {
     expect(stepFlops(sizes[3]!, 1e9)).toBeGreaterThan(stepFlops(sizes[3]!, 1e6)); // a larger vocabulary
   });
 
-  it.each([[1000, 1], [5e7, 600]])('of %d bytes loads, whatever its size', (textBytes, minutes) => {
+  it.each([
+    [1000, 1],
+    [5e7, 600],
+  ])('of %d bytes loads, whatever its size', (textBytes, minutes) => {
     for (const size of modelSizes) {
-      writeFileSync(at('sized.yaml'), renderStartingConfig({ name: 'x y', textPath: 'my text.txt', textBytes, minutes, size, steps: 1500, field: null, schema: 's' }).replace('"x y"', 'sized'));
+      writeFileSync(
+        at('sized.yaml'),
+        renderStartingConfig({
+          name: 'x y',
+          textPath: 'my text.txt',
+          textBytes,
+          minutes,
+          size,
+          steps: 1500,
+          field: null,
+          schema: 's',
+        }).replace('"x y"', 'sized'),
+      );
       const config = loadConfig(at('sized.yaml'));
-      expect(config).toMatchObject({ model: { width: size.width }, training: { steps: 1500 }, tokenizer: { kind: textBytes > 1e7 ? 'bpe' : 'characters' } });
+      expect(config).toMatchObject({
+        model: { width: size.width },
+        training: { steps: 1500 },
+        tokenizer: { kind: textBytes > 1e7 ? 'bpe' : 'characters' },
+      });
     }
   });
 });
@@ -39,7 +64,10 @@ describe('clm init', () => {
   it('writes a config that clm takes, and never over another', async () => {
     const args = ['init', '--text', at('my text.txt'), '--minutes', '0.05', '--output', at('mine.yaml')];
     const { code, stderr } = await clm(args);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/wrote .*mine\.yaml: \d+ layers of width \d+, [\d,]+ steps/) });
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: expect.stringMatching(/wrote .*mine\.yaml: \d+ layers of width \d+, [\d,]+ steps/),
+    });
     const config = loadConfig(at('mine.yaml'));
     expect(config.name).toBe('my-text');
     expect(config.corpus.sources[0]!.path).toBe(at('my text.txt'));
@@ -50,23 +78,49 @@ describe('clm init', () => {
 
   it('takes a folder, and JSON lines by their field', async () => {
     mkdirSync(at('folder/inner'), { recursive: true });
-    for (const name of ['a.txt', 'inner/b.txt']) writeFileSync(at(`folder/${name}`), 'The cat sat on the mat. '.repeat(1000));
+    for (const name of ['a.txt', 'inner/b.txt'])
+      writeFileSync(at(`folder/${name}`), 'The cat sat on the mat. '.repeat(1000));
     writeFileSync(at('rows.jsonl'), '{"body":"The cat sat on the mat."}\n'.repeat(500));
     const [folderOf, rows] = await Promise.all([
       clm(['init', '--text', at('folder'), '--minutes', '0.05', '--output', at('folder.yaml'), '--quiet']),
-      clm(['init', '--text', at('rows.jsonl'), '--field', 'body', '--minutes', '0.05', '--output', at('rows.yaml'), '--quiet']),
+      clm([
+        'init',
+        '--text',
+        at('rows.jsonl'),
+        '--field',
+        'body',
+        '--minutes',
+        '0.05',
+        '--output',
+        at('rows.yaml'),
+        '--quiet',
+      ]),
     ]);
-    expect([folderOf, rows]).toEqual([{ code: 0, stdout: '', stderr: '' }, { code: 0, stdout: '', stderr: '' }]);
-    expect(loadConfig(at('folder.yaml'))).toMatchObject({ name: 'folder', tokenizer: { kind: 'characters' }, corpus: { validation: { tail: 0.1 } } });
+    expect([folderOf, rows]).toEqual([
+      { code: 0, stdout: '', stderr: '' },
+      { code: 0, stdout: '', stderr: '' },
+    ]);
+    expect(loadConfig(at('folder.yaml'))).toMatchObject({
+      name: 'folder',
+      tokenizer: { kind: 'characters' },
+      corpus: { validation: { tail: 0.1 } },
+    });
     expect(loadConfig(at('rows.yaml')).corpus.sources[0]).toMatchObject({ path: at('rows.jsonl'), field: 'body' });
   });
 
   it('asks on a terminal until an answer can be taken', async () => {
     const [text, minutes] = ['folder\\)\\?', '\\[5\\]'];
-    const answers: TerminalStep[] = [[text, '/nothing/there\n'], [text, `${at('my text.txt')}\n`], [minutes, 'soon\n'], [minutes, '0.05\n']];
+    const answers: TerminalStep[] = [
+      [text, '/nothing/there\n'],
+      [text, `${at('my text.txt')}\n`],
+      [minutes, 'soon\n'],
+      [minutes, '0.05\n'],
+    ];
     const { code, output } = await clmAtTerminal(['init', '--output', at('asked.yaml')], answers);
     expect(code).toBe(0);
-    expect(output).toMatch(/there is no file or folder \/nothing\/there[^]*--minutes must be a number[^]*wrote .*asked\.yaml/);
+    expect(output).toMatch(
+      /there is no file or folder \/nothing\/there[^]*--minutes must be a number[^]*wrote .*asked\.yaml/,
+    );
     expect(loadConfig(at('asked.yaml')).name).toBe('my-text');
     const left = await clmAtTerminal(['init', '--output', at('left.yaml')], [[text, ctrlD]]);
     expect({ code: left.code, exists: existsSync(at('left.yaml')) }).toEqual({ code: 2, exists: false });

@@ -9,9 +9,14 @@ it('shows control characters on a terminal, and passes them on to a pipe', () =>
   expect(escapeControls('Grüße, 鯨\n')).toBe('Grüße, 鯨\n');
 });
 
-it.each([['3h', 10_800_000], ['1h30m', 5_400_000], ['90min', 5_400_000], ['45s', 45_000], ['0.5h', 1_800_000], ['1d', 86_400_000]])(
-  'reads the duration %s', (text, ms) => expect(parseDuration(text)).toBe(ms),
-);
+it.each([
+  ['3h', 10_800_000],
+  ['1h30m', 5_400_000],
+  ['90min', 5_400_000],
+  ['45s', 45_000],
+  ['0.5h', 1_800_000],
+  ['1d', 86_400_000],
+])('reads the duration %s', (text, ms) => expect(parseDuration(text)).toBe(ms));
 it.each(['', '3', 'h', '0s', '3 hours', '-3h', '1e3s'])('refuses the duration "%s"', (text) => {
   expect(() => parseDuration(text)).toThrow('--max-time');
 });

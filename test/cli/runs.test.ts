@@ -8,9 +8,20 @@ import { clm } from './clm.ts';
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(path.join(os.tmpdir(), 'clm-runs-'));
-  const runs = [['a', 1.5, 4], ['b', 1.25, 4], ['c', 1.75, 9]] as const;
+  const runs = [
+    ['a', 1.5, 4],
+    ['b', 1.25, 4],
+    ['c', 1.75, 9],
+  ] as const;
   for (const [name, loss, steps] of runs) {
-    writeRun(path.join(folder, name), { losses: [3, 2, 2, 1], steps, evaluations: [[0, 4], [4, loss]] });
+    writeRun(path.join(folder, name), {
+      losses: [3, 2, 2, 1],
+      steps,
+      evaluations: [
+        [0, 4],
+        [4, loss],
+      ],
+    });
     utimesSync(path.join(folder, name, 'metrics.jsonl'), 1e9, 1e9);
   }
 });
@@ -20,16 +31,25 @@ describe('clm runs', () => {
   it('prints a table, the best first when asked', async () => {
     const { code, stdout, stderr } = await clm(['runs', folder, '--sort', 'loss', '--state', 'done']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    const [titles, ...rows] = stdout.trimEnd().split('\n').map((line) => line.split(/ {2,}/));
+    const [titles, ...rows] = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(/ {2,}/));
     expect(titles).toEqual(['name', 'state', 'step', 'best val loss', 'tokens/s', 'age', 'device']);
-    expect(rows.map((row) => row.slice(0, 5))).toEqual([['b', 'done', '4/4', '1.2500', '102'], ['a', 'done', '4/4', '1.5000', '102']]);
+    expect(rows.map((row) => row.slice(0, 5))).toEqual([
+      ['b', 'done', '4/4', '1.2500', '102'],
+      ['a', 'done', '4/4', '1.5000', '102'],
+    ]);
   });
 
   it('gives one object a line, filtered by name', async () => {
     const { stdout } = await clm(['runs', folder, '--json', '--name', 'c']);
-    expect(stdout.trimEnd().split('\n').map((line) => JSON.parse(line))).toMatchObject([
-      { name: 'c', state: 'stopped', step: 4, steps: 9, bestValidationLoss: 1.75, device: 'cpu' },
-    ]);
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toMatchObject([{ name: 'c', state: 'stopped', step: 4, steps: 9, bestValidationLoss: 1.75, device: 'cpu' }]);
   });
 
   it('shows one run', async () => {

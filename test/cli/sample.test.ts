@@ -11,7 +11,11 @@ const at = (name: string): string => path.join(folder, name);
 const run = at('run');
 
 /** clm with something on stdin; `watch` sees stdout and stderr so far, and may write on or send signals. */
-function clmWithInput(args: string[], input: string | null, watch?: (output: string, child: ReturnType<typeof spawn>) => void): Promise<Result> {
+function clmWithInput(
+  args: string[],
+  input: string | null,
+  watch?: (output: string, child: ReturnType<typeof spawn>) => void,
+): Promise<Result> {
   const child = spawn(process.execPath, [path.join(root, 'dist/cli/main.js'), ...args], { cwd: root, stdio: 'pipe' });
   let stdout = '';
   let stderr = '';
@@ -27,7 +31,11 @@ function clmWithInput(args: string[], input: string | null, watch?: (output: str
   if (input !== null) child.stdin.end(input);
   return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
 }
-const objects = (text: string): Record<string, unknown>[] => text.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+const objects = (text: string): Record<string, unknown>[] =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 beforeAll(async () => {
   writeFileSync(at('text.txt'), 'the cat sat on the mat and the dog sat on the log. '.repeat(40));
@@ -47,8 +55,27 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('clm sample', () => {
   it('gives a line of JSON for each completion, in order, with what was asked', async () => {
-    const args = ['sample', run, '--prompt', 'the ', '--prompt', 'a dog sat on the mat', '--samples', '2', '--seed', '7'];
-    const { code, stdout } = await clm([...args, '--max-tokens', '20', '--log-probabilities', '2', '--json', '--quiet']);
+    const args = [
+      'sample',
+      run,
+      '--prompt',
+      'the ',
+      '--prompt',
+      'a dog sat on the mat',
+      '--samples',
+      '2',
+      '--seed',
+      '7',
+    ];
+    const { code, stdout } = await clm([
+      ...args,
+      '--max-tokens',
+      '20',
+      '--log-probabilities',
+      '2',
+      '--json',
+      '--quiet',
+    ]);
     expect(code).toBe(0);
     const lines = objects(stdout);
     expect(lines.map(({ index, prompt, seed }) => [index, prompt, seed])).toEqual([
@@ -65,11 +92,16 @@ describe('clm sample', () => {
     }
     // The text form has the same completions.
     const text = await clm([...args, '--max-tokens', '20', '--quiet']);
-    expect(text.stdout).toBe(`${lines.map(({ prompt, completion }) => `${prompt as string}${completion as string}`).join('\n\n---\n')}\n`);
+    expect(text.stdout).toBe(
+      `${lines.map(({ prompt, completion }) => `${prompt as string}${completion as string}`).join('\n\n---\n')}\n`,
+    );
   });
 
   it('reads prompts with settings of their own, and hands ids through', async () => {
-    writeFileSync(at('prompts.jsonl'), '{"prompt":"the ","id":"a","maxTokens":3}\n\n{"prompt":"cat","temperature":0,"stop":" "}\n');
+    writeFileSync(
+      at('prompts.jsonl'),
+      '{"prompt":"the ","id":"a","maxTokens":3}\n\n{"prompt":"cat","temperature":0,"stop":" "}\n',
+    );
     const { stdout } = await clm(['sample', run, '--prompts', at('prompts.jsonl'), '--json', '--max-tokens', '30']);
     expect(objects(stdout)[0]).toMatchObject({ id: 'a', tokens: 3 });
     expect(objects(stdout)[1]).not.toHaveProperty('id');
@@ -95,8 +127,15 @@ describe('clm sample', () => {
     // All there: nothing is made again. Other prompts: refused.
     expect(await clm(args)).toMatchObject({ code: 0, stdout: '' });
     expect(readFileSync(at('done.jsonl'), 'utf8')).toBe(continued);
-    const refused = { code: 2, stderr: expect.stringMatching(/done\.jsonl: completion 0 was made with another prompt, seed, setting or model/) };
-    for (const other of [['--temperature', '0.5'], ['--weights', 'bfloat16']]) expect(await clm([...args, ...other])).toMatchObject(refused);
+    const refused = {
+      code: 2,
+      stderr: expect.stringMatching(/done\.jsonl: completion 0 was made with another prompt, seed, setting or model/),
+    };
+    for (const other of [
+      ['--temperature', '0.5'],
+      ['--weights', 'bfloat16'],
+    ])
+      expect(await clm([...args, ...other])).toMatchObject(refused);
     expect(await clm(args.with(args.indexOf('3'), '5'))).toMatchObject({ code: 0 }); // decides nothing
     writeFileSync(at('many.txt'), 'mat\n');
     expect(await clm(args)).toMatchObject(refused);
@@ -129,7 +168,15 @@ describe('clm sample', () => {
 
   it('at a terminal: text streams, Ctrl-C stops the completion and not the program, and prompts are remembered', async () => {
     // A million tokens never end by themselves: what is seen was streamed.
-    const steps: TerminalStep[] = [['> ', 'the cat\r'], [300, ctrlC], ['> ', up], ['> the cat', ' sat\r'], [300, ctrlC], ['> ', 'mat'], ['mat', `${ctrlU}\r${ctrlD}`]];
+    const steps: TerminalStep[] = [
+      ['> ', 'the cat\r'],
+      [300, ctrlC],
+      ['> ', up],
+      ['> the cat', ' sat\r'],
+      [300, ctrlC],
+      ['> ', 'mat'],
+      ['mat', `${ctrlU}\r${ctrlD}`],
+    ];
     const { output, code } = await clmAtTerminal(['sample', run, '-i', '--max-tokens', '1000000'], steps);
     expect(code).toBe(0);
     const [, first, second] = /\nthe cat([^>]*)> [^]*\nthe cat sat([^>]*)> /.exec(output)!;
@@ -139,21 +186,25 @@ describe('clm sample', () => {
 
   it('asks at the terminal; SIGINT stops a completion, and at the empty line the program', async () => {
     let stage = 0;
-    const { code, stdout, stderr } = await clmWithInput(['sample', run, '-i', '--max-tokens', '1000000'], null, (output, child) => {
-      if (stage === 0 && output.includes('> ')) {
-        stage = 1;
-        child.stdin!.write('the cat\n');
-      } else if (stage === 1 && output.includes('the cat') && output.length > 600) {
-        stage = 2;
-        child.kill('SIGINT');
-      } else if (stage === 2 && output.split('> ').length > 2) {
-        stage = 3;
-        child.stdin!.write('Ü\n');
-      } else if (stage === 3 && output.includes('U+00DC')) {
-        stage = 4;
-        child.stdin!.end();
-      }
-    });
+    const { code, stdout, stderr } = await clmWithInput(
+      ['sample', run, '-i', '--max-tokens', '1000000'],
+      null,
+      (output, child) => {
+        if (stage === 0 && output.includes('> ')) {
+          stage = 1;
+          child.stdin!.write('the cat\n');
+        } else if (stage === 1 && output.includes('the cat') && output.length > 600) {
+          stage = 2;
+          child.kill('SIGINT');
+        } else if (stage === 2 && output.split('> ').length > 2) {
+          stage = 3;
+          child.stdin!.write('Ü\n');
+        } else if (stage === 3 && output.includes('U+00DC')) {
+          stage = 4;
+          child.stdin!.end();
+        }
+      },
+    );
     expect({ code, stage }).toEqual({ code: 0, stage: 4 });
     expect(stdout).toMatch(/^the cat/);
     expect(stderr).toMatch(/Ctrl-C stops a completion/);

@@ -31,14 +31,18 @@ checkpoints: { everySteps: null }
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const savedSteps = async (run: string) => (await readdir(path.join(at(run), 'checkpoints'))).map((name) => Number(name.slice(5)));
+const savedSteps = async (run: string) =>
+  (await readdir(path.join(at(run), 'checkpoints'))).map((name) => Number(name.slice(5)));
 
 describe('a training process', () => {
   it('ends at once, leaving nothing, where it is stopped while it reads the corpus', async () => {
     const file = await open(at('huge.txt'), 'w');
     await file.truncate(8e9); // holes: no disk, but half a minute of reading
     await file.close();
-    const set = [`corpus.sources=[{path: ${at('huge.txt')}}]`, 'model.contextLength=1000'].flatMap((each) => ['--set', each]);
+    const set = [`corpus.sources=[{path: ${at('huge.txt')}}]`, 'model.contextLength=1000'].flatMap((each) => [
+      '--set',
+      each,
+    ]);
     const reading = (run: string, ...args: string[]) => ['train', config, '--run', at(run), ...args, ...set];
     let signalledMs = 0;
     const waiting = setInterval(() => {
@@ -67,7 +71,10 @@ describe('a training process', () => {
   });
 
   it('saves when its terminal goes away', async () => {
-    const { code } = await clmAtTerminal(['train', config, '--run', at('hangup'), ...endless], [['[1-9][0-9]* tokens/s|step [1-9]', null]]);
+    const { code } = await clmAtTerminal(
+      ['train', config, '--run', at('hangup'), ...endless],
+      [['[1-9][0-9]* tokens/s|step [1-9]', null]],
+    );
     expect(code).toBe(129);
     const status = JSON.parse(await readFile(at('hangup/status.json'), 'utf8'));
     expect(status).toMatchObject({ state: 'stopped', reason: 'SIGHUP', step: expect.any(Number) });
@@ -76,7 +83,9 @@ describe('a training process', () => {
   });
 
   it('goes on to its end where the readers of stdout and stderr go away', async () => {
-    const child = spawn(process.execPath, [program, 'train', config, '--run', at('unread'), '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [program, 'train', config, '--run', at('unread'), '--json'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     child.stdout.once('data', () => {
       child.stdout.destroy();
       child.stderr.destroy();
@@ -115,11 +124,34 @@ describe('a training process', () => {
     await clm(['train', config, '--run', at('moved'), '--quiet', '--set', 'training.steps=2']);
     const file = at('moved/environment.json');
     const environment = JSON.parse(await readFile(file, 'utf8'));
-    const other = { ...environment, versions: { ...environment.versions, clm: '0.0.1' }, cpu: { ...environment.cpu, model: 'Another CPU' }, threads: 97 };
-    await writeFile(file, JSON.stringify({ ...other, tensorflow: '2.0.0', device: { ...environment.device, name: 'cuda', operations: 'of sand' } }));
-    const { code, stderr } = await clm(['train', config, '--run', at('moved'), '--resume', '--set', 'training.steps=3']);
+    const other = {
+      ...environment,
+      versions: { ...environment.versions, clm: '0.0.1' },
+      cpu: { ...environment.cpu, model: 'Another CPU' },
+      threads: 97,
+    };
+    await writeFile(
+      file,
+      JSON.stringify({
+        ...other,
+        tensorflow: '2.0.0',
+        device: { ...environment.device, name: 'cuda', operations: 'of sand' },
+      }),
+    );
+    const { code, stderr } = await clm([
+      'train',
+      config,
+      '--run',
+      at('moved'),
+      '--resume',
+      '--set',
+      'training.steps=3',
+    ]);
     expect(code).toBe(0);
-    const warning = /^warning: step 2: resuming with another (.*): the same losses to the last bit are no longer promised$/m.exec(stderr)?.[1];
+    const warning =
+      /^warning: step 2: resuming with another (.*): the same losses to the last bit are no longer promised$/m.exec(
+        stderr,
+      )?.[1];
     expect(warning).toContain(`version of clm (0.0.1, now ${environment.versions.clm})`);
     expect(warning).toContain(`processor (Another CPU, now ${environment.cpu.model})`);
     expect(warning).toContain(`number of threads (97, now ${environment.threads})`);
@@ -127,7 +159,8 @@ describe('a training process', () => {
     expect(warning).toContain('device (cuda, now cpu)');
     expect(warning).toContain(`operations (of sand, now ${environment.device.operations})`);
     const { cpu, threads } = JSON.parse(await readFile(file, 'utf8'));
-    expect({ cpu, threads }).toEqual({ cpu: environment.cpu, threads: environment.threads }); // the file says the truth again
+    // the file says the truth again
+    expect({ cpu, threads }).toEqual({ cpu: environment.cpu, threads: environment.threads });
   });
 });
 
@@ -147,7 +180,10 @@ describe('at a terminal', () => {
     for (const args of commands) {
       const { output } = await clmAtTerminal(args);
       // What the progress bar and the colours need, and no more.
-      const foreign = output.replaceAll(/\x1b\[(\?25[hl]|\?7[hl]|3[1369]m|[02]?K|1?G|\d+[ABCDGK]|s|u)|\x1b[78]|\r/g, '');
+      const foreign = output.replaceAll(
+        /\x1b\[(\?25[hl]|\?7[hl]|3[1369]m|[02]?K|1?G|\d+[ABCDGK]|s|u)|\x1b[78]|\r/g,
+        '',
+      );
       expect(foreign, args.join(' ')).not.toMatch(/[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/);
       expect(output, args.join(' ')).toMatch(/\\u\{?0*1b/); // it was there, and was shown
     }

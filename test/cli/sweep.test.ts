@@ -23,20 +23,32 @@ samples: { everySteps: null }
 `,
   );
   // 1e30 leaves float32 at the second update.
-  writeFileSync(at('rates.yaml'), 'config: base.yaml\nset: { training.steps: 600 }\ngrid: { optimizer.learningRate: [1e-3, 1e30, 2e-3] }\n');
+  writeFileSync(
+    at('rates.yaml'),
+    'config: base.yaml\nset: { training.steps: 600 }\ngrid: { optimizer.learningRate: [1e-3, 1e30, 2e-3] }\n',
+  );
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** The complete lines; the file may be being written. */
 const records = (run: string) =>
-  readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line));
-const losses = (run: string) => records(run).filter(({ kind }) => kind === 'step').map(({ step, loss, gradientNorm }) => ({ step, loss, gradientNorm }));
+  readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+const losses = (run: string) =>
+  records(run)
+    .filter(({ kind }) => kind === 'step')
+    .map(({ step, loss, gradientNorm }) => ({ step, loss, gradientNorm }));
 
 describe('clm sweep', () => {
   it('refuses a run whose config is impossible before any is made, by its name', async () => {
     writeFileSync(at('bad.yaml'), 'config: base.yaml\ngrid: { model.heads: [2, 3] }\n');
     const { code, stderr } = await clm(['sweep', at('bad.yaml'), '--output', at('bad')]);
-    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/^error: heads-3: .*model\.heads \(3\) must divide/) });
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/^error: heads-3: .*model\.heads \(3\) must divide/),
+    });
     expect(existsSync(at('bad'))).toBe(false);
   });
 
@@ -55,9 +67,14 @@ describe('clm sweep', () => {
 
     const dry = await clm([...args, '--dry-run', '--json']);
     expect(dry.code).toBe(0);
-    const plan = dry.stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
+    const plan = dry.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     expect(plan.slice(0, 3).map(({ run, steps, state }) => [run, steps, state === 'new'])).toEqual([
-      ['learningRate-0.001', 600, false], ['learningRate-1e30', 600, true], ['learningRate-0.002', 600, true],
+      ['learningRate-0.001', 600, false],
+      ['learningRate-1e30', 600, true],
+      ['learningRate-0.002', 600, true],
     ]);
     expect(plan[3].expectedMs).toBeGreaterThan(0);
 
@@ -66,11 +83,32 @@ describe('clm sweep', () => {
     expect(stderr).toMatch(/\[1\/3\] learningRate-0\.001: done in .*validation loss/);
     expect(stderr).toMatch(/warning: learningRate-1e30 failed: .*(NaN|Infinity)/);
     expect(stderr).toMatch(/\[3\/3\] learningRate-0\.002: done/);
-    const notes = readFileSync(path.join(output, 'sweep.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
-    expect(notes.map(({ kind }) => kind)).toEqual(['started', 'started', 'done', 'started', 'failed', 'started', 'done']);
+    const notes = readFileSync(path.join(output, 'sweep.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(notes.map(({ kind }) => kind)).toEqual([
+      'started',
+      'started',
+      'done',
+      'started',
+      'failed',
+      'started',
+      'done',
+    ]);
     expect(process.platform !== 'linux' || !existsSync(`/proc/${notes[0].pid}`)).toBe(true);
 
-    await clm(['train', at('base.yaml'), '--run', at('single'), '--quiet', '--set', 'training.steps=600', '--set', 'optimizer.learningRate=1e-3']);
+    await clm([
+      'train',
+      at('base.yaml'),
+      '--run',
+      at('single'),
+      '--quiet',
+      '--set',
+      'training.steps=600',
+      '--set',
+      'optimizer.learningRate=1e-3',
+    ]);
     expect(losses(first)).toHaveLength(600);
     expect(losses(first)).toEqual(losses(at('single')));
 
@@ -79,6 +117,10 @@ describe('clm sweep', () => {
     expect(again.stderr).toContain('3 runs, 0 of them to make');
     expect(again.stderr).toMatch(/\[2\/3\] learningRate-1e30: failed before \(.*\); --retry makes it again/);
     const { stdout } = await clm(['runs', output, '--json', '--state', 'failed']);
-    expect(JSON.parse(stdout)).toMatchObject({ name: 'learningRate-1e30', state: 'failed', reason: expect.stringMatching(/NaN|Infinity/) });
+    expect(JSON.parse(stdout)).toMatchObject({
+      name: 'learningRate-1e30',
+      state: 'failed',
+      reason: expect.stringMatching(/NaN|Infinity/),
+    });
   });
 });

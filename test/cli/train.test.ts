@@ -37,14 +37,32 @@ describe('train, then sample', () => {
     expect(trained.stderr).toContain('done: 2 steps');
     expect(trained.stderr).not.toMatch(/WARNING|I0000|oneDNN|\r/);
     expect((await readdir(at('run'))).sort()).toEqual([
-      'checkpoints', 'config.yaml', 'corpus.json', 'environment.json', 'metrics.jsonl', 'samples', 'status.json', 'tokenizer.json',
+      'checkpoints',
+      'config.yaml',
+      'corpus.json',
+      'environment.json',
+      'metrics.jsonl',
+      'samples',
+      'status.json',
+      'tokenizer.json',
     ]);
     expect((await readdir(at('run/checkpoints/step-00000002'))).sort()).toEqual([
-      'config.yaml', 'model.safetensors', 'optimizer.safetensors', 'state.json', 'tokenizer.json',
+      'config.yaml',
+      'model.safetensors',
+      'optimizer.safetensors',
+      'state.json',
+      'tokenizer.json',
     ]);
-    const records = (await readFile(at('run/metrics.jsonl'), 'utf8')).trimEnd().split('\n').map((line) => JSON.parse(line));
+    const records = (await readFile(at('run/metrics.jsonl'), 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     expect(records.map(({ kind, step }) => `${kind} ${step}`)).toEqual([
-      'evaluation 0', 'step 1', 'step 2', 'evaluation 2', 'checkpoint 2',
+      'evaluation 0',
+      'step 1',
+      'step 2',
+      'evaluation 2',
+      'checkpoint 2',
     ]);
     expect(Math.abs(records[0].loss - Math.log(13))).toBeLessThan(0.1); // 13 distinct characters
     expect(await readFile(at('run/samples/step-00000001.txt'), 'utf8')).toMatch(/^The.{5}$/s);
@@ -64,7 +82,10 @@ describe('train, then sample', () => {
 
   it('gives several completions, each repeatable by its seed; sees the end of a long prompt', async () => {
     const { stdout } = await clm(['sample', at('run'), '--samples', '2', '--seed', '8', '--max-tokens', '9', '--json']);
-    const [first, second] = stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
+    const [first, second] = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     expect([first.seed, second.seed]).toEqual([8, 9]);
     const again = await clm(['sample', at('run'), '--seed', '9', '--max-tokens', '9', '--json']);
     expect(JSON.parse(again.stdout).tokenIds).toEqual(second.tokenIds);
@@ -78,8 +99,16 @@ describe('train, then sample', () => {
     ['a character it has not seen', () => ['sample', at('run'), '--prompt', 'é'], /^error: .*U\+00E9/],
     ['a run that is not there', () => ['sample', at('nothing')], /^error: There is no run at .*nothing/],
     ['a step that is not there', () => ['sample', at('run'), '--checkpoint', '7'], /^error: .*no checkpoint of step 7/],
-    ['a count that is none', () => ['sample', at('run'), '--max-tokens', '0'], /^error: --max-tokens must be a whole number/],
-    ['training into it again', () => ['train', config, '--run', at('run')], /^error: .* already holds a checkpoint\. Continue with --resume/],
+    [
+      'a count that is none',
+      () => ['sample', at('run'), '--max-tokens', '0'],
+      /^error: --max-tokens must be a whole number/,
+    ],
+    [
+      'training into it again',
+      () => ['train', config, '--run', at('run')],
+      /^error: .* already holds a checkpoint\. Continue with --resume/,
+    ],
   ])('refuses %s with exit code 2', async (_, args, message) => {
     const { code, stdout, stderr } = await clm(args());
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -107,7 +136,10 @@ describe('training', () => {
   it('gives the same losses to the last bit from a token cache, filled by two threads or found filled', async () => {
     const losses: string[] = [];
     for (const [i, cache] of ['null', 'cache', 'cache'].entries()) {
-      await writeFile(at('cached.yaml'), `extends: tiny.yaml\ntokenizer: { kind: bpe, vocabularySize: 260 }\ncorpus: { workers: 2, cache: ${cache} }\n`);
+      await writeFile(
+        at('cached.yaml'),
+        `extends: tiny.yaml\ntokenizer: { kind: bpe, vocabularySize: 260 }\ncorpus: { workers: 2, cache: ${cache} }\n`,
+      );
       const { code, stderr } = await clm(['train', at('cached.yaml'), '--run', at(`cache-${i}`), '--quiet']);
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       const metrics = await readFile(at(`cache-${i}/metrics.jsonl`), 'utf8');
@@ -122,17 +154,26 @@ describe('training', () => {
   it('prints facts and the result as JSON lines', async () => {
     const { code, stdout } = await clm(['train', config, '--run', at('json'), '--json', '--quiet']);
     expect(code).toBe(0);
-    const lines = stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     expect(lines.map(({ kind }) => kind)).toContain('evaluation');
     expect(lines.at(-1)).toMatchObject({ run: at('json'), step: 2, state: 'done', validationLoss: expect.any(Number) });
   });
 
-  it.each([['SIGINT', 130], ['SIGTERM', 143]] as const)('%s finishes the step, saves and exits %d', async (name, exitCode) => {
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('%s finishes the step, saves and exits %d', async (name, exitCode) => {
     const run = at(name);
     let sent = false;
-    const { code, stderr } = await clm(['train', config, '--run', run, '--set', 'training.steps=100000'], (text, child) => {
-      if (!sent && /step \d+\/100000/.test(text)) sent = child.kill(name);
-    });
+    const { code, stderr } = await clm(
+      ['train', config, '--run', run, '--set', 'training.steps=100000'],
+      (text, child) => {
+        if (!sent && /step \d+\/100000/.test(text)) sent = child.kill(name);
+      },
+    );
     expect(sent).toBe(true);
     expect(code).toBe(exitCode);
     expect(stderr).toContain(`${name}: finishing this step`);
@@ -148,7 +189,16 @@ describe('training', () => {
   it('stops at once on a second signal', async () => {
     let signals = 0;
     const { code } = await clm(
-      ['train', config, '--run', at('twice'), '--set', 'training.steps=100000', '--set', 'training.microBatchesPerStep=50'],
+      [
+        'train',
+        config,
+        '--run',
+        at('twice'),
+        '--set',
+        'training.steps=100000',
+        '--set',
+        'training.microBatchesPerStep=50',
+      ],
       (text, child) => {
         if (signals === 0 && /step \d+\/100000/.test(text)) {
           signals = 1;
@@ -185,7 +235,8 @@ describe('the other commands', () => {
     expect(code).toBe(0);
     const result = JSON.parse(stdout);
     expect(result).toMatchObject({ mode: 'recorded', precision: 'float32' });
-    for (const key of ['msPerStep', 'tokensPerSecond', 'gflops', 'matmulGflops']) expect(result[key], key).toBeGreaterThan(0);
+    for (const key of ['msPerStep', 'tokensPerSecond', 'gflops', 'matmulGflops'])
+      expect(result[key], key).toBeGreaterThan(0);
     expect(result.tokensPerSecond).toBeCloseTo((3 * 8 * 1000) / result.msPerStep, 3);
   });
 
@@ -209,7 +260,9 @@ describe('the other commands', () => {
     const large = ['--set', 'model.width=32768', '--set', 'model.layers=48'];
     const plan = await clm(['plan', config, ...large]);
     expect(plan).toMatchObject({ code: 0, stderr: '', stdout: expect.not.stringMatching(/^time/m) });
-    expect(plan.stdout).toMatch(/^fits +no, this machine has [\d,]+ MB\. Turn, in this order, until it fits: model\.layers: 1 \([\d.]+ GB\)\. That is not enough/m);
+    expect(plan.stdout).toMatch(
+      /^fits +no, this machine has [\d,]+ MB\. Turn, in this order, until it fits: model\.layers: 1 \([\d.]+ GB\)\. That is not enough/m,
+    );
     const measured = await clm(['plan', config, '--measure', ...large]);
     expect(measured.code).toBe(2);
     expect(measured.stderr).toMatch(/^error: This model cannot fit the machine: .* Turn, in this order/m);

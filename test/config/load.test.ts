@@ -41,7 +41,9 @@ describe('loadConfig', () => {
     expect(lengths('training.epochs=1.5')).toEqual({ steps: null, tokens: null, epochs: 1.5 });
     expect(lengths('training.tokens=7919')).toEqual({ steps: null, tokens: 7919, epochs: null });
     expect(lengths('training.tokens=null')).toEqual({ steps: 19, tokens: null, epochs: null });
-    expect(() => lengths('training.tokens=7919', 'training.epochs=2')).toThrow(/only one of training.tokens .* and training.epochs/);
+    expect(() => lengths('training.tokens=7919', 'training.epochs=2')).toThrow(
+      /only one of training.tokens .* and training.epochs/,
+    );
   });
 
   it('reads numbers by YAML 1.2 and leaves what looks like YAML 1.1 alone', () => {
@@ -87,7 +89,10 @@ describe('extends', () => {
   it('takes a relative path relative to the file that wrote it', () => {
     folder.write('base/root.yaml', 'corpus: { sources: [{ path: ../texts/*.txt }, { path: /abs/olute.txt }] }');
     const config = loadConfig(folder.write('runs/x.yaml', 'extends: ../base/root.yaml'));
-    expect(config.corpus.sources.map(({ path }) => ({ path }))).toEqual([{ path: folder.path('texts/*.txt') }, { path: '/abs/olute.txt' }]);
+    expect(config.corpus.sources.map(({ path }) => ({ path }))).toEqual([
+      { path: folder.path('texts/*.txt') },
+      { path: '/abs/olute.txt' },
+    ]);
   });
 
   it('refuses circles, also those through a link', () => {
@@ -165,7 +170,10 @@ describe('--set', () => {
     ['model.layers=x', '--set model.layers=x: model.layers must be a whole number, but is "x"'],
     ['seed.x=1', '--set seed.x=1: seed must be a whole number, but is a mapping'],
     ['optimizer.betas=[0.5', '--set optimizer.betas=[0.5: not valid YAML: Flow sequence must end with a ]'],
-    ['corpus.sources=[]', '--set corpus.sources=[]: corpus.sources must be a list of at least 1 entry, but is an empty list'],
+    [
+      'corpus.sources=[]',
+      '--set corpus.sources=[]: corpus.sources must be a list of at least 1 entry, but is an empty list',
+    ],
     ['corpus.sources[3].path=x', '--set corpus.sources[3].path=x: corpus.sources has 1 entries, so there is no [3]'],
     ['extends=b.yaml', '--set extends=b.yaml: extends can only stand in a file'],
   ])('refuses %s', (assignment, message) => {

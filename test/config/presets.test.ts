@@ -11,12 +11,24 @@ const load = (text: string, ...set: string[]) => loadConfig(folder.write('a.yaml
 describe('model.preset', () => {
   it('gives the keys that are not written, and is plain keys in what is resolved', () => {
     const config = load('model: { preset: smollm-135m, layers: 5 }', 'model.dropout=0.1');
-    expect(config.model).toMatchObject({ preset: null, family: 'llama', layers: 5, keyValueHeads: 3, headSize: 64, width: 576, dropout: 0.1 });
+    expect(config.model).toMatchObject({
+      preset: null,
+      family: 'llama',
+      layers: 5,
+      keyValueHeads: 3,
+      headSize: 64,
+      width: 576,
+      dropout: 0.1,
+    });
     expect(parseResolvedConfig(renderConfig(config), 'config.yaml')).toEqual(config);
   });
 
   it('can come from a flag', () => {
-    expect(load('', 'model.preset=qwen3-0.6b').model).toMatchObject({ headSize: 128, queryKeyNorm: true, ropeTheta: 1e6 });
+    expect(load('', 'model.preset=qwen3-0.6b').model).toMatchObject({
+      headSize: 128,
+      queryKeyNorm: true,
+      ropeTheta: 1e6,
+    });
   });
 
   it('unknown, names its place and the nearest', () => {
@@ -53,7 +65,10 @@ describe('model.preset', () => {
 
 describe('sizes of the decoder that do not fit', () => {
   it.each([
-    ['model: { heads: 4, keyValueHeads: 3 }', 'a.yaml:2:35: model.keyValueHeads (3) must divide model.heads (4); for example model.keyValueHeads: 2'],
+    [
+      'model: { heads: 4, keyValueHeads: 3 }',
+      'a.yaml:2:35: model.keyValueHeads (3) must divide model.heads (4); for example model.keyValueHeads: 2',
+    ],
     ['model: { family: llama, headSize: 5 }', expect.stringContaining('a.yaml:2:35: model.headSize (5) must be even')],
     ['model: { ropeTheta: 500 }', expect.stringContaining('a.yaml:2:21: model.ropeTheta has no effect in family gpt2')],
     ['model: { nopeEveryLayers: 4 }', expect.stringContaining('model.nopeEveryLayers has no effect in family gpt2')],
@@ -64,7 +79,10 @@ describe('sizes of the decoder that do not fit', () => {
 
   it('follow from the others where they are not given', () => {
     expect(load('model: { family: llama, width: 128, heads: 4, biases: true }').model).toMatchObject({
-      keyValueHeads: 4, headSize: 32, feedForwardWidth: 352, queryKeyValueBiases: true,
+      keyValueHeads: 4,
+      headSize: 32,
+      feedForwardWidth: 352,
+      queryKeyValueBiases: true,
     });
     expect(load('model: { width: 36, heads: 3 }').model).toMatchObject({ headSize: 12, feedForwardWidth: 144 });
   });

@@ -39,10 +39,16 @@ describe('a config that is refused', () => {
       'a.yaml:2:14: optimizer.betas must be a list of at least 2 entries, but is a list of 1',
     ],
     ['optimizer: { kind: muon, momentum: 1 }', 'a.yaml:2:36: optimizer.momentum must be less than 1 or null, but is 1'],
-    ['evaluation: { everySteps: null, patience: 2 }', 'a.yaml:2:43: evaluation.patience means nothing to evaluation.everySteps: null; set it to null'],
+    [
+      'evaluation: { everySteps: null, patience: 2 }',
+      'a.yaml:2:43: evaluation.patience means nothing to evaluation.everySteps: null; set it to null',
+    ],
     ['training: { emaDecay: 0 }', 'a.yaml:2:23: training.emaDecay must be greater than 0 or null, but is 0'],
     ['training: { recompute: layer }', 'a.yaml:2:24: training.recompute must be block or null, but is "layer"'],
-    ['training: { guard: { windowSteps: 3 } }', 'a.yaml:2:35: training.guard.windowSteps must be at least 10, but is 3'],
+    [
+      'training: { guard: { windowSteps: 3 } }',
+      'a.yaml:2:35: training.guard.windowSteps must be at least 10, but is 3',
+    ],
     ['optimizer: { betas: [0.9, 1] }', 'a.yaml:2:27: optimizer.betas[1] must be less than 1, but is 1'],
     [
       'name: .x',
@@ -56,7 +62,10 @@ describe('a config that is refused', () => {
       'model: { everySteps: 3 }',
       expect.stringContaining('did you mean evaluation.everySteps or checkpoints.everySteps'),
     ],
-    ['reports: { xyzzy: 3 }', 'a.yaml:2:12: reports.xyzzy is no key of a config; the keys of reports are everySteps, log'],
+    [
+      'reports: { xyzzy: 3 }',
+      'a.yaml:2:12: reports.xyzzy is no key of a config; the keys of reports are everySteps, log',
+    ],
     ['__proto__: { seed: 3 }', expect.stringContaining('a.yaml:2:1: __proto__ is no key of a config')],
     ['model: { constructor: 3 }', expect.stringContaining('a.yaml:2:10: model.constructor is no key of a config')],
   ])('%s', (line, message) => {
@@ -75,9 +84,18 @@ describe('a config that is refused', () => {
       'corpus: { sources: [{ path: "" }] }',
       expect.stringContaining('corpus.sources[0].path must be text of at least 1 character'),
     ],
-    ['corpus: { sources: [{ path: x.txt }], packing: whole }', 'a.yaml:1:48: corpus.packing must be concatenate or documents, but is "whole"'],
-    ['corpus: { sources: [{ path: x, weight: 1 }, { path: y }] }', 'a.yaml:1:45: corpus.sources[1].weight is missing: all sources have a weight, or none'],
-    ['corpus: { sources: [{ path: x, weightsAtSteps: [{ step: 5, weight: 1 }] }] }', 'a.yaml:1:21: corpus.sources[0].weightsAtSteps needs corpus.sources[0].weight'],
+    [
+      'corpus: { sources: [{ path: x.txt }], packing: whole }',
+      'a.yaml:1:48: corpus.packing must be concatenate or documents, but is "whole"',
+    ],
+    [
+      'corpus: { sources: [{ path: x, weight: 1 }, { path: y }] }',
+      'a.yaml:1:45: corpus.sources[1].weight is missing: all sources have a weight, or none',
+    ],
+    [
+      'corpus: { sources: [{ path: x, weightsAtSteps: [{ step: 5, weight: 1 }] }] }',
+      'a.yaml:1:21: corpus.sources[0].weightsAtSteps needs corpus.sources[0].weight',
+    ],
     [
       'corpus: { sources: [{ path: x, weight: 1, weightsAtSteps: [{ step: 5, weight: 1 }, { step: 5, weight: 2 }] }] }',
       'a.yaml:1:92: the steps of corpus.sources[0].weightsAtSteps must ascend',
@@ -112,14 +130,26 @@ describe('impossible combinations', () => {
       'a.yaml:3:32: schedule.finalLearningRate (0.0001) must not exceed optimizer.learningRate (0.00005); ' +
         'lower schedule.finalLearningRate',
     ],
-    ['tokenizer: { kind: words }', 'a.yaml:2:20: tokenizer.kind must be characters, bytes, bpe or file, but is "words"'],
-    ['tokenizer: { kind: bpe }', 'a.yaml:2:20: tokenizer.vocabularySize is missing; for example tokenizer: { kind: bpe, vocabularySize: 4096 }'],
-    ['tokenizer: { kind: file }', 'a.yaml:2:20: tokenizer.path is missing; for example tokenizer: { kind: file, path: tokenizer.json }'],
+    [
+      'tokenizer: { kind: words }',
+      'a.yaml:2:20: tokenizer.kind must be characters, bytes, bpe or file, but is "words"',
+    ],
+    [
+      'tokenizer: { kind: bpe }',
+      'a.yaml:2:20: tokenizer.vocabularySize is missing; for example tokenizer: { kind: bpe, vocabularySize: 4096 }',
+    ],
+    [
+      'tokenizer: { kind: file }',
+      'a.yaml:2:20: tokenizer.path is missing; for example tokenizer: { kind: file, path: tokenizer.json }',
+    ],
     [
       'tokenizer: { kind: bpe, vocabularySize: 256 }',
       'a.yaml:2:41: tokenizer.vocabularySize must be at least 257 or null, but is 256',
     ],
-    ['tokenizer: { vocabularySize: 300 }', 'a.yaml:2:30: tokenizer.vocabularySize means nothing to tokenizer.kind: characters; set it to null'],
+    [
+      'tokenizer: { vocabularySize: 300 }',
+      'a.yaml:2:30: tokenizer.vocabularySize means nothing to tokenizer.kind: characters; set it to null',
+    ],
     [
       'tokenizer: { kind: bytes, path: a.json }',
       'a.yaml:2:33: tokenizer.path means nothing to tokenizer.kind: bytes; set it to null',
@@ -128,7 +158,10 @@ describe('impossible combinations', () => {
       'tokenizer: { kind: bpe, vocabularySize: 300, endOfText: x }',
       'a.yaml:2:57: tokenizer.endOfText means nothing to tokenizer.kind: bpe; set it to null',
     ],
-    ['optimizer: { momentum: 0.9 }', 'a.yaml:2:24: optimizer.momentum means nothing to optimizer.kind: adamw; set it to null'],
+    [
+      'optimizer: { momentum: 0.9 }',
+      'a.yaml:2:24: optimizer.momentum means nothing to optimizer.kind: adamw; set it to null',
+    ],
     [
       'schedule: { kind: constant, finalLearningRate: 1e-5 }',
       'a.yaml:2:48: schedule.finalLearningRate means nothing to schedule.kind: constant; set it to null',

@@ -113,6 +113,9 @@ describe('the schema', () => {
     ]).toEqual([undefined, undefined, undefined]);
     expect(schema.properties.corpus.properties.sources.items.required).toEqual(['path']);
     expect(schema.additionalProperties).toBe(false);
-    expect(schema.properties.model.properties.layers).toMatchObject({ anyOf: [{ type: 'integer', minimum: 1 }, { pattern: '^\\$\\{' }], default: 4 });
+    expect(schema.properties.model.properties.layers).toMatchObject({
+      anyOf: [{ type: 'integer', minimum: 1 }, { pattern: '^\\$\\{' }],
+      default: 4,
+    });
   });
 });

@@ -1,5 +1,18 @@
-/** A program of somebody else's that uses clm: test/cli/scoring.test.ts compiles it against the package's exports and runs it. */
-import { complete, completeAll, ExpectedError, loadRun, score, stream, type Alternative, type Completion, type SettingsInput } from 'clm';
+/**
+ * A program of somebody else's that uses clm: test/cli/scoring.test.ts compiles it against the package's exports and
+ * runs it.
+ */
+import {
+  complete,
+  completeAll,
+  ExpectedError,
+  loadRun,
+  score,
+  stream,
+  type Alternative,
+  type Completion,
+  type SettingsInput,
+} from 'clm';
 
 const [directory] = process.argv.slice(2);
 const run = await loadRun(directory!, { batch: 2, weights: 'float32' });

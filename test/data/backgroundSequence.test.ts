@@ -17,7 +17,9 @@ describe('a sequence made in a worker thread', () => {
     const { tokenizer } = await prepareTokenizer({ kind }, corpus);
     const expected = await take(trainingSequence(corpus, tokenizer, options), 90);
     expect(await take(backgroundSequence(corpus, tokenizer, options), 90)).toEqual(expected);
-    expect(await take(backgroundSequence(corpus, tokenizer, options, expected[40]!.cursor), 9)).toEqual(expected.slice(41, 50));
+    expect(await take(backgroundSequence(corpus, tokenizer, options, expected[40]!.cursor), 9)).toEqual(
+      expected.slice(41, 50),
+    );
     expect(expected.at(-1)!.cursor.epoch).toBeGreaterThan(0);
   });
 
@@ -29,7 +31,10 @@ describe('a sequence made in a worker thread', () => {
     await take(backgroundSequence(corpus, tokenizer, { ...options, chunkBytes: 50 }), 30);
     const error = await rejection(take(batches, 60));
     expect(error).toBeInstanceOf(ExpectedError);
-    expect(error).toMatchObject({ kind: 'wrongInput', message: expect.stringContaining('"b" (U+0062) at byte 700 of ') });
+    expect(error).toMatchObject({
+      kind: 'wrongInput',
+      message: expect.stringContaining('"b" (U+0062) at byte 700 of '),
+    });
   });
 
   test('tells of a bug with the stack of the worker', async () => {

@@ -5,13 +5,17 @@ import { bestFit } from '../../src/data/bestFit.ts';
 
 const windowsOf = (lengths: number[], capacity: number): number[][] => {
   const { pieces, firstPiece } = bestFit(lengths, capacity);
-  return Array.from({ length: firstPiece.length - 1 }, (_, window) => [...pieces.subarray(firstPiece[window], firstPiece[window + 1])]);
+  return Array.from({ length: firstPiece.length - 1 }, (_, window) => [
+    ...pieces.subarray(firstPiece[window], firstPiece[window + 1]),
+  ]);
 };
 
 /** The same packing with every window looked at for every piece. */
 function plainBestFit(lengths: number[], capacity: number): number[][] {
   const windows: { pieces: number[]; room: number }[] = [];
-  const longestFirst = lengths.map((length, piece) => ({ length, piece })).sort((a, b) => b.length - a.length || a.piece - b.piece);
+  const longestFirst = lengths
+    .map((length, piece) => ({ length, piece }))
+    .sort((a, b) => b.length - a.length || a.piece - b.piece);
   for (const { length, piece } of longestFirst) {
     const fitting = windows.filter(({ room }) => room >= length);
     const least = Math.min(...fitting.map(({ room }) => room));
@@ -39,7 +43,11 @@ describe('best-fit packing', () => {
     let shared = 0;
     fc.assert(
       fc.property(
-        fc.integer({ min: 1, max: 37 }).chain((capacity) => fc.tuple(fc.constant(capacity), fc.array(fc.integer({ min: 1, max: capacity }), { maxLength: 60 }))),
+        fc
+          .integer({ min: 1, max: 37 })
+          .chain((capacity) =>
+            fc.tuple(fc.constant(capacity), fc.array(fc.integer({ min: 1, max: capacity }), { maxLength: 60 })),
+          ),
         ([capacity, lengths]) => {
           const windows = windowsOf(lengths, capacity);
           expect(windows.flat().sort((a, b) => a - b)).toEqual(lengths.map((_, piece) => piece));

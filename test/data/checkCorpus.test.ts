@@ -10,7 +10,10 @@ import { folderOf } from './texts.ts';
 
 const options = { seed: 5, contextLength: 4, microBatchSize: 1, shuffleTokens: 1024, examples: 2 };
 
-async function checked(files: Record<string, string>, settings: (folder: string) => Omit<CorpusSettings, 'shuffleTokens'>) {
+async function checked(
+  files: Record<string, string>,
+  settings: (folder: string) => Omit<CorpusSettings, 'shuffleTokens'>,
+) {
   const corpus = await openCorpus({ ...settings(await folderOf(files)), shuffleTokens: 1024 });
   return checkCorpus(corpus, await prepareTokenizer({ kind: 'characters' }, corpus), options);
 }
@@ -19,10 +22,13 @@ const long = 'a line that is long enough to be looked for in the other part';
 
 describe('data check', () => {
   test('counts running text as a document a file, and shifts the targets of its examples', async () => {
-    const { examples, ...check } = await checked({ 'a.txt': `${long} é\n`, 'b.txt': `${long} €\n${long}\n` }, (folder) => ({
-      sources: [{ path: folder }],
-      validation: { tail: 0.3 },
-    }));
+    const { examples, ...check } = await checked(
+      { 'a.txt': `${long} é\n`, 'b.txt': `${long} €\n${long}\n` },
+      (folder) => ({
+        sources: [{ path: folder }],
+        validation: { tail: 0.3 },
+      }),
+    );
     const bytes = Buffer.byteLength(`${long} é\n${long} €\n${long}\n`);
     expect(check).toMatchObject({ documents: 2, bytes, tokens: bytes - 3, duplicates: 0, learntShare: 1 });
     expect(check.training.bytes + check.validation.bytes).toBe(bytes);
@@ -37,10 +43,13 @@ describe('data check', () => {
 
   test('finds duplicates, empty documents and what of the validation part is trained on', async () => {
     const rows = ['one', 'two', 'one', '', long].map((text) => JSON.stringify({ text })).join('\n');
-    const check = await checked({ 'a.jsonl': rows, 'own.jsonl': [long, 'new'].map((text) => JSON.stringify({ text })).join('\n') }, (folder) => ({
-      sources: [{ path: join(folder, 'a.jsonl') }],
-      validation: { path: join(folder, 'own.jsonl') },
-    }));
+    const check = await checked(
+      { 'a.jsonl': rows, 'own.jsonl': [long, 'new'].map((text) => JSON.stringify({ text })).join('\n') },
+      (folder) => ({
+        sources: [{ path: join(folder, 'a.jsonl') }],
+        validation: { path: join(folder, 'own.jsonl') },
+      }),
+    );
     expect(check).toMatchObject({
       documents: 6,
       bytes: 9 + 2 * long.length + 3,

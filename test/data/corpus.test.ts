@@ -71,9 +71,7 @@ describe('files of the sources', () => {
     await symlink(join(folder, 'b'), join(folder, 'a'));
     await symlink(join(folder, 'a'), join(folder, 'b'));
     const error = await rejection(open([join(folder, 'a')]));
-    expect(error.message).toBe(
-      `corpus.sources[0].path: cannot read ${join(folder, 'a')}: its links run in a circle.`,
-    );
+    expect(error.message).toBe(`corpus.sources[0].path: cannot read ${join(folder, 'a')}: its links run in a circle.`);
   });
 });
 
@@ -92,7 +90,9 @@ describe('byte order marks', () => {
   test('alone are no text at all', async () => {
     const folder = await folderOf({ 'a.txt': '\uFEFF' });
     const error = await rejection(open([folder]));
-    expect(error.message).toBe('corpus.sources: the files hold no text: without compression and byte order marks they are empty.');
+    expect(error.message).toBe(
+      'corpus.sources: the files hold no text: without compression and byte order marks they are empty.',
+    );
   });
 });
 

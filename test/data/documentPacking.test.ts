@@ -16,11 +16,20 @@ import { all, folderOf, rejection, take } from './texts.ts';
 
 const endOfText = 256; // of `bytes`
 
-const jsonLines = (documents: object[]): string => documents.map((document) => `${JSON.stringify(document)}\n`).join('');
+const jsonLines = (documents: object[]): string =>
+  documents.map((document) => `${JSON.stringify(document)}\n`).join('');
 
-async function corpusOfDocuments(documents: string[], settings: { tail?: number; source?: Omit<SourceSettings, 'path'> } = {}): Promise<Corpus> {
+async function corpusOfDocuments(
+  documents: string[],
+  settings: { tail?: number; source?: Omit<SourceSettings, 'path'> } = {},
+): Promise<Corpus> {
   const path = join(await folderOf({ 'a.jsonl': jsonLines(documents.map((text) => ({ text }))) }), 'a.jsonl');
-  return openCorpus({ sources: [{ path, ...settings.source }], validation: { tail: settings.tail ?? 0.2 }, packing: 'documents', shuffleTokens: 1024 });
+  return openCorpus({
+    sources: [{ path, ...settings.source }],
+    validation: { tail: settings.tail ?? 0.2 },
+    packing: 'documents',
+    shuffleTokens: 1024,
+  });
 }
 
 interface PlacedToken {
@@ -51,7 +60,8 @@ function expectedPieces(documents: string[], contextLength: number): string[] {
   return documents.flatMap((document) => {
     const ids = [endOfText, ...Buffer.from(document), endOfText];
     const pieces: string[] = [];
-    for (let start = 0; start < ids.length - 1; start += contextLength) pieces.push(ids.slice(start, start + contextLength + 1).join(' '));
+    for (let start = 0; start < ids.length - 1; start += contextLength)
+      pieces.push(ids.slice(start, start + contextLength + 1).join(' '));
     return pieces;
   });
 }
@@ -70,17 +80,31 @@ describe('packed documents', () => {
         }),
         async (texts, options) => {
           const { contextLength } = options;
-          const corpus = await corpusOfDocuments([...texts, 'the one that validates, whatever else there is to be trained on']);
+          const corpus = await corpusOfDocuments([
+            ...texts,
+            'the one that validates, whatever else there is to be trained on',
+          ]);
           const { tokenizer, sourceTokens } = await prepareTokenizer({ kind: 'bytes' }, corpus);
           const supply = await trainingSupply(corpus, tokenizer, options, sourceTokens);
-          const rows = await take(trainingBatches(corpus, tokenizer, { ...options, microBatchSize: 1 }), 2 * supply.windows);
+          const rows = await take(
+            trainingBatches(corpus, tokenizer, { ...options, microBatchSize: 1 }),
+            2 * supply.windows,
+          );
           const validation = await all(validationBatches(corpus, tokenizer, { contextLength, microBatchSize: 1 }));
           const epochs = [rows.slice(0, supply.windows), rows.slice(supply.windows)];
           for (const epoch of epochs) {
             const pieces = [...epoch, ...validation].flatMap((row) => piecesIn(row, contextLength).map(textOf));
-            expect(pieces.sort()).toEqual(expectedPieces([...texts, 'the one that validates, whatever else there is to be trained on'], contextLength).sort());
+            expect(pieces.sort()).toEqual(
+              expectedPieces(
+                [...texts, 'the one that validates, whatever else there is to be trained on'],
+                contextLength,
+              ).sort(),
+            );
           }
-          expect(epochs.map((epoch) => epoch.reduce((sum, { tokenCount }) => sum + tokenCount, 0))).toEqual([supply.places, supply.places]);
+          expect(epochs.map((epoch) => epoch.reduce((sum, { tokenCount }) => sum + tokenCount, 0))).toEqual([
+            supply.places,
+            supply.places,
+          ]);
           expect(supply).toMatchObject({ learntTokens: supply.tokens, leftoverTokens: 0 });
           seen.shared += rows.filter((row) => piecesIn(row, contextLength).length > 1).length;
           seen.cut += supply.splitDocuments;
@@ -122,19 +146,32 @@ describe('packed documents', () => {
     const documents = Array.from({ length: 12 }, (_, i) => `${i}:${'aé€😀'.repeat(1 + ((i * 7) % 9))}`);
     const options = { seed: 11, contextLength: 5, microBatchSize: 2, shuffleTokens: 47 };
     for (const contextLength of [1, 5]) {
-      const batches = await rest(await corpusOfDocuments(documents), { ...options, contextLength }, contextLength === 1 ? 300 : 70);
+      const batches = await rest(
+        await corpusOfDocuments(documents),
+        { ...options, contextLength },
+        contextLength === 1 ? 300 : 70,
+      );
       expect(batches.at(-1)!.cursor.epoch).toBeGreaterThan(0);
       expect(batches.some(({ cursor }) => cursor.insideDocument)).toBe(true);
-      if (contextLength === 5) expect(batches.some(({ cursor }) => cursor.block > 0 && !cursor.insideDocument)).toBe(true);
+      if (contextLength === 5)
+        expect(batches.some(({ cursor }) => cursor.block > 0 && !cursor.insideDocument)).toBe(true);
     }
     const folder = await folderOf({ 'a.txt': 'a'.repeat(700), 'b.txt': 'b'.repeat(30), 'c.txt': 'c'.repeat(300) });
-    const files = await openCorpus({ sources: [{ path: folder, documents: 'file' }], validation: { tail: 0.1 }, packing: 'documents', shuffleTokens: 1024 });
+    const files = await openCorpus({
+      sources: [{ path: folder, documents: 'file' }],
+      validation: { tail: 0.1 },
+      packing: 'documents',
+      shuffleTokens: 1024,
+    });
     const batches = await rest(files, { ...options, chunkBytes: 64 }, 60);
     expect(batches.some(({ cursor }) => cursor.insideDocument && cursor.startByte > 64)).toBe(true);
   });
 
   test('are mixed so that the shares of tokens are true, though windows hold different numbers', async () => {
-    const folder = await folderOf({ 'a.jsonl': jsonLines(Array(40).fill({ text: 'aaaa' })), 'b.jsonl': jsonLines(Array(40).fill({ text: 'b'.repeat(9) })) });
+    const folder = await folderOf({
+      'a.jsonl': jsonLines(Array(40).fill({ text: 'aaaa' })),
+      'b.jsonl': jsonLines(Array(40).fill({ text: 'b'.repeat(9) })),
+    });
     const sources = ['a', 'b'].map((name) => ({ path: join(folder, `${name}.jsonl`), weight: 1 }));
     const corpus = await openCorpus({ sources, validation: { tail: 0.2 }, packing: 'documents', shuffleTokens: 1024 });
     const options = { seed: 11, contextLength: 14, microBatchSize: 2, shuffleTokens: 61 };
@@ -149,20 +186,33 @@ describe('packed documents', () => {
   });
 
   test('take the loss on completions only; prompts without one are left out and counted', async () => {
-    const pairs = Array.from({ length: 12 }, (_, i) => ({ q: 'q'.repeat(1 + i), a: i % 3 === 2 ? '' : 'A'.repeat(1 + (i % 4)) }));
+    const pairs = Array.from({ length: 12 }, (_, i) => ({
+      q: 'q'.repeat(1 + i),
+      a: i % 3 === 2 ? '' : 'A'.repeat(1 + (i % 4)),
+    }));
     const path = await folderOf({ 'a.jsonl': jsonLines(pairs) });
-    const corpus = await openCorpus({ sources: [{ path, prompt: 'q', completion: 'a' }], validation: { tail: 0.1 }, packing: 'documents', shuffleTokens: 1024 });
+    const corpus = await openCorpus({
+      sources: [{ path, prompt: 'q', completion: 'a' }],
+      validation: { tail: 0.1 },
+      packing: 'documents',
+      shuffleTokens: 1024,
+    });
     const { tokenizer, sourceTokens, trainingTokens } = await prepareTokenizer({ kind: 'bytes' }, corpus);
     const options = { seed: 1, contextLength: 16, microBatchSize: 1, shuffleTokens: 1024 };
     const supply = await trainingSupply(corpus, tokenizer, options, sourceTokens);
-    const pieces = (await take(trainingBatches(corpus, tokenizer, options), supply.windows)).flatMap((batch) => piecesIn(batch, 16));
+    const pieces = (await take(trainingBatches(corpus, tokenizer, options), supply.windows)).flatMap((batch) =>
+      piecesIn(batch, 16),
+    );
     for (const piece of pieces) {
       expect(piece[0]!.input).toBe(113); // q: a prompt needs nothing before it
       for (const { target, isLearnt } of piece) expect(isLearnt).toBe(target !== 113);
     }
     const learnt = pieces.flat().filter(({ isLearnt }) => isLearnt).length;
     expect(supply).toMatchObject({ learntTokens: learnt, places: pieces.flat().length });
-    const left = pairs.slice(0, 11).filter(({ a }) => a === '').reduce((sum, { q }) => sum + q.length + 1, 0);
+    const left = pairs
+      .slice(0, 11)
+      .filter(({ a }) => a === '')
+      .reduce((sum, { q }) => sum + q.length + 1, 0);
     expect(left).toBeGreaterThan(0);
     expect(supply.leftoverTokens).toBe(left);
     expect(supply.places + pieces.length + left).toBe(trainingTokens); // the first token of a prompt is no target
@@ -170,7 +220,9 @@ describe('packed documents', () => {
 
   test('need documents', async () => {
     const path = await folderOf({ 'a.txt': 'one running text' });
-    const error = await rejection(openCorpus({ sources: [{ path }], validation: { tail: 0.1 }, packing: 'documents', shuffleTokens: 1024 }));
+    const error = await rejection(
+      openCorpus({ sources: [{ path }], validation: { tail: 0.1 }, packing: 'documents', shuffleTokens: 1024 }),
+    );
     expect(error.message).toBe(
       'corpus.packing: documents packs documents, but the corpus is one running text. Split it with documents: file or separator in ' +
         'corpus.sources, or use packing: concatenate.',
@@ -178,12 +230,20 @@ describe('packed documents', () => {
   });
 });
 
-test.each(['concatenate', 'documents'] as const)('a corpus without a token to learn is refused at once, by %s', async (packing) => {
-  const path = await folderOf({ 'a.jsonl': jsonLines(Array(40).fill({ q: 'why', a: '' })) });
-  const corpus = await openCorpus({ sources: [{ path, prompt: 'q', completion: 'a' }], validation: { tail: 0.2 }, packing, shuffleTokens: 1024 });
-  const { tokenizer, sourceTokens } = await prepareTokenizer({ kind: 'bytes' }, corpus);
-  const options = { seed: 1, contextLength: 4, microBatchSize: 2, shuffleTokens: 1024 };
-  const message = 'The training text has no token to learn: its completions are empty';
-  expect((await rejection(trainingSupply(corpus, tokenizer, options, sourceTokens))).message).toContain(message);
-  expect((await rejection(take(trainingBatches(corpus, tokenizer, options), 1))).message).toContain(message);
-});
+test.each(['concatenate', 'documents'] as const)(
+  'a corpus without a token to learn is refused at once, by %s',
+  async (packing) => {
+    const path = await folderOf({ 'a.jsonl': jsonLines(Array(40).fill({ q: 'why', a: '' })) });
+    const corpus = await openCorpus({
+      sources: [{ path, prompt: 'q', completion: 'a' }],
+      validation: { tail: 0.2 },
+      packing,
+      shuffleTokens: 1024,
+    });
+    const { tokenizer, sourceTokens } = await prepareTokenizer({ kind: 'bytes' }, corpus);
+    const options = { seed: 1, contextLength: 4, microBatchSize: 2, shuffleTokens: 1024 };
+    const message = 'The training text has no token to learn: its completions are empty';
+    expect((await rejection(trainingSupply(corpus, tokenizer, options, sourceTokens))).message).toContain(message);
+    expect((await rejection(take(trainingBatches(corpus, tokenizer, options), 1))).message).toContain(message);
+  },
+);

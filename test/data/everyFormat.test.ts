@@ -35,7 +35,11 @@ const options = { seed: 11, contextLength: 5, microBatchSize: 2, shuffleTokens: 
 
 describe.each(formats)('%s', (_, name, content, source) => {
   const open = async (validation: object = { tail: 0.2 }) =>
-    openCorpus({ sources: [{ ...source, path: join(await folderOf({ [name]: content }), name) }], validation, shuffleTokens: 1024 });
+    openCorpus({
+      sources: [{ ...source, path: join(await folderOf({ [name]: content }), name) }],
+      validation,
+      shuffleTokens: 1024,
+    });
 
   test.each(['characters', 'bytes'] as const)('resumes anywhere, in %s', async (kind) => {
     const corpus = await open();
@@ -53,7 +57,8 @@ describe.each(formats)('%s', (_, name, content, source) => {
     const [training, validation, whole] = await Promise.all(
       [corpus.training, corpus.validation, { startByte: 0, endByte: corpus.bytes }].map(async (part) => {
         let text = '';
-        for await (const { bytes, completion } of textChunks(corpus, part)) text += Buffer.from(bytes).toString() + Buffer.from(completion ?? []).toString();
+        for await (const { bytes, completion } of textChunks(corpus, part))
+          text += Buffer.from(bytes).toString() + Buffer.from(completion ?? []).toString();
         return text;
       }),
     );
@@ -64,8 +69,13 @@ describe.each(formats)('%s', (_, name, content, source) => {
 
 test('a hash keeps documents on their side when others are added', async () => {
   const sides = async (lines: string[]) => {
-    const corpus = await openCorpus({ sources: [{ path: await folderOf({ 'a.jsonl': lines.join('\n') }) }], validation: { hash: 0.4 }, shuffleTokens: 1024 });
-    const of = async (part: typeof corpus.training) => (await all(textChunks(corpus, part))).map(({ bytes }) => Buffer.from(bytes).toString());
+    const corpus = await openCorpus({
+      sources: [{ path: await folderOf({ 'a.jsonl': lines.join('\n') }) }],
+      validation: { hash: 0.4 },
+      shuffleTokens: 1024,
+    });
+    const of = async (part: typeof corpus.training) =>
+      (await all(textChunks(corpus, part))).map(({ bytes }) => Buffer.from(bytes).toString());
     return { training: await of(corpus.training), validation: await of(corpus.validation) };
   };
   const lines = jsonLines.split('\n');
@@ -85,9 +95,15 @@ test('tokens of documents are the documents, each with its end, at every chunk s
       fc.integer({ min: 1, max: 17 }),
       async (documents, chunkBytes) => {
         const content = documents.map((text) => JSON.stringify({ text: text })).join('\n');
-        const corpus = await openCorpus({ sources: [{ path: await folderOf({ 'a.jsonl': content }) }], validation: { hash: 0.5 }, shuffleTokens: 1024 });
+        const corpus = await openCorpus({
+          sources: [{ path: await folderOf({ 'a.jsonl': content }) }],
+          validation: { hash: 0.5 },
+          shuffleTokens: 1024,
+        });
         const { tokenizer } = await prepareTokenizer({ kind: 'bytes' }, corpus);
-        const tokens = (await all(tokenChunks(corpus, { startByte: 0, endByte: corpus.bytes }, tokenizer, { chunkBytes }))).flatMap(({ tokenIds }) => [...tokenIds]);
+        const tokens = (
+          await all(tokenChunks(corpus, { startByte: 0, endByte: corpus.bytes }, tokenizer, { chunkBytes }))
+        ).flatMap(({ tokenIds }) => [...tokenIds]);
         expect(tokens).toEqual(documents.flatMap((text) => [...Buffer.from(text), 256]));
       },
     ),
@@ -104,5 +120,8 @@ test('Parquet resumes at any row, across row groups', async () => {
   const small = { ...options, shuffleTokens: 11 };
   const batches = await take(trainingBatches(corpus, tokenizer, small), 30);
   expect(new Set(batches.map(({ cursor }) => cursor.startByte)).size).toBeGreaterThan(2);
-  for (let i = 0; i < 25; i++) expect(await take(trainingBatches(corpus, tokenizer, small, batches[i]!.cursor), 4)).toEqual(batches.slice(i + 1, i + 5));
+  for (let i = 0; i < 25; i++)
+    expect(await take(trainingBatches(corpus, tokenizer, small, batches[i]!.cursor), 4)).toEqual(
+      batches.slice(i + 1, i + 5),
+    );
 });

@@ -1,6 +1,6 @@
 /**
- * Every file format, good and damaged: each fixture is a file with what it holds beside it, `<file>.expected.json`:
- * `{ "source": {…}, "documents": [text or [prompt, completion]] }` or `{ "source": {…}, "error": "part of the message" }`.
+ * Every file format, good and damaged: each fixture is a file with what it holds beside it, `<file>.expected.json`: `{
+ * "source": {…}, "documents": [text or [prompt, completion]] }` or `{ "source": {…}, "error": "part of the message" }`.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,9 @@ import { folderOf, rejection } from './texts.ts';
 
 const folder = fileURLToPath(new URL('./fixtures/', import.meta.url));
 const suffix = '.expected.json';
-const fixtures = readdirSync(folder).filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length));
+const fixtures = readdirSync(folder)
+  .filter((name) => name.endsWith(suffix))
+  .map((name) => name.slice(0, -suffix.length));
 
 interface Expectation {
   source?: object;
@@ -36,7 +38,11 @@ async function documentsOf(name: string, { source = {}, encodingErrors }: Expect
   const counts = { badBytes: 0, emptyDocuments: 0 };
   const documents: (string | [string, string])[] = [];
   let text = '';
-  for await (const { bytes, completion, endsDocument } of textChunks(corpus, { startByte: 0, endByte: corpus.bytes }, { chunkBytes, counts })) {
+  for await (const { bytes, completion, endsDocument } of textChunks(
+    corpus,
+    { startByte: 0, endByte: corpus.bytes },
+    { chunkBytes, counts },
+  )) {
     text += Buffer.from(bytes).toString('utf8');
     if (!endsDocument) continue;
     documents.push(completion === null ? text : [text, Buffer.from(completion).toString('utf8')]);
@@ -64,7 +70,10 @@ describe('a file of the corpus', () => {
       } else {
         const { documents, badBytes, emptyDocuments } = await documentsOf(name, expected, chunkBytes);
         expect(documents).toEqual(expected.documents);
-        expect({ badBytes, emptyDocuments }).toEqual({ badBytes: expected.badBytes ?? 0, emptyDocuments: expected.emptyDocuments ?? 0 });
+        expect({ badBytes, emptyDocuments }).toEqual({
+          badBytes: expected.badBytes ?? 0,
+          emptyDocuments: expected.emptyDocuments ?? 0,
+        });
       }
     }
   });

@@ -9,7 +9,10 @@ import { folderOf } from './texts.ts';
 
 const tokens = { trainingTokens: 7, validationTokens: 3 };
 const manifestOf = async (folder: string) =>
-  corpusManifest(await openCorpus({ sources: [{ path: folder }], validation: { tail: 0.5 }, shuffleTokens: 1024 }), tokens);
+  corpusManifest(
+    await openCorpus({ sources: [{ path: folder }], validation: { tail: 0.5 }, shuffleTokens: 1024 }),
+    tokens,
+  );
 
 describe('the manifest of a corpus', () => {
   test('is what was written, and the unchanged corpus passes', async () => {
@@ -29,7 +32,9 @@ describe('the manifest of a corpus', () => {
     const before = await manifestOf(folder);
     await change(folder);
     const now = await manifestOf(folder);
-    expect(() => refuseChangedCorpus(before, now)).toThrow(`began: ${join(folder, message)} Restore it to resume the run, or start a new run with --run.`);
+    expect(() => refuseChangedCorpus(before, now)).toThrow(
+      `began: ${join(folder, message)} Restore it to resume the run, or start a new run with --run.`,
+    );
   });
 
   test('looks at the first and the last byte of a long file', async () => {

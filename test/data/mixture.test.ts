@@ -13,7 +13,11 @@ const options = { seed: 11, contextLength: 5, microBatchSize: 3, shuffleTokens: 
 
 /** Three sources whose letters tell them apart. */
 async function mixed(weights: [number, number?][]) {
-  const folder = await folderOf({ 'a.txt': 'a'.repeat(301), 'b.jsonl': '{"text":"bbbbbbbbb"}\n'.repeat(40), 'c.txt': 'c'.repeat(50) });
+  const folder = await folderOf({
+    'a.txt': 'a'.repeat(301),
+    'b.jsonl': '{"text":"bbbbbbbbb"}\n'.repeat(40),
+    'c.txt': 'c'.repeat(50),
+  });
   const sources = ['a.txt', 'b.jsonl', 'c.txt'].map((name, i) => ({
     path: join(folder, name),
     weight: weights[i]![0],
@@ -26,21 +30,31 @@ async function mixed(weights: [number, number?][]) {
 
 /** The source of each row, by its first letter. */
 const rowSources = (batches: { inputs: Int32Array }[]): string[] =>
-  batches.flatMap(({ inputs }) => [0, 1, 2].map((row) => String.fromCharCode([...inputs.subarray(row * 5, row * 5 + 5)].find((id) => id < 256)!)));
+  batches.flatMap(({ inputs }) =>
+    [0, 1, 2].map((row) => String.fromCharCode([...inputs.subarray(row * 5, row * 5 + 5)].find((id) => id < 256)!)),
+  );
 
 describe('a mixture', () => {
   test('gives every source its share of the windows, never a window off, across epochs', async () => {
     const { corpus, tokenizer } = await mixed([[5], [3], [2]]);
     const rows = rowSources(await take(trainingSequence(corpus, tokenizer, options), 100));
     for (let n = 1; n <= rows.length; n++) {
-      for (const [source, share] of [['a', 0.5], ['b', 0.3], ['c', 0.2]] as const) {
+      for (const [source, share] of [
+        ['a', 0.5],
+        ['b', 0.3],
+        ['c', 0.2],
+      ] as const) {
         expect(Math.abs(rows.slice(0, n).filter((row) => row === source).length - share * n)).toBeLessThan(1.0001);
       }
     }
   });
 
   test('changes its shares in a straight line over the run', async () => {
-    const { corpus, tokenizer } = await mixed([[1, 3], [1, 1], [2, 0.1]]);
+    const { corpus, tokenizer } = await mixed([
+      [1, 3],
+      [1, 1],
+      [2, 0.1],
+    ]);
     const rows = rowSources(await take(trainingSequence(corpus, tokenizer, { ...options, totalWindows: 300 }), 100));
     const count = (source: string, part: string[]) => part.filter((row) => row === source).length;
     expect(count('a', rows.slice(0, 60))).toBeLessThan(24);
@@ -51,10 +65,28 @@ describe('a mixture', () => {
 
   test('leads weights through points at steps, from 0 and to 0, and then stays', async () => {
     const { corpus, tokenizer } = await mixed([[1], [0], [1]]);
-    const points = [undefined, [{ step: 10, weight: 0 }, { step: 30, weight: 2 }], [{ step: 10, weight: 1 }, { step: 20, weight: 0 }]];
-    const scheduled = { ...corpus, mixture: corpus.mixture!.map((source, i) => ({ ...source, weights: { ...source.weights, weightsAtSteps: points[i] } })) };
-    const rows = rowSources(await take(trainingSequence(scheduled, tokenizer, { ...options, windowsPerStep: 6 }), 100)); // two micro-batches a step
-    const count = (source: string, fromStep: number, toStep: number) => rows.slice(6 * fromStep, 6 * toStep).filter((row) => row === source).length;
+    const points = [
+      undefined,
+      [
+        { step: 10, weight: 0 },
+        { step: 30, weight: 2 },
+      ],
+      [
+        { step: 10, weight: 1 },
+        { step: 20, weight: 0 },
+      ],
+    ];
+    const scheduled = {
+      ...corpus,
+      mixture: corpus.mixture!.map((source, i) => ({
+        ...source,
+        weights: { ...source.weights, weightsAtSteps: points[i] },
+      })),
+    };
+    // two micro-batches a step
+    const rows = rowSources(await take(trainingSequence(scheduled, tokenizer, { ...options, windowsPerStep: 6 }), 100));
+    const count = (source: string, fromStep: number, toStep: number) =>
+      rows.slice(6 * fromStep, 6 * toStep).filter((row) => row === source).length;
     expect([count('a', 0, 10), count('b', 0, 10), count('c', 0, 10)]).toEqual([30, 0, 30]);
     expect(count('b', 10, 20)).toBeLessThan(count('b', 20, 30));
     expect(count('c', 21, 50)).toBe(0);
@@ -63,7 +95,11 @@ describe('a mixture', () => {
   });
 
   test('resumes anywhere with exactly the rest', async () => {
-    const { corpus, tokenizer } = await mixed([[5, 1], [3, 4], [2, 2]]);
+    const { corpus, tokenizer } = await mixed([
+      [5, 1],
+      [3, 4],
+      [2, 2],
+    ]);
     const withEnd = { ...options, totalWindows: 200 };
     const batches = await take(trainingSequence(corpus, tokenizer, withEnd), 60);
     for (let i = 0; i < 55; i += 6) {
@@ -78,7 +114,8 @@ describe('a mixture', () => {
     const { corpus, tokenizer } = await mixed([[5], [3], [2]]);
     const batches = await all(validationBatches(corpus, tokenizer, options));
     expect([...new Set(batches.map(({ source }) => source))]).toEqual(['a.txt', 'b.jsonl', 'c.txt']);
-    const targets = (name: string) => batches.filter(({ source }) => source === name).reduce((sum, { targetCount }) => sum + targetCount, 0);
+    const targets = (name: string) =>
+      batches.filter(({ source }) => source === name).reduce((sum, { targetCount }) => sum + targetCount, 0);
     expect(targets('b.jsonl')).toBe(8 * 10 - 1);
     expect(targets('c.txt')).toBeLessThan(12 + 1);
   });

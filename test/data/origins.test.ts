@@ -30,7 +30,14 @@ describe('the origins of a step', () => {
     const text = Array.from({ length: 400 }, (_, i) => `word${(i * 7919) % 1000}`).join(' ');
     const path = await folderOf({ 'running.txt': text });
     const { batches, origins } = await traced({ sources: [{ path }], validation: { tail: 0.1 } }, count);
-    expect(origins.map(({ microBatch, window }) => [microBatch, window])).toEqual([[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]);
+    expect(origins.map(({ microBatch, window }) => [microBatch, window])).toEqual([
+      [0, 0],
+      [0, 1],
+      [0, 2],
+      [1, 0],
+      [1, 1],
+      [1, 2],
+    ]);
     for (const { microBatch, window, place, tokens, text } of origins) {
       expect(tokens).toBe(13);
       expect((await textAt(place)).startsWith(text)).toBe(true);
@@ -40,12 +47,18 @@ describe('the origins of a step', () => {
   });
 
   it('name the line of each document in a window, of packed documents in a mixture', async () => {
-    const line = (name: string, i: number) => JSON.stringify({ id: i, text: `${name}${i} says ${'la'.repeat((i * 13) % 11)}` });
+    const line = (name: string, i: number) =>
+      JSON.stringify({ id: i, text: `${name}${i} says ${'la'.repeat((i * 13) % 11)}` });
     const lines = (name: string) => Array.from({ length: 90 }, (_, i) => line(name, i)).join('\n');
     const path = await folderOf({ 'one.jsonl': lines('one'), 'two.jsonl': lines('two') });
-    const sources = [{ path: join(path, 'one.jsonl'), weight: 2 }, { path: join(path, 'two.jsonl'), weight: 1 }];
+    const sources = [
+      { path: join(path, 'one.jsonl'), weight: 2 },
+      { path: join(path, 'two.jsonl'), weight: 1 },
+    ];
     const { batches, origins } = await traced({ sources, validation: { hash: 0.1 }, packing: 'documents' }, 4);
-    expect(new Set(origins.map(({ place }) => place.slice(place.lastIndexOf('/') + 1)))).toEqual(new Set(['one.jsonl', 'two.jsonl']));
+    expect(new Set(origins.map(({ place }) => place.slice(place.lastIndexOf('/') + 1)))).toEqual(
+      new Set(['one.jsonl', 'two.jsonl']),
+    );
     expect(origins.length).toBeGreaterThan(6); // some windows hold several documents
     let tokens = 0;
     for (const { place, text, tokens: own } of origins) {

@@ -49,7 +49,10 @@ describe('preparing byte-pair encoding', () => {
 
   test('bpe is trained on the training text alone', async () => {
     const corpus = await corpusOf([text, 'zq'.repeat(500)], 0.1);
-    const { tokenizer, trainingTokens, validationTokens } = await prepareTokenizer({ kind: 'bpe', vocabularySize: 270 }, corpus);
+    const { tokenizer, trainingTokens, validationTokens } = await prepareTokenizer(
+      { kind: 'bpe', vocabularySize: 270 },
+      corpus,
+    );
     expect(tokenizer.vocabularySize).toBe(270);
     expect(trainingTokens).toBeLessThan(corpus.training.endByte / 2);
     expect(validationTokens).toBeGreaterThan(900); // zq was never seen
@@ -57,7 +60,9 @@ describe('preparing byte-pair encoding', () => {
 
   test('bpe refuses a size that the text does not give', async () => {
     const error = await rejection(prepareTokenizer({ kind: 'bpe', vocabularySize: 5000 }, await corpusOf([text], 0.1)));
-    expect(error.message).toMatch(/^tokenizer\.vocabularySize: the training text gives \d+ tokens, not 5000; lower it or give more text\.$/);
+    expect(error.message).toMatch(
+      /^tokenizer\.vocabularySize: the training text gives \d+ tokens, not 5000; lower it or give more text\.$/,
+    );
   });
 
   test('file takes a tokenizer.json, and names one that is missing', async () => {

@@ -20,22 +20,40 @@ import { renderTokenizer } from '../../src/data/tokenizers/tokenizerFile.ts';
 import { countTokens, tokenChunks } from '../../src/data/tokens.ts';
 import { all, folderOf, take } from './texts.ts';
 
-const words = Array.from({ length: 25_000 }, (_, i) => `wörd${(i * 7919) % 4001} €${i % 13}${i % 40 === 0 ? '\n' : ''} `).join('');
+const words = Array.from(
+  { length: 25_000 },
+  (_, i) => `wörd${(i * 7919) % 4001} €${i % 13}${i % 40 === 0 ? '\n' : ''} `,
+).join('');
 const training = bpeTraining();
 training.addChunk(Buffer.from(words.slice(0, 50_000)), { endsText: true });
 const bpe = training.train(300);
 const characters = charactersTokenizer([...new Set(words)].sort().join(''), { endOfText: true });
-const lines = words.trim().split('\n').map((text, i) => JSON.stringify({ text, prompt: text.slice(0, 90), completion: `answer ${i}` }));
+const lines = words
+  .trim()
+  .split('\n')
+  .map((text, i) => JSON.stringify({ text, prompt: text.slice(0, 90), completion: `answer ${i}` }));
 
-async function opened(content: string, { hash, ...source }: { hash?: number; [key: string]: unknown } = {}): Promise<Corpus> {
+async function opened(
+  content: string,
+  { hash, ...source }: { hash?: number; [key: string]: unknown } = {},
+): Promise<Corpus> {
   const name = content.startsWith('{') ? 'rows.jsonl' : 'a.txt';
   const validation = hash === undefined ? { tail: 0.1 } : { hash };
-  return openCorpus({ sources: [{ path: `${await folderOf({ [name]: content })}/${name}`, ...source }], validation, shuffleTokens: 1024 });
+  return openCorpus({
+    sources: [{ path: `${await folderOf({ [name]: content })}/${name}`, ...source }],
+    validation,
+    shuffleTokens: 1024,
+  });
 }
 
 const hash = (numbers: Int32Array | Uint8Array): string => createHash('sha1').update(numbers).digest('hex');
 /** The chunks, with a hash in place of the numbers. */
-const chunksOf = async (corpus: Corpus, part: CorpusPart, tokenizer: typeof bpe, options: object = {}): Promise<object[]> =>
+const chunksOf = async (
+  corpus: Corpus,
+  part: CorpusPart,
+  tokenizer: typeof bpe,
+  options: object = {},
+): Promise<object[]> =>
   (await all(tokenChunks(corpus, part, tokenizer, options))).map(({ tokenIds, learnt, ...chunk }) => ({
     ...chunk,
     tokens: tokenIds.length,
@@ -43,7 +61,9 @@ const chunksOf = async (corpus: Corpus, part: CorpusPart, tokenizer: typeof bpe,
     learnt: learnt && hash(learnt),
   }));
 const tokensOf = (corpus: Corpus, part: CorpusPart, tokenizer: typeof bpe, options: object = {}) =>
-  all(tokenChunks(corpus, part, tokenizer, options)).then((chunks) => hash(Buffer.concat(chunks.map(({ tokenIds }) => Buffer.from(Int32Array.from(tokenIds).buffer)))));
+  all(tokenChunks(corpus, part, tokenizer, options)).then((chunks) =>
+    hash(Buffer.concat(chunks.map(({ tokenIds }) => Buffer.from(Int32Array.from(tokenIds).buffer)))),
+  );
 
 const kinds: [string, () => Promise<Corpus>, typeof bpe][] = [
   ['running text, bpe', () => opened(words), bpe],
@@ -59,7 +79,10 @@ describe.each(kinds)('%s', (_, make, tokenizer) => {
     const corpus = await make();
     const cached = await cachedCorpus(corpus, tokenizer, await folderOf({}));
     expect(statSync(tokenFileOf(cached.corpus, corpus.training)!).size).toBeGreaterThan(cached.trainingTokens);
-    for (const [part, tokens] of [[corpus.training, cached.trainingTokens], [corpus.validation, cached.validationTokens]] as const) {
+    for (const [part, tokens] of [
+      [corpus.training, cached.trainingTokens],
+      [corpus.validation, cached.validationTokens],
+    ] as const) {
       expect(tokens).toBe(await countTokens(corpus, part, tokenizer));
       expect(await chunksOf(cached.corpus, part, tokenizer)).toEqual(await chunksOf(corpus, part, tokenizer));
     }
@@ -71,12 +94,23 @@ describe.each(kinds)('%s', (_, make, tokenizer) => {
     const options = { seed: 5, contextLength: 16, microBatchSize: 2, shuffleTokens: 4000 };
     const expected = await take(trainingSequence(corpus, tokenizer, options), 500);
     expect(expected.some(({ cursor }) => cursor.block > 1)).toBe(true);
-    const equals = (batches: object[], start: number) => JSON.stringify(batches) === JSON.stringify(expected.slice(start, start + batches.length));
+    const equals = (batches: object[], start: number) =>
+      JSON.stringify(batches) === JSON.stringify(expected.slice(start, start + batches.length));
     expect(equals(await take(trainingSequence(cached, tokenizer, options), 500), 0)).toBe(true);
     for (const at of [0, 3, 100, 301, 490]) {
-      expect(equals(await take(trainingSequence(cached, tokenizer, options, expected[at]!.cursor), 5), at + 1)).toBe(true);
+      expect(equals(await take(trainingSequence(cached, tokenizer, options, expected[at]!.cursor), 5), at + 1)).toBe(
+        true,
+      );
     }
-    expect(equals(await take(backgroundSequence(cached, tokenizer, { ...options, tokenizingWorkers: 2 }, expected[200]!.cursor), 5), 201)).toBe(true);
+    expect(
+      equals(
+        await take(
+          backgroundSequence(cached, tokenizer, { ...options, tokenizingWorkers: 2 }, expected[200]!.cursor),
+          5,
+        ),
+        201,
+      ),
+    ).toBe(true);
   });
 });
 
@@ -109,7 +143,16 @@ describe('a cache of several blocks', async () => {
         expect(notes).toEqual([expect.stringContaining(`${file} is damaged`)]);
         expect(() => statSync(file)).toThrow('ENOENT');
       }),
-      { numRuns: 25, examples: [[0, 1], [whole.length - 1, 1], [whole.length - 16, 1], [whole.length - 40, 1], [8, 64]] },
+      {
+        numRuns: 25,
+        examples: [
+          [0, 1],
+          [whole.length - 1, 1],
+          [whole.length - 16, 1],
+          [whole.length - 40, 1],
+          [8, 64],
+        ],
+      },
     );
   });
 
@@ -132,11 +175,32 @@ describe('what the tokens depend on', () => {
   test('is in the key: text, split, way of reading, tokenizer', async () => {
     const folder = await folderOf({ 'a.txt': text });
     const file = path.join(folder, 'a.txt');
-    const keyOf = async (tokenizer = bpe, { tail = 0.1, ...source }: { tail?: number; [key: string]: unknown } = {}, errors: 'error' | 'skip' = 'error') =>
+    const keyOf = async (
+      tokenizer = bpe,
+      { tail = 0.1, ...source }: { tail?: number; [key: string]: unknown } = {},
+      errors: 'error' | 'skip' = 'error',
+    ) =>
       folderName(
-        (await cachedCorpus(await openCorpus({ sources: [{ path: file, ...source }], validation: { tail }, shuffleTokens: 1024, encodingErrors: errors }), tokenizer, path.join(folder, 'cache'))).corpus,
+        (
+          await cachedCorpus(
+            await openCorpus({
+              sources: [{ path: file, ...source }],
+              validation: { tail },
+              shuffleTokens: 1024,
+              encodingErrors: errors,
+            }),
+            tokenizer,
+            path.join(folder, 'cache'),
+          )
+        ).corpus,
       );
-    const keys = [await keyOf(), await keyOf(characters), await keyOf(bpe, { tail: 0.2 }), await keyOf(bpe, { separator: '\n' }), await keyOf(bpe, {}, 'skip')];
+    const keys = [
+      await keyOf(),
+      await keyOf(characters),
+      await keyOf(bpe, { tail: 0.2 }),
+      await keyOf(bpe, { separator: '\n' }),
+      await keyOf(bpe, {}, 'skip'),
+    ];
     writeFileSync(file, text.replace('ö', 'ü'));
     keys.push(await keyOf());
     expect(new Set(keys).size).toBe(6);
@@ -147,7 +211,16 @@ describe('what the tokens depend on', () => {
   test('of a long file, whose content is only sampled, is also its time', async () => {
     const folder = await folderOf({ 'a.txt': text.repeat(80) });
     const file = path.join(folder, 'a.txt');
-    const key = async () => folderName((await cachedCorpus(await openCorpus({ sources: [{ path: file }], validation: { tail: 0.1 }, shuffleTokens: 1024 }), bytesTokenizer(), path.join(folder, 'cache'))).corpus);
+    const key = async () =>
+      folderName(
+        (
+          await cachedCorpus(
+            await openCorpus({ sources: [{ path: file }], validation: { tail: 0.1 }, shuffleTokens: 1024 }),
+            bytesTokenizer(),
+            path.join(folder, 'cache'),
+          )
+        ).corpus,
+      );
     const before = await key();
     expect(statSync(file).size).toBeGreaterThan(2 ** 20);
     expect(await key()).toBe(before);
@@ -172,12 +245,16 @@ test('is not made twice, and what a killed maker left long ago is cleared', asyn
   const { mtimeMs, ino } = statSync(file);
   await cachedCorpus(corpus, bpe, folder);
   expect(statSync(file)).toMatchObject({ mtimeMs, ino });
-  const [old, young] = ['1-a-0', '2-b-0'].map((name) => path.join(path.dirname(file), `.${path.basename(file)}.clm-unfinished-${name}`));
+  const [old, young] = ['1-a-0', '2-b-0'].map((name) =>
+    path.join(path.dirname(file), `.${path.basename(file)}.clm-unfinished-${name}`),
+  );
   for (const left of [old!, young!]) writeFileSync(left, 'half of it');
   utimesSync(old!, Date.now() / 1000 - 7200, Date.now() / 1000 - 7200);
   writeFileSync(file, 'damaged');
   await cachedCorpus(corpus, bpe, folder);
-  expect(readdirSync(path.dirname(file)).filter((name) => name.includes('unfinished'))).toEqual([path.basename(young!)]);
+  expect(readdirSync(path.dirname(file)).filter((name) => name.includes('unfinished'))).toEqual([
+    path.basename(young!),
+  ]);
   expect(await chunksOf(cached, corpus.training, bpe)).toEqual(await chunksOf(corpus, corpus.training, bpe));
 });
 
@@ -200,5 +277,8 @@ test('two processes that make it at once both get it whole', async () => {
   const made = (await Promise.all([run(), run(), run()])).map(({ stdout }) => JSON.parse(stdout));
   expect(new Set(made.map((each) => JSON.stringify(each))).size).toBe(1);
   expect(made[0]).toMatchObject({ tokens: made[0].trainingTokens, notes: [] });
-  expect(readdirSync(path.join(folder, made[0].folder)).sort()).toEqual([expect.stringMatching(/^to-\d+\.tokens$/), expect.stringMatching(/^to-\d+\.tokens$/)]);
+  expect(readdirSync(path.join(folder, made[0].folder)).sort()).toEqual([
+    expect.stringMatching(/^to-\d+\.tokens$/),
+    expect.stringMatching(/^to-\d+\.tokens$/),
+  ]);
 });

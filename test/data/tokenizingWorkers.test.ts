@@ -15,13 +15,19 @@ import type { TokenChunk } from '../../src/data/tokens.ts';
 import { ExpectedError } from '../../src/errors.ts';
 import { all, corpusOf, folderOf, rejection, take } from './texts.ts';
 
-const words = Array.from({ length: 40_000 }, (_, i) => `word${(i * 7919) % 4001} é${i % 13}${i % 50 === 0 ? '\n' : ''} `).join('');
+const words = Array.from(
+  { length: 40_000 },
+  (_, i) => `word${(i * 7919) % 4001} é${i % 13}${i % 50 === 0 ? '\n' : ''} `,
+).join('');
 const training = bpeTraining();
 training.addChunk(Buffer.from(words), { endsText: true });
 const bpe = training.train(400);
 const characters = charactersTokenizer([...new Set(words)].sort().join(''), { endOfText: true });
 
-const lines = words.trim().split('\n').map((text, i) => JSON.stringify({ text, prompt: text.slice(0, 200), completion: `answer ${i}` }));
+const lines = words
+  .trim()
+  .split('\n')
+  .map((text, i) => JSON.stringify({ text, prompt: text.slice(0, 200), completion: `answer ${i}` }));
 const corpusOfLines = async (source: object = {}, rows = lines): Promise<Corpus> => {
   const path = `${await folderOf({ 'rows.jsonl': rows.join('\n') })}/rows.jsonl`;
   return openCorpus({ sources: [{ path, ...source }], validation: { tail: 0.1 }, shuffleTokens: 1024 });
@@ -30,7 +36,12 @@ const corpusOfLines = async (source: object = {}, rows = lines): Promise<Corpus>
 /** The chunks, with a hash in place of the numbers: comparing those one by one takes the longest. */
 const hashed = async (chunks: AsyncIterable<TokenChunk>): Promise<object[]> => {
   const hash = (numbers: Int32Array | Uint8Array): string => createHash('sha1').update(numbers).digest('hex');
-  return (await all(chunks)).map(({ tokenIds, learnt, ...chunk }) => ({ ...chunk, tokens: tokenIds.length, tokenIds: hash(tokenIds), learnt: learnt && hash(learnt) }));
+  return (await all(chunks)).map(({ tokenIds, learnt, ...chunk }) => ({
+    ...chunk,
+    tokens: tokenIds.length,
+    tokenIds: hash(tokenIds),
+    learnt: learnt && hash(learnt),
+  }));
 };
 
 const open = new Map<string, TokenizingWorkers>();
@@ -54,7 +65,8 @@ describe.each([1, 3])('%i tokenising workers', (count) => {
     const corpus = await make();
     const tokenizer = kind === 'bpe' ? bpe : characters;
     const workers = open.get(`${kind} ${count}`)!;
-    const read = (part: CorpusPart, options: object = {}) => hashed(tokenChunks(corpus, part, tokenizer, { chunkBytes: 100_000, ...options }));
+    const read = (part: CorpusPart, options: object = {}) =>
+      hashed(tokenChunks(corpus, part, tokenizer, { chunkBytes: 100_000, ...options }));
     const expected = await read(corpus.training);
     expect(expected.length).toBeGreaterThan(4);
     expect(await read(corpus.training, { workers })).toEqual(expected);
@@ -70,7 +82,8 @@ describe.each([1, 3])('%i tokenising workers', (count) => {
       const tokens: number[] = [];
       const error = await rejection(
         (async () => {
-          for await (const { tokenIds } of tokenChunks(corpus, corpus.training, characters, options)) tokens.push(tokenIds.length);
+          for await (const { tokenIds } of tokenChunks(corpus, corpus.training, characters, options))
+            tokens.push(tokenIds.length);
         })(),
       );
       return { error, tokens };
@@ -88,7 +101,9 @@ describe.each([1, 3])('%i tokenising workers', (count) => {
     const corpus = await corpusOfLines({}, [...lines, '{"text": 1}', ...lines]);
     const chunks = tokenChunks(corpus, corpus.training, bpe, { workers: open.get(`bpe ${count}`)! });
     expect((await take(chunks, lines.length)).length).toBe(lines.length);
-    const error = await rejection(all(tokenChunks(corpus, corpus.training, bpe, { workers: open.get(`bpe ${count}`)! })));
+    const error = await rejection(
+      all(tokenChunks(corpus, corpus.training, bpe, { workers: open.get(`bpe ${count}`)! })),
+    );
     expect(error.message).toContain(`line ${lines.length + 1} (byte `);
   });
 
@@ -112,7 +127,9 @@ test('the sequence made in the background is the same with three workers, from a
   const options = { seed: 3, contextLength: 32, microBatchSize: 2, shuffleTokens: 1200 };
   const expected = await take(trainingSequence(corpus, bpe, options), 60);
   expect(await take(backgroundSequence(corpus, bpe, { ...options, tokenizingWorkers: 3 }), 60)).toEqual(expected);
-  expect(await take(backgroundSequence(corpus, bpe, { ...options, tokenizingWorkers: 2 }, expected[40]!.cursor), 9)).toEqual(expected.slice(41, 50));
+  expect(
+    await take(backgroundSequence(corpus, bpe, { ...options, tokenizingWorkers: 2 }, expected[40]!.cursor), 9),
+  ).toEqual(expected.slice(41, 50));
   expect(expected.at(-1)!.cursor.block).toBeGreaterThan(1);
 });
 
@@ -122,7 +139,11 @@ test("a worker's bug comes with its stack, and an end is told to all who wait", 
   const error = await rejection(workers.encode(broken));
   expect(error).not.toBeInstanceOf(ExpectedError);
   expect(error.stack).toContain('dist/data/tokenizingWorker');
-  const text = { utf8: Buffer.from(words), ends: Uint32Array.of(Buffer.byteLength(words)), startsText: Uint8Array.of(1) };
+  const text = {
+    utf8: Buffer.from(words),
+    ends: Uint32Array.of(Buffer.byteLength(words)),
+    startsText: Uint8Array.of(1),
+  };
   expect([...(await workers.encode(text))!.tokenIds]).toEqual([...bpe.encode(words)]);
   const waiting = rejection(workers.encode(text));
   await workers.close();

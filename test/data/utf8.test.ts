@@ -5,14 +5,26 @@ import { firstBadByte, mended } from '../../src/data/utf8.ts';
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 /** Bytes that are next to characters in all the ways there are. */
-const nearlyText = fc.array(
-  fc.oneof(
-    fc.constantFrom(...['a', 'é', '€', '😀', '\u{10FFFF}', '\uFEFF', '\0'].map((text) => [...Buffer.from(text)])),
-    fc.constantFrom([0xe2, 0x82], [0xf0, 0x9f, 0x98], [0xf0, 0x80, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xc0, 0xaf], [0xe0, 0x9f], [0x80], [0xff]),
-    fc.uint8Array({ maxLength: 3 }).map((bytes) => [...bytes]),
-  ),
-  { maxLength: 12 },
-).map((parts) => Uint8Array.from(parts.flat()));
+const nearlyText = fc
+  .array(
+    fc.oneof(
+      fc.constantFrom(...['a', 'é', '€', '😀', '\u{10FFFF}', '\uFEFF', '\0'].map((text) => [...Buffer.from(text)])),
+      fc.constantFrom(
+        [0xe2, 0x82],
+        [0xf0, 0x9f, 0x98],
+        [0xf0, 0x80, 0x80],
+        [0xed, 0xa0, 0x80],
+        [0xf4, 0x90, 0x80, 0x80],
+        [0xc0, 0xaf],
+        [0xe0, 0x9f],
+        [0x80],
+        [0xff],
+      ),
+      fc.uint8Array({ maxLength: 3 }).map((bytes) => [...bytes]),
+    ),
+    { maxLength: 12 },
+  )
+  .map((parts) => Uint8Array.from(parts.flat()));
 
 describe('bytes that are no UTF-8', () => {
   test('are replaced as the decoder of the Encoding Standard does it, and skipped at the same places', () => {

@@ -69,6 +69,8 @@ describe('validation', () => {
     const { tokenizer } = await prepareTokenizer({ kind: 'characters' }, corpus);
     const error = await rejection(all(validationBatches(corpus, tokenizer, { contextLength: 3, microBatchSize: 2 })));
     expect(error).toBeInstanceOf(ExpectedError);
-    expect(error.message).toBe('The validation text has no token to score. Give more of it: raise corpus.validation.tail or hash, or name a longer file.');
+    expect(error.message).toBe(
+      'The validation text has no token to score. Give more of it: raise corpus.validation.tail or hash, or name a longer file.',
+    );
   });
 });

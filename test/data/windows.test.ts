@@ -13,7 +13,14 @@ const tokenizer = bytesTokenizer();
 async function* counting(from: number, tokens: number, chunkTokens: number): AsyncGenerator<TokenChunk, void, void> {
   for (let start = from; start < tokens; start += chunkTokens) {
     const length = Math.min(chunkTokens, tokens - start);
-    yield { startByte: start, tokenIds: Int32Array.from({ length }, (_, i) => start + i), learnt: null, startsDocument: false, endsDocument: false, isExact: true };
+    yield {
+      startByte: start,
+      tokenIds: Int32Array.from({ length }, (_, i) => start + i),
+      learnt: null,
+      startsDocument: false,
+      endsDocument: false,
+      isExact: true,
+    };
   }
 }
 

@@ -13,7 +13,11 @@ const history = (name: string, run: FakeRun) => readHistory(writeRun(path.join(f
 const ofRate = (rate: number, seed: number, loss: number, steps = 4) =>
   history(`r${rate}s${seed}`, {
     losses: Array.from({ length: steps }, () => 3),
-    evaluations: [[0, 4], [2, 2], [steps, loss]],
+    evaluations: [
+      [0, 4],
+      [2, 2],
+      [steps, loss],
+    ],
     config: `name: r${rate}s${seed}\nseed: ${seed}\noptimizer: { learningRate: ${rate}, betas: [0.9, 0.99] }\ncheckpoints: { everySteps: ${seed} }\n`,
   });
 
@@ -23,7 +27,14 @@ describe('statistics of seeds', () => {
     expect(spreadOf([3])).toEqual({ n: 1, mean: 3, deviation: null });
     expect(spreadOf([null])).toBeNull();
     // scipy.stats.t.ppf(0.975, ν)
-    for (const [degrees, quantile] of [[1, 12.7062], [4, 2.7764], [15, 2.1314], [16, 2.1199], [30, 2.0423], [200, 1.9719]] as const) {
+    for (const [degrees, quantile] of [
+      [1, 12.7062],
+      [4, 2.7764],
+      [15, 2.1314],
+      [16, 2.1199],
+      [30, 2.0423],
+      [200, 1.9719],
+    ] as const) {
       expect(Math.abs(studentQuantile(degrees) - quantile), `ν = ${degrees}`).toBeLessThan(0.01);
     }
   });
@@ -44,10 +55,21 @@ describe('statistics of seeds', () => {
 
 describe('comparing runs', () => {
   it('groups what differs only by seed, ranks the groups, and says which differences count', () => {
-    const runs = [ofRate(0.1, 1, 1.5), ofRate(0.1, 2, 1.52), ofRate(0.2, 1, 1.25), ofRate(0.2, 2, 1.27), ofRate(0.3, 1, 1.251), ofRate(0.3, 2, 1.273)];
+    const runs = [
+      ofRate(0.1, 1, 1.5),
+      ofRate(0.1, 2, 1.52),
+      ofRate(0.2, 1, 1.25),
+      ofRate(0.2, 2, 1.27),
+      ofRate(0.3, 1, 1.251),
+      ofRate(0.3, 2, 1.273),
+    ];
     const { differing, groups, differences } = compareRuns(runs);
     expect(differing.map(({ key }) => key)).toEqual(['seed', 'optimizer.learningRate', 'checkpoints.everySteps']);
-    expect(groups.map(({ values, validationLoss }) => [values['optimizer.learningRate'], validationLoss?.n])).toEqual([[0.2, 2], [0.3, 2], [0.1, 2]]);
+    expect(groups.map(({ values, validationLoss }) => [values['optimizer.learningRate'], validationLoss?.n])).toEqual([
+      [0.2, 2],
+      [0.3, 2],
+      [0.1, 2],
+    ]);
     expect(groups[0]!.validationLoss!.mean).toBeCloseTo(1.26, 12);
     expect(groups[0]!.trainingLoss!.mean).toBe(3);
     expect(differences.map((difference) => difference!.isWithinSpread)).toEqual([true, false]);
@@ -62,7 +84,9 @@ describe('comparing runs', () => {
       expect(groups.map(({ alignedLoss }) => alignedLoss!.mean)).toEqual([1.5, 1.75]);
     }
     expect(compareRuns([short, long]).groups[0]!.validationLoss!.mean).toBe(1);
-    expect(compareRuns([short, long], { alignment: 'steps', amount: 1 }).groups.map(({ alignedLoss }) => alignedLoss!.mean)).toEqual([3, 3]);
+    expect(
+      compareRuns([short, long], { alignment: 'steps', amount: 1 }).groups.map(({ alignedLoss }) => alignedLoss!.mean),
+    ).toEqual([3, 3]);
   });
 
   it('adds up the time of a run that was resumed, and finds the time of a step between thinned records', () => {
@@ -75,14 +99,28 @@ describe('comparing runs', () => {
   it('takes a run that is older than a key for one with its default', () => {
     const corpus = 'corpus: { sources: [{ path: /a.txt }] }';
     const older = history('older', { losses: [3], evaluations: [[1, 2]], config: `${corpus}\nmodel: { layers: 2 }\n` });
-    const newer = history('newer', { losses: [3], evaluations: [[1, 2.1]], config: `${corpus}\nmodel: { layers: 2, queryKeyNorm: false }\n` });
-    const other = history('other', { losses: [3], evaluations: [[1, 2.2]], config: `${corpus}\nmodel: { layers: 2, queryKeyNorm: true }\n` });
+    const newer = history('newer', {
+      losses: [3],
+      evaluations: [[1, 2.1]],
+      config: `${corpus}\nmodel: { layers: 2, queryKeyNorm: false }\n`,
+    });
+    const other = history('other', {
+      losses: [3],
+      evaluations: [[1, 2.2]],
+      config: `${corpus}\nmodel: { layers: 2, queryKeyNorm: true }\n`,
+    });
     expect(compareRuns([older, newer]).groups.map(({ runs }) => runs.length)).toEqual([2]);
-    expect(compareRuns([older, newer, other]).groups.map(({ values }) => values)).toEqual([{ 'model.queryKeyNorm': false }, { 'model.queryKeyNorm': true }]);
+    expect(compareRuns([older, newer, other]).groups.map(({ values }) => values)).toEqual([
+      { 'model.queryKeyNorm': false },
+      { 'model.queryKeyNorm': true },
+    ]);
   });
 
   it('tells sources apart by the key of the entry that differs', () => {
-    const of = (name: string) => history(name, { losses: [3], evaluations: [[1, 2]], config: `corpus: { sources: [{ path: /${name}.txt }] }\n` });
-    expect(compareRuns([of('one'), of('two')]).differing).toEqual([{ key: 'corpus.sources[0].path', values: ['/one.txt', '/two.txt'] }]);
+    const of = (name: string) =>
+      history(name, { losses: [3], evaluations: [[1, 2]], config: `corpus: { sources: [{ path: /${name}.txt }] }\n` });
+    expect(compareRuns([of('one'), of('two')]).differing).toEqual([
+      { key: 'corpus.sources[0].path', values: ['/one.txt', '/two.txt'] },
+    ]);
   });
 });

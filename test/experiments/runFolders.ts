@@ -14,15 +14,36 @@ export interface FakeRun {
 }
 
 /** Writes a run of 10 tokens a step, 100 ms a step and 6 FLOPs a token; returns its directory. */
-export function writeRun(directory: string, { evaluations = [], losses = [], steps = losses.length, config, environment = {}, samples = {} }: FakeRun): string {
+export function writeRun(
+  directory: string,
+  { evaluations = [], losses = [], steps = losses.length, config, environment = {}, samples = {} }: FakeRun,
+): string {
   mkdirSync(path.join(directory, 'samples'), { recursive: true });
   const records: { kind: string; step: number }[] = [
-    ...losses.map((loss, i) => ({ kind: 'step', step: i + 1, loss, learningRate: 1e-3, gradientNorm: 1, tokensPerSecond: 100 + i, elapsedMs: 100 * (i + 1) })),
-    ...evaluations.map(([step, loss]) => ({ kind: 'evaluation', step, loss, perplexity: Math.exp(loss), bitsPerByte: loss / Math.LN2, tokens: 50 })),
+    ...losses.map((loss, i) => ({
+      kind: 'step',
+      step: i + 1,
+      loss,
+      learningRate: 1e-3,
+      gradientNorm: 1,
+      tokensPerSecond: 100 + i,
+      elapsedMs: 100 * (i + 1),
+    })),
+    ...evaluations.map(([step, loss]) => ({
+      kind: 'evaluation',
+      step,
+      loss,
+      perplexity: Math.exp(loss),
+      bitsPerByte: loss / Math.LN2,
+      tokens: 50,
+    })),
   ].sort((a, b) => a.step - b.step);
   writeFileSync(path.join(directory, 'metrics.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
   const plan = { steps, tokensPerStep: 10, parameters: 1000, flopsPerToken: 6 };
-  writeFileSync(path.join(directory, 'environment.json'), JSON.stringify({ program: 'clm', plan, device: { name: 'cpu' }, ...environment }));
+  writeFileSync(
+    path.join(directory, 'environment.json'),
+    JSON.stringify({ program: 'clm', plan, device: { name: 'cpu' }, ...environment }),
+  );
   writeFileSync(path.join(directory, 'config.yaml'), config ?? 'seed: 1\n');
   for (const [name, text] of Object.entries(samples)) writeFileSync(path.join(directory, 'samples', name), text);
   return directory;

@@ -18,19 +18,33 @@ const hourAgo = () => (Date.now() - 3_600_000) / 1000;
 describe('reading metrics', () => {
   it('reads the end of a long file alone, and evaluations from anywhere in it', () => {
     const losses = Array.from({ length: 500 }, (_, i) => 5 - i / 200);
-    writeRun(at('run'), { losses, evaluations: [[0, 5.5], [3, 4.5], [500, 2.75]] });
+    writeRun(at('run'), {
+      losses,
+      evaluations: [
+        [0, 5.5],
+        [3, 4.5],
+        [500, 2.75],
+      ],
+    });
     const file = at('run/metrics.jsonl');
     const tail = readMetricsTail(file)!;
     expect(tail.bytes).toBeGreaterThan(1 << 15);
     expect(tail.records.length).toBeGreaterThan(50);
     expect(tail.records.length).toBeLessThan(400);
     expect(tail.records.at(-1)).toMatchObject({ kind: 'evaluation', step: 500 });
-    expect(readEvaluations(file).map(({ step, loss }) => [step, loss])).toEqual([[0, 5.5], [3, 4.5], [500, 2.75]]);
+    expect(readEvaluations(file).map(({ step, loss }) => [step, loss])).toEqual([
+      [0, 5.5],
+      [3, 4.5],
+      [500, 2.75],
+    ]);
   });
 
   it('leaves a torn last line and passes over a line that is no record', () => {
     writeRun(at('torn'), {});
-    writeFileSync(at('torn/metrics.jsonl'), '{"kind":"step","step":1,"loss":4}\nnonsense\n{"step":2,"kind":"step","loss":3}\n{"kind":"st');
+    writeFileSync(
+      at('torn/metrics.jsonl'),
+      '{"kind":"step","step":1,"loss":4}\nnonsense\n{"step":2,"kind":"step","loss":3}\n{"kind":"st',
+    );
     expect(readHistory(at('torn')).updates).toMatchObject({ step: [1, 2], loss: [4, 3] });
     expect(readMetricsTail(at('torn/metrics.jsonl'))!.records.map(({ step }) => step)).toEqual([1, 2]);
     expect(readMetricsTail(at('nothing'))).toBeUndefined();
@@ -41,7 +55,16 @@ describe('reading metrics', () => {
     const scan = (text: string) => scanUpdate(Buffer.from(text), 0, text.length, update);
     for (let i = 0; i < 2000; i++) {
       const value = (Math.random() - 0.5) * 10 ** Math.round(40 * (Math.random() - 0.5));
-      const record = { kind: 'step', step: i, loss: value, learningRate: Math.random() / 1e4, gradientNorm: 1e22, other: -1.5e-7, tokensPerSecond: 18_000.25, elapsedMs: 12 };
+      const record = {
+        kind: 'step',
+        step: i,
+        loss: value,
+        learningRate: Math.random() / 1e4,
+        gradientNorm: 1e22,
+        other: -1.5e-7,
+        tokensPerSecond: 18_000.25,
+        elapsedMs: 12,
+      };
       expect(scan(JSON.stringify(record))).toBe(true);
       expect(update).toMatchObject({ step: i, gradientNorm: 1e22, tokensPerSecond: 18_000.25, elapsedMs: 12 });
       expect(Math.abs(update.loss / value - 1)).toBeLessThan(1e-15);
@@ -49,7 +72,15 @@ describe('reading metrics', () => {
     }
     expect(scan('{"kind":"step","step":3}')).toBe(true);
     expect(update).toMatchObject({ step: 3, loss: NaN });
-    for (const text of ['{"kind":"step","step":1', '{"kind":"step","step":"1"}', '{"kind":"step","step":{"a":1}}', '{"kind":"evaluation","step":1}', '{"kind":"step","step":1} x', '{"kind":"step","loss":-}', '{"kind":"step","loss":null}']) {
+    for (const text of [
+      '{"kind":"step","step":1',
+      '{"kind":"step","step":"1"}',
+      '{"kind":"step","step":{"a":1}}',
+      '{"kind":"evaluation","step":1}',
+      '{"kind":"step","step":1} x',
+      '{"kind":"step","loss":-}',
+      '{"kind":"step","loss":null}',
+    ]) {
       expect(scan(text), text).toBe(false);
     }
   });
@@ -68,10 +99,25 @@ describe('reading metrics', () => {
 
 describe('a run at a glance', () => {
   it('is done where the last step is evaluated, running where it has just written, else stopped', () => {
-    const done = writeRun(at('done'), { losses: [3, 2, 2.5, 1], evaluations: [[0, 4], [2, 1.5], [4, 1.75]] });
+    const done = writeRun(at('done'), {
+      losses: [3, 2, 2.5, 1],
+      evaluations: [
+        [0, 4],
+        [2, 1.5],
+        [4, 1.75],
+      ],
+    });
     expect(summarizeRun(done)).toMatchObject({
-      name: 'done', state: 'done', step: 4, steps: 4, loss: 1, validationLoss: 1.75, bestValidationLoss: 1.5, bestStep: 2,
-      tokensPerSecond: 102, device: 'cpu',
+      name: 'done',
+      state: 'done',
+      step: 4,
+      steps: 4,
+      loss: 1,
+      validationLoss: 1.75,
+      bestValidationLoss: 1.5,
+      bestStep: 2,
+      tokensPerSecond: 102,
+      device: 'cpu',
     });
     const other = writeRun(at('other'), { losses: [3, 2], steps: 9, evaluations: [[0, 4]] });
     expect(summarizeRun(other).state).toBe('running');
@@ -102,7 +148,11 @@ describe('a run at a glance', () => {
 describe('a chart in the terminal', () => {
   const points = Array.from({ length: 50 }, (_, i): [number, number] => [i, 50 - i]);
 
-  it.each([[20, 4], [40, 8], [173, 30]])('fits %d × %d and reaches all four corners of its range', (width, height) => {
+  it.each([
+    [20, 4],
+    [40, 8],
+    [173, 30],
+  ])('fits %d × %d and reaches all four corners of its range', (width, height) => {
     const lines = terminalChart([{ points }], { width, height });
     expect(lines).toHaveLength(height);
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
@@ -113,7 +163,23 @@ describe('a chart in the terminal', () => {
 
   it('paints each series, bears one value and none', () => {
     const paint = (text: string, series: number) => `<${series}${text}>`;
-    const drawn = terminalChart([{ points: [[0, 0], [1, 0]] }, { points: [[0, 1], [1, 1]] }], { width: 30, height: 6, paint }).join('\n');
+    const drawn = terminalChart(
+      [
+        {
+          points: [
+            [0, 0],
+            [1, 0],
+          ],
+        },
+        {
+          points: [
+            [0, 1],
+            [1, 1],
+          ],
+        },
+      ],
+      { width: 30, height: 6, paint },
+    ).join('\n');
     expect(drawn.indexOf('<1')).toBeGreaterThan(-1);
     expect(drawn.indexOf('<0')).toBeGreaterThan(drawn.indexOf('<1'));
     expect(terminalChart([{ points: [[5, 2]] }], { width: 30, height: 6 })[5]).toMatch(/4\.5.*5\.5/);

@@ -25,7 +25,14 @@ seeds: 2
     expect(made).toHaveLength(8);
     expect(made[0]).toEqual({
       name: 'learningRate-0.001_layers-2_heads-1_seed-1',
-      set: ['name="learningRate-0.001_layers-2_heads-1_seed-1"', 'training.steps=7', 'optimizer.learningRate=0.001', 'model.layers=2', 'model.heads=1', 'seed=1'],
+      set: [
+        'name="learningRate-0.001_layers-2_heads-1_seed-1"',
+        'training.steps=7',
+        'optimizer.learningRate=0.001',
+        'model.layers=2',
+        'model.heads=1',
+        'seed=1',
+      ],
     });
     expect(made[7]!.name).toBe('learningRate-0.02_layers-4_heads-8_seed-2');
     expect(new Set(made.map(({ name }) => name)).size).toBe(8);
@@ -40,7 +47,8 @@ random:
     optimizer.learningRate: { from: 1e-4, to: 1e-2, scale: log }
     model.layers: { from: 2, to: 5, whole: true }
 `;
-    const values = (seed: number, key: string) => runs(text(seed)).map(({ set }) => Number(set.find((each) => each.startsWith(key))!.split('=')[1]));
+    const values = (seed: number, key: string) =>
+      runs(text(seed)).map(({ set }) => Number(set.find((each) => each.startsWith(key))!.split('=')[1]));
     const rates = values(1, 'optimizer.learningRate');
     expect(values(1, 'optimizer.learningRate')).toEqual(rates);
     expect(values(2, 'optimizer.learningRate')).not.toEqual(rates);
@@ -50,7 +58,8 @@ random:
     // Half of them below the geometric mean, within 4 standard deviations of a fair coin.
     expect(Math.abs(rates.filter((rate) => rate < 1e-3).length - rates.length / 2)).toBeLessThan(40);
     const layers = values(1, 'model.layers');
-    for (const each of [2, 3, 4, 5]) expect(Math.abs(layers.filter((value) => value === each).length - layers.length / 4)).toBeLessThan(40);
+    for (const each of [2, 3, 4, 5])
+      expect(Math.abs(layers.filter((value) => value === each).length - layers.length / 4)).toBeLessThan(40);
     expect(layers.every(Number.isInteger)).toBe(true);
   });
 
@@ -71,10 +80,19 @@ random:
     ['config: a.yaml\ngrids: { seed: [1] }', /rates\.yaml:2:1: grids is no key of a sweep/],
     ['config: a.yaml\ngrid: { optimizer.learningrate: [1] }', /:2:9: optimizer\.learningrate is no key .*learningRate/],
     ['config: a.yaml\ngrid: { model.layers: 2 }', /:2:23: model\.layers must be a list/],
-    ['config: a.yaml\nzip: [{ model.layers: [1, 2], model.heads: [1] }]', /:2:44: model\.heads has 1 values, but model\.layers has 2/],
+    [
+      'config: a.yaml\nzip: [{ model.layers: [1, 2], model.heads: [1] }]',
+      /:2:44: model\.heads has 1 values, but model\.layers has 2/,
+    ],
     ['config: a.yaml\nseeds: 0', /seeds must be at least 1/],
-    ['config: a.yaml\nrandom: { draws: 2, ranges: { model.dropout: { from: 0, to: 1, scale: log } } }', /needs from greater than 0/],
-    ['config: a.yaml\nrandom: { draws: 2, ranges: { model.dropout: { from: 1, to: 0 } } }', /from must be less than to/],
+    [
+      'config: a.yaml\nrandom: { draws: 2, ranges: { model.dropout: { from: 0, to: 1, scale: log } } }',
+      /needs from greater than 0/,
+    ],
+    [
+      'config: a.yaml\nrandom: { draws: 2, ranges: { model.dropout: { from: 1, to: 0 } } }',
+      /from must be less than to/,
+    ],
     ['config: a.yaml\nrandom: { draws: 2 }', /random\.ranges is missing/],
     ['config: a.yaml\ngrid: { name: [a, b] }', /named by what differs/],
   ])('refuse %j', (text, message) => {
@@ -82,7 +100,11 @@ random:
   });
 
   it('refuse a key given twice, and a value that stands in a list twice', () => {
-    expect(wrongInputMessage(() => runs('config: a.yaml\ngrid: { seed: [1] }\nseeds: 2\n'))).toMatch(/seed is given twice/);
-    expect(wrongInputMessage(() => runs('config: a.yaml\ngrid: { model.layers: [2, 2] }\n'))).toMatch(/two runs .* layers-2/);
+    expect(wrongInputMessage(() => runs('config: a.yaml\ngrid: { seed: [1] }\nseeds: 2\n'))).toMatch(
+      /seed is given twice/,
+    );
+    expect(wrongInputMessage(() => runs('config: a.yaml\ngrid: { model.layers: [2, 2] }\n'))).toMatch(
+      /two runs .* layers-2/,
+    );
   });
 });

@@ -12,7 +12,18 @@ import { openSession } from '../../src/runtime/openSession.ts';
 import type { Mode } from '../../src/runtime/session.ts';
 
 export const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
-export const fixtureNames = ['gpt2', 'gpt2-untied', 'llama', 'llama-biases', 'llama-attention-biases', 'smollm', 'smollm3', 'mistral', 'qwen2', 'qwen3'];
+export const fixtureNames = [
+  'gpt2',
+  'gpt2-untied',
+  'llama',
+  'llama-biases',
+  'llama-attention-biases',
+  'smollm',
+  'smollm3',
+  'mistral',
+  'qwen2',
+  'qwen3',
+];
 /** Tokens of the fixtures' tokenizer; smollm has three rows more. */
 export const vocabularySize = 13;
 
@@ -31,7 +42,12 @@ export const reference = (name: string): Reference =>
   JSON.parse(readFileSync(join(fixture(name), 'reference.json'), 'utf8')) as Reference;
 
 /** Logits, mean loss and the gradient of every parameter, by its name. */
-export async function answers(model: Config['model'], parameters: readonly NamedTensor[], { inputs, targets }: Reference, mode: Mode) {
+export async function answers(
+  model: Config['model'],
+  parameters: readonly NamedTensor[],
+  { inputs, targets }: Reference,
+  mode: Mode,
+) {
   const table = parameterTable(model, vocabularySize);
   const session = openSession({ mode, precision: 'float32', device: 'cpu' });
   try {
@@ -40,7 +56,11 @@ export async function answers(model: Config['model'], parameters: readonly Named
     const pass = { model, batchSize: N / model.contextLength, positions: model.contextLength, dropout: null };
     const program = session.program(
       'answers',
-      { inputs: { shape: [N], dtype: 'int32' }, targets: { shape: [N], dtype: 'int32' }, weights: { shape: [N], dtype: 'float32' } },
+      {
+        inputs: { shape: [N], dtype: 'int32' },
+        targets: { shape: [N], dtype: 'int32' },
+        weights: { shape: [N], dtype: 'float32' },
+      },
       (feeds, variables) => {
         const values = table.map(({ name }) => variables.read(name));
         const named = (tensors: Tensor[]) => Object.fromEntries(table.map(({ name }, i) => [name, tensors[i]!]));
@@ -51,7 +71,11 @@ export async function answers(model: Config['model'], parameters: readonly Named
           return mul(summedLoss(hidden, head, feeds['targets']!, feeds['weights']!, { isTrained: true }), 1 / N);
         };
         const { value, grads } = valueAndGrads(lossOf)(values);
-        return { logits, loss: value, ...Object.fromEntries(table.map(({ name }, i) => [`gradient/${name}`, grads[i]!])) };
+        return {
+          logits,
+          loss: value,
+          ...Object.fromEntries(table.map(({ name }, i) => [`gradient/${name}`, grads[i]!])),
+        };
       },
     );
     const result = await program.run({

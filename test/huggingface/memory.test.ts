@@ -14,32 +14,43 @@ import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
 const folder = useTemporaryFolder();
 const peak = (): number => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
 
-it.skipIf(process.platform !== 'linux')('importing and exporting hold a tensor or two at a time, never the model', async () => {
-  const directory = join(folder(), 'large');
-  mkdirSync(directory);
-  const json = { model_type: 'llama', vocab_size: 13, hidden_size: 640, intermediate_size: 1280, num_hidden_layers: 12, num_attention_heads: 10, max_position_embeddings: 64 };
-  writeFileSync(join(directory, 'config.json'), JSON.stringify(json));
-  writeFileSync(join(directory, 'tokenizer.json'), renderTokenizer(charactersTokenizer('abcdefghijklm')));
-  const { model } = readConfigJson(JSON.stringify(json), 'config.json', null);
-  const table = parameterTable(model, 13);
-  const tensors = table.flatMap((parameter) => {
-    const counterpart = counterpartOf(parameter, model);
-    return counterpart.parts.map((part) => {
-      const shape = partShape(counterpart, part);
-      return { name: part.name, shape, values: () => new Float32Array(elementCount(shape)).fill(0.5) };
+it.skipIf(process.platform !== 'linux')(
+  'importing and exporting hold a tensor or two at a time, never the model',
+  async () => {
+    const directory = join(folder(), 'large');
+    mkdirSync(directory);
+    const json = {
+      model_type: 'llama',
+      vocab_size: 13,
+      hidden_size: 640,
+      intermediate_size: 1280,
+      num_hidden_layers: 12,
+      num_attention_heads: 10,
+      max_position_embeddings: 64,
+    };
+    writeFileSync(join(directory, 'config.json'), JSON.stringify(json));
+    writeFileSync(join(directory, 'tokenizer.json'), renderTokenizer(charactersTokenizer('abcdefghijklm')));
+    const { model } = readConfigJson(JSON.stringify(json), 'config.json', null);
+    const table = parameterTable(model, 13);
+    const tensors = table.flatMap((parameter) => {
+      const counterpart = counterpartOf(parameter, model);
+      return counterpart.parts.map((part) => {
+        const shape = partShape(counterpart, part);
+        return { name: part.name, shape, values: () => new Float32Array(elementCount(shape)).fill(0.5) };
+      });
     });
-  });
-  await writeSafetensors(join(directory, 'model.safetensors'), tensors, {}, 'BF16');
+    await writeSafetensors(join(directory, 'model.safetensors'), tensors, {}, 'BF16');
 
-  const modelBytes = 4 * table.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  expect(modelBytes).toBeGreaterThan(190e6);
-  writeFileSync('/proc/self/clear_refs', '5'); // sets the kernel's mark back to what is held now
-  const before = peak();
-  const { parameters } = await importModel(directory, join(folder(), 'run'), { contextLength: null });
-  expect(4 * parameters).toBe(modelBytes);
-  await exportModel(join(folder(), 'run'), join(folder(), 'exported'), { checkpoint: 'last', dtype: 'bfloat16' });
-  expect(peak() - before).toBeLessThan(modelBytes / 2);
-  const again = readFileSync(join(folder(), 'exported', 'model.safetensors'));
-  expect(again.length).toBeGreaterThan(modelBytes / 2);
-  expect(again.subarray(-4).toString('hex')).toBe('003f003f'); // halves, bfloat16
-});
+    const modelBytes = 4 * table.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    expect(modelBytes).toBeGreaterThan(190e6);
+    writeFileSync('/proc/self/clear_refs', '5'); // sets the kernel's mark back to what is held now
+    const before = peak();
+    const { parameters } = await importModel(directory, join(folder(), 'run'), { contextLength: null });
+    expect(4 * parameters).toBe(modelBytes);
+    await exportModel(join(folder(), 'run'), join(folder(), 'exported'), { checkpoint: 'last', dtype: 'bfloat16' });
+    expect(peak() - before).toBeLessThan(modelBytes / 2);
+    const again = readFileSync(join(folder(), 'exported', 'model.safetensors'));
+    expect(again.length).toBeGreaterThan(modelBytes / 2);
+    expect(again.subarray(-4).toString('hex')).toBe('003f003f'); // halves, bfloat16
+  },
+);

@@ -8,7 +8,8 @@ import { wrongInputMessage } from '../config/configFolder.ts';
 import { fixture } from './fixtures.ts';
 
 const folder = useTemporaryFolder();
-const configOf = (name: string) => JSON.parse(readFileSync(join(fixture(name), 'config.json'), 'utf8')) as Record<string, unknown>;
+const configOf = (name: string) =>
+  JSON.parse(readFileSync(join(fixture(name), 'config.json'), 'utf8')) as Record<string, unknown>;
 const read = (name: string, changes: Record<string, unknown>, contextLength: number | null = null) =>
   readConfigJson(JSON.stringify({ ...configOf(name), ...changes }), 'config.json', contextLength);
 const refusal = (...args: Parameters<typeof read>) => wrongInputMessage(() => read(...args));
@@ -20,7 +21,11 @@ describe('a config.json that clm would compute differently is refused by the key
     ['gpt2', { activation_function: 'gelu' }, 'activation_function is "gelu"'],
     ['gpt2', { scale_attn_by_inverse_layer_idx: true }, 'scale_attn_by_inverse_layer_idx is true'],
     ['llama', { hidden_act: 'relu' }, 'hidden_act is "relu"'],
-    ['smollm3', { no_rope_layers: [1, 0, 0] }, 'no_rope_layers is [1,0,0]; clm computes one layer of every so many without positions'],
+    [
+      'smollm3',
+      { no_rope_layers: [1, 0, 0] },
+      'no_rope_layers is [1,0,0]; clm computes one layer of every so many without positions',
+    ],
     ['smollm3', { no_rope_layers: [0, 0, 0] }, 'no_rope_layers is [0,0,0]'],
     ['smollm3', { no_rope_layers: 'all' }, 'no_rope_layers is "all"'],
     ['llama', { no_rope_layers: [1, 0] }, 'no_rope_layers ([1,0]) is not known to clm'],
@@ -29,7 +34,11 @@ describe('a config.json that clm would compute differently is refused by the key
     ['llama', { rope_parameters: { rope_type: 'yarn', rope_theta: 500, factor: 4 } }, 'RoPE scaling is of kind "yarn"'],
     ['llama', { rope_parameters: { rope_type: 'default', rope_theta: 500, beta_fast: 4 } }, 'beta_fast, not known'],
     ['qwen3', { rope_scaling: { type: 'dynamic', factor: 2 } }, 'RoPE scaling is of kind "dynamic"'],
-    ['mistral', { sliding_window: 5 }, 'sliding_window is 5, shorter than the context of 7; import with --context-length 5 or less'],
+    [
+      'mistral',
+      { sliding_window: 5 },
+      'sliding_window is 5, shorter than the context of 7; import with --context-length 5 or less',
+    ],
     ['mistral', { max_position_embeddings: 5000, sliding_window: undefined }, 'sliding_window is 4096'],
     ['qwen2', { layer_types: ['full_attention', 'sliding_attention'], sliding_window: 3 }, 'sliding_window is 3'],
     ['qwen2', { layer_types: ['linear_attention'] }, 'layer_types has "linear_attention"'],
@@ -49,10 +58,17 @@ describe('a config.json that clm would compute differently is refused by the key
 describe('config.json', () => {
   it('has the defaults of transformers where version 4 left keys out', () => {
     const { num_key_value_heads: _, ...rest } = configOf('mistral');
-    const { model } = readConfigJson(JSON.stringify({ ...rest, num_attention_heads: 16, sliding_window: null }), 'config.json', null);
+    const { model } = readConfigJson(
+      JSON.stringify({ ...rest, num_attention_heads: 16, sliding_window: null }),
+      'config.json',
+      null,
+    );
     expect(model.keyValueHeads).toBe(8);
     const { head_dim: __, rms_norm_eps: ___, ...llama } = configOf('llama');
-    expect(readConfigJson(JSON.stringify(llama), 'config.json', null).model).toMatchObject({ headSize: 5, normEpsilon: 1e-6 });
+    expect(readConfigJson(JSON.stringify(llama), 'config.json', null).model).toMatchObject({
+      headSize: 5,
+      normEpsilon: 1e-6,
+    });
   });
 
   it('says which layers have no positions, by a list or by an interval', () => {
@@ -92,11 +108,14 @@ describe('a folder', () => {
     return failure.message;
   };
 
-  it.each(['config.json', 'tokenizer.json', 'model.safetensors'])('without %s is refused, and nothing is written', async (file) => {
-    const directory = copied('llama');
-    rmSync(join(directory, file));
-    expect(await refused(directory)).toContain(file);
-  });
+  it.each(['config.json', 'tokenizer.json', 'model.safetensors'])(
+    'without %s is refused, and nothing is written',
+    async (file) => {
+      const directory = copied('llama');
+      rmSync(join(directory, file));
+      expect(await refused(directory)).toContain(file);
+    },
+  );
 
   it('with a missing shard, or an index that leads elsewhere', async () => {
     const directory = copied('mistral');

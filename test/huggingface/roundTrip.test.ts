@@ -30,7 +30,13 @@ async function imported(name: string) {
 
 /** The parameters of a folder, with their values. */
 const readParameters = async (...folderAndModel: Parameters<typeof openParameters>): Promise<NamedTensor[]> =>
-  Promise.all((await openParameters(...folderAndModel)).map(async ({ name, shape, values }) => ({ name, shape: [...shape], values: await values() })));
+  Promise.all(
+    (await openParameters(...folderAndModel)).map(async ({ name, shape, values }) => ({
+      name,
+      shape: [...shape],
+      values: await values(),
+    })),
+  );
 
 describe.each(fixtureNames)('%s', (name) => {
   it('has the logits, the loss and every gradient of transformers, recorded and eager', async () => {
@@ -53,14 +59,27 @@ describe.each(fixtureNames)('%s', (name) => {
     const { checkpoint, model } = await imported(name);
     const { inputs, targets, update, steps } = reference(name);
     const T = model.contextLength;
-    const sections = { model, optimizer: update, training: { microBatchSize: inputs.length / T, branches: 2, steps: 4 } };
-    const config = configSchema.parse({ name: 'three-updates', corpus: { sources: [{ path: '/nowhere' }] }, ...sections }) as Config;
+    const sections = {
+      model,
+      optimizer: update,
+      training: { microBatchSize: inputs.length / T, branches: 2, steps: 4 },
+    };
+    const config = configSchema.parse({
+      name: 'three-updates',
+      corpus: { sources: [{ path: '/nowhere' }] },
+      ...sections,
+    }) as Config;
     const table = parameterTable(model, vocabularySize);
     const session = openSession({ mode: 'recorded', ...config.training, device: 'cpu' });
     await session.addVariables([...checkpoint.model, ...trainingState(config, table, checkpoint.model)]);
     const step = await recordTrainingStep(session, config, table);
     const weights = new Float32Array(inputs.length).fill(1);
-    const batch = { inputs: Int32Array.from(inputs), targets: Int32Array.from(targets), weights, targetCount: inputs.length };
+    const batch = {
+      inputs: Int32Array.from(inputs),
+      targets: Int32Array.from(targets),
+      weights,
+      targetCount: inputs.length,
+    };
     for (const [i, expected] of steps.entries()) {
       const { loss, gradientNorm } = await step([batch], i + 1, update.learningRate);
       expect(Math.abs(loss / expected.loss - 1), `loss before update ${i + 1}`).toBeLessThan(1e-5);
@@ -88,29 +107,51 @@ describe.each(fixtureNames)('%s', (name) => {
 
 describe('an export', () => {
   it.each([
-    ['gpt2', 'gpt2', { biases: false, queryKeyValueBiases: false, feedForwardBiases: false }, 'transformer.h.1.mlp.c_fc.bias'],
-    ['llama-attention-biases', 'llama', { biases: false, feedForwardBiases: true }, 'model.layers.1.self_attn.o_proj.bias'],
+    [
+      'gpt2',
+      'gpt2',
+      { biases: false, queryKeyValueBiases: false, feedForwardBiases: false },
+      'transformer.h.1.mlp.c_fc.bias',
+    ],
+    [
+      'llama-attention-biases',
+      'llama',
+      { biases: false, feedForwardBiases: true },
+      'model.layers.1.self_attn.o_proj.bias',
+    ],
     ['qwen3', 'qwen3', { queryKeyValueBiases: true }, 'model.layers.0.self_attn.o_proj.bias'],
   ])('of %s without biases that a %s always has writes zeros for them', async (name, kind, changes, zeros) => {
     const { result, checkpoint, model } = await imported(name);
     const changed = { ...model, ...changes };
     const values = new Map(checkpoint.model.map((tensor) => [tensor.name, tensor]));
     const table = parameterTable(changed, vocabularySize);
-    const parameters = table.map(({ name, shape }) => values.get(name) ?? { name, shape, values: new Float32Array(shape[0]!).fill(0.5) });
+    const parameters = table.map(
+      ({ name, shape }) => values.get(name) ?? { name, shape, values: new Float32Array(shape[0]!).fill(0.5) },
+    );
     const configText = renderConfig({ ...parseResolvedConfig(checkpoint.configText, 'config.yaml'), model: changed });
     const { step, state, tokenizerText } = checkpoint;
-    await saveCheckpoint(result.runDirectory, { step, state, tokenizerText, configText, model: parameters, optimizer: [] }, { keepLast: null });
+    await saveCheckpoint(
+      result.runDirectory,
+      { step, state, tokenizerText, configText, model: parameters, optimizer: [] },
+      { keepLast: null },
+    );
     const before = (await answers(changed, parameters, reference(name), 'recorded')).logits;
 
     const directory = join(folder(), 'exported');
-    expect((await exportModel(result.runDirectory, directory, { checkpoint: 'last', dtype: 'float32' })).kind).toBe(kind);
-    const written = (await readSafetensors(join(directory, 'model.safetensors'))).find((tensor) => tensor.name === zeros)!;
+    expect((await exportModel(result.runDirectory, directory, { checkpoint: 'last', dtype: 'float32' })).kind).toBe(
+      kind,
+    );
+    const written = (await readSafetensors(join(directory, 'model.safetensors'))).find(
+      (tensor) => tensor.name === zeros,
+    )!;
     expect(written.values).toEqual(new Float32Array(written.values.length));
     const again = await importModel(directory, join(folder(), 'again'), { contextLength: null });
     const { model: reread, configText: text } = await loadCheckpoint(again.checkpoint, { optimizer: false });
     const { model: config } = parseResolvedConfig(text, 'config.yaml');
     expect(config.biases).toBe(true);
-    expect(relativeDifference((await answers(config, reread, reference(name), 'recorded')).logits, before)).toBeLessThan(1e-6);
+    expect(
+      relativeDifference((await answers(config, reread, reference(name), 'recorded')).logits, before),
+    ).toBeLessThan(1e-6);
   });
 });
 
@@ -131,7 +172,10 @@ describe('an import', () => {
       const back = await readParameters(directory, table, model);
       // The fixture's weights are bfloat16 numbers; float16 has more fraction bits, and range enough for them.
       if (dtype === 'bfloat16') expect(back).toEqual(checkpoint.model);
-      else back.forEach(({ values }, i) => expect(relativeDifference(values, checkpoint.model[i]!.values)).toBeLessThan(1e-6));
+      else
+        back.forEach(({ values }, i) =>
+          expect(relativeDifference(values, checkpoint.model[i]!.values)).toBeLessThan(1e-6),
+        );
     }
   });
 });

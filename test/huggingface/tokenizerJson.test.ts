@@ -6,7 +6,9 @@ import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
 import { readTokenizerJson, tokenizerFiles } from '../../src/huggingface/tokenizerJson.ts';
 
 test('an exported BPE keeps its file, but for what only clm knows', () => {
-  const { tokenizer: file } = JSON.parse(readFileSync(new URL('../data/tokenizers/fixtures/llama2.json', import.meta.url), 'utf8'));
+  const { tokenizer: file } = JSON.parse(
+    readFileSync(new URL('../data/tokenizers/fixtures/llama2.json', import.meta.url), 'utf8'),
+  );
   const tokenizer = tokenizerFromFile(JSON.stringify(file), 't.json', '<unk>');
   expect(tokenizer.toJSON()).toHaveProperty('clm.endOfText', '<unk>');
   const files = tokenizerFiles(tokenizer, 64);
@@ -29,7 +31,9 @@ test.each([
 });
 
 test('the token that ends a text is the one config.json names, where it is special', () => {
-  const { tokenizer: file } = JSON.parse(readFileSync(new URL('../data/tokenizers/fixtures/llama2.json', import.meta.url), 'utf8'));
+  const { tokenizer: file } = JSON.parse(
+    readFileSync(new URL('../data/tokenizers/fixtures/llama2.json', import.meta.url), 'utf8'),
+  );
   const end = (eos: number | null) => readTokenizerJson(JSON.stringify(file), 'tokenizer.json', eos).endOfText;
   expect(end(null)).toBe(2); // </s>, the usual one
   expect(end(1)).toBe(1);

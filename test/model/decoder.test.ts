@@ -7,12 +7,24 @@ import { openTinySession, randomMicroBatch, tinyConfig, vocabularySize } from '.
 
 const architectures: [string, Config][] = [
   ['gpt2', tinyConfig({ model: { biases: true } })],
-  ['gpt2, grouped queries, untied', tinyConfig({ model: { heads: 2, keyValueHeads: 1, queryKeyNorm: true, tiedEmbeddings: false } })],
+  [
+    'gpt2, grouped queries, untied',
+    tinyConfig({ model: { heads: 2, keyValueHeads: 1, queryKeyNorm: true, tiedEmbeddings: false } }),
+  ],
   ['llama', tinyConfig({ model: { family: 'llama', headSize: 6 } })],
   ['llama, no positions in a layer', tinyConfig({ model: { family: 'llama', headSize: 6, nopeEveryLayers: 2 } })],
   [
     'llama, grouped queries, QK-norm, biases of the projection',
-    tinyConfig({ model: { family: 'llama', heads: 4, keyValueHeads: 2, headSize: 4, queryKeyNorm: true, queryKeyValueBiases: true } }),
+    tinyConfig({
+      model: {
+        family: 'llama',
+        heads: 4,
+        keyValueHeads: 2,
+        headSize: 4,
+        queryKeyNorm: true,
+        queryKeyValueBiases: true,
+      },
+    }),
   ],
 ];
 
@@ -29,26 +41,29 @@ async function logits(session: Session, { model, training }: Config, inputs: Int
 }
 
 describe.each(['recorded', 'eager'] as const)('the decoder, %s', (mode) => {
-  it.each(architectures)('is causal: a later token leaves earlier logits unchanged, bit for bit: %s', async (_, config) => {
-    const { contextLength: T } = config.model;
-    const { microBatchSize: B } = config.training;
-    const session = await openTinySession(config, mode);
-    const { inputs } = randomMicroBatch(config, 0);
-    const before = await logits(session, config, inputs);
-    for (let t = 0; t < T; t++) {
-      const changed = inputs.slice();
-      const at = 1 * T + t; // in the second window
-      changed[at] = (changed[at]! + 1) % vocabularySize;
-      const after = await logits(session, config, changed);
-      const row = (values: Float32Array, n: number) => values.subarray(n * vocabularySize, (n + 1) * vocabularySize);
-      for (let n = 0; n < B * T; n++) {
-        const sees = n >= at && n < 2 * T;
-        if (sees) expect(row(after, n), `row ${n} sees position ${at}`).not.toEqual(row(before, n));
-        else expect(row(after, n), `row ${n} does not see position ${at}`).toEqual(row(before, n));
+  it.each(architectures)(
+    'is causal: a later token leaves earlier logits unchanged, bit for bit: %s',
+    async (_, config) => {
+      const { contextLength: T } = config.model;
+      const { microBatchSize: B } = config.training;
+      const session = await openTinySession(config, mode);
+      const { inputs } = randomMicroBatch(config, 0);
+      const before = await logits(session, config, inputs);
+      for (let t = 0; t < T; t++) {
+        const changed = inputs.slice();
+        const at = 1 * T + t; // in the second window
+        changed[at] = (changed[at]! + 1) % vocabularySize;
+        const after = await logits(session, config, changed);
+        const row = (values: Float32Array, n: number) => values.subarray(n * vocabularySize, (n + 1) * vocabularySize);
+        for (let n = 0; n < B * T; n++) {
+          const sees = n >= at && n < 2 * T;
+          if (sees) expect(row(after, n), `row ${n} sees position ${at}`).not.toEqual(row(before, n));
+          else expect(row(after, n), `row ${n} does not see position ${at}`).toEqual(row(before, n));
+        }
       }
-    }
-    session.close();
-  });
+      session.close();
+    },
+  );
 });
 
 describe('the parameter table', () => {

@@ -31,8 +31,7 @@ async function check(name: string, args: Arguments, f: (...tensors: Tensor[]) =>
     const { value, grads } = valueAndGrads(objective)(tensors);
     return { value, ...Object.fromEntries(grads.map((gradient, i) => [`g${i}`, gradient])) };
   });
-  const run = (values: Float32Array[]) =>
-    program.run(Object.fromEntries(values.map((value, i) => [`x${i}`, value])));
+  const run = (values: Float32Array[]) => program.run(Object.fromEntries(values.map((value, i) => [`x${i}`, value])));
   const values = args.map((arg) => arg.values);
   const analytic = await run(values);
   for (const [i, { values: own }] of args.entries()) {
@@ -46,7 +45,9 @@ async function check(name: string, args: Arguments, f: (...tensors: Tensor[]) =>
         return (await run(moved))['value']![0]!;
       };
       const numeric = ((await at(difference)) - (await at(-difference))) / (2 * difference);
-      expect(Math.abs(numeric - gradient[j]!), `${name} argument ${i} element ${j}`).toBeLessThan(tolerance * largest + 2e-3);
+      expect(Math.abs(numeric - gradient[j]!), `${name} argument ${i} element ${j}`).toBeLessThan(
+        tolerance * largest + 2e-3,
+      );
     }
   }
 }
@@ -54,7 +55,10 @@ async function check(name: string, args: Arguments, f: (...tensors: Tensor[]) =>
 const direction = (shape: number[]): Tensor => {
   const size = shape.reduce((product, n) => product * n, 1);
   const stream = randomStream(5, 'direction', size);
-  return tensorOf(Float32Array.from({ length: size }, () => stream.normal()), shape);
+  return tensorOf(
+    Float32Array.from({ length: size }, () => stream.normal()),
+    shape,
+  );
 };
 const random = (purpose: string, shape: number[]) => {
   const stream = randomStream(11, purpose);
@@ -72,8 +76,7 @@ describe('custom gradients against finite differences', () => {
   it('rmsNorm', () =>
     check('rmsNorm', [random('x', [3, 7]), random('gain', [7])], (x, gain) => rmsNorm(x!, gain!, 1e-5)));
 
-  it('swiglu', () =>
-    check('swiglu', [random('gate', [3, 5]), random('up', [3, 5])], (gate, up) => swiglu(gate!, up!)));
+  it('swiglu', () => check('swiglu', [random('gate', [3, 5]), random('up', [3, 5])], (gate, up) => swiglu(gate!, up!)));
 
   it('rotate, the queries of a key head stacked', () => {
     const [B, K, G, T, D] = [1, 2, 3, 5, 4];
@@ -109,9 +112,7 @@ describe('custom gradients against finite differences', () => {
     const kept = Float32Array.from({ length: B * K * T * T }, () => (stream.uniform() < 0.3 ? 0 : 1 / 0.7));
     expect(kept).toContain(0);
     const args = [random('q', [B, K, T, D]), random('k', [B, K, T, D]), random('v', [B, K, T, D])];
-    return check('dropped', args, (q, k, v) =>
-      attend(q!, k!, v!, causalMask(T), tensorOf(kept, [B, K, T, T])),
-    );
+    return check('dropped', args, (q, k, v) => attend(q!, k!, v!, causalMask(T), tensorOf(kept, [B, K, T, T])));
   });
 
   it('gatherRows sums the gradients of a row taken twice', () => {

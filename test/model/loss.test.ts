@@ -12,7 +12,8 @@ const normals = (count: number) => Float32Array.from({ length: count }, () => st
 const hidden = normals(N * C);
 const head = normals(V * C);
 const targets = Int32Array.from({ length: N }, () => stream.below(V));
-const weights = Float32Array.from({ length: N }, (_, i) => (i === 4 || i === 10 ? 0 : 0.5 + i)); // padding in two chunks
+// padding in two chunks
+const weights = Float32Array.from({ length: N }, (_, i) => (i === 4 || i === 10 ? 0 : 0.5 + i));
 
 /** Loss and gradients of half the loss, with so many rows of logits held at a time. */
 async function lossOf(mode: Mode, rows: number, precision: 'float32' | 'bfloat16' = 'float32') {
@@ -41,7 +42,9 @@ describe('summedLoss', () => {
     expect(whole['value']![0]).toBeGreaterThan(10);
     for (const name of ['value', 'scored', 'dHidden', 'dHead']) {
       const scale = Math.max(...whole[name]!.map(Math.abs));
-      chunks[name]!.forEach((value, i) => expect(Math.abs(value - whole[name]![i]!) / scale, `${name}[${i}]`).toBeLessThan(1e-6));
+      chunks[name]!.forEach((value, i) =>
+        expect(Math.abs(value - whole[name]![i]!) / scale, `${name}[${i}]`).toBeLessThan(1e-6),
+      );
     }
     expect(chunks['dHidden']!.slice(4 * C, 5 * C)).toEqual(new Float32Array(C)); // padding moves nothing
   });
@@ -50,7 +53,9 @@ describe('summedLoss', () => {
     const { dHead } = await lossOf('recorded', 3);
     const expected = new Float64Array(V * C);
     for (let n = 0; n < N; n++) {
-      const logits = Array.from({ length: V }, (_, v) => Array.from({ length: C }, (_, c) => hidden[n * C + c]! * head[v * C + c]!).reduce((a, b) => a + b));
+      const logits = Array.from({ length: V }, (_, v) =>
+        Array.from({ length: C }, (_, c) => hidden[n * C + c]! * head[v * C + c]!).reduce((a, b) => a + b),
+      );
       const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
       logits.forEach((logit, v) => {
         const dLogit = (Math.exp(logit) / total - (v === targets[n] ? 1 : 0)) * weights[n]! * 0.5;

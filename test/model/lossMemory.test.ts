@@ -12,7 +12,11 @@ async function peakBytes(rows: number): Promise<number> {
   const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu' });
   const inputs = { hidden: { shape: [N, C], dtype: 'float32' }, head: { shape: [V, C], dtype: 'float32' } } as const;
   const program = session.program('loss', inputs, (feeds) => {
-    const targets = tensor(Int32Array.from({ length: N }, (_, n) => (n * 29) % V), [N], 'int32');
+    const targets = tensor(
+      Int32Array.from({ length: N }, (_, n) => (n * 29) % V),
+      [N],
+      'int32',
+    );
     const loss = (hidden: Tensor, head: Tensor): Tensor =>
       summedLoss(hidden, head, targets, tensor(new Float32Array(N).fill(1)), { isTrained: true, rows });
     const { value, grads } = valueAndGrads(loss)([feeds['hidden']!, feeds['head']!]);

@@ -5,12 +5,19 @@ import { attend, attendRows, causalMask, composedWeights, joinHeads, splitHeads 
 import { composedCrossEntropy } from '../../src/model/loss.ts';
 import { composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from '../../src/model/norms.ts';
 import { randomStream } from '../../src/random.ts';
-import { fusedCrossEntropy, fusedGeluGradient, fusedNorm, hasFusedOperations } from '../../src/runtime/fusedOperations.ts';
+import {
+  fusedCrossEntropy,
+  fusedGeluGradient,
+  fusedNorm,
+  hasFusedOperations,
+} from '../../src/runtime/fusedOperations.ts';
 import { addProducts, addRows, composedAddRows, halfSquaredNorm } from '../../src/runtime/operations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import { hasTileProducts } from '../../src/runtime/tileProducts.ts';
 
-const sessions = (['recorded', 'eager'] as const).map((mode) => openSession({ mode, precision: 'float32', device: 'cpu' }));
+const sessions = (['recorded', 'eager'] as const).map((mode) =>
+  openSession({ mode, precision: 'float32', device: 'cpu' }),
+);
 afterAll(() => sessions.forEach((session) => session.close()));
 
 const normals = (purpose: string, size: number, spread: number, centre = 0): Float32Array => {
@@ -27,9 +34,15 @@ function expectClose(actual: Float32Array, expected: Float32Array, what: string)
   expect(worst / largest, what).toBeLessThan(3e-6);
 }
 
-type Case = [string, Record<string, { shape: number[]; values: Float32Array }>, (...x: Tensor[]) => Tensor, (...x: Tensor[]) => Tensor];
+type Case = [
+  string,
+  Record<string, { shape: number[]; values: Float32Array }>,
+  (...x: Tensor[]) => Tensor,
+  (...x: Tensor[]) => Tensor,
+];
 
-// What a query sees: all before it, or no key at the beginning and one in the middle hidden, or (row 2 of the last) none.
+// What a query sees: all before it, or no key at the beginning and one in the middle hidden, or (row 2 of the last)
+// none.
 const [B, K, G, T, D] = [2, 3, 2, 19, 5];
 const documents = Float32Array.from({ length: B * T * T }, (_, i) => {
   const [b, query, key] = [Math.floor(i / (T * T)), Math.floor(i / T) % T, i % T];
@@ -43,7 +56,8 @@ const heads = Object.fromEntries(
   ]),
 );
 
-// Heads side by side, of more positions than are computed at once; the last mask hides keys at both ends, and all from one query.
+// Heads side by side, of more positions than are computed at once; the last mask hides keys at both ends, and all from
+// one query.
 const [wideT, wideD] = [150, 9];
 const wideDocuments = Float32Array.from({ length: B * wideT * wideT }, (_, i) => {
   const [b, query, key] = [Math.floor(i / (wideT * wideT)), Math.floor(i / wideT) % wideT, i % wideT];
@@ -56,13 +70,17 @@ const composedRows = (x: Tensor, mask: Tensor): Tensor => {
   return joinHeads(attend(query, key, value, mask, null, composedWeights), wideSizes);
 };
 
-// Sizes that are no multiple of any vector's width, one below it, and one above; values far outside what a decoder makes.
+// Sizes that are no multiple of any vector's width, one below it, and one above; values far outside what a decoder
+// makes.
 const cases: Case[] = [
   ['gelu', { x: { shape: [13, 37], values: normals('x', 13 * 37, 2) } }, gelu, composedGelu],
   ['gelu of large values', { x: { shape: [2, 11], values: normals('x', 22, 40) } }, gelu, composedGelu],
   [
     'swiglu',
-    { gate: { shape: [7, 29], values: normals('gate', 7 * 29, 3) }, up: { shape: [7, 29], values: normals('up', 7 * 29, 2) } },
+    {
+      gate: { shape: [7, 29], values: normals('gate', 7 * 29, 3) },
+      up: { shape: [7, 29], values: normals('up', 7 * 29, 2) },
+    },
     swiglu,
     composedSwiglu,
   ],
@@ -80,7 +98,12 @@ const cases: Case[] = [
   ],
   ...(hasTileProducts()
     ? ([
-        ['attention of rows', rows, (x) => attendRows(x!, causalMask(wideT), wideSizes), (x) => composedRows(x!, causalMask(wideT))],
+        [
+          'attention of rows',
+          rows,
+          (x) => attendRows(x!, causalMask(wideT), wideSizes),
+          (x) => composedRows(x!, causalMask(wideT)),
+        ],
         [
           'attention of rows within documents',
           rows,
@@ -92,15 +115,26 @@ const cases: Case[] = [
   // More rows than one thread takes, and more than one block of the gain's gradient.
   [
     'layerNorm of many rows',
-    { x: { shape: [311, 131], values: normals('x', 311 * 131, 3, 2) }, gain: { shape: [131], values: normals('gain', 131, 1) } },
+    {
+      x: { shape: [311, 131], values: normals('x', 311 * 131, 3, 2) },
+      gain: { shape: [131], values: normals('gain', 131, 1) },
+    },
     (x, gain) => layerNorm(x!, gain!, null, 1e-5),
     (x, gain) => composedLayerNorm(x!, gain!, 1e-5),
   ],
   ['gelu of many', { x: { shape: [149, 251], values: normals('x', 149 * 251, 2) } }, gelu, composedGelu],
   ...([5, 16, 53] as const).flatMap((C): Case[] => {
-    const inputs = { x: { shape: [11, C], values: normals('x', 11 * C, 3, 2) }, gain: { shape: [C], values: normals('gain', C, 1) } };
+    const inputs = {
+      x: { shape: [11, C], values: normals('x', 11 * C, 3, 2) },
+      gain: { shape: [C], values: normals('gain', C, 1) },
+    };
     return [
-      [`layerNorm of ${C}`, inputs, (x, gain) => layerNorm(x!, gain!, null, 1e-5), (x, gain) => composedLayerNorm(x!, gain!, 1e-5)],
+      [
+        `layerNorm of ${C}`,
+        inputs,
+        (x, gain) => layerNorm(x!, gain!, null, 1e-5),
+        (x, gain) => composedLayerNorm(x!, gain!, 1e-5),
+      ],
       [`rmsNorm of ${C}`, inputs, (x, gain) => rmsNorm(x!, gain!, 1e-6), (x, gain) => composedRmsNorm(x!, gain!, 1e-6)],
     ];
   }),
@@ -109,57 +143,88 @@ const cases: Case[] = [
 describe('operations of one pass', () => {
   it('are used on this machine', () => expect(hasFusedOperations()).toBe(true));
 
-  it.each(cases)('%s equals its composition, value and gradients, recorded and eager', async (name, inputs, fused, composed) => {
-    const specs = Object.fromEntries(Object.entries(inputs).map(([key, { shape }]) => [key, { shape, dtype: 'float32' as const }]));
-    const feeds = Object.fromEntries(Object.entries(inputs).map(([key, { values }]) => [key, values]));
-    for (const session of sessions) {
-      const run = (which: string, f: (...x: Tensor[]) => Tensor) =>
-        session
-          .program(`${which} ${name}`.replaceAll(' ', '_'), specs, (tensors) => {
-            const arguments_ = Object.keys(inputs).map((key) => tensors[key]!);
-            const y = f(...arguments_);
-            const direction = tensor(normals('direction', y.size, 1), y.shape);
-            const { grads } = valueAndGrads((...x: Tensor[]) => sum(mul(f(...x), direction)))(arguments_);
-            return { y, ...Object.fromEntries(grads.map((gradient, i) => [Object.keys(inputs)[i]!, gradient])) };
-          })
-          .run(feeds);
-      const [actual, expected] = [await run('fused', fused), await run('composed', composed)];
-      for (const key of Object.keys(expected)) expectClose(actual[key]!, expected[key]!, `${session.mode} ${name}: ${key}`);
-    }
-  });
+  it.each(cases)(
+    '%s equals its composition, value and gradients, recorded and eager',
+    async (name, inputs, fused, composed) => {
+      const specs = Object.fromEntries(
+        Object.entries(inputs).map(([key, { shape }]) => [key, { shape, dtype: 'float32' as const }]),
+      );
+      const feeds = Object.fromEntries(Object.entries(inputs).map(([key, { values }]) => [key, values]));
+      for (const session of sessions) {
+        const run = (which: string, f: (...x: Tensor[]) => Tensor) =>
+          session
+            .program(`${which} ${name}`.replaceAll(' ', '_'), specs, (tensors) => {
+              const arguments_ = Object.keys(inputs).map((key) => tensors[key]!);
+              const y = f(...arguments_);
+              const direction = tensor(normals('direction', y.size, 1), y.shape);
+              const { grads } = valueAndGrads((...x: Tensor[]) => sum(mul(f(...x), direction)))(arguments_);
+              return { y, ...Object.fromEntries(grads.map((gradient, i) => [Object.keys(inputs)[i]!, gradient])) };
+            })
+            .run(feeds);
+        const [actual, expected] = [await run('fused', fused), await run('composed', composed)];
+        for (const key of Object.keys(expected))
+          expectClose(actual[key]!, expected[key]!, `${session.mode} ${name}: ${key}`);
+      }
+    },
+  );
 
   it('cross-entropy equals its composition, of logits near and far, and refuses a target that is no token', async () => {
     const [N, V] = [307, 67]; // more rows than one thread takes
-    const specs = { logits: { shape: [N, V], dtype: 'float32' }, targets: { shape: [N], dtype: 'int32' }, weights: { shape: [N], dtype: 'float32' } } as const;
+    const specs = {
+      logits: { shape: [N, V], dtype: 'float32' },
+      targets: { shape: [N], dtype: 'int32' },
+      weights: { shape: [N], dtype: 'float32' },
+    } as const;
     const logits = normals('logits', N * V, 3);
     logits.fill(-300, 0, 30).fill(300, 31, 33); // exponentials beyond what float32 holds
     const weights = normals('weights', N, 1).fill(0, 5, 7);
     const targets = Int32Array.from({ length: N }, (_, n) => (n * 29) % V);
     for (const session of sessions) {
       const fused = session.program('fusedCrossEntropy', specs, (feeds) => {
-        const [losses, dLogits] = fusedCrossEntropy(feeds['logits']!, feeds['targets']!, feeds['weights']!) as [Tensor, Tensor];
+        const [losses, dLogits] = fusedCrossEntropy(feeds['logits']!, feeds['targets']!, feeds['weights']!) as [
+          Tensor,
+          Tensor,
+        ];
         return { loss: sum(losses), dLogits };
       });
-      const composed = session.program('composedCrossEntropy', specs, (feeds) => composedCrossEntropy(feeds['logits']!, feeds['targets']!, feeds['weights']!) as never);
-      const [actual, expected] = [await fused.run({ logits, targets, weights }), await composed.run({ logits, targets, weights })];
+      const composed = session.program(
+        'composedCrossEntropy',
+        specs,
+        (feeds) => composedCrossEntropy(feeds['logits']!, feeds['targets']!, feeds['weights']!) as never,
+      );
+      const [actual, expected] = [
+        await fused.run({ logits, targets, weights }),
+        await composed.run({ logits, targets, weights }),
+      ];
       for (const key of ['loss', 'dLogits']) expectClose(actual[key]!, expected[key]!, `${session.mode} ${key}`);
-      await expect(fused.run({ logits, targets: targets.slice().fill(V, 3, 4), weights })).rejects.toThrow('no token of the vocabulary');
+      await expect(fused.run({ logits, targets: targets.slice().fill(V, 3, 4), weights })).rejects.toThrow(
+        'no token of the vocabulary',
+      );
     }
   });
 
   it('rows are added to those that ids name, once for each time they name one, and an id of no row is refused', async () => {
     const [V, N, C] = [41, 601, 37]; // more rows than one thread takes
-    const specs = { matrix: { shape: [V, C], dtype: 'float32' }, rows: { shape: [N, C], dtype: 'float32' }, ids: { shape: [N], dtype: 'int32' } } as const;
+    const specs = {
+      matrix: { shape: [V, C], dtype: 'float32' },
+      rows: { shape: [N, C], dtype: 'float32' },
+      ids: { shape: [N], dtype: 'int32' },
+    } as const;
     const ids = Int32Array.from({ length: N }, (_, n) => (n * n * 7) % (V - 1)); // of 21 rows, and never the last
     expect(new Set(ids).size).toBeLessThan(V / 1.5);
     const feeds = { matrix: normals('matrix', V * C, 3), rows: normals('rows', N * C, 1), ids };
     for (const session of sessions) {
-      const fused = session.program('addRows', specs, ({ matrix, rows, ids: which }) => ({ sum: addRows(matrix!, rows!, which!) }));
-      const composed = session.program('composedAddRows', specs, ({ matrix, rows, ids: which }) => ({ sum: composedAddRows(matrix!, rows!, which!) }));
+      const fused = session.program('addRows', specs, ({ matrix, rows, ids: which }) => ({
+        sum: addRows(matrix!, rows!, which!),
+      }));
+      const composed = session.program('composedAddRows', specs, ({ matrix, rows, ids: which }) => ({
+        sum: composedAddRows(matrix!, rows!, which!),
+      }));
       const [actual, expected] = [await fused.run(feeds), await composed.run(feeds)];
       expectClose(actual['sum']!, expected['sum']!, `${session.mode} rows added`);
       expect(actual['sum']!.slice((V - 1) * C)).toEqual(feeds.matrix.slice((V - 1) * C));
-      for (const wrong of [-1, V]) await expect(fused.run({ ...feeds, ids: ids.slice().fill(wrong, 9, 10) })).rejects.toThrow('does not have');
+      for (const wrong of [-1, V])
+        await expect(fused.run({ ...feeds, ids: ids.slice().fill(wrong, 9, 10) })).rejects.toThrow('does not have');
     }
   });
 
@@ -170,7 +235,10 @@ describe('operations of one pass', () => {
       const product = (value: number): Tensor => matMul(ones, tensor(new Float32Array(23).fill(value), [1, 23]));
       const rows = tensor(new Float32Array(4 * 23).fill(2 ** -9), [4, 23]);
       const ids = tensor([3, 3, 3, 3], [4], 'int32');
-      return { three: addProducts([product(1), product(2 ** -8), product(2 ** -12)]), added: addRows(product(1), rows, ids) };
+      return {
+        three: addProducts([product(1), product(2 ** -8), product(2 ** -12)]),
+        added: addRows(product(1), rows, ids),
+      };
     });
     const { three, added } = await program.run({});
     session.close();
@@ -183,7 +251,9 @@ describe('operations of one pass', () => {
     const values = normals('x', 99_991, 1);
     const exact = values.reduce((total, x) => total + (x * x) / 2, 0);
     for (const session of sessions) {
-      const program = session.program('norm', { x: { shape: [values.length], dtype: 'float32' } }, ({ x }) => ({ norm: halfSquaredNorm(x!) }));
+      const program = session.program('norm', { x: { shape: [values.length], dtype: 'float32' } }, ({ x }) => ({
+        norm: halfSquaredNorm(x!),
+      }));
       expect((await program.run({ x: values }))['norm']![0]! / exact).toBeCloseTo(1, 6);
     }
   });
@@ -194,7 +264,9 @@ describe('operations of one pass', () => {
     for (const session of sessions) {
       const gradient = session.program('wrongGelu', specs, ({ x, other }) => ({ dx: fusedGeluGradient(x!, other!) }));
       await expect(gradient.run(feeds)).rejects.toThrow('different shapes');
-      const norm = session.program('wrongNorm', specs, ({ x, other }) => ({ y: fusedNorm(x!, other!, { epsilon: 1e-5, centred: true })[0]! }));
+      const norm = session.program('wrongNorm', specs, ({ x, other }) => ({
+        y: fusedNorm(x!, other!, { epsilon: 1e-5, centred: true })[0]!,
+      }));
       await expect(norm.run(feeds)).rejects.toThrow('different shapes');
     }
   });

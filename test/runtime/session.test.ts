@@ -70,7 +70,10 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
       return { one: scalar(1) };
     });
     const expected = { p: [1, -1], m: [0, 0], v: [0, 0] };
-    for (const [t, gradient] of [[1, [0.5, -0.25]], [2, [-0.125, 2]]] as [number, number[]][]) {
+    for (const [t, gradient] of [
+      [1, [0.5, -0.25]],
+      [2, [-0.125, 2]],
+    ] as [number, number[]][]) {
       await program.run({
         gradient: Float32Array.from(gradient),
         beta1Power: Float32Array.of(beta1 ** t),
@@ -89,25 +92,28 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
     p!.values.forEach((value, i) => expect(value).toBeCloseTo(expected.p[i]!, 5));
   });
 
-  it.each([true, false])('adds up anew where the sum begins, whatever was there (own operations: %s)', async (isOwn) => {
-    const tensorFlow = loadTensorFlow();
-    expect(tensorFlow.hasFusedOperations).toBe(true);
-    tensorFlow.hasFusedOperations = isOwn;
-    try {
-      const session = open(mode);
-      await session.addVariables([{ name: 'sum', shape: [3], values: Float32Array.of(NaN, Infinity, 5) }]);
-      const inputs = { value: { shape: [3], dtype: 'float32' }, hasBegun: { shape: [], dtype: 'float32' } } as const;
-      const add = session.program('add', inputs, ({ value, hasBegun }, variables) => {
-        variables.accumulate('sum', value!, hasBegun!);
-        return { value: value! };
-      });
-      await add.run({ value: Float32Array.of(1, 2, 3), hasBegun: Float32Array.of(0) });
-      await add.run({ value: Float32Array.of(10, 20, 30), hasBegun: Float32Array.of(1) });
-      expect((await session.readVariables(['sum']))[0]!.values).toEqual(Float32Array.of(11, 22, 33));
-    } finally {
-      tensorFlow.hasFusedOperations = true;
-    }
-  });
+  it.each([true, false])(
+    'adds up anew where the sum begins, whatever was there (own operations: %s)',
+    async (isOwn) => {
+      const tensorFlow = loadTensorFlow();
+      expect(tensorFlow.hasFusedOperations).toBe(true);
+      tensorFlow.hasFusedOperations = isOwn;
+      try {
+        const session = open(mode);
+        await session.addVariables([{ name: 'sum', shape: [3], values: Float32Array.of(NaN, Infinity, 5) }]);
+        const inputs = { value: { shape: [3], dtype: 'float32' }, hasBegun: { shape: [], dtype: 'float32' } } as const;
+        const add = session.program('add', inputs, ({ value, hasBegun }, variables) => {
+          variables.accumulate('sum', value!, hasBegun!);
+          return { value: value! };
+        });
+        await add.run({ value: Float32Array.of(1, 2, 3), hasBegun: Float32Array.of(0) });
+        await add.run({ value: Float32Array.of(10, 20, 30), hasBegun: Float32Array.of(1) });
+        expect((await session.readVariables(['sum']))[0]!.values).toEqual(Float32Array.of(11, 22, 33));
+      } finally {
+        tensorFlow.hasFusedOperations = true;
+      }
+    },
+  );
 
   it('refuses inputs of another length or type before they reach native code', async () => {
     const session = open(mode);
@@ -162,7 +168,14 @@ describe('recording', () => {
     const session = open('recorded') as RecordedSession;
     session.program('ones', {}, () => ({ y: sum(tensor(new Float32Array(31 * 37).fill(1), [31, 37])) }));
     expect(session.recordedSize.constantBytes).toBeLessThan(200);
-    session.program('varied', {}, () => ({ y: sum(tensor(new Float32Array(31 * 37).map((_, i) => i), [31, 37])) }));
+    session.program('varied', {}, () => ({
+      y: sum(
+        tensor(
+          new Float32Array(31 * 37).map((_, i) => i),
+          [31, 37],
+        ),
+      ),
+    }));
     expect(session.recordedSize.constantBytes).toBeGreaterThanOrEqual(4 * 31 * 37);
   });
 

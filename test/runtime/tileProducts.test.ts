@@ -32,23 +32,42 @@ const normals = (purpose: string, size: number): Float32Array => {
 };
 
 let programs = 0;
-async function product(session: Session, { batch, M, N, K, transposed }: Matrices, a: Float32Array, b: Float32Array): Promise<Float32Array> {
+async function product(
+  session: Session,
+  { batch, M, N, K, transposed }: Matrices,
+  a: Float32Array,
+  b: Float32Array,
+): Promise<Float32Array> {
   const [transposedA, transposedB] = [transposed === 'A', transposed === 'B'];
-  const shapes = { a: [...batch, ...(transposedA ? [K, M] : [M, K])], b: [...batch, ...(transposedB ? [N, K] : [K, N])] };
-  const inputs = { a: { shape: shapes.a, dtype: 'float32' as const }, b: { shape: shapes.b, dtype: 'float32' as const } };
-  const define = (feeds: Record<string, Tensor>): Record<string, Tensor> => ({ c: matMul(feeds['a']!, feeds['b']!, transposedA, transposedB) });
+  const shapes = {
+    a: [...batch, ...(transposedA ? [K, M] : [M, K])],
+    b: [...batch, ...(transposedB ? [N, K] : [K, N])],
+  };
+  const inputs = {
+    a: { shape: shapes.a, dtype: 'float32' as const },
+    b: { shape: shapes.b, dtype: 'float32' as const },
+  };
+  const define = (feeds: Record<string, Tensor>): Record<string, Tensor> => ({
+    c: matMul(feeds['a']!, feeds['b']!, transposedA, transposedB),
+  });
   return (await session.program(`product${programs++}`, inputs, define).run({ a, b }))['c']!;
 }
 
 /** Some entries of the product, the last one among them, and what they are in float64. */
-function exactEntries({ batch, M, N, K, transposed }: Matrices, a: Float32Array, b: Float32Array): { indices: number[]; values: number[] } {
+function exactEntries(
+  { batch, M, N, K, transposed }: Matrices,
+  a: Float32Array,
+  b: Float32Array,
+): { indices: number[]; values: number[] } {
   const size = batch.reduce((n, length) => n * length, 1) * M * N;
   const indices = [...Array.from({ length: 300 }, (_, i) => (i * 7919) % size), size - 1];
   const values = indices.map((index) => {
     const [i, m, n] = [Math.floor(index / (M * N)), Math.floor(index / N) % M, index % N];
     let sum = 0;
     for (let k = 0; k < K; k++)
-      sum += a[i * M * K + (transposed === 'A' ? k * M + m : m * K + k)]! * b[i * K * N + (transposed === 'B' ? n * K + k : k * N + n)]!;
+      sum +=
+        a[i * M * K + (transposed === 'A' ? k * M + m : m * K + k)]! *
+        b[i * K * N + (transposed === 'B' ? n * K + k : k * N + n)]!;
     return sum;
   });
   return { indices, values };
@@ -73,10 +92,12 @@ async function byTensorFlow<T>(body: () => Promise<T>): Promise<T> {
   }
 }
 
-// Where each size ends within a tile, within a pair of tiles, or beyond a block of K (384 and 1,536), of columns (512) or
-// of rows (1,024); the last ones are shared by threads, along the rows and along the columns.
+// Where each size ends within a tile, within a pair of tiles, or beyond a block of K (384 and 1,536), of columns (512)
+// or of rows (1,024); the last ones are shared by threads, along the rows and along the columns.
 const transposed = ['neither', 'A', 'B'] as const;
-const sizes = [[], [5], [2, 3]].flatMap((batch) => transposed.map((t): Matrices => ({ batch, M: 37, N: 67, K: 83, transposed: t })));
+const sizes = [[], [5], [2, 3]].flatMap((batch) =>
+  transposed.map((t): Matrices => ({ batch, M: 37, N: 67, K: 83, transposed: t })),
+);
 const large: Matrices[] = [
   ...transposed.map((t): Matrices => ({ batch: [], M: 131, N: 19, K: 1571, transposed: t })),
   { batch: [], M: 1061, N: 531, K: 41, transposed: 'neither' },
@@ -87,35 +108,47 @@ const large: Matrices[] = [
 
 // These need the unit: elsewhere products are TensorFlow's, which all other tests are then about.
 describe.skipIf(!hasTileProducts())('products on tiles', () => {
-  it.each([...sizes, ...large])('are as near to the exact ones as TensorFlow’s: $batch $M × $K × $N, transposed: $transposed', async (matrices) => {
-    const count = matrices.batch.reduce((n, size) => n * size, 1);
-    const a = normals('a', count * matrices.M * matrices.K);
-    const b = normals('b', count * matrices.K * matrices.N);
-    const exact = exactEntries(matrices, a, b);
-    const actual = await product(open('float32'), matrices, a, b);
-    const stock = await byTensorFlow(() => product(open('float32'), matrices, a, b));
-    expect(relativeError(actual, exact)).toBeLessThan(2.5e-7);
-    expect(relativeError(actual, exact)).toBeLessThan(Math.max(1.25 * relativeError(stock, exact), 1.2e-7));
-    expectSame(await product(open('float32', 2), matrices, a, b), actual); // by one thread instead of several
-    expectSame(await product(open('float32', 1, 'eager'), matrices, a, b), actual);
-  });
+  it.each([...sizes, ...large])(
+    'are as near to the exact ones as TensorFlow’s: $batch $M × $K × $N, transposed: $transposed',
+    async (matrices) => {
+      const count = matrices.batch.reduce((n, size) => n * size, 1);
+      const a = normals('a', count * matrices.M * matrices.K);
+      const b = normals('b', count * matrices.K * matrices.N);
+      const exact = exactEntries(matrices, a, b);
+      const actual = await product(open('float32'), matrices, a, b);
+      const stock = await byTensorFlow(() => product(open('float32'), matrices, a, b));
+      expect(relativeError(actual, exact)).toBeLessThan(2.5e-7);
+      expect(relativeError(actual, exact)).toBeLessThan(Math.max(1.25 * relativeError(stock, exact), 1.2e-7));
+      expectSame(await product(open('float32', 2), matrices, a, b), actual); // by one thread instead of several
+      expectSame(await product(open('float32', 1, 'eager'), matrices, a, b), actual);
+    },
+  );
 
-  it.each([...sizes, ...large])('in bfloat16 are those of the rounded numbers, rounded: $batch $M × $K × $N, transposed: $transposed', async (matrices) => {
-    const count = matrices.batch.reduce((n, size) => n * size, 1);
-    const rounded = (values: Float32Array): Float32Array => new Float32Array(Uint32Array.from(toHalves(values), (half) => half << 16).buffer);
-    const a = normals('a', count * matrices.M * matrices.K);
-    const b = normals('b', count * matrices.K * matrices.N);
-    const exact = exactEntries(matrices, rounded(a), rounded(b));
-    const actual = await product(open('bfloat16'), matrices, a, b);
-    expectSame(rounded(actual), actual);
-    exact.values.forEach((value, i) => expect(Math.abs(actual[exact.indices[i]!]! - value)).toBeLessThanOrEqual(Math.abs(value) * 2 ** -8 + 1e-5));
-    expectSame(await product(open('bfloat16', 1, 'eager'), matrices, a, b), actual);
-  });
+  it.each([...sizes, ...large])(
+    'in bfloat16 are those of the rounded numbers, rounded: $batch $M × $K × $N, transposed: $transposed',
+    async (matrices) => {
+      const count = matrices.batch.reduce((n, size) => n * size, 1);
+      const rounded = (values: Float32Array): Float32Array =>
+        new Float32Array(Uint32Array.from(toHalves(values), (half) => half << 16).buffer);
+      const a = normals('a', count * matrices.M * matrices.K);
+      const b = normals('b', count * matrices.K * matrices.N);
+      const exact = exactEntries(matrices, rounded(a), rounded(b));
+      const actual = await product(open('bfloat16'), matrices, a, b);
+      expectSame(rounded(actual), actual);
+      exact.values.forEach((value, i) =>
+        expect(Math.abs(actual[exact.indices[i]!]! - value)).toBeLessThanOrEqual(Math.abs(value) * 2 ** -8 + 1e-5),
+      );
+      expectSame(await product(open('bfloat16', 1, 'eager'), matrices, a, b), actual);
+    },
+  );
 
   it('are recorded as clm’s own operations, and as TensorFlow’s where both matrices are transposed', async () => {
     const session = open('float32') as RecordedSession;
     const inputs = { a: { shape: [5, 7], dtype: 'float32' as const }, b: { shape: [7, 5], dtype: 'float32' as const } };
-    const program = session.program('kinds', inputs, ({ a, b }) => ({ c: matMul(a!, b!), d: matMul(a!, b!, true, true) }));
+    const program = session.program('kinds', inputs, ({ a, b }) => ({
+      c: matMul(a!, b!),
+      d: matMul(a!, b!, true, true),
+    }));
     const values = { a: normals('a', 35), b: normals('b', 35) };
     const timings = await session.traced(async () => void (await program.run(values)));
     const operations = timings.map(({ operation }) => operation);
@@ -143,7 +176,16 @@ describe.skipIf(!hasTileProducts())('products on tiles', () => {
   });
 
   it.each(['as many', 'fit'] as const)('refuse matrices that are not %s', async (what) => {
-    const [a, b] = what === 'fit' ? [[5, 7], [11, 3]] : [[2, 5, 7], [3, 7, 3]];
+    const [a, b] =
+      what === 'fit'
+        ? [
+            [5, 7],
+            [11, 3],
+          ]
+        : [
+            [2, 5, 7],
+            [3, 7, 3],
+          ];
     const inputs = { a: { shape: a!, dtype: 'float32' as const }, b: { shape: b!, dtype: 'float32' as const } };
     const size = (shape: number[]): number => shape.reduce((n, length) => n * length, 1);
     const attempt = async (): Promise<unknown> => {
@@ -154,6 +196,8 @@ describe.skipIf(!hasTileProducts())('products on tiles', () => {
       });
       return program.run({ a: normals('a', size(a!)), b: normals('b', size(b!)) });
     };
-    await expect(attempt()).rejects.toThrow(what === 'fit' ? 'do not fit each other' : 'as many matrices on both sides');
+    await expect(attempt()).rejects.toThrow(
+      what === 'fit' ? 'do not fit each other' : 'as many matrices on both sides',
+    );
   });
 });

@@ -8,7 +8,9 @@ import { linearProduct, rowsOf, transposedProduct } from '../../src/runtime/weig
 import { maskedAttention } from '../../src/sampling/decoding.ts';
 
 const modes = ['recorded', 'eager'] as const;
-const sessions = Object.fromEntries(modes.map((mode) => [mode, openSession({ mode, precision: 'float32', device: 'cpu' })])) as Record<(typeof modes)[number], Session>;
+const sessions = Object.fromEntries(
+  modes.map((mode) => [mode, openSession({ mode, precision: 'float32', device: 'cpu' })]),
+) as Record<(typeof modes)[number], Session>;
 afterAll(() => Object.values(sessions).forEach((session) => session.close()));
 
 const normals = (purpose: string, size: number): Float32Array => {
@@ -18,11 +20,23 @@ const normals = (purpose: string, size: number): Float32Array => {
 /** Made inside of a program, for what is made outside cannot be recorded. */
 const tensorOf = (values: Float32Array) => () => tensor1d(values);
 let programs = 0;
-const compute = async (session: Session, inputs: Record<string, { shape: number[]; values: Float32Array | Int32Array }>, define: (feeds: Record<string, Tensor>, weights: (name: string) => Tensor) => Tensor) => {
+const compute = async (
+  session: Session,
+  inputs: Record<string, { shape: number[]; values: Float32Array | Int32Array }>,
+  define: (feeds: Record<string, Tensor>, weights: (name: string) => Tensor) => Tensor,
+) => {
   const specs = Object.fromEntries(
-    Object.entries(inputs).map(([name, { shape, values }]) => [name, { shape, dtype: values instanceof Int32Array ? ('int32' as const) : ('float32' as const) }]),
+    Object.entries(inputs).map(([name, { shape, values }]) => [
+      name,
+      { shape, dtype: values instanceof Int32Array ? ('int32' as const) : ('float32' as const) },
+    ]),
   );
-  const program = session.program(`test${programs++}`, specs, (feeds, variables) => ({ y: define(feeds, variables.weights) }), { onOneThread: true });
+  const program = session.program(
+    `test${programs++}`,
+    specs,
+    (feeds, variables) => ({ y: define(feeds, variables.weights) }),
+    { onOneThread: true },
+  );
   return (await program.run(Object.fromEntries(Object.entries(inputs).map(([name, { values }]) => [name, values])))).y!;
 };
 
@@ -31,15 +45,27 @@ function expectClose(actual: Float32Array, expected: Float32Array, bound = 3e-6)
   expect(actual.length).toBe(expected.length);
   const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   expect(largest).toBeGreaterThan(0.1);
-  expect(actual.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0) / largest).toBeLessThan(bound);
+  expect(actual.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0) / largest).toBeLessThan(
+    bound,
+  );
 }
 
 // No multiple of a vector, one above it, and one that the threads share (2 · 2¹⁷ weights).
-const sizes = [[37, 53], [64, 17], [517, 523]] as const;
+const sizes = [
+  [37, 53],
+  [64, 17],
+  [517, 523],
+] as const;
 
 describe.each(modes)('weights, %s', (mode) => {
   const session = sessions[mode];
-  it.each(sizes.flatMap(([K, N]) => (['float32', 'bfloat16'] as const).flatMap((stored) => [false, true].map((transposed) => ({ K, N, stored, transposed })))))(
+  it.each(
+    sizes.flatMap(([K, N]) =>
+      (['float32', 'bfloat16'] as const).flatMap((stored) =>
+        [false, true].map((transposed) => ({ K, N, stored, transposed })),
+      ),
+    ),
+  )(
     'few rows give the product of all numbers: $K × $N, $stored, transposed: $transposed',
     async ({ K, N, stored, transposed }) => {
       const shape = transposed ? [N, K] : [K, N];
@@ -47,11 +73,16 @@ describe.each(modes)('weights, %s', (mode) => {
       await session.addVariables([{ name, shape, values: normals(name, K * N) }], stored);
       const x = normals(`x${name}`, 23 * K);
       const bias = tensorOf(normals(`bias${name}`, N));
-      const product = (input: Tensor, w: Tensor) => (transposed ? add(transposedProduct(input, w), bias()) : linearProduct(input, w, bias()));
-      const rows = (from: number, count: number) => ({ x: { shape: [count, K], values: x.slice(from * K, (from + count) * K) } });
+      const product = (input: Tensor, w: Tensor) =>
+        transposed ? add(transposedProduct(input, w), bias()) : linearProduct(input, w, bias());
+      const rows = (from: number, count: number) => ({
+        x: { shape: [count, K], values: x.slice(from * K, (from + count) * K) },
+      });
       // 23 rows of the largest are too much work for the own operation: that is TensorFlow's product.
       const all = await compute(session, rows(0, 23), ({ x: input }, weights) => product(input!, weights(name)));
-      const plain = await compute(session, rows(0, 23), ({ x: input }, weights) => add(matMul(input!, weights(name), false, transposed), bias()));
+      const plain = await compute(session, rows(0, 23), ({ x: input }, weights) =>
+        add(matMul(input!, weights(name), false, transposed), bias()),
+      );
       expectClose(all, plain, 1e-6);
       let alone: Float32Array | undefined;
       for (const count of [16, 7, 1]) {
@@ -61,7 +92,12 @@ describe.each(modes)('weights, %s', (mode) => {
         alone ??= few.slice(0, N);
         expect(few.slice(0, N)).toEqual(alone);
       }
-      if (stored === 'bfloat16') expect(plain).not.toEqual(await compute(session, rows(0, 23), ({ x: input }) => add(matMul(input!, tensor(normals(name, K * N), shape as [number, number]), false, transposed), bias())));
+      if (stored === 'bfloat16')
+        expect(plain).not.toEqual(
+          await compute(session, rows(0, 23), ({ x: input }) =>
+            add(matMul(input!, tensor(normals(name, K * N), shape as [number, number]), false, transposed), bias()),
+          ),
+        );
     },
   );
 
@@ -70,31 +106,54 @@ describe.each(modes)('weights, %s', (mode) => {
     await session.addVariables([{ name: `table${stored}`, shape: [11, 5], values }], stored);
     const ids = { ids: { shape: [3], values: Int32Array.of(10, 0, 4) } };
     const taken = await compute(session, ids, ({ ids: which }, weights) => rowsOf(weights(`table${stored}`), which!));
-    expectClose(taken, await compute(session, {}, () => gather(tensor(values, [11, 5]), [10, 0, 4])), stored === 'float32' ? 1e-9 : 2 ** -8);
+    expectClose(
+      taken,
+      await compute(session, {}, () => gather(tensor(values, [11, 5]), [10, 0, 4])),
+      stored === 'float32' ? 1e-9 : 2 ** -8,
+    );
     if (stored === 'bfloat16') expect(new Uint32Array(taken.buffer).every((bits) => (bits & 0xffff) === 0)).toBe(true);
   });
 
   it('rows that do not fit the weights are refused', async () => {
     const x = { x: { shape: [2, 5], values: normals('x', 10) } };
     await session.addVariables([{ name: 'narrow', shape: [4, 3], values: normals('narrow', 12) }]);
-    await expect(compute(session, x, ({ x: input }, weights) => linearProduct(input!, weights('narrow'), null))).rejects.toThrow('different widths');
+    await expect(
+      compute(session, x, ({ x: input }, weights) => linearProduct(input!, weights('narrow'), null)),
+    ).rejects.toThrow('different widths');
   });
 
-  it.each([[3, 2, 1, 20, 37], [2, 3, 4, 8, 129], [4, 2, 2, 16, 700]])(
+  it.each([
+    [3, 2, 1, 20, 37],
+    [2, 3, 4, 8, 129],
+    [4, 2, 2, 16, 700],
+  ])(
     'attention to what is filled equals that to all with the rest hidden: B %d, K %d, G %d, D %d, S %d',
     async (B, K, G, D, S) => {
       const positions = Int32Array.from({ length: B }, (_, b) => (b === 0 ? 0 : b === 1 ? S - 1 : S >> b));
-      const part = (name: string, shape: number[]) => ({ shape, values: normals(name, shape.reduce((a, b) => a * b)).map((value) => 3 * value) });
+      const part = (name: string, shape: number[]) => ({
+        shape,
+        values: normals(
+          name,
+          shape.reduce((a, b) => a * b),
+        ).map((value) => 3 * value),
+      });
       const inputs = {
         query: part('query', [B, K, G, D]),
         keys: part('keys', [B * K * S, D]),
         values: part('values', [B * K * S, D]),
         positions: { shape: [B], values: positions },
       };
-      const by = (attend: typeof maskedAttention) => compute(session, inputs, (feeds) => attend(feeds['query']!, feeds['keys']!, feeds['values']!, feeds['positions']!));
+      const by = (attend: typeof maskedAttention) =>
+        compute(session, inputs, (feeds) =>
+          attend(feeds['query']!, feeds['keys']!, feeds['values']!, feeds['positions']!),
+        );
       expectClose(await by(fusedCachedAttention), await by(maskedAttention), 1e-5);
       const outside = { ...inputs, positions: { shape: [B], values: positions.map(() => S) } };
-      await expect(compute(session, outside, (feeds) => fusedCachedAttention(feeds['query']!, feeds['keys']!, feeds['values']!, feeds['positions']!))).rejects.toThrow('outside the cache');
+      await expect(
+        compute(session, outside, (feeds) =>
+          fusedCachedAttention(feeds['query']!, feeds['keys']!, feeds['values']!, feeds['positions']!),
+        ),
+      ).rejects.toThrow('outside the cache');
     },
   );
 });

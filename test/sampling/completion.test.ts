@@ -19,7 +19,11 @@ const defaults = { ...defaultSettings(config), temperature: 0, maxTokens: 12, se
 const options = { settings: defaults, tokenizer, contextLength: T };
 const ask = (prompt: string, settings: Record<string, unknown> = {}) => requestsOf({ prompt, settings }, options);
 
-async function completions(decoding: Decoding, requests: CompletionRequest[], order: 'input' | 'completed' = 'input'): Promise<Completion[]> {
+async function completions(
+  decoding: Decoding,
+  requests: CompletionRequest[],
+  order: 'input' | 'completed' = 'input',
+): Promise<Completion[]> {
   const done: Completion[] = [];
   const texts = new Map<number, string>();
   for await (const event of generate(decoding, tokenizer, requests, { order })) {
@@ -81,35 +85,43 @@ describe('completion', () => {
     session.close();
   });
 
-  it.each(['gpt2', 'llama'] as const)('beyond the context is what a fresh reading of the window says, %s', async (family) => {
-    const sliding = tinyConfig({ model: { family, heads: 1, contextLength: 9 } });
-    const slidingTable = parameterTable(sliding.model, vocabularySize);
-    const session = await openTinySession(sliding, 'recorded');
-    const decoding = openDecoding(session, sliding.model, slidingTable, 1);
-    const [long] = await completions(decoding, requestsOf({ prompt: 'abc' }, { ...options, settings: { ...defaults, maxTokens: 30 }, contextLength: 9 }));
-    expect(long!.tokens).toBe(30);
-    // The window of every token, computed anew: it grows to 9, then keeps 7 (a quarter of 9 is 2) and grows again.
-    const text = [0, 1, 2];
-    let windowStart = 0;
-    let slides = 0;
-    for (const tokenId of long!.tokenIds) {
-      if (text.length - windowStart > 9) {
-        const kept = slidWindow({ promptTokenIds: text, tokenIds: [] }, 9);
-        windowStart = text.length - kept.length;
-        slides++;
+  it.each(['gpt2', 'llama'] as const)(
+    'beyond the context is what a fresh reading of the window says, %s',
+    async (family) => {
+      const sliding = tinyConfig({ model: { family, heads: 1, contextLength: 9 } });
+      const slidingTable = parameterTable(sliding.model, vocabularySize);
+      const session = await openTinySession(sliding, 'recorded');
+      const decoding = openDecoding(session, sliding.model, slidingTable, 1);
+      const [long] = await completions(
+        decoding,
+        requestsOf({ prompt: 'abc' }, { ...options, settings: { ...defaults, maxTokens: 30 }, contextLength: 9 }),
+      );
+      expect(long!.tokens).toBe(30);
+      // The window of every token, computed anew: it grows to 9, then keeps 7 (a quarter of 9 is 2) and grows again.
+      const text = [0, 1, 2];
+      let windowStart = 0;
+      let slides = 0;
+      for (const tokenId of long!.tokenIds) {
+        if (text.length - windowStart > 9) {
+          const kept = slidWindow({ promptTokenIds: text, tokenIds: [] }, 9);
+          windowStart = text.length - kept.length;
+          slides++;
+        }
+        const logits = await decoding.prefill(0, text.slice(windowStart));
+        expect(logits.indexOf(Math.max(...logits))).toBe(tokenId);
+        text.push(tokenId);
       }
-      const logits = await decoding.prefill(0, text.slice(windowStart));
-      expect(logits.indexOf(Math.max(...logits))).toBe(tokenId);
-      text.push(tokenId);
-    }
-    expect(slides).toBeGreaterThan(5);
-    session.close();
-  });
+      expect(slides).toBeGreaterThan(5);
+      session.close();
+    },
+  );
 
   it('is decided by the seed, whatever the batch and the order', async () => {
     const session = await openTinySession(config, 'recorded');
     const requests = (): CompletionRequest[] =>
-      ['a', 'bcd', 'lkjihgfedcba', 'm', 'ab'].flatMap((prompt, i) => ask(prompt, { temperature: 1, samples: 2, seed: 5, maxTokens: 7 + 5 * i }));
+      ['a', 'bcd', 'lkjihgfedcba', 'm', 'ab'].flatMap((prompt, i) =>
+        ask(prompt, { temperature: 1, samples: 2, seed: 5, maxTokens: 7 + 5 * i }),
+      );
     const decodings = [openDecoding(session, model, table, 1)];
     const alone = await completions(decodings[0]!, requests());
     expect(alone).toHaveLength(10);
@@ -119,10 +131,13 @@ describe('completion', () => {
     const again = await openTinySession(config, 'recorded');
     const batch = openDecoding(again, model, table, 4);
     const together = await completions(batch, requests());
-    expect(together.map(({ prompt, tokenIds }) => [prompt, tokenIds])).toEqual(alone.map(({ prompt, tokenIds }) => [prompt, tokenIds]));
+    expect(together.map(({ prompt, tokenIds }) => [prompt, tokenIds])).toEqual(
+      alone.map(({ prompt, tokenIds }) => [prompt, tokenIds]),
+    );
     const asCompleted = await completions(batch, requests().reverse(), 'completed');
     expect(asCompleted.map(({ tokens }) => tokens)).not.toEqual(alone.map(({ tokens }) => tokens).reverse());
-    const sorted = (list: Completion[]) => list.map(({ prompt, seed, completion }) => `${prompt}/${seed}/${completion}`).sort();
+    const sorted = (list: Completion[]) =>
+      list.map(({ prompt, seed, completion }) => `${prompt}/${seed}/${completion}`).sort();
     expect(sorted(asCompleted)).toEqual(sorted(alone));
     again.close();
   });
@@ -134,9 +149,13 @@ describe('completion', () => {
       const session = await openTinySession(config, 'recorded');
       const decoding = openDecoding(session, model, table, slots);
       let read = 0;
-      const counted: Decoding = { ...decoding, prefill: (slot, tokenIds) => (read += Number(tokenIds.length === 4), decoding.prefill(slot, tokenIds)) };
+      const counted: Decoding = {
+        ...decoding,
+        prefill: (slot, tokenIds) => ((read += Number(tokenIds.length === 4)), decoding.prefill(slot, tokenIds)),
+      };
       const shared = await completions(counted, [...ask('abcd', asked), ...ask('ehbk', { ...asked, maxTokens: 5 })]);
-      expect(read).toBe(slots === 1 ? 6 : 3); // a text that slid has overwritten the prompt, and the next sample reads it anew
+      // a text that slid has overwritten the prompt, and the next sample reads it anew
+      expect(read).toBe(slots === 1 ? 6 : 3);
       read = 0;
       const apart = ask('abcd', asked).map((request) => ({ ...request, promptTokenIds: [...request.promptTokenIds] }));
       const alone = await completions(counted, apart);
@@ -156,7 +175,10 @@ describe('completion', () => {
     const stop = new AbortController();
     const done: Completion[] = [];
     let texts = 0;
-    for await (const event of generate(decoding, tokenizer, ask('ab', { maxTokens: 500 }), { order: 'input', signal: stop.signal })) {
+    for await (const event of generate(decoding, tokenizer, ask('ab', { maxTokens: 500 }), {
+      order: 'input',
+      signal: stop.signal,
+    })) {
       if (event.kind === 'completion') done.push(event.completion);
       else if (++texts === 6) stop.abort();
     }
@@ -170,7 +192,10 @@ describe('the end of a completion', () => {
   const byteDefaults = { ...defaults, maxTokens: 50 };
   const run = async (said: string | number[], settings: Record<string, unknown> = {}): Promise<Completion> => {
     const ids = typeof said === 'string' ? [...Buffer.from(said)] : said;
-    const requests = requestsOf({ prompt: 'x', settings }, { settings: byteDefaults, tokenizer: bytes, contextLength: 1000 });
+    const requests = requestsOf(
+      { prompt: 'x', settings },
+      { settings: byteDefaults, tokenizer: bytes, contextLength: 1000 },
+    );
     let shown = '';
     for await (const event of generate(scripted(ids), bytes, requests, { order: 'input' })) {
       if (event.kind === 'text') shown += event.text;
@@ -183,16 +208,33 @@ describe('the end of a completion', () => {
   };
 
   it('is a stop text, which is no part of it', async () => {
-    expect(await run('one.\n\nQ: two', { stop: ['\n\nQ', 'two'] })).toMatchObject({ completion: 'one.', finishReason: 'stop', tokens: 7 });
+    expect(await run('one.\n\nQ: two', { stop: ['\n\nQ', 'two'] })).toMatchObject({
+      completion: 'one.',
+      finishReason: 'stop',
+      tokens: 7,
+    });
   });
 
   it('is the end of the text, or a stop token', async () => {
-    expect(await run([97, 98, 256, 99])).toMatchObject({ completion: 'ab', tokenIds: [97, 98, 256], tokens: 3, finishReason: 'endOfText' });
-    expect(await run('abc', { stopTokenIds: [99] })).toMatchObject({ completion: 'ab', tokens: 3, finishReason: 'stop' });
+    expect(await run([97, 98, 256, 99])).toMatchObject({
+      completion: 'ab',
+      tokenIds: [97, 98, 256],
+      tokens: 3,
+      finishReason: 'endOfText',
+    });
+    expect(await run('abc', { stopTokenIds: [99] })).toMatchObject({
+      completion: 'ab',
+      tokens: 3,
+      finishReason: 'stop',
+    });
   });
 
   it('is the number of tokens, where held-back text is let go', async () => {
-    expect(await run('abcdef', { maxTokens: 3, stop: 'cx' })).toMatchObject({ completion: 'abc', tokens: 3, finishReason: 'length' });
+    expect(await run('abcdef', { maxTokens: 3, stop: 'cx' })).toMatchObject({
+      completion: 'abc',
+      tokens: 3,
+      finishReason: 'length',
+    });
     expect(await run('ab€', { maxTokens: 4 })).toMatchObject({ completion: 'ab\uFFFD', tokens: 4 });
   });
 
@@ -200,7 +242,11 @@ describe('the end of a completion', () => {
     const early = await run([256, 256, 256, 256], { minTokens: 2 });
     expect(early.tokens).toBe(3);
     expect(early.tokenIds.slice(0, 2)).not.toContain(256);
-    expect(await run('aaa', { stop: 'a', minTokens: 2 })).toMatchObject({ completion: 'a', tokens: 2, finishReason: 'stop' });
+    expect(await run('aaa', { stop: 'a', minTokens: 2 })).toMatchObject({
+      completion: 'a',
+      tokens: 2,
+      finishReason: 'stop',
+    });
   });
 
   it('reports log-probabilities where asked', async () => {
@@ -230,8 +276,12 @@ describe('settings', () => {
   it('an empty prompt, one of unknown characters, and one too long for a context that stops are refused', () => {
     expect(() => ask('')).toThrow(/is empty/);
     expect(() => ask('xyz')).toThrow(/the prompt: /);
-    expect(() => ask('abcdefghijklmabcdefghijklm', { beyondContext: 'stop' })).toThrow(/26 tokens, more than the context length of 19/);
+    expect(() => ask('abcdefghijklmabcdefghijklm', { beyondContext: 'stop' })).toThrow(
+      /26 tokens, more than the context length of 19/,
+    );
     const withEnd = bytesTokenizer({ endOfText: true });
-    expect(requestsOf({ prompt: '' }, { settings: defaults, tokenizer: withEnd, contextLength: T })[0]!.promptTokenIds).toEqual([256]);
+    expect(
+      requestsOf({ prompt: '' }, { settings: defaults, tokenizer: withEnd, contextLength: T })[0]!.promptTokenIds,
+    ).toEqual([256]);
   });
 });

@@ -10,33 +10,54 @@ const contextLength = 150; // crosses two sizes of the cache
 const families: Record<string, Partial<Config['model']>> = {
   gpt2: { biases: true },
   'llama, grouped heads': { family: 'llama', heads: 6, keyValueHeads: 2, width: 12, tiedEmbeddings: false },
-  'llama, a layer without positions': { family: 'llama', heads: 3, headSize: 4, nopeEveryLayers: 2, feedForwardBiases: true },
+  'llama, a layer without positions': {
+    family: 'llama',
+    heads: 3,
+    headSize: 4,
+    nopeEveryLayers: 2,
+    feedForwardBiases: true,
+  },
   'llama, QK-norm and scaled RoPE': {
     family: 'llama',
     heads: 3,
     headSize: 4,
     queryKeyNorm: true,
-    ropeScaling: { kind: 'llama3', factor: 4, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContextLength: 64 },
+    ropeScaling: {
+      kind: 'llama3',
+      factor: 4,
+      lowFrequencyFactor: 1,
+      highFrequencyFactor: 4,
+      originalContextLength: 64,
+    },
   },
 };
 
 /** Logits (V) at every position of one window, without a cache. */
-async function uncachedLogits(session: Session, config: Config, tokenIds: readonly number[]): Promise<(position: number) => Float32Array> {
+async function uncachedLogits(
+  session: Session,
+  config: Config,
+  tokenIds: readonly number[],
+): Promise<(position: number) => Float32Array> {
   const table = parameterTable(config.model, V);
   const positions = tokenIds.length;
   const program = session.program('whole', { inputs: { shape: [positions], dtype: 'int32' } }, (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-    return { logits: decode(parameters, feeds['inputs']!, { model: config.model, batchSize: 1, positions, dropout: null }) };
+    return {
+      logits: decode(parameters, feeds['inputs']!, { model: config.model, batchSize: 1, positions, dropout: null }),
+    };
   });
   const { logits } = await program.run({ inputs: Int32Array.from(tokenIds) });
   return (position) => logits!.subarray(position * V, (position + 1) * V);
 }
 
-const textOf = (length: number, salt: number): number[] => Array.from({ length }, (_, i) => (i * i + salt * i + salt) % V);
+const textOf = (length: number, salt: number): number[] =>
+  Array.from({ length }, (_, i) => (i * i + salt * i + salt) % V);
 
 function expectClose(actual: Float32Array, expected: Float32Array, what: string): void {
   const scale = Math.max(...expected.map(Math.abs));
-  actual.forEach((logit, i) => expect(Math.abs(logit - expected[i]!), `${what}, token ${i}`).toBeLessThan(2e-5 * scale));
+  actual.forEach((logit, i) =>
+    expect(Math.abs(logit - expected[i]!), `${what}, token ${i}`).toBeLessThan(2e-5 * scale),
+  );
 }
 
 describe.each(Object.entries(families))('cached decoding of %s', (_, model) => {
@@ -45,7 +66,10 @@ describe.each(Object.entries(families))('cached decoding of %s', (_, model) => {
     const session = await openTinySession(config, mode);
     const length = mode === 'eager' ? 80 : contextLength;
     const texts = [textOf(length, 3), textOf(length, 5)] as const;
-    const whole = [await uncachedLogits(session, config, texts[0]), await uncachedLogits(session, config, texts[1])] as const;
+    const whole = [
+      await uncachedLogits(session, config, texts[0]),
+      await uncachedLogits(session, config, texts[1]),
+    ] as const;
     expectClose(whole[0](7), whole[0](7), 'itself');
     expect(whole[0](7)).not.toEqual(whole[1](7));
     const decoding = openDecoding(session, config.model, parameterTable(config.model, V), 3);
@@ -56,7 +80,11 @@ describe.each(Object.entries(families))('cached decoding of %s', (_, model) => {
       const next = new Map([[0, texts[0][position]!]]);
       if (position === 20) {
         second = 37;
-        expectClose(await decoding.prefill(2, texts[1].slice(0, second)), whole[1](second - 1), 'prefill of the second');
+        expectClose(
+          await decoding.prefill(2, texts[1].slice(0, second)),
+          whole[1](second - 1),
+          'prefill of the second',
+        );
       }
       if (second > 0 && second < length) next.set(2, texts[1][second]!);
       const logits = await decoding.step(next);

@@ -36,7 +36,10 @@ describe('rows of the vocabulary that no token has', () => {
     const settings = { ...defaultSettings(config), maxTokens: 9, seed: 5, logProbabilities: 3 };
     const decoding = openDecoding(session, model, table, 2);
     for (const temperature of [0, 3]) {
-      const requests = requestsOf({ prompt: 'ab', settings: { temperature, topK: null } }, { settings, tokenizer, contextLength: model.contextLength });
+      const requests = requestsOf(
+        { prompt: 'ab', settings: { temperature, topK: null } },
+        { settings, tokenizer, contextLength: model.contextLength },
+      );
       for await (const event of generate(decoding, tokenizer, requests, { order: 'input' })) {
         if (event.kind !== 'completion') continue;
         const { tokenIds, logProbabilities, alternatives } = event.completion;
@@ -55,6 +58,7 @@ describe('rows of the vocabulary that no token has', () => {
     expect(inspection.loss).toBeGreaterThan(3);
     expect(inspection.loss / inspection.modelLoss).toBeCloseTo(1, 5);
     expect(inspection.uniformLoss).toBe(Math.log(rows));
-    for (const listed of inspection.alternatives) expect(listed.map(({ tokenId }) => tokenId < tokens)).toEqual(Array(5).fill(true));
+    for (const listed of inspection.alternatives)
+      expect(listed.map(({ tokenId }) => tokenId < tokens)).toEqual(Array(5).fill(true));
   });
 });

@@ -4,15 +4,22 @@ import { keepMinP, keepTopK, keepTopP, kthLargest, penaliseRepetition, softmax }
 import { alternatives, filteredScores, logProbability, sampleToken } from '../../src/sampling/sampler.ts';
 
 const logits = Float32Array.from([0.1, 0.4, 0.2, 0.3], Math.log); // probabilities are the numbers themselves
-const all = { temperature: 1, topK: null, topP: null, minP: null, repetitionPenalty: 1, logitBias: new Map<number, number>() };
+const all = {
+  temperature: 1,
+  topK: null,
+  topP: null,
+  minP: null,
+  repetitionPenalty: 1,
+  logitBias: new Map<number, number>(),
+};
 const scores = (...values: number[]): Float64Array => Float64Array.from(values, Math.log);
 const kept = (values: Float64Array): number[] => Array.from(values.keys()).filter((i) => values[i]! > -Infinity);
 
 describe('sampleToken', () => {
   it('splits [0, 1) by the probabilities, in the order of the ids', () => {
-    expect([0, 0.0999, 0.1001, 0.4999, 0.5001, 0.6999, 0.7001, 0.9999].map((u) => sampleToken(logits, all, u))).toEqual([
-      0, 0, 1, 1, 2, 2, 3, 3,
-    ]);
+    expect([0, 0.0999, 0.1001, 0.4999, 0.5001, 0.6999, 0.7001, 0.9999].map((u) => sampleToken(logits, all, u))).toEqual(
+      [0, 0, 1, 1, 2, 2, 3, 3],
+    );
   });
 
   it('is greedy at temperature 0, whatever the number', () => {
@@ -71,8 +78,19 @@ describe('the filters', () => {
 
   it('come in the order of transformers: bias, penalty, temperature, top-k, top-p, min-p', () => {
     const values = Float32Array.of(1, 3, -1, 2);
-    const settings = { temperature: 0.5, topK: 3, topP: 0.85, minP: 0.01, repetitionPenalty: 2, logitBias: new Map([[0, 3], [2, -1]]) };
-    // bias: 4 3 −2 2; penalty on 0 and 2: 2 3 −4 2; temperature: 4 6 −8 4; top-k: 4 6 · 4; p: 0.107 0.787 · 0.107, of equals the later
+    const settings = {
+      temperature: 0.5,
+      topK: 3,
+      topP: 0.85,
+      minP: 0.01,
+      repetitionPenalty: 2,
+      logitBias: new Map([
+        [0, 3],
+        [2, -1],
+      ]),
+    };
+    // bias: 4 3 −2 2; penalty on 0 and 2: 2 3 −4 2; temperature: 4 6 −8 4; top-k: 4 6 · 4; p: 0.107 0.787 · 0.107, of
+    // equals the later
     const result = filteredScores(values, settings, { seen: [0, 2], forbidden: [] });
     expect([...result]).toEqual([-Infinity, 6, -Infinity, 4]);
   });
@@ -93,7 +111,12 @@ describe('filters of many tokens, some of them equal', () => {
   const cases = Array.from({ length: 60 }, (_, i) => {
     const stream = randomStream(5, 'scores', i);
     const V = 1 + stream.below(1200);
-    return { V, p: 0.02 + 0.97 * stream.uniform(), k: 1 + stream.below(V), values: Float64Array.from({ length: V }, () => Math.round(3 * stream.normal() * (1 + (i % 3)))) };
+    return {
+      V,
+      p: 0.02 + 0.97 * stream.uniform(),
+      k: 1 + stream.below(V),
+      values: Float64Array.from({ length: V }, () => Math.round(3 * stream.normal() * (1 + (i % 3)))),
+    };
   });
 
   it('top-p keeps what sorting all of them keeps', () => {

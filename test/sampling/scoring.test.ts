@@ -20,8 +20,19 @@ async function* inChunks(tokenIds: Int32Array, size: number) {
 
 describe('overlapping windows', () => {
   it('score every token but the first once, with the overlap before it', async () => {
-    const sizes = fc.record({ n: fc.integer({ min: 0, max: 40 }), T: fc.integer({ min: 1, max: 9 }), chunk: fc.integer({ min: 1, max: 12 }) });
-    const cases = sizes.chain(({ n, T, chunk }) => fc.record({ n: fc.constant(n), T: fc.constant(T), chunk: fc.constant(chunk), overlap: fc.integer({ min: 0, max: T - 1 }) }));
+    const sizes = fc.record({
+      n: fc.integer({ min: 0, max: 40 }),
+      T: fc.integer({ min: 1, max: 9 }),
+      chunk: fc.integer({ min: 1, max: 12 }),
+    });
+    const cases = sizes.chain(({ n, T, chunk }) =>
+      fc.record({
+        n: fc.constant(n),
+        T: fc.constant(T),
+        chunk: fc.constant(chunk),
+        overlap: fc.integer({ min: 0, max: T - 1 }),
+      }),
+    );
     await fc.assert(
       fc.asyncProperty(cases, async ({ n, T, chunk, overlap }) => {
         const ids = Int32Array.from({ length: n }, (_, i) => i);
@@ -45,7 +56,8 @@ describe('scoring', () => {
     const ids = tokenizer.encode(text);
     const n = ids.length;
     // By hand: one token at a time, with the window that the stride gives it.
-    const alone = async (from: number, token: number): Promise<number> => (await scoring.losses([ids.subarray(from, token + 1)]))[0]!.at(-1)!;
+    const alone = async (from: number, token: number): Promise<number> =>
+      (await scoring.losses([ids.subarray(from, token + 1)]))[0]!.at(-1)!;
     for (const overlap of [0, 3, 6]) {
       let sum = 0;
       for (let token = 1; token < n; token++) {
@@ -71,7 +83,12 @@ describe('scoring', () => {
       yield { tokenIds, learnt: Uint8Array.of(0, 0, 1, 0, 1) };
     };
     const [losses] = await scoring.losses([tokenIds]);
-    const evaluation = await evaluateTokens(scoring, pairs(), { byteLengths: Uint16Array.from({ length: 13 }, (_, i) => i) }, 0);
+    const evaluation = await evaluateTokens(
+      scoring,
+      pairs(),
+      { byteLengths: Uint16Array.from({ length: 13 }, (_, i) => i) },
+      0,
+    );
     expect(evaluation).toMatchObject({ tokens: 2, bytes: 3 + 5 });
     expect(evaluation!.loss).toBeCloseTo((losses![1]! + losses![3]!) / 2, 6);
     session.close();
@@ -122,7 +139,9 @@ describe('inspection', () => {
       else expect(rank).toBe(-1);
     }
     await expect(inspectText({ session, model, table, tokenizer }, 'a', 1)).rejects.toThrow(/one token/);
-    await expect(inspectText({ session, model, table, tokenizer }, 'abcdefgh', 1)).rejects.toThrow(/8 tokens, more than the context length of 7/);
+    await expect(inspectText({ session, model, table, tokenizer }, 'abcdefgh', 1)).rejects.toThrow(
+      /8 tokens, more than the context length of 7/,
+    );
     session.close();
   });
 });

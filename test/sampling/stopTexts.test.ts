@@ -29,7 +29,9 @@ describe('stop texts', () => {
 
   it('end the text where indexOf finds the first, however it is cut', () => {
     const letters = fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 14 });
-    const stops = fc.array(fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 4 }), { maxLength: 2 });
+    const stops = fc.array(fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 4 }), {
+      maxLength: 2,
+    });
     let found = 0;
     fc.assert(
       fc.property(letters, stops, fc.integer({ min: 1, max: 3 }), (text, stopTexts, size) => {

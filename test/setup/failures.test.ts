@@ -48,7 +48,11 @@ describe('the file system', () => {
       };
       require('module').syncBuiltinESMExports();`,
     );
-    expectFailure(project.setUp([], { NODE_OPTIONS: `--require ${refusing}` }), 3, /\.clm-installation\.json cannot be written: the disk is full/);
+    expectFailure(
+      project.setUp([], { NODE_OPTIONS: `--require ${refusing}` }),
+      3,
+      /\.clm-installation\.json cannot be written: the disk is full/,
+    );
   });
 });
 

@@ -21,7 +21,9 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function losses(config: string, run: string, steps: number): Promise<number[]> {
-  const set = golden[config]!.set.map((assignment) => assignment.replace('path: node_modules', `path: ${root}node_modules`));
+  const set = golden[config]!.set.map((assignment) =>
+    assignment.replace('path: node_modules', `path: ${root}node_modules`),
+  );
   const prepared = await prepareTraining({
     configPath: path.join(root, 'configs', config),
     runDirectory: path.join(folder, run),
@@ -39,7 +41,11 @@ async function losses(config: string, run: string, steps: number): Promise<numbe
 
 describe('the first ten losses of each shipped config', () => {
   it('are on record for all of them', () => {
-    expect(Object.keys(golden)).toEqual(readdirSync(path.join(root, 'configs')).filter((name) => name.endsWith('.yaml')).sort());
+    expect(Object.keys(golden)).toEqual(
+      readdirSync(path.join(root, 'configs'))
+        .filter((name) => name.endsWith('.yaml'))
+        .sort(),
+    );
   });
 
   // Other processors have other kernels, whose sums round differently: a thousandth is far more than that, and far

@@ -9,7 +9,11 @@ import { openTinySession, randomMicroBatch, tinyConfig, vocabularySize } from '.
 
 const namesOf = (config: Config): string[] => {
   const table = parameterTable(config.model, vocabularySize);
-  const state = trainingState(config, table, table.map(({ name, shape }) => ({ name, shape, values: new Float32Array() })));
+  const state = trainingState(
+    config,
+    table,
+    table.map(({ name, shape }) => ({ name, shape, values: new Float32Array() })),
+  );
   return [...table, ...state].map(({ name }) => name);
 };
 
@@ -22,7 +26,13 @@ async function train(config: Config, mode: Mode, microBatches: MicroBatch[], lea
     const states: Map<string, Float32Array>[] = [];
     for (const [i, microBatch] of microBatches.entries()) {
       const { microBatchesPerStep: k } = config.training;
-      results.push(await step(Array.from({ length: k }, () => microBatch), i + 1, learningRate));
+      results.push(
+        await step(
+          Array.from({ length: k }, () => microBatch),
+          i + 1,
+          learningRate,
+        ),
+      );
       const tensors = await session.readVariables(namesOf(config));
       states.push(new Map(tensors.map(({ name, values }) => [name, values])));
     }
@@ -43,33 +53,54 @@ describe('the gate before an update', () => {
     ['recorded', { emaDecay: 0.9 }, 'muon'],
     ['eager', { emaDecay: 0.9 }, 'muon'],
     ['recorded', { microBatchesPerStep: 2 }, 'adamw'],
-  ] as const)('keeps out what is no finite number and leaves everything as it was: %s, %o, %s', async (mode, training, kind) => {
-    const config = tinyConfig({ training, optimizer: { kind } });
-    const good = randomMicroBatch(config, 1);
-    const { results, states } = await train(config, mode, [good, weighted(good, NaN), weighted(good, Infinity), good]);
-    expect(results.map(({ skipped }) => skipped)).toEqual([null, 'notFinite', 'notFinite', null]);
-    expect(results[1]!.loss).toBeNaN();
-    expect(states[0]!.size).toBeGreaterThan(40);
-    expect(states[1]).toEqual(states[0]);
-    expect(states[2]).toEqual(states[0]);
-    expect(states[3]).not.toEqual(states[0]);
-    expect(results[3]!.loss).toBeLessThan(results[0]!.loss);
-  });
+  ] as const)(
+    'keeps out what is no finite number and leaves everything as it was: %s, %o, %s',
+    async (mode, training, kind) => {
+      const config = tinyConfig({ training, optimizer: { kind } });
+      const good = randomMicroBatch(config, 1);
+      const { results, states } = await train(config, mode, [
+        good,
+        weighted(good, NaN),
+        weighted(good, Infinity),
+        good,
+      ]);
+      expect(results.map(({ skipped }) => skipped)).toEqual([null, 'notFinite', 'notFinite', null]);
+      expect(results[1]!.loss).toBeNaN();
+      expect(states[0]!.size).toBeGreaterThan(40);
+      expect(states[1]).toEqual(states[0]);
+      expect(states[2]).toEqual(states[0]);
+      expect(states[3]).not.toEqual(states[0]);
+      expect(results[3]!.loss).toBeLessThan(results[0]!.loss);
+    },
+  );
 
   it('takes no rounding for an outlier where a run stands still', async () => {
     const config = tinyConfig({ training: { guard: { outlierDeviations: 5, windowSteps: 10, maxSkips: 10 } } });
     const same = randomMicroBatch(config, 1);
-    const { results, states } = await train(config, 'recorded', [...Array<MicroBatch>(10).fill(same), weighted(same, 1.004), weighted(same, 1.02)], 0);
+    const { results, states } = await train(
+      config,
+      'recorded',
+      [...Array<MicroBatch>(10).fill(same), weighted(same, 1.004), weighted(same, 1.02)],
+      0,
+    );
     expect(states[9]!.get('guard/loss/variance')![0]).toBeLessThan(1e-9);
     expect(results.map(({ skipped }) => skipped)).toEqual([...Array(11).fill(null), 'lossOutlier']);
   });
 
   it('keeps out outliers once the window is full, by the loss or by the gradient norm', async () => {
-    const config = tinyConfig({ training: { guard: { outlierDeviations: 5, windowSteps: 10, maxSkips: 10 } }, optimizer: { learningRate: 0 } });
+    const config = tinyConfig({
+      training: { guard: { outlierDeviations: 5, windowSteps: 10, maxSkips: 10 } },
+      optimizer: { learningRate: 0 },
+    });
     const micro = (i: number) => randomMicroBatch(config, i);
     const before = Array.from({ length: 10 }, (_, i) => micro(i));
     const early = weighted(micro(3), 1.3); // in the window itself nothing is an outlier
-    const { results, states } = await train(config, 'recorded', [...before.slice(0, 9), early, weighted(micro(4), 4), micro(5)]);
+    const { results, states } = await train(config, 'recorded', [
+      ...before.slice(0, 9),
+      early,
+      weighted(micro(4), 4),
+      micro(5),
+    ]);
     expect(results.map(({ skipped }) => skipped)).toEqual([...Array(10).fill(null), 'lossOutlier', null]);
     expect(states[10]).toEqual(states[9]);
 
@@ -84,7 +115,10 @@ describe('the gate before an update', () => {
   });
 
   it('tells a gradient norm that stands out under an ordinary loss', async () => {
-    const config = tinyConfig({ training: { guard: { outlierDeviations: 3, windowSteps: 10, maxSkips: 10 } }, optimizer: { learningRate: 0 } });
+    const config = tinyConfig({
+      training: { guard: { outlierDeviations: 3, windowSteps: 10, maxSkips: 10 } },
+      optimizer: { learningRate: 0 },
+    });
     const micro = (i: number) => randomMicroBatch(config, i);
     const one = micro(2); // half of the windows' targets weigh double, the other half nothing: a mean loss alike
     const uneven = { ...one, weights: one.weights.map((_, i) => (i === 0 ? one.weights.length : 0)) };

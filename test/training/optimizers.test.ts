@@ -37,12 +37,17 @@ describe('three updates equal those of PyTorch', () => {
     ['muon', 'eager'],
   ] as const)('%s, %s', async (kind, mode) => {
     const { momentum, ...settings } = fixture.settings;
-    const { optimizer: config } = tinyConfig({ optimizer: { ...settings, kind, momentum: kind === 'muon' ? momentum : null } });
+    const { optimizer: config } = tinyConfig({
+      optimizer: { ...settings, kind, momentum: kind === 'muon' ? momentum : null },
+    });
     const optimizer = optimizerOf(config);
     const { start, gradients, after } = fixture[kind];
     const session = openSession({ mode, precision: 'float32', device: 'cpu' });
     const state = table.flatMap((spec) => optimizer.initialState(spec));
-    await session.addVariables([...table.map(({ name, shape }) => ({ name, shape, values: Float32Array.from(start[name]!) })), ...state]);
+    await session.addVariables([
+      ...table.map(({ name, shape }) => ({ name, shape, values: Float32Array.from(start[name]!) })),
+      ...state,
+    ]);
     const scalarNames = ['learningRate', ...Object.keys(optimizer.scalars(config, 1))];
     const inputs = {
       ...Object.fromEntries(scalarNames.map((name) => [name, { shape: [], dtype: 'float32' as const }])),
@@ -52,7 +57,14 @@ describe('three updates equal those of PyTorch', () => {
       for (const spec of table) {
         const parameter = variables.read(spec.name);
         const gradient = feeds[`${spec.name}/gradient`]!;
-        optimizer.apply(variables, config, { spec, variable: spec.name, parameter, gradient, gradientFactor: null, scalars: feeds });
+        optimizer.apply(variables, config, {
+          spec,
+          variable: spec.name,
+          parameter,
+          gradient,
+          gradientFactor: null,
+          scalars: feeds,
+        });
       }
       return {};
     });

@@ -18,15 +18,28 @@ const T = 11;
 const windows = [[4, 5, 2], [1, 6], [11]];
 
 const stream = randomStream(41, 'documents');
-const documents = windows.flat().map((places) => Array.from({ length: places + 1 }, () => stream.below(vocabularySize)));
+const documents = windows
+  .flat()
+  .map((places) => Array.from({ length: places + 1 }, () => stream.below(vocabularySize)));
 
-function configOf(packing: 'concatenate' | 'documents', { model, training, ...rest }: NonNullable<Sections> = {}): Config {
-  const config = tinyConfig({ model: { contextLength: T, ...model }, training: { microBatchSize: 3, ...training }, ...rest });
+function configOf(
+  packing: 'concatenate' | 'documents',
+  { model, training, ...rest }: NonNullable<Sections> = {},
+): Config {
+  const config = tinyConfig({
+    model: { contextLength: T, ...model },
+    training: { microBatchSize: 3, ...training },
+    ...rest,
+  });
   return { ...config, corpus: { ...config.corpus, packing } };
 }
 
 /** These documents, one after the other, each in the window that `windowOf` says, from place `placeOf` on. */
-function microBatchOf(rows: number, placed: { tokens: number[]; row: number; place: number }[], hasPositions: boolean): MicroBatch {
+function microBatchOf(
+  rows: number,
+  placed: { tokens: number[]; row: number; place: number }[],
+  hasPositions: boolean,
+): MicroBatch {
   const [inputs, targets, positions] = [new Int32Array(rows * T), new Int32Array(rows * T), new Int32Array(rows * T)];
   const weights = new Float32Array(rows * T);
   let targetCount = 0;
@@ -56,30 +69,55 @@ const alone = documents.map((tokens) => microBatchOf(1, [{ tokens, row: 0, place
 async function logitsOf(session: Session, config: Config, batch: MicroBatch, B: number): Promise<Float32Array> {
   const table = parameterTable(config.model, vocabularySize);
   const spec = { shape: [B * T], dtype: 'int32' } as const;
-  const program = session.program(`logits${B}${batch.positions ? 'packed' : ''}`, { inputs: spec, positions: spec }, (feeds, variables) => {
-    const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-    const documentPositions = batch.positions ? feeds['positions']! : null;
-    return { logits: decode(parameters, feeds['inputs']!, { model: config.model, batchSize: B, positions: T, documentPositions, dropout: null }) };
-  });
+  const program = session.program(
+    `logits${B}${batch.positions ? 'packed' : ''}`,
+    { inputs: spec, positions: spec },
+    (feeds, variables) => {
+      const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
+      const documentPositions = batch.positions ? feeds['positions']! : null;
+      return {
+        logits: decode(parameters, feeds['inputs']!, {
+          model: config.model,
+          batchSize: B,
+          positions: T,
+          documentPositions,
+          dropout: null,
+        }),
+      };
+    },
+  );
   return (await program.run({ inputs: batch.inputs, positions: batch.positions ?? new Int32Array(B * T) }))['logits']!;
 }
 
-async function gradientsOf(session: Session, config: Config, batch: MicroBatch, lossScale: number): Promise<{ loss: number; gradients: Float32Array[] }> {
+async function gradientsOf(
+  session: Session,
+  config: Config,
+  batch: MicroBatch,
+  lossScale: number,
+): Promise<{ loss: number; gradients: Float32Array[] }> {
   const table = parameterTable(config.model, vocabularySize);
-  const program = session.program(`gradients${config.training.microBatchSize}`, lossInputs(session, config), (feeds, variables) => {
-    const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-    const { loss, gradients } = lossAndGradients(session, config, table, parameters, feeds);
-    return { loss, ...Object.fromEntries(gradients.map((gradient, i) => [`g${i}`, gradient])) };
-  });
+  const program = session.program(
+    `gradients${config.training.microBatchSize}`,
+    lossInputs(session, config),
+    (feeds, variables) => {
+      const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
+      const { loss, gradients } = lossAndGradients(session, config, table, parameters, feeds);
+      return { loss, ...Object.fromEntries(gradients.map((gradient, i) => [`g${i}`, gradient])) };
+    },
+  );
   const result = await program.run(lossFeeds(batch, lossScale, 0));
   return { loss: result['loss']![0]!, gradients: table.map((_, i) => result[`g${i}`]!) };
 }
 
-const largestDifference = (a: ArrayLike<number>, b: ArrayLike<number>): number => Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
+const largestDifference = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
 
 const models: [string, Sections][] = [
   ['gpt2, learned positions', { model: { biases: true } }],
-  ['llama, rotated positions and grouped queries', { model: { family: 'llama', heads: 4, keyValueHeads: 2, headSize: 4, queryKeyNorm: true } }],
+  [
+    'llama, rotated positions and grouped queries',
+    { model: { family: 'llama', heads: 4, keyValueHeads: 2, headSize: 4, queryKeyNorm: true } },
+  ],
 ];
 
 describe.each(models)('packed documents, %s', (_, sections) => {
@@ -90,9 +128,14 @@ describe.each(models)('packed documents, %s', (_, sections) => {
       const together = await logitsOf(session, config, packed, 3);
       for (const [i, { row, place, tokens }] of placed.entries()) {
         const places = tokens.length - 1;
-        const own = (await logitsOf(session, configOf('concatenate', sections), alone[i]!, 1)).subarray(0, places * vocabularySize);
+        const own = (await logitsOf(session, configOf('concatenate', sections), alone[i]!, 1)).subarray(
+          0,
+          places * vocabularySize,
+        );
         const start = (row * T + place) * vocabularySize;
-        expect(largestDifference(own, together.subarray(start, start + own.length)), `document ${i}`).toBeLessThan(2e-6);
+        expect(largestDifference(own, together.subarray(start, start + own.length)), `document ${i}`).toBeLessThan(
+          2e-6,
+        );
       }
       // Without positions they do see each other: what the test would miss were the mask not there.
       const { positions: _, ...unaware } = packed;
@@ -122,7 +165,10 @@ describe.each(models)('packed documents, %s', (_, sections) => {
       expect(Math.abs(loss - together.loss)).toBeLessThan(1e-6);
       for (const [i, gradient] of together.gradients.entries()) {
         const largest = Math.max(...gradient.map(Math.abs));
-        expect(largestDifference(sums[i]!, gradient), parameterTable(config.model, vocabularySize)[i]!.name).toBeLessThan(1e-5 * Math.max(largest, 0.01));
+        expect(
+          largestDifference(sums[i]!, gradient),
+          parameterTable(config.model, vocabularySize)[i]!.name,
+        ).toBeLessThan(1e-5 * Math.max(largest, 0.01));
       }
     } finally {
       session.close();
@@ -132,7 +178,10 @@ describe.each(models)('packed documents, %s', (_, sections) => {
 
 it('recorded equals eager with packed documents, dropout and two micro-batches, and the loss falls', async () => {
   const run = async (mode: Mode): Promise<number[]> => {
-    const config = configOf('documents', { model: { dropout: 0.2 }, training: { microBatchesPerStep: 2, recompute: 'block' } });
+    const config = configOf('documents', {
+      model: { dropout: 0.2 },
+      training: { microBatchesPerStep: 2, recompute: 'block' },
+    });
     const session = await openTinySession(config, mode);
     try {
       const step = await recordTrainingStep(session, config, parameterTable(config.model, vocabularySize));

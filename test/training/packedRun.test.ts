@@ -1,4 +1,7 @@
-/** A run on packed documents, from the config to the log: what it announces, what it records, that stopping changes nothing. */
+/**
+ * A run on packed documents, from the config to the log: what it announces, what it records, that stopping changes
+ * nothing.
+ */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -14,9 +17,13 @@ import { verifyResume } from '../../src/training/verifyResume.ts';
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(os.tmpdir(), 'clm-packed-'));
-  const pairs = Array.from({ length: 60 }, (_, i) => ({ q: `${i} and ${i % 7}?`, a: `${i + (i % 7)}.`.repeat(1 + (i % 3)) }));
+  const pairs = Array.from({ length: 60 }, (_, i) => ({
+    q: `${i} and ${i % 7}?`,
+    a: `${i + (i % 7)}.`.repeat(1 + (i % 3)),
+  }));
   const texts = Array.from({ length: 50 }, (_, i) => ({ text: 'the whale and the sea '.slice(0, 3 + ((i * 5) % 19)) }));
-  for (const [name, lines] of Object.entries({ pairs, texts })) await writeFile(path.join(folder, `${name}.jsonl`), lines.map((line) => JSON.stringify(line)).join('\n'));
+  for (const [name, lines] of Object.entries({ pairs, texts }))
+    await writeFile(path.join(folder, `${name}.jsonl`), lines.map((line) => JSON.stringify(line)).join('\n'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -37,38 +44,67 @@ samples: { everySteps: null, prompt: the }
   return file;
 }
 
-const request = (configPath: string) => ({ configPath, set: [], folder, mode: 'recorded' as const, signal: new AbortController().signal });
+const request = (configPath: string) => ({
+  configPath,
+  set: [],
+  folder,
+  mode: 'recorded' as const,
+  signal: new AbortController().signal,
+});
 
 it('of pairs: the share learnt and the padding stand in the plan, the targets in the log; stopping changes nothing', async () => {
   const configPath = await configFile('pairs', 'sources: [{ path: pairs.jsonl, prompt: q, completion: a }]');
-  const { plan } = await prepareTraining({ configPath, runDirectory: path.join(folder, 'none'), set: [], resume: false });
+  const { plan } = await prepareTraining({
+    configPath,
+    runDirectory: path.join(folder, 'none'),
+    set: [],
+    resume: false,
+  });
   expect(plan.learntShare).toBeGreaterThan(0.2);
   expect(plan.learntShare).toBeLessThan(0.6);
   expect(plan.paddingShare).toBeGreaterThan(0);
   expect(plan.bytes.mask).toBe(3 * 3 * 16 * 16 * 4);
 
   const own = path.join(folder, 'pairs-check');
-  expect(await verifyResume({ ...request(configPath), folder: own, steps: 12, stops: [5, 8] })).toMatchObject({ equal: true, difference: null });
-  const records = (await readFile(path.join(own, 'straight', 'metrics.jsonl'), 'utf8')).trimEnd().split('\n').map((line) => JSON.parse(line) as Record<string, number>);
+  expect(await verifyResume({ ...request(configPath), folder: own, steps: 12, stops: [5, 8] })).toMatchObject({
+    equal: true,
+    difference: null,
+  });
+  const records = (await readFile(path.join(own, 'straight', 'metrics.jsonl'), 'utf8'))
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, number>);
   const steps = records.filter(({ targets }) => targets !== undefined);
   expect(steps).toHaveLength(12);
   for (const { targets } of steps) expect(targets).toBeLessThan(plan.tokensPerStep * 0.7);
 });
 
 it('of a mixture, whose evaluations name the sources: stopping changes nothing', async () => {
-  const sources = 'sources: [{ path: pairs.jsonl, prompt: q, completion: a, weight: 1, finalWeight: 3, name: sums }, { path: texts.jsonl, weight: 2 }]';
+  const sources =
+    'sources: [{ path: pairs.jsonl, prompt: q, completion: a, weight: 1, finalWeight: 3, name: sums }, { path: texts.jsonl, weight: 2 }]';
   const configPath = await configFile('mixture', sources);
   const own = path.join(folder, 'mixture-check');
-  expect(await verifyResume({ ...request(configPath), folder: own, steps: 12, stops: [7] })).toMatchObject({ equal: true });
+  expect(await verifyResume({ ...request(configPath), folder: own, steps: 12, stops: [7] })).toMatchObject({
+    equal: true,
+  });
   const log = await readFile(path.join(own, 'straight', 'metrics.jsonl'), 'utf8');
-  const last = JSON.parse(log.trimEnd().split('\n').filter((line) => line.includes('"evaluation"')).at(-1)!) as Evaluation;
+  const last = JSON.parse(
+    log
+      .trimEnd()
+      .split('\n')
+      .filter((line) => line.includes('"evaluation"'))
+      .at(-1)!,
+  ) as Evaluation;
   expect(Object.keys(last.sources!)).toEqual(['sums', 'texts.jsonl']);
   const { sums, 'texts.jsonl': texts } = last.sources as Record<string, { trainedTokens: number }>;
   expect(sums!.trainedTokens + texts!.trainedTokens).toBeLessThan(12 * 6 * 16); // padding does not count
   expect(Math.abs(sums!.trainedTokens - texts!.trainedTokens)).toBeLessThan(4 * 16); // 1:2 at first, 3:2 in the end
 
   // `clm evaluate` finds the same of each source, document by document.
-  const { config, session, table, tokenizer, close } = await loadModel(path.join(own, 'straight'), { checkpoint: 'last', device: 'cpu' });
+  const { config, session, table, tokenizer, close } = await loadModel(path.join(own, 'straight'), {
+    checkpoint: 'last',
+    device: 'cpu',
+  });
   try {
     const scoring = openScoring(session, config.model, table, tokenizer.vocabularySize);
     const { whole, sources } = await evaluateCorpus(scoring, await openCorpus(config.corpus), tokenizer, 0);
@@ -84,10 +120,20 @@ it('of a mixture, whose evaluations name the sources: stopping changes nothing',
 });
 
 it('is refused before anything is written where no completion has text', async () => {
-  await writeFile(path.join(folder, 'empty.jsonl'), Array.from({ length: 90 }, (_, i) => JSON.stringify({ q: `why ${i}?`, a: '' })).join('\n'));
+  await writeFile(
+    path.join(folder, 'empty.jsonl'),
+    Array.from({ length: 90 }, (_, i) => JSON.stringify({ q: `why ${i}?`, a: '' })).join('\n'),
+  );
   for (const packing of ['documents', 'concatenate']) {
     const configPath = await configFile('empty', 'sources: [{ path: empty.jsonl, prompt: q, completion: a }]');
-    const asked = { configPath, runDirectory: path.join(folder, 'empty'), set: [`corpus.packing=${packing}`], resume: false };
-    await expect(prepareTraining(asked)).rejects.toThrow('The training text has no token to learn: its completions are empty');
+    const asked = {
+      configPath,
+      runDirectory: path.join(folder, 'empty'),
+      set: [`corpus.packing=${packing}`],
+      resume: false,
+    };
+    await expect(prepareTraining(asked)).rejects.toThrow(
+      'The training text has no token to learn: its completions are empty',
+    );
   }
 });

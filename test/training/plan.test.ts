@@ -69,9 +69,14 @@ describe('planRun', () => {
 
   it('counts FLOPs as two for each multiplication and addition of every product, heads wider than the stream, shared keys', () => {
     const [C, H, K, D, F, T] = [14, 4, 2, 6, 11, 5];
-    const { flopsPerToken } = plan(tinyConfig({ model: { family: 'llama', layers: 3, heads: H, keyValueHeads: K, headSize: D, feedForwardWidth: F } }));
+    const { flopsPerToken } = plan(
+      tinyConfig({
+        model: { family: 'llama', layers: 3, heads: H, keyValueHeads: K, headSize: D, feedForwardWidth: F },
+      }),
+    );
     const projections = C * (H + 2 * K) * D + H * D * C;
-    const attention = H * (D * T + T * D); // a query with every key, its weights with every value: masked ones are computed too
+    // a query with every key, its weights with every value: masked ones are computed too
+    const attention = H * (D * T + T * D);
     const feedForward = 3 * C * F;
     const forward = 2 * (3 * (projections + attention + feedForward) + vocabularySize * C);
     expect(flopsPerToken).toBe(3 * forward); // two products backward for one forward
@@ -148,17 +153,30 @@ describe('planRun refuses', () => {
       const config = tinyConfig({ ...sections, model: long, training: { microBatchSize, ...sections.training } });
       return wrongInputMessage(() => refuseTooLarge(planRun(config, { vocabularySize, trainingTokens: 1e6 }, bytes)));
     };
-    const turned = (message: string): string[] => [...message.matchAll(/[a-z]+\.[a-zA-Z]+: [a-z\d]+/g)].map(([key]) => key);
-    expect(refuse(5, 5e9)).toMatchInlineSnapshot(`"This model cannot fit the machine: 75,153,344 parameters need about 12.4 GB to train, 5.0 GB are there. Turn, in this order, until it fits: training.microBatchSize: 1, training.microBatchesPerStep: 5 (4.7 GB)."`);
+    const turned = (message: string): string[] =>
+      [...message.matchAll(/[a-z]+\.[a-zA-Z]+: [a-z\d]+/g)].map(([key]) => key);
+    expect(refuse(5, 5e9)).toMatchInlineSnapshot(
+      `"This model cannot fit the machine: 75,153,344 parameters need about 12.4 GB to train, 5.0 GB are there. Turn, in this order, until it fits: training.microBatchSize: 1, training.microBatchesPerStep: 5 (4.7 GB)."`,
+    );
     expect(turned(refuse(1, 3e9))[0]).toBe('training.recompute: block');
-    const all = ['training.microBatchSize: 1', 'training.microBatchesPerStep: 5', 'training.recompute: block', 'model.layers: 3'];
+    const all = [
+      'training.microBatchSize: 1',
+      'training.microBatchesPerStep: 5',
+      'training.recompute: block',
+      'model.layers: 3',
+    ];
     expect(turned(refuse(5, 1e9)).filter((key) => key !== 'optimizer.kind: muon')).toEqual(all);
     // Short of layers and long of context: activations and attention weights are what there is.
-    const wide = tinyConfig({ model: { layers: 2, heads: 8, width: 16, contextLength: 8191 }, training: { microBatchSize: 1 } });
+    const wide = tinyConfig({
+      model: { layers: 2, heads: 8, width: 16, contextLength: 8191 },
+      training: { microBatchSize: 1 },
+    });
     const { keysToTurn } = planRun(wide, { vocabularySize, trainingTokens: 1e6 }, 2e9);
     expect(keysToTurn.map(({ keys }) => keys).at(-1)).toEqual({ 'model.contextLength': 2047 });
     expect(refuse(5, 4e8)).toContain('That is not enough: also lower model.width, or take a larger machine.');
-    const turns = turned(refuse(5, 1e9, { training: { recompute: 'block', emaDecay: 0.9 }, optimizer: { kind: 'muon' } }));
+    const turns = turned(
+      refuse(5, 1e9, { training: { recompute: 'block', emaDecay: 0.9 }, optimizer: { kind: 'muon' } }),
+    );
     expect(turns).toContain('training.emaDecay: null');
     expect(turns).not.toContain('training.recompute: block');
     expect(turns).not.toContain('optimizer.kind: muon');
@@ -167,7 +185,11 @@ describe('planRun refuses', () => {
 
   it('plans less memory for the blocks computed again, more for a running mean, and never all logits of a large vocabulary', () => {
     const bytes = (training: Partial<Config['training']>, V = vocabularySize) =>
-      planRun(tinyConfig({ model: { ...{ layers: 31, heads: 7, width: 7 * 64, contextLength: 1021 } }, training }), { vocabularySize: V, trainingTokens: 1e6 }, 64e9).bytes;
+      planRun(
+        tinyConfig({ model: { ...{ layers: 31, heads: 7, width: 7 * 64, contextLength: 1021 } }, training }),
+        { vocabularySize: V, trainingTokens: 1e6 },
+        64e9,
+      ).bytes;
     expect(bytes({ recompute: 'block' }).activations).toBeLessThan(bytes({}).activations / 4);
     expect(bytes({ emaDecay: 0.9 }).optimizer).toBe(1.5 * bytes({}).optimizer);
     expect(bytes({ branches: 1 }, 200_003).logits).toBeLessThan(3 * 1021 * 3 * 200_003 * 4 * 0.6);
@@ -179,12 +201,24 @@ describe('planRun refuses', () => {
   });
 
   it('names turns that make it fit, each from where the ones before it lead', () => {
-    const config = tinyConfig({ model: { layers: 31, heads: 7, width: 7 * 64, contextLength: 1021 }, training: { microBatchSize: 5 } });
+    const config = tinyConfig({
+      model: { layers: 31, heads: 7, width: 7 * 64, contextLength: 1021 },
+      training: { microBatchSize: 5 },
+    });
     for (const machine of [1e9, 2e9, 3e9, 5e9]) {
       const { keysToTurn } = planRun(config, { vocabularySize, trainingTokens: 1e6 }, machine);
       const set = Object.assign({}, ...keysToTurn.map(({ keys }) => keys)) as Record<string, unknown>;
-      const section = (name: string) => Object.fromEntries(Object.entries(set).flatMap(([key, value]) => (key.startsWith(`${name}.`) ? [[key.slice(name.length + 1), value]] : [])));
-      const turned = tinyConfig({ model: { ...config.model, ...section('model') }, training: { ...config.training, ...section('training') }, optimizer: section('optimizer') });
+      const section = (name: string) =>
+        Object.fromEntries(
+          Object.entries(set).flatMap(([key, value]) =>
+            key.startsWith(`${name}.`) ? [[key.slice(name.length + 1), value]] : [],
+          ),
+        );
+      const turned = tinyConfig({
+        model: { ...config.model, ...section('model') },
+        training: { ...config.training, ...section('training') },
+        optimizer: section('optimizer'),
+      });
       const again = planRun(turned, { vocabularySize, trainingTokens: 1e6 }, machine);
       expect(again.bytes.total).toBe(keysToTurn.at(-1)!.bytes);
       expect(again.fits).toBe(true);

@@ -35,7 +35,11 @@ ${extra}`,
 }
 
 /** Trains until the end, or stops as Ctrl-C would after the step `stopAfter`. */
-async function run(configPath: string, run: string, options: { resume?: boolean; stopAfter?: number; set?: string[] } = {}) {
+async function run(
+  configPath: string,
+  run: string,
+  options: { resume?: boolean; stopAfter?: number; set?: string[] } = {},
+) {
   const prepared = await prepareTraining({
     configPath,
     runDirectory: path.join(folder, run),
@@ -66,7 +70,10 @@ async function log(run: string): Promise<Record<string, unknown>[]> {
     return rest;
   });
   // A checkpoint's record comes when it is whole, which may be some steps later.
-  return records.sort((a, b) => Number(a['step']) - Number(b['step']) || Number(a['kind'] === 'checkpoint') - Number(b['kind'] === 'checkpoint'));
+  return records.sort(
+    (a, b) =>
+      Number(a['step']) - Number(b['step']) || Number(a['kind'] === 'checkpoint') - Number(b['kind'] === 'checkpoint'),
+  );
 }
 
 describe('resuming', () => {
@@ -98,14 +105,21 @@ describe('resuming', () => {
     const atStop = JSON.parse((await checkpointFile('unevaluated', 8, 'state.json')).toString());
     expect(atStop.validation.loss).toBeNull();
     await run(config, 'unevaluated', { set, resume: true });
-    expect(await checkpointFile('unevaluated', 8, 'state.json')).toEqual(await checkpointFile('evaluated', 8, 'state.json'));
+    expect(await checkpointFile('unevaluated', 8, 'state.json')).toEqual(
+      await checkpointFile('evaluated', 8, 'state.json'),
+    );
     expect(await log('unevaluated')).toEqual(await log('evaluated'));
   });
 
   it('continues a finished run when it is given more steps, and is finished otherwise', async () => {
     const config = await writeConfig('longer');
     await run(config, 'longer');
-    const again = await prepareTraining({ configPath: config, runDirectory: path.join(folder, 'longer'), set: [], resume: true });
+    const again = await prepareTraining({
+      configPath: config,
+      runDirectory: path.join(folder, 'longer'),
+      set: [],
+      resume: true,
+    });
     expect(again.isFinished).toBe(true);
     const more = await prepareTraining({
       configPath: config,
@@ -115,7 +129,12 @@ describe('resuming', () => {
     });
     expect(more).toMatchObject({ isFinished: false, startStep: 20 });
     await expect(
-      prepareTraining({ configPath: config, runDirectory: path.join(folder, 'longer'), set: ['training.steps=19'], resume: true }),
+      prepareTraining({
+        configPath: config,
+        runDirectory: path.join(folder, 'longer'),
+        set: ['training.steps=19'],
+        resume: true,
+      }),
     ).rejects.toThrow(/training\.steps is 19, but .*longer has made 20 steps already/);
   });
 
@@ -154,14 +173,25 @@ describe('resuming', () => {
     const text = path.join(folder, 'own.txt');
     const written = await readFile(path.join(folder, 'text.txt'), 'utf8');
     await writeFile(text, written);
-    const request = { configPath: config, runDirectory: path.join(folder, 'restored'), set: [`corpus.sources=[{path: ${text}}]`], resume: false };
+    const request = {
+      configPath: config,
+      runDirectory: path.join(folder, 'restored'),
+      set: [`corpus.sources=[{path: ${text}}]`],
+      resume: false,
+    };
     const controller = new AbortController();
     const stopAtTwo = (fact: Fact): void => {
       if (fact.kind === 'step' && fact.step === 2) controller.abort();
     };
-    await runTraining(await prepareTraining(request), { mode: 'recorded', signal: controller.signal, report: stopAtTwo });
+    await runTraining(await prepareTraining(request), {
+      mode: 'recorded',
+      signal: controller.signal,
+      report: stopAtTwo,
+    });
     await writeFile(text, written.replace('whale', 'Whale'));
-    await expect(prepareTraining({ ...request, resume: true })).rejects.toThrow(`${text} has other content. Restore it`);
+    await expect(prepareTraining({ ...request, resume: true })).rejects.toThrow(
+      `${text} has other content. Restore it`,
+    );
     await writeFile(text, written);
     await expect(prepareTraining({ ...request, resume: true })).resolves.toMatchObject({ startStep: 2 });
   });
@@ -177,39 +207,61 @@ describe('resuming', () => {
   it.each([
     ['validation text', 'evaluation.everySteps=8', 8],
     ['training text', 'evaluation.everySteps=null', null],
-  ])('saves what was learnt where the %s can be read no more, and goes on when it is back', async (part, everySteps, failsAt) => {
-    const name = `vanished-${part.split(' ')[0]}`;
-    const text = path.join(folder, `${name}.txt`);
-    const written = await readFile(path.join(folder, 'text.txt'), 'utf8');
-    await writeFile(text, written);
-    const set = [`corpus.sources=[{path: ${text}}]`, everySteps, 'checkpoints.everySteps=50', 'training.steps=60'];
-    const config = await writeConfig(name);
-    await run(config, `${name}-straight`, { set });
-    const facts: Fact[] = [];
-    const prepared = await prepareTraining({ configPath: config, runDirectory: path.join(folder, name), set, resume: false });
-    const report = (fact: Fact): void => {
-      facts.push(fact);
-      if (fact.kind === 'step' && fact.step === 5) rmSync(text);
-    };
-    const failure: Error = await runTraining(prepared, { mode: 'recorded', signal: new AbortController().signal, report }).catch((error) => error);
-    const saved = facts.findLast(({ kind }) => kind === 'checkpoint') as { step: number } | undefined;
-    expect(failure).toMatchObject({ exitCode: 2, message: expect.stringContaining(text) });
-    expect(saved!.step).toBeGreaterThanOrEqual(5);
-    expect(saved!.step).toBe(failsAt ?? facts.filter(({ kind }) => kind === 'step').length);
-    expect(failure.message).toContain(`The run is saved as it was after step ${saved!.step}: continue it with --resume.`);
-    expect(await readRunStatus(path.join(folder, name))).toMatchObject({ state: 'failed', step: saved!.step });
+  ])(
+    'saves what was learnt where the %s can be read no more, and goes on when it is back',
+    async (part, everySteps, failsAt) => {
+      const name = `vanished-${part.split(' ')[0]}`;
+      const text = path.join(folder, `${name}.txt`);
+      const written = await readFile(path.join(folder, 'text.txt'), 'utf8');
+      await writeFile(text, written);
+      const set = [`corpus.sources=[{path: ${text}}]`, everySteps, 'checkpoints.everySteps=50', 'training.steps=60'];
+      const config = await writeConfig(name);
+      await run(config, `${name}-straight`, { set });
+      const facts: Fact[] = [];
+      const prepared = await prepareTraining({
+        configPath: config,
+        runDirectory: path.join(folder, name),
+        set,
+        resume: false,
+      });
+      const report = (fact: Fact): void => {
+        facts.push(fact);
+        if (fact.kind === 'step' && fact.step === 5) rmSync(text);
+      };
+      const failure: Error = await runTraining(prepared, {
+        mode: 'recorded',
+        signal: new AbortController().signal,
+        report,
+      }).catch((error) => error);
+      const saved = facts.findLast(({ kind }) => kind === 'checkpoint') as { step: number } | undefined;
+      expect(failure).toMatchObject({ exitCode: 2, message: expect.stringContaining(text) });
+      expect(saved!.step).toBeGreaterThanOrEqual(5);
+      expect(saved!.step).toBe(failsAt ?? facts.filter(({ kind }) => kind === 'step').length);
+      expect(failure.message).toContain(
+        `The run is saved as it was after step ${saved!.step}: continue it with --resume.`,
+      );
+      expect(await readRunStatus(path.join(folder, name))).toMatchObject({ state: 'failed', step: saved!.step });
 
-    await writeFile(text, written);
-    await run(config, name, { resume: true, set });
-    expect(await log(name)).toEqual(await log(`${name}-straight`));
-    expect(await checkpointFile(name, 60, 'model.safetensors')).toEqual(await checkpointFile(`${name}-straight`, 60, 'model.safetensors'));
-  });
+      await writeFile(text, written);
+      await run(config, name, { resume: true, set });
+      expect(await log(name)).toEqual(await log(`${name}-straight`));
+      expect(await checkpointFile(name, 60, 'model.safetensors')).toEqual(
+        await checkpointFile(`${name}-straight`, 60, 'model.safetensors'),
+      );
+    },
+  );
 
   it('passes over a damaged checkpoint, says so, and refuses where all are damaged', async () => {
     const config = await writeConfig('damaged');
     await run(config, 'damaged', { stopAfter: 12 });
     const damage = async (step: number) => {
-      const file = path.join(folder, 'damaged', 'checkpoints', `step-${String(step).padStart(8, '0')}`, 'model.safetensors');
+      const file = path.join(
+        folder,
+        'damaged',
+        'checkpoints',
+        `step-${String(step).padStart(8, '0')}`,
+        'model.safetensors',
+      );
       const bytes = await readFile(file);
       bytes[bytes.length - 1]! ^= 1;
       await writeFile(file, bytes);
@@ -230,7 +282,13 @@ describe('resuming', () => {
     const request = {
       configPath: config,
       runDirectory: path.join(folder, 'diverged'),
-      set: ['training.guard.maxSkips=3', 'optimizer.learningRate=1e30', 'optimizer.gradientClip=null', 'schedule.warmupSteps=0', 'evaluation.everySteps=null'],
+      set: [
+        'training.guard.maxSkips=3',
+        'optimizer.learningRate=1e30',
+        'optimizer.gradientClip=null',
+        'schedule.warmupSteps=0',
+        'evaluation.everySteps=null',
+      ],
       resume: false,
     };
     const prepared = await prepareTraining(request);
@@ -239,7 +297,10 @@ describe('resuming', () => {
       signal: new AbortController().signal,
       report: () => {},
     });
-    await expect(training).rejects.toMatchObject({ exitCode: 4, message: expect.stringContaining('Training diverged') });
+    await expect(training).rejects.toMatchObject({
+      exitCode: 4,
+      message: expect.stringContaining('Training diverged'),
+    });
     const report = JSON.parse(await readFile(path.join(folder, 'diverged/divergence.json'), 'utf8'));
     const written = await readFile(path.join(folder, 'text.txt'), 'utf8');
     expect(report.text.documents).toHaveLength(6); // two micro-batches of three windows

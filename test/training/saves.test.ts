@@ -50,7 +50,10 @@ describe('background saves', () => {
     await saves.finished();
     await saves.begin(15, report);
     ends[2]!(environmentFailure('the disk is full'));
-    await expect(saves.finished()).rejects.toMatchObject({ exitCode: 3, message: expect.stringContaining('the one before it stays') });
+    await expect(saves.finished()).rejects.toMatchObject({
+      exitCode: 3,
+      message: expect.stringContaining('the one before it stays'),
+    });
   });
 
   it('touch nothing where another process has taken the run over, and end it', async () => {
@@ -58,7 +61,11 @@ describe('background saves', () => {
     const refuse = async (): Promise<never> => {
       throw wrongInput('it is being written by another');
     };
-    const saves = backgroundSaves<number>(async (step) => step, async () => '/step', refuse);
+    const saves = backgroundSaves<number>(
+      async (step) => step,
+      async () => '/step',
+      refuse,
+    );
     await expect(saves.begin(5, (fact) => void events.push(fact.kind))).rejects.toThrow('by another');
     expect(events).toEqual([]);
   });
@@ -73,7 +80,13 @@ describe('background saves', () => {
 
 it('patience counts evaluations since the best; an equal loss is no better', () => {
   let history = noEvaluations;
-  for (const [step, loss] of [[0, 4], [5, 3], [10, 3], [15, 3.5]] as const) history = afterEvaluation(history, step, loss);
+  for (const [step, loss] of [
+    [0, 4],
+    [5, 3],
+    [10, 3],
+    [15, 3.5],
+  ] as const)
+    history = afterEvaluation(history, step, loss);
   expect(history).toEqual({ loss: 3.5, bestLoss: 3, bestStep: 5, evaluationsSinceBest: 2 });
   expect([isExhausted(history, 2), isExhausted(history, 3), isExhausted(history, null)]).toEqual([true, false, false]);
 });

@@ -3,7 +3,13 @@ import { learningRateAt, type ScheduleConfig } from '../../src/training/schedule
 
 /** Warm-up 4, run 12, peak 1, final 0.1. */
 const rates = (changes: Partial<ScheduleConfig>, updates: number[]): number[] => {
-  const schedule: ScheduleConfig = { kind: 'cosine', warmupSteps: 4, finalLearningRate: 0.1, decaySteps: null, ...changes };
+  const schedule: ScheduleConfig = {
+    kind: 'cosine',
+    warmupSteps: 4,
+    finalLearningRate: 0.1,
+    decaySteps: null,
+    ...changes,
+  };
   return updates.map((update) => learningRateAt(schedule, 1, 12, update));
 };
 const close = (actual: number[], expected: number[]) =>
@@ -15,7 +21,9 @@ describe('learningRateAt', () => {
     (kind) => {
       expect(rates({ kind }, [0, 1, 2, 3, 4])).toEqual([0.2, 0.4, 0.6, 0.8, 1]);
       expect(rates({ kind, warmupSteps: 0 }, [0])).toEqual([1]);
-      expect(learningRateAt({ kind, warmupSteps: 5, finalLearningRate: null, decaySteps: null }, 1, 5, 4)).toBeCloseTo(5 / 6);
+      expect(learningRateAt({ kind, warmupSteps: 5, finalLearningRate: null, decaySteps: null }, 1, 5, 4)).toBeCloseTo(
+        5 / 6,
+      );
     },
   );
 

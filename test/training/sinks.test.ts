@@ -13,7 +13,15 @@ const noWarning = (message: string): void => {
 };
 
 const folder = useTemporaryFolder();
-const update = (step: number): Fact => ({ kind: 'step', step, loss: 1.5 + step, learningRate: 1e-3, gradientNorm: 2, tokensPerSecond: 100, elapsedMs: 10 * step });
+const update = (step: number): Fact => ({
+  kind: 'step',
+  step,
+  loss: 1.5 + step,
+  learningRate: 1e-3,
+  gradientNorm: 2,
+  tokensPerSecond: 100,
+  elapsedMs: 10 * step,
+});
 const evaluation: Fact = { kind: 'evaluation', step: 2, loss: 0.5, perplexity: 1.6, bitsPerByte: 0.7, tokens: 9 };
 
 describe('event records', () => {
@@ -30,16 +38,27 @@ describe('event records', () => {
 
   it('are protobuf, byte by byte', () => {
     // Event { wall_time 1: double, step 2: 300 as varint, summary 5 { value 1 { tag 1: "a", simple_value 2: 1.5 } } }
-    expect(summaryEvent(2, 300, [{ tag: 'a', scalar: 1.5 }]).toString('hex')).toBe('090000000000000040' + '10ac02' + '2a0a' + '0a08' + '0a0161' + '150000c03f');
+    expect(summaryEvent(2, 300, [{ tag: 'a', scalar: 1.5 }]).toString('hex')).toBe(
+      '090000000000000040' + '10ac02' + '2a0a' + '0a08' + '0a0161' + '150000c03f',
+    );
     expect(startEvent(2, 7).toString('hex')).toBe('0900000000000000401007' + '3a020801');
   });
 });
 
 describe('what reports.log names', () => {
   it('is written, thinned as the step records', async () => {
-    writeFileSync(path.join(folder(), 'metrics.jsonl'), '{"kind":"step","step":2,"loss":7}\n{"kind":"checkpoint","step":2,"path":"x"}\n');
+    writeFileSync(
+      path.join(folder(), 'metrics.jsonl'),
+      '{"kind":"step","step":2,"loss":7}\n{"kind":"checkpoint","step":2,"path":"x"}\n',
+    );
     const sinks = await openSinks(folder(), { log: ['csv', 'tensorboard'], everySteps: 2 }, 2, noWarning);
-    for (const fact of [update(3), update(4), evaluation, { kind: 'sample', step: 4, prompt: 'a', completion: 'b' } as Fact]) sinks.forEach(({ report }) => report(fact));
+    for (const fact of [
+      update(3),
+      update(4),
+      evaluation,
+      { kind: 'sample', step: 4, prompt: 'a', completion: 'b' } as Fact,
+    ])
+      sinks.forEach(({ report }) => report(fact));
     sinks.forEach(({ close }) => close());
     expect(readFileSync(path.join(folder(), 'metrics.csv'), 'utf8')).toBe(
       `kind,step,loss,learningRate,gradientNorm,tokensPerSecond,elapsedMs,perplexity,bitsPerByte,tokens
@@ -51,7 +70,8 @@ evaluation,2,0.5,,,,,1.6,0.7,9
     const [file] = readdirSync(path.join(folder(), 'tensorboard'));
     const bytes = readFileSync(path.join(folder(), 'tensorboard', file!));
     const events: Buffer[] = [];
-    for (let at = 0; at < bytes.length; at += 16 + events.at(-1)!.length) events.push(bytes.subarray(at + 12, at + 12 + Number(bytes.readBigUInt64LE(at))));
+    for (let at = 0; at < bytes.length; at += 16 + events.at(-1)!.length)
+      events.push(bytes.subarray(at + 12, at + 12 + Number(bytes.readBigUInt64LE(at))));
     expect(events).toHaveLength(5); // version, start, update 4, evaluation, sample
     expect(events[2]!.includes('training/gradientNorm')).toBe(true);
     expect(events[4]!.includes('    ab')).toBe(true);
@@ -67,7 +87,9 @@ evaluation,2,0.5,,,,,1.6,0.7,9
     const [sink] = await openSinks(folder(), { log: ['tensorboard'], everySteps: 1 }, 0, noWarning);
     sink!.close();
     const [file] = readdirSync(path.join(folder(), 'tensorboard'));
-    const start = framed(startEvent(0, 0)).subarray(-2 - 4 - 4, -4).toString('hex');
+    const start = framed(startEvent(0, 0))
+      .subarray(-2 - 4 - 4, -4)
+      .toString('hex');
     expect(readFileSync(path.join(folder(), 'tensorboard', file!)).toString('hex')).toContain(start);
   });
 
@@ -75,7 +97,13 @@ evaluation,2,0.5,,,,,1.6,0.7,9
     const warnings: string[] = [];
     const warn = (message: string): void => void warnings.push(message);
     const full = openAppended('/dev/full', warn);
-    const sink = endedByFailure({ report: (fact) => (fact.kind === 'saving' ? full.flush() : full.append('x'.repeat(3 << 20))), close: full.close }, warn);
+    const sink = endedByFailure(
+      {
+        report: (fact) => (fact.kind === 'saving' ? full.flush() : full.append('x'.repeat(3 << 20))),
+        close: full.close,
+      },
+      warn,
+    );
     for (let step = 1; step <= 5; step++) sink.report(update(step));
     sink.report({ kind: 'saving', step: 5 });
     expect(warnings).toEqual([expect.stringContaining('Cannot write /dev/full: the disk is full')]);

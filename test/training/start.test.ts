@@ -47,7 +47,8 @@ async function train(configPath: string, run: string, { resume = false, stopAfte
   return facts;
 }
 
-const lastOf = async (run: string) => loadCheckpoint(await resolveCheckpoint(join(folder(), run), 'last'), { optimizer: true });
+const lastOf = async (run: string) =>
+  loadCheckpoint(await resolveCheckpoint(join(folder(), run), 'last'), { optimizer: true });
 
 describe('start: { from: RUN }', () => {
   it('begins with the weights, the model and the tokenizer of the run', async () => {
@@ -66,7 +67,10 @@ describe('start: { from: RUN }', () => {
     const facts = await train(file, 'whole');
     const losses = facts.filter((fact) => fact.kind === 'step').map(({ loss }) => loss);
     expect(losses.at(-1)!).toBeLessThan(losses[0]!);
-    const { kind } = await exportModel(join(folder(), 'whole'), join(folder(), 'exported'), { checkpoint: 'last', dtype: 'float32' });
+    const { kind } = await exportModel(join(folder(), 'whole'), join(folder(), 'exported'), {
+      checkpoint: 'last',
+      dtype: 'float32',
+    });
     expect(kind).toBe('llama');
 
     await train(file, 'parts', { stopAfter: 2 });
@@ -77,8 +81,12 @@ describe('start: { from: RUN }', () => {
     expect(prepared.startStep).toBe(2);
     expect(await resume(undefined, 'training.steps=4')).toMatchObject({ startStep: 2, config: prepared.config });
     expect(await resume(file)).toMatchObject({ startStep: 2, config: prepared.config });
-    expect((await failureOf(resume(file, 'model.dropout=0.1'))).message).toContain('was started with another model.dropout.');
-    expect((await failureOf(resume(file, 'start.from=/elsewhere'))).message).toContain('was started with another start.from.');
+    expect((await failureOf(resume(file, 'model.dropout=0.1'))).message).toContain(
+      'was started with another model.dropout.',
+    );
+    expect((await failureOf(resume(file, 'start.from=/elsewhere'))).message).toContain(
+      'was started with another start.from.',
+    );
     const fresh = prepareTraining({ configPath: file, runDirectory: join(folder(), 'fresh'), set: [], resume: true });
     expect((await failureOf(fresh)).message).toContain('start.from is no run: ');
     await runTraining(prepared, { mode: 'recorded', signal: new AbortController().signal, report: () => {} });
@@ -97,7 +105,9 @@ describe('start: { from: RUN }', () => {
 
   it('refuses keys that differ, by name, line and value', async () => {
     await importFixture('gpt2');
-    const message = wrongInputMessage(() => loadConfig(config('model: { layers: 3, width: 15, contextLength: 5 }\ntokenizer: { kind: bytes }')));
+    const message = wrongInputMessage(() =>
+      loadConfig(config('model: { layers: 3, width: 15, contextLength: 5 }\ntokenizer: { kind: bytes }')),
+    );
     expect(message).toContain('a.yaml:6:18: model.layers is 3, but the run that start.from names has 2; leave it out');
     expect(message).toContain('model.contextLength is 5, but the run that start.from names has 7');
     expect(message).toContain('tokenizer.kind is "bytes"');

@@ -22,7 +22,13 @@ async function run(
     const step = await recordTrainingStep(session, config, table);
     const results: StepResult[] = [];
     for (const [i, microBatches] of batches.entries()) {
-      results.push(await step(microBatches, i + 1, learningRateAt(config.schedule, config.optimizer.learningRate, batches.length, i)));
+      results.push(
+        await step(
+          microBatches,
+          i + 1,
+          learningRateAt(config.schedule, config.optimizer.learningRate, batches.length, i),
+        ),
+      );
     }
     return { results, parameters: await session.readVariables(table.map(({ name }) => name)) };
   } finally {
@@ -37,7 +43,11 @@ const largestDifference = (a: NamedTensor[], b: NamedTensor[]): number =>
   Math.max(...a.flatMap(({ values }, i) => Array.from(values, (value, j) => Math.abs(value - b[i]!.values[j]!))));
 
 /** Grouped queries of 4 heads, whose vectors together are wider than the residual stream. */
-const llama = (model: Partial<Config['model']>, training: Partial<Config['training']> = {}, optimizer: Partial<Config['optimizer']> = {}): Config =>
+const llama = (
+  model: Partial<Config['model']>,
+  training: Partial<Config['training']> = {},
+  optimizer: Partial<Config['optimizer']> = {},
+): Config =>
   tinyConfig({ model: { family: 'llama', heads: 4, keyValueHeads: 2, headSize: 6, ...model }, training, optimizer });
 
 describe('a training step', () => {
@@ -51,14 +61,29 @@ describe('a training step', () => {
     ['no clip, no decay', tinyConfig({ optimizer: { gradientClip: null, weightDecay: 0 } })],
     ['bfloat16', tinyConfig({ training: { precision: 'bfloat16' } })],
     ['muon', tinyConfig({ optimizer: { kind: 'muon' } })],
-    ['muon and a running mean in two micro-batches', tinyConfig({ optimizer: { kind: 'muon' }, training: { microBatchesPerStep: 2, emaDecay: 0.9 } })],
+    [
+      'muon and a running mean in two micro-batches',
+      tinyConfig({ optimizer: { kind: 'muon' }, training: { microBatchesPerStep: 2, emaDecay: 0.9 } }),
+    ],
     ['outliers watched', tinyConfig({ training: { guard: { outlierDeviations: 1, windowSteps: 10, maxSkips: 10 } } })],
     ['recompute', tinyConfig({ model: { dropout: 0.25, biases: true }, training: { recompute: 'block' } })],
-    ['grouped queries, QK-norm, untied', tinyConfig({ model: { keyValueHeads: 1, queryKeyNorm: true, tiedEmbeddings: false } })],
+    [
+      'grouped queries, QK-norm, untied',
+      tinyConfig({ model: { keyValueHeads: 1, queryKeyNorm: true, tiedEmbeddings: false } }),
+    ],
     ['llama', llama({})],
-    ['llama, QK-norm, biases, dropout, untied', llama({ queryKeyNorm: true, biases: true, dropout: 0.25, tiedEmbeddings: false })],
-    ['llama, biases of the projection, a layer without positions, padded vocabulary', llama({ queryKeyValueBiases: true, nopeEveryLayers: 2, vocabularySize: 17 })],
-    ['llama, dropout, recompute', llama({ dropout: 0.25, queryKeyNorm: true, nopeEveryLayers: 2 }, { recompute: 'block' })],
+    [
+      'llama, QK-norm, biases, dropout, untied',
+      llama({ queryKeyNorm: true, biases: true, dropout: 0.25, tiedEmbeddings: false }),
+    ],
+    [
+      'llama, biases of the projection, a layer without positions, padded vocabulary',
+      llama({ queryKeyValueBiases: true, nopeEveryLayers: 2, vocabularySize: 17 }),
+    ],
+    [
+      'llama, dropout, recompute',
+      llama({ dropout: 0.25, queryKeyNorm: true, nopeEveryLayers: 2 }, { recompute: 'block' }),
+    ],
     ['llama, bfloat16', llama({ ropeScaling: { kind: 'linear', factor: 2 } }, { precision: 'bfloat16' })],
     ['llama, muon', llama({ feedForwardBiases: true }, {}, { kind: 'muon' })],
   ];
@@ -100,7 +125,10 @@ describe('a training step', () => {
       tinyConfig({
         model: { family: 'llama', headSize: 6, dropout: 0.25 },
         training: {
-          microBatchesPerStep: 2, recompute: 'block', emaDecay: 0.9, guard: { outlierDeviations: 3, windowSteps: 10, maxSkips: 10 },
+          microBatchesPerStep: 2,
+          recompute: 'block',
+          emaDecay: 0.9,
+          guard: { outlierDeviations: 3, windowSteps: 10, maxSkips: 10 },
         },
       }),
     ],
@@ -151,7 +179,9 @@ describe('a training step', () => {
     ['bfloat16', tinyConfig({ training: { precision: 'bfloat16', recompute: 'block' } })],
     ['no clip, no decay', tinyConfig({ optimizer: { gradientClip: null, weightDecay: 0 } })],
   ])('equals the step composed of TensorFlow’s own operations: %s', async (name, config) => {
-    const batches = Array.from({ length: 6 }, (_, i) => Array.from({ length: config.training.microBatchesPerStep }, (_, j) => randomMicroBatch(config, i % 3, j)));
+    const batches = Array.from({ length: 6 }, (_, i) =>
+      Array.from({ length: config.training.microBatchesPerStep }, (_, j) => randomMicroBatch(config, i % 3, j)),
+    );
     const own = await run(config, 'recorded', batches);
     const tensorFlow = loadTensorFlow();
     expect(tensorFlow.hasFusedOperations).toBe(true);
@@ -186,7 +216,11 @@ describe('a training step', () => {
 
   it.each([
     ['gpt2, dropout, biases', { dropout: 0.25, biases: true }, {}],
-    ['llama, shared key heads, bfloat16', { family: 'llama', heads: 2, keyValueHeads: 1, headSize: 6, queryKeyNorm: true }, { precision: 'bfloat16' }],
+    [
+      'llama, shared key heads, bfloat16',
+      { family: 'llama', heads: 2, keyValueHeads: 1, headSize: 6, queryKeyNorm: true },
+      { precision: 'bfloat16' },
+    ],
   ] as const)('computes the same with the blocks computed again: %s', async (_, model, training) => {
     const steps = (recompute: 'block' | null) => {
       const config = tinyConfig({ model, training: { ...training, recompute } });
@@ -213,7 +247,10 @@ describe('a training step', () => {
   it('decays matrices only', async () => {
     const config = tinyConfig({ optimizer: { weightDecay: 0.5, gradientClip: 1e-9 }, model: { biases: true } });
     const plain = tinyConfig({ optimizer: { weightDecay: 0, gradientClip: 1e-9 }, model: { biases: true } });
-    const [decayed, kept] = [await run(config, 'recorded', single(config, 1)), await run(plain, 'recorded', single(config, 1))];
+    const [decayed, kept] = [
+      await run(config, 'recorded', single(config, 1)),
+      await run(plain, 'recorded', single(config, 1)),
+    ];
     const rate = learningRateAt(config.schedule, config.optimizer.learningRate, 1, 0);
     const table = parameterTable(config.model, vocabularySize);
     expect(new Set(table.map(({ decays }) => decays)).size).toBe(2);
@@ -225,9 +262,16 @@ describe('a training step', () => {
   });
 
   it('overfits one micro-batch', async () => {
-    const config = tinyConfig({ training: { steps: 150, microBatchSize: 1 }, optimizer: { weightDecay: 0, learningRate: 2e-2 } });
+    const config = tinyConfig({
+      training: { steps: 150, microBatchSize: 1 },
+      optimizer: { weightDecay: 0, learningRate: 2e-2 },
+    });
     const batch = randomMicroBatch(config, 1);
-    const { results } = await run(config, 'recorded', Array.from({ length: 150 }, () => [batch]));
+    const { results } = await run(
+      config,
+      'recorded',
+      Array.from({ length: 150 }, () => [batch]),
+    );
     expect(results[0]!.loss).toBeGreaterThan(2);
     expect(results.at(-1)!.loss).toBeLessThan(0.05);
   });

@@ -28,20 +28,32 @@ const keys = z.strictObject({
     .string()
     .nullable()
     .default(null)
-    .describe('A known model, such as gpt2-124m or llama-15m, whose keys stand in for those not given here; null = none.'),
+    .describe(
+      'A known model, such as gpt2-124m or llama-15m, whose keys stand in for those not given here; null = none.',
+    ),
   layers: count.max(10_000).default(4).describe('Blocks, each attention and feed-forward.'),
-  heads: count.max(10_000).default(4).describe('Attention (query) heads of a block; divides width unless headSize is given.'),
+  heads: count
+    .max(10_000)
+    .default(4)
+    .describe('Attention (query) heads of a block; divides width unless headSize is given.'),
   keyValueHeads: count
     .max(10_000)
     .nullable()
     .default(null)
-    .describe('Heads of the keys and values, each shared by heads / keyValueHeads queries; divides heads. null = heads.'),
-  headSize: count.nullable().default(null).describe('Size of the vectors of a head; even in family llama. null = width / heads.'),
+    .describe(
+      'Heads of the keys and values, each shared by heads / keyValueHeads queries; divides heads. null = heads.',
+    ),
+  headSize: count
+    .nullable()
+    .default(null)
+    .describe('Size of the vectors of a head; even in family llama. null = width / heads.'),
   width: count.default(128).describe('Size of the vector of a position (embedding size).'),
   feedForwardWidth: count
     .nullable()
     .default(null)
-    .describe('Inner size of the feed-forward part. null = 4 · width; in family llama 8/3 · width, rounded up to a multiple of 32.'),
+    .describe(
+      'Inner size of the feed-forward part. null = 4 · width; in family llama 8/3 · width, rounded up to a multiple of 32.',
+    ),
   vocabularySize: count
     .nullable()
     .default(null)
@@ -57,9 +69,17 @@ const keys = z.strictObject({
     .nullable()
     .default(null)
     .describe('Biases in the projection to queries, keys and values, as Qwen2 has them. null = as biases.'),
-  feedForwardBiases: z.boolean().nullable().default(null).describe('Biases in the feed-forward part. null = as biases.'),
+  feedForwardBiases: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe('Biases in the feed-forward part. null = as biases.'),
   queryKeyNorm: z.boolean().default(false).describe('RMSNorm of the queries and keys of every head, as Qwen3 has it.'),
-  normEpsilon: z.number().gt(0).default(1e-5).describe('Added to the variance (mean square) in the normalisation layers.'),
+  normEpsilon: z
+    .number()
+    .gt(0)
+    .default(1e-5)
+    .describe('Added to the variance (mean square) in the normalisation layers.'),
   nopeEveryLayers: z
     .int()
     .min(2)
@@ -74,7 +94,10 @@ const keys = z.strictObject({
     .nullable()
     .default(null)
     .describe('Stretching of the wavelengths of RoPE, { kind: linear, factor } or { kind: llama3, … }; null = none.'),
-  tiedEmbeddings: z.boolean().default(true).describe('The output head is the token embedding, not a matrix of its own.'),
+  tiedEmbeddings: z
+    .boolean()
+    .default(true)
+    .describe('The output head is the token embedding, not a matrix of its own.'),
 });
 
 /** The values that follow from others. `headSize` is no whole number where heads does not divide width. */

@@ -73,7 +73,11 @@ export const training = z
           .min(10)
           .default(128)
           .describe('Updates that the running mean and deviation reach back over; none is an outlier before as many.'),
-        maxSkips: z.int().min(0).default(10).describe('Skipped updates in a row that are put up with; one more ends the run as diverged.'),
+        maxSkips: z
+          .int()
+          .min(0)
+          .default(10)
+          .describe('Skipped updates in a row that are put up with; one more ends the run as diverged.'),
       })
       .prefault({})
       .describe('Updates that are skipped: parameters and optimizer stay as they were.'),

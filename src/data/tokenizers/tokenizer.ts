@@ -31,7 +31,10 @@ export interface Tokenizer {
    * @throws wrongInput as `encodeUtf8`
    */
   encodeChunk(utf8: Uint8Array, part: DocumentPart, origin: TextOrigin): EncodedChunk;
-  /** How many bytes of a chunk `encodeChunk` would encode where the document does not end with it. Costs next to nothing. */
+  /**
+   * How many bytes of a chunk `encodeChunk` would encode where the document does not end with it. Costs next to
+   * nothing.
+   */
   certainBytes(utf8: Uint8Array): number;
   /** @throws wrongInput for a token id that is not in the vocabulary. */
   decode(tokenIds: ArrayLike<number>, options?: DecodeOptions): string;

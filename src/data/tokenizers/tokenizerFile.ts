@@ -48,8 +48,10 @@ export async function readTokenizerFile(fileOrFolder: string, endOfText?: string
     return tokenizerFromFile(await readFile(file, 'utf8'), file, endOfText);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT' || code === 'ENOTDIR') throw wrongInput(`There is no tokenizer at ${file}.`, { cause: error });
-    if (code === 'EACCES' || code === 'EPERM') throw wrongInput(`${file} cannot be read: permission denied.`, { cause: error });
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      throw wrongInput(`There is no tokenizer at ${file}.`, { cause: error });
+    if (code === 'EACCES' || code === 'EPERM')
+      throw wrongInput(`${file} cannot be read: permission denied.`, { cause: error });
     if (code === 'EISDIR') throw wrongInput(`${file} is a folder where a tokenizer.json should be.`, { cause: error });
     throw error;
   }
@@ -66,7 +68,8 @@ export const renderTokenizer = (tokenizer: Tokenizer): string => `${JSON.stringi
  * @throws wrongInput naming the file and what is wrong with it.
  */
 export function tokenizerFromFile(text: string, source: string, endOfTextOfFile?: string | null): Tokenizer {
-  if (text.length > mostCharacters) throw wrongInput(`${source} is too large for a tokenizer: ${text.length} characters.`);
+  if (text.length > mostCharacters)
+    throw wrongInput(`${source} is too large for a tokenizer: ${text.length} characters.`);
   const value = parseJson(text, source);
   if (looksLikeHuggingFace(value)) return tokenizerFromHuggingFace(value as object, source, endOfTextOfFile);
   const { format, version } = headerOf(value);

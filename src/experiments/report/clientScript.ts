@@ -12,11 +12,16 @@ const clientModules = ['curves', 'chart', 'page'];
 
 export function clientScript(): string {
   const uPlot = readFileSync(packages.resolve('uplot/dist/uPlot.iife.min.js'), 'utf8');
-  const client = clientModules.map((name) => readFileSync(new URL(`./client/${name}.js`, import.meta.url), 'utf8')).map(joinable);
+  const client = clientModules
+    .map((name) => readFileSync(new URL(`./client/${name}.js`, import.meta.url), 'utf8'))
+    .map(joinable);
   return `${uPlot}\n(() => {\n'use strict';\n${client.join('\n')}\n})();`.replaceAll('</script', '<\\/script');
 }
 
 export const chartStyles = (): string => readFileSync(packages.resolve('uplot/dist/uPlot.min.css'), 'utf8');
 
 const joinable = (module: string): string =>
-  module.replace(/^import [^;]*;$/gm, '').replace(/^export \{[^}]*\};?$/gm, '').replace(/^export (?=(async )?(function|const|class) )/gm, '');
+  module
+    .replace(/^import [^;]*;$/gm, '')
+    .replace(/^export \{[^}]*\};?$/gm, '')
+    .replace(/^export (?=(async )?(function|const|class) )/gm, '');

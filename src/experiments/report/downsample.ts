@@ -40,5 +40,10 @@ export function thinned(x: readonly number[], y: readonly number[], buckets: num
     mean.push(sum / (end - start));
     start = end;
   }
-  return { x: Float32Array.from(outX), y: Float32Array.from(outY), meanX: Float32Array.from(meanX), mean: Float32Array.from(mean) };
+  return {
+    x: Float32Array.from(outX),
+    y: Float32Array.from(outY),
+    meanX: Float32Array.from(meanX),
+    mean: Float32Array.from(mean),
+  };
 }

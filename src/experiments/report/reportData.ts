@@ -49,7 +49,11 @@ const bucketsOfAllRuns = 14_000;
 
 export function reportData(runs: readonly RunHistory[]): ReportData {
   const buckets = Math.max(100, Math.min(1500, Math.floor(bucketsOfAllRuns / runs.length)));
-  const sources = [...new Set(runs.flatMap(({ evaluations }) => evaluations.flatMap((evaluation) => Object.keys(sourceLosses(evaluation)))))];
+  const sources = [
+    ...new Set(
+      runs.flatMap(({ evaluations }) => evaluations.flatMap((evaluation) => Object.keys(sourceLosses(evaluation)))),
+    ),
+  ];
   const evaluationCharts = [
     { key: 'validation', title: 'Validation loss', of: (evaluation: MetricsRecord) => numberOf(evaluation, 'loss') },
     ...sources.map((source) => ({
@@ -60,7 +64,11 @@ export function reportData(runs: readonly RunHistory[]): ReportData {
   ];
   const [training, ...others] = updateCharts;
   return {
-    charts: [training, ...evaluationCharts.map(({ key, title }) => ({ key, title, unit: 'nats per token', logY: false })), ...others],
+    charts: [
+      training,
+      ...evaluationCharts.map(({ key, title }) => ({ key, title, unit: 'nats per token', logY: false })),
+      ...others,
+    ],
     runs: runs.map(({ summary, environment, updates, evaluations }): ReportRun => {
       const clock = thinned(updates.step, updates.trainedMs, 200);
       const ofUpdates = updateCharts.map(({ key }) => {
@@ -70,7 +78,16 @@ export function reportData(runs: readonly RunHistory[]): ReportData {
       });
       const ofEvaluations = evaluationCharts.map(({ key, of }) => {
         const losses = evaluations.map((evaluation) => of(evaluation) ?? NaN);
-        return [key, encodedCurve(thinned(evaluations.map(({ step }) => step), losses, buckets))] as const;
+        return [
+          key,
+          encodedCurve(
+            thinned(
+              evaluations.map(({ step }) => step),
+              losses,
+              buckets,
+            ),
+          ),
+        ] as const;
       });
       return {
         name: summary.name,
@@ -89,9 +106,16 @@ function sourceLosses(evaluation: MetricsRecord): Record<string, number> {
   const { sources } = evaluation;
   if (typeof sources !== 'object' || sources === null) return {};
   const entries = Array.isArray(sources)
-    ? sources.map((source: { name?: unknown; path?: unknown; loss?: unknown }) => [String(source?.name ?? source?.path), source?.loss] as const)
-    : Object.entries(sources).map(([name, value]) => [name, (value as { loss?: unknown } | null)?.loss ?? value] as const);
-  return Object.fromEntries(entries.filter((entry): entry is readonly [string, number] => typeof entry[1] === 'number'));
+    ? sources.map(
+        (source: { name?: unknown; path?: unknown; loss?: unknown }) =>
+          [String(source?.name ?? source?.path), source?.loss] as const,
+      )
+    : Object.entries(sources).map(
+        ([name, value]) => [name, (value as { loss?: unknown } | null)?.loss ?? value] as const,
+      );
+  return Object.fromEntries(
+    entries.filter((entry): entry is readonly [string, number] => typeof entry[1] === 'number'),
+  );
 }
 
 const encodedCurve = ({ x, y, meanX, mean }: ReturnType<typeof thinned>): EncodedCurve => ({
@@ -101,4 +125,5 @@ const encodedCurve = ({ x, y, meanX, mean }: ReturnType<typeof thinned>): Encode
   mean: encoded(mean),
 });
 
-const encoded = (values: Float32Array): EncodedFloats => Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
+const encoded = (values: Float32Array): EncodedFloats =>
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');

@@ -59,17 +59,38 @@ const chartFrame = ({ key, title, unit }: ReportChart): string =>
   `<section><h3 id="title-${escaped(key)}">${escaped(title)}${unit === '' ? '' : ` <span class="faint">${escaped(unit)}</span>`}</h3>` +
   `<div class="chart" tabindex="0" role="img" aria-labelledby="title-${escaped(key)}" data-key="${escaped(key)}"></div><div class="readout" aria-live="polite"></div></section>`;
 
-const wide = (label: string, table: string): string => `<div class="wide" tabindex="0" role="region" aria-label="${label}">${table}</div>`;
+const wide = (label: string, table: string): string =>
+  `<div class="wide" tabindex="0" role="region" aria-label="${label}">${table}</div>`;
 
 function comparisonTable({ groups, differences, amount, rankedBy }: Comparison): string {
   const keys = Object.keys(groups[0]?.values ?? {});
-  const head = [...(keys.length === 0 ? ['runs'] : keys), 'n', 'final validation loss', 'best', amount === null ? 'aligned' : `at ${amount.toLocaleString('en-US')} tokens`, 'training loss', 'tokens/s', 'against the best'];
+  const head = [
+    ...(keys.length === 0 ? ['runs'] : keys),
+    'n',
+    'final validation loss',
+    'best',
+    amount === null ? 'aligned' : `at ${amount.toLocaleString('en-US')} tokens`,
+    'training loss',
+    'tokens/s',
+    'against the best',
+  ];
   const rows = groups.map((group, i) => {
-    const names = keys.length === 0 ? [group.runs.map(({ name }) => name).join(', ')] : Object.values(group.values).map(valueText);
-    const cells = [String(group.runs.length), spreadText(group.validationLoss), spreadText(group.bestValidationLoss), spreadText(group.alignedLoss), spreadText(group.trainingLoss), group.tokensPerSecond ? Math.round(group.tokensPerSecond.mean).toLocaleString('en-US') : '–'];
+    const names =
+      keys.length === 0 ? [group.runs.map(({ name }) => name).join(', ')] : Object.values(group.values).map(valueText);
+    const cells = [
+      String(group.runs.length),
+      spreadText(group.validationLoss),
+      spreadText(group.bestValidationLoss),
+      spreadText(group.alignedLoss),
+      spreadText(group.trainingLoss),
+      group.tokensPerSecond ? Math.round(group.tokensPerSecond.mean).toLocaleString('en-US') : '–',
+    ];
     return `<tr>${names.map((name) => `<th scope="row">${escaped(name)}</th>`).join('')}${cells.map((cell) => `<td class="number">${escaped(cell)}</td>`).join('')}<td>${escaped(i === 0 ? bestText(group, rankedBy) : differenceText(differences[i - 1]))}</td></tr>`;
   });
-  return wide('Comparison', `<table><thead><tr>${head.map((name) => `<th scope="col">${escaped(name)}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`);
+  return wide(
+    'Comparison',
+    `<table><thead><tr>${head.map((name) => `<th scope="col">${escaped(name)}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`,
+  );
 }
 
 const bestText = (group: Group, rankedBy: Comparison['rankedBy']): string => (group[rankedBy] ? 'lowest loss' : '');
@@ -86,7 +107,9 @@ const valueText = (value: unknown): string => (typeof value === 'string' ? value
 function completions({ summary }: RunHistory): string {
   const { shown, all } = readCompletions(summary.path);
   if (all === 0) return '';
-  const texts = shown.map(({ step, text }) => `<p class="faint">step ${step.toLocaleString('en-US')}</p><pre>${escaped(text)}</pre>`);
+  const texts = shown.map(
+    ({ step, text }) => `<p class="faint">step ${step.toLocaleString('en-US')}</p><pre>${escaped(text)}</pre>`,
+  );
   const count = shown.length === all ? `${all}` : `${shown.length} of ${all}`;
   return `<details><summary>${escaped(summary.name)} (${count})</summary>${texts.reverse().join('')}</details>`;
 }
@@ -94,23 +117,49 @@ function completions({ summary }: RunHistory): string {
 /** Every key; those that differ come first and are marked. */
 function configTable(runs: readonly RunHistory[]): string {
   const keys = [...new Set(runs.flatMap(({ config }) => [...config.keys()]))];
-  return factTable('Config', runs, keys.map((key) => ({ key, values: runs.map(({ config }) => config.get(key)) })), 'config keys that are equal');
+  return factTable(
+    'Config',
+    runs,
+    keys.map((key) => ({ key, values: runs.map(({ config }) => config.get(key)) })),
+    'config keys that are equal',
+  );
 }
 
 function environmentTable(runs: readonly RunHistory[]): string {
   const keys = [...new Set(runs.flatMap(({ environment }) => Object.keys(environment ?? {})))];
-  return factTable('Environment', runs, keys.map((key) => ({ key, values: runs.map(({ environment }) => environment?.[key]) })), 'facts that are equal');
+  return factTable(
+    'Environment',
+    runs,
+    keys.map((key) => ({ key, values: runs.map(({ environment }) => environment?.[key]) })),
+    'facts that are equal',
+  );
 }
 
-function factTable(label: string, runs: readonly RunHistory[], rows: { key: string; values: unknown[] }[], equalTitle: string): string {
-  const differs = ({ values }: { values: unknown[] }): boolean => values.some((value) => !isDeepStrictEqual(value, values[0]));
+function factTable(
+  label: string,
+  runs: readonly RunHistory[],
+  rows: { key: string; values: unknown[] }[],
+  equalTitle: string,
+): string {
+  const differs = ({ values }: { values: unknown[] }): boolean =>
+    values.some((value) => !isDeepStrictEqual(value, values[0]));
   const different = rows.filter(differs);
   const equal = rows.filter((row) => !differs(row));
   const names = runs.map(({ summary }) => `<th scope="col">${escaped(summary.name)}</th>`).join('');
-  const differentRows = different.map(({ key, values }) => `<tr class="differs"><th scope="row">${escaped(key)}</th>${values.map((value) => `<td>${escaped(valueText(value))}</td>`).join('')}</tr>`);
-  const equalRows = equal.map(({ key, values }) => `<tr><th scope="row">${escaped(key)}</th><td>${escaped(valueText(values[0]))}</td></tr>`);
+  const differentRows = different.map(
+    ({ key, values }) =>
+      `<tr class="differs"><th scope="row">${escaped(key)}</th>${values.map((value) => `<td>${escaped(valueText(value))}</td>`).join('')}</tr>`,
+  );
+  const equalRows = equal.map(
+    ({ key, values }) => `<tr><th scope="row">${escaped(key)}</th><td>${escaped(valueText(values[0]))}</td></tr>`,
+  );
   return (
-    (different.length === 0 ? '' : wide(label, `<table><thead><tr><th></th>${names}</tr></thead><tbody>${differentRows.join('')}</tbody></table>`)) +
+    (different.length === 0
+      ? ''
+      : wide(
+          label,
+          `<table><thead><tr><th></th>${names}</tr></thead><tbody>${differentRows.join('')}</tbody></table>`,
+        )) +
     `<details${different.length === 0 ? ' open' : ''}><summary>${equal.length} ${equalTitle}</summary>${wide(label, `<table><tbody>${equalRows.join('')}</tbody></table>`)}</details>`
   );
 }

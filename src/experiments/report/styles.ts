@@ -1,4 +1,6 @@
-/** The look of a report: one column on a phone, two columns of charts on a screen, light or dark as the reader's system. */
+/**
+ * The look of a report: one column on a phone, two columns of charts on a screen, light or dark as the reader's system.
+ */
 export const styles = `
 :root { color-scheme: light dark; --ink: #1a1c20; --faint: #5f6672; --line: #d9dce1; --paper: #fff; --mark: #fff2cc; --focus: #0b62d6; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --faint: #9aa2ae; --line: #353a42; --paper: #15171a; --mark: #4a3b10; --focus: #7db3ff; } }

@@ -51,7 +51,8 @@ INLINE void SwigluGradLoop(int64_t n, const T* __restrict gate, const T* __restr
 VARIANTS void SwigluGrad(int64_t n, const float* gate, const float* up, const float* dy, float* dgate, float* dup) {
   SwigluGradLoop(n, gate, up, dy, dgate, dup);
 }
-VARIANTS void SwigluGrad(int64_t n, const Bfloat16* gate, const Bfloat16* up, const Bfloat16* dy, Bfloat16* dgate, Bfloat16* dup) {
+VARIANTS void SwigluGrad(int64_t n, const Bfloat16* gate, const Bfloat16* up, const Bfloat16* dy, Bfloat16* dgate,
+                         Bfloat16* dup) {
   SwigluGradLoop(n, gate, up, dy, dgate, dup);
 }
 
@@ -73,7 +74,8 @@ void GeluGradOf(Execution& run) {
   T* dx = run.output<T>(0, 0);
   if (!run.ok()) return;
   const T *x = run.input<T>(0), *dy = run.input<T>(1);
-  ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) { GeluGrad(last - first, x + first, dy + first, dx + first); });
+  ShareRows(run.size(0), 1,
+            [&](int64_t first, int64_t last) { GeluGrad(last - first, x + first, dy + first, dx + first); });
 }
 void ComputeGeluGrad(void*, TF_OpKernelContext* context) {
   Execution run(context);
@@ -86,7 +88,8 @@ void SwigluOf(Execution& run) {
   T* y = run.output<T>(0, 0);
   if (!run.ok()) return;
   const T *gate = run.input<T>(0), *up = run.input<T>(1);
-  ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) { Swiglu(last - first, gate + first, up + first, y + first); });
+  ShareRows(run.size(0), 1,
+            [&](int64_t first, int64_t last) { Swiglu(last - first, gate + first, up + first, y + first); });
 }
 void ComputeSwiglu(void*, TF_OpKernelContext* context) {
   Execution run(context);
@@ -115,7 +118,11 @@ void RegisterActivations(TF_Status* status) {
   Register({"ClmGelu", {"x: T"}, {"y: T"}, {kProductType}, ShapesOfFirst<1>, ComputeGelu}, status);
   Register({"ClmGeluGrad", {"x: T", "dy: T"}, {"dx: T"}, {kProductType}, ShapesOfFirst<1>, ComputeGeluGrad}, status);
   Register({"ClmSwiglu", {"gate: T", "up: T"}, {"y: T"}, {kProductType}, ShapesOfFirst<1>, ComputeSwiglu}, status);
-  Register({"ClmSwigluGrad", {"gate: T", "up: T", "dy: T"}, {"dgate: T", "dup: T"}, {kProductType}, ShapesOfFirst<2>,
+  Register({"ClmSwigluGrad",
+            {"gate: T", "up: T", "dy: T"},
+            {"dgate: T", "dup: T"},
+            {kProductType},
+            ShapesOfFirst<2>,
             ComputeSwigluGrad},
            status);
 }

@@ -8,7 +8,8 @@ struct Adam {
   float oneMinusBeta1, oneMinusBeta2, stepSize, epsilon, gradientFactor, decay;
 };
 
-// In the order of TensorFlow's operations: decay, then ResourceApplyAdam, whose ε is added to √v before the bias correction.
+// In the order of TensorFlow's operations: decay, then ResourceApplyAdam, whose ε is added to √v before the bias
+// correction.
 template <typename T>
 INLINE void AdamWLoop(int64_t n, const Adam& adam, float* __restrict parameter, float* __restrict firstMoment,
                       float* __restrict secondMoment, const T* __restrict gradient) {
@@ -23,10 +24,12 @@ INLINE void AdamWLoop(int64_t n, const Adam& adam, float* __restrict parameter, 
     secondMoment[i] = v;
   }
 }
-VARIANTS void AdamW(int64_t n, const Adam& adam, float* parameter, float* firstMoment, float* secondMoment, const float* gradient) {
+VARIANTS void AdamW(int64_t n, const Adam& adam, float* parameter, float* firstMoment, float* secondMoment,
+                    const float* gradient) {
   AdamWLoop(n, adam, parameter, firstMoment, secondMoment, gradient);
 }
-VARIANTS void AdamW(int64_t n, const Adam& adam, float* parameter, float* firstMoment, float* secondMoment, const Bfloat16* gradient) {
+VARIANTS void AdamW(int64_t n, const Adam& adam, float* parameter, float* firstMoment, float* secondMoment,
+                    const Bfloat16* gradient) {
   AdamWLoop(n, adam, parameter, firstMoment, secondMoment, gradient);
 }
 
@@ -39,9 +42,9 @@ struct AdamWAttributes {
   }
 };
 
-// Inputs: handle of the variable that is updated · parameter · first moment · second moment · gradient · learning rate ·
-// β₁ᵗ · β₂ᵗ · ε·√(1−β₂ᵗ) · factor of the gradient. The values of variables share the variables' memory and are updated in
-// it: nothing else of the program may still read the old ones, which its control edges see to.
+// Inputs: handle of the variable that is updated · parameter · first moment · second moment · gradient · learning rate
+// · β₁ᵗ · β₂ᵗ · ε·√(1−β₂ᵗ) · factor of the gradient. The values of variables share the variables' memory and are
+// updated in it: nothing else of the program may still read the old ones, which its control edges see to.
 void ComputeAdamW(void* kernel, TF_OpKernelContext* context) {
   const auto& [beta1, beta2, weightDecay] = *static_cast<AdamWAttributes*>(kernel);
   Execution run(context, 1);
@@ -51,19 +54,27 @@ void ComputeAdamW(void* kernel, TF_OpKernelContext* context) {
   for (int i = 5; i <= 9; i++) run.expectSize(i, 1);
   if (!run.ok()) return;
   const float learningRate = run.scalar(5);
-  const Adam adam{1.0f - beta1, 1.0f - beta2, learningRate * std::sqrt(1.0f - run.scalar(7)) / (1.0f - run.scalar(6)),
+  const Adam adam{1.0f - beta1,  1.0f - beta2,  learningRate * std::sqrt(1.0f - run.scalar(7)) / (1.0f - run.scalar(6)),
                   run.scalar(8), run.scalar(9), learningRate * weightDecay};
-  if (run.isHalf(4)) AdamW(n, adam, run.variable(1), run.variable(2), run.variable(3), run.input<Bfloat16>(4));
-  else AdamW(n, adam, run.variable(1), run.variable(2), run.variable(3), run.input(4));
+  if (run.isHalf(4))
+    AdamW(n, adam, run.variable(1), run.variable(2), run.variable(3), run.input<Bfloat16>(4));
+  else
+    AdamW(n, adam, run.variable(1), run.variable(2), run.variable(3), run.input(4));
 }
 
 }  // namespace
 
 void RegisterAdamW(TF_Status* status) {
-  Register({"ClmAdamW",
-            {"variable: resource", "parameter: float", "first_moment: float", "second_moment: float", "gradient: T",
-             "learning_rate: float", "beta1_power: float", "beta2_power: float", "epsilon: float", "gradient_factor: float"},
-            {}, {kProductType, "beta1: float", "beta2: float", "weight_decay: float"}, ShapesOfFirst<0>, ComputeAdamW,
-            NewAttributes<AdamWAttributes>, DeleteAttributes<AdamWAttributes>, true},
-           status);
+  Register(
+      {"ClmAdamW",
+       {"variable: resource", "parameter: float", "first_moment: float", "second_moment: float", "gradient: T",
+        "learning_rate: float", "beta1_power: float", "beta2_power: float", "epsilon: float", "gradient_factor: float"},
+       {},
+       {kProductType, "beta1: float", "beta2: float", "weight_decay: float"},
+       ShapesOfFirst<0>,
+       ComputeAdamW,
+       NewAttributes<AdamWAttributes>,
+       DeleteAttributes<AdamWAttributes>,
+       true},
+      status);
 }

@@ -1,5 +1,6 @@
-// Adds rows to those of a matrix that their ids name, in the matrix's memory: the gradient of looking rows up, without a
-// matrix of zeros to gather it in. Rows of one id are added in their order and in float32: threads change no bit of it.
+// Adds rows to those of a matrix that their ids name, in the matrix's memory: the gradient of looking rows up, without
+// a matrix of zeros to gather it in. Rows of one id are added in their order and in float32: threads change no bit of
+// it.
 //
 // V rows of the matrix · N rows to add · C width
 #include <algorithm>
@@ -13,7 +14,8 @@ namespace {
 
 // row + the sum of the `count` rows of `added` named by `which`; `sum` holds C numbers.
 template <typename T>
-INLINE void AddRowsLoop(int64_t C, int64_t count, const int32_t* which, const float* added, float* __restrict sum, T* row) {
+INLINE void AddRowsLoop(int64_t C, int64_t count, const int32_t* which, const float* added, float* __restrict sum,
+                        T* row) {
   for (int64_t i = 0; i < C; i++) sum[i] = Load(row + i);
   for (int64_t n = 0; n < count; n++) {
     const float* x = added + which[n] * C;
@@ -64,6 +66,11 @@ void ComputeAddRows(void*, TF_OpKernelContext* context) {
 }  // namespace
 
 void RegisterAddRows(TF_Status* status) {
-  Register({"ClmAddRows", {"matrix: T", "rows: float", "ids: int32"}, {"sum: T"}, {kProductType}, ShapesOfFirst<1>, ComputeAddRows},
+  Register({"ClmAddRows",
+            {"matrix: T", "rows: float", "ids: int32"},
+            {"sum: T"},
+            {kProductType},
+            ShapesOfFirst<1>,
+            ComputeAddRows},
            status);
 }

@@ -29,8 +29,8 @@ class MaskedRows {
   bool fits() const { return fits_; }
   int64_t keys() const { return keys_; }
 
-  // Over ranges of rows, on the threads of the branch: compute(offset of the row, the row's mask, the keys its query sees,
-  // a row of numbers to write on).
+  // Over ranges of rows, on the threads of the branch: compute(offset of the row, the row's mask, the keys its query
+  // sees, a row of numbers to write on).
   template <typename Compute>
   void forEach(Compute compute) const {
     ShareRows(batch_ * heads_ * rows_, keys_, [&](int64_t first, int64_t last) {
@@ -91,7 +91,8 @@ void ComputeAttentionWeightsGrad(void* kernel, TF_OpKernelContext* context) {
   const float scale = static_cast<AttentionAttributes*>(kernel)->scale;
   Execution run(context);
   if (run.ok() && run.rank(0) != 4) run.fail("clm: weights must be of rank 4");
-  if (run.ok()) run.isHalf(0) ? AttentionWeightsGradOf<Bfloat16>(run, scale) : AttentionWeightsGradOf<float>(run, scale);
+  if (run.ok())
+    run.isHalf(0) ? AttentionWeightsGradOf<Bfloat16>(run, scale) : AttentionWeightsGradOf<float>(run, scale);
 }
 
 }  // namespace
@@ -99,10 +100,22 @@ void ComputeAttentionWeightsGrad(void* kernel, TF_OpKernelContext* context) {
 void RegisterAttention(TF_Status* status) {
   const auto create = NewAttributes<AttentionAttributes>;
   const auto remove = DeleteAttributes<AttentionAttributes>;
-  Register({"ClmAttentionWeights", {"scores: T", "mask: float"}, {"weights: T"}, {kProductType, "scale: float"},
-            ShapesOfFirst<1>, ComputeAttentionWeights, create, remove},
+  Register({"ClmAttentionWeights",
+            {"scores: T", "mask: float"},
+            {"weights: T"},
+            {kProductType, "scale: float"},
+            ShapesOfFirst<1>,
+            ComputeAttentionWeights,
+            create,
+            remove},
            status);
-  Register({"ClmAttentionWeightsGrad", {"weights: T", "d_weights: T", "mask: float"}, {"d_scores: T"},
-            {kProductType, "scale: float"}, ShapesOfFirst<1>, ComputeAttentionWeightsGrad, create, remove},
+  Register({"ClmAttentionWeightsGrad",
+            {"weights: T", "d_weights: T", "mask: float"},
+            {"d_scores: T"},
+            {kProductType, "scale: float"},
+            ShapesOfFirst<1>,
+            ComputeAttentionWeightsGrad,
+            create,
+            remove},
            status);
 }

@@ -69,7 +69,11 @@ void ComputeCachedAttention(void*, TF_OpKernelContext* context) {
 }  // namespace
 
 void RegisterCachedAttention(TF_Status* status) {
-  Register({"ClmCachedAttention", {"query: float", "keys: float", "values: float", "positions: int32"}, {"output: float"}, {},
-            ShapesOfFirst<1>, ComputeCachedAttention},
+  Register({"ClmCachedAttention",
+            {"query: float", "keys: float", "values: float", "positions: int32"},
+            {"output: float"},
+            {},
+            ShapesOfFirst<1>,
+            ComputeCachedAttention},
            status);
 }

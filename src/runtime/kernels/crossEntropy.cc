@@ -10,7 +10,8 @@ namespace {
 
 // weight·(−ln softmax(logits)[target]) of one row, and its gradient; `row` holds V numbers.
 template <typename T>
-INLINE float CrossEntropyRow(int64_t V, const T* logits, int32_t target, float weight, float* __restrict row, T* dLogits) {
+INLINE float CrossEntropyRow(int64_t V, const T* logits, int32_t target, float weight, float* __restrict row,
+                             T* dLogits) {
   for (int64_t i = 0; i < V; i++) row[i] = Load(logits + i);
   const float targetLogit = row[target], largest = Largest(V, row);
   const float sum = ExponentialsFrom(largest, V, row), share = weight / sum;
@@ -20,13 +21,15 @@ INLINE float CrossEntropyRow(int64_t V, const T* logits, int32_t target, float w
   return weight * (std::log(sum) + largest - targetLogit);
 }
 
-VARIANTS void CrossEntropy(int64_t N, int64_t V, const float* logits, const int32_t* targets, const float* weights, float* row,
-                           float* losses, float* dLogits) {
-  for (int64_t n = 0; n < N; n++) losses[n] = CrossEntropyRow(V, logits + n * V, targets[n], weights[n], row, dLogits + n * V);
+VARIANTS void CrossEntropy(int64_t N, int64_t V, const float* logits, const int32_t* targets, const float* weights,
+                           float* row, float* losses, float* dLogits) {
+  for (int64_t n = 0; n < N; n++)
+    losses[n] = CrossEntropyRow(V, logits + n * V, targets[n], weights[n], row, dLogits + n * V);
 }
-VARIANTS void CrossEntropy(int64_t N, int64_t V, const Bfloat16* logits, const int32_t* targets, const float* weights, float* row,
-                           float* losses, Bfloat16* dLogits) {
-  for (int64_t n = 0; n < N; n++) losses[n] = CrossEntropyRow(V, logits + n * V, targets[n], weights[n], row, dLogits + n * V);
+VARIANTS void CrossEntropy(int64_t N, int64_t V, const Bfloat16* logits, const int32_t* targets, const float* weights,
+                           float* row, float* losses, Bfloat16* dLogits) {
+  for (int64_t n = 0; n < N; n++)
+    losses[n] = CrossEntropyRow(V, logits + n * V, targets[n], weights[n], row, dLogits + n * V);
 }
 
 template <typename T>
@@ -68,7 +71,11 @@ void CrossEntropyShapes(TF_ShapeInferenceContext* context, TF_Status* status) {
 }  // namespace
 
 void RegisterCrossEntropy(TF_Status* status) {
-  Register({"ClmCrossEntropy", {"logits: T", "targets: int32", "weights: float"}, {"losses: float", "d_logits: T"},
-            {kProductType}, CrossEntropyShapes, ComputeCrossEntropy},
+  Register({"ClmCrossEntropy",
+            {"logits: T", "targets: int32", "weights: float"},
+            {"losses: float", "d_logits: T"},
+            {kProductType},
+            CrossEntropyShapes,
+            ComputeCrossEntropy},
            status);
 }

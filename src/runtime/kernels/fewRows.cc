@@ -1,7 +1,7 @@
-// Products of a few rows with a matrix of weights, float32 or bfloat16: what a token costs. They are bound by reading the
-// weights, so every weight is read once, in order, by all cores, and used for all rows. Numbers are added up in float32
-// in an order that depends neither on the number of rows nor on the threads, so that a row gets the same bits alone and
-// in a batch.
+// Products of a few rows with a matrix of weights, float32 or bfloat16: what a token costs. They are bound by reading
+// the weights, so every weight is read once, in order, by all cores, and used for all rows. Numbers are added up in
+// float32 in an order that depends neither on the number of rows nor on the threads, so that a row gets the same bits
+// alone and in a batch.
 //
 // M rows · K inputs · N outputs; a bias is N numbers, or none
 #include <vector>
@@ -18,7 +18,8 @@ constexpr int64_t kShared = 1 << 17;
 // Rows of weights that one pass over the outputs takes in: as many streams as a core follows well.
 constexpr int kStreams = 8;
 
-// `count` columns of x (M, K) · w (K, N) + bias, from where w and bias (or null) point to, into rows of `stride` numbers.
+// `count` columns of x (M, K) · w (K, N) + bias, from where w and bias (or null) point to, into rows of `stride`
+// numbers.
 template <typename T>
 INLINE void ColumnsLoop(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const T* w, const float* bias,
                         float* sums, int64_t stride) {
@@ -54,16 +55,16 @@ VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t count, const floa
                       float* sums, int64_t stride) {
   ColumnsLoop(M, K, N, count, x, w, bias, sums, stride);
 }
-VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const Bfloat16* w, const float* bias,
-                      float* sums, int64_t stride) {
+VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const Bfloat16* w,
+                      const float* bias, float* sums, int64_t stride) {
   ColumnsLoop(M, K, N, count, x, w, bias, sums, stride);
 }
 
-// Outputs [first, last) of y (M, N). They are summed up apart: rows of y that lie a multiple of 4,096 bytes from each other,
-// as of most models, would drive each other and the weights out of the cache.
+// Outputs [first, last) of y (M, N). They are summed up apart: rows of y that lie a multiple of 4,096 bytes from each
+// other, as of most models, would drive each other and the weights out of the cache.
 template <typename T>
-void SumColumns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w, const float* bias,
-                float* y) {
+void SumColumns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w,
+                const float* bias, float* y) {
   const int64_t count = last - first;
   const int64_t stride = count + ((count + kLanes) % 1024 == 0 ? 2 : 1) * kLanes;
   std::vector<float> sums(M * stride);
@@ -99,7 +100,8 @@ INLINE void Dots(int64_t K, int64_t N, const float* x, const T* w, float* y) {
 
 // Outputs [first, last) of y (M, N) = x (M, K) · wᵀ with w (N, K).
 template <typename T>
-INLINE void RowsLoop(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w, float* y) {
+INLINE void RowsLoop(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w,
+                     float* y) {
   constexpr int kAtOnce = 4;
   int64_t n = first;
   for (; n + kAtOnce <= last; n += kAtOnce) {
@@ -110,15 +112,18 @@ INLINE void RowsLoop(int64_t M, int64_t K, int64_t N, int64_t first, int64_t las
   for (; n < last; n++)
     for (int64_t m = 0; m < M; m++) Dots<1, 1>(K, N, x + m * K, w + n * K, y + m * N + n);
 }
-VARIANTS void Rows(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const float* w, float* y) {
+VARIANTS void Rows(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const float* w,
+                   float* y) {
   RowsLoop(M, K, N, first, last, x, w, y);
 }
-VARIANTS void Rows(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const Bfloat16* w, float* y) {
+VARIANTS void Rows(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const Bfloat16* w,
+                   float* y) {
   RowsLoop(M, K, N, first, last, x, w, y);
 }
 
-// Outputs of a part. Columns are parted in as many as there are threads, because long runs of a row are read fastest, or
-// so that the sums stay in the nearest cache; rows of weights more finely, so that a thread that is held up is helped.
+// Outputs of a part. Columns are parted in as many as there are threads, because long runs of a row are read fastest,
+// or so that the sums stay in the nearest cache; rows of weights more finely, so that a thread that is held up is
+// helped.
 int64_t PartOf(int64_t M, int64_t N, bool transposed) {
   constexpr int64_t kNearNumbers = 8192, kRowsAtATime = 512;
   if (transposed) return kRowsAtATime;
@@ -162,8 +167,18 @@ void FewRowsShape(TF_ShapeInferenceContext* context, TF_Status* status) {
 }  // namespace
 
 void RegisterFewRows(TF_Status* status) {
-  Register({"ClmFewRows", {"x: float", "w: T", "bias: float"}, {"y: float"}, {kProductType}, FewRowsShape<false>, ComputeFewRows<false>},
+  Register({"ClmFewRows",
+            {"x: float", "w: T", "bias: float"},
+            {"y: float"},
+            {kProductType},
+            FewRowsShape<false>,
+            ComputeFewRows<false>},
            status);
-  Register({"ClmFewRowsTransposed", {"x: float", "w: T"}, {"y: float"}, {kProductType}, FewRowsShape<true>, ComputeFewRows<true>},
+  Register({"ClmFewRowsTransposed",
+            {"x: float", "w: T"},
+            {"y: float"},
+            {kProductType},
+            FewRowsShape<true>,
+            ComputeFewRows<true>},
            status);
 }

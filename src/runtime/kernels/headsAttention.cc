@@ -1,5 +1,6 @@
-// Causal self-attention of queries, keys and values that stand side by side in rows, as their projection gave them: heads are
-// read and written where they are, and products leave out what the mask hides. On the tile unit only, see tiles.h.
+// Causal self-attention of queries, keys and values that stand side by side in rows, as their projection gave them:
+// heads are read and written where they are, and products leave out what the mask hides. On the tile unit only, see
+// tiles.h.
 //
 // B micro-batch size · T positions · K heads · D head size
 #include <algorithm>
@@ -13,8 +14,8 @@
 
 namespace {
 
-// Queries, or keys, whose products are made at once: so many that packing the other side pays, so few that hidden ones of
-// a causal mask are mostly left out.
+// Queries, or keys, whose products are made at once: so many that packing the other side pays, so few that hidden ones
+// of a causal mask are mostly left out.
 constexpr int64_t kBlock = 128;
 
 // What every head of an execution shares; `projected` is input 0 (B, T, 3, K, D), `mask` (T, T) or (B, 1, 1, T, T).
@@ -25,7 +26,8 @@ struct Heads {
   std::vector<Span> seen;  // keys, by query of each mask
 
   Heads(Execution& run, int projected, int maskInput) {
-    B = run.dimension(projected, 0), T = run.dimension(projected, 1), K = run.dimension(projected, 3), D = run.dimension(projected, 4);
+    B = run.dimension(projected, 0), T = run.dimension(projected, 1), K = run.dimension(projected, 3),
+    D = run.dimension(projected, 4);
     mask = run.input(maskInput);
     isShared = run.size(maskInput) == T * T;
     if (!isShared) run.expectSize(maskInput, B * T * T);
@@ -62,7 +64,9 @@ struct Heads {
   void forKeys(int64_t b, const Body& body) const {
     for (int64_t first = 0; first < T; first += kBlock) {
       const int64_t last = std::min(first + kBlock, T);
-      const auto sees = [&](int64_t t) { return seen[firstMask(b) + t].begin < last && seen[firstMask(b) + t].end > first; };
+      const auto sees = [&](int64_t t) {
+        return seen[firstMask(b) + t].begin < last && seen[firstMask(b) + t].end > first;
+      };
       Span queries{0, T};
       while (queries.begin < T && !sees(queries.begin)) queries.begin++;
       while (queries.end > queries.begin && !sees(queries.end - 1)) queries.end--;
@@ -88,7 +92,8 @@ void HeadsAttentionOf(Execution& run) {
     heads.forQueries(b, [&](int64_t first, int64_t last, Span keys) {
       T* block = p + first * S + keys.begin;
       const int64_t width = keys.end - keys.begin;
-      MultiplyTiles<false, true>(last - first, width, size, Matrix<T>{query + first * from, from}, Matrix<T>{key + keys.begin * from, from}, block, S);
+      MultiplyTiles<false, true>(last - first, width, size, Matrix<T>{query + first * from, from},
+                                 Matrix<T>{key + keys.begin * from, from}, block, S);
       for (int64_t t = first; t < last; t++) {
         const Span seen = heads.seen[heads.firstMask(b) + t];
         const float* mask = heads.mask + (heads.firstMask(b) + t) * S + seen.begin;
@@ -96,7 +101,8 @@ void HeadsAttentionOf(Execution& run) {
         Softmax(seen.end - seen.begin, heads.scale(), scores, mask, row.data(), scores);
         HideRest(p + t * S, seen, S);
       }
-      MultiplyTiles<false, false>(last - first, size, width, Matrix<T>{block, S}, Matrix<T>{value + keys.begin * from, from}, out + first * to, to);
+      MultiplyTiles<false, false>(last - first, size, width, Matrix<T>{block, S},
+                                  Matrix<T>{value + keys.begin * from, from}, out + first * to, to);
     });
   });
 }
@@ -126,14 +132,16 @@ void HeadsAttentionGradOf(Execution& run) {
     heads.forQueries(b, [&](int64_t first, int64_t last, Span keys) {
       T* block = dScores.get() + first * S + keys.begin;
       const int64_t width = keys.end - keys.begin;
-      MultiplyTiles<false, true>(last - first, width, size, Matrix<T>{dOut + first * to, to}, Matrix<T>{value + keys.begin * from, from}, block, S);
+      MultiplyTiles<false, true>(last - first, width, size, Matrix<T>{dOut + first * to, to},
+                                 Matrix<T>{value + keys.begin * from, from}, block, S);
       for (int64_t t = first; t < last; t++) {
         const Span seen = heads.seen[heads.firstMask(b) + t];
         T* scores = dScores.get() + t * S + seen.begin;
         SoftmaxGrad(seen.end - seen.begin, heads.scale(), p + t * S + seen.begin, scores, scores);
         HideRest(dScores.get() + t * S, seen, S);
       }
-      MultiplyTiles<false, false>(last - first, size, width, Matrix<T>{block, S}, Matrix<T>{key + keys.begin * from, from}, dQuery + first * from, from);
+      MultiplyTiles<false, false>(last - first, size, width, Matrix<T>{block, S},
+                                  Matrix<T>{key + keys.begin * from, from}, dQuery + first * from, from);
     });
     heads.forKeys(b, [&](int64_t first, int64_t last, Span queries) {
       const int64_t seeing = queries.end - queries.begin, at = queries.begin * S + first;
@@ -144,8 +152,10 @@ void HeadsAttentionGradOf(Execution& run) {
         }
         return;
       }
-      MultiplyTiles<true, false>(last - first, size, seeing, Matrix<T>{dScores.get() + at, S}, Matrix<T>{query + queries.begin * from, from}, dKey + first * from, from);
-      MultiplyTiles<true, false>(last - first, size, seeing, Matrix<T>{p + at, S}, Matrix<T>{dOut + queries.begin * to, to}, dValue + first * from, from);
+      MultiplyTiles<true, false>(last - first, size, seeing, Matrix<T>{dScores.get() + at, S},
+                                 Matrix<T>{query + queries.begin * from, from}, dKey + first * from, from);
+      MultiplyTiles<true, false>(last - first, size, seeing, Matrix<T>{p + at, S},
+                                 Matrix<T>{dOut + queries.begin * to, to}, dValue + first * from, from);
     });
   });
 }
@@ -164,10 +174,18 @@ void HeadsAttentionShapes(TF_ShapeInferenceContext* context, TF_Status* status) 
 }  // namespace
 
 void RegisterHeadsAttention(TF_Status* status) {
-  Register({"ClmHeadsAttention", {"projected: T", "mask: float"}, {"attended: T", "weights: T"}, {kProductType},
-            HeadsAttentionShapes, ComputeHeadsAttention},
+  Register({"ClmHeadsAttention",
+            {"projected: T", "mask: float"},
+            {"attended: T", "weights: T"},
+            {kProductType},
+            HeadsAttentionShapes,
+            ComputeHeadsAttention},
            status);
-  Register({"ClmHeadsAttentionGrad", {"projected: T", "weights: T", "d_attended: T", "mask: float"}, {"d_projected: T"},
-            {kProductType}, ShapesOfFirst<1>, ComputeHeadsAttentionGrad},
+  Register({"ClmHeadsAttentionGrad",
+            {"projected: T", "weights: T", "d_attended: T", "mask: float"},
+            {"d_projected: T"},
+            {kProductType},
+            ShapesOfFirst<1>,
+            ComputeHeadsAttentionGrad},
            status);
 }

@@ -20,12 +20,14 @@ extern "C" {
 struct TF_KernelBuilder;
 struct TF_OpKernelConstruction;
 struct TF_OpKernelContext;
-TF_KernelBuilder* TF_NewKernelBuilder(const char* operation, const char* device, void* (*create)(TF_OpKernelConstruction*),
+TF_KernelBuilder* TF_NewKernelBuilder(const char* operation, const char* device,
+                                      void* (*create)(TF_OpKernelConstruction*),
                                       void (*compute)(void*, TF_OpKernelContext*), void (*remove)(void*));
 void TF_RegisterKernelBuilder(const char* name, TF_KernelBuilder*, TF_Status*);
 int TF_NumInputs(TF_OpKernelContext*);
 void TF_GetInput(TF_OpKernelContext*, int i, TF_Tensor**, TF_Status*);
-TF_Tensor* TF_AllocateOutput(TF_OpKernelContext*, int i, TF_DataType, const int64_t* dimensions, int rank, size_t bytes, TF_Status*);
+TF_Tensor* TF_AllocateOutput(TF_OpKernelContext*, int i, TF_DataType, const int64_t* dimensions, int rank, size_t bytes,
+                             TF_Status*);
 TF_DataType TF_ExpectedOutputDataType(TF_OpKernelContext*, int i);
 TF_Tensor* TF_ForwardInputOrAllocateOutput(TF_OpKernelContext*, const int* candidates, int candidateCount, int i,
                                            const int64_t* dimensions, int rank, int* forwarded, TF_Status*);
@@ -101,8 +103,8 @@ class Execution {
     outputs_[i] = TF_AllocateOutput(context_, i, kTypeOf<T>, dimensions, rank, elements * sizeof(T), status_);
     return ok() ? static_cast<T*>(TF_TensorData(outputs_[i])) : nullptr;
   }
-  // An output of the shape and type of input `like`, in its memory where nobody else reads it any more. That input is let
-  // go of meanwhile: what is held here counts as a reader. Pointers to it taken before are void.
+  // An output of the shape and type of input `like`, in its memory where nobody else reads it any more. That input is
+  // let go of meanwhile: what is held here counts as a reader. Pointers to it taken before are void.
   template <typename T = float>
   T* outputOver(int i, int like) {
     int64_t dimensions[kMost];

@@ -9,7 +9,7 @@ namespace {
 // One row of LayerNorm, or of RMSNorm, which takes the mean for 0.
 template <typename T>
 INLINE void NormRow(int64_t width, bool centred, float epsilon, const float* __restrict x, const float* __restrict gain,
-                        T* __restrict y, float* mean, float* inverse) {
+                    T* __restrict y, float* mean, float* inverse) {
   const int64_t whole = width - width % kLanes;
   const float m = centred ? Sum(width, x) / static_cast<float>(width) : 0.0f;
   float lanes[kLanes] = {};
@@ -27,12 +27,12 @@ INLINE void NormLoop(int64_t rows, int64_t width, bool centred, float epsilon, c
   for (int64_t row = 0; row < rows; row++)
     NormRow(width, centred, epsilon, x + row * width, gain, y + row * width, mean + row, inverse + row);
 }
-VARIANTS void Norm(int64_t rows, int64_t width, bool centred, float epsilon, const float* x, const float* gain, float* y,
-                   float* mean, float* inverse) {
+VARIANTS void Norm(int64_t rows, int64_t width, bool centred, float epsilon, const float* x, const float* gain,
+                   float* y, float* mean, float* inverse) {
   NormLoop(rows, width, centred, epsilon, x, gain, y, mean, inverse);
 }
-VARIANTS void Norm(int64_t rows, int64_t width, bool centred, float epsilon, const float* x, const float* gain, Bfloat16* y,
-                   float* mean, float* inverse) {
+VARIANTS void Norm(int64_t rows, int64_t width, bool centred, float epsilon, const float* x, const float* gain,
+                   Bfloat16* y, float* mean, float* inverse) {
   NormLoop(rows, width, centred, epsilon, x, gain, y, mean, inverse);
 }
 
@@ -40,8 +40,8 @@ VARIANTS void Norm(int64_t rows, int64_t width, bool centred, float epsilon, con
 // along 1: both means are taken out.
 template <typename T>
 INLINE void NormGradRow(int64_t width, bool centred, float m, float r, const float* __restrict x,
-                            const float* __restrict gain, const T* __restrict dy, float* __restrict dx,
-                            float* __restrict dgain) {
+                        const float* __restrict gain, const T* __restrict dy, float* __restrict dx,
+                        float* __restrict dgain) {
   const int64_t whole = width - width % kLanes;
   float sums[kLanes] = {}, products[kLanes] = {};
   for (int64_t i = 0; i < whole; i += kLanes)
@@ -62,10 +62,11 @@ INLINE void NormGradRow(int64_t width, bool centred, float m, float r, const flo
   for (int64_t i = 0; i < width; i++) dx[i] = r * (Load(dy + i) * gain[i] - along1 - (x[i] - m) * r * alongRow);
 }
 template <typename T>
-INLINE void NormGradLoop(int64_t rows, int64_t width, bool centred, const float* x, const float* gain, const float* mean,
-                         const float* inverse, const T* dy, float* dx, float* dgain) {
+INLINE void NormGradLoop(int64_t rows, int64_t width, bool centred, const float* x, const float* gain,
+                         const float* mean, const float* inverse, const T* dy, float* dx, float* dgain) {
   for (int64_t row = 0; row < rows; row++)
-    NormGradRow(width, centred, mean[row], inverse[row], x + row * width, gain, dy + row * width, dx + row * width, dgain);
+    NormGradRow(width, centred, mean[row], inverse[row], x + row * width, gain, dy + row * width, dx + row * width,
+                dgain);
 }
 VARIANTS void NormGrad(int64_t rows, int64_t width, bool centred, const float* x, const float* gain, const float* mean,
                        const float* inverse, const float* dy, float* dx, float* dgain) {
@@ -97,8 +98,8 @@ void NormOf(Execution& run, const NormAttributes& kind) {
   if (!run.ok()) return;
   const float* x = run.input(0);
   ShareRows(rows, width, [&](int64_t first, int64_t last) {
-    Norm(last - first, width, kind.centred, kind.epsilon, x + first * width, run.input(1), y + first * width, mean + first,
-         inverse + first);
+    Norm(last - first, width, kind.centred, kind.epsilon, x + first * width, run.input(1), y + first * width,
+         mean + first, inverse + first);
   });
 }
 void ComputeNorm(void* kernel, TF_OpKernelContext* context) {
@@ -125,8 +126,8 @@ void NormGradOf(Execution& run, const NormAttributes& kind) {
   ShareRows(blocks, kBlock * width, [&](int64_t firstBlock, int64_t lastBlock) {
     for (int64_t block = firstBlock; block < lastBlock; block++) {
       const int64_t first = block * kBlock, last = first + kBlock < rows ? first + kBlock : rows;
-      NormGrad(last - first, width, kind.centred, x + first * width, run.input(1), run.input(2) + first, run.input(3) + first,
-               dy + first * width, dx + first * width, sums.data() + block * width);
+      NormGrad(last - first, width, kind.centred, x + first * width, run.input(1), run.input(2) + first,
+               run.input(3) + first, dy + first * width, dx + first * width, sums.data() + block * width);
     }
   });
   std::memset(dgain, 0, width * sizeof(float));
@@ -158,10 +159,22 @@ void NormShapes(TF_ShapeInferenceContext* context, TF_Status* status) {
 void RegisterNorms(TF_Status* status) {
   const auto create = NewAttributes<NormAttributes>;
   const auto remove = DeleteAttributes<NormAttributes>;
-  Register({"ClmNorm", {"x: float", "gain: float"}, {"y: T", "mean: float", "inverse: float"},
-            {kProductType, "epsilon: float", "centred: bool"}, NormShapes, ComputeNorm, create, remove},
+  Register({"ClmNorm",
+            {"x: float", "gain: float"},
+            {"y: T", "mean: float", "inverse: float"},
+            {kProductType, "epsilon: float", "centred: bool"},
+            NormShapes,
+            ComputeNorm,
+            create,
+            remove},
            status);
-  Register({"ClmNormGrad", {"x: float", "gain: float", "mean: float", "inverse: float", "dy: T"}, {"dx: float", "dgain: float"},
-            {kProductType, "epsilon: float", "centred: bool"}, ShapesOfFirst<2>, ComputeNormGrad, create, remove},
+  Register({"ClmNormGrad",
+            {"x: float", "gain: float", "mean: float", "inverse: float", "dy: T"},
+            {"dx: float", "dgain: float"},
+            {kProductType, "epsilon: float", "centred: bool"},
+            ShapesOfFirst<2>,
+            ComputeNormGrad,
+            create,
+            remove},
            status);
 }

@@ -19,8 +19,8 @@ constexpr int kSpins = 2000;     // 30 to 100 µs
 constexpr uint64_t kPartBits = 32;
 constexpr uint64_t kNoPart = (uint64_t{1} << kPartBits) - 1;
 
-// How a thread rounds and whether it takes the smallest numbers for 0, as TensorFlow's threads do: helpers must do as the
-// thread they help, or chance would decide about bits.
+// How a thread rounds and whether it takes the smallest numbers for 0, as TensorFlow's threads do: helpers must do as
+// the thread they help, or chance would decide about bits.
 #if defined(__x86_64__)
 inline uint64_t FloatMode() { return _mm_getcsr(); }
 inline void SetFloatMode(uint64_t mode) { _mm_setcsr(static_cast<unsigned>(mode)); }
@@ -136,4 +136,6 @@ void RunParts(int64_t parts, void (*body)(int64_t, const void*), const void* con
 int ThreadsPerBranch() { return threadsPerBranch.load(std::memory_order_relaxed); }
 
 // Called before a program runs whose session has shared the cores among branches.
-extern "C" __attribute__((visibility("default"))) void SetClmThreadsPerBranch(int threads) { threadsPerBranch.store(threads); }
+extern "C" __attribute__((visibility("default"))) void SetClmThreadsPerBranch(int threads) {
+  threadsPerBranch.store(threads);
+}

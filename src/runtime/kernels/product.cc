@@ -24,15 +24,16 @@ void Multiply(Execution& run, const Sizes& sizes, C* c) {
   const B* b = run.input<B>(1);
   const int64_t strideA = transposedA ? M : K, strideB = transposedB ? K : N;
   const auto multiply = [=](int64_t batch, int64_t m, int64_t rows, int64_t n, int64_t columns) {
-    MultiplyTiles<transposedA, transposedB>(rows, columns, K, Matrix<A>{a + batch * M * K + (transposedA ? m : m * K), strideA},
-                                            Matrix<B>{b + batch * K * N + (transposedB ? n * K : n), strideB},
-                                            c + batch * M * N + m * N + n, N);
+    MultiplyTiles<transposedA, transposedB>(
+        rows, columns, K, Matrix<A>{a + batch * M * K + (transposedA ? m : m * K), strideA},
+        Matrix<B>{b + batch * K * N + (transposedB ? n * K : n), strideB}, c + batch * M * N + m * N + n, N);
   };
   const int64_t threads = ThreadsPerBranch(), work = M * N * K;
   if (threads == 1 || batches * work < 2 * kWorthIt || batches > 1) {
     const int64_t atOnce = threads == 1 ? batches : (work < kWorthIt ? kWorthIt / work + 1 : 1);
     return InParallel((batches + atOnce - 1) / atOnce, [&](int64_t part) {
-      for (int64_t batch = part * atOnce; batch < batches && batch < (part + 1) * atOnce; batch++) multiply(batch, 0, M, 0, N);
+      for (int64_t batch = part * atOnce; batch < batches && batch < (part + 1) * atOnce; batch++)
+        multiply(batch, 0, M, 0, N);
     });
   }
   // Along the longer side, in a multiple of as many parts as there are threads.
@@ -49,7 +50,8 @@ template <bool transposedA, bool transposedB>
 void ComputeProduct(void*, TF_OpKernelContext* context) {
   Execution run(context);
   const int rank = run.ok() ? run.rank(0) : 0;
-  if (run.ok() && (rank < 2 || rank > Execution::kMost || run.rank(1) != rank)) run.fail("clm: products are of matrices, or of as many on both sides");
+  if (run.ok() && (rank < 2 || rank > Execution::kMost || run.rank(1) != rank))
+    run.fail("clm: products are of matrices, or of as many on both sides");
   if (!run.ok()) return;
   Sizes sizes = {1, run.dimension(0, rank - (transposedA ? 1 : 2)), run.dimension(1, rank - (transposedB ? 2 : 1)),
                  run.dimension(0, rank - (transposedA ? 2 : 1))};
@@ -61,7 +63,8 @@ void ComputeProduct(void*, TF_OpKernelContext* context) {
   }
   shape[rank - 2] = sizes.M;
   shape[rank - 1] = sizes.N;
-  if (run.dimension(1, rank - (transposedB ? 1 : 2)) != sizes.K || sizes.K == 0) run.fail("clm: matrices that do not fit each other");
+  if (run.dimension(1, rank - (transposedB ? 1 : 2)) != sizes.K || sizes.K == 0)
+    run.fail("clm: matrices that do not fit each other");
   if (!run.isHalfOutput(0)) {
     if (run.isHalf(0) || run.isHalf(1)) run.fail("clm: a product in float32 is of float32 matrices");
     float* c = run.outputOf(0, shape, rank);
@@ -91,8 +94,12 @@ void ProductShape(TF_ShapeInferenceContext* context, TF_Status* status) {
 
 template <bool transposedA, bool transposedB>
 void RegisterProduct(const char* name, TF_Status* status) {
-  Register({name, {"a: A", "b: B"}, {"c: T"}, {"A: {float, bfloat16}", "B: {float, bfloat16}", kProductType},
-            ProductShape<transposedA, transposedB>, ComputeProduct<transposedA, transposedB>},
+  Register({name,
+            {"a: A", "b: B"},
+            {"c: T"},
+            {"A: {float, bfloat16}", "B: {float, bfloat16}", kProductType},
+            ProductShape<transposedA, transposedB>,
+            ComputeProduct<transposedA, transposedB>},
            status);
 }
 

@@ -43,7 +43,8 @@ void Register(const Definition& definition, TF_Status* status) {
   TF_OpDefinitionBuilderSetShapeInferenceFunction(builder, definition.shapes);
   TF_RegisterOpDefinition(builder, status);
   if (TF_GetCode(status) != TF_OK) return;
-  TF_KernelBuilder* kernel = TF_NewKernelBuilder(definition.name, "CPU", definition.create, definition.compute, definition.remove);
+  TF_KernelBuilder* kernel =
+      TF_NewKernelBuilder(definition.name, "CPU", definition.create, definition.compute, definition.remove);
   TF_RegisterKernelBuilder(definition.name, kernel, status);
 }
 

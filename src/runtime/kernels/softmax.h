@@ -22,7 +22,8 @@ Span SeenBy(const float* mask, int64_t keys) {
 
 // softmax(scale·scores + mask) of n keys; `row` holds n numbers.
 template <typename T>
-INLINE void SoftmaxLoop(int64_t n, float scale, const T* scores, const float* __restrict mask, float* __restrict row, T* weights) {
+INLINE void SoftmaxLoop(int64_t n, float scale, const T* scores, const float* __restrict mask, float* __restrict row,
+                        T* weights) {
   for (int64_t i = 0; i < n; i++) row[i] = scale * Load(scores + i) + mask[i];
   const float inverse = 1.0f / ExponentialsFrom(Largest(n, row), n, row);
   for (int64_t i = 0; i < n; i++) Store(weights + i, row[i] * inverse);
@@ -30,7 +31,8 @@ INLINE void SoftmaxLoop(int64_t n, float scale, const T* scores, const float* __
 VARIANTS void Softmax(int64_t n, float scale, const float* scores, const float* mask, float* row, float* weights) {
   SoftmaxLoop(n, scale, scores, mask, row, weights);
 }
-VARIANTS void Softmax(int64_t n, float scale, const Bfloat16* scores, const float* mask, float* row, Bfloat16* weights) {
+VARIANTS void Softmax(int64_t n, float scale, const Bfloat16* scores, const float* mask, float* row,
+                      Bfloat16* weights) {
   SoftmaxLoop(n, scale, scores, mask, row, weights);
 }
 
@@ -49,7 +51,8 @@ INLINE void SoftmaxGradLoop(int64_t n, float scale, const T* weights, const T* d
 VARIANTS void SoftmaxGrad(int64_t n, float scale, const float* weights, const float* dWeights, float* dScores) {
   SoftmaxGradLoop(n, scale, weights, dWeights, dScores);
 }
-VARIANTS void SoftmaxGrad(int64_t n, float scale, const Bfloat16* weights, const Bfloat16* dWeights, Bfloat16* dScores) {
+VARIANTS void SoftmaxGrad(int64_t n, float scale, const Bfloat16* weights, const Bfloat16* dWeights,
+                          Bfloat16* dScores) {
   SoftmaxGradLoop(n, scale, weights, dWeights, dScores);
 }
 

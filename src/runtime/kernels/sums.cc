@@ -41,9 +41,12 @@ void ComputeAdd(void*, TF_OpKernelContext* context) {
   if (!run.ok()) return;
   ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) {
     const int64_t n = last - first;
-    if (run.isHalf(0)) Add(n, run.input<Bfloat16>(0) + first, run.input<Bfloat16>(1) + first, sum + first);
-    else if (run.isHalf(1)) Add(n, run.input(0) + first, run.input<Bfloat16>(1) + first, sum + first);
-    else Add(n, run.input(0) + first, run.input(1) + first, sum + first);
+    if (run.isHalf(0))
+      Add(n, run.input<Bfloat16>(0) + first, run.input<Bfloat16>(1) + first, sum + first);
+    else if (run.isHalf(1))
+      Add(n, run.input(0) + first, run.input<Bfloat16>(1) + first, sum + first);
+    else
+      Add(n, run.input(0) + first, run.input(1) + first, sum + first);
   });
 }
 
@@ -51,7 +54,8 @@ void ComputeHalfSquaredNorm(void*, TF_OpKernelContext* context) {
   Execution run(context);
   float* norm = run.output(0, 0, 0);
   if (!run.ok()) return;
-  const double squares = run.isHalf(0) ? Squares(run.size(0), run.input<Bfloat16>(0)) : Squares(run.size(0), run.input(0));
+  const double squares =
+      run.isHalf(0) ? Squares(run.size(0), run.input<Bfloat16>(0)) : Squares(run.size(0), run.input(0));
   *norm = static_cast<float>(squares / 2);
 }
 
@@ -66,5 +70,6 @@ void ScalarShape(TF_ShapeInferenceContext* context, TF_Status* status) {
 void RegisterSums(TF_Status* status) {
   Register({"ClmAdd", {"x: float", "y: T"}, {"sum: float"}, {kProductType}, ShapesOfFirst<1>, ComputeAdd}, status);
   Register({"ClmSum", {"x: T", "y: T"}, {"sum: float"}, {kProductType}, ShapesOfFirst<1>, ComputeAdd}, status);
-  Register({"ClmHalfSquaredNorm", {"x: T"}, {"norm: float"}, {kProductType}, ScalarShape, ComputeHalfSquaredNorm}, status);
+  Register({"ClmHalfSquaredNorm", {"x: T"}, {"norm: float"}, {kProductType}, ScalarShape, ComputeHalfSquaredNorm},
+           status);
 }

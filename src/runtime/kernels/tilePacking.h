@@ -1,6 +1,6 @@
-// How the numbers of matrices are packed into tiles, which are 1 KiB: 16 rows of 16 words, a word a pair of bfloat16 numbers
-// that follow each other along K. Which ones are paired is free, as long as it is the same on both sides of a product:
-// 16 apart, they need no shuffling.
+// How the numbers of matrices are packed into tiles, which are 1 KiB: 16 rows of 16 words, a word a pair of bfloat16
+// numbers that follow each other along K. Which ones are paired is free, as long as it is the same on both sides of a
+// product: 16 apart, they need no shuffling.
 #pragma once
 
 #include "vectors.h"
@@ -15,7 +15,8 @@
 
 #include <immintrin.h>
 
-#define TILED __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16,prefer-vector-width=512")))
+#define TILED \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16,prefer-vector-width=512")))
 #define INLINE_TILED static inline __attribute__((always_inline)) TILED
 
 constexpr int64_t kRows = 16;          // of a tile
@@ -29,8 +30,8 @@ INLINE_TILED Words Interleave(__m256i low, __m256i high) {
   return (Words)_mm512_cvtepu16_epi32(low) | ((Words)_mm512_cvtepu16_epi32(high) << 16);
 }
 
-// 16 numbers at `low` and 16 at `high`, paired, those of `low` in the lower halves: rounded, or cut into pieces that add
-// up to them exactly.
+// 16 numbers at `low` and 16 at `high`, paired, those of `low` in the lower halves: rounded, or cut into pieces that
+// add up to them exactly.
 template <int pieces>
 INLINE_TILED void Pair(const float* low, const float* high, Words* pairs) {
   __m512 a = _mm512_loadu_ps(low), b = _mm512_loadu_ps(high);
@@ -129,7 +130,8 @@ INLINE_TILED void PackBlock(const T* from, int64_t stride, int64_t wide, int64_t
 template <int pieces, bool alongK, bool transposed, typename T>
 TILED void PackStrips(const T* from, int64_t stride, int64_t wide, int64_t deep, char* to, int64_t stripBytes) {
   const auto pack = [&](int64_t strip, int64_t k) __attribute__((always_inline)) TILED {
-    PackBlock<pieces, alongK, transposed>(alongK ? from + strip * stride + k : from + k * stride + strip, stride, wide - strip, deep - k,
+    PackBlock<pieces, alongK, transposed>(alongK ? from + strip * stride + k : from + k * stride + strip, stride,
+                                          wide - strip, deep - k,
                                           to + strip / kStrip * stripBytes + k / kDepth * pieces * 2 * kTile);
   };
   if (alongK) {

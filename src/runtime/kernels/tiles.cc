@@ -1,7 +1,8 @@
-// Products on the tile unit. A float32 number is exactly the sum of three bfloat16 ones (8 + 8 + 8 bits), so a product of
-// two is nine of theirs, of which three are too small to count: below 2⁻²¹ of it. The other six are summed up by the unit.
-// That is Henry, Tang and Heinecke's scheme (2019, https://arxiv.org/abs/1904.06376): nearer to the exact product than
-// a chain of float32's multiplications and additions, at a sixth of the unit's speed, which is more than vectors have.
+// Products on the tile unit. A float32 number is exactly the sum of three bfloat16 ones (8 + 8 + 8 bits), so a product
+// of two is nine of theirs, of which three are too small to count: below 2⁻²¹ of it. The other six are summed up by the
+// unit. That is Henry, Tang and Heinecke's scheme (2019, https://arxiv.org/abs/1904.06376): nearer to the exact product
+// than a chain of float32's multiplications and additions, at a sixth of the unit's speed, which is more than vectors
+// have.
 //
 // As in other fast products (Goto and van de Geijn 2008, https://doi.org/10.1145/1356052.1356053), blocks of the inputs
 // are packed first, in the order in which they will be read.
@@ -24,7 +25,8 @@ namespace {
 // Columns of B packed at once, and numbers of them along K, by pieces: so many that they stay in the second cache.
 constexpr int64_t kMostColumns = 512;
 constexpr int64_t kMostDepth[] = {0, 1536, 0, 384};
-// Rows of A packed at once: they stay in the first cache where they are few, but rows across K want reading in longer runs.
+// Rows of A packed at once: they stay in the first cache where they are few, but rows across K want reading in longer
+// runs.
 constexpr int64_t kFewRows = kStrip, kMoreRows = 4 * kStrip;
 // Rows whose sums may have to be kept apart.
 constexpr int64_t kMostRows = 1024;
@@ -88,13 +90,14 @@ INLINE_TILED void StoreSome(Bfloat16* to, __mmask16 which, __m512 numbers) {
 
 // Rows of at most 32 sums each, with those of the blocks of K before (or null), to where they belong.
 template <typename C>
-INLINE_TILED void StoreSums(const float* sums, const float* before, int64_t beforeStride, C* to, int64_t stride, int64_t rows,
-                            int64_t columns) {
+INLINE_TILED void StoreSums(const float* sums, const float* before, int64_t beforeStride, C* to, int64_t stride,
+                            int64_t rows, int64_t columns) {
   for (int64_t n = 0; n < columns; n += kRows) {
     const __mmask16 which = columns - n >= kRows ? 0xffff : (1 << (columns - n)) - 1;
     for (int64_t m = 0; m < rows; m++) {
       __m512 numbers = _mm512_load_ps(sums + m * kStrip + n);
-      if (before != nullptr) numbers = _mm512_add_ps(numbers, _mm512_maskz_loadu_ps(which, before + m * beforeStride + n));
+      if (before != nullptr)
+        numbers = _mm512_add_ps(numbers, _mm512_maskz_loadu_ps(which, before + m * beforeStride + n));
       StoreSome(to + m * stride + n, which, numbers);
     }
   }
@@ -150,33 +153,43 @@ TILED void Multiply(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C
   float* partial = reinterpret_cast<float*>(kept.OfSize(keptBytes));
   alignas(64) float sums[kStrip * kStrip];
   UseTiles();
-  const auto end = [](int64_t begin, int64_t length, int64_t all) { return begin + length < all ? begin + length : all; };
+  const auto end = [](int64_t begin, int64_t length, int64_t all) {
+    return begin + length < all ? begin + length : all;
+  };
   for (int64_t mFrom = 0; mFrom < M; mFrom += kMostRows)
     for (int64_t nFrom = 0; nFrom < N; nFrom += width)
       for (int64_t kFrom = 0; kFrom < K; kFrom += depth) {
         const int64_t mEnd = end(mFrom, kMostRows, M), nEnd = end(nFrom, width, N), kEnd = end(kFrom, depth, K);
         const int64_t blocks = (kEnd - kFrom + kDepth - 1) / kDepth;
-        PackStrips<pieces, transposedB, transposedB>(b.numbers + (transposedB ? nFrom * b.stride + kFrom : kFrom * b.stride + nFrom),
-                                                     b.stride, nEnd - nFrom, kEnd - kFrom, packedB, stripBytes);
+        PackStrips<pieces, transposedB, transposedB>(
+            b.numbers + (transposedB ? nFrom * b.stride + kFrom : kFrom * b.stride + nFrom), b.stride, nEnd - nFrom,
+            kEnd - kFrom, packedB, stripBytes);
         for (int64_t mGroup = mFrom; mGroup < mEnd; mGroup += kRowsAtOnce) {
           const int64_t groupEnd = end(mGroup, kRowsAtOnce, mEnd);
-          PackStrips<pieces, !transposedA, transposedA>(a.numbers + (transposedA ? kFrom * a.stride + mGroup : mGroup * a.stride + kFrom),
-                                                        a.stride, groupEnd - mGroup, kEnd - kFrom, packedA, stripBytes);
+          PackStrips<pieces, !transposedA, transposedA>(
+              a.numbers + (transposedA ? kFrom * a.stride + mGroup : mGroup * a.stride + kFrom), a.stride,
+              groupEnd - mGroup, kEnd - kFrom, packedA, stripBytes);
           for (int64_t m = mGroup; m < groupEnd; m += kStrip)
             for (int64_t n = nFrom; n < nEnd; n += kStrip) {
               const char* stripA = packedA + (m - mGroup) / kStrip * stripBytes;
               const char* stripB = packedB + (n - nFrom) / kStrip * stripBytes;
               const int64_t rows = end(m, kStrip, mEnd) - m, columns = end(n, kStrip, nEnd) - n;
-              if (rows > kRows && columns > kRows) MultiplyStrips<pieces, 2, 2>(blocks, stripA, stripB, sums);
-              else if (rows > kRows) MultiplyStrips<pieces, 2, 1>(blocks, stripA, stripB, sums);
-              else if (columns > kRows) MultiplyStrips<pieces, 1, 2>(blocks, stripA, stripB, sums);
-              else MultiplyStrips<pieces, 1, 1>(blocks, stripA, stripB, sums);
+              if (rows > kRows && columns > kRows)
+                MultiplyStrips<pieces, 2, 2>(blocks, stripA, stripB, sums);
+              else if (rows > kRows)
+                MultiplyStrips<pieces, 2, 1>(blocks, stripA, stripB, sums);
+              else if (columns > kRows)
+                MultiplyStrips<pieces, 1, 2>(blocks, stripA, stripB, sums);
+              else
+                MultiplyStrips<pieces, 1, 1>(blocks, stripA, stripB, sums);
               C* to = c + m * stride + n;
               float* const part = inPlace ? reinterpret_cast<float*>(to) : partial + (m - mFrom) * width + n - nFrom;
               const int64_t partStride = inPlace ? stride : width;
               const float* before = kFrom > 0 ? part : nullptr;
-              if (kEnd == K) StoreSums(sums, before, partStride, to, stride, rows, columns);
-              else StoreSums(sums, before, partStride, part, partStride, rows, columns);
+              if (kEnd == K)
+                StoreSums(sums, before, partStride, to, stride, rows, columns);
+              else
+                StoreSums(sums, before, partStride, part, partStride, rows, columns);
             }
         }
       }
@@ -191,7 +204,8 @@ void MultiplyTiles(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C*
 }
 
 bool HasTiles() {
-  // Linux lends a process the unit's registers when it asks for them: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
+  // Linux lends a process the unit's registers when it asks for them: arch_prctl(ARCH_REQ_XCOMP_PERM,
+  // XFEATURE_XTILEDATA).
   static const bool has = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
                           __builtin_cpu_supports("avx512bf16") && syscall(SYS_arch_prctl, 0x1023, 18) == 0;
   return has;
@@ -205,7 +219,7 @@ void MultiplyTiles(int64_t, int64_t, int64_t, Matrix<A>, Matrix<B>, C*, int64_t)
 
 #endif
 
-#define FOR_TYPES(A, B, C)                                                                              \
+#define FOR_TYPES(A, B, C)                                                                                 \
   template void MultiplyTiles<false, false>(int64_t, int64_t, int64_t, Matrix<A>, Matrix<B>, C*, int64_t); \
   template void MultiplyTiles<true, false>(int64_t, int64_t, int64_t, Matrix<A>, Matrix<B>, C*, int64_t);  \
   template void MultiplyTiles<false, true>(int64_t, int64_t, int64_t, Matrix<A>, Matrix<B>, C*, int64_t);

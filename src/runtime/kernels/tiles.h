@@ -17,7 +17,8 @@ struct Matrix {
 };
 
 // c (M, N) = a (M, K) · b (K, N), rows of c `stride` numbers apart, on the calling thread, which must have the unit.
-// Both transposed is not to be had, and K is not 0. An output in float32 has float32's accuracy (of inputs in float32), one in bfloat16
-// comes from inputs rounded to bfloat16 and sums in float32. What becomes of a row does not depend on the others.
+// Both transposed is not to be had, and K is not 0. An output in float32 has float32's accuracy (of inputs in float32),
+// one in bfloat16 comes from inputs rounded to bfloat16 and sums in float32. What becomes of a row does not depend on
+// the others.
 template <bool transposedA, bool transposedB, typename A, typename B, typename C>
 void MultiplyTiles(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C* c, int64_t stride);

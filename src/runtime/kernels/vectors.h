@@ -13,7 +13,8 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-// Before a loop that writes element i of an array in whose place element i of another may be read, and no other element.
+// Before a loop that writes element i of an array in whose place element i of another may be read, and no other
+// element.
 #if defined(__clang__)
 #define IN_PLACE _Pragma("clang loop vectorize(assume_safety)")
 #else

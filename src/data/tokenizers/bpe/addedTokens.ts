@@ -40,7 +40,10 @@ export function tokenCutter(tokens: readonly AddedToken[]): CutTokens | undefine
   return (utf8, start, end, piece) => {
     let pieceStart = start;
     for (let at = start; at < end; ) {
-      const found = begins[utf8[at]!] === 0 ? undefined : byFirstByte[utf8[at]!]!.find((candidate) => standsAt(candidate.utf8, utf8, at, end));
+      const found =
+        begins[utf8[at]!] === 0
+          ? undefined
+          : byFirstByte[utf8[at]!]!.find((candidate) => standsAt(candidate.utf8, utf8, at, end));
       if (found === undefined) {
         at++;
         continue;
@@ -82,10 +85,14 @@ function whitespaceEnd(utf8: Uint8Array, at: number, end: number): number {
 /** \w as Hugging Face's tokenizers has it. */
 const wordCharacter = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 
-/** Whether a character of words stands before `at` (direction −1) or there (1), within the text that ends at `limit`. */
+/**
+ * Whether a character of words stands before `at` (direction −1) or there (1), within the text that ends at `limit`.
+ */
 function isWordCharacter(utf8: Uint8Array, at: number, limit: number, direction: -1 | 1): boolean {
   if (at === limit) return false;
-  return wordCharacter.test(String.fromCodePoint(codePointAt(utf8, direction === 1 ? at : previousCharacter(utf8, at))));
+  return wordCharacter.test(
+    String.fromCodePoint(codePointAt(utf8, direction === 1 ? at : previousCharacter(utf8, at))),
+  );
 }
 
 /**

@@ -2,7 +2,14 @@
 import { wrongInput } from '../../../errors.ts';
 import { decodeAll } from '../bytes.ts';
 import { checkTokenId, originOfText, refuseLoneSurrogates } from '../tokenizer.ts';
-import type { DecodeOptions, DocumentPart, EncodedChunk, StreamingDecoder, TextOrigin, Tokenizer } from '../tokenizer.ts';
+import type {
+  DecodeOptions,
+  DocumentPart,
+  EncodedChunk,
+  StreamingDecoder,
+  TextOrigin,
+  Tokenizer,
+} from '../tokenizer.ts';
 import { cutsToken, cutsWhitespace, noToken, tokenCutter } from './addedTokens.ts';
 import type { AddedToken, CutTokens } from './addedTokens.ts';
 import { mergeTable } from './mergeTable.ts';
@@ -94,7 +101,8 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
     encode: (text, { specialTokens = false } = {}) => {
       refuseLoneSurrogates(text);
       const utf8 = Buffer.from(text);
-      return encodePart(utf8, whole, originOfText(utf8, 'Leave it out, or use another tokenizer.'), specialTokens).tokenIds;
+      return encodePart(utf8, whole, originOfText(utf8, 'Leave it out, or use another tokenizer.'), specialTokens)
+        .tokenIds;
     },
     encodeUtf8: (utf8, origin) => encodePart(utf8, whole, origin, false).tokenIds,
     encodeChunk: (utf8, part, origin) => encodePart(utf8, part, origin, false),
@@ -117,7 +125,13 @@ function pieceEncoder(description: BpeDescription, tokens: readonly AddedToken[]
   const encodeWord = wordEncoder(mergeTable(description.merges), description.firstTokens, description.wholeWords);
 
   return (list, raw, startsText, origin, offset) => {
-    const cut = (by: CutTokens | undefined, utf8: Uint8Array, start: number, end: number, text: (start: number, end: number) => void) => {
+    const cut = (
+      by: CutTokens | undefined,
+      utf8: Uint8Array,
+      start: number,
+      end: number,
+      text: (start: number, end: number) => void,
+    ) => {
       if (by === undefined) return text(start, end);
       by(utf8, start, end, (from, to, tokenId) => {
         if (tokenId === noToken) return text(from, to);
@@ -128,7 +142,8 @@ function pieceEncoder(description: BpeDescription, tokens: readonly AddedToken[]
     cut(cutRaw, raw, 0, raw.length, (start, end) => {
       const isNew = start > 0 || startsText;
       const utf8 = normalize === undefined ? raw : normalize(raw.subarray(start, end), isNew);
-      const shift = normalize === undefined ? 0 : start; // places inside a normalised piece are nearly those of the text
+      // places inside a normalised piece are nearly those of the text
+      const shift = normalize === undefined ? 0 : start;
       const [from, to] = normalize === undefined ? [start, end] : [0, utf8.length];
       cut(cutNormalized, utf8, from, to, (pieceStart, pieceEnd) => {
         reserve(list, pieceEnd - pieceStart);
@@ -152,10 +167,16 @@ function reserve(list: IdList, tokens: number): void {
 
 function unknownByte(utf8: Uint8Array, at: number, origin: TextOrigin, offset: number): Error {
   const byte = `0x${utf8[at]!.toString(16).padStart(2, '0').toUpperCase()}`;
-  return wrongInput(`The byte ${byte} ${origin.place(offset + at)} is not in the tokenizer's vocabulary. ${origin.remedy}`);
+  return wrongInput(
+    `The byte ${byte} ${origin.place(offset + at)} is not in the tokenizer's vocabulary. ${origin.remedy}`,
+  );
 }
 
-function streamingDecoder(description: BpeDescription, special: ReadonlySet<number>, options: DecodeOptions = {}): StreamingDecoder {
+function streamingDecoder(
+  description: BpeDescription,
+  special: ReadonlySet<number>,
+  options: DecodeOptions = {},
+): StreamingDecoder {
   const { specialTokens = false, continuesText = false } = options;
   const { tokens } = description;
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });

@@ -30,7 +30,10 @@ export function byteLevelParts(
   return {
     firstTokens: tokensOfBytes(vocabulary),
     words: wordsBy(scanners),
-    normalize: normalizers.length === 0 ? undefined : (utf8, startsPiece) => normalizers.reduce((text, normalize) => normalize(text, startsPiece), utf8),
+    normalize:
+      normalizers.length === 0
+        ? undefined
+        : (utf8, startsPiece) => normalizers.reduce((text, normalize) => normalize(text, startsPiece), utf8),
     isBorder: wordBorder(),
     dropsFirstSpace: false,
     wholeWords: ignoresMerges ? wordsOfVocabulary(vocabulary) : undefined,
@@ -91,7 +94,8 @@ function readPreTokenizer(file: Fields): { scanners: WordEnd[]; addsSpace: boole
       if (i !== steps.length - 1) throw step.refusal('type', 'ByteLevel must come last.');
       if (step.flag('use_regex', true)) scanners.push(gpt2Pattern.scanner());
       addsSpace = step.flag('add_prefix_space', true);
-      if (addsSpace && i > 0) throw step.refusal('add_prefix_space', 'true is nothing clm can do behind another pre-tokenizer.');
+      if (addsSpace && i > 0)
+        throw step.refusal('add_prefix_space', 'true is nothing clm can do behind another pre-tokenizer.');
       step.finish('trim_offsets'); // places in the text, which clm does not give
     } else if (type === 'Digits') {
       scanners.push(digitsScanner(step.flag('individual_digits')));
@@ -111,12 +115,18 @@ function readSplit(step: Fields): WordEnd {
   const expression = step.fields('pattern')?.value('Regex');
   const pattern = patterns.find(({ expressions }) => expressions.some((known) => known === expression));
   if (pattern === undefined) {
-    throw step.refusal('pattern', `${shown(step.value('pattern'))} is a pattern clm does not know; docs/tokenizers.md says how to add one.`);
+    throw step.refusal(
+      'pattern',
+      `${shown(step.value('pattern'))} is a pattern clm does not know; docs/tokenizers.md says how to add one.`,
+    );
   }
   const isInverted = step.flag('invert');
   const behavior = step.value('behavior');
   if (behavior !== (isInverted ? 'Removed' : 'Isolated')) {
-    throw step.refusal('behavior', `${shown(behavior)} with invert ${isInverted} is nothing clm can do; it knows Isolated, and Removed with invert.`);
+    throw step.refusal(
+      'behavior',
+      `${shown(behavior)} with invert ${isInverted} is nothing clm can do; it knows Isolated, and Removed with invert.`,
+    );
   }
   step.finish();
   return pattern.scanner();

@@ -1,6 +1,7 @@
 /**
  * Which characters are letters, numbers, whitespace: what the patterns of pre-tokenisation ask. One byte of flags for
- * every code point, made once a process from the regular expressions of the running Node, and so of its Unicode version.
+ * every code point, made once a process from the regular expressions of the running Node, and so of its Unicode
+ * version.
  */
 
 /** \p{L} */
@@ -22,8 +23,15 @@ const planes = [0, 1, 2, 3, 14];
 let flags: Uint8Array | undefined;
 let hasCase = false;
 
-const uncased = [[/\p{L}+/gu, letter], [/\p{N}+/gu, number], [/\p{White_Space}+/gu, space]] as const;
-const cased = [[/[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+/gu, upper], [/[\p{Ll}\p{Lm}\p{Lo}\p{M}]+/gu, lower]] as const;
+const uncased = [
+  [/\p{L}+/gu, letter],
+  [/\p{N}+/gu, number],
+  [/\p{White_Space}+/gu, space],
+] as const;
+const cased = [
+  [/[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+/gu, upper],
+  [/[\p{Ll}\p{Lm}\p{Lo}\p{M}]+/gu, lower],
+] as const;
 
 /** Flags of every code point, by code point, `upper` and `lower` perhaps not among them. */
 export function characterFlags(): Uint8Array {

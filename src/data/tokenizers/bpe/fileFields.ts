@@ -37,7 +37,10 @@ export function fieldsOf(value: unknown, path: string, at = ''): Fields {
   const refusal = (name: string, what: string): Error => wrongInput(`${path}: ${nameOf(name)}: ${what}`);
   const typed = (name: string, type: 'string' | 'boolean', found: unknown): unknown => {
     if (typeof found === type) return found;
-    throw refusal(name, `${shown(found)} is no ${type === 'string' ? 'text' : 'true or false'}. Take a fresh copy of the file.`);
+    throw refusal(
+      name,
+      `${shown(found)} is no ${type === 'string' ? 'text' : 'true or false'}. Take a fresh copy of the file.`,
+    );
   };
   return {
     at,

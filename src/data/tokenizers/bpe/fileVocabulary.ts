@@ -19,17 +19,22 @@ export function readVocabulary(model: Fields): Map<string, number> {
   if (entries.length === 0) throw model.refusal('vocab', 'is empty.');
   const seen = new Set<number>();
   for (const [token, id] of entries) {
-    if (!isTokenId(id)) throw model.refusal('vocab', `${shown(token)} has the id ${shown(id)}; ids are 0 … ${mostTokens - 1}.`);
+    if (!isTokenId(id))
+      throw model.refusal('vocab', `${shown(token)} has the id ${shown(id)}; ids are 0 … ${mostTokens - 1}.`);
     if (seen.has(id)) throw model.refusal('vocab', `the id ${id} is given twice, the second time to ${shown(token)}.`);
-    if (Buffer.byteLength(token) > longestToken) throw model.refusal('vocab', `the token ${id} is longer than ${longestToken} bytes.`);
+    if (Buffer.byteLength(token) > longestToken)
+      throw model.refusal('vocab', `the token ${id} is longer than ${longestToken} bytes.`);
     seen.add(id);
   }
   return new Map(entries as [string, number][]);
 }
 
-const isTokenId = (id: unknown): id is number => Number.isInteger(id) && (id as number) >= 0 && (id as number) < mostTokens;
+const isTokenId = (id: unknown): id is number =>
+  Number.isInteger(id) && (id as number) >= 0 && (id as number) < mostTokens;
 
-/** Merges are written as "left right" or as ["left", "right"]. @throws wrongInput where a part or the whole is no token. */
+/**
+ * Merges are written as "left right" or as ["left", "right"]. @throws wrongInput where a part or the whole is no token.
+ */
 export function readMerges(model: Fields, vocabulary: ReadonlyMap<string, number>): Merge[] {
   const list = model.value('merges');
   if (!Array.isArray(list)) throw model.refusal('merges', 'is no list. Take a fresh copy of the file.');
@@ -43,7 +48,10 @@ export function readMerges(model: Fields, vocabulary: ReadonlyMap<string, number
     const ids = [left, right, left + right].map((token) => vocabulary.get(token));
     const missing = ids.indexOf(undefined);
     if (missing >= 0) {
-      throw model.refusal(`merges[${i}]`, `${shown([left, right, left + right][missing])} is not in the vocabulary. Take a fresh copy of the file.`);
+      throw model.refusal(
+        `merges[${i}]`,
+        `${shown([left, right, left + right][missing])} is not in the vocabulary. Take a fresh copy of the file.`,
+      );
     }
     return { left: ids[0]!, right: ids[1]!, merged: ids[2]! };
   });
@@ -60,7 +68,11 @@ export function readAddedTokens(file: Fields): AddedToken[] {
     }
     const isSpecial = token.flag('special');
     const isNormalized = token.flag('normalized', !isSpecial);
-    const [isSingleWord, stripsLeft, stripsRight] = [token.flag('single_word'), token.flag('lstrip'), token.flag('rstrip')];
+    const [isSingleWord, stripsLeft, stripsRight] = [
+      token.flag('single_word'),
+      token.flag('lstrip'),
+      token.flag('rstrip'),
+    ];
     token.finish();
     return { id, content, isSpecial, isNormalized, isSingleWord, stripsLeft, stripsRight };
   });

@@ -1,4 +1,7 @@
-/** tokenizer.json as GPT-2 has it: byte-level BPE that cuts words by GPT-2's pattern, and one token that ends a document. */
+/**
+ * tokenizer.json as GPT-2 has it: byte-level BPE that cuts words by GPT-2's pattern, and one token that ends a
+ * document.
+ */
 import { endOfTextToken } from '../tokenizer.ts';
 
 interface Gpt2Vocabulary {
@@ -11,7 +14,15 @@ interface Gpt2Vocabulary {
 
 export function gpt2File({ vocabulary, merges, endOfTextId }: Gpt2Vocabulary): object {
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
-  const end = { id: endOfTextId, content: endOfTextToken, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const end = {
+    id: endOfTextId,
+    content: endOfTextToken,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  };
   return {
     version: '1.0',
     truncation: null,
@@ -25,7 +36,10 @@ export function gpt2File({ vocabulary, merges, endOfTextId }: Gpt2Vocabulary): o
   };
 }
 
-/** `model` of a tokenizer.json whose tokens are spelt in the alphabet of bytes; vocabulary and merges as in `Gpt2Vocabulary`. */
+/**
+ * `model` of a tokenizer.json whose tokens are spelt in the alphabet of bytes; vocabulary and merges as in
+ * `Gpt2Vocabulary`.
+ */
 export const byteLevelModel = (vocabulary: Record<string, number>, merges: Gpt2Vocabulary['merges']): object => ({
   type: 'BPE',
   dropout: null,

@@ -21,8 +21,8 @@ export const looksLikeHuggingFace = (value: unknown): boolean =>
 /**
  * @param json the parsed file; the tokenizer keeps it and is written as it
  * @param path only for messages
- * @param endOfText spelling of the token that ends a document, null for none; by default what the file's own "clm" says,
- *   else the first of the usual ones
+ * @param endOfText spelling of the token that ends a document, null for none; by default what the file's own "clm"
+ *   says, else the first of the usual ones
  * @throws wrongInput naming the file, the field and what clm cannot do with it
  */
 export function tokenizerFromHuggingFace(json: object, path: string, endOfText?: string | null): Tokenizer {
@@ -78,11 +78,18 @@ function endOfTextId(file: Fields, addedTokens: readonly AddedToken[], wanted: u
   const id = special.get(String(wanted));
   if (id !== undefined) return id;
   const known = [...special.keys()].slice(0, 8).map(shown).join(', ') || 'none';
-  throw file.refusal('added_tokens', `${shown(wanted)}, which is to end documents, is no special token; there are: ${known}.`);
+  throw file.refusal(
+    'added_tokens',
+    `${shown(wanted)}, which is to end documents, is no special token; there are: ${known}.`,
+  );
 }
 
 /** The ids that every text begins with. */
-function readPostProcessor(file: Fields, vocabulary: ReadonlyMap<string, number>, addedTokens: readonly AddedToken[]): number[] {
+function readPostProcessor(
+  file: Fields,
+  vocabulary: ReadonlyMap<string, number>,
+  addedTokens: readonly AddedToken[],
+): number[] {
   const top = file.fields('post_processor');
   if (top === undefined) return [];
   const isSequence = top.value('type') === 'Sequence';
@@ -94,7 +101,10 @@ function readPostProcessor(file: Fields, vocabulary: ReadonlyMap<string, number>
     const template = step.list('single');
     const places = template.map((item) => item.fields('Sequence') ?? item.fields('SpecialToken'));
     if (template.findIndex((item) => item.value('Sequence') !== undefined) !== template.length - 1) {
-      throw step.refusal('single', 'tokens behind the text are nothing clm can do; give the end of a document as tokenizer.endOfText.');
+      throw step.refusal(
+        'single',
+        'tokens behind the text are nothing clm can do; give the end of a document as tokenizer.endOfText.',
+      );
     }
     return places.slice(0, -1).map((place) => {
       const name = place?.text('id') ?? '';

@@ -24,7 +24,8 @@ export function mergeTable(merges: readonly Merge[]): MergeTable {
   const slots = new Int32Array(4 * size).fill(-1); // left, right, rank, and one to fill a cache line by whole slots
   const find = (left: number, right: number): number => {
     let slot = pairHash(left, right) & mask;
-    while (slots[4 * slot] !== -1 && (slots[4 * slot] !== left || slots[4 * slot + 1] !== right)) slot = (slot + 1) & mask;
+    while (slots[4 * slot] !== -1 && (slots[4 * slot] !== left || slots[4 * slot + 1] !== right))
+      slot = (slot + 1) & mask;
     return 4 * slot;
   };
   const smallRanks = new Int32Array(smallIds * smallIds).fill(-1);
@@ -36,7 +37,8 @@ export function mergeTable(merges: readonly Merge[]): MergeTable {
     slots[slot + 2] = rank;
   }
   return {
-    rank: (left, right) => (left < smallIds && right < smallIds ? smallRanks[left * smallIds + right]! : slots[find(left, right) + 2]!),
+    rank: (left, right) =>
+      left < smallIds && right < smallIds ? smallRanks[left * smallIds + right]! : slots[find(left, right) + 2]!,
     merged: Int32Array.from(merges, ({ merged }) => merged),
   };
 }

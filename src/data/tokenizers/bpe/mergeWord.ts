@@ -1,4 +1,6 @@
-/** Byte-pair encoding of one word: as long as there is one, the pair of the lowest rank is merged, the leftmost first. */
+/**
+ * Byte-pair encoding of one word: as long as there is one, the pair of the lowest rank is merged, the leftmost first.
+ */
 import type { MergeTable } from './mergeTable.ts';
 
 const none = 0x7fffffff;
@@ -69,7 +71,8 @@ function longWordMerger({ rank, merged }: MergeTable): MergeWord {
     for (let top = heap.pop(); top >= 0; top = heap.pop()) {
       const left = top % positions;
       const right = next[left]!;
-      const isCurrent = word[left] !== gone && right < length && rank(word[left]!, word[right]!) * positions + left === top;
+      const isCurrent =
+        word[left] !== gone && right < length && rank(word[left]!, word[right]!) * positions + left === top;
       if (!isCurrent) continue;
       word[left] = merged[(top - left) / positions]!;
       word[right] = gone;

@@ -4,7 +4,16 @@
  * beside the scanners; the tests hold the two against each other.
  */
 import { codePointAt, sequenceLength } from '../utf8.ts';
-import { casedCharacterFlags, characterFlags, letter, lower, newline, number, space, upper } from './characterClasses.ts';
+import {
+  casedCharacterFlags,
+  characterFlags,
+  letter,
+  lower,
+  newline,
+  number,
+  space,
+  upper,
+} from './characterClasses.ts';
 import { contractionBytes, runEnd, spaceEnd, wordlessEnd } from './scanning.ts';
 
 /** Where the word ends that begins at `start`; the text ends at `end`, and start < end. */
@@ -75,7 +84,14 @@ function gpt2Scanner(): WordEnd {
     if (at < end) {
       const kind = flags[codePointAt(utf8, at)]!;
       if ((kind & space) === 0) {
-        return runEnd(flags, utf8, at + sequenceLength(utf8[at]!), end, letter | number | space, kind & (letter | number));
+        return runEnd(
+          flags,
+          utf8,
+          at + sequenceLength(utf8[at]!),
+          end,
+          letter | number | space,
+          kind & (letter | number),
+        );
       }
     }
     return spaceEnd(flags, utf8, start, end);
@@ -94,7 +110,9 @@ function newlineScanner(longestNumber: number): WordEnd {
     const next = start + sequenceLength(first);
     if ((kind & letter) !== 0) return runEnd(flags, utf8, next, end, letter, letter);
     const leads = (kind & (number | newline)) === 0 && next < end && (flags[codePointAt(utf8, next)]! & letter) !== 0;
-    return leads ? runEnd(flags, utf8, next, end, letter, letter) : wordlessEnd(flags, utf8, start, end, longestNumber, false);
+    return leads
+      ? runEnd(flags, utf8, next, end, letter, letter)
+      : wordlessEnd(flags, utf8, start, end, longestNumber, false);
   };
 }
 

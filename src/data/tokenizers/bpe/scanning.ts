@@ -3,7 +3,14 @@ import { codePointAt, previousCharacter, sequenceLength } from '../utf8.ts';
 import { letter, number, space } from './characterClasses.ts';
 
 /** The end of the run of characters from `at` on whose flags, of those in `mask`, are `wanted`. */
-export function runEnd(flags: Uint8Array, utf8: Uint8Array, at: number, end: number, mask: number, wanted: number): number {
+export function runEnd(
+  flags: Uint8Array,
+  utf8: Uint8Array,
+  at: number,
+  end: number,
+  mask: number,
+  wanted: number,
+): number {
   while (at < end) {
     const lead = utf8[at]!;
     if (lead < 0x80) {
@@ -55,7 +62,14 @@ export function contractionBytes(utf8: Uint8Array, at: number, end: number, case
  * @param longestNumber n
  * @param slash whether the line ends behind punctuation may be mixed with slashes
  */
-export function wordlessEnd(flags: Uint8Array, utf8: Uint8Array, start: number, end: number, longestNumber: number, slash: boolean): number {
+export function wordlessEnd(
+  flags: Uint8Array,
+  utf8: Uint8Array,
+  start: number,
+  end: number,
+  longestNumber: number,
+  slash: boolean,
+): number {
   const first = utf8[start]!;
   const kind = flags[codePointAt(utf8, start)]!;
   const next = start + sequenceLength(first);

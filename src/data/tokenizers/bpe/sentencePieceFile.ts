@@ -22,9 +22,11 @@ export function sentencePieceParts(
   const firstSpace = readNormalizers(file) ?? readMetaspace(file);
   if (firstSpace === undefined) throw file.refusal('normalizer', `nothing turns spaces into ${mark}.`);
   const byteTokens = Int32Array.from({ length: 256 }, (_, byte) => vocabulary.get(byteSpelling(byte)) ?? -1);
-  if (byteTokens.includes(-1)) throw model.refusal('vocab', `lacks ${byteSpelling(byteTokens.indexOf(-1))}, which byte_fallback needs.`);
+  if (byteTokens.includes(-1))
+    throw model.refusal('vocab', `lacks ${byteSpelling(byteTokens.indexOf(-1))}, which byte_fallback needs.`);
   const spanning = [...vocabulary.keys()].find((token) => /[^▁]▁/u.test(token));
-  if (spanning !== undefined) throw model.refusal('vocab', `the token ${shown(spanning)} spans a space, which clm cannot do.`);
+  if (spanning !== undefined)
+    throw model.refusal('vocab', `the token ${shown(spanning)} spans a space, which clm cannot do.`);
   model.only('ignore_merges', false, null);
   const byteOfSpelling = new Map(Array.from({ length: 256 }, (_, byte) => [byteSpelling(byte), byte]));
   return {
@@ -39,7 +41,8 @@ export function sentencePieceParts(
       if (start < end) word(wordStart, end);
     },
     normalize: (utf8, startsPiece) => withPlainSpaces(utf8, firstSpace === 'always' && startsPiece),
-    isBorder: (utf8, at) => spaceBorder(utf8, at) && !(at >= 3 && markUtf8.every((byte, i) => utf8[at - 3 + i] === byte)),
+    isBorder: (utf8, at) =>
+      spaceBorder(utf8, at) && !(at >= 3 && markUtf8.every((byte, i) => utf8[at - 3 + i] === byte)),
     dropsFirstSpace: readDecoder(file),
     wholeWords: undefined,
     bytesOfToken: (spelling) => {
@@ -101,7 +104,8 @@ function readNormalizers(file: Fields): 'always' | 'never' | undefined {
     step.finish();
   }
   if (!replaces) throw file.refusal('normalizer', `nothing turns spaces into ${mark}.`);
-  if (file.fields('pre_tokenizer') !== undefined) throw file.refusal('pre_tokenizer', 'must be null where the normalizer makes the spaces.');
+  if (file.fields('pre_tokenizer') !== undefined)
+    throw file.refusal('pre_tokenizer', 'must be null where the normalizer makes the spaces.');
   return firstSpace;
 }
 

@@ -16,7 +16,10 @@ interface BpeTraining {
   addChunk(utf8: Uint8Array, part: Pick<DocumentPart, 'endsText'>): number;
   /** Different words that were given up to bound the memory. */
   readonly droppedWords: number;
-  /** @param vocabularySize tokens wanted, the bytes and the end of a document among them; a text without as many pairs gives fewer */
+  /**
+   * @param vocabularySize tokens wanted, the bytes and the end of a document among them; a text without as many pairs
+   * gives fewer
+   */
   train(vocabularySize: number): Tokenizer;
 }
 

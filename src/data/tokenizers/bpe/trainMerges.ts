@@ -1,7 +1,7 @@
 /**
- * Training of byte-pair encoding (Sennrich, Haddow and Birch, 2016): the most frequent pair of neighbouring tokens becomes
- * a token, again and again. Which pair comes first among equals, and what happens when two merges spell the same token,
- * is as in Hugging Face's trainer, so that the same text gives the same tokenizer.
+ * Training of byte-pair encoding (Sennrich, Haddow and Birch, 2016): the most frequent pair of neighbouring tokens
+ * becomes a token, again and again. Which pair comes first among equals, and what happens when two merges spell the
+ * same token, is as in Hugging Face's trainer, so that the same text gives the same tokenizer.
  */
 import { mergeQueue } from './mergeQueue.ts';
 import { pairTable } from './pairTable.ts';
@@ -21,7 +21,11 @@ export interface TrainedMerges {
  */
 export function trainMerges(
   words: CountedWords,
-  { idOfByte, tokens: firstTokens, vocabularySize }: { idOfByte: Int32Array; tokens: readonly Uint8Array[]; vocabularySize: number },
+  {
+    idOfByte,
+    tokens: firstTokens,
+    vocabularySize,
+  }: { idOfByte: Int32Array; tokens: readonly Uint8Array[]; vocabularySize: number },
 ): TrainedMerges {
   const { size, starts, counts } = words;
   const symbols = new Int32Array(starts[size]!); // the words as they are merged, each from its start on
@@ -102,4 +106,5 @@ export function trainMerges(
   }
 }
 
-const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+const latin1 = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');

@@ -108,7 +108,10 @@ export function wordCounter(limits: { words: number; bytes: number } = defaultLi
 }
 
 /** A longer array with the same front. */
-export function grown<Numbers extends Uint8Array | Int32Array | Uint32Array | Float64Array>(array: Numbers, length: number): Numbers {
+export function grown<Numbers extends Uint8Array | Int32Array | Uint32Array | Float64Array>(
+  array: Numbers,
+  length: number,
+): Numbers {
   const larger = new (array.constructor as new (length: number) => Numbers)(length);
   larger.set(array);
   return larger;

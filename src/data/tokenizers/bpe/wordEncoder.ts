@@ -26,7 +26,9 @@ export function wordEncoder(
   return (utf8, start, end, ids, count) => {
     const cached = cache.find(utf8, start, end, ids, count);
     if (cached >= 0) return cached;
-    const wholeWord = wholeWords?.get(Buffer.from(utf8.buffer, utf8.byteOffset + start, end - start).toString('latin1'));
+    const wholeWord = wholeWords?.get(
+      Buffer.from(utf8.buffer, utf8.byteOffset + start, end - start).toString('latin1'),
+    );
     let to = count;
     if (wholeWord !== undefined) {
       ids[to++] = wholeWord;

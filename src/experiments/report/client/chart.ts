@@ -16,26 +16,68 @@ export interface View {
   visible: boolean[];
 }
 
-const palette = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#b38600', '#56b4e9', '#8a63d2', '#6b7280', '#c2185b', '#4caf50'];
+const palette = [
+  '#0072b2',
+  '#d55e00',
+  '#009e73',
+  '#cc79a7',
+  '#b38600',
+  '#56b4e9',
+  '#8a63d2',
+  '#6b7280',
+  '#c2185b',
+  '#4caf50',
+];
 export const colourOf = (run: number): string => palette[run % palette.length]!;
 /** After ten runs the colours come again, dashed. */
-export const dashOf = (run: number): number[] => [[], [8, 4], [2, 4], [10, 3, 2, 3]][Math.floor(run / palette.length) % 4]!;
+export const dashOf = (run: number): number[] =>
+  [[], [8, 4], [2, 4], [10, 3, 2, 3]][Math.floor(run / palette.length) % 4]!;
 
 const chartHeight = 300;
 const slots = 700;
 const axisNames: Record<XAxis, string> = { steps: 'step', tokens: 'tokens', flops: 'FLOPs', time: 'minutes' };
-const valueText = (value: number): string => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(4));
+const valueText = (value: number): string =>
+  Math.abs(value) >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(4);
 
 /** Draws a chart into its frame, in place of the one that was there. */
-export function drawChart(frame: HTMLElement, chart: ReportChart, runs: readonly ReportRun[], view: View, former?: UPlot): UPlot {
+export function drawChart(
+  frame: HTMLElement,
+  chart: ReportChart,
+  runs: readonly ReportRun[],
+  view: View,
+  former?: UPlot,
+): UPlot {
   former?.destroy();
-  const shown = runs.map((run, index) => ({ run, index, curve: decodedCurve(run, chart.key, view.axis) })).filter(({ curve, index }) => curve !== undefined && view.visible[index]);
+  const shown = runs
+    .map((run, index) => ({ run, index, curve: decodedCurve(run, chart.key, view.axis) }))
+    .filter(({ curve, index }) => curve !== undefined && view.visible[index]);
   const isNoisy = !chart.key.startsWith('validation') && chart.key !== 'learningRate';
   const lines = shown.flatMap(({ run, index, curve }) => {
     const { x, y, meanX, mean } = curve!;
     const colour = colourOf(index);
-    const main = { x: isNoisy ? meanX : x, y: isNoisy ? smoothed(mean, view.smoothing) : y, label: run.name, colour, width: 1.75, dash: dashOf(index), isMain: true };
-    return isNoisy && view.raw ? [{ x, y, label: run.name, colour: `${colour}${shown.length > 6 ? '26' : '50'}`, width: 1, dash: [], isMain: false }, main] : [main];
+    const main = {
+      x: isNoisy ? meanX : x,
+      y: isNoisy ? smoothed(mean, view.smoothing) : y,
+      label: run.name,
+      colour,
+      width: 1.75,
+      dash: dashOf(index),
+      isMain: true,
+    };
+    return isNoisy && view.raw
+      ? [
+          {
+            x,
+            y,
+            label: run.name,
+            colour: `${colour}${shown.length > 6 ? '26' : '50'}`,
+            width: 1,
+            dash: [],
+            isMain: false,
+          },
+          main,
+        ]
+      : [main];
   });
   lines.sort((a, b) => Number(a.isMain) - Number(b.isMain)); // no smoothed curve lies below another's noise
   const grid = sharedGrid(lines, slots, view.logX);
@@ -43,7 +85,9 @@ export function drawChart(frame: HTMLElement, chart: ReportChart, runs: readonly
   const line = getComputedStyle(document.documentElement).getPropertyValue('--line');
   const readout = frame.nextElementSibling as HTMLElement;
   const isLogY = view.logY;
-  const columns = onGrid(lines, grid).map((column) => (isLogY ? column.map((value) => (value !== null && value <= 0 ? null : value)) : column));
+  const columns = onGrid(lines, grid).map((column) =>
+    isLogY ? column.map((value) => (value !== null && value <= 0 ? null : value)) : column,
+  );
   const plot = new uPlot(
     {
       width: Math.max(240, frame.clientWidth),
@@ -52,10 +96,34 @@ export function drawChart(frame: HTMLElement, chart: ReportChart, runs: readonly
       cursor: { drag: { x: true, y: false }, focus: { prox: 24 } },
       scales: { x: { time: false, distr: view.logX ? 3 : 1 }, y: { distr: isLogY ? 3 : 1 } },
       axes: [
-        { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, label: axisNames[view.axis], labelSize: 22, size: 36, values: (_, splits) => splits.map((value) => (value === null ? '' : compact(value))) },
-        { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, size: 58, values: (_, splits) => splits.map((value) => (value === null ? '' : compact(value))) },
+        {
+          stroke: ink,
+          grid: { stroke: line, width: 1 },
+          ticks: { stroke: line },
+          label: axisNames[view.axis],
+          labelSize: 22,
+          size: 36,
+          values: (_, splits) => splits.map((value) => (value === null ? '' : compact(value))),
+        },
+        {
+          stroke: ink,
+          grid: { stroke: line, width: 1 },
+          ticks: { stroke: line },
+          size: 58,
+          values: (_, splits) => splits.map((value) => (value === null ? '' : compact(value))),
+        },
       ],
-      series: [{}, ...lines.map(({ label, colour, width, dash }) => ({ label, stroke: colour, width, dash, spanGaps: true, points: { show: false } }))],
+      series: [
+        {},
+        ...lines.map(({ label, colour, width, dash }) => ({
+          label,
+          stroke: colour,
+          width,
+          dash,
+          spanGaps: true,
+          points: { show: false },
+        })),
+      ],
       hooks: {
         setCursor: [
           (self) => {
@@ -112,7 +180,12 @@ function onKey(plot: UPlot, key: string): boolean {
 function compact(value: number): string {
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-3 || size >= 1e15)) return value.toExponential(1).replace('.0e', 'e');
-  for (const [limit, suffix] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e4, 'k']] as const) {
+  for (const [limit, suffix] of [
+    [1e12, 'T'],
+    [1e9, 'G'],
+    [1e6, 'M'],
+    [1e4, 'k'],
+  ] as const) {
     if (size >= limit) return `${Number((value / (suffix === 'k' ? 1e3 : limit)).toPrecision(3))}${suffix}`;
   }
   return String(Number(value.toPrecision(4)));

@@ -21,7 +21,8 @@ function axisOf(run: ReportRun, axis: XAxis): ((step: number) => number) | null 
   const { tokensPerStep, flopsPerToken } = run;
   if (axis === 'steps') return (step) => step;
   if (axis === 'tokens') return tokensPerStep === null ? null : (step) => step * tokensPerStep;
-  if (axis === 'flops') return tokensPerStep === null || flopsPerToken === null ? null : (step) => step * tokensPerStep * flopsPerToken;
+  if (axis === 'flops')
+    return tokensPerStep === null || flopsPerToken === null ? null : (step) => step * tokensPerStep * flopsPerToken;
   const steps = floats(run.clockStep);
   const ms = floats(run.clockMs);
   let at = 0;
@@ -41,7 +42,12 @@ export function decodedCurve(run: ReportRun, key: string, axis: XAxis): Curve | 
   const toAxis = axisOf(run, axis);
   if (encoded === undefined || toAxis === null || encoded.x === '') return undefined;
   const onAxis = (steps: Float32Array): Float64Array => Float64Array.from(steps, toAxis);
-  return { x: onAxis(floats(encoded.x)), y: floats(encoded.y), meanX: onAxis(floats(encoded.meanX)), mean: floats(encoded.mean) };
+  return {
+    x: onAxis(floats(encoded.x)),
+    y: floats(encoded.y),
+    meanX: onAxis(floats(encoded.meanX)),
+    mean: floats(encoded.mean),
+  };
 }
 
 /** An exponential running mean that is right from the first value on. */
@@ -59,7 +65,10 @@ export function smoothed(values: Float32Array, weight: number): Float32Array {
  * Curves on one shared grid of x values, as uPlot wants them: two places a slot, which take the lowest and the highest
  * value there in their order; null where a curve has none.
  */
-export function onGrid(curves: readonly { x: Float64Array; y: Float32Array }[], grid: Float64Array): (number | null)[][] {
+export function onGrid(
+  curves: readonly { x: Float64Array; y: Float32Array }[],
+  grid: Float64Array,
+): (number | null)[][] {
   const slots = grid.length / 2;
   const first = grid[0]!;
   const last = grid[grid.length - 1]!;
@@ -74,7 +83,10 @@ export function onGrid(curves: readonly { x: Float64Array; y: Float32Array }[], 
       if (low !== high) column[2 * slot + 1] = y[Math.max(low, high)]!;
     };
     for (let i = 0; i < x.length; i++) {
-      const at = Math.min(slots - 1, Math.max(0, Math.floor(((x[i]! - first) / Math.max(last - first, 1e-12)) * slots)));
+      const at = Math.min(
+        slots - 1,
+        Math.max(0, Math.floor(((x[i]! - first) / Math.max(last - first, 1e-12)) * slots)),
+      );
       if (at !== slot) {
         put();
         slot = at;

@@ -5,13 +5,39 @@ import type { Tokenizer } from '../../../../src/data/tokenizers/tokenizer.ts';
 import { renderTokenizer, tokenizerFromFile } from '../../../../src/data/tokenizers/tokenizerFile.ts';
 import { fixture, fixtures } from './fixtures.ts';
 
-const tokenizerOf = (name: string): Tokenizer => tokenizerFromFile(JSON.stringify(fixture(name).tokenizer), `${name}.json`);
+const tokenizerOf = (name: string): Tokenizer =>
+  tokenizerFromFile(JSON.stringify(fixture(name).tokenizer), `${name}.json`);
 const everyTokenizer = new Map(fixtures.map(({ name }) => [name, tokenizerOf(name)]));
 const origin = { place: (index: number) => `at byte ${index}`, remedy: 'Mend it.' };
 const anyText = fc.string({ unit: 'binary', maxLength: 60 });
 /** Much of what patterns look at. */
 const busyText = fc
-  .array(fc.constantFrom(' ', '  ', '\n', '\r\n', '\t', "'s", "'LL", "'", 'a', 'Bc', 'é', '漢', 'Ж', '1', '٣', '.', '?!', '👩🏽‍🚀', '\u00a0', '<|endoftext|>', '▁'), { maxLength: 60 })
+  .array(
+    fc.constantFrom(
+      ' ',
+      '  ',
+      '\n',
+      '\r\n',
+      '\t',
+      "'s",
+      "'LL",
+      "'",
+      'a',
+      'Bc',
+      'é',
+      '漢',
+      'Ж',
+      '1',
+      '٣',
+      '.',
+      '?!',
+      '👩🏽‍🚀',
+      '\u00a0',
+      '<|endoftext|>',
+      '▁',
+    ),
+    { maxLength: 60 },
+  )
   .map((pieces) => pieces.join(''));
 
 /** Encodes a text in chunks that end where `cuts` says, at characters. */
@@ -24,7 +50,11 @@ function encodedInChunks(tokenizer: Tokenizer, text: string, nextChunk: (left: n
   do {
     end = Math.min(utf8.length, end + nextChunk(utf8.length - end));
     while (end < utf8.length && (utf8[end]! & 0xc0) === 0x80) end++;
-    const chunk = tokenizer.encodeChunk(utf8.subarray(start, end), { startsText, endsText: end === utf8.length }, origin);
+    const chunk = tokenizer.encodeChunk(
+      utf8.subarray(start, end),
+      { startsText, endsText: end === utf8.length },
+      origin,
+    );
     if (end - start >= longestHeldBytes) expect(chunk.bytes).toBeGreaterThan(0);
     tokenIds.push(...chunk.tokenIds);
     start += chunk.bytes;

@@ -3,7 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 export interface Fixture {
   readonly name: string;
-  readonly tokenizer: Record<string, unknown> & { model: { vocab: Record<string, number>; merges: [string, string][] } };
+  readonly tokenizer: Record<string, unknown> & {
+    model: { vocab: Record<string, number>; merges: [string, string][] };
+  };
   readonly trainingTexts: string[];
   readonly cases: { text: string; ids: number[]; idsWithSpecialTokens: number[] }[];
 }

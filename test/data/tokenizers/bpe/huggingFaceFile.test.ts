@@ -19,27 +19,75 @@ function refusal(change: (file: any) => void, name = 'gpt2', endOfText?: string)
 describe('a tokenizer.json', () => {
   test.each<[string, (file: any) => void, string]>([
     ['a field clm does not know', (file) => (file.extra = 1), 't.json: extra: is a field clm does not know'],
-    ['an unknown version', (file) => (file.version = '2.0'), 't.json: version: "2.0" is nothing clm can do; it knows "1.0".'],
-    ['truncation', (file) => (file.truncation = { max_length: 3 }), 't.json: truncation: {"max_length":3} is nothing clm can do'],
-    ['another model', (file) => (file.model.type = 'Unigram'), 't.json: model.type: "Unigram" is nothing clm can do; it knows "BPE", null.'],
+    [
+      'an unknown version',
+      (file) => (file.version = '2.0'),
+      't.json: version: "2.0" is nothing clm can do; it knows "1.0".',
+    ],
+    [
+      'truncation',
+      (file) => (file.truncation = { max_length: 3 }),
+      't.json: truncation: {"max_length":3} is nothing clm can do',
+    ],
+    [
+      'another model',
+      (file) => (file.model.type = 'Unigram'),
+      't.json: model.type: "Unigram" is nothing clm can do; it knows "BPE", null.',
+    ],
     ['dropout', (file) => (file.model.dropout = 0.1), 'model.dropout: 0.1 is nothing clm can do'],
-    ['a suffix of words', (file) => (file.model.end_of_word_suffix = '</w>'), 'model.end_of_word_suffix: "</w>" is nothing'],
+    [
+      'a suffix of words',
+      (file) => (file.model.end_of_word_suffix = '</w>'),
+      'model.end_of_word_suffix: "</w>" is nothing',
+    ],
     ['an unknown field of the model', (file) => (file.model.magic = true), 'model.magic: is a field clm does not know'],
     ['no model', (file) => (file.model = null), 't.json: model: is missing.'],
     ['no vocabulary', (file) => (file.model.vocab = []), 'model.vocab: is no mapping'],
     ['an id that is no number', (file) => (file.model.vocab.a = '5'), 'model.vocab: "a" has the id "5"'],
-    ['a huge id', (file) => (file.model.vocab.a = 2 ** 31), 'model.vocab: "a" has the id 2147483648; ids are 0 … 4194303.'],
+    [
+      'a huge id',
+      (file) => (file.model.vocab.a = 2 ** 31),
+      'model.vocab: "a" has the id 2147483648; ids are 0 … 4194303.',
+    ],
     ['a negative id', (file) => (file.model.vocab.a = -1), 'model.vocab: "a" has the id -1'],
     ['an id given twice', (file) => (file.model.vocab.a = file.model.vocab.b), 'is given twice'],
-    ['a merge of unknown tokens', (file) => (file.model.merges[0] = ['a', '§§']), 'model.merges[0]: "§§" is not in the vocabulary'],
-    ['a merge to an unknown token', (file) => (file.model.merges[0] = ['z', 'z']), 'model.merges[0]: "zz" is not in the vocabulary'],
+    [
+      'a merge of unknown tokens',
+      (file) => (file.model.merges[0] = ['a', '§§']),
+      'model.merges[0]: "§§" is not in the vocabulary',
+    ],
+    [
+      'a merge to an unknown token',
+      (file) => (file.model.merges[0] = ['z', 'z']),
+      'model.merges[0]: "zz" is not in the vocabulary',
+    ],
     ['a merge of three', (file) => (file.model.merges[0] = 'a b c'), 'model.merges[0]: "a b c" are not two tokens'],
-    ['another pre-tokenizer', (file) => (file.pre_tokenizer = { type: 'BertPreTokenizer' }), 'pre_tokenizer.type: "BertPreTokenizer" is nothing clm can do'],
+    [
+      'another pre-tokenizer',
+      (file) => (file.pre_tokenizer = { type: 'BertPreTokenizer' }),
+      'pre_tokenizer.type: "BertPreTokenizer" is nothing clm can do',
+    ],
     ['no pre-tokenizer', (file) => (file.pre_tokenizer = null), 'pre_tokenizer: is missing'],
-    ['an unknown normalizer', (file) => (file.normalizer = { type: 'Lowercase' }), 'normalizer.type: "Lowercase" is nothing clm can do; it knows "NFC".'],
+    [
+      'an unknown normalizer',
+      (file) => (file.normalizer = { type: 'Lowercase' }),
+      'normalizer.type: "Lowercase" is nothing clm can do; it knows "NFC".',
+    ],
     ['another decoder', (file) => (file.decoder = { type: 'WordPiece' }), 'decoder.type: "WordPiece"'],
-    ['tokens behind texts', (file) => (file.post_processor = { type: 'TemplateProcessing', single: [{ Sequence: { id: 'A' } }, { SpecialToken: { id: '<|endoftext|>' } }] }), 'post_processor.single: tokens behind the text'],
-    ['a token that strips somehow', (file) => (file.added_tokens[0].lstrip = 'left'), 'added_tokens[0].lstrip: "left" is no true or false. Take a fresh copy of the file.'],
+    [
+      'tokens behind texts',
+      (file) =>
+        (file.post_processor = {
+          type: 'TemplateProcessing',
+          single: [{ Sequence: { id: 'A' } }, { SpecialToken: { id: '<|endoftext|>' } }],
+        }),
+      'post_processor.single: tokens behind the text',
+    ],
+    [
+      'a token that strips somehow',
+      (file) => (file.added_tokens[0].lstrip = 'left'),
+      'added_tokens[0].lstrip: "left" is no true or false. Take a fresh copy of the file.',
+    ],
     ['an empty token', (file) => (file.added_tokens[0].content = ''), 'added_tokens[0].content: "" can be no token.'],
     ['a list for a mapping', (file) => (file.added_tokens[0] = []), 'added_tokens[0] is no mapping'],
   ])('is refused with %s', (_, change, message) => expect(refusal(change)).toContain(message));

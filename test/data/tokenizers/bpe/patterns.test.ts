@@ -8,7 +8,8 @@ import type { WordEnd } from '../../../../src/data/tokenizers/bpe/patterns.ts';
 
 /** The expression for JavaScript: \s is White_Space, and letters of (?i:…) stand in both cases. */
 function javaScript(expression: string): RegExp {
-  const anyCase = (group: string) => group.replace(/[a-z]/g, (letter) => (letter === 's' ? '[sSſ]' : `[${letter}${letter.toUpperCase()}]`));
+  const anyCase = (group: string) =>
+    group.replace(/[a-z]/g, (letter) => (letter === 's' ? '[sSſ]' : `[${letter}${letter.toUpperCase()}]`));
   const source = expression
     .replace(/\(\?i:([^)]*)\)/g, (_, group: string) => `(?:${anyCase(group)})`)
     .replaceAll('[^\\s', '[^\\p{White_Space}')
@@ -29,12 +30,48 @@ function words(scanner: WordEnd, text: string): string[] {
 }
 
 const texts = fc.oneof(
-  fc.array(fc.constantFrom(' ', '  ', '\n', '\r', '\t', '\u00a0', '\u3000', "'", 's', 'S', 't', 'RE', 've', 'lL', 'd', 'ſ', 'é', 'É', 'ǅ', 'ʰ', '漢', '1', '²', '٣', '.', '/', '👩', '\u0301'), { maxLength: 25 }).map((pieces) => pieces.join('')),
+  fc
+    .array(
+      fc.constantFrom(
+        ' ',
+        '  ',
+        '\n',
+        '\r',
+        '\t',
+        '\u00a0',
+        '\u3000',
+        "'",
+        's',
+        'S',
+        't',
+        'RE',
+        've',
+        'lL',
+        'd',
+        'ſ',
+        'é',
+        'É',
+        'ǅ',
+        'ʰ',
+        '漢',
+        '1',
+        '²',
+        '٣',
+        '.',
+        '/',
+        '👩',
+        '\u0301',
+      ),
+      { maxLength: 25 },
+    )
+    .map((pieces) => pieces.join('')),
   fc.string({ unit: 'binary', maxLength: 25 }),
 );
 
 describe('the scanners of patterns', () => {
-  const all = patterns.flatMap(({ expressions, scanner }) => expressions.map((expression) => ({ expression, scanner: scanner() })));
+  const all = patterns.flatMap(({ expressions, scanner }) =>
+    expressions.map((expression) => ({ expression, scanner: scanner() })),
+  );
 
   test.each(all)('cut as the expression does: $expression', ({ expression, scanner }) => {
     const pattern = javaScript(expression);
@@ -60,7 +97,10 @@ describe('the scanners of patterns', () => {
     for (let code = 0; code < 0x110000; code += 7) {
       if (code >= 0xd800 && code <= 0xdfff) continue;
       const character = String.fromCodePoint(code);
-      const expected = (/\p{L}/u.test(character) ? letter : 0) | (/\p{N}/u.test(character) ? number : 0) | (/\p{White_Space}/u.test(character) ? space : 0);
+      const expected =
+        (/\p{L}/u.test(character) ? letter : 0) |
+        (/\p{N}/u.test(character) ? number : 0) |
+        (/\p{White_Space}/u.test(character) ? space : 0);
       if ((flags[code]! & (letter | number | space)) !== expected) throw new Error(`U+${code.toString(16)}`);
     }
   });
@@ -68,7 +108,18 @@ describe('the scanners of patterns', () => {
 
 test('words of any length are merged as by the definition', () => {
   // Tokens 0 and 1, and merges among what they give, in an order that makes ranks and places compete.
-  const merges = [[1, 1, 2], [0, 1, 3], [2, 2, 4], [3, 3, 5], [4, 0, 6], [2, 0, 7], [5, 5, 8], [3, 2, 9], [0, 0, 10], [10, 3, 11]] as const;
+  const merges = [
+    [1, 1, 2],
+    [0, 1, 3],
+    [2, 2, 4],
+    [3, 3, 5],
+    [4, 0, 6],
+    [2, 0, 7],
+    [5, 5, 8],
+    [3, 2, 9],
+    [0, 0, 10],
+    [10, 3, 11],
+  ] as const;
   const merge = wordMerger(mergeTable(merges.map(([left, right, merged]) => ({ left, right, merged }))));
   const byDefinition = (word: number[]): number[] => {
     for (;;) {

@@ -22,7 +22,8 @@ describe('training a BPE', () => {
       const training = bpeTraining();
       const utf8 = Buffer.from(text);
       let start = 0;
-      for (let end = chunkBytes; end < utf8.length; end += chunkBytes) start += training.addChunk(utf8.subarray(start, end), { endsText: false });
+      for (let end = chunkBytes; end < utf8.length; end += chunkBytes)
+        start += training.addChunk(utf8.subarray(start, end), { endsText: false });
       training.addChunk(utf8.subarray(start), { endsText: true });
       return training.train(300).toJSON();
     };
