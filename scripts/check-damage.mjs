@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { loadCheckpoint, saveCheckpoint } from '../dist/checkpoint/checkpoint.js';
-import { readSafetensors } from '../dist/checkpoint/safetensors.js';
+import { readSafetensors } from '../dist/tensors/safetensors.js';
 
 const [flips = 1000, seed = 1] = process.argv.slice(2).map(Number);
 let state = seed;

@@ -59,8 +59,8 @@ syncBuiltinESMExports();
 
 const { saveCheckpoint } = await import('../dist/checkpoint/checkpoint.js');
 const { newestValidCheckpoint } = await import('../dist/checkpoint/newest.js');
-const { openMetrics, truncateMetrics } = await import('../dist/checkpoint/metrics.js');
-const { clearLeftovers } = await import('../dist/checkpoint/runDirectory.js');
+const { openMetrics, truncateMetrics } = await import('../dist/run/metrics.js');
+const { clearLeftovers } = await import('../dist/run/runDirectory.js');
 const { ExpectedError } = await import('../dist/errors.js');
 
 /** @param {number} step */

@@ -4,11 +4,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { truncateMetrics } from '../dist/checkpoint/metrics.js';
-import { BadHeader, parseHeader } from '../dist/checkpoint/safetensorsHeader.js';
+import { truncateMetrics } from '../dist/run/metrics.js';
+import { BadHeader, parseHeader } from '../dist/tensors/safetensorsHeader.js';
 import { loadConfig, parseResolvedConfig } from '../dist/config/load.js';
 import { renderConfig } from '../dist/config/resolved.js';
-import { fileDocuments } from '../dist/data/fileDocuments.js';
+import { fileDocuments } from '../dist/data/files/fileDocuments.js';
 import { tokenizerFromFile } from '../dist/data/tokenizers/tokenizerFile.js';
 import { ExpectedError } from '../dist/errors.js';
 

@@ -11,8 +11,8 @@ import { initialParameters } from '../dist/model/initialise.js';
 import { parameterTable } from '../dist/model/parameters.js';
 import { openSession } from '../dist/runtime/openSession.js';
 import { setVariables } from '../dist/training/setVariables.js';
-import { recordTrainingStep } from '../dist/training/step.js';
-import { trainingState } from '../dist/training/trainingState.js';
+import { recordTrainingStep } from '../dist/training/step/step.js';
+import { trainingState } from '../dist/training/step/trainingState.js';
 
 const runs = Number(process.argv[2] ?? 8);
 const steps = 4;

@@ -5,10 +5,10 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import os from 'node:os';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import { openCorpus } from '../dist/data/openCorpus.js';
-import { parseCursor } from '../dist/data/cursor.js';
-import { trainingSequence } from '../dist/data/mixture.js';
-import { prepareTokenizer } from '../dist/data/prepareTokenizer.js';
+import { openCorpus } from '../dist/data/files/openCorpus.js';
+import { parseCursor } from '../dist/data/windows/cursor.js';
+import { trainingSequence } from '../dist/data/windows/mixture.js';
+import { prepareTokenizer } from '../dist/data/tokens/prepareTokenizer.js';
 import { randomStream } from '../dist/random.js';
 
 const [points, seed] = [Number(process.argv[2] ?? 200), Number(process.argv[3] ?? 1)];

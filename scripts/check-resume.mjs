@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { verifyResume } from '../dist/training/verifyResume.js';
+import { verifyResume } from '../dist/checks/verifyResume.js';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const [steps = 24] = process.argv.slice(2).map(Number);

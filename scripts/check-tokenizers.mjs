@@ -8,7 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { tokenizerFromFile } from '../dist/data/tokenizers/tokenizerFile.js';
-import { bpeTraining } from '../dist/data/tokenizers/bpe/trainBpe.js';
+import { bpeTraining } from '../dist/data/tokenizers/bpe/training/trainBpe.js';
 import { gpt2TokenizerJson } from './tokenizers/gpt2.mjs';
 import { mixedDocuments, randomNumbers } from './tokenizers/mixed-text.mjs';
 

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { loadCheckpoint } from '../dist/checkpoint/checkpoint.js';
-import { resolveCheckpoint } from '../dist/checkpoint/find.js';
+import { resolveCheckpoint } from '../dist/run/findCheckpoint.js';
 import { parseResolvedConfig } from '../dist/config/load.js';
 import { tokenizerFromFile } from '../dist/data/tokenizers/tokenizerFile.js';
 import { exportModel } from '../dist/huggingface/exportModel.js';

@@ -10,12 +10,12 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, 
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { backgroundSequence } from '../dist/data/backgroundSequence.js';
-import { bytesOfTokens } from '../dist/data/tokens.js';
-import { openCorpus } from '../dist/data/openCorpus.js';
-import { trainingSequence } from '../dist/data/mixture.js';
+import { backgroundSequence } from '../dist/data/windows/backgroundSequence.js';
+import { bytesOfTokens } from '../dist/data/tokens/tokens.js';
+import { openCorpus } from '../dist/data/files/openCorpus.js';
+import { trainingSequence } from '../dist/data/windows/mixture.js';
 import { bytesTokenizer } from '../dist/data/tokenizers/bytes.js';
-import { countCorpus, prepareTokenizer } from '../dist/data/prepareTokenizer.js';
+import { countCorpus, prepareTokenizer } from '../dist/data/tokens/prepareTokenizer.js';
 import { measureProcess } from './measured-process.mjs';
 import { mixedDocuments } from './tokenizers/mixed-text.mjs';
 

@@ -29,10 +29,10 @@ const { configSchema } = await import('../dist/config/schema.js');
 const { initialParameters } = await import('../dist/model/initialise.js');
 const { parameterTable } = await import('../dist/model/parameters.js');
 const { openSession } = await import('../dist/runtime/openSession.js');
-const { memoryPlan } = await import('../dist/training/memory.js');
+const { memoryPlan } = await import('../dist/training/plan/memory.js');
 const { setVariables } = await import('../dist/training/setVariables.js');
-const { recordTrainingStep } = await import('../dist/training/step.js');
-const { trainingState } = await import('../dist/training/trainingState.js');
+const { recordTrainingStep } = await import('../dist/training/step/step.js');
+const { trainingState } = await import('../dist/training/step/trainingState.js');
 
 const sections = {
   name: 'gpt2',

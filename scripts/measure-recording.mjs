@@ -9,9 +9,9 @@ import path from 'node:path';
 const { loadConfig } = await import('../dist/config/load.js');
 const { parameterTable } = await import('../dist/model/parameters.js');
 const { openSession } = await import('../dist/runtime/openSession.js');
-const { recordTrainingStep } = await import('../dist/training/step.js');
+const { recordTrainingStep } = await import('../dist/training/step/step.js');
 const { initialParameters } = await import('../dist/model/initialise.js');
-const { trainingState } = await import('../dist/training/trainingState.js');
+const { trainingState } = await import('../dist/training/step/trainingState.js');
 const { loadedTensorFlow } = await import('../dist/runtime/tensorflow.js');
 
 const config = loadConfig(path.join(import.meta.dirname, '../configs/nanogpt-shakespeare-char-gpu.yaml'));

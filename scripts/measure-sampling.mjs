@@ -10,7 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { keyValueCacheBytes } from '../dist/training/memory.js';
+import { keyValueCacheBytes } from '../dist/training/plan/memory.js';
 import { measureProcess } from './measured-process.mjs';
 import { writeWideTokenizer } from './tokenizers/wide.mjs';
 

@@ -10,9 +10,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { loadConfig } from '../dist/config/load.js';
-import { trainingBatches, validationBatches } from '../dist/data/batches.js';
-import { openCorpus } from '../dist/data/openCorpus.js';
-import { prepareTokenizer } from '../dist/data/prepareTokenizer.js';
+import { trainingBatches, validationBatches } from '../dist/data/windows/batches.js';
+import { openCorpus } from '../dist/data/files/openCorpus.js';
+import { prepareTokenizer } from '../dist/data/tokens/prepareTokenizer.js';
 import { initialParameters } from '../dist/model/initialise.js';
 import { parameterTable } from '../dist/model/parameters.js';
 

@@ -1,3 +1,4 @@
+/** The rules of the structure, one test a rule; each lists every file that breaks it. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,116 +7,181 @@ import { describe, expect, it } from 'vitest';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const files = globSync('src/**/*.ts', { cwd: root }).sort();
-const kernels = globSync('src/**/*.{cc,h}', { cwd: root }).sort();
-const folderOf = (file: string): string => (file.split('/').length > 2 ? file.split('/')[1]! : '');
-const importsOf = (file: string): { from: string; typeOnly: boolean }[] =>
-  Array.from(
-    readFileSync(path.join(root, file), 'utf8').matchAll(
-      /(?:^|\n)\s*(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'|import\('([^']+)'\)/g,
-    ),
-    ([, typeOnly, from, lazy]) => ({ from: (from ?? lazy)!, typeOnly: typeOnly !== undefined }),
-  );
+const kernels = globSync('native/**/*.{cc,h}', { cwd: root }).sort();
+const scripts = globSync('scripts/**/*.{mjs,py,cc}', { cwd: root }).sort();
+const texts = new Map(
+  [...files, ...kernels, ...scripts].map((file) => [file, readFileSync(path.join(root, file), 'utf8')]),
+);
+const textOf = (file: string): string => texts.get(file)!;
 
-/** What a folder may import of the others; errors and random numbers are everybody's. */
+interface Import {
+  /** As written, e.g. "../run/lock.ts" or "koffi". */
+  from: string;
+  /** The file meant, from the root; undefined for a package. */
+  target: string | undefined;
+  typeOnly: boolean;
+}
+
+const imports = new Map<string, Import[]>(
+  files.map((file) => [
+    file,
+    Array.from(
+      textOf(file).matchAll(/(?:^|\n)\s*(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'|import\('([^']+)'\)/g),
+      ([, typeOnly, from, lazy]) => {
+        const name = (from ?? lazy)!;
+        const target = name.startsWith('.') ? path.join(path.dirname(file), name) : undefined;
+        return { from: name, target, typeOnly: typeOnly !== undefined };
+      },
+    ),
+  ]),
+);
+const importsOf = (file: string): Import[] => imports.get(file)!;
+/** The folder directly below src; '' for a file of src itself. */
+const folderOf = (file: string): string => (file.split('/').length > 2 ? file.split('/')[1]! : '');
+
+/** What each folder of src may import from the others. Everybody may import src/errors.ts and src/random.ts. */
 const mayImport: Record<string, string[]> = {
-  '': ['sampling', 'data'], // api.ts, the door for scripts
-  config: [],
-  data: ['config', 'checkpoint'], // durable writes, of the token cache
-  checkpoint: ['config'],
-  model: ['config', 'runtime', 'checkpoint'],
-  runtime: ['checkpoint'],
-  sampling: ['config', 'data', 'model', 'runtime', 'checkpoint'],
-  training: ['config', 'data', 'model', 'runtime', 'checkpoint', 'sampling'],
-  huggingface: ['config', 'data', 'model', 'checkpoint'],
-  experiments: ['config', 'checkpoint', 'training'],
-  cli: ['config', 'data', 'model', 'runtime', 'checkpoint', 'sampling', 'training', 'huggingface', 'experiments'],
+  '': ['sampling', 'data'], // api.ts, the entry point of the package
+  config: ['storage'],
+  storage: [],
+  tensors: ['storage'],
+  run: ['config', 'storage'],
+  runtime: ['tensors', 'ops'],
+  ops: ['runtime'],
+  model: ['config', 'tensors', 'ops', 'runtime'],
+  data: ['config', 'storage'],
+  checkpoint: ['config', 'storage', 'tensors', 'run'],
+  sampling: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime'],
+  training: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling'],
+  huggingface: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model'],
+  experiments: ['config', 'storage', 'run', 'checkpoint', 'training'],
+  checks: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'training'],
+  cli: [
+    ...['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling', 'training'],
+    ...['huggingface', 'experiments', 'checks'],
+  ],
 };
-/** The shape in which tensors travel between memory and disk is a type, no more. */
-const typeOnlyImports = new Set(['runtime → checkpoint', 'model → checkpoint']);
+
+const offenders = (all: readonly string[], problemOf: (file: string) => string | false | undefined): string[] =>
+  all.flatMap((file) => {
+    const problem = problemOf(file);
+    return problem ? [`${file}: ${problem}`] : [];
+  });
 
 describe('the structure of the code', () => {
-  it('reads imports at all', () => {
-    expect(files.length).toBeGreaterThan(40);
-    expect(kernels).toContain('src/runtime/kernels/norms.cc');
-    expect(importsOf('src/cli/train.ts').map(({ from }) => from)).toContain('../training/run.ts');
-    expect(importsOf('src/cli/main.ts').map(({ from }) => from)).toContain('./train.ts');
+  it('is read by this test at all', () => {
+    expect(files.length).toBeGreaterThan(200);
+    expect(kernels).toContain('native/kernels/norms.cc');
+    expect(scripts.length).toBeGreaterThan(40);
+    expect(importsOf('src/training/run.ts').map(({ target }) => target)).toContain('src/training/train.ts');
+    expect(importsOf('src/cli/main.ts').some(({ target }) => target?.startsWith('src/cli/commands/'))).toBe(true);
   });
 
-  it.each(files)('%s imports only what its folder may', (file) => {
-    const folder = folderOf(file);
-    for (const { from, typeOnly } of importsOf(file)) {
-      if (!from.startsWith('.')) continue;
-      const target = folderOf(path.join(path.dirname(file), from));
-      if (target === folder || target === '') continue;
-      expect(mayImport[folder], `${file} imports ${from}`).toContain(target);
-      if (typeOnlyImports.has(`${folder} → ${target}`)) expect(typeOnly, `${file} imports ${from}`).toBe(true);
-    }
+  it('has folders that import only what lies below them', () => {
+    expect(
+      offenders(files, (file) => {
+        const folder = folderOf(file);
+        const wrong = importsOf(file)
+          .map(({ target }) => target && folderOf(target))
+          .filter((to) => to && to !== folder && !mayImport[folder]!.includes(to));
+        return wrong.length > 0 && `imports ${[...new Set(wrong)].join(', ')}`;
+      }),
+    ).toEqual([]);
   });
 
-  it.each(files)('%s opens no door to native code, and knows tensors only where it may', (file) => {
-    const folder = folderOf(file);
-    const packages = importsOf(file)
-      .map(({ from }) => from)
-      .filter((from) => !from.startsWith('.'));
-    const text = readFileSync(path.join(root, file), 'utf8');
-    if (folder !== 'runtime') {
-      expect(packages).not.toContain('koffi');
-      expect(text).not.toContain('@tensorflow/tfjs-node');
-    }
-    if (['config', 'data', 'checkpoint'].includes(folder)) {
-      expect(packages.filter((name) => name.startsWith('@tensorflow'))).toEqual([]);
-    }
+  it('opens native code in runtime/ alone, and knows tensors only above it', () => {
+    const tensorless = ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'experiments'];
+    expect(
+      offenders(files, (file) => {
+        const folder = folderOf(file);
+        const isNative =
+          /@tensorflow\/tfjs-node/.test(textOf(file)) || importsOf(file).some(({ from }) => from === 'koffi');
+        if (isNative && folder !== 'runtime') return 'native code';
+        return (
+          tensorless.includes(folder) && importsOf(file).some(({ from }) => from.startsWith('@tensorflow')) && 'tfjs'
+        );
+      }),
+    ).toEqual([]);
   });
 
-  it.each(files)('%s leaves lifetimes, printing and exiting to those whose job it is', (file) => {
-    const text = readFileSync(path.join(root, file), 'utf8');
-    const folder = folderOf(file);
-    if (folder !== 'runtime') expect(text).not.toMatch(/\b(tidy|dispose|keep)\(/);
-    if (folder !== 'cli') expect(text).not.toMatch(/console\.|process\.(exit|stdout|stderr)\b/);
-    if (file !== 'src/cli/main.ts') expect(text).not.toMatch(/process\.exit\(/);
+  it('manages lifetimes of tensors in runtime/ alone', () => {
+    expect(
+      offenders(files, (file) => folderOf(file) !== 'runtime' && /\b(tidy|dispose|keep)\(/.exec(textOf(file))?.[0]),
+    ).toEqual([]);
   });
 
-  it('imports in no circle, of types neither', () => {
-    const targets = (file: string): string[] =>
-      importsOf(file)
-        .filter(({ from }) => from.startsWith('.'))
-        .map(({ from }) => path.join(path.dirname(file), from));
+  it('prints in cli/ alone, and exits in its main.ts alone', () => {
+    expect(
+      offenders(files, (file) => {
+        if (file === 'src/cli/main.ts') return false;
+        const printing = /console\.|process\.(stdout|stderr)\b/.exec(textOf(file))?.[0];
+        return /process\.exit\(/.exec(textOf(file))?.[0] ?? (folderOf(file) !== 'cli' && printing);
+      }),
+    ).toEqual([]);
+  });
+
+  it('has no import cycle, of types neither', () => {
     const cleared = new Set<string>();
-    const circleFrom = (file: string, way: string[]): string[] | undefined => {
+    const cycleFrom = (file: string, way: string[]): string[] | undefined => {
       if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
       if (cleared.has(file)) return undefined;
-      const circle = targets(file)
-        .map((target) => circleFrom(target, [...way, file]))
-        .find((found) => found !== undefined);
+      const targets = importsOf(file).flatMap(({ target }) => target ?? []);
+      const cycle = targets.map((target) => cycleFrom(target, [...way, file])).find((found) => found !== undefined);
       cleared.add(file);
-      return circle;
+      return cycle;
     };
-    expect(files.map((file) => circleFrom(file, [])).find((found) => found !== undefined)).toBeUndefined();
+    expect(files.map((file) => cycleFrom(file, [])).find((found) => found !== undefined)).toBeUndefined();
     expect(cleared.size).toBeGreaterThan(files.length / 2);
-  });
-
-  it.each([...files, ...kernels])('%s has at most 300 lines and says first what it is', (file) => {
-    const text = readFileSync(path.join(root, file), 'utf8');
-    expect(text.split('\n').length).toBeLessThanOrEqual(301);
-    expect(text.replace(/^#!.*\n/, '')).toMatch(/^\/\*\*|^\/\/ /);
   });
 
   it('loads nothing native to plan, prepare or refuse a run', () => {
     const seen = new Set<string>();
+    const native: string[] = [];
     const visit = (file: string): void => {
       if (seen.has(file)) return;
       seen.add(file);
-      for (const { from, typeOnly } of importsOf(file)) {
+      for (const { from, target, typeOnly } of importsOf(file)) {
         if (typeOnly) continue;
-        expect(from, `${file} on the way of training/prepare.ts`).not.toMatch(/^@tensorflow|^koffi/);
-        if (from.startsWith('.')) visit(path.join(path.dirname(file), from));
+        if (/^@tensorflow|^koffi/.test(from)) native.push(`${file}: ${from}`);
+        if (target) visit(target);
       }
     };
     visit('src/training/prepare.ts');
     expect(seen.size).toBeGreaterThan(20);
+    expect(native).toEqual([]);
   });
 
-  it('names no drawer', () => {
-    expect(files.filter((file) => /(util|common|helper|manager|trainer|index)\w*\.ts$/i.test(file))).toEqual([]);
+  it('has files of at most 300 lines', () => {
+    const lines = (file: string): number => textOf(file).split('\n').length - 1;
+    expect(
+      offenders([...files, ...kernels, ...scripts], (file) => lines(file) > 300 && `${lines(file)} lines`),
+    ).toEqual([]);
+  });
+
+  it('has files that say first what they are', () => {
+    const header = /^\/\*\*|^\/\/ |^"""|^# /;
+    expect(
+      offenders(
+        [...files, ...kernels, ...scripts],
+        (file) => !header.test(textOf(file).replace(/^#!.*\n/, '')) && 'no header',
+      ),
+    ).toEqual([]);
+  });
+
+  it('has folders of at most sixteen files', () => {
+    const counts = new Map<string, number>();
+    for (const file of globSync(['src/**/*', 'native/**/*'], {
+      cwd: root,
+      ignore: 'src/runtime/*',
+    })) {
+      counts.set(path.dirname(file), (counts.get(path.dirname(file)) ?? 0) + 1);
+    }
+    expect(counts.get('src/training')).toBeGreaterThan(3);
+    expect([...counts].filter(([, count]) => count > 16)).toEqual([]);
+  });
+
+  it('has no folder or file for whatever is left over', () => {
+    const name = /(^|\/)(utils?|common|helpers?|managers?|trainer|shared|misc|index)(\/|\.ts$)/i;
+    expect(files.filter((file) => name.test(file))).toEqual([]);
   });
 });

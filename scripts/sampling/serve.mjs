@@ -9,7 +9,7 @@ import { generate } from '../../dist/sampling/generate.js';
 import { loadModel } from '../../dist/sampling/loadModel.js';
 import { openDecoding } from '../../dist/sampling/decoding.js';
 import { completeSettings, defaultSettings } from '../../dist/sampling/settings.js';
-import { matmulMeter } from '../../dist/training/benchmark.js';
+import { matmulMeter } from '../../dist/checks/benchmark.js';
 
 const [run, weights, slots] = process.argv.slice(2);
 const { config, tokenizer, session, table, close } = await loadModel(run, {

@@ -1,10 +1,10 @@
-// Step 4: clm's own operations (src/runtime/kernels), compiled against the wheel's libtensorflow and kept beside it.
-// src/runtime/fusedOperations.ts loads them from there.
+// Step 4: clm's own operations (native), compiled against the wheel's libtensorflow and kept beside it.
+// src/ops/fusedOperations.ts loads them from there.
 
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { compile } from './compiler.mjs';
-import { fileBytes, hashOf } from './files.mjs';
+import { fileBytes, filesBelow, hashOf } from './files.mjs';
 
 /**
  * @typedef {object} FusedOperations
@@ -18,10 +18,8 @@ import { fileBytes, hashOf } from './files.mjs';
  * @returns {FusedOperations}
  */
 export function locateFusedOperations(root, { folder, set, includeDirectory, libraryDirectory }) {
-  const directory = path.join(root, 'src/runtime/kernels');
-  const files = readdirSync(directory)
-    .sort()
-    .map((file) => path.join(directory, file));
+  const directory = path.join(root, 'native');
+  const files = filesBelow(directory).filter((file) => /\.(cc|h)$/.test(file));
   const options = [
     ...[
       '-O3',

@@ -3,7 +3,7 @@
 import { pathToFileURL } from 'node:url';
 import { createRequire } from 'node:module';
 import { bytesOfSpelling, spelling } from '../../dist/data/tokenizers/bpe/byteAlphabet.js';
-import { gpt2File } from '../../dist/data/tokenizers/bpe/gpt2File.js';
+import { gpt2File } from '../../dist/data/tokenizers/bpe/files/gpt2File.js';
 import { endOfTextToken } from '../../dist/data/tokenizers/tokenizer.js';
 
 /** @param from a file whose node_modules hold gpt-tokenizer */

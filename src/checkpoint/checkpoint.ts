@@ -19,11 +19,11 @@ import {
   type StoredRecord,
   type TrainingRecord,
 } from './checkpointFiles.ts';
-import { assertFreeSpace, writeFolderDurably } from './durable.ts';
-import { checkpointPath } from './find.ts';
+import { assertFreeSpace, writeFolderDurably } from '../storage/durable.ts';
+import { checkpointPath } from '../run/findCheckpoint.ts';
 import { pruneCheckpoints, type Retention } from './retention.ts';
-import { readSafetensors, writeSafetensors, type LazyTensor } from './safetensors.ts';
-import { valueCount, type NamedTensor } from './tensors.ts';
+import { readSafetensors, writeSafetensors, type LazyTensor } from '../tensors/safetensors.ts';
+import { valueCount, type NamedTensor } from '../tensors/tensors.ts';
 
 /** Room for what a tensor takes in a header and in the table of contents, when free space is asked for. */
 const entryBytes = 512;

@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readBounded } from '../boundedFile.ts';
+import { readBounded } from '../storage/boundedFile.ts';
 import { wrongInput } from '../errors.ts';
-import { diskFailure, errorCode } from './diskFailure.ts';
-import type { FileDigest } from './safetensors.ts';
+import { diskFailure, errorCode } from '../storage/diskFailure.ts';
+import type { FileDigest } from '../tensors/safetensors.ts';
 
 export const stateFile = 'state.json';
 

@@ -1,7 +1,7 @@
 /** Where resuming begins: the newest checkpoint of a run that is whole. */
 import { ExpectedError } from '../errors.ts';
 import { loadCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { listCheckpoints } from './find.ts';
+import { listCheckpoints } from '../run/findCheckpoint.ts';
 
 /** A checkpoint that cannot be used, and why. */
 export interface SkippedCheckpoint {

@@ -1,8 +1,8 @@
 /** Which checkpoints stay: the newest, the best by validation loss, and those of every so many steps. */
 import { ExpectedError } from '../errors.ts';
 import { readState } from './checkpointFiles.ts';
-import { removeFolder } from './durable.ts';
-import { listCheckpoints, type CheckpointPlace } from './find.ts';
+import { removeFolder } from '../storage/durable.ts';
+import { listCheckpoints, type CheckpointPlace } from '../run/findCheckpoint.ts';
 
 export interface Retention {
   /** How many of the newest stay, the one just saved included; null = all. */

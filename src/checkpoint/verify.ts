@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { ExpectedError } from '../errors.ts';
 import { loadCheckpoint } from './checkpoint.ts';
 import { readState } from './checkpointFiles.ts';
-import { isCheckpointFolder, listCheckpoints } from './find.ts';
-import { readSafetensors } from './safetensors.ts';
-import { tensorChecksum } from './tensors.ts';
+import { isCheckpointFolder, listCheckpoints } from '../run/findCheckpoint.ts';
+import { readSafetensors } from '../tensors/safetensors.ts';
+import { tensorChecksum } from '../tensors/tensors.ts';
 
 export interface Verdict {
   path: string;

@@ -8,7 +8,7 @@ import { isatty } from 'node:tty';
 import type { CommandModule } from 'yargs';
 import { ExpectedError } from '../errors.ts';
 import { describeCommand } from './describeCommands.ts';
-import { printError, printResult } from './output.ts';
+import { printError, printResult } from './terminal/output.ts';
 import {
   meantCommand,
   optionWithoutValue,
@@ -28,108 +28,111 @@ const commands: CommandEntry[] = [
   {
     command: 'init',
     describe: 'Write a first config for a text of yours and this machine',
-    load: async () => (await import('./init.ts')).initCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/train/init.ts')).initCommand as CommandModule<object, never>,
   },
   {
     command: 'train [config]',
     describe: 'Train a decoder as a config says, or continue a run',
-    load: async () => (await import('./train.ts')).trainCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/train/train.ts')).trainCommand as CommandModule<object, never>,
   },
   {
     command: 'sample <run>',
     describe: 'Complete prompts with a trained model',
-    load: async () => (await import('./sample.ts')).sampleCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/model/sample.ts')).sampleCommand as CommandModule<object, never>,
   },
   {
     command: 'evaluate <run>',
     describe: 'Score a whole validation set, or a text: loss, perplexity, bits per byte',
-    load: async () => (await import('./evaluate.ts')).evaluateCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/model/evaluate.ts')).evaluateCommand as CommandModule<object, never>,
   },
   {
     command: 'score <run>',
     describe: 'Log-probabilities of given texts or choices',
-    load: async () => (await import('./score.ts')).scoreCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/model/score.ts')).scoreCommand as CommandModule<object, never>,
   },
   {
     command: 'inspect <model>',
     describe: 'Show tokens, shifted targets, losses and the likeliest tokens of a text',
-    load: async () => (await import('./inspect.ts')).inspectCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/model/inspect.ts')).inspectCommand as CommandModule<object, never>,
   },
   {
     command: 'runs',
     describe: 'List runs, show one, or watch running ones',
-    load: async () => (await import('./runs.ts')).runsCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/experiments/runs.ts')).runsCommand as CommandModule<object, never>,
   },
   {
     command: 'sweep <sweep>',
     describe: 'Make many runs from a base config: grids, pairs, random draws, seeds',
-    load: async () => (await import('./sweep.ts')).sweepCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/experiments/sweep.ts')).sweepCommand as CommandModule<object, never>,
   },
   {
     command: 'report <runs..>',
     describe: 'Write one self-contained HTML page about runs',
-    load: async () => (await import('./report.ts')).reportCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/experiments/report.ts')).reportCommand as CommandModule<object, never>,
   },
   {
     command: 'compare <runs..>',
     describe: 'Compare runs: differing keys, losses, spread of seeds',
-    load: async () => (await import('./compare.ts')).compareCommand as CommandModule<object, never>,
+    load: async () =>
+      (await import('./commands/experiments/compare.ts')).compareCommand as CommandModule<object, never>,
   },
   {
     command: 'tokenizer <action>',
     describe: 'Train a tokenizer, encode and decode with one',
-    load: async () => (await import('./tokenizer.ts')).tokenizerCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/text/tokenizer.ts')).tokenizerCommand as CommandModule<object, never>,
   },
   {
     command: 'plan <config>',
     describe: 'Parameters, memory, FLOPs and time of a run before it starts',
-    load: async () => (await import('./plan.ts')).planCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/train/plan.ts')).planCommand as CommandModule<object, never>,
   },
   {
     command: 'bench <config>',
     describe: 'Measure the training step against this machine’s matmul peak',
-    load: async () => (await import('./bench.ts')).benchCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/train/bench.ts')).benchCommand as CommandModule<object, never>,
   },
   {
     command: 'import <directory>',
     describe: 'Make a run of a Hugging Face folder',
-    load: async () => (await import('./import.ts')).importCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/model/import.ts')).importCommand as CommandModule<object, never>,
   },
   {
     command: 'export <run> <directory>',
     describe: 'Write a run as a Hugging Face folder',
-    load: async () => (await import('./export.ts')).exportCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/model/export.ts')).exportCommand as CommandModule<object, never>,
   },
   {
     command: 'data <action>',
     describe: 'Check what a corpus holds: documents, tokens, duplicates, example windows',
-    load: async () => (await import('./data.ts')).dataCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/text/data.ts')).dataCommand as CommandModule<object, never>,
   },
   {
     command: 'config <action>',
     describe: 'Show a config as it would run, or the schema for editors',
-    load: async () => (await import('./config.ts')).configCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/setup/config.ts')).configCommand as CommandModule<object, never>,
   },
   {
     command: 'checkpoint <action> <run>',
     describe: 'Check that every checkpoint of a run is whole',
-    load: async () => (await import('./checkpoint.ts')).checkpointCommand as CommandModule<object, never>,
+    load: async () =>
+      (await import('./commands/train/checkpoint.ts')).checkpointCommand as CommandModule<object, never>,
   },
   {
     command: 'verify-resume <config>',
     describe: 'Train twice, once with stops, and compare every bit',
-    load: async () => (await import('./verifyResume.ts')).verifyResumeCommand as CommandModule<object, never>,
+    load: async () =>
+      (await import('./commands/train/verifyResume.ts')).verifyResumeCommand as CommandModule<object, never>,
   },
   {
     command: 'doctor',
     describe: 'Say what is installed, which device is taken, and what is missing',
-    load: async () => (await import('./doctor.ts')).doctorCommand as CommandModule<object, never>,
+    load: async () => (await import('./commands/setup/doctor.ts')).doctorCommand as CommandModule<object, never>,
   },
   {
     command: 'completion <shell>',
     describe: 'Print a completion script for bash, zsh or fish',
     load: async () => {
-      const { completionCommand } = await import('./completion.ts');
+      const { completionCommand } = await import('./commands/setup/completion.ts');
       // All but itself, which is the last.
       return completionCommand(commands.slice(0, -1).map(({ load }) => load)) as CommandModule<object, never>;
     },

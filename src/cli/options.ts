@@ -2,7 +2,7 @@
 import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
 import { hasBfloat16Arithmetic } from '../runtime/bfloat16Support.ts';
-import { printWarning } from './output.ts';
+import { printWarning } from './terminal/output.ts';
 
 export const setOption = {
   set: {

@@ -5,13 +5,13 @@
 import { createHash } from 'node:crypto';
 
 import { wrongInput } from '../errors.ts';
-import type { TrainingBatchOptions } from './batches.ts';
-import type { Corpus, CorpusPart } from './corpus.ts';
-import { trainingSequence } from './mixture.ts';
-import type { PreparedTokenizer } from './prepareTokenizer.ts';
-import { textChunks } from './textChunks.ts';
-import { countTokens } from './tokens.ts';
-import { supplyShares, trainingSupply } from './trainingSupply.ts';
+import type { TrainingBatchOptions } from './windows/batches.ts';
+import type { Corpus, CorpusPart } from './files/corpus.ts';
+import { trainingSequence } from './windows/mixture.ts';
+import type { PreparedTokenizer } from './tokens/prepareTokenizer.ts';
+import { textChunks } from './files/textChunks.ts';
+import { countTokens } from './tokens/tokens.ts';
+import { supplyShares, trainingSupply } from './windows/trainingSupply.ts';
 
 export interface PartContent {
   documents: number;

@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 
 import { wrongInput } from '../errors.ts';
-import type { Corpus, CorpusFile } from './corpus.ts';
-import { openFile, unreadable } from './sourceFiles.ts';
+import type { Corpus, CorpusFile } from './files/corpus.ts';
+import { openFile, unreadable } from './files/sourceFiles.ts';
 
 const count = z.int().min(0);
 

@@ -1,7 +1,7 @@
 /** Which run directories there are below a folder, and which one a name on the command line means. */
 import { existsSync, readdirSync, statSync, type Dirent } from 'node:fs';
 import { join } from 'node:path';
-import { runPaths } from '../checkpoint/runPaths.ts';
+import { runPaths } from '../run/runPaths.ts';
 import { wrongInput } from '../errors.ts';
 
 /** Sweeps put their runs one folder deeper; beyond that nobody looks. */

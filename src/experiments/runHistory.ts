@@ -1,12 +1,12 @@
 /** Everything a run has on record, in columns: for `compare` and `report`, which need more than its end. */
 import { parse } from 'yaml';
-import { readBounded } from '../boundedFile.ts';
-import { runPaths } from '../checkpoint/runPaths.ts';
+import { readBounded } from '../storage/boundedFile.ts';
+import { runPaths } from '../run/runPaths.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { ExpectedError } from '../errors.ts';
-import { eachChunk, parseRecord, type MetricsRecord } from './metricsReading.ts';
+import { eachChunk, parseRecord, type MetricsRecord } from '../run/metricsReading.ts';
 import { numberOf, readEnvironment, summarizeRun, type RunEnvironment, type RunSummary } from './runSummary.ts';
-import { scanUpdate, type ScannedUpdate } from './updateScanner.ts';
+import { scanUpdate, type ScannedUpdate } from '../run/updateScanner.ts';
 
 /** The updates on record; entry i of every column belongs to the same update. */
 export interface Updates {

@@ -6,8 +6,8 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { readBounded } from '../boundedFile.ts';
-import type { MetricsRecord } from './metricsReading.ts';
+import { readBounded } from '../storage/boundedFile.ts';
+import type { MetricsRecord } from '../run/metricsReading.ts';
 
 type RunStateName = 'running' | 'done' | 'stopped' | 'failed';
 

@@ -1,9 +1,9 @@
 /** One line about a run: its state, how far it is, its best validation loss, its speed; from small reads only. */
 import { statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import { readBounded } from '../boundedFile.ts';
-import { runPaths } from '../checkpoint/runPaths.ts';
-import { readEvaluations, readMetricsTail, type MetricsRecord } from './metricsReading.ts';
+import { readBounded } from '../storage/boundedFile.ts';
+import { runPaths } from '../run/runPaths.ts';
+import { readEvaluations, readMetricsTail, type MetricsRecord } from '../run/metricsReading.ts';
 import { runStanding, type Standing } from './runStanding.ts';
 
 export interface RunSummary extends Standing {

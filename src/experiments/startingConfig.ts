@@ -2,7 +2,7 @@
  * A first config for a text: a model as large as a given time can train on this machine, with every choice explained.
  */
 import { model } from '../config/sections/model.ts';
-import { flopsPerToken } from '../training/plan.ts';
+import { flopsPerToken } from '../training/plan/plan.ts';
 
 interface ModelSize {
   layers: number;

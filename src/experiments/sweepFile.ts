@@ -8,7 +8,7 @@
  *   seeds: 3                                                       # or a list of seeds
  */
 import { basename, dirname, extname, resolve } from 'node:path';
-import { readBounded } from '../boundedFile.ts';
+import { readBounded } from '../storage/boundedFile.ts';
 import { schemaAt, suggestKey } from '../config/keys.ts';
 import {
   originsIn,

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { loadConfig } from '../config/load.ts';
 import { ExpectedError, wrongInput } from '../errors.ts';
-import type { RunPlan } from '../training/plan.ts';
+import type { RunPlan } from '../training/plan/plan.ts';
 import { prepareTraining } from '../training/prepare.ts';
 import { summarizeRun, type RunSummary } from './runSummary.ts';
 import type { SweepRun } from './sweepRuns.ts';

@@ -4,10 +4,10 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { readBounded } from '../boundedFile.ts';
+import { readBounded } from '../storage/boundedFile.ts';
 import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
-import { describeEnvironment } from '../checkpoint/environment.ts';
-import { assertFreshStart, createRunDirectory } from '../checkpoint/runDirectory.ts';
+import { describeEnvironment } from '../run/environment.ts';
+import { assertFreshStart, createRunDirectory } from '../run/runDirectory.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { renderConfig } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { characterOfByte } from '../data/tokenizers/bpe/byteAlphabet.ts';
-import { byteLevelModel } from '../data/tokenizers/bpe/gpt2File.ts';
+import { byteLevelModel } from '../data/tokenizers/bpe/files/gpt2File.ts';
 import { endOfTextToken, tokenizerFormat, tokenizerVersion, type Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 

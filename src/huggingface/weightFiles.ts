@@ -1,9 +1,9 @@
 /** The safetensors of a Hugging Face folder, one file or several with an index, read one tensor at a time. */
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { readBounded } from '../boundedFile.ts';
-import { bytesPerValue, floatTypes, isFloatType, type ElementType } from '../checkpoint/elementTypes.ts';
-import { withSafetensors, type LazyTensor } from '../checkpoint/safetensors.ts';
+import { readBounded } from '../storage/boundedFile.ts';
+import { bytesPerValue, floatTypes, isFloatType, type ElementType } from '../tensors/elementTypes.ts';
+import { withSafetensors, type LazyTensor } from '../tensors/safetensors.ts';
 import { wrongInput } from '../errors.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import { assembled, counterpartOf, partShape, type Counterpart, type Part } from './counterparts.ts';

@@ -9,8 +9,8 @@ import {
   fusedSwiglu,
   fusedSwigluGradient,
   hasFusedOperations,
-} from '../runtime/fusedOperations.ts';
-import { sigmoidGradient } from '../runtime/operations.ts';
+} from '../ops/fusedOperations.ts';
+import { sigmoidGradient } from '../ops/operations.ts';
 
 const linear = 2 * Math.sqrt(2 / Math.PI);
 const cubic = linear * 0.044715;

@@ -38,7 +38,7 @@ import {
   fusedHeadsAttention,
   fusedHeadsAttentionGradient,
   hasFusedOperations,
-} from '../runtime/fusedOperations.ts';
+} from '../ops/fusedOperations.ts';
 import { hasTileProducts } from '../runtime/tileProducts.ts';
 
 /** What the attention of all blocks shares; made once a pass, so that a recording holds it once. */

@@ -4,7 +4,7 @@
  */
 import { cast, greaterEqual, mul, scalar, stack, type Tensor } from '@tensorflow/tfjs-core';
 import { statelessSeed } from '../random.ts';
-import { statelessUniform } from '../runtime/operations.ts';
+import { statelessUniform } from '../ops/operations.ts';
 
 export interface Dropout {
   /** Probability that an element is dropped. */

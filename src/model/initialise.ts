@@ -1,5 +1,5 @@
 /** The values parameters start from: a pure function of the seed and each parameter's name. */
-import type { NamedTensor } from '../checkpoint/tensors.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
 import { randomStream } from '../random.ts';
 import { elementCount, type ParameterSpec } from './parameters.ts';
 

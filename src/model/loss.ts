@@ -4,8 +4,8 @@
  * N rows · C width · V vocabulary size
  */
 import { add, concat, customGrad, matMul, mul, reshape, slice, sum, type Tensor } from '@tensorflow/tfjs-core';
-import { fusedCrossEntropy, hasFusedOperations } from '../runtime/fusedOperations.ts';
-import { crossEntropyAndGradient } from '../runtime/operations.ts';
+import { fusedCrossEntropy, hasFusedOperations } from '../ops/fusedOperations.ts';
+import { crossEntropyAndGradient } from '../ops/operations.ts';
 import { computedAfter, knownScalar, scope } from '../runtime/recording.ts';
 import { chunkRows } from './lossChunks.ts';
 

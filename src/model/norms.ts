@@ -5,8 +5,8 @@
  * N rows · C width
  */
 import { add, customGrad, mean, mul, rsqrt, square, sub, sum, type Tensor } from '@tensorflow/tfjs-core';
-import { addBias } from '../runtime/operations.ts';
-import { fusedNorm, fusedNormGradient, hasFusedOperations, type NormKind } from '../runtime/fusedOperations.ts';
+import { addBias } from '../ops/operations.ts';
+import { fusedNorm, fusedNormGradient, hasFusedOperations, type NormKind } from '../ops/fusedOperations.ts';
 import type { Parameters } from './decoderPass.ts';
 import type { ModelConfig } from './parameters.ts';
 

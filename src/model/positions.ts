@@ -7,7 +7,7 @@
  * B micro-batch size · T positions · C width · K key/value heads · G queries of each · D head size
  */
 import { add, cos, customGrad, mul, reshape, sin, slice, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
-import { integersAsFloats, swapHalves } from '../runtime/operations.ts';
+import { integersAsFloats, swapHalves } from '../ops/operations.ts';
 import { rowsOf } from '../runtime/weights.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import type { ModelConfig } from './parameters.ts';

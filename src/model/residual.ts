@@ -1,6 +1,6 @@
 /** The residual stream: every part of a block adds to it what it computed from it. */
 import { add, customGrad, type Tensor } from '@tensorflow/tfjs-core';
-import { fusedAdd, hasFusedOperations } from '../runtime/fusedOperations.ts';
+import { fusedAdd, hasFusedOperations } from '../ops/fusedOperations.ts';
 
 /** stream + y, both (N, C); the gradient is the same by both. */
 export function addTo(stream: Tensor, y: Tensor): Tensor {

@@ -1,6 +1,6 @@
 /** The session that runs a program operation by operation: the reference for recorded ones, and 2 to 3 times slower. */
 import { tensor, tidy, type Tensor } from '@tensorflow/tfjs-core';
-import type { NamedTensor } from '../checkpoint/tensors.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
 import { bfloat16Products } from './bfloat16.ts';
 import { boolAttribute, shapeAttribute, stringAttribute, typeAttribute, type Binding } from './binding.ts';
 import { dataTypes } from './capi.ts';

@@ -1,4 +1,4 @@
-/** The library of clm's own operations (kernels/*.cc): loading it, and its threads. */
+/** The library of clm's own operations (native/kernels/*.cc): loading it, and its threads. */
 import os from 'node:os';
 import { environmentFailure } from '../errors.ts';
 import { loadOperations, type OperationsLibrary } from './capi.ts';

@@ -1,6 +1,6 @@
 /** The session whose programs are recorded into one TensorFlow graph and run as one call each. */
 import { tidy, type Tensor } from '@tensorflow/tfjs-core';
-import type { NamedTensor } from '../checkpoint/tensors.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
 import { bfloat16Products, toHalves } from './bfloat16.ts';
 import { typeAttribute, type Binding } from './binding.ts';
 import { dataTypes, newTensor, tensorValues, type Output, type Pointer } from './capi.ts';

@@ -3,7 +3,7 @@
  * (one TF_SessionRun a call, off the JavaScript thread) and eager (operation by operation, the reference).
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { NamedTensor } from '../checkpoint/tensors.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
 import type { InputSpec, Program, ProgramOptions } from './program.ts';
 import type { NodeTiming } from './trace.ts';
 import type { Variables } from './variables.ts';

@@ -1,5 +1,5 @@
 /**
- * Matrix products on a processor's tile unit, by clm's own operations (kernels/product.cc), in place of TensorFlow's:
+ * Matrix products on a processor's tile unit, by clm's own operations (native/kernels/product.cc), in place of TensorFlow's:
  * in float32 faster and nearer to the exact product (docs/speed.md), in bfloat16 without a copy of float32 inputs.
  * TensorFlow's remain where there is no such unit, and are what tests hold these to.
  */

@@ -5,7 +5,7 @@
 import { add, greater, mul, scalar, where, type Tensor } from '@tensorflow/tfjs-core';
 import { boolAttribute, floatAttribute, typeAttribute, type Attribute } from './binding.ts';
 import { dataTypes } from './capi.ts';
-import { hasFusedOperations } from './fusedOperations.ts';
+import { hasFusedOperations } from '../ops/fusedOperations.ts';
 import type { TensorFlowBackend } from './tensorflow.ts';
 import { readWeights } from './weights.ts';
 

@@ -1,6 +1,6 @@
 /**
  * Weights as generation reads them: without gradients, and a few rows at a time. A product of few rows is bound by
- * reading the weights, which clm's own operation does once and in the type they are stored in (kernels/fewRows.cc).
+ * reading the weights, which clm's own operation does once and in the type they are stored in (native/kernels/fewRows.cc).
  * Everything is computed in float32, whatever that type is.
  *
  * M rows · K inputs · N outputs
@@ -8,8 +8,8 @@
 import { matMul, scalar, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { intAttribute, typeAttribute } from './binding.ts';
 import { dataTypes } from './capi.ts';
-import { hasFusedOperations } from './fusedOperations.ts';
-import { addBias, gatherRows } from './operations.ts';
+import { hasFusedOperations } from '../ops/fusedOperations.ts';
+import { addBias, gatherRows } from '../ops/operations.ts';
 import { computedAfter } from './recording.ts';
 import { loadedTensorFlow, type TensorFlowBackend } from './tensorflow.ts';
 

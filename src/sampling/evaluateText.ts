@@ -1,8 +1,8 @@
 /** The loss of a model over a whole text or corpus, in windows, and what follows from it. */
 import { basename } from 'node:path';
-import type { Corpus, CorpusFile, CorpusPart, SourceSettings } from '../data/corpus.ts';
-import { documentsApart } from '../data/documentBlocks.ts';
-import { tokenChunks } from '../data/tokens.ts';
+import type { Corpus, CorpusFile, CorpusPart, SourceSettings } from '../data/files/corpus.ts';
+import { documentsApart } from '../data/windows/documentBlocks.ts';
+import { tokenChunks } from '../data/tokens/tokens.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { overlappingWindows, type OverlappingWindow, type Scoring } from './scoring.ts';
 

@@ -10,7 +10,7 @@ import { wrongInput } from '../errors.ts';
 import { hiddenStates, logitsOf, outputHead } from '../model/decoder.ts';
 import { summedLoss } from '../model/loss.ts';
 import { vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
-import { sparseCrossEntropy } from '../runtime/operations.ts';
+import { sparseCrossEntropy } from '../ops/operations.ts';
 import type { Session } from '../runtime/session.ts';
 import { alternatives, type Alternative } from './sampler.ts';
 

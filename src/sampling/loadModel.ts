@@ -2,10 +2,10 @@
 import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.ts';
 import { readState } from '../checkpoint/checkpointFiles.ts';
-import { resolveCheckpoint } from '../checkpoint/find.ts';
+import { resolveCheckpoint } from '../run/findCheckpoint.ts';
 import { bestCheckpoint } from '../checkpoint/retention.ts';
-import { withSafetensors } from '../checkpoint/safetensors.ts';
-import { assertSameTensors, valueCount, type NamedTensor } from '../checkpoint/tensors.ts';
+import { withSafetensors } from '../tensors/safetensors.ts';
+import { assertSameTensors, valueCount, type NamedTensor } from '../tensors/tensors.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';

@@ -8,7 +8,7 @@ import { concat, reshape, slice } from '@tensorflow/tfjs-core';
 import { hiddenStates, logitsOf } from '../model/decoder.ts';
 import { chunkRows } from '../model/lossChunks.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
-import { sparseCrossEntropy } from '../runtime/operations.ts';
+import { sparseCrossEntropy } from '../ops/operations.ts';
 import type { Program } from '../runtime/program.ts';
 import type { Session } from '../runtime/session.ts';
 import { paddedLength } from './decoding.ts';

@@ -1,12 +1,12 @@
 /** What is said when training goes wrong: a first loss that no untrained model has, a divergence, too little memory. */
 import { join } from 'node:path';
-import { writeFileDurably } from '../checkpoint/durable.ts';
-import { listCheckpoints } from '../checkpoint/find.ts';
-import type { Cursor } from '../data/cursor.ts';
-import type { TextOrigin } from '../data/origins.ts';
+import { writeFileDurably } from '../storage/durable.ts';
+import { listCheckpoints } from '../run/findCheckpoint.ts';
+import type { Cursor } from '../data/windows/cursor.ts';
+import type { TextOrigin } from '../data/windows/origins.ts';
 import { environmentFailure, ExpectedError } from '../errors.ts';
 import { diverged } from './diverged.ts';
-import type { StepFact } from './facts.ts';
+import type { StepFact } from './sinks/facts.ts';
 
 /** Steps of the past that a divergence report lists. */
 const listedSteps = 50;

@@ -1,5 +1,5 @@
 /** Training that has gone where no number follows it. */
-import type { NamedTensor } from '../checkpoint/tensors.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
 import { ExpectedError } from '../errors.ts';
 
 /** The failure, with the way out. */

@@ -1,7 +1,7 @@
 /** Values that lie in the session, or on disk, need not lie in arrays as well. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { NamedTensor } from '../checkpoint/tensors.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
 import { returnFreeMemory } from '../runtime/capi.ts';
 
 /** Found once: it takes a context of its own. */

@@ -4,28 +4,28 @@
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { readBounded } from '../boundedFile.ts';
+import { readBounded } from '../storage/boundedFile.ts';
 import { loadCheckpoint, type Checkpoint } from '../checkpoint/checkpoint.ts';
-import { resolveCheckpoint } from '../checkpoint/find.ts';
+import { resolveCheckpoint } from '../run/findCheckpoint.ts';
 import { newestValidCheckpoint, type SkippedCheckpoint } from '../checkpoint/newest.ts';
-import { assertFreshStart } from '../checkpoint/runDirectory.ts';
-import { runPaths } from '../checkpoint/runPaths.ts';
-import { readRunStatus } from '../checkpoint/status.ts';
+import { assertFreshStart } from '../run/runDirectory.ts';
+import { runPaths } from '../run/runPaths.ts';
+import { readRunStatus } from '../run/status.ts';
 import { loadConfig, parseResolvedConfig } from '../config/load.ts';
 import { resumeDifferences } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
-import type { Corpus } from '../data/corpus.ts';
+import type { Corpus } from '../data/files/corpus.ts';
 import { corpusManifest, parseManifest, refuseChangedCorpus, type CorpusManifest } from '../data/manifest.ts';
-import { openCorpus } from '../data/openCorpus.ts';
-import { countCorpus, prepareTokenizer } from '../data/prepareTokenizer.ts';
-import { hasLearntTokens } from '../data/tokens.ts';
-import type { CachedCorpus } from '../data/tokenCache.ts';
+import { openCorpus } from '../data/files/openCorpus.ts';
+import { countCorpus, prepareTokenizer } from '../data/tokens/prepareTokenizer.ts';
+import { hasLearntTokens } from '../data/tokens/tokens.ts';
+import type { CachedCorpus } from '../data/tokens/tokenCache.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
-import { supplyOptions, trainingSupply } from '../data/trainingSupply.ts';
+import { supplyOptions, trainingSupply } from '../data/windows/trainingSupply.ts';
 import { wrongInput } from '../errors.ts';
 import { samplePrompt } from '../sampling/samplePrompt.ts';
-import { planRun, refuseTooLarge, type RunPlan } from './plan.ts';
+import { planRun, refuseTooLarge, type RunPlan } from './plan/plan.ts';
 import { isExhausted, parseValidationHistory } from './validationHistory.ts';
 
 interface TrainingRequest {

@@ -4,16 +4,16 @@
  */
 import path from 'node:path';
 import { saveCheckpoint, type Checkpoint } from '../checkpoint/checkpoint.ts';
-import { writeFileDurably } from '../checkpoint/durable.ts';
-import { runPaths } from '../checkpoint/runPaths.ts';
-import { assertSameTensors } from '../checkpoint/tensors.ts';
+import { writeFileDurably } from '../storage/durable.ts';
+import { runPaths } from '../run/runPaths.ts';
+import { assertSameTensors } from '../tensors/tensors.ts';
 import { renderConfig } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
-import { backgroundSequence } from '../data/backgroundSequence.ts';
-import { validationBatches, type TrainingBatch } from '../data/batches.ts';
-import type { Corpus } from '../data/corpus.ts';
-import { parseCursor, type Cursor } from '../data/cursor.ts';
-import { textOrigins } from '../data/origins.ts';
+import { backgroundSequence } from '../data/windows/backgroundSequence.ts';
+import { validationBatches, type TrainingBatch } from '../data/windows/batches.ts';
+import type { Corpus } from '../data/files/corpus.ts';
+import { parseCursor, type Cursor } from '../data/windows/cursor.ts';
+import { textOrigins } from '../data/windows/origins.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { initialParameters } from '../model/initialise.ts';
@@ -26,14 +26,14 @@ import { requestsOf } from '../sampling/requests.ts';
 import { samplePrompt } from '../sampling/samplePrompt.ts';
 import { defaultSettings } from '../sampling/settings.ts';
 import { assertFinite } from './diverged.ts';
-import { recordEvaluation, type Evaluation } from './evaluation.ts';
-import type { Report } from './facts.ts';
+import { recordEvaluation, type Evaluation } from './step/evaluation.ts';
+import type { Report } from './sinks/facts.ts';
 import type { StepText } from './alarms.ts';
 import { backgroundSaves } from './saves.ts';
 import { letGo } from './letGo.ts';
 import { setVariables } from './setVariables.ts';
-import { recordTrainingStep, type StepResult } from './step.ts';
-import { trainingState } from './trainingState.ts';
+import { recordTrainingStep, type StepResult } from './step/step.ts';
+import { trainingState } from './step/trainingState.ts';
 import { noEvaluations, type ValidationHistory } from './validationHistory.ts';
 
 export interface RunPrograms {

@@ -4,7 +4,7 @@
  * the disk refuses is reported and left to the next one that is due; only the last of a run must succeed.
  */
 import { ExpectedError, environmentFailure } from '../errors.ts';
-import type { Report } from './facts.ts';
+import type { Report } from './sinks/facts.ts';
 
 export interface Saves {
   /** Takes the snapshot of `step` and goes on writing it after the promise settles. */

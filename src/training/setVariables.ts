@@ -1,5 +1,5 @@
 /** Puts the values a run begins with into its session, and nowhere else. */
-import type { NamedTensor } from '../checkpoint/tensors.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
 import type { Session } from '../runtime/session.ts';
 import { letGo } from './letGo.ts';
 

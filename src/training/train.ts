@@ -4,13 +4,13 @@
  * and its end takes the ordinary path. SIGINT and the like arrive as an AbortSignal: the step under way is
  * finished and saved.
  */
-import type { TrainingBatch } from '../data/batches.ts';
+import type { TrainingBatch } from '../data/windows/batches.ts';
 import { ExpectedError } from '../errors.ts';
 import type { Watch } from './alarms.ts';
 import { diverged } from './diverged.ts';
-import type { Report, StepFact } from './facts.ts';
+import type { Report, StepFact } from './sinks/facts.ts';
 import type { RunPrograms } from './programs.ts';
-import { learningRateAt } from './schedule.ts';
+import { learningRateAt } from './step/schedule.ts';
 import { afterEvaluation, isExhausted, type ValidationHistory } from './validationHistory.ts';
 
 /** Where training begins: at step 0, or where a checkpoint left off. */

@@ -2,10 +2,10 @@ import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadCheckpoint, saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
-import { listCheckpoints, resolveCheckpoint } from '../../src/checkpoint/find.ts';
+import { listCheckpoints, resolveCheckpoint } from '../../src/run/findCheckpoint.ts';
 import { newestValidCheckpoint } from '../../src/checkpoint/newest.ts';
-import { clearLeftovers } from '../../src/checkpoint/runDirectory.ts';
-import { contentsOf, failureOf, smallCheckpoint, useTemporaryFolder } from './temporaryFolder.ts';
+import { clearLeftovers } from '../../src/run/runDirectory.ts';
+import { contentsOf, failureOf, smallCheckpoint, useTemporaryFolder } from '../temporaryFolder.ts';
 
 const run = useTemporaryFolder();
 const save = (step: number, keepLast: number | null = null) =>

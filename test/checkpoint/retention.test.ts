@@ -2,10 +2,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
-import { listCheckpoints } from '../../src/checkpoint/find.ts';
+import { listCheckpoints } from '../../src/run/findCheckpoint.ts';
 import { bestCheckpoint, pruneCheckpoints, type Retention } from '../../src/checkpoint/retention.ts';
 import { verifyCheckpoints, type Verdict } from '../../src/checkpoint/verify.ts';
-import { smallCheckpoint, useTemporaryFolder } from './temporaryFolder.ts';
+import { smallCheckpoint, useTemporaryFolder } from '../temporaryFolder.ts';
 
 const run = useTemporaryFolder();
 const save = (step: number, loss: number | null, retention: Retention = { keepLast: null }) => {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { escapeControls, harmless } from '../../src/cli/output.ts';
+import { escapeControls, harmless } from '../../src/cli/terminal/output.ts';
 import { parseDuration } from '../../src/cli/timeLimit.ts';
 
 it('shows control characters on a terminal, and passes them on to a pipe', () => {

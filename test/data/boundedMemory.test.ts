@@ -6,10 +6,10 @@ import { join } from 'node:path';
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
-import { trainingBatches } from '../../src/data/batches.ts';
-import { openCorpus } from '../../src/data/openCorpus.ts';
+import { trainingBatches } from '../../src/data/windows/batches.ts';
+import { openCorpus } from '../../src/data/files/openCorpus.ts';
 import { bytesTokenizer } from '../../src/data/tokenizers/bytes.ts';
-import { defaultChunkBytes } from '../../src/data/utf8Chunks.ts';
+import { defaultChunkBytes } from '../../src/data/files/utf8Chunks.ts';
 import { folderOf, take } from './texts.ts';
 
 const megabyte = 1024 * 1024;

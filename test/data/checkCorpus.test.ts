@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { checkCorpus } from '../../src/data/checkCorpus.ts';
-import { openCorpus } from '../../src/data/openCorpus.ts';
-import type { CorpusSettings } from '../../src/data/openCorpus.ts';
-import { prepareTokenizer } from '../../src/data/prepareTokenizer.ts';
+import { openCorpus } from '../../src/data/files/openCorpus.ts';
+import type { CorpusSettings } from '../../src/data/files/openCorpus.ts';
+import { prepareTokenizer } from '../../src/data/tokens/prepareTokenizer.ts';
 import { folderOf } from './texts.ts';
 
 const options = { seed: 5, contextLength: 4, microBatchSize: 1, shuffleTokens: 1024, examples: 2 };

@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { trainingBatches } from '../../src/data/batches.ts';
-import { openCorpus } from '../../src/data/openCorpus.ts';
-import type { SourceSettings } from '../../src/data/corpus.ts';
-import { parseCursor } from '../../src/data/cursor.ts';
-import { prepareTokenizer } from '../../src/data/prepareTokenizer.ts';
-import { textChunks } from '../../src/data/textChunks.ts';
-import { tokenChunks } from '../../src/data/tokens.ts';
+import { trainingBatches } from '../../src/data/windows/batches.ts';
+import { openCorpus } from '../../src/data/files/openCorpus.ts';
+import type { SourceSettings } from '../../src/data/files/corpus.ts';
+import { parseCursor } from '../../src/data/windows/cursor.ts';
+import { prepareTokenizer } from '../../src/data/tokens/prepareTokenizer.ts';
+import { textChunks } from '../../src/data/files/textChunks.ts';
+import { tokenChunks } from '../../src/data/tokens/tokens.ts';
 import { all, folderOf, take } from './texts.ts';
 
 const texts = Array.from({ length: 23 }, (_, i) => `document ${i}: ${'aé€😀'.repeat((i * 7) % 5)}`);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { corpusManifest, parseManifest, refuseChangedCorpus, renderManifest } from '../../src/data/manifest.ts';
-import { openCorpus } from '../../src/data/openCorpus.ts';
+import { openCorpus } from '../../src/data/files/openCorpus.ts';
 import { folderOf } from './texts.ts';
 
 const tokens = { trainingTokens: 7, validationTokens: 3 };

@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 
 import { afterAll } from 'vitest';
 
-import { openCorpus } from '../../src/data/openCorpus.ts';
-import type { Corpus } from '../../src/data/corpus.ts';
+import { openCorpus } from '../../src/data/files/openCorpus.ts';
+import type { Corpus } from '../../src/data/files/corpus.ts';
 
 const folders: string[] = [];
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { amountAt, compareRuns } from '../../src/experiments/comparison.ts';
 import { readHistory } from '../../src/experiments/runHistory.ts';
 import { differenceOf, spreadOf, studentQuantile } from '../../src/experiments/statistics.ts';
-import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
+import { useTemporaryFolder } from '../temporaryFolder.ts';
 import { writeRun, type FakeRun } from './runFolders.ts';
 
 const folder = useTemporaryFolder();

@@ -2,13 +2,13 @@ import { appendFileSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findRuns, runsNamed } from '../../src/experiments/findRuns.ts';
-import { followMetrics } from '../../src/experiments/followMetrics.ts';
-import { readEvaluations, readMetricsTail } from '../../src/experiments/metricsReading.ts';
+import { followMetrics } from '../../src/run/followMetrics.ts';
+import { readEvaluations, readMetricsTail } from '../../src/run/metricsReading.ts';
 import { readHistory } from '../../src/experiments/runHistory.ts';
 import { summarizeRun } from '../../src/experiments/runSummary.ts';
 import { terminalChart } from '../../src/experiments/terminalChart.ts';
-import { scanUpdate } from '../../src/experiments/updateScanner.ts';
-import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
+import { scanUpdate } from '../../src/run/updateScanner.ts';
+import { useTemporaryFolder } from '../temporaryFolder.ts';
 import { writeRun } from './runFolders.ts';
 
 const folder = useTemporaryFolder();

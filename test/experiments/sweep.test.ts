@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readSweep } from '../../src/experiments/sweepFile.ts';
 import { sweepRuns } from '../../src/experiments/sweepRuns.ts';
-import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
+import { useTemporaryFolder } from '../temporaryFolder.ts';
 import { wrongInputMessage } from '../config/configFolder.ts';
 
 const folder = useTemporaryFolder();

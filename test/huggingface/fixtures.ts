@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { mul, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
-import type { NamedTensor } from '../../src/checkpoint/tensors.ts';
+import type { NamedTensor } from '../../src/tensors/tensors.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { decode, hiddenStates, outputHead } from '../../src/model/decoder.ts';
 import { summedLoss } from '../../src/model/loss.ts';

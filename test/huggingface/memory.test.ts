@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { writeSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { writeSafetensors } from '../../src/tensors/safetensors.ts';
 import { renderTokenizer } from '../../src/data/tokenizers/tokenizerFile.ts';
 import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
 import { readConfigJson } from '../../src/huggingface/configJson.ts';
@@ -9,7 +9,7 @@ import { counterpartOf, partShape } from '../../src/huggingface/counterparts.ts'
 import { exportModel } from '../../src/huggingface/exportModel.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
 import { elementCount, parameterTable } from '../../src/model/parameters.ts';
-import { useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
+import { useTemporaryFolder } from '../temporaryFolder.ts';
 
 const folder = useTemporaryFolder();
 const peak = (): number => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readConfigJson } from '../../src/huggingface/configJson.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
-import { failureOf, useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
+import { failureOf, useTemporaryFolder } from '../temporaryFolder.ts';
 import { wrongInputMessage } from '../config/configFolder.ts';
 import { fixture } from './fixtures.ts';
 

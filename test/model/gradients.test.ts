@@ -5,7 +5,7 @@ import { attend, causalMask, splitHeads } from '../../src/model/attention.ts';
 import { layerNorm, rmsNorm } from '../../src/model/norms.ts';
 import { rotate, rotationOf } from '../../src/model/positions.ts';
 import { randomStream } from '../../src/random.ts';
-import { gatherRows, sparseCrossEntropy } from '../../src/runtime/operations.ts';
+import { gatherRows, sparseCrossEntropy } from '../../src/ops/operations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import { tinyConfig } from '../training/tinyRun.ts';
 

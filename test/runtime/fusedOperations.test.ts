@@ -5,13 +5,8 @@ import { attend, attendRows, causalMask, composedWeights, joinHeads, splitHeads 
 import { composedCrossEntropy } from '../../src/model/loss.ts';
 import { composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from '../../src/model/norms.ts';
 import { randomStream } from '../../src/random.ts';
-import {
-  fusedCrossEntropy,
-  fusedGeluGradient,
-  fusedNorm,
-  hasFusedOperations,
-} from '../../src/runtime/fusedOperations.ts';
-import { addProducts, addRows, composedAddRows, halfSquaredNorm } from '../../src/runtime/operations.ts';
+import { fusedCrossEntropy, fusedGeluGradient, fusedNorm, hasFusedOperations } from '../../src/ops/fusedOperations.ts';
+import { addProducts, addRows, composedAddRows, halfSquaredNorm } from '../../src/ops/operations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import { hasTileProducts } from '../../src/runtime/tileProducts.ts';
 

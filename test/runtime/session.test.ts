@@ -1,6 +1,6 @@
 import { add, matMul, mul, reshape, scalar, sum, tensor, tensor1d } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
-import { gatherRows, statelessUniform } from '../../src/runtime/operations.ts';
+import { gatherRows, statelessUniform } from '../../src/ops/operations.ts';
 import { RecordedSession } from '../../src/runtime/recordedSession.ts';
 import { scope } from '../../src/runtime/recording.ts';
 import { openSession } from '../../src/runtime/openSession.ts';

@@ -2,7 +2,7 @@ import { matMul, slice } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openSession } from '../../src/runtime/openSession.ts';
 import { nodeTimings } from '../../src/runtime/trace.ts';
-import { profileOf } from '../../src/training/profile.ts';
+import { profileOf } from '../../src/checks/profile.ts';
 
 const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu' });
 afterAll(() => session.close());

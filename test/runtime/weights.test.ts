@@ -1,7 +1,7 @@
 import { add, gather, matMul, tensor, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { randomStream } from '../../src/random.ts';
-import { fusedCachedAttention } from '../../src/runtime/fusedOperations.ts';
+import { fusedCachedAttention } from '../../src/ops/fusedOperations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import { linearProduct, rowsOf, transposedProduct } from '../../src/runtime/weights.ts';

@@ -6,7 +6,7 @@ import { openDecoding, type Decoding } from '../../src/sampling/decoding.ts';
 import { generate, slidWindow, type CompletionRequest } from '../../src/sampling/generate.ts';
 import { requestsOf } from '../../src/sampling/requests.ts';
 import { completeSettings, defaultSettings } from '../../src/sampling/settings.ts';
-import { recordTrainingStep } from '../../src/training/step.ts';
+import { recordTrainingStep } from '../../src/training/step/step.ts';
 import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
 import { openTinySession, tinyConfig, vocabularySize } from '../training/tinyRun.ts';
 

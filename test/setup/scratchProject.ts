@@ -39,7 +39,7 @@ export function scratchProject(): ScratchProject {
   mkdirSync(path.join(directory, tfjs), { recursive: true });
   mkdirSync(path.join(directory, 'src/cli'), { recursive: true });
   mkdirSync(programs);
-  for (const part of ['scripts', 'src/runtime/kernels', 'tsconfig.json', `${tfjs}/package.json`]) {
+  for (const part of ['scripts', 'native', 'tsconfig.json', `${tfjs}/package.json`]) {
     cpSync(path.join(projectDirectory, part), path.join(directory, part), { recursive: true });
   }
   for (const linked of [

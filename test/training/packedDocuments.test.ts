@@ -1,14 +1,14 @@
 /** Documents packed into a window are each what they are alone: by logits, loss and gradient. */
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/schema.ts';
-import type { MicroBatch } from '../../src/data/batches.ts';
+import type { MicroBatch } from '../../src/data/windows/batches.ts';
 import { decode } from '../../src/model/decoder.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import { randomStream } from '../../src/random.ts';
 import type { Mode, Session } from '../../src/runtime/session.ts';
-import { recordEvaluation } from '../../src/training/evaluation.ts';
-import { lossAndGradients, lossFeeds, lossInputs } from '../../src/training/gradients.ts';
-import { recordTrainingStep } from '../../src/training/step.ts';
+import { recordEvaluation } from '../../src/training/step/evaluation.ts';
+import { lossAndGradients, lossFeeds, lossInputs } from '../../src/training/step/gradients.ts';
+import { recordTrainingStep } from '../../src/training/step/step.ts';
 import { openTinySession, tinyConfig, vocabularySize } from './tinyRun.ts';
 
 type Sections = Parameters<typeof tinyConfig>[0];

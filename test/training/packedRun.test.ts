@@ -6,13 +6,13 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openCorpus } from '../../src/data/openCorpus.ts';
+import { openCorpus } from '../../src/data/files/openCorpus.ts';
 import { evaluateCorpus } from '../../src/sampling/evaluateText.ts';
 import { loadModel } from '../../src/sampling/loadModel.ts';
 import { openScoring } from '../../src/sampling/scoring.ts';
-import type { Evaluation } from '../../src/training/evaluation.ts';
+import type { Evaluation } from '../../src/training/step/evaluation.ts';
 import { prepareTraining } from '../../src/training/prepare.ts';
-import { verifyResume } from '../../src/training/verifyResume.ts';
+import { verifyResume } from '../../src/checks/verifyResume.ts';
 
 let folder: string;
 beforeAll(async () => {

@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readRunStatus, writeRunStatus } from '../../src/checkpoint/status.ts';
-import type { Fact } from '../../src/training/facts.ts';
+import { readRunStatus, writeRunStatus } from '../../src/run/status.ts';
+import type { Fact } from '../../src/training/sinks/facts.ts';
 import { prepareTraining } from '../../src/training/prepare.ts';
 import { runTraining } from '../../src/training/run.ts';
 

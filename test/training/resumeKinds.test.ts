@@ -3,8 +3,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCheckpoint, type Checkpoint } from '../../src/checkpoint/checkpoint.ts';
-import { checkpointPath } from '../../src/checkpoint/find.ts';
-import { verifyResume } from '../../src/training/verifyResume.ts';
+import { checkpointPath } from '../../src/run/findCheckpoint.ts';
+import { verifyResume } from '../../src/checks/verifyResume.ts';
 
 let folder: string;
 let configPath: string;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { environmentFailure, wrongInput } from '../../src/errors.ts';
-import type { Fact } from '../../src/training/facts.ts';
+import type { Fact } from '../../src/training/sinks/facts.ts';
 import { backgroundSaves } from '../../src/training/saves.ts';
 import { afterEvaluation, isExhausted, noEvaluations } from '../../src/training/validationHistory.ts';
 

@@ -2,14 +2,14 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadCheckpoint } from '../../src/checkpoint/checkpoint.ts';
-import { resolveCheckpoint } from '../../src/checkpoint/find.ts';
+import { resolveCheckpoint } from '../../src/run/findCheckpoint.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { exportModel } from '../../src/huggingface/exportModel.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
-import type { Fact } from '../../src/training/facts.ts';
+import type { Fact } from '../../src/training/sinks/facts.ts';
 import { prepareTraining } from '../../src/training/prepare.ts';
 import { runTraining } from '../../src/training/run.ts';
-import { failureOf, useTemporaryFolder } from '../checkpoint/temporaryFolder.ts';
+import { failureOf, useTemporaryFolder } from '../temporaryFolder.ts';
 import { wrongInputMessage } from '../config/configFolder.ts';
 import { fixture } from '../huggingface/fixtures.ts';
 

@@ -1,13 +1,13 @@
 /** A decoder of distinct small sizes for tests, and micro-batches of random tokens for it. */
 import type { Config } from '../../src/config/schema.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import type { MicroBatch } from '../../src/data/batches.ts';
+import type { MicroBatch } from '../../src/data/windows/batches.ts';
 import { initialParameters } from '../../src/model/initialise.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import { randomStream } from '../../src/random.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Mode, Session } from '../../src/runtime/session.ts';
-import { trainingState } from '../../src/training/trainingState.ts';
+import { trainingState } from '../../src/training/step/trainingState.ts';
 
 export const vocabularySize = 13;
 

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { z } from 'zod';
 
 import { wrongInput } from '../../errors.ts';
-import { looksLikeHuggingFace, tokenizerFromHuggingFace } from './bpe/huggingFaceFile.ts';
+import { looksLikeHuggingFace, tokenizerFromHuggingFace } from './bpe/files/huggingFaceFile.ts';
 import { bytesTokenizer } from './bytes.ts';
 import { charactersTokenizer } from './characters.ts';
 import { loneSurrogate, tokenizerFormat, tokenizerVersion } from './tokenizer.ts';

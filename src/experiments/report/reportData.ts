@@ -1,5 +1,5 @@
 /** What the charts of a report draw, small enough to stand in the page: thinned curves as base64 of 32-bit floats. */
-import type { MetricsRecord } from '../metricsReading.ts';
+import type { MetricsRecord } from '../../run/metricsReading.ts';
 import type { RunHistory } from '../runHistory.ts';
 import { numberOf } from '../runSummary.ts';
 import { thinned } from './downsample.ts';

@@ -1,7 +1,7 @@
 /** The completions a run wrote on the way, for the report. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runPaths } from '../../checkpoint/runPaths.ts';
+import { runPaths } from '../../run/runPaths.ts';
 
 export interface Completion {
   step: number;

@@ -7,7 +7,7 @@
  */
 import { add, concat, div, matMul, maximum, mul, slice, sqrt, transpose, type Tensor } from '@tensorflow/tfjs-core';
 import { elementCount } from '../../model/parameters.ts';
-import { halfSquaredNorm } from '../../runtime/operations.ts';
+import { halfSquaredNorm } from '../../ops/operations.ts';
 import { adamW } from './adamw.ts';
 import { isMuonMatrix } from './muonMatrices.ts';
 import type { Optimizer } from './optimizer.ts';

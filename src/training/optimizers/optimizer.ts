@@ -3,7 +3,7 @@
  * its path, so nothing depends on an order; the session holds it as variables and checkpoints carry it.
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { NamedTensor } from '../../checkpoint/tensors.ts';
+import type { NamedTensor } from '../../tensors/tensors.ts';
 import type { Config } from '../../config/schema.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
 import type { Variables } from '../../runtime/variables.ts';

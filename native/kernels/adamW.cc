@@ -1,0 +1,80 @@
+// The update of a parameter by AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101), in one pass over
+// parameter, moments and gradient, with the clipping of the gradient and the decay of the weight.
+#include "../kernel.h"
+
+namespace {
+
+struct Adam {
+  float oneMinusBeta1, oneMinusBeta2, stepSize, epsilon, gradientFactor, decay;
+};
+
+// In the order of TensorFlow's operations: decay, then ResourceApplyAdam, whose ε is added to √v before the bias
+// correction.
+template <typename T>
+INLINE void AdamWLoop(int64_t n, const Adam& adam, float* __restrict parameter, float* __restrict firstMoment,
+                      float* __restrict secondMoment, const T* __restrict gradient) {
+  const auto [oneMinusBeta1, oneMinusBeta2, stepSize, epsilon, gradientFactor, decay] = adam;
+  for (int64_t i = 0; i < n; i++) {
+    const float g = Load(gradient + i) * gradientFactor;
+    const float m = firstMoment[i] + (g - firstMoment[i]) * oneMinusBeta1;
+    const float v = secondMoment[i] + (g * g - secondMoment[i]) * oneMinusBeta2;
+    const float p = parameter[i] - parameter[i] * decay;
+    parameter[i] = p - m * stepSize / (std::sqrt(v) + epsilon);
+    firstMoment[i] = m;
+    secondMoment[i] = v;
+  }
+}
+VARIANTS void AdamW(int64_t n, const Adam& adam, float* parameter, float* firstMoment, float* secondMoment,
+                    const float* gradient) {
+  AdamWLoop(n, adam, parameter, firstMoment, secondMoment, gradient);
+}
+VARIANTS void AdamW(int64_t n, const Adam& adam, float* parameter, float* firstMoment, float* secondMoment,
+                    const Bfloat16* gradient) {
+  AdamWLoop(n, adam, parameter, firstMoment, secondMoment, gradient);
+}
+
+struct AdamWAttributes {
+  float beta1 = 0, beta2 = 0, weightDecay = 0;
+  explicit AdamWAttributes(Construction& construction) {
+    construction.read("beta1", &beta1);
+    construction.read("beta2", &beta2);
+    construction.read("weight_decay", &weightDecay);
+  }
+};
+
+// Inputs: handle of the variable that is updated · parameter · first moment · second moment · gradient · learning rate
+// · β₁ᵗ · β₂ᵗ · ε·√(1−β₂ᵗ) · factor of the gradient. The values of variables share the variables' memory and are
+// updated in it: nothing else of the program may still read the old ones, which its control edges see to.
+void ComputeAdamW(void* kernel, TF_OpKernelContext* context) {
+  const auto& [beta1, beta2, weightDecay] = *static_cast<AdamWAttributes*>(kernel);
+  Execution run(context, 1);
+  if (!run.ok()) return;
+  const int64_t n = run.size(1);
+  for (int i = 2; i <= 4; i++) run.expectSize(i, n);
+  for (int i = 5; i <= 9; i++) run.expectSize(i, 1);
+  if (!run.ok()) return;
+  const float learningRate = run.scalar(5);
+  const Adam adam{1.0f - beta1,  1.0f - beta2,  learningRate * std::sqrt(1.0f - run.scalar(7)) / (1.0f - run.scalar(6)),
+                  run.scalar(8), run.scalar(9), learningRate * weightDecay};
+  if (run.isHalf(4))
+    AdamW(n, adam, run.variable(1), run.variable(2), run.variable(3), run.input<Bfloat16>(4));
+  else
+    AdamW(n, adam, run.variable(1), run.variable(2), run.variable(3), run.input(4));
+}
+
+}  // namespace
+
+void RegisterAdamW(TF_Status* status) {
+  Register(
+      {"ClmAdamW",
+       {"variable: resource", "parameter: float", "first_moment: float", "second_moment: float", "gradient: T",
+        "learning_rate: float", "beta1_power: float", "beta2_power: float", "epsilon: float", "gradient_factor: float"},
+       {},
+       {kProductType, "beta1: float", "beta2: float", "weight_decay: float"},
+       ShapesOfFirst<0>,
+       ComputeAdamW,
+       NewAttributes<AdamWAttributes>,
+       DeleteAttributes<AdamWAttributes>,
+       true},
+      status);
+}

@@ -1,0 +1,116 @@
+/**
+ * Does stopping change anything? Trains N steps in one go and again with stops and resumes, then compares parameters,
+ * optimizer, cursor and every record of the log, bit by bit, from the earliest step on.
+ */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { loadCheckpoint, type Checkpoint } from '../checkpoint/checkpoint.ts';
+import { checkpointPath } from '../run/findCheckpoint.ts';
+import { runPaths } from '../run/runPaths.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
+import { wrongInput } from '../errors.ts';
+import { prepareTraining } from '../training/prepare.ts';
+import { runTraining } from '../training/run.ts';
+import type { Mode } from '../runtime/session.ts';
+
+interface ResumeCheck {
+  steps: number;
+  /** Steps after which the second run was stopped. */
+  stops: number[];
+  equal: boolean;
+  /** The first difference, in words; null where there is none. */
+  difference: string | null;
+}
+
+interface ResumeCheckRequest {
+  configPath: string;
+  set: readonly string[];
+  steps: number;
+  stops: number[];
+  /** Where the two runs go; empty or absent. */
+  folder: string;
+  mode: Mode;
+  signal: AbortSignal;
+}
+
+/** @throws wrongInput where the config does not allow the run or the stops do not lie inside it */
+export async function verifyResume(request: ResumeCheckRequest): Promise<ResumeCheck> {
+  const { steps, stops, folder } = request;
+  if (stops.some((stop, i) => stop <= (stops[i - 1] ?? 0) || stop >= steps)) {
+    throw wrongInput(`The stops (${stops.join(', ')}) must ascend and lie between 1 and ${steps - 1}.`);
+  }
+  const straight = path.join(folder, 'straight');
+  const stopped = path.join(folder, 'stopped');
+  await trainUntil(request, straight, false, undefined);
+  for (const [i, stop] of [...stops, undefined].entries()) await trainUntil(request, stopped, i > 0, stop);
+  const difference =
+    firstRecordDifference(await logOf(straight), await logOf(stopped)) ??
+    stateDifference(await finalState(straight, steps), await finalState(stopped, steps));
+  return { steps, stops, equal: difference === null, difference };
+}
+
+async function trainUntil(
+  request: ResumeCheckRequest,
+  runDirectory: string,
+  resume: boolean,
+  stop: number | undefined,
+): Promise<void> {
+  const { configPath, steps, mode, signal } = request;
+  const set = [...request.set, 'training.tokens=null', 'training.epochs=null', `training.steps=${steps}`];
+  const prepared = await prepareTraining({ configPath, runDirectory, set, resume });
+  const stopping = new AbortController();
+  const { outcome } = await runTraining(prepared, {
+    mode,
+    signal: AbortSignal.any([signal, stopping.signal]),
+    report: (fact) => {
+      if (fact.kind === 'step' && fact.step === stop) stopping.abort('a stop of the comparison');
+    },
+  });
+  signal.throwIfAborted();
+  if (stop !== undefined && outcome.step !== stop) throw new Error(`stopped after ${outcome.step}, not ${stop}`);
+}
+
+type LogRecord = Record<string, unknown>;
+
+/** Records without what time and place decide, by step; a checkpoint's comes when it is whole, some steps later. */
+async function logOf(runDirectory: string): Promise<LogRecord[]> {
+  const lines = (await readFile(runPaths(runDirectory).metrics, 'utf8')).trimEnd().split('\n');
+  const records = lines.map((line) => {
+    const { elapsedMs: _, tokensPerSecond: __, path: ___, ...rest } = JSON.parse(line) as LogRecord;
+    return rest;
+  });
+  const isCheckpoint = (record: LogRecord): number => Number(record['kind'] === 'checkpoint');
+  return records.sort((a, b) => Number(a['step']) - Number(b['step']) || isCheckpoint(a) - isCheckpoint(b));
+}
+
+function firstRecordDifference(straight: readonly LogRecord[], stopped: readonly LogRecord[]): string | null {
+  for (let i = 0; i < Math.max(straight.length, stopped.length); i++) {
+    const [a, b] = [JSON.stringify(straight[i]), JSON.stringify(stopped[i])];
+    if (a !== b)
+      return `the logs differ from step ${Number((straight[i] ?? stopped[i])!['step'])} on: without a stop ${a}, with stops ${b}`;
+  }
+  return null;
+}
+
+const finalState = (runDirectory: string, steps: number): Promise<Checkpoint> =>
+  loadCheckpoint(checkpointPath(runDirectory, steps), { optimizer: true });
+
+function stateDifference(straight: Checkpoint, stopped: Checkpoint): string | null {
+  for (const part of ['model', 'optimizer'] as const) {
+    const difference = tensorDifference(straight[part], stopped[part]);
+    if (difference !== null) return difference;
+  }
+  const [a, b] = [JSON.stringify(straight.state), JSON.stringify(stopped.state)];
+  return a === b ? null : `the training state differs: without a stop ${a}, with stops ${b}`;
+}
+
+function tensorDifference(straight: readonly NamedTensor[], stopped: readonly NamedTensor[]): string | null {
+  for (const [i, { name, values }] of straight.entries()) {
+    const other = stopped[i]!.values;
+    // By bits: NaN equals itself, and 0 is not −0.
+    const [a, b] = [values, other].map((floats) => new Uint32Array(floats.buffer, floats.byteOffset, floats.length));
+    const at = a!.findIndex((bits, place) => bits !== b![place]);
+    if (at >= 0) return `${name}[${at}] is ${values[at]} without a stop and ${other[at]} with stops`;
+  }
+  return null;
+}

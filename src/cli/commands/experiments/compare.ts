@@ -1,0 +1,133 @@
+/** `clm compare RUN…`: what differs between runs, their losses side by side, and whether seeds differ as much. */
+import type { CommandModule } from 'yargs';
+import { wrongInput } from '../../../errors.ts';
+import {
+  alignments,
+  compareRuns,
+  type Alignment,
+  type Comparison,
+  type Group,
+  type RankedBy,
+} from '../../../experiments/comparison.ts';
+import { runsNamed } from '../../../experiments/findRuns.ts';
+import { readHistory } from '../../../experiments/runHistory.ts';
+import { spreadText } from '../../../experiments/statistics.ts';
+import { duration, grouped, printJson, printResult } from '../../terminal/output.ts';
+import { jsonOption } from '../../options.ts';
+import { renderTable, type Column } from '../../terminal/table.ts';
+
+interface CompareArguments {
+  runs: string[];
+  at: Alignment;
+  amount?: number;
+  rank: 'final' | 'best' | 'aligned';
+  json: boolean;
+}
+
+const ranks: Record<CompareArguments['rank'], RankedBy> = {
+  final: 'validationLoss',
+  best: 'bestValidationLoss',
+  aligned: 'alignedLoss',
+};
+
+export const compareCommand: CommandModule<object, CompareArguments> = {
+  command: 'compare <runs..>',
+  describe: 'Compare runs: differing keys, losses, spread of seeds',
+  builder: (parser) =>
+    parser
+      .positional('runs', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'Run directories, or folders of them',
+      })
+      .option('at', {
+        choices: alignments,
+        default: 'tokens',
+        describe: 'Also compare where all runs have had as much of this',
+      })
+      .option('amount', {
+        type: 'number',
+        describe: 'How much of it (ms for time; default: what the shortest run reached)',
+      })
+      .option('rank', {
+        choices: Object.keys(ranks),
+        default: 'final',
+        describe: 'Validation loss that decides which is best',
+      })
+      .options(jsonOption)
+      .example('clm compare runs/rates', 'The runs of a sweep; those that differ only by seed are one row')
+      .example(
+        'clm compare runs/small runs/large --at flops --rank aligned',
+        'Two sizes for equal computation',
+      ) as never,
+  handler: ({ runs, at, amount, rank, json }) => {
+    const paths = runsNamed(runs);
+    if (amount !== undefined && !(amount > 0)) throw wrongInput('--amount must be a number greater than 0');
+    const comparison = compareRuns(paths.map(readHistory), { alignment: at, amount, rankedBy: ranks[rank] });
+    if (json) return void printJson(comparison);
+    print(comparison);
+  },
+};
+
+function print({ differing, alignment, amount, groups, differences, rankedBy }: Comparison): void {
+  const telling = Object.keys(groups[0]?.values ?? {});
+  if (differing.length === 0) printResult('all configs are equal');
+  for (const { key, values } of differing) printResult(`${key}: ${[...new Set(values.map(valueText))].join(', ')}`);
+  printResult('');
+  const columns: Column<Group>[] = [
+    { title: telling.length === 0 ? 'runs' : telling.map(lastPart).join(', '), text: (group) => groupName(group) },
+    { title: 'n', align: 'right', text: ({ runs }) => String(runs.length) },
+    { title: 'final val loss', align: 'right', text: ({ validationLoss }) => spreadText(validationLoss) },
+    { title: 'best val loss', align: 'right', text: ({ bestValidationLoss }) => spreadText(bestValidationLoss) },
+    {
+      title: amount === null ? 'aligned' : `at ${amountText(amount, alignment)}`,
+      align: 'right',
+      text: ({ alignedLoss }) => spreadText(alignedLoss),
+    },
+    { title: 'train loss', align: 'right', text: ({ trainingLoss }) => spreadText(trainingLoss) },
+    {
+      title: 'tokens/s',
+      align: 'right',
+      text: ({ tokensPerSecond }) => (tokensPerSecond ? grouped(tokensPerSecond.mean) : '–'),
+    },
+    { title: '', text: ({ runs }) => stateText(runs.map(({ state }) => state)) },
+  ];
+  renderTable(groups, columns).forEach((line) => printResult(line));
+  const best = groups[0];
+  if (groups.length < 2 || !best?.[rankedBy]) return;
+  printResult(`\nbest: ${groupName(best)}, validation loss ${spreadText(best[rankedBy])} (n ${best[rankedBy].n})`);
+  differences.forEach((difference, i) => {
+    if (difference === null) return;
+    const { difference: above, margin, isWithinSpread } = difference;
+    const verdict =
+      margin === null
+        ? 'one seed each, so the spread of seeds is unknown'
+        : `${isWithinSpread ? 'within' : 'beyond'} the spread of seeds (95 %: ±${margin.toFixed(4)})`;
+    printResult(`  ${groupName(groups[i + 1]!)}: ${above.toFixed(4)} higher, ${verdict}`);
+  });
+}
+
+/** A group of longer values, paths mostly, is named by its runs; the values stand above the table. */
+const longestLabel = 60;
+
+function groupName({ values, runs }: Group): string {
+  const label = Object.values(values).map(valueText).join(', ');
+  return label === '' || label.length > longestLabel ? runs.map(({ name }) => name).join(', ') : label;
+}
+
+const lastPart = (key: string): string => key.slice(key.lastIndexOf('.') + 1);
+
+const valueText = (value: unknown): string =>
+  typeof value === 'string' ? value : (JSON.stringify(value) ?? 'not set');
+
+/** Done runs go without saying. */
+function stateText(states: readonly string[]): string {
+  const others = states.filter((state) => state !== 'done');
+  return [...new Set(others)].map((state) => `${others.filter((each) => each === state).length} ${state}`).join(', ');
+}
+
+function amountText(amount: number, alignment: Alignment): string {
+  if (alignment === 'time') return duration(amount);
+  return alignment === 'flops' ? `${amount.toPrecision(3)} FLOPs` : `${grouped(amount)} ${alignment}`;
+}

@@ -1,0 +1,184 @@
+/**
+ * `clm runs watch RUN…`: a chart of losses that grows as the runs write. On a terminal it owns the whole screen, as
+ * `top` does, so that no change of size leaves anything behind; in a pipe it prints lines.
+ */
+import { styleText } from 'node:util';
+import { basename, resolve } from 'node:path';
+import type { CommandModule } from 'yargs';
+import { runPaths } from '../../../run/runPaths.ts';
+import { wrongInput } from '../../../errors.ts';
+import { runsNamed } from '../../../experiments/findRuns.ts';
+import { followMetrics } from '../../../run/followMetrics.ts';
+import type { MetricsRecord } from '../../../run/metricsReading.ts';
+import { numberOf, summarizeRun, type RunSummary } from '../../../experiments/runSummary.ts';
+import { terminalChart } from '../../../experiments/terminalChart.ts';
+import { duration, escapeControls, grouped, printJson, printResult } from '../../terminal/output.ts';
+import { jsonOption } from '../../options.ts';
+import { lossText } from '../../terminal/table.ts';
+
+interface WatchArguments {
+  runs: string[];
+  interval: number;
+  json: boolean;
+}
+
+interface Watched {
+  name: string;
+  path: string;
+  /** Smoothed training losses and validation losses by step. */
+  training: [number, number][];
+  validation: [number, number][];
+  summary: RunSummary;
+}
+
+const lineIntervalMs = 10_000;
+const colours = ['cyan', 'yellow', 'magenta', 'green', 'blue', 'red'] as const;
+const paint = (text: string, series: number): string =>
+  process.env['NO_COLOR'] ? text : styleText(colours[series % colours.length]!, text, { validateStream: false });
+
+export const watchCommand: CommandModule<object, WatchArguments> = {
+  command: 'watch <runs..>',
+  describe: 'Follow runs with a live chart until they end; lines in a pipe',
+  builder: (parser) =>
+    parser
+      .positional('runs', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'Run directories, or folders of them',
+      })
+      .option('interval', { type: 'number', default: 1, describe: 'Seconds between two looks' })
+      .options(jsonOption)
+      .example('clm runs watch runs/moby-dick', 'Watch one run')
+      .example('clm runs watch runs/rates', 'Watch all runs of a sweep') as never,
+  handler: async ({ runs, interval, json }) => {
+    const isScreen = process.stdout.isTTY && process.stdout.columns > 0 && !json;
+    if (!(interval > 0)) throw wrongInput('--interval must be a number of seconds greater than 0');
+    const watched = runsNamed(runs).map(openRun);
+    let stopped = false;
+    let wake = (): void => {};
+    const stop = (): void => {
+      stopped = true;
+      wake();
+    };
+    const sleep = (): Promise<void> =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, Math.max(0.1, interval) * 1000);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    const sayLines = linePrinter(json);
+    const draw = (): void => {
+      if (isScreen)
+        process.stdout.write(
+          `\x1b[H${screenOf(watched.map(({ run }) => run))
+            .map(escapeControls)
+            .join('\x1b[K\n')}\x1b[K\x1b[J`,
+        );
+    };
+    process.once('SIGINT', stop).once('SIGTERM', stop);
+    if (isScreen) process.stdout.on('resize', draw).write('\x1b[?1049h\x1b[?25l');
+    try {
+      for (;;) {
+        for (const { run, look } of watched) {
+          const records = look();
+          if (!isScreen) sayLines(run, records);
+        }
+        draw();
+        if (stopped || process.stdout.errored || watched.every(({ run }) => run.summary.state !== 'running')) break;
+        await sleep();
+      }
+    } finally {
+      if (isScreen) process.stdout.off('resize', draw).write('\x1b[?25h\x1b[?1049l');
+      process.off('SIGINT', stop).off('SIGTERM', stop);
+    }
+    if (json) return;
+    for (const { run } of watched) printResult(lineOf(run));
+  },
+};
+
+function openRun(path: string): { run: Watched; look: () => MetricsRecord[] } {
+  const metrics = followMetrics(runPaths(path).metrics);
+  const run: Watched = {
+    name: basename(resolve(path)),
+    path,
+    training: [],
+    validation: [],
+    summary: summarizeRun(path),
+  };
+  let smoothed: number | undefined;
+  const look = (): MetricsRecord[] => {
+    const { records, restarted } = metrics.read();
+    if (restarted) {
+      run.training = [];
+      run.validation = [];
+      smoothed = undefined;
+    }
+    for (const record of records) {
+      const loss = numberOf(record, 'loss');
+      if (loss === null) continue;
+      if (record.kind === 'evaluation') run.validation.push([record.step, loss]);
+      if (record.kind !== 'step') continue;
+      smoothed = smoothed === undefined ? loss : 0.9 * smoothed + 0.1 * loss;
+      run.training.push([record.step, smoothed]);
+    }
+    run.summary = summarizeRun(path);
+    return records;
+  };
+  return { run, look };
+}
+
+/** A screen of the terminal's present size: one line a run, and the chart in what is left. */
+function screenOf(runs: readonly Watched[]): string[] {
+  const width = Math.max(20, process.stdout.columns);
+  const height = Math.max(6, process.stdout.rows);
+  const shown = runs.slice(0, Math.max(1, Math.min(runs.length, (height >> 1) - 1)));
+  const lines = shown.map((run, i) => paint(cut(lineOf(run), width), i));
+  if (shown.length < runs.length) lines.push(cut(`… and ${runs.length - shown.length} more`, width));
+  const title = runs.length === 1 ? 'training loss (smoothed), and validation loss' : 'training loss (smoothed)';
+  const series =
+    runs.length === 1
+      ? [{ points: runs[0]!.training }, { points: runs[0]!.validation }]
+      : runs.map(({ training }) => ({ points: training }));
+  const chart = terminalChart(series, { width, height: height - lines.length - 2, paint });
+  return [...lines, cut(title, width), ...chart];
+}
+
+function lineOf({ name, summary }: Watched): string {
+  const { state, reason, step, steps, loss, validationLoss, tokensPerSecond } = summary;
+  const parts = [
+    `${name}: ${state}${reason === null ? '' : ` (${reason})`}`,
+    `step ${grouped(step)}${steps === null ? '' : `/${grouped(steps)}`}`,
+    `loss ${lossText(loss)}`,
+    `validation ${lossText(validationLoss)}`,
+    ...(tokensPerSecond === null ? [] : [`${grouped(tokensPerSecond)} tokens/s`]),
+    ...timeLeft(summary),
+  ];
+  return parts.join('  ');
+}
+
+function timeLeft({ state, step, steps, tokensPerSecond, tokensPerStep }: RunSummary): string[] {
+  if (state !== 'running' || steps === null || tokensPerStep === null || !tokensPerSecond) return [];
+  return [`${duration((1000 * (steps - step) * tokensPerStep) / tokensPerSecond)} left`];
+}
+
+const cut = (text: string, width: number): string => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
+
+/** Lines for a pipe: every evaluation, and now and then where a run stands. */
+function linePrinter(json: boolean): (run: Watched, records: readonly MetricsRecord[]) => void {
+  const saidMs = new Map<string, number>();
+  return (run, records) => {
+    if (json) return records.forEach((record) => printJson({ run: run.path, ...record }));
+    for (const record of records) {
+      const loss = numberOf(record, 'loss');
+      if (record.kind === 'evaluation' && loss !== null)
+        printResult(`${run.name}: step ${record.step}  validation loss ${loss.toFixed(4)}`);
+    }
+    const last = saidMs.get(run.path) ?? -Infinity;
+    if (run.summary.state !== 'running' || performance.now() - last < lineIntervalMs) return;
+    saidMs.set(run.path, performance.now());
+    printResult(lineOf(run));
+  };
+}

@@ -1,0 +1,153 @@
+/** `clm sweep SWEEP.yaml`: many runs from one base config, planned first, resumable. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import path from 'node:path';
+import type { CommandModule } from 'yargs';
+import { makeFolder } from '../../../storage/durable.ts';
+import { runSweep, type SweepFact } from '../../../experiments/runSweep.ts';
+import { readSweep } from '../../../experiments/sweepFile.ts';
+import { measuredFlops, planSweep, type PlannedRun } from '../../../experiments/sweepPlan.ts';
+import { sweepRuns } from '../../../experiments/sweepRuns.ts';
+import { assertWhole, jsonOption, quietOption } from '../../options.ts';
+import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
+import { stopSignals } from '../../stopSignals.ts';
+import { lossText, renderTable } from '../../terminal/table.ts';
+
+interface SweepArguments {
+  sweep: string;
+  output?: string;
+  jobs: number;
+  dryRun: boolean;
+  retry: boolean;
+  json: boolean;
+  quiet: boolean;
+}
+
+export const sweepCommand: CommandModule<object, SweepArguments> = {
+  command: 'sweep <sweep>',
+  describe: 'Make many runs from a base config: grids, pairs, random draws, seeds',
+  builder: (parser) =>
+    parser
+      .positional('sweep', { type: 'string', demandOption: true, describe: 'YAML file of the sweep' })
+      .option('output', {
+        type: 'string',
+        describe: 'Folder of the run directories (default: runs/<name of the sweep>)',
+      })
+      .option('jobs', { type: 'number', default: 1, describe: 'Runs at a time; they share the cores' })
+      .option('dry-run', {
+        type: 'boolean',
+        default: false,
+        describe: 'Print the plan and the expected time, and train nothing',
+      })
+      .option('retry', { type: 'boolean', default: false, describe: 'Also make the runs again that failed' })
+      .options({ ...jsonOption, quiet: quietOption.quiet })
+      .example('clm sweep configs/sweeps/learning-rates.yaml --dry-run', 'The runs and how long they take')
+      .example('clm sweep configs/sweeps/learning-rates.yaml', 'Make them, or those that are left after a stop')
+      .example('clm compare runs/learning-rates', 'What they showed') as never,
+  handler: async (args) => {
+    assertWhole('jobs', args.jobs, 1);
+    const sweep = readSweep(args.sweep);
+    const output = path.resolve(args.output ?? path.join('runs', sweep.name));
+    const planned = await planSweep(sweepRuns(sweep), { config: sweep.config, output, retry: args.retry });
+    const say = args.quiet ? () => {} : note;
+    const expectedMs = await expectedTime(planned, sweep.config, args.dryRun ? note : say);
+    if (args.dryRun) return printPlan(planned, expectedMs, args.json);
+    const left = planned.filter(({ flopsLeft }) => flopsLeft > 0).length;
+    say(
+      `${sweep.name}: ${planned.length} runs, ${left} of them to make, into ${path.relative(process.cwd(), output) || '.'}${expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`}`,
+    );
+    await makeFolder(output);
+
+    let ended = 0;
+    let firstFailure = 0;
+    const signals = stopSignals((name) =>
+      say(`${name}: the runs under way finish their step and save; once more stops at once`),
+    );
+    try {
+      await runSweep(planned, {
+        ...{ config: sweep.config, output, jobs: args.jobs, retry: args.retry, signal: signals.signal },
+        program: [process.execPath, process.argv[1]!],
+        report: (fact) => {
+          if (fact.kind !== 'started') ended++;
+          if (fact.kind === 'failed' && firstFailure === 0) firstFailure = fact.exitCode;
+          if (args.json) printJson(fact);
+          else if (fact.kind === 'failed') printWarning(`${fact.run} failed: ${fact.reason}`);
+          else if (fact.kind !== 'started') say(`[${ended}/${planned.length}] ${factText(fact)}`);
+        },
+      });
+    } finally {
+      signals.close();
+    }
+    if (signals.exitCode() !== 0) {
+      say(`stopped. To go on: clm sweep ${args.sweep}`);
+      process.exitCode = signals.exitCode();
+      return;
+    }
+    if (firstFailure !== 0) process.exitCode = firstFailure;
+    say(`to compare: clm compare ${path.relative(process.cwd(), output) || '.'}`);
+  },
+};
+
+function factText(fact: Exclude<SweepFact, { kind: 'started' | 'failed' }>): string {
+  if (fact.kind === 'stopped') return `${fact.run}: stopped`;
+  const { state, reason, validationLoss } = fact.summary;
+  if (fact.kind === 'skipped')
+    return `${fact.run}: ${state} before${reason === null ? '' : ` (${reason}); --retry makes it again`}`;
+  return `${fact.run}: done in ${duration(fact.elapsedMs)}, validation loss ${lossText(validationLoss)}`;
+}
+
+function printPlan(planned: readonly PlannedRun[], expectedMs: number | null, json: boolean): void {
+  if (json) {
+    for (const { name, set, plan, summary } of planned)
+      printJson({ run: name, set, ...plan, state: summary.step === 0 ? 'new' : summary.state });
+    return void printJson({ runs: planned.length, expectedMs });
+  }
+  const rows = renderTable(planned, [
+    { title: 'run', text: ({ name }) => name },
+    { title: 'parameters', align: 'right', text: ({ plan }) => grouped(plan.parameters) },
+    { title: 'steps', align: 'right', text: ({ plan }) => grouped(plan.steps) },
+    { title: 'tokens', align: 'right', text: ({ plan }) => grouped(plan.tokens) },
+    {
+      title: 'so far',
+      text: ({ summary }) =>
+        summary.step === 0 && summary.state !== 'failed' ? 'new' : `${summary.state} at step ${grouped(summary.step)}`,
+    },
+  ]);
+  rows.forEach((line) => printResult(line));
+  printResult(
+    `\n${planned.length} ${planned.length === 1 ? 'run' : 'runs'}${expectedMs === null ? '' : `, about ${duration(expectedMs)} of training on this machine`}`,
+  );
+}
+
+/**
+ * From the FLOPs that are left and the speed of the sweep's own runs or, before there are any, of `clm bench` on its
+ * first config. Evaluations, samples and checkpoints come on top; null where the benchmark fails, as the runs will.
+ */
+async function expectedTime(
+  planned: readonly PlannedRun[],
+  config: string,
+  say: (text: string) => unknown,
+): Promise<number | null> {
+  const flops = planned.reduce((sum, { flopsLeft }) => sum + flopsLeft, 0);
+  const first = planned.find(({ flopsLeft }) => flopsLeft > 0);
+  if (first === undefined) return 0;
+  const measured = measuredFlops(planned);
+  if (measured !== null) return (1000 * flops) / measured;
+  say('measuring the speed of the first config');
+  const args = [
+    process.argv[1]!,
+    'bench',
+    config,
+    '--steps',
+    '10',
+    '--json',
+    ...first.set.flatMap((assignment) => ['--set', assignment]),
+  ];
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    const { gflops } = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { gflops: number };
+    return flops / (gflops * 1e6);
+  } catch {
+    return null;
+  }
+}

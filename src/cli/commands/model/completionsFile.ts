@@ -1,0 +1,86 @@
+/**
+ * The file of `clm sample --output`: a line for each completion, whole as soon as it is there. A run that was stopped
+ * is continued: completions that stand in the file are not made again.
+ */
+import { closeSync, createReadStream, existsSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { diskFailure } from '../../../storage/diskFailure.ts';
+import { makeFolder } from '../../../storage/durable.ts';
+import { wrongInput } from '../../../errors.ts';
+import { parseObject } from '../../prompts.ts';
+
+export interface CompletionsFile {
+  /** Completions that the file held when it was opened. */
+  readonly found: number;
+  /** Whether completion `index` stands in the file. @throws wrong input where it is another than is asked for now */
+  has(index: number, fingerprint: string): boolean;
+  /** Appends a line; with the operating system on return. @throws environment failure where the disk refuses */
+  append(value: unknown): void;
+  close(): void;
+}
+
+/** Opens or makes the file, and its folder; a last line without an end, left by a kill, is cut off. */
+export async function openCompletionsFile(path: string): Promise<CompletionsFile> {
+  await makeFolder(dirname(path));
+  const made = new Map<number, string>();
+  const wholeBytes = existsSync(path) ? await readMade(path, made) : 0;
+  const guarded = <T>(action: () => T): T => {
+    try {
+      return action();
+    } catch (error) {
+      throw diskFailure(error, 'write', path);
+    }
+  };
+  const file = guarded(() => openSync(path, 'a'));
+  guarded(() => ftruncateSync(file, wholeBytes));
+  return {
+    found: made.size,
+    has: (index, fingerprint) => {
+      const found = made.get(index);
+      if (found === undefined) return false;
+      if (found !== fingerprint) {
+        throw wrongInput(
+          `${path}: completion ${index} was made with another prompt, seed, setting or model. Name another --output, or move the file away.`,
+        );
+      }
+      return true;
+    },
+    append: (value) =>
+      guarded(() => {
+        const line = Buffer.from(`${JSON.stringify(value)}\n`);
+        for (let done = 0; done < line.length; ) done += writeSync(file, line, done);
+      }),
+    close: () =>
+      guarded(() => {
+        try {
+          fsyncSync(file);
+        } finally {
+          closeSync(file);
+        }
+      }),
+  };
+}
+
+/** Reads the lines that have an end. @returns their bytes */
+async function readMade(path: string, made: Map<number, string>): Promise<number> {
+  let wholeBytes = 0;
+  let number = 0;
+  let carried: Buffer = Buffer.alloc(0);
+  try {
+    for await (const chunk of createReadStream(path)) {
+      carried = Buffer.concat([carried, chunk as Buffer]);
+      for (let end = carried.indexOf(0x0a); end >= 0; end = carried.indexOf(0x0a)) {
+        const { index, fingerprint } = parseObject(carried.toString('utf8', 0, end), `${path}:${++number}: `);
+        if (typeof index !== 'number' || typeof fingerprint !== 'string') {
+          throw wrongInput(`${path}:${number}: this is no completion of clm sample --output. Name another file.`);
+        }
+        made.set(index, fingerprint);
+        wholeBytes += end + 1;
+        carried = carried.subarray(end + 1);
+      }
+    }
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).syscall === undefined ? error : diskFailure(error, 'read', path);
+  }
+  return wholeBytes;
+}

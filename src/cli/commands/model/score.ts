@@ -1,0 +1,176 @@
+/** `clm score`: log-probabilities of given texts, and which of several choices the model finds likeliest. */
+import type { CommandModule } from 'yargs';
+import { wrongInput } from '../../../errors.ts';
+import { loadModel } from '../../../sampling/loadModel.ts';
+import { scoreChoices, scoreText, type ScoringTools } from '../../../sampling/scoreText.ts';
+import type { ChoiceScores, TextScore } from '../../../sampling/scores.ts';
+import { openScoring } from '../../../sampling/scoring.ts';
+import { harmless, printJson, printResult } from '../../terminal/output.ts';
+import { applyVerbose, deviceOption, jsonOption, quietOption } from '../../options.ts';
+import { linesOf, parseObject, placeOf } from '../../prompts.ts';
+
+interface ScoreArguments {
+  run: string;
+  text?: string;
+  prompt?: string[];
+  choice?: string[];
+  file?: string;
+  checkpoint: string;
+  device?: 'auto' | 'cpu' | 'cuda';
+  json: boolean;
+  verbose: boolean;
+}
+
+export const scoreCommand: CommandModule<object, ScoreArguments> = {
+  command: 'score <run>',
+  describe: 'Log-probabilities of given texts or choices',
+  builder: (parser) =>
+    parser
+      .positional('run', { type: 'string', demandOption: true, describe: 'Run directory or checkpoint folder' })
+      .option('text', { type: 'string', nargs: 1, describe: 'Text to score' })
+      .option('prompt', { type: 'string', array: true, nargs: 1, describe: 'Text before the choices' })
+      .option('choice', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        describe: 'Text that may follow the prompt; given several times',
+      })
+      .option('file', {
+        type: 'string',
+        nargs: 1,
+        describe: 'JSON lines of {"text"} or {"prompt", "choices", "answer"?}; - for stdin, as without any of these',
+      })
+      .option('checkpoint', { type: 'string', default: 'last', describe: 'last, best, or the step of a checkpoint' })
+      .options({ ...jsonOption, ...deviceOption, ...quietOption })
+      .example('clm score runs/moby-dick --text "Call me Ishmael"', 'How likely the model finds it')
+      .example(
+        'clm score runs/moby-dick --prompt "The white" --choice " whale" --choice " table"',
+        'Which it finds likelier',
+      )
+      .example(
+        'clm score runs/moby-dick --file questions.jsonl --json',
+        'Many, with the share of right answers at the end',
+      ) as never,
+  handler: async (args) => {
+    applyVerbose(args.verbose);
+    const items = itemsOf(args);
+    const model = await loadModel(args.run, { checkpoint: args.checkpoint, device: args.device });
+    try {
+      const { config, tokenizer, session, table } = model;
+      const tools = { scoring: openScoring(session, config.model, table, tokenizer.vocabularySize), tokenizer };
+      const right = { questions: 0, best: 0, bestPerByte: 0 };
+      for await (const item of items) {
+        if (process.stdout.errored) return; // the reader has gone
+        await printScore(tools, item, args.json, right);
+      }
+      if (right.questions === 0) return;
+      const summary = {
+        questions: right.questions,
+        accuracy: right.best / right.questions,
+        accuracyPerByte: right.bestPerByte / right.questions,
+      };
+      if (args.json) printJson(summary);
+      else
+        printResult(
+          `${summary.questions} questions: ${percent(summary.accuracy)} right, ${percent(summary.accuracyPerByte)} by log-probability per byte`,
+        );
+    } finally {
+      model.close();
+    }
+  },
+};
+
+type Item = { place: string; id?: unknown } & (
+  | { text: string }
+  | { prompt: string; choices: string[]; answer?: number }
+);
+
+async function printScore(
+  tools: ScoringTools,
+  item: Item,
+  json: boolean,
+  right: { questions: number; best: number; bestPerByte: number },
+): Promise<void> {
+  const id = item.id === undefined ? {} : { id: item.id };
+  if ('text' in item) {
+    const score = await named(item.place, () => scoreText(tools, item.text));
+    if (json) printJson({ ...id, text: item.text, ...score });
+    else printResult(`${scoreLine(score)}  ${harmless(JSON.stringify(item.text))}`);
+    return;
+  }
+  const scores: ChoiceScores = await named(item.place, () => scoreChoices(tools, item.prompt, item.choices));
+  if (item.answer !== undefined) {
+    right.questions++;
+    right.best += Number(scores.best === item.answer);
+    right.bestPerByte += Number(scores.bestPerByte === item.answer);
+  }
+  if (json) {
+    printJson({ ...id, prompt: item.prompt, ...scores, ...(item.answer === undefined ? {} : { answer: item.answer }) });
+    return;
+  }
+  for (const [i, choice] of scores.choices.entries()) {
+    printResult(
+      `${i === scores.best ? '→' : ' '} ${scoreLine(choice)}  ${harmless(JSON.stringify(item.prompt + choice.text))}`,
+    );
+  }
+}
+
+/** The texts to score, from the command line, a file, or stdin. @throws wrong input where options contradict */
+function itemsOf({ text, prompt, choice, file }: ScoreArguments): AsyncIterable<Item> | Item[] {
+  const given = [text, prompt ?? choice, file].filter((value) => value !== undefined).length;
+  if (given > 1) throw wrongInput('choose one of --text, --prompt with --choice, and --file');
+  if (text !== undefined) return [{ place: '', text }];
+  if (prompt !== undefined || choice !== undefined) {
+    if (prompt?.length !== 1 || choice === undefined)
+      throw wrongInput('choices need one --prompt and at least one --choice');
+    return [{ place: '', prompt: prompt[0]!, choices: choice }];
+  }
+  return itemsOfFile(file ?? '-');
+}
+
+async function* itemsOfFile(file: string): AsyncGenerator<Item, void, void> {
+  let number = 0;
+  for await (const line of linesOf(file)) {
+    const place = placeOf(file, ++number);
+    if (line.trim() === '') continue;
+    const { text, prompt, choices, answer, id, ...unknown } = parseObject(line, place);
+    const [key] = Object.keys(unknown);
+    if (key !== undefined) throw wrongInput(`${place}"${key}" is none of text, prompt, choices, answer and id`);
+    if (typeof text === 'string' && prompt === undefined && choices === undefined) {
+      yield { place, text, ...(id === undefined ? {} : { id }) };
+      continue;
+    }
+    const isList =
+      Array.isArray(choices) && choices.length > 0 && choices.every((choice) => typeof choice === 'string');
+    if (typeof prompt !== 'string' || !isList)
+      throw wrongInput(`${place}either "text", or "prompt" and a list of "choices", must be given`);
+    if (
+      answer !== undefined &&
+      !(Number.isInteger(answer) && (answer as number) >= 0 && (answer as number) < choices.length)
+    ) {
+      throw wrongInput(`${place}"answer" must be the place of the right choice in "choices", from 0`);
+    }
+    yield {
+      place,
+      prompt,
+      choices,
+      ...(answer === undefined ? {} : { answer: answer as number }),
+      ...(id === undefined ? {} : { id }),
+    };
+  }
+}
+
+/** Says where the text stands that could not be scored. */
+async function named<T>(place: string, score: () => Promise<T>): Promise<T> {
+  try {
+    return await score();
+  } catch (error) {
+    if (place === '' || !(error instanceof Error) || error.name !== 'ExpectedError') throw error;
+    throw wrongInput(`${place}${error.message}`, { cause: error });
+  }
+}
+
+const scoreLine = ({ logProbability, tokens }: TextScore): string =>
+  `ln p ${logProbability.toFixed(3).padStart(9)}  ${(logProbability / tokens).toFixed(3).padStart(7)} a token (${tokens})`;
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;

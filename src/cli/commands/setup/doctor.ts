@@ -1,0 +1,85 @@
+/** `clm doctor`: what is installed, which device is taken and why, what is missing and the command that mends it. */
+import { existsSync } from 'node:fs';
+import os from 'node:os';
+import type { CommandModule } from 'yargs';
+import { ExpectedError } from '../../../errors.ts';
+import { printJson, printResult } from '../../terminal/output.ts';
+import { applyVerbose, deviceOption, jsonOption, quietOption } from '../../options.ts';
+
+interface DoctorArguments {
+  device?: 'auto' | 'cpu' | 'cuda';
+  json: boolean;
+  verbose: boolean;
+}
+
+interface Finding {
+  what: string;
+  found: string;
+  ok: boolean;
+}
+
+export const doctorCommand: CommandModule<object, DoctorArguments> = {
+  command: 'doctor',
+  describe: 'Say what is installed, which device is taken, and what is missing',
+  builder: (parser) =>
+    parser
+      .options({ ...jsonOption, ...deviceOption, ...quietOption })
+      .example('clm doctor', 'Check this machine') as never,
+  handler: async (args) => {
+    applyVerbose(args.verbose);
+    const findings = [...machine(), ...(await tensorFlow(args.device ?? 'auto'))];
+    const ok = findings.every((finding) => finding.ok);
+    if (args.json) printJson({ ok, findings });
+    else
+      for (const { what, found, ok: fine } of findings)
+        printResult(`${fine ? 'ok ' : 'NO '} ${what.padEnd(14)} ${found}`);
+    if (!ok) process.exitCode = 3;
+  },
+};
+
+function machine(): Finding[] {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const nodeIsSupported = major > 20 || (major === 20 && minor >= 19);
+  const gigabytes = (os.totalmem() / 2 ** 30).toFixed(1);
+  const hasDriver = existsSync('/proc/driver/nvidia/version');
+  return [
+    {
+      what: 'Node.js',
+      found: `${process.versions.node}${nodeIsSupported ? '' : '; clm needs 20.19 or newer'}`,
+      ok: nodeIsSupported,
+    },
+    {
+      what: 'system',
+      found: `${process.platform} ${process.arch}, ${os.availableParallelism()} cores, ${gigabytes} GiB`,
+      ok: true,
+    },
+    { what: 'processor', found: os.cpus()[0]?.model.trim() ?? 'unknown', ok: true },
+    { what: 'NVIDIA driver', found: hasDriver ? 'found' : 'none, so the processor computes', ok: true },
+  ];
+}
+
+async function tensorFlow(device: 'auto' | 'cpu' | 'cuda'): Promise<Finding[]> {
+  try {
+    const { loadTensorFlow, operationsOf } = await import('../../../runtime/tensorflow.ts');
+    const { openSession } = await import('../../../runtime/openSession.ts');
+    const loaded = loadTensorFlow(device);
+    const session = openSession({ mode: 'recorded', precision: 'float32', device });
+    await session.addVariables([{ name: 'six', shape: [1], values: Float32Array.of(6) }]);
+    const program = session.program('check', {}, (_, variables) => ({ value: variables.read('six') }));
+    const value = (await program.run({}))['value']?.[0];
+    session.close();
+    return [
+      { what: 'libtensorflow', found: loaded.version, ok: true },
+      { what: 'device', found: `${loaded.device} (${loaded.deviceReason})`, ok: true },
+      { what: 'operations', found: operationsOf(loaded), ok: true },
+      {
+        what: 'recorded step',
+        found: value === 6 ? 'a recorded program runs' : `gave ${value} instead of 6`,
+        ok: value === 6,
+      },
+    ];
+  } catch (error) {
+    if (!(error instanceof ExpectedError)) throw error;
+    return [{ what: 'libtensorflow', found: error.message, ok: false }];
+  }
+}

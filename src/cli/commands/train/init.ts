@@ -1,0 +1,193 @@
+/** `clm init`: asks for a text and a time, measures this machine, and writes a commented config that fits both. */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { CommandModule } from 'yargs';
+import { writeFileDurably } from '../../../storage/durable.ts';
+import { sourceFiles } from '../../../data/files/sourceFiles.ts';
+import { ExpectedError, wrongInput } from '../../../errors.ts';
+import {
+  modelSizes,
+  renderStartingConfig,
+  sizeFor,
+  stepFlops,
+  stepsFor,
+  type StartingChoices,
+} from '../../../experiments/startingConfig.ts';
+import { jsonOption, quietOption } from '../../options.ts';
+import { grouped, note, printError, printJson } from '../../terminal/output.ts';
+
+interface InitArguments {
+  text?: string;
+  field?: string;
+  minutes?: number;
+  output?: string;
+  json: boolean;
+  quiet: boolean;
+}
+
+export const initCommand: CommandModule<object, InitArguments> = {
+  command: 'init',
+  describe: 'Write a first config for a text of yours and this machine',
+  builder: (parser) =>
+    parser
+      .option('text', { type: 'string', describe: 'Text file, or a folder of them (asked for where it is missing)' })
+      .option('field', {
+        type: 'string',
+        describe: 'Field or column with the text, of JSON lines, CSV and Parquet (default: text)',
+      })
+      .option('minutes', { type: 'number', describe: 'How long training may take (asked for; 5 without a terminal)' })
+      .option('output', {
+        type: 'string',
+        describe: 'The config (default: <name of the text>.yaml); never overwritten',
+      })
+      .options({ ...jsonOption, quiet: quietOption.quiet })
+      .example('clm init', 'Asks')
+      .example('clm init --text texts/ --minutes 30 --output mine.yaml', 'Asks nothing')
+      .example(
+        'clm init --text pages.jsonl --field body --minutes 5',
+        'JSON lines with the text in the field body',
+      ) as never,
+  handler: async (args) => {
+    const { text, field, minutes } = await answers(args);
+    const textBytes = await bytesOf(text);
+    const name =
+      path
+        .basename(path.resolve(text))
+        .replace(/\.[^.]*$/, '')
+        .replace(/[^A-Za-z0-9._-]/g, '-')
+        .replace(/^[-.]+/, '') || 'first';
+    const output = args.output ?? `${name}.yaml`;
+    if (existsSync(output)) throw wrongInput(`${output} exists already; choose another name with --output`);
+
+    const say = args.quiet ? () => {} : note;
+    const choices = (size: StartingChoices['size'], steps: number, folder: string): StartingChoices => ({
+      ...{ name, minutes, size, steps, textBytes, field },
+      textPath: path.relative(folder, path.resolve(text)).replaceAll(path.sep, '/'),
+      schema: path
+        .relative(folder, fileURLToPath(new URL('../../../../schema/config.schema.json', import.meta.url)))
+        .replaceAll(path.sep, '/'),
+    });
+    const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-init-'));
+    try {
+      const measure = (size: StartingChoices['size']): Promise<number> =>
+        msPerStep(path.join(scratch, 'config.yaml'), renderStartingConfig(choices(size, 1000, scratch)));
+      say('measuring this machine on your text');
+      const trial = modelSizes[1]!;
+      const trialMs = await measure(trial);
+      const size = sizeFor(minutes, stepFlops(trial, textBytes) / (trialMs / 1000), textBytes);
+      const stepMs = size === trial ? trialMs : await measure(size);
+      const steps = stepsFor(minutes, stepMs);
+      await writeFileDurably(output, renderStartingConfig(choices(size, steps, path.dirname(path.resolve(output)))));
+      if (args.json) printJson({ config: path.resolve(output), ...size, steps, msPerStep: stepMs });
+      say(
+        `wrote ${output}: ${size.layers} layers of width ${size.width}, ${grouped(steps)} steps of ${stepMs.toFixed(1)} ms`,
+      );
+      say(`to train: clm train ${output}`);
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
+  },
+};
+
+interface Answers {
+  text: string;
+  field: string | null;
+  minutes: number;
+}
+
+/** What the flags do not say is asked for, where there is somebody to ask. */
+async function answers({ text, minutes, ...rest }: InitArguments): Promise<Answers> {
+  if (minutes !== undefined) checkMinutes(minutes);
+  const field = rest.field ?? null;
+  if (field === '')
+    throw wrongInput('--field is empty. Name the field or column that holds the text, or leave it out.');
+  if (text !== undefined && minutes !== undefined) return { text, field, minutes };
+  if (!process.stdin.isTTY) {
+    if (text === undefined)
+      throw wrongInput('--text is missing, and there is no terminal to ask: clm init --text FILE --minutes 5');
+    return { text, field, minutes: minutes ?? 5 };
+  }
+  const { ask, close } = openQuestions();
+  try {
+    const askedText = text ?? (await ask('Which text shall it learn from (a file or a folder)? ', existingText));
+    const hasFields = /\.(jsonl|ndjson|json|csv|tsv|parquet)(\.gz|\.zst)?$/i.test(askedText);
+    const askedField =
+      field ??
+      (hasFields ? await ask('Which field or column holds the text? [text] ', (answer) => answer || 'text') : null);
+    const askedMinutes =
+      minutes ?? (await ask('How many minutes may training take? [5] ', (answer) => checkMinutes(Number(answer || 5))));
+    return { text: askedText, field: askedField, minutes: askedMinutes };
+  } finally {
+    close();
+  }
+}
+
+interface Questions {
+  /** Asks until an answer is taken: what `accept` refuses is said, and asked again. */
+  ask: <Answer>(question: string, accept: (answer: string) => Answer | Promise<Answer>) => Promise<Answer>;
+  close: () => void;
+}
+
+function openQuestions(): Questions {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  terminal.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  const left = new Promise<never>((_, reject) =>
+    terminal.once('close', () => reject(wrongInput('There was no answer; nothing is written.'))),
+  );
+  left.catch(() => undefined); // of interest only while a question waits
+  return {
+    ask: async (question, accept) => {
+      for (;;) {
+        const answer = (await Promise.race([terminal.question(question), left])).trim();
+        try {
+          return await accept(answer);
+        } catch (error) {
+          if (!(error instanceof ExpectedError)) throw error;
+          printError(error.message);
+        }
+      }
+    },
+    close: () => terminal.close(),
+  };
+}
+
+async function existingText(answer: string): Promise<string> {
+  if (answer === '') throw wrongInput('Name a text file, or a folder of them.');
+  await bytesOf(answer);
+  return answer;
+}
+
+function checkMinutes(minutes: number): number {
+  if (minutes > 0 && minutes <= 60 * 24 * 30) return minutes;
+  throw wrongInput('--minutes must be a number greater than 0, and at most a month');
+}
+
+/** Bytes of all files of the text. @throws wrongInput where there are none */
+async function bytesOf(text: string): Promise<number> {
+  const files = await sourceFiles([{ path: text }], '--text');
+  return files.reduce((sum, { path: file }) => sum + statSync(file).size, 0);
+}
+
+/** By `clm bench` in a process of its own; what it refuses is refused here. */
+async function msPerStep(file: string, config: string): Promise<number> {
+  writeFileSync(file, config);
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      process.argv[1]!,
+      'bench',
+      file,
+      '--steps',
+      '10',
+      '--json',
+    ]);
+    return (JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { msPerStep: number }).msPerStep;
+  } catch (error) {
+    const message = /error: ([^\n]+)/.exec(String((error as { stderr?: string }).stderr))?.[1];
+    throw message === undefined ? error : wrongInput(message, { cause: error });
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * From the sources of a config to a corpus. Of plain files nothing is read but the first bytes and those around the
+ * split; compressed files are decompressed once to learn their length.
+ */
+import { basename } from 'node:path';
+
+import { wrongInput } from '../../errors.ts';
+import { contentBytes, openContent } from './content.ts';
+import { hasDocuments } from './corpus.ts';
+import type {
+  ByteRange,
+  Corpus,
+  CorpusFile,
+  CorpusPart,
+  MixtureSource,
+  Packing,
+  ReadableCorpus,
+  SourceSettings,
+} from './corpus.ts';
+import { compressionOf, formatOfName, refuseArchive } from './formats.ts';
+import { parquetRows } from './parquet.ts';
+import { openFile, sourceFiles, unreadable } from './sourceFiles.ts';
+import { splitPoint } from './split.ts';
+import type { EncodingErrors } from './utf8.ts';
+
+export interface CorpusSettings {
+  readonly sources: readonly SourceSettings[];
+  readonly validation: { readonly tail?: number | null; readonly hash?: number | null; readonly path?: string | null };
+  readonly packing?: Packing | undefined;
+  readonly shuffleTokens: number;
+  readonly encodingErrors?: EncodingErrors | undefined;
+}
+
+/**
+ * Lists the files of a corpus and splits it. The validation part is the last `validation.tail` of the positions, cut
+ * at a character border of running text and at a document's start elsewhere; or the documents with the lowest hashes;
+ * or files of its own.
+ * @throws wrongInput naming the source (missing, unreadable, empty) or the key of a split that leaves a part empty.
+ */
+export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
+  const { validation, encodingErrors, packing } = config;
+  const own = await listed(config.sources, 'corpus.sources', 0);
+  if (own.bytes === 0)
+    throw wrongInput(
+      'corpus.sources: the files hold no text: without compression and byte order marks they are empty.',
+    );
+  const like: SourceSettings = { ...config.sources[0]!, name: null, path: validation.path ?? '' };
+  const other = validation.path ? await listed([like], 'corpus.validation.path', own.bytes) : { files: [], bytes: 0 };
+  const files = [...own.files, ...other.files];
+  const bytes = own.bytes + other.bytes;
+  const separatesDocuments = files.some(hasDocuments);
+  const hasPairs = files.some(({ source }) => source?.prompt && source.completion);
+  const corpus = { files, bytes, separatesDocuments, hasPairs, encodingErrors, packing };
+  const whole = { startByte: 0, endByte: own.bytes };
+  if (validation.path) refuseShared(own.files, other.files);
+  if (!separatesDocuments && validation.hash)
+    throw withoutDocuments('corpus.validation.hash chooses documents', 'use corpus.validation.tail');
+  if (!separatesDocuments && packing === 'documents')
+    throw withoutDocuments('corpus.packing: documents packs documents', 'use packing: concatenate');
+  const split = async (range: ByteRange, ownFiles: readonly CorpusFile[]) =>
+    validation.path
+      ? { training: range, validation: { startByte: own.bytes, endByte: bytes } }
+      : validation.hash
+        ? hashSplit(range, validation.hash)
+        : tailSplit({ ...corpus, files: ownFiles }, range, validation.tail ?? 0.1);
+  if (!config.sources.some(({ weight }) => (weight ?? null) !== null))
+    return { ...corpus, ...(await split(whole, own.files)) };
+  const mixture: MixtureSource[] = [];
+  for (const [i, source] of config.sources.entries()) {
+    const ownFiles = own.files.filter((file) => file.source === source);
+    if (ownFiles.length === 0)
+      throw wrongInput(`corpus.sources[${i}].path: every file of ${source.path} belongs to an earlier source already.`);
+    const range = { startByte: ownFiles[0]!.startByte, endByte: ownFiles.at(-1)!.startByte + ownFiles.at(-1)!.bytes };
+    const name = source.name ?? basename(source.path);
+    if (mixture.some((other) => other.name === name))
+      throw wrongInput(`corpus.sources[${i}]: two sources are called ${name}. Give them names.`);
+    mixture.push({ name, weights: source, ...(await split(range, ownFiles)) });
+  }
+  const training = { ...whole, parts: mixture.map((source) => source.training) };
+  const validationPart = validation.path
+    ? mixture[0]!.validation
+    : { ...whole, parts: mixture.map((source) => source.validation) };
+  return { ...corpus, training, validation: validationPart, mixture };
+}
+
+function hashSplit(range: ByteRange, fraction: number): { training: CorpusPart; validation: CorpusPart } {
+  const part = (side: 'training' | 'validation') => ({ ...range, documents: { fraction, side } });
+  return { training: part('training'), validation: part('validation') };
+}
+
+async function tailSplit(
+  corpus: ReadableCorpus,
+  range: ByteRange,
+  tail: number,
+): Promise<{ training: CorpusPart; validation: CorpusPart }> {
+  const { startByte, endByte } = range;
+  const bytes = endByte - startByte;
+  const cut = await splitPoint(corpus, startByte + Math.floor(bytes * (1 - tail)));
+  if (cut === startByte || cut === endByte) {
+    const part = cut === startByte ? 'training' : 'validation';
+    throw wrongInput(
+      `corpus.validation.tail: ${tail} of ${bytes} bytes leaves no ${part} text. Change the fraction or give more text.`,
+    );
+  }
+  return { training: { startByte, endByte: cut }, validation: { startByte: cut, endByte } };
+}
+
+const withoutDocuments = (what: string, otherwise: string): Error =>
+  wrongInput(
+    `${what}, but the corpus is one running text. Split it with documents: file or separator in corpus.sources, or ${otherwise}.`,
+  );
+
+async function listed(
+  sources: readonly SourceSettings[],
+  key: string,
+  startByte: number,
+): Promise<{ files: CorpusFile[]; bytes: number }> {
+  const files: CorpusFile[] = [];
+  let bytes = 0;
+  for (const { path, source } of await sourceFiles(sources, key)) {
+    const file = await measure(path, startByte + bytes, sources[source]!);
+    if (file.bytes === 0) continue;
+    files.push(file);
+    bytes += file.bytes;
+  }
+  return { files, bytes };
+}
+
+function refuseShared(training: readonly CorpusFile[], validation: readonly CorpusFile[]): void {
+  const shared = validation.find(({ path }) => training.some((file) => file.path === path));
+  if (shared === undefined) return;
+  throw wrongInput(
+    `corpus.validation.path: ${shared.path} is also trained on. Take it out of corpus.sources or validate on another file.`,
+  );
+}
+
+async function measure(path: string, startByte: number, source: SourceSettings): Promise<CorpusFile> {
+  const given = source.format ?? 'auto';
+  if (given === 'auto') refuseArchive(path);
+  const format = given === 'auto' ? formatOfName(path) : given;
+  const head = new Uint8Array(4);
+  const handle = await openFile(path);
+  let size: number;
+  let headBytes: number;
+  try {
+    ({ size } = await handle.stat());
+    headBytes = (await handle.read(head, 0, 4, 0)).bytesRead;
+  } catch (error) {
+    throw unreadable(path, error);
+  } finally {
+    await handle.close();
+  }
+  const described = { path, startByte, format, source };
+  if (format === 'parquet')
+    return { ...described, bytes: size === 0 ? 0 : await parquetRows(path), markBytes: 0, compression: null };
+  const compression = compressionOf(head.subarray(0, headBytes), path);
+  if (compression !== null) {
+    size = await contentBytes(path, compression);
+    const content = await openContent({ path, compression });
+    headBytes = await content.read(head, 0, 3, 0);
+    await content.close();
+  }
+  const isUtf16 = headBytes >= 2 && ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff));
+  if (isUtf16) throw wrongInput(`${path} begins as UTF-16 does. Convert it to UTF-8: iconv -f UTF-16 -t UTF-8.`);
+  const markBytes = headBytes >= 3 && head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf ? 3 : 0;
+  return { ...described, bytes: size - markBytes, markBytes, compression };
+}

@@ -1,0 +1,63 @@
+/** Columns of text out of Parquet files, a batch of rows of one row group at a time. Positions count rows. */
+import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import type { FileMetaData } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
+
+import { wrongInput } from '../../errors.ts';
+import { unreadable } from './sourceFiles.ts';
+
+/** Rows of a file. @throws wrongInput for a file that is damaged or no Parquet. */
+export async function parquetRows(path: string): Promise<number> {
+  return Number((await openParquet(path)).metadata.num_rows);
+}
+
+/**
+ * The values of `columns` in rows `startRow` (included) to `endRow` (excluded), with their row numbers. A row group's
+ * columns are in memory at a time.
+ * @throws wrongInput naming the file and the rows that are damaged, or a column that is not there.
+ */
+export async function* parquetRecords(
+  path: string,
+  columns: readonly string[],
+  startRow: number,
+  endRow: number,
+): AsyncGenerator<{ row: number; values: Record<string, unknown> }, void, void> {
+  const { file, metadata } = await openParquet(path);
+  const names = metadata.schema.filter(({ name }, i) => i > 0 && name).map(({ name }) => name);
+  const missing = columns.find((column) => !names.includes(column));
+  if (missing !== undefined)
+    throw wrongInput(
+      `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Name one in corpus.sources.`,
+    );
+  let groupStart = 0;
+  for (const group of metadata.row_groups) {
+    const groupEnd = groupStart + Number(group.num_rows);
+    const rowStart = Math.max(startRow, groupStart);
+    const rowEnd = Math.min(endRow, groupEnd);
+    if (rowStart < rowEnd) {
+      let rows: Record<string, unknown>[];
+      try {
+        rows = await parquetReadObjects({ file, metadata, columns: [...columns], rowStart, rowEnd, compressors });
+      } catch (error) {
+        throw wrongInput(
+          `${path} is damaged: rows ${rowStart} to ${rowEnd - 1}: ${(error as Error).message}. Fetch it anew.`,
+          { cause: error },
+        );
+      }
+      for (const [i, values] of rows.entries()) yield { row: rowStart + i, values };
+    }
+    groupStart = groupEnd;
+  }
+}
+
+async function openParquet(
+  path: string,
+): Promise<{ file: Awaited<ReturnType<typeof asyncBufferFromFile>>; metadata: FileMetaData }> {
+  try {
+    const file = await asyncBufferFromFile(path);
+    return { file, metadata: await parquetMetadataAsync(file) };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== undefined) throw unreadable(path, error);
+    throw wrongInput(`${path} is no whole Parquet file: ${(error as Error).message}. Fetch it anew.`, { cause: error });
+  }
+}

@@ -1,0 +1,92 @@
+/** A file's content cut at delimiters: lines, records of CSV, parts between separators. Each is whole in memory. */
+import { wrongInput } from '../../errors.ts';
+import { openContent } from './content.ts';
+import type { ByteRange, CorpusFile } from './corpus.ts';
+
+/** The longest line, record or part that is taken into memory; longer ones are most likely not what they are named. */
+const longestStretchBytes = 64 * 1024 * 1024;
+
+export interface Stretch {
+  /** Position in the corpus. */
+  readonly startByte: number;
+  /** Without the delimiter. The next stretch may overwrite them. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Where the next delimiter begins in `bytes` and where it ends, or null. The stretch begins at `start`, and what lies
+ * before `from` has been looked at. Begins anew at each stretch.
+ */
+export type FindDelimiter = (bytes: Uint8Array, from: number, start: number) => { start: number; end: number } | null;
+
+/**
+ * The stretches that begin in `range`, which begins at one.
+ * @throws wrongInput for a file that has become shorter, or a stretch beyond `longestStretchBytes`, by its place.
+ */
+export async function* stretches(
+  file: CorpusFile,
+  range: ByteRange,
+  newFinder: () => FindDelimiter,
+  { chunkBytes = 256 * 1024 }: { chunkBytes?: number | undefined } = {},
+): AsyncGenerator<Stretch, void, void> {
+  const end = file.startByte + file.bytes;
+  const content = await openContent(file);
+  try {
+    let buffer = new Uint8Array(chunkBytes);
+    let filled = 0;
+    let position = range.startByte; // of the buffer's first byte
+    let start = 0; // of the stretch, in the buffer
+    let find = newFinder();
+    let scanned = 0;
+    for (;;) {
+      const found = scanned < filled ? find(buffer.subarray(0, filled), scanned, start) : null;
+      if (found !== null) {
+        if (position + start >= range.endByte) return;
+        yield { startByte: position + start, bytes: buffer.subarray(start, found.start) };
+        start = scanned = found.end;
+        find = newFinder();
+        continue;
+      }
+      scanned = filled;
+      if (position + filled >= end) break;
+      if (start > 0) {
+        buffer.copyWithin(0, start, filled);
+        filled -= start;
+        scanned -= start;
+        position += start;
+        start = 0;
+      }
+      if (filled === buffer.length) {
+        if (filled >= longestStretchBytes) throw tooLong(file, position);
+        const larger = new Uint8Array(buffer.length * 2);
+        larger.set(buffer);
+        buffer = larger;
+      }
+      const length = Math.min(buffer.length - filled, end - position - filled);
+      const read = await content.read(buffer, filled, length, file.markBytes + position + filled - file.startByte);
+      if (read === 0)
+        throw wrongInput(`${file.path} has become shorter since this run opened it. Restore the file and try again.`);
+      filled += read;
+    }
+    if (filled > start && position + start < range.endByte)
+      yield { startByte: position + start, bytes: buffer.subarray(start, filled) };
+  } finally {
+    await content.close();
+  }
+}
+
+/** Finds a fixed delimiter, across the chunks in which the content comes. */
+export const findBytes =
+  (delimiter: Uint8Array): (() => FindDelimiter) =>
+  () =>
+  (bytes, from, stretchStart) => {
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    const start = view.indexOf(delimiter, Math.max(stretchStart, from - delimiter.length + 1));
+    return start < 0 ? null : { start, end: start + delimiter.length };
+  };
+
+const tooLong = (file: CorpusFile, byte: number): Error =>
+  wrongInput(
+    `The line or document that begins at byte ${file.markBytes + byte - file.startByte} of ${file.path} is longer than ` +
+      `${longestStretchBytes / 1024 / 1024} MiB. Split it, or read the file as one running text (format: text).`,
+  );

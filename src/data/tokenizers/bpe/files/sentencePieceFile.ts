@@ -1,0 +1,146 @@
+/**
+ * The parts of a tokenizer.json that came from SentencePiece's BPE (Llama 2, Mistral): tokens are text in which ▁ is a
+ * space, and what the vocabulary lacks falls back to one token a byte. Inside clm ▁ is a plain space throughout.
+ */
+import { codePointAt, sequenceLength } from '../../utf8.ts';
+import type { BpeDescription } from '../bpeTokenizer.ts';
+import type { Fields } from './fileFields.ts';
+import { shown } from './fileFields.ts';
+import { spaceBorder } from '../segments.ts';
+import type { FirstTokens } from '../wordEncoder.ts';
+
+const mark = '▁';
+const markUtf8 = Buffer.from(mark);
+
+export function sentencePieceParts(
+  file: Fields,
+  model: Fields,
+  vocabulary: ReadonlyMap<string, number>,
+): Pick<BpeDescription, 'firstTokens' | 'words' | 'normalize' | 'isBorder' | 'dropsFirstSpace' | 'wholeWords'> & {
+  readonly bytesOfToken: (spelling: string) => Uint8Array | undefined;
+} {
+  const firstSpace = readNormalizers(file) ?? readMetaspace(file);
+  if (firstSpace === undefined) throw file.refusal('normalizer', `nothing turns spaces into ${mark}.`);
+  const byteTokens = Int32Array.from({ length: 256 }, (_, byte) => vocabulary.get(byteSpelling(byte)) ?? -1);
+  if (byteTokens.includes(-1))
+    throw model.refusal('vocab', `lacks ${byteSpelling(byteTokens.indexOf(-1))}, which byte_fallback needs.`);
+  const spanning = [...vocabulary.keys()].find((token) => /[^▁]▁/u.test(token));
+  if (spanning !== undefined)
+    throw model.refusal('vocab', `the token ${shown(spanning)} spans a space, which clm cannot do.`);
+  model.only('ignore_merges', false, null);
+  const byteOfSpelling = new Map(Array.from({ length: 256 }, (_, byte) => [byteSpelling(byte), byte]));
+  return {
+    firstTokens: tokensOfCharacters(vocabulary, byteTokens),
+    words: (utf8, start, end, word) => {
+      let wordStart = start;
+      for (let at = start + 1; at < end; at++) {
+        if (utf8[at] !== 0x20 || utf8[at - 1] === 0x20) continue;
+        word(wordStart, at);
+        wordStart = at;
+      }
+      if (start < end) word(wordStart, end);
+    },
+    normalize: (utf8, startsPiece) => withPlainSpaces(utf8, firstSpace === 'always' && startsPiece),
+    isBorder: (utf8, at) =>
+      spaceBorder(utf8, at) && !(at >= 3 && markUtf8.every((byte, i) => utf8[at - 3 + i] === byte)),
+    dropsFirstSpace: readDecoder(file),
+    wholeWords: undefined,
+    bytesOfToken: (spelling) => {
+      const byte = byteOfSpelling.get(spelling);
+      return byte === undefined ? Buffer.from(spelling.replaceAll(mark, ' ')) : Uint8Array.of(byte);
+    },
+  };
+}
+
+const byteSpelling = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
+
+function tokensOfCharacters(vocabulary: ReadonlyMap<string, number>, byteTokens: Int32Array): FirstTokens {
+  const idOfCode = new Map<number, number>();
+  for (const [token, id] of vocabulary) {
+    const code = token.codePointAt(0);
+    if (code !== undefined && token.length === (code > 0xffff ? 2 : 1)) idOfCode.set(token === mark ? 0x20 : code, id);
+  }
+  return (utf8, start, end, word) => {
+    let count = 0;
+    for (let at = start; at < end; ) {
+      const next = at + sequenceLength(utf8[at]!);
+      const id = idOfCode.get(codePointAt(utf8, at));
+      if (id !== undefined) word[count++] = id;
+      else for (let byte = at; byte < next; byte++) word[count++] = byteTokens[utf8[byte]!]!;
+      at = next;
+    }
+    return count;
+  };
+}
+
+/** ▁ in a text cannot be told from a space. */
+function withPlainSpaces(utf8: Uint8Array, withFirstSpace: boolean): Uint8Array {
+  let text = Buffer.from(utf8.buffer, utf8.byteOffset, utf8.length);
+  if (text.includes(markUtf8)) text = Buffer.from(text.toString().replaceAll(mark, ' '));
+  return withFirstSpace && text.length > 0 ? Buffer.concat([Buffer.of(0x20), text]) : text;
+}
+
+/** Prepend and Replace; undefined where there is no normalizer. */
+function readNormalizers(file: Fields): 'always' | 'never' | undefined {
+  const top = file.fields('normalizer');
+  if (top === undefined) return undefined;
+  const isSequence = top.value('type') === 'Sequence';
+  const steps = isSequence ? top.list('normalizers') : [top];
+  if (isSequence) top.finish();
+  let firstSpace: 'always' | 'never' = 'never';
+  let replaces = false;
+  for (const step of steps) {
+    step.only('type', 'Prepend', 'Replace');
+    if (step.value('type') === 'Prepend') {
+      step.only('prepend', mark);
+      firstSpace = 'always';
+    } else {
+      const pattern = step.fields('pattern');
+      pattern?.only('String', ' ');
+      pattern?.finish();
+      step.only('content', mark);
+      replaces = true;
+    }
+    step.finish();
+  }
+  if (!replaces) throw file.refusal('normalizer', `nothing turns spaces into ${mark}.`);
+  if (file.fields('pre_tokenizer') !== undefined)
+    throw file.refusal('pre_tokenizer', 'must be null where the normalizer makes the spaces.');
+  return firstSpace;
+}
+
+function readMetaspace(file: Fields): 'always' | 'never' | undefined {
+  const step = file.fields('pre_tokenizer');
+  if (step === undefined) return undefined;
+  step.only('type', 'Metaspace');
+  step.only('replacement', mark);
+  step.only('prepend_scheme', 'never'); // the others skip the space where there is one, or after a token
+  step.only('split', false, true);
+  step.finish();
+  return 'never';
+}
+
+/** Whether decoding takes away the first space of a text. */
+function readDecoder(file: Fields): boolean {
+  const decoder = file.fields('decoder');
+  if (decoder === undefined) throw file.refusal('decoder', 'is missing.');
+  decoder.only('type', 'Sequence');
+  const steps = decoder.list('decoders');
+  decoder.finish();
+  let drops = false;
+  for (const step of steps) {
+    step.only('type', 'Replace', 'ByteFallback', 'Fuse', 'Strip');
+    const type = step.value('type');
+    if (type === 'Replace') {
+      step.fields('pattern')?.only('String', mark);
+      step.only('content', ' ');
+    } else if (type === 'Strip') {
+      step.only('content', ' ');
+      step.only('start', 1);
+      step.only('stop', 0);
+      drops = true;
+    }
+    step.finish();
+  }
+  return drops;
+}

@@ -1,0 +1,263 @@
+/**
+ * Text to token ids, piece by piece: here, or side by side on the threads of tokenizingWorkers.ts. Row 5 of the walk.
+ * Where pieces are cut depends on nothing but the text, so the ids and their places are the same either way.
+ */
+import type { CorpusPart, ReadableCorpus } from '../files/corpus.ts';
+import { textChunks } from '../files/textChunks.ts';
+import type { EncodedPieces, PiecesOfText, TokenizingWorkers } from './tokenizingWorkers.ts';
+import type { TextOrigin, Tokenizer } from '../tokenizers/tokenizer.ts';
+import { byteAt } from '../files/utf8.ts';
+import type { Place } from '../files/utf8.ts';
+import type { ReadOptions } from '../files/utf8Chunks.ts';
+
+export interface EncodeOptions extends ReadOptions {
+  /** Threads to encode on; undefined: this one. */
+  readonly workers?: TokenizingWorkers | undefined;
+  /** What the user should be told is added while reading. */
+  readonly notes?: string[] | undefined;
+}
+
+/** The tokens of a stretch of text, or of a document or a part of one. */
+export interface EncodedText {
+  /** Position in the corpus from which reading again gives this stretch first. */
+  readonly startByte: number;
+  /** At least one. */
+  readonly tokenIds: Int32Array;
+  /** 1 for each token that is learnt, 0 for those of prompts; null where all are. */
+  readonly learnt: Uint8Array | null;
+  /** Whether the first token begins a document. */
+  readonly startsDocument: boolean;
+  /** Whether the last token ends a document. */
+  readonly endsDocument: boolean;
+}
+
+/** A stretch of text that can be encoded by itself. */
+interface Piece {
+  readonly startByte: number;
+  /** Well-formed UTF-8; the next piece may overwrite it. */
+  readonly utf8: Uint8Array;
+  /** Of a pair: what follows the prompt `utf8`, cut apart from it so that neither changes the other's tokens. */
+  readonly completion: Uint8Array | null;
+  readonly startsDocument: boolean;
+  readonly endsDocument: boolean;
+  readonly origin: TextOrigin;
+}
+
+/**
+ * The tokens of `part`, whose `startByte` is its own or one that an `EncodedText` had. An end-of-text follows every
+ * document, where documents are separated and the tokenizer has one.
+ * @throws wrongInput for text that cannot be read, or a character that the vocabulary lacks, where its tokens are due.
+ */
+export async function* encodedText(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+  options: EncodeOptions = {},
+): AsyncGenerator<EncodedText, void, void> {
+  const pieces = piecesOf(corpus, part, tokenizer, options);
+  const endOfText = corpus.separatesDocuments === true ? tokenizer.endOfText : null;
+  if (options.workers !== undefined) {
+    yield* encodedAside(pieces, tokenizer, endOfText, options.workers);
+    return;
+  }
+  for await (const piece of pieces) {
+    const text = encodedHere(piece, tokenizer, endOfText);
+    if (text.tokenIds.length > 0) yield text;
+  }
+}
+
+async function* piecesOf(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+  options: ReadOptions,
+): AsyncGenerator<Piece, void, void> {
+  const remedy = 'The corpus is not the one whose vocabulary was counted: restore it, or start a new run.';
+  let held = new Uint8Array(0); // the end of a chunk that cannot be cut before the next is there
+  let heldPlaces: readonly Place[] = [];
+  let heldStartsDocument = false;
+  for await (const chunk of textChunks(corpus, part, options)) {
+    const heldBytes = held.length;
+    const origin = { place: (index: number) => `at ${chunk.place(index - heldBytes)}`, remedy };
+    const { completion, endsDocument } = chunk;
+    const startsDocument: boolean = heldBytes > 0 ? heldStartsDocument : chunk.startsDocument;
+    const utf8 = heldBytes > 0 ? Buffer.concat([held, chunk.bytes]) : chunk.bytes;
+    const places = followedBy(heldPlaces, heldBytes, chunk.places ?? [{ index: 0, byte: chunk.startByte }]);
+    const bytes = endsDocument ? utf8.length : tokenizer.certainBytes(utf8);
+    if (bytes > 0)
+      yield {
+        startByte: places[0]!.byte,
+        utf8: utf8.subarray(0, bytes),
+        completion,
+        startsDocument,
+        endsDocument,
+        origin,
+      };
+    held = utf8.slice(bytes);
+    heldPlaces =
+      held.length === 0
+        ? []
+        : [
+            { index: 0, byte: byteAt(places, bytes) },
+            ...places.filter(({ index }) => index > bytes).map(({ index, byte }) => ({ index: index - bytes, byte })),
+          ];
+    heldStartsDocument = startsDocument && bytes === 0;
+  }
+}
+
+/** The places of a text of `bytes` bytes and of the one that follows it. */
+function followedBy(places: readonly Place[], bytes: number, next: readonly Place[]): readonly Place[] {
+  if (bytes === 0) return next;
+  const moved = next.map(({ index, byte }) => ({ index: index + bytes, byte }));
+  return byteAt(places, bytes) === moved[0]!.byte ? [...places, ...moved.slice(1)] : [...places, ...moved];
+}
+
+function encodedHere(
+  { utf8, completion, startsDocument, origin, ...place }: Piece,
+  tokenizer: Tokenizer,
+  endOfText: number | null,
+): EncodedText {
+  const text = tokenizer.encodeChunk(utf8, { startsText: startsDocument, endsText: true }, origin).tokenIds;
+  const answer =
+    completion === null
+      ? null
+      : tokenizer.encodeChunk(completion, { startsText: false, endsText: true }, origin).tokenIds;
+  return joined({ startsDocument, ...place }, text, answer, endOfText);
+}
+
+function joined(
+  { startByte, startsDocument, endsDocument }: Pick<Piece, 'startByte' | 'startsDocument' | 'endsDocument'>,
+  text: Int32Array,
+  answer: Int32Array | null,
+  endOfText: number | null,
+): EncodedText {
+  const end = endsDocument && endOfText !== null ? 1 : 0;
+  const place = { startByte, startsDocument, endsDocument };
+  if (answer === null && end === 0) return { ...place, tokenIds: text, learnt: null };
+  const tokenIds = new Int32Array(text.length + (answer?.length ?? 0) + end);
+  tokenIds.set(text);
+  if (answer !== null) tokenIds.set(answer, text.length);
+  if (end === 1) tokenIds[tokenIds.length - 1] = endOfText!;
+  // Where a completion is empty nothing is learnt, not even to stop at once: an answer is missing.
+  const isLearnt = answer === null || answer.length > 0 ? 1 : 0;
+  return {
+    ...place,
+    tokenIds,
+    learnt: answer === null ? null : new Uint8Array(tokenIds.length).fill(isLearnt, text.length),
+  };
+}
+
+/** Text that is sent to a thread at a time, at least; a chunk of a long text is more than half of it. */
+const jobBytes = 128 * 1024;
+
+/** Jobs that are begun ahead of the one whose tokens are due: one at work and one waiting for each thread. */
+const jobsPerWorker = 2;
+
+/** The same as encoding here, several jobs being under way; an error comes where its tokens would have. */
+async function* encodedAside(
+  pieces: AsyncGenerator<Piece, void, void>,
+  tokenizer: Tokenizer,
+  endOfText: number | null,
+  workers: TokenizingWorkers,
+): AsyncGenerator<EncodedText, void, void> {
+  const jobs = jobsOf(pieces);
+  const underWay: Promise<{ job: Job; encoded: EncodedPieces | null }>[] = [];
+  let isReading = true;
+  try {
+    for (;;) {
+      while (isReading && underWay.length < jobsPerWorker * workers.count) {
+        const next = await jobs.next();
+        if (next.done === true) {
+          isReading = false;
+          break;
+        }
+        const job = next.value;
+        const answer =
+          'failure' in job
+            ? Promise.reject<never>(job.failure)
+            : workers.encode(job.text).then((encoded) => ({ job, encoded }));
+        answer.catch(() => undefined); // handled when it is due
+        underWay.push(answer);
+      }
+      const due = underWay.shift();
+      if (due === undefined) return;
+      const { job, encoded } = await due;
+      // Where a piece is refused, encoding here tells what is wrong and where.
+      const texts =
+        encoded === null ? encodedPieces(job.pieces, tokenizer, endOfText) : apart(job.pieces, encoded, endOfText);
+      for (const text of texts) if (text.tokenIds.length > 0) yield text;
+    }
+  } finally {
+    await jobs.return();
+  }
+}
+
+function* encodedPieces(
+  pieces: readonly Piece[],
+  tokenizer: Tokenizer,
+  endOfText: number | null,
+): Generator<EncodedText, void, void> {
+  for (const piece of pieces) yield encodedHere(piece, tokenizer, endOfText);
+}
+
+function* apart(
+  pieces: readonly Piece[],
+  { tokenIds, ends }: EncodedPieces,
+  endOfText: number | null,
+): Generator<EncodedText, void, void> {
+  let index = 0;
+  let start = 0;
+  const next = (): Int32Array => {
+    const end = ends[index++]!;
+    const ids = tokenIds.subarray(start, end);
+    start = end;
+    return ids;
+  };
+  for (const piece of pieces) yield joined(piece, next(), piece.completion === null ? null : next(), endOfText);
+}
+
+interface Job {
+  readonly pieces: readonly Piece[];
+  readonly text: PiecesOfText;
+}
+
+/** Pieces of short documents together, in memory of their own; why there are no more comes behind them. */
+async function* jobsOf(
+  pieces: AsyncGenerator<Piece, void, void>,
+): AsyncGenerator<Job | { failure: unknown }, void, void> {
+  let gathered: Piece[] = [];
+  let bytes = 0;
+  try {
+    for await (const piece of pieces) {
+      gathered.push({ ...piece, utf8: piece.utf8.slice(), completion: piece.completion?.slice() ?? null });
+      bytes += piece.utf8.length + (piece.completion?.length ?? 0);
+      if (bytes < jobBytes) continue;
+      yield jobOf(gathered);
+      gathered = [];
+      bytes = 0;
+    }
+  } catch (failure) {
+    if (gathered.length > 0) yield jobOf(gathered);
+    yield { failure };
+    return;
+  }
+  if (gathered.length > 0) yield jobOf(gathered);
+}
+
+function jobOf(pieces: readonly Piece[]): Job {
+  const texts = pieces.flatMap(({ utf8, completion, startsDocument }) => [
+    { utf8, startsText: startsDocument },
+    ...(completion === null ? [] : [{ utf8: completion, startsText: false }]),
+  ]);
+  let end = 0;
+  const ends = Uint32Array.from(texts, ({ utf8 }) => (end += utf8.length));
+  const startsText = Uint8Array.from(texts, (text) => (text.startsText ? 1 : 0));
+  return {
+    pieces,
+    text: {
+      utf8: texts.length === 1 ? texts[0]!.utf8 : Buffer.concat(texts.map(({ utf8 }) => utf8)),
+      ends,
+      startsText,
+    },
+  };
+}

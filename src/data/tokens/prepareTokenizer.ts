@@ -1,0 +1,110 @@
+/** Makes the tokenizer of a run and counts its tokens. Row 5 of the walk. */
+import type { Config } from '../../config/schema.ts';
+import { wrongInput } from '../../errors.ts';
+import type { Corpus, CorpusPart } from '../files/corpus.ts';
+import { cachedCorpus, isCacheable } from './tokenCache.ts';
+import type { CachedCorpus } from './tokenCache.ts';
+import { openTokenizingWorkers } from './tokenizingWorkers.ts';
+import { bytesTokenizer } from '../tokenizers/bytes.ts';
+import { characterCensus, charactersTokenizer } from '../tokenizers/characters.ts';
+import { readTokenizerFile } from '../tokenizers/tokenizerFile.ts';
+import type { Tokenizer } from '../tokenizers/tokenizer.ts';
+import { trainTokenizer } from './trainTokenizer.ts';
+import { countTokens } from './tokens.ts';
+import { textChunks } from '../files/textChunks.ts';
+
+export interface PreparedTokenizer extends CachedCorpus {
+  readonly tokenizer: Tokenizer;
+}
+
+/** Keys of section `corpus`: threads to encode on, and the folder of the token cache, null for none. */
+interface EncodingChoice {
+  readonly workers?: number | undefined;
+  readonly cache?: string | null | undefined;
+}
+
+/** Section `tokenizer` of a config, from which keys of other kinds may be left out. */
+type TokenizerChoice = Pick<Config['tokenizer'], 'kind'> & Partial<Config['tokenizer']>;
+
+/**
+ * The tokenizer that the config asks for. The vocabulary of `characters` is that of the whole corpus, validation text
+ * included, so that the validation loss is always defined. `bytes` reads nothing: bad UTF-8 is then met in training.
+ * `bpe` is trained on the training text alone, in a pass of its own before the one that counts.
+ * A run that is resumed takes the tokenizer of its checkpoint instead, and `countCorpus`.
+ * @throws wrongInput for bad UTF-8, an unreadable file, or a text too short for the vocabulary that is asked for.
+ */
+export async function prepareTokenizer(
+  config: TokenizerChoice,
+  corpus: Corpus,
+  encoding: EncodingChoice = {},
+): Promise<PreparedTokenizer> {
+  const counted = async (tokenizer: Tokenizer): Promise<PreparedTokenizer> => ({
+    tokenizer,
+    ...(await countCorpus(corpus, tokenizer, encoding)),
+  });
+  switch (config.kind) {
+    case 'bytes':
+      return counted(bytesTokenizer({ endOfText: corpus.separatesDocuments === true }));
+    case 'file':
+      return counted(await readTokenizerFile(config.path!, config.endOfText ?? undefined));
+    case 'bpe': {
+      const wanted = config.vocabularySize!;
+      const { tokenizer } = await trainTokenizer(corpus, corpus.training, wanted);
+      if (tokenizer.vocabularySize < wanted) {
+        throw wrongInput(
+          `tokenizer.vocabularySize: the training text gives ${tokenizer.vocabularySize} tokens, not ${wanted}; ` +
+            'lower it or give more text.',
+        );
+      }
+      return counted(tokenizer);
+    }
+    case 'characters': {
+      const census = characterCensus();
+      const endOfText = corpus.separatesDocuments === true;
+      const countCharacters = async (part: CorpusPart): Promise<number> => {
+        let tokens = 0;
+        for await (const { bytes, completion, endsDocument } of textChunks(corpus, part)) {
+          tokens += census.count(bytes);
+          if (completion !== null) tokens += census.count(completion);
+          if (endsDocument && endOfText) tokens++;
+        }
+        return tokens;
+      };
+      const sourceTokens: number[] = [];
+      for (const part of corpus.training.parts ?? [corpus.training]) sourceTokens.push(await countCharacters(part));
+      const validationTokens = await countCharacters(corpus.validation);
+      const tokenizer = charactersTokenizer(census.characters(), { endOfText });
+      if ((encoding.cache ?? null) !== null) return counted(tokenizer);
+      return { tokenizer, corpus, trainingTokens: sumOf(sourceTokens), sourceTokens, validationTokens };
+    }
+  }
+}
+
+/**
+ * How many tokens a corpus has, and the corpus to read them from: where there is to be a token cache, it is filled now
+ * if need be.
+ * @throws wrongInput for text that cannot be read or encoded; environmentFailure where the cache cannot be written
+ */
+export async function countCorpus(
+  corpus: Corpus,
+  tokenizer: Tokenizer,
+  { workers: count = 1, cache = null }: EncodingChoice,
+): Promise<CachedCorpus> {
+  const workers = count > 1 ? openTokenizingWorkers(tokenizer, count) : undefined;
+  try {
+    if (cache !== null && isCacheable(corpus)) return await cachedCorpus(corpus, tokenizer, cache, { workers });
+    const sourceTokens: number[] = [];
+    for (const part of corpus.training.parts ?? [corpus.training])
+      sourceTokens.push(await countTokens(corpus, part, tokenizer, { workers }));
+    return {
+      corpus,
+      trainingTokens: sumOf(sourceTokens),
+      sourceTokens,
+      validationTokens: await countTokens(corpus, corpus.validation, tokenizer, { workers }),
+    };
+  } finally {
+    await workers?.close();
+  }
+}
+
+const sumOf = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);

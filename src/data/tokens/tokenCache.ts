@@ -1,0 +1,130 @@
+/**
+ * The token cache: the tokens of a corpus in files, so that a text is encoded once and not in every epoch and run. A
+ * file's name follows from all that its tokens depend on: the files of the corpus, how they are read and split, the
+ * tokenizer. So one folder serves any number of runs, also at once, and what has changed is never found.
+ */
+import { createHash } from 'node:crypto';
+import { rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+
+import { entriesOf, leftoverOf, replaceFileDurably } from '../../storage/durable.ts';
+import type { Corpus, CorpusPart } from '../files/corpus.ts';
+import { encodedText } from './encodedText.ts';
+import type { EncodeOptions } from './encodedText.ts';
+import { corpusManifest, wholeBytes } from '../manifest.ts';
+import { tokenFileVersion, tokensOfFile, writeTokenFile } from './tokenCacheFile.ts';
+import { renderTokenizer } from '../tokenizers/tokenizerFile.ts';
+import type { Tokenizer } from '../tokenizers/tokenizer.ts';
+
+export interface CachedCorpus {
+  /** The corpus, to be read from its cache. */
+  readonly corpus: Corpus;
+  readonly trainingTokens: number;
+  /** Of the training part; of a mixture, of that of each source: together `trainingTokens`. */
+  readonly sourceTokens: readonly number[];
+  readonly validationTokens: number;
+}
+
+/**
+ * The corpus with a cache of its tokens below `folder`. What of it is not there yet is made, in a pass over the text.
+ * Texts from standard input are not cached.
+ * @throws wrongInput as encodedText; environmentFailure where the folder cannot be written
+ */
+export async function cachedCorpus(
+  corpus: Corpus,
+  tokenizer: Tokenizer,
+  folder: string,
+  options: EncodeOptions = {},
+): Promise<CachedCorpus> {
+  const cached = { ...corpus, tokenCache: path.join(folder, await keyOf(corpus, tokenizer)) };
+  const tokensOf = async (part: CorpusPart): Promise<number[]> => {
+    const tokens: number[] = [];
+    for (const one of part.parts ?? [part]) tokens.push(await fillFile(cached, one, tokenizer, options));
+    return tokens;
+  };
+  const sumOf = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);
+  const sourceTokens = await tokensOf(corpus.training);
+  return {
+    corpus: cached,
+    trainingTokens: sumOf(sourceTokens),
+    sourceTokens,
+    validationTokens: sumOf(await tokensOf(corpus.validation)),
+  };
+}
+
+/** Whether a cache can stand for the corpus another time. */
+export const isCacheable = ({ files }: Corpus): boolean => files.every(({ source }) => source?.path !== '-');
+
+/**
+ * The file in the cache that holds the tokens of a part, or of the rest of it from any place on; undefined without a
+ * cache.
+ */
+export function tokenFileOf(
+  { tokenCache }: Pick<Corpus, 'tokenCache'>,
+  { endByte, documents }: CorpusPart,
+): string | undefined {
+  return tokenCache === undefined
+    ? undefined
+    : path.join(tokenCache, `to-${endByte}${documents === undefined ? '' : `-${documents.side}`}.tokens`);
+}
+
+async function fillFile(
+  corpus: Corpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+  options: EncodeOptions,
+): Promise<number> {
+  const file = tokenFileOf(corpus, part)!;
+  const found = await tokensOfFile(file);
+  if (found !== null) return found;
+  await removeAbandoned(path.dirname(file));
+  let tokens = 0;
+  await replaceFileDurably(file, async (temporaryPath) => {
+    tokens = await writeTokenFile(
+      temporaryPath,
+      encodedText(corpus, part, tokenizer, options),
+      tokenizer.vocabularySize,
+    );
+  });
+  return tokens;
+}
+
+/** What a process left that died while it made a file. Others may be making theirs, which keeps changing. */
+async function removeAbandoned(folder: string): Promise<void> {
+  for (const entry of await entriesOf(folder)) {
+    if (leftoverOf(entry) === undefined) continue;
+    const abandoned = path.join(folder, entry);
+    const changed = await stat(abandoned).catch(() => undefined); // its maker may just have finished
+    if (changed !== undefined && Date.now() - changed.mtimeMs > abandonedMs) await rm(abandoned, { force: true });
+  }
+}
+
+const abandonedMs = 3_600_000;
+
+async function keyOf(corpus: Corpus, tokenizer: Tokenizer): Promise<string> {
+  const { files } = await corpusManifest(corpus, { trainingTokens: 0, validationTokens: 0 });
+  const described = await Promise.all(
+    files.map(async (file, i) => {
+      const {
+        format,
+        compression,
+        markBytes,
+        source: { field, prompt, completion, documents, separator } = {},
+      } = corpus.files[i]!;
+      // Of long files only samples are hashed; there a change must show in the time.
+      const changedMs = file.bytes > wholeBytes ? (await stat(file.path)).mtimeMs : null;
+      return { ...file, changedMs, format, compression, markBytes, field, prompt, completion, documents, separator };
+    }),
+  );
+  const content = {
+    tokenFileVersion,
+    unicode: process.versions.unicode, // letters, numbers and normalisation are those of the running Node
+    files: described,
+    encodingErrors: corpus.encodingErrors,
+    separatesDocuments: corpus.separatesDocuments,
+    training: corpus.training,
+    validation: corpus.validation,
+    tokenizer: renderTokenizer(tokenizer),
+  };
+  return createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 32);
+}

@@ -1,0 +1,93 @@
+/**
+ * Threads that turn pieces of text into token ids, each with the tokenizer for itself. Whoever asks puts the answers in
+ * the order of the text, so that the tokens are the same whatever the number of threads. They never load TensorFlow.
+ */
+import { Worker } from 'node:worker_threads';
+
+import { renderTokenizer } from '../tokenizers/tokenizerFile.ts';
+import type { Tokenizer } from '../tokenizers/tokenizer.ts';
+import { errorOf } from '../workerFailure.ts';
+import type { WorkerFailure } from '../workerFailure.ts';
+
+/** Pieces of well-formed text that end where encoding may begin anew. */
+export interface PiecesOfText {
+  /** The pieces, one behind the other. */
+  readonly utf8: Uint8Array;
+  /** Where each piece ends in `utf8`. */
+  readonly ends: Uint32Array;
+  /** 1 for each piece with which a document begins. */
+  readonly startsText: Uint8Array;
+}
+
+/** The ids of the pieces, one behind the other. */
+export interface EncodedPieces {
+  readonly tokenIds: Int32Array;
+  /** Where the ids of each piece end. */
+  readonly ends: Uint32Array;
+}
+
+/** Ids; or that the tokenizer refuses a piece as wrong input; or a bug. */
+export type EncodingAnswer = EncodedPieces | { refused: true } | { failure: WorkerFailure };
+
+export interface TokenizingWorkers {
+  readonly count: number;
+  /**
+   * The ids of the pieces; null where the tokenizer refuses one of them. One thread after the other is asked.
+   * @throws the worker's bug, with its stack
+   */
+  encode(pieces: PiecesOfText): Promise<EncodedPieces | null>;
+  close(): Promise<void>;
+}
+
+/**
+ * Workers run what was compiled, also where the sources themselves are run, as by the tests.
+ *
+ * @param name below src/data, without its ending
+ */
+export const workerFile = (name: string): URL =>
+  import.meta.url.endsWith('.ts')
+    ? new URL(`../../../dist/data/${name}.js`, import.meta.url)
+    : new URL(`../${name}.js`, import.meta.url);
+
+/** Starts the threads, which keep the process alive until they are closed. */
+export function openTokenizingWorkers(tokenizer: Tokenizer, count: number): TokenizingWorkers {
+  const tokenizerText = renderTokenizer(tokenizer);
+  const threads = Array.from({ length: count }, () => openThread(tokenizerText));
+  let asked = 0;
+  return {
+    count,
+    encode: (pieces) => threads[asked++ % count]!.encode(pieces),
+    close: async () => void (await Promise.all(threads.map(({ worker }) => worker.terminate()))),
+  };
+}
+
+interface Waiting {
+  resolve(encoded: EncodedPieces | null): void;
+  reject(error: Error): void;
+}
+
+function openThread(tokenizerText: string): { worker: Worker; encode: TokenizingWorkers['encode'] } {
+  const worker = new Worker(workerFile('tokens/tokenizingWorker'), { workerData: tokenizerText });
+  const waiting: Waiting[] = []; // a thread answers in the order in which it is asked
+  let ended: Error | undefined;
+  const end = (error: Error): void => {
+    ended ??= error;
+    for (const { reject } of waiting.splice(0)) reject(ended);
+  };
+  worker.on('message', (answer: EncodingAnswer) => {
+    const { resolve, reject } = waiting.shift()!;
+    if ('failure' in answer) reject(errorOf(answer.failure));
+    else resolve('refused' in answer ? null : answer);
+  });
+  worker.on('error', end);
+  worker.on('exit', (code) => end(new Error(`a tokenising worker ended with code ${code}`)));
+  return {
+    worker,
+    encode: (pieces) =>
+      new Promise((resolve, reject) => {
+        if (ended !== undefined) return reject(ended);
+        waiting.push({ resolve, reject });
+        worker.postMessage(pieces);
+      }),
+  };
+}

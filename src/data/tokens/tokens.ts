@@ -1,0 +1,137 @@
+/**
+ * The text of a part of the corpus as a stream of token ids that can be taken up again at any of them. Row 5 of the
+ * walk.
+ */
+import { rm } from 'node:fs/promises';
+
+import type { CorpusPart, ReadableCorpus } from '../files/corpus.ts';
+import { encodedText } from './encodedText.ts';
+import type { EncodedText, EncodeOptions } from './encodedText.ts';
+import { characterStart } from '../files/split.ts';
+import { tokenFileOf } from './tokenCache.ts';
+import { readTokenFile } from './tokenCacheFile.ts';
+import type { Tokenizer } from '../tokenizers/tokenizer.ts';
+
+/** The place of a token: reading begins at `startByte` of the corpus and passes over `skipTokens` tokens. */
+export interface TokenPosition {
+  readonly startByte: number;
+  readonly skipTokens?: number | undefined;
+}
+
+export interface TokenChunk extends TokenPosition, EncodedText {
+  /** Whether every token's place is the sum of the bytes before it, so that reading can begin at any. */
+  readonly isExact: boolean;
+}
+
+/**
+ * The tokens of `part` from its start, less the first `skipTokens`. An end-of-text follows every document, where
+ * documents are separated and the tokenizer has one. A part of running text may begin inside a character where a token
+ * begins there too (`bytes`); it ends at a character border.
+ * @throws wrongInput for text that cannot be read, or a character that the vocabulary lacks.
+ */
+export async function* tokenChunks(
+  corpus: ReadableCorpus,
+  part: CorpusPart & { readonly skipTokens?: number | undefined },
+  tokenizer: Tokenizer,
+  options?: EncodeOptions,
+): AsyncGenerator<TokenChunk, void, void> {
+  if (part.parts !== undefined) {
+    for (const one of part.parts) yield* tokenChunks(corpus, one, tokenizer, options);
+    return;
+  }
+  const isRunning = corpus.separatesDocuments !== true;
+  const isExact = isRunning && tokenizer.kind !== 'bpe' && (corpus.encodingErrors ?? 'error') === 'error';
+  let skip = part.skipTokens ?? 0;
+  for await (const text of cachedOrEncoded(corpus, part, tokenizer, isExact, options)) {
+    const chunk = { ...text, isExact };
+    const first = isExact
+      ? tokensBefore(chunk.tokenIds, tokenizer, part.startByte - chunk.startByte)
+      : Math.min(skip, chunk.tokenIds.length);
+    if (!isExact) skip -= first;
+    if (first >= chunk.tokenIds.length) continue;
+    if (first === 0) yield chunk;
+    else {
+      const position = isExact
+        ? { startByte: Math.max(chunk.startByte, part.startByte) }
+        : { startByte: chunk.startByte, skipTokens: first };
+      yield {
+        ...chunk,
+        ...position,
+        startsDocument: false,
+        tokenIds: chunk.tokenIds.subarray(first),
+        learnt: chunk.learnt?.subarray(first) ?? null,
+      };
+    }
+  }
+}
+
+/** From the cache, if there is one; from the text where there is none, or from where it is damaged on. */
+async function* cachedOrEncoded(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+  isExact: boolean,
+  options?: EncodeOptions,
+): AsyncGenerator<EncodedText, void, void> {
+  let from = part.startByte;
+  const file = tokenFileOf(corpus, part);
+  if (file !== undefined) {
+    const damagedFrom = yield* readTokenFile(file, from, isExact);
+    if (damagedFrom === null) return;
+    from = damagedFrom;
+    await rm(file, { force: true }).catch(() => undefined); // the next run makes it anew
+    options?.notes?.push(
+      `the token cache ${file} is damaged or gone; from here on the text itself is read, and the next run makes the cache anew`,
+    );
+  }
+  const startByte = isExact ? await characterStart(corpus, from) : from;
+  yield* encodedText(corpus, { ...part, startByte }, tokenizer, options);
+}
+
+/** The place of token `index` of a chunk. */
+export function positionOf(chunk: TokenChunk, index: number, tokenizer: Pick<Tokenizer, 'byteLengths'>): TokenPosition {
+  if (chunk.isExact)
+    return { startByte: chunk.startByte + bytesOfTokens(chunk.tokenIds.subarray(0, index), tokenizer) };
+  const skipTokens = (chunk.skipTokens ?? 0) + index;
+  return skipTokens === 0 ? { startByte: chunk.startByte } : { startByte: chunk.startByte, skipTokens };
+}
+
+/** How many tokens a part of the corpus has. A pass over it, but none for `bytes` of running text. */
+export async function countTokens(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+  options?: EncodeOptions,
+): Promise<number> {
+  const isCounted = corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error';
+  if (tokenizer.kind === 'bytes' && isCounted) {
+    return (part.parts ?? [part]).reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
+  }
+  let tokens = 0;
+  for await (const { tokenIds } of tokenChunks(corpus, part, tokenizer, options)) tokens += tokenIds.length;
+  return tokens;
+}
+
+/** Whether the loss is taken anywhere in a part; read up to there. */
+export async function hasLearntTokens(
+  corpus: ReadableCorpus,
+  part: CorpusPart,
+  tokenizer: Tokenizer,
+): Promise<boolean> {
+  for await (const { learnt } of tokenChunks(corpus, part, tokenizer))
+    if (learnt === null || learnt.includes(1)) return true;
+  return false;
+}
+
+/** Bytes of text that the tokens stand for. */
+export function bytesOfTokens(tokenIds: Int32Array, { byteLengths }: Pick<Tokenizer, 'byteLengths'>): number {
+  let bytes = 0;
+  for (let i = 0; i < tokenIds.length; i++) bytes += byteLengths[tokenIds[i]!]!;
+  return bytes;
+}
+
+function tokensBefore(tokenIds: Int32Array, { byteLengths }: Tokenizer, bytes: number): number {
+  let tokens = 0;
+  for (let passed = 0; passed < bytes && tokens < tokenIds.length; tokens++) passed += byteLengths[tokenIds[tokens]!]!;
+  return tokens;
+}

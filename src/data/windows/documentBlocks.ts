@@ -1,0 +1,189 @@
+/**
+ * Packs whole documents into windows (`corpus.packing: documents`): row 6 of the walk in its other form. In a window
+ * of T places stand pieces of documents that neither attend to each other nor predict each other's tokens.
+ *
+ * A document whose first token is text to be learnt gets an end-of-text before it, from which that token is learnt, as
+ * it is under `concatenate`. A document of more than T + 1 tokens is cut into pieces that share a token, the last
+ * target of one and the first input of the next, so that every token is a target exactly once. Pieces without a target
+ * to learn (of prompts) are left out.
+ *
+ * A block is what is packed and shuffled together: the pieces, in the order of the corpus, whose tokens fit in
+ * `shuffleTokens`. Packing depends on nothing but them, so a cursor need only name the block.
+ */
+import { bestFit } from './bestFit.ts';
+import type { Tokenizer } from '../tokenizers/tokenizer.ts';
+import { positionOf } from '../tokens/tokens.ts';
+import type { TokenChunk, TokenPosition } from '../tokens/tokens.ts';
+import type { Block } from './windows.ts';
+
+interface DocumentBlockOptions {
+  readonly contextLength: number;
+  readonly shuffleTokens: number;
+  /** The block that the chunks begin with. */
+  readonly firstBlock: number;
+  /** Whether they begin inside a document, with a token that a piece shares with the one before. */
+  readonly insideDocument: boolean;
+  /** Added to while reading. */
+  readonly counts?: PackingCounts | undefined;
+}
+
+interface PackingCounts {
+  /** Documents that are longer than a window. */
+  splitDocuments: number;
+  /** Tokens that stand in no window: of prompts too long for their window, and single tokens without a target. */
+  leftoverTokens: number;
+}
+
+/** The blocks of one epoch, from `firstBlock` on; each has its own memory, and at least one window. */
+export async function* documentBlocks(
+  chunks: AsyncIterable<TokenChunk>,
+  tokenizer: Pick<Tokenizer, 'byteLengths' | 'endOfText'>,
+  options: DocumentBlockOptions,
+): AsyncGenerator<Block, void, void> {
+  const { contextLength, firstBlock, counts } = options;
+  const longestPiece = contextLength + 1;
+  let isInside = options.insideDocument;
+  let isSplit = isInside;
+  let index = firstBlock;
+  let pieces = openPieces(Math.max(options.shuffleTokens, longestPiece));
+  let position: TokenPosition | undefined;
+  let beginsInside = isInside;
+  let before: TokenChunk | undefined;
+  const closed = (): Block[] => {
+    const block = pieces.packed(contextLength);
+    const inside = beginsInside ? { insideDocument: true as const } : {};
+    return block === null ? [] : [{ ...position!, ...inside, index, ...block }];
+  };
+  const openNext = (place: TokenPosition, inside: boolean): void => {
+    index++;
+    pieces = openPieces(Math.max(options.shuffleTokens, longestPiece));
+    position = place;
+    beginsInside = inside;
+  };
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.tokenIds.length; ) {
+      position ??= positionOf(chunk, at, tokenizer);
+      if (!isInside) {
+        if (!pieces.hasRoom(longestPiece)) {
+          yield* closed();
+          openNext(positionOf(chunk, at, tokenizer), false);
+        }
+        pieces.begin(tokenBefore(chunk, at, tokenizer));
+        isInside = true;
+        isSplit = false;
+      } else if (pieces.openTokens() === longestPiece) {
+        const shared = pieces.last();
+        pieces.end(counts);
+        if (pieces.hasRoom(longestPiece)) pieces.goOn();
+        else {
+          yield* closed();
+          // The next block begins with the token before this one, perhaps in the chunk before.
+          openNext(
+            at > 0 ? positionOf(chunk, at - 1, tokenizer) : positionOf(before!, before!.tokenIds.length - 1, tokenizer),
+            true,
+          );
+          pieces.begin(shared);
+        }
+        if (!isSplit && counts) counts.splitDocuments++;
+        isSplit = true;
+      }
+      const taken = Math.min(chunk.tokenIds.length - at, longestPiece - pieces.openTokens());
+      pieces.add(chunk.tokenIds.subarray(at, at + taken), chunk.learnt?.subarray(at, at + taken) ?? null);
+      at += taken;
+    }
+    if (chunk.endsDocument && isInside) {
+      pieces.end(counts);
+      isInside = false;
+    }
+    before = chunk;
+  }
+  if (isInside) pieces.end(counts);
+  yield* closed();
+}
+
+/**
+ * What stands before a document that begins with token `index` of a chunk, so that this token can be learnt too; null:
+ * nothing.
+ */
+function tokenBefore(
+  { tokenIds, learnt }: TokenChunk,
+  index: number,
+  { byteLengths, endOfText }: Pick<Tokenizer, 'byteLengths' | 'endOfText'>,
+): number | null {
+  const isText = byteLengths[tokenIds[index]!] !== 0; // a special token begins a text itself
+  return isText && (learnt?.[index] ?? 1) === 1 ? endOfText : null;
+}
+
+/** The same tokens with those that stand before documents, each document a text of its own. */
+export async function* documentsApart(
+  chunks: AsyncIterable<TokenChunk>,
+  tokenizer: Pick<Tokenizer, 'byteLengths' | 'endOfText'>,
+): AsyncGenerator<{ tokenIds: Int32Array; learnt: Uint8Array | null; startsText: boolean }, void, void> {
+  let isInside = false;
+  for await (const chunk of chunks) {
+    const before = isInside ? null : tokenBefore(chunk, 0, tokenizer);
+    if (before !== null) yield { tokenIds: Int32Array.of(before), learnt: null, startsText: true };
+    yield { tokenIds: chunk.tokenIds, learnt: chunk.learnt, startsText: !isInside && before === null };
+    isInside = !chunk.endsDocument;
+  }
+}
+
+/** Pieces gathered for a block of at most `mostTokens` tokens. */
+function openPieces(mostTokens: number) {
+  let tokenIds = new Int32Array(Math.min(mostTokens, 4096));
+  let learnt: Uint8Array | null = null;
+  let filled = 0;
+  let pieceStart = 0; // of the open piece
+  let ownTokens = 0; // of the open piece, without one that is only looked back on
+  const startTokens: number[] = [];
+  const endTokens: number[] = [];
+  const grow = (tokens: number): void => {
+    if (tokens <= tokenIds.length) return;
+    const size = Math.min(mostTokens, Math.max(tokens, 2 * tokenIds.length));
+    const [largerIds, largerLearnt] = [new Int32Array(size), learnt && new Uint8Array(size).fill(1)];
+    largerIds.set(tokenIds);
+    largerLearnt?.set(learnt!);
+    [tokenIds, learnt] = [largerIds, largerLearnt];
+  };
+  return {
+    hasRoom: (tokens: number): boolean => filled + tokens <= mostTokens,
+    openTokens: (): number => filled - pieceStart,
+    /** Begins a piece, perhaps with a token that is only looked back on. */
+    begin: (first: number | null): void => {
+      pieceStart = filled;
+      if (first === null) return;
+      grow(filled + 1);
+      tokenIds[filled++] = first;
+    },
+    /** Begins a piece at the last token of the one before. */
+    goOn: (): void => {
+      pieceStart = filled - 1;
+    },
+    add: (ids: Int32Array, idsLearnt: Uint8Array | null): void => {
+      grow(filled + ids.length);
+      tokenIds.set(ids, filled);
+      if (idsLearnt !== null) (learnt ??= new Uint8Array(tokenIds.length).fill(1)).set(idsLearnt, filled);
+      filled += ids.length;
+      ownTokens += ids.length;
+    },
+    last: (): number => tokenIds[filled - 1]!,
+    end: (counts: PackingCounts | undefined): void => {
+      const hasTarget =
+        filled - pieceStart >= 2 && (learnt === null || learnt.subarray(pieceStart + 1, filled).includes(1));
+      if (hasTarget) {
+        startTokens.push(pieceStart);
+        endTokens.push(filled);
+      } else if (counts) counts.leftoverTokens += ownTokens;
+      ownTokens = 0;
+    },
+    packed: (contextLength: number): Omit<Block, 'index' | 'startByte' | 'skipTokens'> | null => {
+      if (startTokens.length === 0) return null;
+      const packed = bestFit(
+        startTokens.map((start, piece) => endTokens[piece]! - start - 1),
+        contextLength,
+      );
+      const windows = packed.firstPiece.length - 1;
+      return { windows, tokenIds, learnt, packed: { ...packed, startTokens, endTokens } };
+    },
+  };
+}

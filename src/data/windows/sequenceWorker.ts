@@ -1,0 +1,42 @@
+/**
+ * The worker thread of backgroundSequence.ts: makes the training sequence, one micro-batch each time one is asked for.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+
+import type { SequenceRequest, WorkerAnswer } from './backgroundSequence.ts';
+import { trainingSequence } from './mixture.ts';
+import { openTokenizingWorkers } from '../tokens/tokenizingWorkers.ts';
+import { tokenizerFromFile } from '../tokenizers/tokenizerFile.ts';
+import { failureOf } from '../workerFailure.ts';
+
+const { corpus, tokenizerText, options, tokenizingWorkers, cursor } = workerData as SequenceRequest;
+const port = parentPort!;
+
+const notes: string[] = [];
+
+async function answer(batches: ReturnType<typeof trainingSequence>): Promise<void> {
+  try {
+    const next = await batches.next();
+    if (next.done === true) throw new Error('the training sequence ended');
+    const batch = next.value;
+    const { inputs, targets, weights, positions } = batch;
+    const moved = [inputs, targets, weights, ...(positions ? [positions] : [])].map(
+      ({ buffer }) => buffer as ArrayBuffer,
+    );
+    port.postMessage({ batch, notes: notes.splice(0) } satisfies WorkerAnswer, moved);
+  } catch (error) {
+    port.postMessage({ failure: failureOf(error) } satisfies WorkerAnswer);
+  }
+}
+
+const tokenizer = tokenizerFromFile(tokenizerText, 'the tokenizer of the run');
+// One worker is this thread itself, others end with it; and tokens that are there already need none.
+const workers =
+  tokenizingWorkers > 1 && corpus.tokenCache === undefined
+    ? openTokenizingWorkers(tokenizer, tokenizingWorkers)
+    : undefined;
+const batches = trainingSequence(corpus, tokenizer, { ...options, workers, notes }, cursor);
+let last = Promise.resolve();
+port.on('message', () => {
+  last = last.then(() => answer(batches));
+});

@@ -1,0 +1,132 @@
+/**
+ * What one epoch gives to train on: its windows, and what stands in them. Between rows 6 and 7 of the walk; for the
+ * plan.
+ */
+import type { Config } from '../../config/schema.ts';
+import type { Corpus } from '../files/corpus.ts';
+import { documentBlocks } from './documentBlocks.ts';
+import { corpusOf } from './mixture.ts';
+import type { Tokenizer } from '../tokenizers/tokenizer.ts';
+import { tokenChunks } from '../tokens/tokens.ts';
+import type { TokenChunk } from '../tokens/tokens.ts';
+import { nothingLearnt } from './trainingBlocks.ts';
+import { epochBlocks, piecesOf, windowsInEpoch } from './windows.ts';
+
+/** Of the first epoch; another may have a window less. */
+export interface TrainingSupply {
+  readonly windows: number;
+  /** Places of the windows that hold a token; the others are padding. */
+  readonly places: number;
+  /** Tokens of the training part … */
+  readonly tokens: number;
+  /** … and those of them that the loss is taken of, less than all where there are prompts. */
+  readonly learntTokens: number;
+  /** Tokens that stand in no window. */
+  readonly leftoverTokens: number;
+  /** Documents longer than a window, under `packing: documents`; else 0. */
+  readonly splitDocuments: number;
+}
+
+interface SupplyOptions {
+  readonly seed: number;
+  readonly contextLength: number;
+  readonly shuffleTokens: number;
+}
+
+export const supplyOptions = ({ seed, model, corpus }: Pick<Config, 'seed' | 'model' | 'corpus'>): SupplyOptions => ({
+  seed,
+  contextLength: model.contextLength,
+  shuffleTokens: corpus.shuffleTokens,
+});
+
+/**
+ * Of a mixture, the sum of its sources. Follows from the number of tokens, but for pairs and documents packed whole:
+ * they are read once.
+ * @param sourceTokens tokens of the training part; of a mixture, of that of each source
+ * @throws wrongInput where the loss is taken nowhere, and as tokenChunks
+ */
+export async function trainingSupply(
+  corpus: Corpus,
+  tokenizer: Tokenizer,
+  options: SupplyOptions,
+  sourceTokens: readonly number[],
+): Promise<TrainingSupply> {
+  const total = { windows: 0, places: 0, tokens: 0, learntTokens: 0, leftoverTokens: 0, splitDocuments: 0 };
+  const corpora = corpus.mixture?.map((source) => corpusOf(corpus, source)) ?? [corpus];
+  for (const [i, one] of corpora.entries()) {
+    const isRead = one.packing === 'documents' || one.hasPairs === true;
+    const supply = isRead
+      ? await countedSupply(one, tokenizer, options, sourceTokens[i]!)
+      : plainSupply(options, sourceTokens[i]!);
+    for (const key of Object.keys(total) as (keyof TrainingSupply)[]) total[key] += supply[key];
+  }
+  return total;
+}
+
+/** Windows that follow each other, every token learnt. The offset of an epoch may cost it the last window. */
+export function plainSupply(
+  { seed, contextLength }: Omit<SupplyOptions, 'shuffleTokens'>,
+  tokens: number,
+): TrainingSupply {
+  const windows = Math.max(0, Math.floor((tokens - 1) / contextLength));
+  const leftoverTokens =
+    windows === 0 ? tokens : tokens - 1 - windowsInEpoch(seed, 0, contextLength, tokens) * contextLength;
+  return { windows, places: windows * contextLength, tokens, learntTokens: tokens, leftoverTokens, splitDocuments: 0 };
+}
+
+async function countedSupply(
+  corpus: Corpus,
+  tokenizer: Tokenizer,
+  options: SupplyOptions,
+  tokens: number,
+): Promise<TrainingSupply> {
+  const { contextLength } = options;
+  const packsDocuments = corpus.packing === 'documents';
+  const counts = { splitDocuments: 0, leftoverTokens: 0, learntTokens: 0 };
+  const chunks = countingLearnt(tokenChunks(corpus, corpus.training, tokenizer), counts);
+  const blocks = packsDocuments
+    ? documentBlocks(chunks, tokenizer, { ...options, firstBlock: 0, insideDocument: false, counts })
+    : epochBlocks(chunks, tokenizer, { ...options, epoch: 0, firstBlock: 0, mostTokens: tokens });
+  let [windows, places] = [0, 0];
+  for await (const block of blocks) {
+    for (let window = 0; window < block.windows; window++) {
+      const pieces = piecesOf(block, window, contextLength);
+      // A window of prompts alone is passed over in training.
+      if (
+        !pieces.some(({ startToken, endToken }) => block.learnt?.subarray(startToken + 1, endToken).includes(1) ?? true)
+      )
+        continue;
+      windows++;
+      for (const { startToken, endToken } of pieces) places += endToken - startToken - 1;
+    }
+  }
+  if (windows === 0) throw nothingLearnt();
+  return {
+    ...counts,
+    windows,
+    places,
+    tokens,
+    leftoverTokens: packsDocuments ? counts.leftoverTokens : tokens - 1 - places,
+  };
+}
+
+async function* countingLearnt(
+  chunks: AsyncIterable<TokenChunk>,
+  counts: { learntTokens: number },
+): AsyncGenerator<TokenChunk, void, void> {
+  for await (const chunk of chunks) {
+    counts.learntTokens += chunk.learnt?.reduce((sum, one) => sum + one, 0) ?? chunk.tokenIds.length;
+    yield chunk;
+  }
+}
+
+/** What the plan and its readers say of a supply; with no window, nothing is padding. */
+export function supplyShares(
+  { windows, places, tokens, learntTokens }: TrainingSupply,
+  contextLength: number,
+): { paddingShare: number; learntShare: number } {
+  return {
+    paddingShare: windows === 0 ? 0 : 1 - places / (windows * contextLength),
+    learntShare: learntTokens / tokens,
+  };
+}

@@ -1,0 +1,168 @@
+/**
+ * Cuts the tokens of an epoch into windows and groups the windows into blocks (`corpus.packing: concatenate`). Row 6 of
+ * the walk; documentBlocks.ts is its other form.
+ *
+ * A window has T + 1 tokens (T = contextLength): T inputs and, shifted by one, T targets. Windows advance by T, so
+ * neighbours share a token and every token between the first and the last of an epoch is a target exactly once.
+ * The first window of an epoch begins at an offset below T, drawn for each epoch, so that the cuts fall elsewhere
+ * every time. Left out of an epoch are the tokens before the offset and, at the end, those that fill no window: fewer
+ * than T at each end.
+ *
+ * A block is what is shuffled together: the windows, in the order of the text, that fit in `shuffleTokens` tokens,
+ * but at least one. Only the last block of an epoch may have fewer.
+ */
+import { wrongInput } from '../../errors.ts';
+import { randomStream } from '../../random.ts';
+import type { PackedWindows } from './bestFit.ts';
+import type { Tokenizer } from '../tokenizers/tokenizer.ts';
+import { positionOf } from '../tokens/tokens.ts';
+import type { TokenChunk, TokenPosition } from '../tokens/tokens.ts';
+
+/** Its position is where the reading of the block begins; see `Cursor`. */
+export interface Block extends TokenPosition {
+  /** Number of the block within its epoch. */
+  readonly index: number;
+  readonly windows: number;
+  readonly tokenIds: Int32Array;
+  /** 1 for each token that is learnt, 0 for those of prompts; null where all are. */
+  readonly learnt: Uint8Array | null;
+  /** Where the windows lie in `tokenIds`; null where they follow each other: window w is the T + 1 ids from w · T. */
+  readonly packed: PackedPieces | null;
+  /** Whether the block begins inside a document, with a token that is only looked back on. */
+  readonly insideDocument?: true | undefined;
+}
+
+/** Pieces of documents, and which of them share a window. */
+interface PackedPieces extends PackedWindows {
+  /** Of each piece, its first token in the block and the one after its last. */
+  readonly startTokens: ArrayLike<number>;
+  readonly endTokens: ArrayLike<number>;
+}
+
+/** A stretch of a block's tokens that stands in one window and knows nothing of what else does: 2 … T + 1 of them. */
+export interface Piece {
+  readonly startToken: number;
+  readonly endToken: number;
+}
+
+/** What stands in a window of a block: one piece that fills it, or pieces of documents. */
+export function piecesOf({ packed }: Pick<Block, 'packed'>, window: number, contextLength: number): Piece[] {
+  if (packed === null) return [{ startToken: window * contextLength, endToken: (window + 1) * contextLength + 1 }];
+  const { pieces, firstPiece, startTokens, endTokens } = packed;
+  return Array.from(pieces.subarray(firstPiece[window], firstPiece[window + 1]), (piece) => ({
+    startToken: startTokens[piece]!,
+    endToken: endTokens[piece]!,
+  }));
+}
+
+/** Windows of a full block. */
+export function windowsPerBlock(contextLength: number, shuffleTokens: number): number {
+  return Math.max(1, Math.floor((shuffleTokens - 1) / contextLength));
+}
+
+/**
+ * Tokens skipped at the start of an epoch, in [0, T). A text too short for a window after that many takes the
+ * remainder by the number of offsets it has, so that every epoch has a window.
+ * @param tokens of the training text, at least T + 1.
+ */
+export function windowOffset(seed: number, epoch: number, contextLength: number, tokens: number): number {
+  return drawnOffset(seed, epoch, contextLength) % (tokens - contextLength);
+}
+
+const drawnOffset = (seed: number, epoch: number, contextLength: number): number =>
+  randomStream(seed, 'window offset', epoch).below(contextLength);
+
+/** Windows that one epoch trains on; differs by one at most from epoch to epoch. `tokens` as in `windowOffset`. */
+export function windowsInEpoch(seed: number, epoch: number, contextLength: number, tokens: number): number {
+  return Math.floor((tokens - windowOffset(seed, epoch, contextLength, tokens) - 1) / contextLength);
+}
+
+interface BlockOptions {
+  readonly seed: number;
+  readonly epoch: number;
+  readonly contextLength: number;
+  readonly shuffleTokens: number;
+  /** The block that `chunks` begin with. */
+  readonly firstBlock: number;
+  /** Upper bound on the tokens of `chunks`; a short text then needs no full block's memory. */
+  readonly mostTokens: number;
+}
+
+/**
+ * The blocks of one epoch, from `firstBlock` on. Each has its own memory.
+ * @param chunks the tokens from the start of the training text if `firstBlock` is 0, else from that block's first.
+ * @throws wrongInput for a training text that is shorter than a window.
+ */
+export async function* epochBlocks(
+  chunks: AsyncIterable<TokenChunk>,
+  tokenizer: Tokenizer,
+  options: BlockOptions,
+): AsyncGenerator<Block, void, void> {
+  const { contextLength, firstBlock, mostTokens } = options;
+  const windows = windowsPerBlock(contextLength, options.shuffleTokens);
+  // Block 0 keeps the tokens before the offset too: a text that is too short for the offset still needs them.
+  let offset = firstBlock === 0 ? drawnOffset(options.seed, options.epoch, contextLength) : 0;
+  const blockTokens = windows * contextLength + 1;
+  let index = firstBlock;
+  let buffer = new Int32Array(Math.min(offset + blockTokens, mostTokens));
+  let learnt: Uint8Array | null = null;
+  let filled = 0;
+  let position: TokenPosition | undefined;
+  let tokensLeft = mostTokens;
+  let before: TokenChunk | undefined;
+  for await (const chunk of chunks) {
+    position ??= positionOf(chunk, 0, tokenizer);
+    if (chunk.learnt !== null) learnt ??= new Uint8Array(buffer.length).fill(1);
+    for (let at = 0; at < chunk.tokenIds.length; ) {
+      if (filled === offset + blockTokens) {
+        yield {
+          ...position,
+          index,
+          windows,
+          tokenIds: buffer.subarray(offset),
+          learnt: learnt?.subarray(offset) ?? null,
+          packed: null,
+        };
+        const lastToken = buffer[filled - 1]!;
+        // The block's first token is the last one of the block before, perhaps in the chunk before.
+        position =
+          at > 0 ? positionOf(chunk, at - 1, tokenizer) : positionOf(before!, before!.tokenIds.length - 1, tokenizer);
+        offset = 0;
+        index++;
+        buffer = new Int32Array(Math.min(blockTokens, tokensLeft + 1));
+        if (learnt !== null) learnt = new Uint8Array(buffer.length).fill(1);
+        buffer[0] = lastToken;
+        filled = 1;
+      }
+      const taken = Math.min(chunk.tokenIds.length - at, offset + blockTokens - filled);
+      buffer.set(chunk.tokenIds.subarray(at, at + taken), filled);
+      if (chunk.learnt !== null) learnt!.set(chunk.learnt.subarray(at, at + taken), filled);
+      filled += taken;
+      at += taken;
+      tokensLeft -= taken;
+    }
+    before = chunk;
+  }
+  if (index === 0) {
+    if (filled <= contextLength) throw tooShort(filled, contextLength);
+    offset %= filled - contextLength;
+  }
+  const left = Math.floor((filled - offset - 1) / contextLength);
+  if (left > 0) {
+    yield {
+      ...position!,
+      index,
+      windows: left,
+      tokenIds: buffer.subarray(offset, filled),
+      learnt: learnt?.subarray(offset, filled) ?? null,
+      packed: null,
+    };
+  }
+}
+
+/** The error for a training text that fills no window. */
+export const tooShort = (tokens: number, contextLength: number): Error =>
+  wrongInput(
+    `The training text has ${tokens} token${tokens === 1 ? '' : 's'}, fewer than one window of ` +
+      `model.contextLength + 1 = ${contextLength + 1}. Shorten model.contextLength or add text to corpus.sources.`,
+  );

@@ -1,0 +1,150 @@
+/** `environment.json`: what a run ran on and with, so that its figures can be understood later. */
+import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readBounded } from '../storage/boundedFile.ts';
+
+/** The mark by which a directory is known as a run of ours. */
+export const program = 'clm';
+
+/** What only the runtime knows; JSON values, filled in by who loads TensorFlow. */
+interface DeviceFacts {
+  /** The device taken, and why. */
+  device: unknown;
+  tensorflow: string | null;
+  threads: number | null;
+}
+
+/** What the run will be in numbers, so that its records can be read without its corpus. */
+interface PlanFacts {
+  steps: number;
+  tokensPerStep: number;
+  parameters: number;
+  flopsPerToken: number;
+}
+
+export interface Environment extends DeviceFacts {
+  plan: PlanFacts | null;
+  program: typeof program;
+  versions: { clm: string; node: string };
+  /** Commit of clm itself when it runs from a git checkout. */
+  commit: string | null;
+  platform: { system: string; release: string; architecture: string };
+  cpu: { model: string; cores: number; availableCores: number };
+  memoryBytes: number;
+  /** The command line from `clm` on, with credentials blotted out. */
+  command: string[];
+}
+
+/** The folder that holds package.json: two above this file, in src as in dist. */
+const packageFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+/**
+ * Describes this process and machine. No host or user name, no environment variables.
+ * @param facts what the runtime found out
+ * @param args the command line after `clm`
+ */
+export function describeEnvironment(
+  facts: DeviceFacts & { plan?: PlanFacts },
+  args: readonly string[] = process.argv.slice(2),
+): Environment {
+  const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string };
+  const processors = cpus();
+  return {
+    program,
+    versions: { clm: version, node: process.versions.node },
+    tensorflow: facts.tensorflow,
+    device: facts.device,
+    threads: facts.threads,
+    plan: facts.plan ?? null,
+    commit: commitOf(packageFolder),
+    platform: { system: process.platform, release: release(), architecture: process.arch },
+    cpu: {
+      model: processors[0]?.model.trim() ?? 'unknown',
+      cores: processors.length,
+      availableCores: availableParallelism(),
+    },
+    memoryBytes: totalmem(),
+    command: ['clm', ...withoutCredentials(args)],
+  };
+}
+
+/**
+ * The commit that a git checkout is at, read from its files (running git would cost more and may be absent).
+ * @returns null when the folder is no checkout, or its state cannot be read
+ */
+export function commitOf(checkout: string): string | null {
+  try {
+    const dotGit = join(checkout, '.git');
+    if (!existsSync(dotGit)) return null;
+    const gitFolder = existsSync(join(dotGit, 'HEAD')) ? dotGit : linkedFolder(checkout, readFileSync(dotGit, 'utf8'));
+    const head = readFileSync(join(gitFolder, 'HEAD'), 'utf8').trim();
+    if (!head.startsWith('ref: ')) return asCommit(head);
+    const reference = head.slice('ref: '.length);
+    // A linked worktree keeps its branches in the repository that it was made from.
+    const commonFile = join(gitFolder, 'commondir');
+    const shared = existsSync(commonFile) ? resolve(gitFolder, readFileSync(commonFile, 'utf8').trim()) : gitFolder;
+    const loose = join(shared, reference);
+    if (existsSync(loose)) return asCommit(readFileSync(loose, 'utf8').trim());
+    const packed = readFileSync(join(shared, 'packed-refs'), 'utf8').split('\n');
+    return asCommit(packed.find((line) => line.endsWith(` ${reference}`))?.split(' ')[0]);
+  } catch {
+    return null; // a fact worth noting, never worth failing for
+  }
+}
+
+/**
+ * What of the machine and the versions differs from the environment.json of the run so far: any of it may change the
+ * last bits of a sum.
+ * @returns none where there is no such file, or it cannot be read
+ */
+export function environmentDifferences(path: string, now: Environment): string[] {
+  let before: Partial<Environment> | null;
+  try {
+    before = JSON.parse(readBounded(path).toString('utf8')) as Partial<Environment> | null;
+  } catch {
+    return []; // an imported or copied checkpoint has none
+  }
+  const facts = (environment: Partial<Environment> | null): Record<string, unknown> => {
+    const device = environment?.device as { name?: unknown; mode?: unknown; operations?: unknown } | undefined;
+    return {
+      'version of clm': environment?.versions?.clm,
+      'commit of clm': environment?.commit,
+      'version of TensorFlow': environment?.tensorflow,
+      device: device?.name,
+      mode: device?.mode,
+      operations: device?.operations,
+      processor: environment?.cpu?.model,
+      'number of threads': environment?.threads,
+    };
+  };
+  const [old, present] = [facts(before), facts(now)];
+  return Object.keys(present)
+    .filter((name) => old[name] !== present[name])
+    .map((name) => `${name} (${String(old[name])}, now ${String(present[name])})`);
+}
+
+const linkedFolder = (checkout: string, dotGitText: string): string =>
+  resolve(checkout, dotGitText.replace(/^gitdir: /, '').trim());
+
+const asCommit = (text: string | undefined): string | null =>
+  text !== undefined && /^[0-9a-f]{40,64}$/.test(text) ? text : null;
+
+const credentialName =
+  /(password|passwd|secret|credential|api[-_]?key|(access|auth|api|bearer)[-_]?token|signature|[?&]token)/i;
+
+/** Values of options and keys that sound like credentials, and those inside URLs, become `***`. */
+export function withoutCredentials(args: readonly string[]): string[] {
+  return args.map((arg, index) => {
+    const before = args[index - 1];
+    if (before?.startsWith('--') && !before.includes('=') && credentialName.test(before)) return '***';
+    const equals = arg.indexOf('=');
+    if (equals > 0 && credentialName.test(arg.slice(0, equals))) return `${arg.slice(0, equals)}=***`;
+    return arg
+      .replace(/(:\/\/)[^/@\s]+@/g, '$1***@')
+      .replace(/([?&][^=&\s]*)=([^&\s]*)/g, (whole, name: string) =>
+        credentialName.test(name) ? `${name}=***` : whole,
+      );
+  });
+}

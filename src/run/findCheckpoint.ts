@@ -1,0 +1,74 @@
+/** Which checkpoints a run has, and which one is meant by `RUN` on the command line. */
+import { basename, join } from 'node:path';
+import { wrongInput } from '../errors.ts';
+import { entriesOf, exists, leftoverOf } from '../storage/durable.ts';
+import { runPaths } from './runPaths.ts';
+
+/** A checkpoint by its place alone; whether it is whole shows when it is loaded. */
+export interface CheckpointPlace {
+  step: number;
+  path: string;
+}
+
+const folderPattern = /^step-(\d{8,})$/;
+
+/** The folder of a step's checkpoint. */
+export const checkpointPath = (runDirectory: string, step: number): string =>
+  join(runPaths(runDirectory).checkpoints, `step-${String(step).padStart(8, '0')}`);
+
+/**
+ * The checkpoints of a run in the order of their steps; none when there is no such folder. One that was
+ * stopped while being replaced still counts, under its temporary name.
+ */
+export async function listCheckpoints(runDirectory: string): Promise<CheckpointPlace[]> {
+  const folder = runPaths(runDirectory).checkpoints;
+  const places = new Map<number, string>();
+  for (const entry of await entriesOf(folder)) {
+    const leftover = leftoverOf(entry);
+    if (leftover !== undefined && leftover.kind !== 'replaced') continue;
+    const match = folderPattern.exec(leftover?.name ?? entry);
+    if (match === null) continue;
+    const step = Number(match[1]);
+    if (leftover === undefined || !places.has(step)) places.set(step, join(folder, entry));
+  }
+  return [...places].map(([step, path]) => ({ step, path })).sort((a, b) => a.step - b.step);
+}
+
+/**
+ * Finds the checkpoint folder that the user means.
+ * @param runOrCheckpoint a run directory or a checkpoint folder
+ * @param which 'last', or a step; with a checkpoint folder, the step must be its own
+ * @returns the checkpoint's folder, not yet checked
+ * @throws wrongInput when there is nothing, no checkpoint yet, or none of that step
+ */
+export async function resolveCheckpoint(runOrCheckpoint: string, which: 'last' | number): Promise<string> {
+  if (await isCheckpointFolder(runOrCheckpoint)) return checkedStep(runOrCheckpoint, which);
+  const places = await listCheckpoints(runOrCheckpoint);
+  const last = places.at(-1);
+  if (last === undefined) throw wrongInput(await nothingThere(runOrCheckpoint));
+  if (which === 'last') return last.path;
+  const found = places.find(({ step }) => step === which);
+  if (found !== undefined) return found.path;
+  const below = places.filter(({ step }) => step < which).at(-1);
+  const above = places.find(({ step }) => step > which);
+  const nearest = [below, above].filter((place) => place !== undefined).map(({ step }) => step);
+  throw wrongInput(`${runOrCheckpoint} has no checkpoint of step ${which}. The nearest: ${nearest.join(' and ')}.`);
+}
+
+/** Whether a path is one checkpoint rather than a run. */
+export async function isCheckpointFolder(path: string): Promise<boolean> {
+  return (await exists(join(path, 'state.json'))) || (await exists(join(path, 'model.safetensors')));
+}
+
+function checkedStep(path: string, which: 'last' | number): string {
+  const match = folderPattern.exec(basename(path));
+  if (which === 'last' || match === null || Number(match[1]) === which) return path;
+  throw wrongInput(`${path} is the checkpoint of step ${Number(match[1])}. For step ${which} name its run directory.`);
+}
+
+async function nothingThere(path: string): Promise<string> {
+  const train = `Train one: clm train CONFIG --run ${path}`;
+  if (!(await exists(path))) return `There is no run at ${path}. ${train}`;
+  if (await exists(runPaths(path).config)) return `The run at ${path} has no checkpoint yet. ${train} --resume`;
+  return `${path} is neither a run directory nor a checkpoint folder.`;
+}

@@ -1,0 +1,142 @@
+/**
+ * What a run needs of the machine's memory, by purpose, and what to turn where it is too much. Estimates of the peak of
+ * a recorded run on a CPU; `npm run check:plan` holds them against measured peaks.
+ *
+ * B micro-batch size · T context length · C width · F feed-forward width · L layers · H heads · K key/value heads
+ * D head size · V vocabulary size · N = B·T
+ */
+import os from 'node:os';
+import type { Config } from '../../config/schema.ts';
+import { chunkRows } from '../../model/lossChunks.ts';
+import { elementCount, type ParameterSpec } from '../../model/parameters.ts';
+import { wantsOwnOperations } from '../../runtime/ownOperations.ts';
+import { branchCount } from '../step/branches.ts';
+import { isMuonMatrix } from '../optimizers/muonMatrices.ts';
+
+const purposes = [
+  'process',
+  'parameters',
+  'optimizer',
+  'gradients',
+  'activations',
+  'mask',
+  'logits',
+  'checkpoint',
+] as const;
+
+/**
+ * Bytes by purpose. `total` is the peak, less than their sum: while the backward pass goes on, gradients come in the
+ * place of activations and logits.
+ */
+export type MemoryPlan = Readonly<Record<(typeof purposes)[number] | 'total', number>>;
+
+type SizedConfig = Pick<Config, 'corpus' | 'model' | 'training' | 'optimizer'>;
+
+const floatBytes = 4;
+/** Node.js, tfjs and libtensorflow themselves: the peak of a process that trains a decoder of almost nothing. */
+const processBytes = 530e6;
+/** Memory that the allocator has from the system for each byte in use. */
+const allocated = 1.05;
+
+/**
+ * @param vocabularySize rows of the output head
+ * @param isComposed whether the step is composed of TensorFlow's operations, which keep more than clm's own
+ */
+export function memoryPlan(
+  config: SizedConfig,
+  table: readonly ParameterSpec[],
+  vocabularySize: number,
+  isComposed = !wantsOwnOperations(),
+): MemoryPlan {
+  const { training, optimizer } = config;
+  const count = (belongs: (spec: ParameterSpec) => boolean): number =>
+    table.filter(belongs).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const parameters = count(() => true);
+  const muonMatrices = optimizer.kind === 'muon' ? count(isMuonMatrix) : 0;
+  const moments = 2 * parameters - muonMatrices;
+  const optimizerState = moments + (training.emaDecay === null ? 0 : parameters);
+  const summed = training.microBatchesPerStep > 1 ? parameters : 0; // over micro-batches, kept from step to step
+  const half = productFloats(config, isComposed);
+  const head = half * headGradientFloats(config, vocabularySize);
+  // All gradients are there before the first update; where micro-batches are summed, each goes as soon as it is added.
+  const underWay = (summed > 0 ? head : half * parameters) + (isComposed ? head : 0);
+  const floats = {
+    parameters,
+    optimizer: optimizerState,
+    // Those of the micro-batch, their sums, Muon's directions.
+    gradients: summed + underWay + 2 * muonMatrices,
+    activations: activationFloats(config, isComposed),
+    mask: maskFloats(config),
+    logits: half * logitFloats(config, vocabularySize, isComposed),
+    // The snapshot that is written while training goes on.
+    checkpoint: parameters + optimizerState,
+  };
+  const held = floats.parameters + floats.optimizer + floats.checkpoint + summed;
+  const atLoss = floats.activations + floats.mask + floats.logits + head;
+  const atUpdate = floats.gradients - summed;
+  const bytes = Object.fromEntries(Object.entries(floats).map(([purpose, size]) => [purpose, size * floatBytes]));
+  const total = processBytes + allocated * (held + Math.max(atLoss, atUpdate)) * floatBytes;
+  return Object.freeze({ process: processBytes, ...bytes, total }) as MemoryPlan;
+}
+
+/** Of what goes into products and comes from them, in numbers of 4 bytes: between own operations it stays bfloat16. */
+const productFloats = ({ training }: SizedConfig, isComposed: boolean): number =>
+  training.precision === 'bfloat16' && !isComposed ? 0.5 : 1;
+
+/** What the backward pass keeps of the blocks: of every block, or its input alone and one block at a time. */
+function activationFloats(config: SizedConfig, isComposed: boolean): number {
+  const { model, training } = config;
+  const {
+    family,
+    layers: L,
+    width: C,
+    heads: H,
+    keyValueHeads: K,
+    headSize: D,
+    feedForwardWidth: F,
+    contextLength: T,
+    dropout,
+  } = model;
+  const N = training.microBatchSize * T;
+  const isDropped = dropout > 0;
+  const half = productFloats(config, isComposed);
+  // Arrays of a row: the residual stream, twice; norms, twice; queries, keys and values; what they attend to; the
+  // feed-forward, of which the composed activation keeps one more, and the composed norms two.
+  const products = 2 * C + (H + 2 * K) * D + H * D + (family === 'llama' ? 3 : 2) * F;
+  const row = 2 * C + half * products + (isDropped ? 2 * C : 0) + (isComposed ? F + 2 * C : 0);
+  // Attention weights; with dropout also which were dropped and what was kept.
+  const square = half * (isDropped ? 3 : 1) * H * T;
+  // Gradients of the block that the backward pass is in, and of its dropped weights.
+  const underWay = half * ((isDropped ? 4 : 2) * H * T + (family === 'llama' ? 3 : 2) * F);
+  const kept = training.recompute === 'block' ? L * C + row + square : L * (row + square);
+  return N * (kept + underWay + 3 * C);
+}
+
+/** What hides the documents of a window from each other, (T, T) of each window; made from two more of its size. */
+const maskFloats = ({ corpus, model, training }: SizedConfig): number =>
+  corpus.packing === 'documents' ? 3 * training.microBatchSize * model.contextLength ** 2 : 0;
+
+/**
+ * Logits, in whose place comes their gradient; of a large vocabulary a chunk of rows of them, and the sum of the head's
+ * gradients.
+ */
+function logitFloats(config: SizedConfig, V: number, isComposed: boolean): number {
+  const branches = branchCount(config.training);
+  const branchRows = Math.ceil(config.training.microBatchSize / branches) * config.model.contextLength;
+  const rows = chunkRows(branchRows, V);
+  return branches * ((isComposed ? 2 : 1) * rows * V + (rows < branchRows ? V * config.model.width : 0));
+}
+
+/** The gradient of the output head, which is there before all others. */
+const headGradientFloats = (config: SizedConfig, V: number): number =>
+  branchCount(config.training) * V * config.model.width;
+
+/** Bytes of the key/value cache with which one completion of a whole window is sampled. */
+export const keyValueCacheBytes = ({ layers, keyValueHeads, headSize, contextLength }: Config['model']): number =>
+  2 * layers * keyValueHeads * headSize * contextLength * floatBytes;
+
+/** The memory of the machine, or what a container leaves of it. */
+export function availableBytes(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, os.totalmem()) : os.totalmem();
+}

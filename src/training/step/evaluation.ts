@@ -1,0 +1,81 @@
+/** The loss over a whole set of micro-batches, without dropout; every target counts once. */
+import type { Config } from '../../config/schema.ts';
+import { scoredText, type MicroBatch } from '../../data/windows/batches.ts';
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
+import type { ParameterSpec } from '../../model/parameters.ts';
+import type { Session } from '../../runtime/session.ts';
+import { microBatchFeeds, microBatchInputs, microBatchLoss } from './microBatchLoss.ts';
+
+export interface Evaluation {
+  /** Mean, nats per token. */
+  loss: number;
+  perplexity: number;
+  /** Independent of the tokenizer, unlike the loss per token. */
+  bitsPerByte: number;
+  /** Targets scored. */
+  tokens: number;
+  /** The same of each source of a mixture, by its name; absent where there is none. */
+  sources?: Record<string, SourceEvaluation>;
+}
+
+export interface SourceEvaluation extends Omit<Evaluation, 'sources'> {
+  /** Places of its windows trained on so far, across epochs; filled in by the run. */
+  trainedTokens?: number;
+}
+
+/** Scores micro-batches of the recorded size, as many as there are. */
+type Evaluate = (
+  microBatches: AsyncIterable<MicroBatch>,
+  tokenizer: Pick<Tokenizer, 'byteLengths'>,
+  signal?: AbortSignal,
+) => Promise<Evaluation | null>;
+
+/** Records the evaluation over the session's variables. A run returns null where the signal stopped it. */
+export function recordEvaluation(
+  session: Session,
+  { corpus, model }: Pick<Config, 'corpus' | 'model'>,
+  table: readonly ParameterSpec[],
+  batchSize: number,
+): Evaluate {
+  const shape = {
+    model,
+    microBatchSize: batchSize,
+    branches: session.branches,
+    packsDocuments: corpus.packing === 'documents',
+  };
+  const program = session.program('evaluation', microBatchInputs(shape), (feeds, variables) => {
+    const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
+    return { loss: microBatchLoss(parameters, feeds, shape) };
+  });
+  return async (microBatches, tokenizer, signal) => {
+    const whole = { summedLoss: 0, tokens: 0, bytes: 0 };
+    const bySource = new Map<string, typeof whole>();
+    for await (const microBatch of microBatches) {
+      if (signal?.aborted) return null;
+      const { source } = microBatch;
+      const result = await program.run(microBatchFeeds(microBatch));
+      const scored = scoredText(microBatch, tokenizer);
+      if (source !== undefined && !bySource.has(source)) bySource.set(source, { summedLoss: 0, tokens: 0, bytes: 0 });
+      for (const sums of source === undefined ? [whole] : [whole, bySource.get(source)!]) {
+        sums.summedLoss += result['loss']![0]!;
+        sums.tokens += scored.tokens;
+        sums.bytes += scored.bytes;
+      }
+    }
+    const sources = Object.fromEntries(Array.from(bySource, ([name, sums]) => [name, evaluationOf(sums)]));
+    return { ...evaluationOf(whole), ...(bySource.size > 0 && { sources }) };
+  };
+}
+
+function evaluationOf({
+  summedLoss,
+  tokens,
+  bytes,
+}: {
+  summedLoss: number;
+  tokens: number;
+  bytes: number;
+}): Omit<Evaluation, 'sources'> {
+  const loss = summedLoss / tokens;
+  return { loss, perplexity: Math.exp(loss), bitsPerByte: summedLoss / Math.LN2 / bytes, tokens };
+}

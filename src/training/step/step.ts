@@ -1,0 +1,106 @@
+/**
+ * One training step (rows 9 to 11 of the walk): micro-batches → logits → loss → gradients → clip → update,
+ * as programs of a session: recorded once and run as one call, or run eagerly operation by operation.
+ */
+import type { Config } from '../../config/schema.ts';
+import type { MicroBatch } from '../../data/windows/batches.ts';
+import { elementCount, type ParameterSpec } from '../../model/parameters.ts';
+import type { Program } from '../../runtime/program.ts';
+import type { Session } from '../../runtime/session.ts';
+import { lossAndGradients, lossFeeds, lossInputs } from './gradients.ts';
+import { skipReason, type SkipReason } from './guard.ts';
+import { readTrained, recordUpdate, updateFeeds, updateInputs } from './update.ts';
+
+export interface StepResult {
+  /** Mean over the step's targets, before the update; nats per token. */
+  loss: number;
+  /** Global norm of the gradient before clipping. */
+  gradientNorm: number;
+  /** Why the update was not made; null where it was. */
+  skipped: SkipReason | null;
+}
+
+/** Makes update `step` (from 1) with these micro-batches. */
+type TrainingStep = (microBatches: MicroBatch[], step: number, learningRate: number) => Promise<StepResult>;
+
+const gradientName = (parameter: string): string => `${parameter}/gradient`;
+
+/** Records the programs of a training step over the session's variables (the model and `trainingState`). */
+export async function recordTrainingStep(
+  session: Session,
+  config: Config,
+  table: readonly ParameterSpec[],
+): Promise<TrainingStep> {
+  const { microBatchesPerStep } = config.training;
+  return microBatchesPerStep === 1
+    ? wholeStep(session, config, table)
+    : accumulatedStep(session, config, table, microBatchesPerStep);
+}
+
+/** One micro-batch: gradients go straight into the update, in one program. */
+function wholeStep(session: Session, config: Config, table: readonly ParameterSpec[]): TrainingStep {
+  const inputs = { ...lossInputs(session, config), ...updateInputs(config) };
+  const program = session.program('step', inputs, (feeds, variables) => {
+    const parameters = readTrained(config, variables, table);
+    const { loss, gradients } = lossAndGradients(session, config, table, parameters, feeds);
+    return { loss, ...recordUpdate(config, table, variables, parameters, gradients, loss, feeds) };
+  });
+  return async ([microBatch], step, learningRate) => {
+    const result = await program.run({
+      ...lossFeeds(microBatch!, 1 / microBatch!.targetCount, step - 1),
+      ...updateFeeds(config, step, learningRate),
+    });
+    return stepResult(result['loss']![0]!, result);
+  };
+}
+
+/**
+ * Several micro-batches: each adds its gradients to variables as they come, then one update. Every micro-batch is
+ * weighted by its share of the step's targets, so k micro-batches equal one batch of their size.
+ */
+async function accumulatedStep(
+  session: Session,
+  config: Config,
+  table: readonly ParameterSpec[],
+  microBatchesPerStep: number,
+): Promise<TrainingStep> {
+  await session.addVariables(
+    table.map(({ name, shape }) => ({
+      name: gradientName(name),
+      shape,
+      values: new Float32Array(elementCount(shape)),
+    })),
+  );
+  const inputs = { ...lossInputs(session, config), hasBegun: { shape: [], dtype: 'float32' } as const };
+  const accumulate: Program = session.program('accumulate', inputs, (feeds, variables) => {
+    const { loss, gradients } = lossAndGradients(session, config, table, readTrained(config, variables, table), feeds);
+    table.forEach(({ name }, i) => variables.accumulate(gradientName(name), gradients[i]!, feeds['hasBegun']!));
+    return { loss };
+  });
+  const finishInputs = { ...updateInputs(config), loss: { shape: [], dtype: 'float32' } as const };
+  const finish: Program = session.program('update', finishInputs, (feeds, variables) => {
+    const gradients = table.map(({ name }) => variables.read(gradientName(name)));
+    const parameters = readTrained(config, variables, table);
+    return recordUpdate(config, table, variables, parameters, gradients, feeds['loss']!, feeds);
+  });
+  return async (microBatches, step, learningRate) => {
+    const targets = microBatches.reduce((count, microBatch) => count + microBatch.targetCount, 0);
+    let loss = 0;
+    for (const [i, microBatch] of microBatches.entries()) {
+      const counter = (step - 1) * microBatchesPerStep + i;
+      const hasBegun = Float32Array.of(i === 0 ? 0 : 1);
+      const result = await accumulate.run({ ...lossFeeds(microBatch, 1 / targets, counter), hasBegun });
+      loss += result['loss']![0]!;
+    }
+    return stepResult(
+      loss,
+      await finish.run({ ...updateFeeds(config, step, learningRate), loss: Float32Array.of(loss) }),
+    );
+  };
+}
+
+const stepResult = (loss: number, { gradientNorm, skipped }: Record<string, Float32Array>): StepResult => ({
+  loss,
+  gradientNorm: gradientNorm![0]!,
+  skipped: skipReason(skipped![0]!),
+});

@@ -1,0 +1,126 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clm, root } from '../../clm.ts';
+
+let folder: string;
+const at = (name: string) => path.join(folder, name);
+beforeAll(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'clm-sweep-'));
+  writeFileSync(at('text.txt'), 'The cat sat on the mat. '.repeat(60));
+  writeFileSync(
+    at('base.yaml'),
+    `corpus: { sources: [{ path: text.txt }] }
+model: { layers: 1, heads: 2, width: 16, contextLength: 8 }
+training: { microBatchSize: 3 }
+schedule: { warmupSteps: 1, finalLearningRate: 0 }
+evaluation: { everySteps: null }
+checkpoints: { everySteps: 100 }
+samples: { everySteps: null }
+`,
+  );
+  // 1e30 leaves float32 at the second update.
+  writeFileSync(
+    at('rates.yaml'),
+    'config: base.yaml\nset: { training.steps: 600 }\ngrid: { optimizer.learningRate: [1e-3, 1e30, 2e-3] }\n',
+  );
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** The complete lines; the file may be being written. */
+const records = (run: string) =>
+  readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+const losses = (run: string) =>
+  records(run)
+    .filter(({ kind }) => kind === 'step')
+    .map(({ step, loss, gradientNorm }) => ({ step, loss, gradientNorm }));
+
+describe('clm sweep', () => {
+  it('refuses a run whose config is impossible before any is made, by its name', async () => {
+    writeFileSync(at('bad.yaml'), 'config: base.yaml\ngrid: { model.heads: [2, 3] }\n');
+    const { code, stderr } = await clm(['sweep', at('bad.yaml'), '--output', at('bad')]);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/^error: heads-3: .*model\.heads \(3\) must divide/),
+    });
+    expect(existsSync(at('bad'))).toBe(false);
+  });
+
+  it('goes on after being killed, bears a failing run, and gives the losses of the run made singly', async () => {
+    const output = at('rates');
+    const args = ['sweep', at('rates.yaml'), '--output', output];
+    const killed = spawn(process.execPath, [path.join(root, 'dist/cli/main.js'), ...args], { stdio: 'ignore' });
+    const first = path.join(output, 'learningRate-0.001');
+    const deadlineMs = Date.now() + 40_000;
+    while (!existsSync(path.join(first, 'metrics.jsonl')) || losses(first).length < 150) {
+      expect(Date.now()).toBeLessThan(deadlineMs);
+      await sleep(10);
+    }
+    killed.kill('SIGKILL');
+    expect(losses(first).length).toBeLessThan(600);
+
+    const dry = await clm([...args, '--dry-run', '--json']);
+    expect(dry.code).toBe(0);
+    const plan = dry.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(plan.slice(0, 3).map(({ run, steps, state }) => [run, steps, state === 'new'])).toEqual([
+      ['learningRate-0.001', 600, false],
+      ['learningRate-1e30', 600, true],
+      ['learningRate-0.002', 600, true],
+    ]);
+    expect(plan[3].expectedMs).toBeGreaterThan(0);
+
+    const { code, stderr } = await clm(args);
+    expect(code).toBe(4);
+    expect(stderr).toMatch(/\[1\/3\] learningRate-0\.001: done in .*validation loss/);
+    expect(stderr).toMatch(/warning: learningRate-1e30 failed: .*(NaN|Infinity)/);
+    expect(stderr).toMatch(/\[3\/3\] learningRate-0\.002: done/);
+    const notes = readFileSync(path.join(output, 'sweep.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(notes.map(({ kind }) => kind)).toEqual([
+      'started',
+      'started',
+      'done',
+      'started',
+      'failed',
+      'started',
+      'done',
+    ]);
+    expect(process.platform !== 'linux' || !existsSync(`/proc/${notes[0].pid}`)).toBe(true);
+
+    await clm([
+      'train',
+      at('base.yaml'),
+      '--run',
+      at('single'),
+      '--quiet',
+      '--set',
+      'training.steps=600',
+      '--set',
+      'optimizer.learningRate=1e-3',
+    ]);
+    expect(losses(first)).toHaveLength(600);
+    expect(losses(first)).toEqual(losses(at('single')));
+
+    const again = await clm(args);
+    expect(again.code).toBe(0);
+    expect(again.stderr).toContain('3 runs, 0 of them to make');
+    expect(again.stderr).toMatch(/\[2\/3\] learningRate-1e30: failed before \(.*\); --retry makes it again/);
+    const { stdout } = await clm(['runs', output, '--json', '--state', 'failed']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      name: 'learningRate-1e30',
+      state: 'failed',
+      reason: expect.stringMatching(/NaN|Infinity/),
+    });
+  });
+});

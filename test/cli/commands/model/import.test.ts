@@ -1,0 +1,71 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { fixture } from '../../../huggingface/fixtures.ts';
+import { clm } from '../../clm.ts';
+
+let folder: string;
+const at = (...names: string[]): string => path.join(folder, ...names);
+beforeAll(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'clm-import-'));
+  writeFileSync(at('text.txt'), 'abcdefghijklm'.repeat(30));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const objects = (text: string) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+it('takes a Hugging Face folder through sampling and training, and back', async () => {
+  const imported = await clm(['import', fixture('smollm'), '--run', at('imported'), '--json']);
+  expect(imported.code).toBe(0);
+  expect(JSON.parse(imported.stdout)).toMatchObject({
+    kind: 'llama',
+    vocabularySize: 13,
+    paddingRows: 3,
+    contextLength: 7,
+  });
+  expect(imported.stderr).toContain('3 rows of the embedding have no token in the tokenizer: kept, and never sampled');
+
+  const sampled = await clm([
+    'sample',
+    at('imported'),
+    '--prompt',
+    'abc',
+    '--max-tokens',
+    '40',
+    '--temperature',
+    '2',
+    '--json',
+  ]);
+  const { tokenIds } = JSON.parse(sampled.stdout) as { tokenIds: number[] };
+  expect(tokenIds).toHaveLength(40);
+  expect(Math.max(...tokenIds)).toBeLessThan(13);
+
+  const unnamed = await clm(['evaluate', at('imported')]);
+  expect(unnamed).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('was imported and has no validation text of its own. Name one: --file FILE'),
+  });
+  writeFileSync(
+    at('on.yaml'),
+    'corpus: { sources: [{ path: text.txt }] }\nstart: { from: imported }\ntraining: { steps: 5, microBatchSize: 3 }\nschedule: { warmupSteps: 0 }\noptimizer: { learningRate: 2e-2 }\nsamples: { everySteps: null, prompt: a }\n',
+  );
+  const trained = await clm(['train', at('on.yaml'), '--run', at('trained'), '--json', '--quiet']);
+  const losses = objects(trained.stdout).flatMap(({ kind, loss }) => (kind === 'step' ? [loss as number] : []));
+  expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.1);
+  const exported = await clm(['export', at('trained'), at('exported'), '--dtype', 'bfloat16', '--json']);
+  expect(JSON.parse(exported.stdout)).toMatchObject({ kind: 'llama', step: 5, dtype: 'bfloat16' });
+  expect(JSON.parse(readFileSync(at('exported', 'config.json'), 'utf8'))).toMatchObject({
+    vocab_size: 16,
+    tie_word_embeddings: true,
+  });
+
+  expect(await clm(['export', at('trained'), at('exported')])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('is not empty, so nothing is written there'),
+  });
+});

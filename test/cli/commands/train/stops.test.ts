@@ -1,0 +1,191 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clmAtTerminal } from '../../atTerminal.ts';
+import { clm, root } from '../../clm.ts';
+
+const program = path.join(root, 'dist/cli/main.js');
+let folder: string;
+let config: string;
+const at = (name: string) => path.join(folder, name);
+const endless = ['--set', 'training.steps=1000000'];
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), 'clm-stops-'));
+  config = at('tiny.yaml');
+  await writeFile(at('text.txt'), 'The cat sat on the mat. '.repeat(60));
+  await writeFile(
+    config,
+    `corpus: { sources: [{ path: text.txt }] }
+model: { layers: 1, heads: 2, width: 16, contextLength: 8 }
+training: { microBatchSize: 3, steps: 40 }
+schedule: { warmupSteps: 1 }
+evaluation: { everySteps: null }
+samples: { everySteps: null, prompt: The }
+checkpoints: { everySteps: null }
+`,
+  );
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const savedSteps = async (run: string) =>
+  (await readdir(path.join(at(run), 'checkpoints'))).map((name) => Number(name.slice(5)));
+
+describe('a training process', () => {
+  it('ends at once, leaving nothing, where it is stopped while it reads the corpus', async () => {
+    const file = await open(at('huge.txt'), 'w');
+    await file.truncate(8e9); // holes: no disk, but half a minute of reading
+    await file.close();
+    const set = [`corpus.sources=[{path: ${at('huge.txt')}}]`, 'model.contextLength=1000'].flatMap((each) => [
+      '--set',
+      each,
+    ]);
+    const reading = (run: string, ...args: string[]) => ['train', config, '--run', at(run), ...args, ...set];
+    let signalledMs = 0;
+    const waiting = setInterval(() => {
+      if (signalledMs > 0 || !existsSync(at('reading/run.lock'))) return;
+      setTimeout(() => {
+        signalledMs = performance.now();
+        child!.kill('SIGINT');
+      }, 1000);
+      clearInterval(waiting);
+    }, 20);
+    let child: ReturnType<typeof spawn> | undefined;
+    const bySignal = await clm(reading('reading'), undefined, (started) => (child = started));
+    clearInterval(waiting);
+    expect(signalledMs).toBeGreaterThan(0);
+    expect(performance.now() - signalledMs).toBeLessThan(3000);
+    expect(bySignal).toEqual({ code: 130, stdout: '', stderr: 'SIGINT: stopped before the first step\n' });
+    expect(existsSync(at('reading'))).toBe(false);
+
+    const beganMs = performance.now();
+    const byTimeLimit = await clm(reading('timely', '--max-time', '2s', '--json'));
+    expect(performance.now() - beganMs).toBeLessThan(4000);
+    expect(byTimeLimit).toMatchObject({ code: 0, stderr: '--max-time 2s: stopped before the first step\n' });
+    expect(JSON.parse(byTimeLimit.stdout)).toEqual({ run: at('timely'), state: 'stopped', reason: '--max-time 2s' });
+    expect(existsSync(at('timely'))).toBe(false);
+    await rm(at('huge.txt'));
+  });
+
+  it('saves when its terminal goes away', async () => {
+    const { code } = await clmAtTerminal(
+      ['train', config, '--run', at('hangup'), ...endless],
+      [['[1-9][0-9]* tokens/s|step [1-9]', null]],
+    );
+    expect(code).toBe(129);
+    const status = JSON.parse(await readFile(at('hangup/status.json'), 'utf8'));
+    expect(status).toMatchObject({ state: 'stopped', reason: 'SIGHUP', step: expect.any(Number) });
+    expect(status.step).toBeGreaterThan(0);
+    expect(await savedSteps('hangup')).toEqual([status.step]);
+  });
+
+  it('goes on to its end where the readers of stdout and stderr go away', async () => {
+    const child = spawn(process.execPath, [program, 'train', config, '--run', at('unread'), '--json'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.once('data', () => {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    });
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect(code).toBe(0);
+    expect(await savedSteps('unread')).toEqual([40]);
+    expect(await readFile(at('unread/metrics.jsonl'), 'utf8')).toMatch(/"kind":"step","step":40,/);
+  });
+
+  it('stops before --max-time is up, saved, with exit code 0', async () => {
+    const beganMs = performance.now();
+    const { code, stderr } = await clm(['train', config, '--run', at('limited'), '--max-time', '5s', ...endless]);
+    expect(code).toBe(0);
+    expect(performance.now() - beganMs).toBeLessThan(6000); // a second for the process to end
+    const step = Number(/stopped after step (\d+) \(--max-time 5s\)\. To continue: /.exec(stderr)?.[1]);
+    expect(await savedSteps('limited')).toEqual([step]);
+  });
+
+  it('saves and goes on at SIGUSR1', async () => {
+    let asked = false;
+    let stopped = false;
+    const { code, stderr } = await clm(['train', config, '--run', at('asked'), ...endless], (text, child) => {
+      if (!asked && /step \d+\/1000000/.test(text)) asked = child.kill('SIGUSR1');
+      if (!stopped && text.includes(': checkpoint ')) stopped = child.kill('SIGTERM');
+    });
+    expect(code).toBe(143);
+    expect(stderr).toContain('SIGUSR1: saving after this step');
+    const asSaved = Number(/step (\d+): checkpoint /.exec(stderr)![1]);
+    const atEnd = Number(/stopped after step (\d+)/.exec(stderr)![1]);
+    expect(atEnd).toBeGreaterThan(asSaved);
+    expect((await savedSteps('asked')).sort((a, b) => a - b)).toEqual([asSaved, atEnd]);
+  });
+
+  it('warns where it is resumed on another machine, version or number of threads', async () => {
+    await clm(['train', config, '--run', at('moved'), '--quiet', '--set', 'training.steps=2']);
+    const file = at('moved/environment.json');
+    const environment = JSON.parse(await readFile(file, 'utf8'));
+    const other = {
+      ...environment,
+      versions: { ...environment.versions, clm: '0.0.1' },
+      cpu: { ...environment.cpu, model: 'Another CPU' },
+      threads: 97,
+    };
+    await writeFile(
+      file,
+      JSON.stringify({
+        ...other,
+        tensorflow: '2.0.0',
+        device: { ...environment.device, name: 'cuda', operations: 'of sand' },
+      }),
+    );
+    const { code, stderr } = await clm([
+      'train',
+      config,
+      '--run',
+      at('moved'),
+      '--resume',
+      '--set',
+      'training.steps=3',
+    ]);
+    expect(code).toBe(0);
+    const warning =
+      /^warning: step 2: resuming with another (.*): the same losses to the last bit are no longer promised$/m.exec(
+        stderr,
+      )?.[1];
+    expect(warning).toContain(`version of clm (0.0.1, now ${environment.versions.clm})`);
+    expect(warning).toContain(`processor (Another CPU, now ${environment.cpu.model})`);
+    expect(warning).toContain(`number of threads (97, now ${environment.threads})`);
+    expect(warning).toContain(`version of TensorFlow (2.0.0, now ${environment.tensorflow})`);
+    expect(warning).toContain('device (cuda, now cpu)');
+    expect(warning).toContain(`operations (of sand, now ${environment.device.operations})`);
+    const { cpu, threads } = JSON.parse(await readFile(file, 'utf8'));
+    // the file says the truth again
+    expect({ cpu, threads }).toEqual({ cpu: environment.cpu, threads: environment.threads });
+  });
+});
+
+describe('at a terminal', () => {
+  it('corpus text, completions and messages cannot steer it', async () => {
+    const attack = '\x1b]0;owned\x07\x9b2J\u202eevil';
+    await writeFile(at('attack.txt'), `The cat ${attack} sat. `.repeat(70));
+    const set = ['--set', `corpus.sources=[{path: ${at('attack.txt')}}]`];
+    await clm(['train', config, '--run', at('attacked'), '--quiet', ...set, '--set', 'samples.prompt=The cat \x1b']);
+    const commands = [
+      ['data', 'check', config, '--examples', '40', ...set],
+      ['sample', at('attacked'), '--prompt', attack, '--max-tokens', '3'],
+      ['sample', at('attacked'), '--prompt', attack, '--max-tokens', '3', '--json'],
+      ['inspect', at('attacked'), '--text', attack.slice(0, 7)],
+      ['sample', at(`no such run ${attack}`)],
+    ];
+    for (const args of commands) {
+      const { output } = await clmAtTerminal(args);
+      // What the progress bar and the colours need, and no more.
+      const foreign = output.replaceAll(
+        /\x1b\[(\?25[hl]|\?7[hl]|3[1369]m|[02]?K|1?G|\d+[ABCDGK]|s|u)|\x1b[78]|\r/g,
+        '',
+      );
+      expect(foreign, args.join(' ')).not.toMatch(/[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/);
+      expect(output, args.join(' ')).toMatch(/\\u\{?0*1b/); // it was there, and was shown
+    }
+  });
+});

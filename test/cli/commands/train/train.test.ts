@@ -1,0 +1,283 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clm, type Result } from '../../clm.ts';
+
+let folder: string;
+let config: string;
+const at = (name: string) => path.join(folder, name);
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), 'clm-cli-'));
+  config = at('tiny.yaml');
+  await writeFile(at('text.txt'), 'The cat sat on the mat. '.repeat(60));
+  await writeFile(
+    config,
+    `corpus: { sources: [{ path: text.txt }] }
+model: { layers: 1, heads: 2, width: 16, contextLength: 8 }
+training: { microBatchSize: 3, steps: 2 }
+schedule: { warmupSteps: 1 }
+evaluation: { everySteps: null }
+samples: { everySteps: 1, prompt: The, maxTokens: 5 }
+`,
+  );
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe('train, then sample', () => {
+  let trained: Result;
+  beforeAll(async () => {
+    trained = await clm(['train', config, '--run', at('run')]);
+  });
+
+  it('trains two steps: results nowhere but in the run directory, words on stderr', async () => {
+    expect(trained).toMatchObject({ code: 0, stdout: '' });
+    expect(trained.stderr).toContain('done: 2 steps');
+    expect(trained.stderr).not.toMatch(/WARNING|I0000|oneDNN|\r/);
+    expect((await readdir(at('run'))).sort()).toEqual([
+      'checkpoints',
+      'config.yaml',
+      'corpus.json',
+      'environment.json',
+      'metrics.jsonl',
+      'samples',
+      'status.json',
+      'tokenizer.json',
+    ]);
+    expect((await readdir(at('run/checkpoints/step-00000002'))).sort()).toEqual([
+      'config.yaml',
+      'model.safetensors',
+      'optimizer.safetensors',
+      'state.json',
+      'tokenizer.json',
+    ]);
+    const records = (await readFile(at('run/metrics.jsonl'), 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(records.map(({ kind, step }) => `${kind} ${step}`)).toEqual([
+      'evaluation 0',
+      'step 1',
+      'step 2',
+      'evaluation 2',
+      'checkpoint 2',
+    ]);
+    expect(Math.abs(records[0].loss - Math.log(13))).toBeLessThan(0.1); // 13 distinct characters
+    expect(await readFile(at('run/samples/step-00000001.txt'), 'utf8')).toMatch(/^The.{5}$/s);
+  });
+
+  it('completes from the run, from the checkpoint folder alone, and says the same', async () => {
+    const args = ['--prompt', 'The cat', '--max-tokens', '6', '--seed', '5', '--json'];
+    const fromRun = await clm(['sample', at('run'), ...args]);
+    expect(fromRun).toMatchObject({ code: 0, stderr: '' });
+    const completion = JSON.parse(fromRun.stdout);
+    expect(completion).toMatchObject({ prompt: 'The cat', tokens: 6, finishReason: 'length', seed: 5 });
+    expect(completion.promptTokenIds).toHaveLength(7);
+    expect(completion.tokenIds).toHaveLength(6);
+    const text = await clm(['sample', at('run/checkpoints/step-00000002'), ...args.slice(0, -1)]);
+    expect(text).toEqual({ code: 0, stderr: '', stdout: `The cat${completion.completion}\n` });
+  });
+
+  it('gives several completions, each repeatable by its seed; sees the end of a long prompt', async () => {
+    const { stdout } = await clm(['sample', at('run'), '--samples', '2', '--seed', '8', '--max-tokens', '9', '--json']);
+    const [first, second] = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect([first.seed, second.seed]).toEqual([8, 9]);
+    const again = await clm(['sample', at('run'), '--seed', '9', '--max-tokens', '9', '--json']);
+    expect(JSON.parse(again.stdout).tokenIds).toEqual(second.tokenIds);
+    const long = await clm(['sample', at('run'), '--prompt', 'on the mat on the mat', '--max-tokens', '2']);
+    expect(long).toMatchObject({ code: 0, stdout: expect.stringMatching(/^on the mat on the mat..\n$/s) });
+    expect(long.stderr).toBe('the prompt has 21 tokens; the model sees the last 8\n');
+  });
+
+  it.each<[string, () => string[], RegExp]>([
+    ['an empty prompt', () => ['sample', at('run'), '--prompt', ''], /^error: --prompt is empty/],
+    ['a character it has not seen', () => ['sample', at('run'), '--prompt', 'é'], /^error: .*U\+00E9/],
+    ['a run that is not there', () => ['sample', at('nothing')], /^error: There is no run at .*nothing/],
+    ['a step that is not there', () => ['sample', at('run'), '--checkpoint', '7'], /^error: .*no checkpoint of step 7/],
+    [
+      'a count that is none',
+      () => ['sample', at('run'), '--max-tokens', '0'],
+      /^error: --max-tokens must be a whole number/,
+    ],
+    [
+      'training into it again',
+      () => ['train', config, '--run', at('run')],
+      /^error: .* already holds a checkpoint\. Continue with --resume/,
+    ],
+  ])('refuses %s with exit code 2', async (_, args, message) => {
+    const { code, stdout, stderr } = await clm(args());
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toContain('    at ');
+  });
+
+  it('refuses a damaged checkpoint by the name of its file', async () => {
+    await clm(['train', config, '--run', at('broken'), '--quiet']);
+    const file = at('broken/checkpoints/step-00000002/model.safetensors');
+    await writeFile(file, (await readFile(file)).subarray(0, -3));
+    const { code, stderr } = await clm(['sample', at('broken')]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: .*model\.safetensors/);
+  });
+
+  it('says that a finished run is finished, and exits 0', async () => {
+    const { code, stderr } = await clm(['train', '--run', at('run'), '--resume']);
+    expect(code).toBe(0);
+    expect(stderr).toContain('is finished: 2 of 2 steps');
+  });
+});
+
+describe('training', () => {
+  it('gives the same losses to the last bit from a token cache, filled by two threads or found filled', async () => {
+    const losses: string[] = [];
+    for (const [i, cache] of ['null', 'cache', 'cache'].entries()) {
+      await writeFile(
+        at('cached.yaml'),
+        `extends: tiny.yaml\ntokenizer: { kind: bpe, vocabularySize: 260 }\ncorpus: { workers: 2, cache: ${cache} }\n`,
+      );
+      const { code, stderr } = await clm(['train', at('cached.yaml'), '--run', at(`cache-${i}`), '--quiet']);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      const metrics = await readFile(at(`cache-${i}/metrics.jsonl`), 'utf8');
+      losses.push(JSON.stringify(Array.from(metrics.matchAll(/"loss":([\d.]+)/g), ([, loss]) => loss)));
+    }
+    expect(JSON.parse(losses[0]!)).toHaveLength(4); // two evaluations and two steps
+    expect(new Set(losses).size).toBe(1);
+    const [key] = await readdir(at('cache'));
+    expect((await readdir(at(`cache/${key}`))).length).toBe(2);
+  });
+
+  it('prints facts and the result as JSON lines', async () => {
+    const { code, stdout } = await clm(['train', config, '--run', at('json'), '--json', '--quiet']);
+    expect(code).toBe(0);
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.map(({ kind }) => kind)).toContain('evaluation');
+    expect(lines.at(-1)).toMatchObject({ run: at('json'), step: 2, state: 'done', validationLoss: expect.any(Number) });
+  });
+
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('%s finishes the step, saves and exits %d', async (name, exitCode) => {
+    const run = at(name);
+    let sent = false;
+    const { code, stderr } = await clm(
+      ['train', config, '--run', run, '--set', 'training.steps=100000'],
+      (text, child) => {
+        if (!sent && /step \d+\/100000/.test(text)) sent = child.kill(name);
+      },
+    );
+    expect(sent).toBe(true);
+    expect(code).toBe(exitCode);
+    expect(stderr).toContain(`${name}: finishing this step`);
+    expect(stderr).toMatch(/stopped after step \d+\. To continue: clm train --run .* --resume/);
+    const step = Number(/stopped after step (\d+)/.exec(stderr)![1]);
+    expect(step).toBeGreaterThan(0);
+    expect(await readdir(path.join(run, 'checkpoints'))).toContain(`step-${String(step).padStart(8, '0')}`);
+    const resumed = await clm(['train', '--run', run, '--resume', '--set', `training.steps=${step + 1}`]);
+    expect(resumed.code).toBe(0);
+    expect(resumed.stderr).toContain(`resuming from step ${step}`);
+  });
+
+  it('stops at once on a second signal', async () => {
+    let signals = 0;
+    const { code } = await clm(
+      [
+        'train',
+        config,
+        '--run',
+        at('twice'),
+        '--set',
+        'training.steps=100000',
+        '--set',
+        'training.microBatchesPerStep=50',
+      ],
+      (text, child) => {
+        if (signals === 0 && /step \d+\/100000/.test(text)) {
+          signals = 1;
+          child.kill('SIGINT');
+        } else if (signals === 1 && text.includes('once more stops at once')) {
+          signals = 2;
+          child.kill('SIGINT');
+        }
+      },
+    );
+    expect(signals).toBe(2);
+    expect([null, 130]).toContain(code); // null: ended by the signal itself, unless the step was faster
+  });
+
+  it.each([
+    ['heads that do not divide the width', ['model.heads=3'], /model\.heads \(3\) must divide model\.width/],
+    ['a text shorter than a window', ['model.contextLength=5000'], /fewer than one window/],
+    ['more windows a step than there are', ['training.microBatchSize=5000'], /one step takes 5000/],
+    ['a model beyond the memory', ['model.width=200000', 'model.layers=90'], /cannot fit|memory/],
+    ['a key that is none', ['model.layer=3'], /model\.layer.*layers/s],
+    ['a prompt with unknown characters', ['samples.prompt=Ünknown'], /samples\.prompt: .*U\+00DC/],
+  ])('refuses %s before anything is written', async (_, assignments, message) => {
+    const run = at('refused');
+    const { code, stderr } = await clm(['train', config, '--run', run, ...assignments.flatMap((a) => ['--set', a])]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(existsSync(run)).toBe(false);
+  });
+});
+
+describe('the other commands', () => {
+  it('bench measures a step against the matmul peak', async () => {
+    const { code, stdout } = await clm(['bench', config, '--steps', '5', '--json']);
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ mode: 'recorded', precision: 'float32' });
+    for (const key of ['msPerStep', 'tokensPerSecond', 'gflops', 'matmulGflops'])
+      expect(result[key], key).toBeGreaterThan(0);
+    expect(result.tokensPerSecond).toBeCloseTo((3 * 8 * 1000) / result.msPerStep, 3);
+  });
+
+  it('plan measures how long the run will take where it is asked to', async () => {
+    const measured = await clm(['plan', config, '--measure', '--json', '--set', 'training.steps=500']);
+    expect(measured.code).toBe(0);
+    expect(measured.stderr).toMatch(/measuring 3 steps/);
+    const result = JSON.parse(measured.stdout);
+    expect(result).toMatchObject({ steps: 500, tokensPerStep: 3 * 8, fits: true, keysToTurn: [] });
+    expect(result.msPerStep).toBeGreaterThan(0);
+    expect(result.expectedMs).toBeCloseTo(500 * result.msPerStep, 6);
+    expect(result.tokensPerSecond).toBeCloseTo((3 * 8 * 1000) / result.msPerStep, 3);
+
+    const text = await clm(['plan', config, '--measure', '--quiet']);
+    expect(text.stderr).toBe('');
+    expect(text.stdout).toMatch(/^time +\S+ .*\(\d+\.\d ms a step, [\d,]+ tokens\/s\), without evaluations$/m);
+    expect(text.stdout).toMatch(/^memory +[\d,]+ MB at the peak: process [\d,]+ MB, parameters /m);
+  });
+
+  it('plan says which keys to turn, in order, and --measure refuses what does not fit', async () => {
+    const large = ['--set', 'model.width=32768', '--set', 'model.layers=48'];
+    const plan = await clm(['plan', config, ...large]);
+    expect(plan).toMatchObject({ code: 0, stderr: '', stdout: expect.not.stringMatching(/^time/m) });
+    expect(plan.stdout).toMatch(
+      /^fits +no, this machine has [\d,]+ MB\. Turn, in this order, until it fits: model\.layers: 1 \([\d.]+ GB\)\. That is not enough/m,
+    );
+    const measured = await clm(['plan', config, '--measure', ...large]);
+    expect(measured.code).toBe(2);
+    expect(measured.stderr).toMatch(/^error: This model cannot fit the machine: .* Turn, in this order/m);
+  });
+
+  it('doctor finds everything in place', async () => {
+    const { code, stdout } = await clm(['doctor']);
+    expect({ code, bad: stdout.match(/^NO .*/gm) }).toEqual({ code: 0, bad: null });
+    expect(stdout).toMatch(/ok {2}recorded step {2}a recorded program runs/);
+  });
+
+  it('config show prints what would run', async () => {
+    const { code, stdout } = await clm(['config', 'show', config, '--set', 'model.layers=6']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/layers: 6/);
+    expect(stdout).toContain(`path: ${at('text.txt')}`);
+  });
+});

@@ -1,0 +1,162 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { diskFailure } from '../../src/storage/diskFailure.ts';
+import {
+  makeFolder,
+  removeFolder,
+  removeLeftovers,
+  writeFileDurably,
+  writeFolderDurably,
+} from '../../src/storage/durable.ts';
+import { failureOf, useTemporaryFolder } from '../temporaryFolder.ts';
+
+const folder = useTemporaryFolder();
+
+const systemError = (code: string) => Object.assign(new Error(`${code}: made up`), { code });
+
+describe('files', () => {
+  it('writes and replaces, leaving nothing else', async () => {
+    const path = join(folder(), 'deep', 'er', 'file.txt');
+    await writeFileDurably(path, 'old');
+    await writeFileDurably(path, 'new');
+    expect(await readFile(path, 'utf8')).toBe('new');
+    expect(await readdir(join(folder(), 'deep', 'er'))).toEqual(['file.txt']);
+  });
+
+  it('cannot replace a folder, and leaves it as it was', async () => {
+    const path = join(folder(), 'taken');
+    await mkdir(path);
+    await expect(writeFileDurably(path, 'x')).rejects.toThrow(`${path} is a folder, where a file should be.`);
+    await writeFile(join(folder(), 'text'), '');
+    await expect(writeFileDurably(join(folder(), 'text/x'), 'x')).rejects.toThrow('is a file, not a folder');
+    await rm(join(folder(), 'text'));
+    expect(await readdir(folder())).toEqual(['taken']);
+  });
+});
+
+describe('folders', () => {
+  const path = () => join(folder(), 'thing');
+  const write = (text: string) => writeFolderDurably(path(), (place) => writeFile(join(place, 'file'), text));
+
+  it('makes and replaces a folder', async () => {
+    await write('old');
+    await write('new');
+    expect(await readFile(join(path(), 'file'), 'utf8')).toBe('new');
+    expect(await readdir(folder())).toEqual(['thing']);
+  });
+
+  const refusals = ['ENOSPC', 'EROFS', 'EACCES', 'EDQUOT'];
+  it.each(refusals)('keeps the old one whole on %s, and says what to do', async (code) => {
+    await write('old');
+    let begun = false;
+    const failure = await failureOf(
+      writeFolderDurably(path(), async (place) => {
+        await writeFile(join(place, 'file'), 'half');
+        begun = true;
+        throw systemError(code);
+      }),
+    );
+    expect(begun).toBe(true);
+    expect(failure.kind).toBe('environment');
+    expect(failure.message).toContain(path());
+    expect(failure.message).not.toContain('unfinished');
+    expect(await readFile(join(path(), 'file'), 'utf8')).toBe('old');
+    expect(await readdir(folder())).toEqual(['thing']);
+  });
+
+  it.skipIf(!existsSync('/proc'))('refuses a place where nothing can be made', async () => {
+    const failure = await failureOf(makeFolder('/proc/clm/deep'));
+    expect(failure).toMatchObject({
+      kind: 'environment',
+      message: expect.stringContaining('/proc/clm: its file system lets nothing be made'),
+    });
+  });
+
+  it('refuses a name that is too long', async () => {
+    const failure = await failureOf(makeFolder(join(folder(), 'x'.repeat(300), 'deep')));
+    expect(failure).toMatchObject({
+      kind: 'wrongInput',
+      message: expect.stringContaining('is too long for a path on this file system'),
+    });
+    expect(await readdir(folder())).toEqual([]);
+  });
+
+  it.skipIf(!existsSync('/dev/full'))('meets a disk that is really full', async () => {
+    const failure = await failureOf(writeFolderDurably(path(), () => writeFile('/dev/full', 'x')));
+    expect(failure.kind).toBe('environment');
+    expect(failure.message).toContain('the disk is full');
+    expect(await readdir(folder())).toEqual([]);
+  });
+
+  it('passes other errors on', async () => {
+    const bug = new Error('a bug');
+    await expect(writeFolderDurably(path(), () => Promise.reject(bug))).rejects.toBe(bug);
+    expect(await readdir(folder())).toEqual([]);
+  });
+
+  it('deletes a folder', async () => {
+    await write('old');
+    await removeFolder(path());
+    expect(await readdir(folder())).toEqual([]);
+  });
+
+  it('makes a folder with its parents, and does not mind one that is there', async () => {
+    const deep = join(folder(), 'a', 'b', 'c');
+    await makeFolder(deep);
+    await makeFolder(deep);
+    expect(await readdir(join(folder(), 'a', 'b'))).toEqual(['c']);
+  });
+});
+
+describe('leftovers', () => {
+  it('are removed, and nothing else is', async () => {
+    await mkdir(join(folder(), '.step-00000002.clm-unfinished-41-lx3-0'));
+    await writeFile(join(folder(), '.step-00000002.clm-unfinished-41-lx3-0', 'model.safetensors'), 'half');
+    await mkdir(join(folder(), '.step-00000001.clm-removed-41-lx3-1'));
+    await writeFile(join(folder(), '.metrics.jsonl.clm-unfinished-41-lx3-2'), 'half');
+    const others = ['.hidden', '.notes.clm-unfinished', 'step-00000003', 'x.clm-unfinished-1-2-3'];
+    for (const other of others) await writeFile(join(folder(), other), '');
+    expect(await removeLeftovers(folder())).toHaveLength(3);
+    expect((await readdir(folder())).sort()).toEqual(others);
+    expect(await removeLeftovers(folder())).toEqual([]);
+    expect(await removeLeftovers(join(folder(), 'absent'))).toEqual([]);
+  });
+
+  it('of a replacement stopped between its two renames are put back', async () => {
+    const replaced = join(folder(), '.thing.clm-replaced-41-lx3-0');
+    await mkdir(replaced);
+    await writeFile(join(replaced, 'file'), 'old');
+    await mkdir(join(folder(), '.thing.clm-unfinished-41-lx3-1'));
+    await removeLeftovers(folder());
+    expect(await readdir(folder())).toEqual(['thing']);
+    expect(await readFile(join(folder(), 'thing', 'file'), 'utf8')).toBe('old');
+  });
+
+  it('of a replacement stopped after them are removed', async () => {
+    await mkdir(join(folder(), '.thing.clm-replaced-41-lx3-0'));
+    await mkdir(join(folder(), 'thing'));
+    await writeFile(join(folder(), 'thing', 'file'), 'new');
+    await removeLeftovers(folder());
+    expect(await readdir(folder())).toEqual(['thing']);
+    expect(await readFile(join(folder(), 'thing', 'file'), 'utf8')).toBe('new');
+  });
+});
+
+describe('diskFailure', () => {
+  it('names the file that could not be read, not what was to be written from it', () => {
+    const inner = diskFailure(systemError('EIO'), 'read', '/models/model.safetensors');
+    expect((inner as Error).message).toContain('Cannot read /models/model.safetensors');
+    expect(diskFailure(inner, 'write', '/run/checkpoints/step-00000000')).toBe(inner);
+  });
+
+  it('renames a failure of ours to the outer path, and passes on what it does not know', () => {
+    const inner = diskFailure(systemError('ENOSPC'), 'write', '/run/.x.clm-unfinished-1-2-3/model.safetensors');
+    const outer = diskFailure(inner, 'write', '/run/x');
+    expect(outer).toMatchObject({ kind: 'environment', exitCode: 3 });
+    expect(String(outer)).toContain('Cannot write /run/x: the disk is full');
+    const unknown = systemError('EXDEV');
+    expect(diskFailure(unknown, 'read', '/x')).toBe(unknown);
+  });
+});
