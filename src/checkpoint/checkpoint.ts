@@ -23,7 +23,7 @@ import { assertFreeSpace, writeFolderDurably } from '../storage/durable.ts';
 import { checkpointPath } from '../run/findCheckpoint.ts';
 import { pruneCheckpoints, type Retention } from './retention.ts';
 import { readSafetensors, writeSafetensors, type LazyTensor } from '../tensors/safetensors.ts';
-import { valueCount, type NamedTensor } from '../tensors/tensors.ts';
+import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
 
 /** Room for what a tensor takes in a header and in the table of contents, when free space is asked for. */
 const entryBytes = 512;
@@ -59,7 +59,7 @@ export async function saveCheckpoint<State extends TrainingRecord>(
   const path = checkpointPath(runDirectory, content.step);
   const texts = content.configText.length + content.tokenizerText.length;
   const bytes = [...content.model, ...content.optimizer].reduce(
-    (sum, { shape }) => sum + valueCount(shape) * floatBytes + entryBytes,
+    (sum, { shape }) => sum + elementCount(shape) * floatBytes + entryBytes,
     texts,
   );
   await assertFreeSpace(dirname(path), bytes);

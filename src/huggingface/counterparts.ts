@@ -3,7 +3,8 @@
  * the others' are (outputs, inputs) there and are turned, and queries, keys and values, which lie side by side in
  * clm, are three tensors there.
  */
-import { elementCount, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
+import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
+import { elementCount } from '../tensors/tensors.ts';
 
 /** One tensor there, and which columns (outputs) of the parameter it is. */
 export interface Part {

@@ -7,17 +7,11 @@ import { writeFolderDurably } from '../storage/durable.ts';
 import type { FloatType } from '../tensors/elementTypes.ts';
 import { resolveCheckpoint } from '../run/findCheckpoint.ts';
 import { withSafetensors, writeSafetensors } from '../tensors/safetensors.ts';
-import { assertSameTensors } from '../tensors/tensors.ts';
+import { elementCount, assertSameTensors } from '../tensors/tensors.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
-import {
-  elementCount,
-  parameterTable,
-  vocabularyRows,
-  type ModelConfig,
-  type ParameterSpec,
-} from '../model/parameters.ts';
+import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { counterpartOf, disassembled, partShape } from './counterparts.ts';
 import type { ModelKind } from './modelKinds.ts';
 import { tokenizerFiles } from './tokenizerJson.ts';

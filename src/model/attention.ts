@@ -42,14 +42,14 @@ import {
 import { hasTileProducts } from '../runtime/tileProducts.ts';
 
 /** What the attention of all blocks shares; made once a pass, so that a recording holds it once. */
-export interface Sight {
+export interface AttentionContext {
   /** (T, T) or (B, 1, 1, T, T), added to the scores: 0 where a key is seen, −1e9 where not. */
   mask: Tensor;
   rotation: Rotation | null;
 }
 
-export const sightOf = (pass: DecoderPass): Sight => ({
-  mask: pass.documentPositions ? documentMask(pass.documentPositions, pass.positions) : causalMask(pass.positions),
+export const attentionContextOf = (pass: DecoderPass): AttentionContext => ({
+  mask: pass.documentPositions ? documentMask(pass.documentPositions, pass.length) : causalMask(pass.length),
   rotation: rotationOf(pass),
 });
 
@@ -59,27 +59,28 @@ export function selfAttention(
   path: string,
   x: Tensor,
   pass: DecoderPass,
-  sight: Sight,
+  context: AttentionContext,
 ): Tensor {
-  const { batchSize: B, positions: T, model } = pass;
+  const { batchSize: B, length: T, model } = pass;
   const { heads: H, keyValueHeads: K, headSize: D } = model;
   const sizes = { B, T, K, G: H / K, D };
   const rows = linear(parameters, `${path}.queryKeyValue`, x);
-  const isPlain = sizes.G === 1 && !model.queryKeyNorm && sight.rotation === null && !pass.dropout?.rate && !pass.cache;
-  if (isPlain && hasTileProducts()) return linear(parameters, `${path}.output`, attendRows(rows, sight.mask, sizes));
+  const isPlain =
+    sizes.G === 1 && !model.queryKeyNorm && context.rotation === null && !pass.dropout?.rate && !pass.cache;
+  if (isPlain && hasTileProducts()) return linear(parameters, `${path}.output`, attendRows(rows, context.mask, sizes));
   const projected = splitHeads(rows, sizes);
   const place = (part: 'query' | 'key'): Tensor => {
     const normalised = model.queryKeyNorm
       ? headNorm(parameters, `${path}.${part}Norm`, projected[part], pass)
       : projected[part];
-    return sight.rotation === null ? normalised : rotate(normalised, sight.rotation, T);
+    return context.rotation === null ? normalised : rotate(normalised, context.rotation, T);
   };
   const query = place('query');
   const key = place('key');
   const dropped = dropoutMask(pass.dropout, `${path}.weights`, [B, K, sizes.G * T, T]);
   const attended = pass.cache
-    ? pass.cache.attend(path, query, key, projected.value, sight.mask)
-    : attend(query, key, projected.value, sight.mask, dropped);
+    ? pass.cache.attend(path, query, key, projected.value, context.mask)
+    : attend(query, key, projected.value, context.mask, dropped);
   return linear(parameters, `${path}.output`, joinHeads(attended, sizes));
 }
 

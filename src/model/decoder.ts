@@ -9,7 +9,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import { recomputed } from '../runtime/recomputed.ts';
 import { scope } from '../runtime/recording.ts';
 import { rowsOf, transposedProduct } from '../runtime/weights.ts';
-import { selfAttention, sightOf, type Sight } from './attention.ts';
+import { selfAttention, attentionContextOf, type AttentionContext } from './attention.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import { drop } from './dropout.ts';
 import { feedForward } from './feedForward.ts';
@@ -40,11 +40,11 @@ export const tokenEmbeddings = (parameters: Parameters, inputs: Tensor): Tensor 
 
 /** As `hiddenStates`, of rows that are looked up already. @param tokens (N, C) */
 export function hiddenStatesOf(parameters: Parameters, tokens: Tensor, pass: DecoderPass): Tensor {
-  const sight = sightOf(pass);
+  const context = attentionContextOf(pass);
   let x = scope('embedding', () => embed(parameters, tokens, pass));
   for (let layer = 0; layer < pass.model.layers; layer++) {
     const path = `blocks.${layer}`;
-    const seen = isRotated(pass.model, layer) ? sight : { ...sight, rotation: null };
+    const seen = isRotated(pass.model, layer) ? context : { ...context, rotation: null };
     x = scope(path, () => (pass.recompute ? recomputedBlock : block)(parameters, path, x, pass, seen));
   }
   return norm(parameters, 'finalNorm', x, pass.model);
@@ -57,10 +57,16 @@ function embed(parameters: Parameters, tokens: Tensor, pass: DecoderPass): Tenso
 }
 
 /** x (N, C) → (N, C). */
-export function block(parameters: Parameters, path: string, x: Tensor, pass: DecoderPass, sight: Sight): Tensor {
+export function block(
+  parameters: Parameters,
+  path: string,
+  x: Tensor,
+  pass: DecoderPass,
+  context: AttentionContext,
+): Tensor {
   const { model, dropout } = pass;
   const attended = scope('attention', () =>
-    selfAttention(parameters, `${path}.attention`, norm(parameters, `${path}.attentionNorm`, x, model), pass, sight),
+    selfAttention(parameters, `${path}.attention`, norm(parameters, `${path}.attentionNorm`, x, model), pass, context),
   );
   const h = addTo(x, drop(attended, dropout, `${path}.attention`));
   const fed = scope('feedForward', () =>
@@ -70,9 +76,15 @@ export function block(parameters: Parameters, path: string, x: Tensor, pass: Dec
 }
 
 /** A block whose activations are not kept for the backward pass, but computed again in it. */
-function recomputedBlock(parameters: Parameters, path: string, x: Tensor, pass: DecoderPass, sight: Sight): Tensor {
+function recomputedBlock(
+  parameters: Parameters,
+  path: string,
+  x: Tensor,
+  pass: DecoderPass,
+  context: AttentionContext,
+): Tensor {
   const names = Object.keys(parameters).filter((name) => name.startsWith(`${path}.`));
-  const { mask, rotation } = sight;
+  const { mask, rotation } = context;
   const compute = ([input, ...values]: Tensor[], [again, cosines, signedSines]: Tensor[]): Tensor => {
     const named = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
     const seen = { mask: again!, rotation: rotation && { cosines: cosines!, signedSines: signedSines! } };

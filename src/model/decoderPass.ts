@@ -12,7 +12,7 @@ export interface DecoderPass {
   /** B windows … */
   batchSize: number;
   /** … of T rows each, at most the context length. */
-  positions: number;
+  length: number;
   /**
    * (B·T) int32: the place of each row in its piece of a document, from 0, where a window holds several pieces that
    * must not see each other; null or absent where it holds one text.

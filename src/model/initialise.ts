@@ -1,7 +1,7 @@
 /** The values parameters start from: a pure function of the seed and each parameter's name. */
-import type { NamedTensor } from '../tensors/tensors.ts';
+import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
 import { randomStream } from '../random.ts';
-import { elementCount, type ParameterSpec } from './parameters.ts';
+import type { ParameterSpec } from './parameters.ts';
 
 export function initialParameters(table: readonly ParameterSpec[], seed: number): NamedTensor[] {
   return table.map(({ name, shape, initial }) => {

@@ -101,6 +101,3 @@ export function parameterTable(model: ModelConfig, tokens: number): ParameterSpe
     ...(tied ? [] : [matrix('head.weight', rows, width)]),
   ];
 }
-
-/** How many numbers a parameter holds. */
-export const elementCount = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);

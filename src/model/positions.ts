@@ -14,7 +14,7 @@ import type { ModelConfig } from './parameters.ts';
 
 /** tokens (N, C) → with the learned vectors of their positions added (N, C). */
 export function addLearnedPositions(parameters: Parameters, tokens: Tensor, pass: DecoderPass): Tensor {
-  const { batchSize: B, positions: T, model } = pass;
+  const { batchSize: B, length: T, model } = pass;
   const all = parameters['embedding.positions']!; // (context length, C)
   const positionIds = positionIdsOf(pass);
   if (positionIds) return add(tokens, rowsOf(all, positionIds));
@@ -36,7 +36,7 @@ export interface Rotation {
 
 /** The rotation of a pass; null in a family that has none. Only D frequencies are constants of a recording. */
 export function rotationOf(pass: DecoderPass): Rotation | null {
-  const { model, batchSize: B, positions: T } = pass;
+  const { model, batchSize: B, length: T } = pass;
   if (model.family === 'gpt2') return null;
   const D = model.headSize;
   const frequencies = ropeFrequencies(model);

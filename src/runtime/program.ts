@@ -1,4 +1,5 @@
 /** A program of a session: what goes in, what comes out, and how it may run. */
+import { elementCount } from '../tensors/tensors.ts';
 
 /** Shape and type of a program's input; int32 for token ids and counters. */
 export interface InputSpec {
@@ -28,7 +29,7 @@ export interface ProgramOptions {
 
 /** The values for an input, checked against its specification, so that a wrong length never reaches native code. */
 export function checkedValues(program: string, input: string, spec: InputSpec, values: Values | undefined): Values {
-  const size = spec.shape.reduce((product, dimension) => product * dimension, 1);
+  const size = elementCount(spec.shape);
   const fits = spec.dtype === 'int32' ? values instanceof Int32Array : values instanceof Float32Array;
   if (!values || !fits || values.length !== size) {
     throw new Error(`program ${program}: input ${input} must be ${size} ${spec.dtype} values`);

@@ -11,7 +11,8 @@ import { add, cast, greater, mul, pad, reshape, slice, tensor, type Tensor } fro
 import { attend } from '../model/attention.ts';
 import { hiddenStates, logitsOf } from '../model/decoder.ts';
 import type { KeyValueCache } from '../model/decoderPass.ts';
-import { elementCount, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
+import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
+import { elementCount } from '../tensors/tensors.ts';
 import { fusedCachedAttention, hasFusedOperations } from '../ops/fusedOperations.ts';
 import { gatherRows, replaceRows } from '../ops/operations.ts';
 import type { Program } from '../runtime/program.ts';
@@ -108,7 +109,7 @@ export function openDecoding(
           const hidden = hiddenStates(parameters, feeds['inputs']!, {
             model,
             batchSize: 1,
-            positions: P,
+            length: P,
             dropout: null,
             cache,
           });
@@ -147,7 +148,7 @@ export function openDecoding(
           const hidden = hiddenStates(parameters, feeds['inputs']!, {
             model,
             batchSize: B,
-            positions: 1,
+            length: 1,
             dropout: null,
             cache,
           });

@@ -71,7 +71,7 @@ export async function inspectText(
   } as const;
   const program = session.program('inspection', inputs, (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-    const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: 1, positions: n, dropout: null });
+    const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: 1, length: n, dropout: null });
     const logits = logitsOf(parameters, hidden);
     const sum = summedLoss(hidden, outputHead(parameters), feeds['targets']!, feeds['weights']!, { isTrained: false });
     return { logits, losses: sparseCrossEntropy(logits, feeds['targets']!), loss: div(sum, n - 1) };

@@ -5,7 +5,7 @@ import { readState } from '../checkpoint/checkpointFiles.ts';
 import { resolveCheckpoint } from '../run/findCheckpoint.ts';
 import { bestCheckpoint } from '../checkpoint/retention.ts';
 import { withSafetensors } from '../tensors/safetensors.ts';
-import { assertSameTensors, valueCount, type NamedTensor } from '../tensors/tensors.ts';
+import { assertSameTensors, elementCount, type NamedTensor } from '../tensors/tensors.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
@@ -81,7 +81,7 @@ async function sessionOf(
       const own = entries.filter(({ shape }) => (shape.length === 2 ? weights : 'float32') === stored);
       for (const [i, entry] of own.entries()) {
         group.push({ name: entry.name, shape: entry.shape, values: await read(entry) });
-        const bytes = group.reduce((sum, { shape }) => sum + 4 * valueCount(shape), 0);
+        const bytes = group.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0);
         if (bytes < bytesAtATime && i < own.length - 1) continue;
         await session.addVariables(group, stored);
         group = [];

@@ -44,7 +44,7 @@ export function openScoring(
     const inputs = { inputs: { shape: [N], dtype: 'int32' }, targets: { shape: [N], dtype: 'int32' } } as const;
     const program = session.program(name, inputs, (feeds, variables) => {
       const parameters = Object.fromEntries(table.map((spec) => [spec.name, variables.weights(spec.name)]));
-      const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: B, positions: P, dropout: null });
+      const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: B, length: P, dropout: null });
       // All logits of a large vocabulary would be gigabytes.
       const rows = chunkRows(N, vocabularySize);
       const parts = Array.from({ length: Math.ceil(N / rows) }, (_, i) => {

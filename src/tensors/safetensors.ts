@@ -9,7 +9,7 @@ import { environmentFailure, wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
 import { floatTypes, fromFloat32, isFloatType, toFloat32, type ElementType, type FloatType } from './elementTypes.ts';
 import { BadHeader, buildHeader, maximumHeaderBytes, parseHeader, type TensorEntry } from './safetensorsHeader.ts';
-import { tensorChecksum, valueCount, type NamedTensor } from './tensors.ts';
+import { tensorChecksum, elementCount, type NamedTensor } from './tensors.ts';
 
 /** Length and lower-case hexadecimal SHA-256 of a file. */
 export interface FileDigest {
@@ -66,7 +66,7 @@ export async function writeSafetensors(
       await write(header);
       for (const { name, shape, values: given } of tensors) {
         const values = typeof given === 'function' ? await given() : given;
-        if (valueCount(shape) !== values.length)
+        if (elementCount(shape) !== values.length)
           throw new Error(`${name}: ${values.length} values for shape (${shape})`);
         checksums.push([name, await tensorChecksum(values)]);
         await write(fromFloat32(values, elementType));
@@ -146,7 +146,7 @@ async function readValues(file: FileHandle, entry: TensorEntry, dataStartByte: n
     );
   }
   if (elementType === 'F32') {
-    const values = new Float32Array(valueCount(shape));
+    const values = new Float32Array(elementCount(shape));
     await readFully(file, bytesOf(values), dataStartByte + startByte);
     return values;
   }

@@ -3,7 +3,7 @@
  * checkpoint may come from anywhere. Format: https://huggingface.co/docs/safetensors.
  */
 import { bytesPerValue, type ElementType, type FloatType } from './elementTypes.ts';
-import { valueCount } from './tensors.ts';
+import { elementCount } from './tensors.ts';
 
 /** The format's own limit, in bytes. */
 export const maximumHeaderBytes = 100_000_000;
@@ -36,7 +36,7 @@ export function buildHeader(
   for (const { name, shape } of tensors) {
     if (names.has(name)) throw new Error(`two tensors are named ${name}, or the name is reserved`);
     names.add(name);
-    const endByte = startByte + valueCount(shape) * bytesPerValue[elementType];
+    const endByte = startByte + elementCount(shape) * bytesPerValue[elementType];
     const entry = { dtype: elementType, shape, data_offsets: [startByte, endByte] };
     // Written by hand: a JavaScript object would move names that look like integers to the front.
     fields.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
@@ -90,7 +90,7 @@ function parseEntry(name: string, field: unknown, accepted: readonly string[]): 
   if (!isCounts(shape)) throw new BadHeader(`the shape of ${label} is not a list of sizes`);
   if (!isCounts(offsets) || offsets.length !== 2) throw new BadHeader(`${label} has no valid data_offsets`);
   const [startByte, endByte] = offsets as [number, number];
-  const bytes = valueCount(shape) * bytesPerValue[dtype];
+  const bytes = elementCount(shape) * bytesPerValue[dtype];
   if (!Number.isSafeInteger(bytes)) throw new BadHeader(`the shape of ${label} is too large`);
   if (endByte < startByte) throw new BadHeader(`${label} ends before it begins`);
   if (endByte - startByte !== bytes) {

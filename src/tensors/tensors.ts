@@ -15,8 +15,8 @@ export interface NamedTensor {
 /** How many differences one message lists before it only counts the rest. */
 const listedDifferences = 8;
 
-/** Number of values of a shape; 1 for a scalar's empty shape. */
-export const valueCount = (shape: readonly number[]): number => shape.reduce((count, length) => count * length, 1);
+/** Number of elements of a shape; 1 for a scalar's empty shape. */
+export const elementCount = (shape: readonly number[]): number => shape.reduce((count, length) => count * length, 1);
 
 /**
  * Checks that a file holds exactly the tensors that the model or optimizer has, whatever their order.

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig, parseResolvedConfig } from '../../src/config/load.ts';
 import { presets } from '../../src/config/presets.ts';
 import { renderConfig } from '../../src/config/resolved.ts';
-import { elementCount, parameterTable } from '../../src/model/parameters.ts';
+import { parameterTable } from '../../src/model/parameters.ts';
+import { elementCount } from '../../src/tensors/tensors.ts';
 import { corpus, useConfigFolder } from './configFolder.ts';
 
 const folder = useConfigFolder();

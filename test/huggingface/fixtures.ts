@@ -53,7 +53,7 @@ export async function answers(
   try {
     await session.addVariables(parameters);
     const N = inputs.length;
-    const pass = { model, batchSize: N / model.contextLength, positions: model.contextLength, dropout: null };
+    const pass = { model, batchSize: N / model.contextLength, length: model.contextLength, dropout: null };
     const program = session.program(
       'answers',
       {

@@ -8,7 +8,8 @@ import { readConfigJson } from '../../src/huggingface/configJson.ts';
 import { counterpartOf, partShape } from '../../src/huggingface/counterparts.ts';
 import { exportModel } from '../../src/huggingface/exportModel.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
-import { elementCount, parameterTable } from '../../src/model/parameters.ts';
+import { parameterTable } from '../../src/model/parameters.ts';
+import { elementCount } from '../../src/tensors/tensors.ts';
 import { useTemporaryFolder } from '../temporaryFolder.ts';
 
 const folder = useTemporaryFolder();

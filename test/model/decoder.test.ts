@@ -35,7 +35,7 @@ async function logits(session: Session, { model, training }: Config, inputs: Int
   const table = parameterTable(model, vocabularySize);
   const program = session.program('logits', { inputs: { shape: [B * T], dtype: 'int32' } }, (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-    return { logits: decode(parameters, feeds['inputs']!, { model, batchSize: B, positions: T, dropout: null }) };
+    return { logits: decode(parameters, feeds['inputs']!, { model, batchSize: B, length: T, dropout: null }) };
   });
   return (await program.run({ inputs }))['logits']!;
 }

@@ -82,7 +82,7 @@ describe('custom gradients against finite differences', () => {
     const [B, K, G, T, D] = [1, 2, 3, 5, 4];
     const { model } = tinyConfig({ model: { family: 'llama', width: 8, headSize: D, ropeTheta: 7 } });
     return check('rotate', [random('x', [B, K, G * T, D])], (x) =>
-      rotate(x!, rotationOf({ model, batchSize: B, positions: T, dropout: null })!, T),
+      rotate(x!, rotationOf({ model, batchSize: B, length: T, dropout: null })!, T),
     );
   });
 

@@ -43,7 +43,7 @@ async function uncachedLogits(
   const program = session.program('whole', { inputs: { shape: [positions], dtype: 'int32' } }, (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
     return {
-      logits: decode(parameters, feeds['inputs']!, { model: config.model, batchSize: 1, positions, dropout: null }),
+      logits: decode(parameters, feeds['inputs']!, { model: config.model, batchSize: 1, length, dropout: null }),
     };
   });
   const { logits } = await program.run({ inputs: Int32Array.from(tokenIds) });

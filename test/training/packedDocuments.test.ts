@@ -79,7 +79,7 @@ async function logitsOf(session: Session, config: Config, batch: MicroBatch, B: 
         logits: decode(parameters, feeds['inputs']!, {
           model: config.model,
           batchSize: B,
-          positions: T,
+          length: T,
           documentPositions,
           dropout: null,
         }),

@@ -2,7 +2,7 @@
  * AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101): Adam with weight decay apart from
  * the gradient, on matrices only.
  */
-import { elementCount } from '../../model/parameters.ts';
+import { elementCount } from '../../tensors/tensors.ts';
 import type { Optimizer } from './optimizer.ts';
 
 /** Names of the two moments of a parameter. */

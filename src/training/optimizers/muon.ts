@@ -5,8 +5,8 @@
  * updates have (Liu et al. 2025, https://arxiv.org/abs/2502.16982, section 2.2), so that one learning
  * rate and one weight decay serve both.
  */
+import { elementCount } from '../../tensors/tensors.ts';
 import { add, concat, div, matMul, maximum, mul, slice, sqrt, transpose, type Tensor } from '@tensorflow/tfjs-core';
-import { elementCount } from '../../model/parameters.ts';
 import { halfSquaredNorm } from '../../ops/operations.ts';
 import { adamW } from './adamw.ts';
 import { isMuonMatrix } from './muonMatrices.ts';

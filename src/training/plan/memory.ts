@@ -8,7 +8,8 @@
 import os from 'node:os';
 import type { Config } from '../../config/schema.ts';
 import { chunkRows } from '../../model/lossChunks.ts';
-import { elementCount, type ParameterSpec } from '../../model/parameters.ts';
+import type { ParameterSpec } from '../../model/parameters.ts';
+import { elementCount } from '../../tensors/tensors.ts';
 import { wantsOwnOperations } from '../../runtime/ownOperations.ts';
 import { branchCount } from '../step/branches.ts';
 import { isMuonMatrix } from '../optimizers/muonMatrices.ts';

@@ -8,7 +8,8 @@ import type { Config } from '../../config/schema.ts';
 import { plainSupply, supplyShares, type TrainingSupply } from '../../data/windows/trainingSupply.ts';
 import { tooShort } from '../../data/windows/windows.ts';
 import { wrongInput } from '../../errors.ts';
-import { elementCount, parameterTable, vocabularyRows, type ParameterSpec } from '../../model/parameters.ts';
+import { parameterTable, vocabularyRows, type ParameterSpec } from '../../model/parameters.ts';
+import { elementCount } from '../../tensors/tensors.ts';
 import { keysToTurn, turnText, type KeyToTurn } from './keysToTurn.ts';
 import { availableBytes, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
 

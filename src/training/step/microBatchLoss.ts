@@ -81,7 +81,7 @@ export function branchesOf(
       pass: {
         model,
         batchSize: windows,
-        positions: T,
+        length: T,
         documentPositions,
         dropout,
         recompute: trained?.recompute ?? false,

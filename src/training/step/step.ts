@@ -4,7 +4,8 @@
  */
 import type { Config } from '../../config/schema.ts';
 import type { MicroBatch } from '../../data/windows/batches.ts';
-import { elementCount, type ParameterSpec } from '../../model/parameters.ts';
+import type { ParameterSpec } from '../../model/parameters.ts';
+import { elementCount } from '../../tensors/tensors.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Session } from '../../runtime/session.ts';
 import { lossAndGradients, lossFeeds, lossInputs } from './gradients.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { configSchema } from '../../../src/config/schema.ts';
 import type { Config } from '../../../src/config/schema.ts';
-import { elementCount, parameterTable } from '../../../src/model/parameters.ts';
+import { parameterTable } from '../../../src/model/parameters.ts';
+import { elementCount } from '../../../src/tensors/tensors.ts';
 import { planRun, refuseTooLarge } from '../../../src/training/plan/plan.ts';
 import { wrongInputMessage } from '../../config/configFolder.ts';
 
