@@ -81,11 +81,11 @@ checkpoints: { everySteps: 10, keepLast: 2, keepBest: 1 }
   const grows = (
     /** @type {string} */ key,
     /** @type {string} */ name,
-    /** @type {((values: number[]) => number)=} */ valueOf,
+    /** @type {((values: number[]) => number)=} */ reduce,
   ) => {
     const { mean, perMinute, margin } = slope(
       settled.map((sample) => ({ minute: sample.minute, value: sample[key] })),
-      valueOf,
+      reduce,
     );
     console.log(
       `${name}: ${mean.toFixed(1)} MB, slope ${perMinute.toFixed(3)} ± ${margin.toFixed(3)} MB/min (95 %), ` +

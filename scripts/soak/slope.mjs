@@ -9,18 +9,18 @@ const mean = (/** @type {number[]} */ values) => values.reduce((sum, value) => s
  * Least squares through one value each of ten stretches of time: neighbouring samples of memory resemble each other,
  * and taken one by one would make the interval far too narrow.
  * @param {{ minute: number, value: number }[]} samples in the order of time, at least twenty
- * @param {(values: number[]) => number} [valueOf] the least of a stretch where what is in use at the moment comes and
+ * @param {(values: number[]) => number} [reduce] the least of a stretch where what is in use at the moment comes and
  *   goes, and only what stays is asked for
  * @returns {{ mean: number, perMinute: number, margin: number }} the slope lies within `margin` with 95 %
  */
-export function slope(samples, valueOf = mean) {
+export function slope(samples, reduce = mean) {
   const stretches = 10;
   const points = Array.from({ length: stretches }, (_, i) => {
     const part = samples.slice(
       Math.floor((i * samples.length) / stretches),
       Math.floor(((i + 1) * samples.length) / stretches),
     );
-    return { x: mean(part.map(({ minute }) => minute)), y: valueOf(part.map(({ value }) => value)) };
+    return { x: mean(part.map(({ minute }) => minute)), y: reduce(part.map(({ value }) => value)) };
   });
   const [x0, y0] = [mean(points.map(({ x }) => x)), mean(points.map(({ y }) => y))];
   const sxx = points.reduce((sum, { x }) => sum + (x - x0) ** 2, 0);

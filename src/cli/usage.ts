@@ -40,9 +40,9 @@ export function switchWithValue({ options, commands }: DescribedCommand, args: r
 /** The parser's complaint as a sentence that names the option or argument and what may stand there. */
 export function usageProblem(message: string, command: DescribedCommand): string {
   if (message.startsWith('Not enough non-option arguments')) return `An argument is missing: clm ${command.usage}`;
-  const unknown = /^Unknown arguments?: (.+)$/.exec(message)?.[1]!.split(', ');
+  const unknown = /^Unknown arguments?: (.+)$/.exec(message)?.[1]?.split(', ');
   if (unknown) return unknownOption(unknown[0]!, command);
-  const missing = /^Missing required arguments?: (.+)$/.exec(message)?.[1]!.split(', ');
+  const missing = /^Missing required arguments?: (.+)$/.exec(message)?.[1]?.split(', ');
   if (missing) return `clm ${nameOf(command)} needs ${missing.map((name) => `--${name}`).join(', ')}`;
   const [, name, given, choices] = /^Invalid values:\s+Argument: (\S+), Given: (.+), Choices: (.+)/.exec(message) ?? [];
   if (name === undefined) return message;

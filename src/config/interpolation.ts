@@ -34,12 +34,12 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
 
   const resolvedText = (scalar: LocatedScalar, text: string, above: readonly LocatedValue[]): LocatedValue => {
     const whole = /^\$\{([^{}]*)\}$/.exec(text)?.[1];
-    if (whole !== undefined) return valueOf(whole, scalar.origin, above);
+    if (whole !== undefined) return valueOfKey(whole, scalar.origin, above);
     const spelt = text.replace(reference, (match, name: string | undefined) => {
       if (match === '$${') return '${';
       if (name === undefined || !match.endsWith('}'))
         throw wrongInput(`${place(scalar.origin)}: ${match} has no end; write \${…}, or $\${ for a plain \${`);
-      const value = valueOf(name, scalar.origin, above);
+      const value = valueOfKey(name, scalar.origin, above);
       if (value.kind === 'scalar' && value.value !== null) return String(value.value);
       throw wrongInput(
         `${place(scalar.origin)}: \${${name}} is ${value.kind === 'scalar' ? 'null' : `a ${value.kind}`}, which cannot stand inside a text`,
@@ -48,7 +48,7 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
     return { ...scalar, value: spelt };
   };
 
-  const valueOf = (name: string, origin: Origin, above: readonly LocatedValue[]): LocatedValue => {
+  const valueOfKey = (name: string, origin: Origin, above: readonly LocatedValue[]): LocatedValue => {
     if (name.startsWith('env:')) return variableValue(name, origin, variables);
     const path = keyPath(name);
     const schema = path && schemaAt(path);

@@ -103,7 +103,7 @@ function readFlatConfig(runDirectory: string): Map<string, unknown> {
   const flat = new Map<string, unknown>();
   const add = (key: string, inner: unknown): void => {
     if (Array.isArray(inner) && inner.some((each) => typeof each === 'object' && each !== null))
-      return inner.forEach((each, i) => add(`${key}[${i}]`, each));
+      return void inner.forEach((each, i) => add(`${key}[${i}]`, each));
     if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return void flat.set(key, inner);
     for (const [name, each] of Object.entries(inner)) add(key === '' ? name : `${key}.${name}`, each);
   };

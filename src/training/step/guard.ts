@@ -9,7 +9,7 @@ import {
   equal,
   greater,
   greaterEqual,
-  isFinite,
+  isFinite as isFiniteTensor,
   logicalAnd,
   logicalNot,
   maximum,
@@ -58,7 +58,10 @@ export function gate(
   variables: Variables,
   values: Record<(typeof watched)[number], Tensor>,
 ): GateDecision {
-  const notFinite = cast(logicalNot(logicalAnd(isFinite(values.loss), isFinite(values.gradientNorm))), 'float32');
+  const notFinite = cast(
+    logicalNot(logicalAnd(isFiniteTensor(values.loss), isFiniteTensor(values.gradientNorm))),
+    'float32',
+  );
   if (guard.outlierDeviations === null)
     return { skipped: notFinite, isApplied: equal(notFinite, 0), remember: () => {} };
 

@@ -19,7 +19,11 @@ describe.each(['replace', 'skip'] as const)('bytes that are no UTF-8, encodingEr
     async (documents) => {
       const bad = Buffer.from(text);
       let damaged = 0;
-      for (let at = 0; at < bad.length; at += 1009) if (bad[at] === 0x20) damaged += (bad[at] = 0xff) > 0 ? 1 : 0;
+      for (let at = 0; at < bad.length; at += 1009) {
+        if (bad[at] !== 0x20) continue;
+        bad[at] = 0xff;
+        damaged++;
+      }
       const folder = await folderOf({ '1.txt': bad, '2.txt': bad.subarray(0, 150_000) });
       const corpus = await openCorpus({
         sources: [{ path: folder, documents }],
