@@ -31,7 +31,7 @@ export interface CorpusCheck extends PartContent {
   duplicates: number;
   /** What of the validation part also stands in the training part. Lines count that have 40 bytes or more. */
   overlap: { documents: number; lines: number; ofLines: number };
-  /** Share of the training tokens that the loss is taken of: 1 unless there are pairs. */
+  /** Share of the training tokens that count towards the loss: 1 unless there are pairs. Named as in the JSON. */
   learntShare: number;
   windowsPerEpoch: number;
   /** Share of the windows' places that hold no token: 0 unless whole documents are packed. */
@@ -55,7 +55,7 @@ export interface ExampleWindow {
   targetIds: number[];
   tokens: string[];
   targets: string[];
-  /** Whether the loss is taken at each place. */
+  /** Whether each target counts towards the loss. The name is that of the command's JSON. */
   learnt: boolean[];
 }
 
@@ -216,7 +216,7 @@ async function exampleWindows(
   const spelt = (ids: number[]): string[] =>
     ids.map((id) => tokenizer.decode([id], { specialTokens: true, continuesText: true }));
   if (examples === 0) return shown;
-  for await (const { inputs, targets, weights } of trainingSequence(corpus, tokenizer, {
+  for await (const { inputs, targets, lossMask } of trainingSequence(corpus, tokenizer, {
     ...options,
     microBatchSize: 1,
   })) {
@@ -226,7 +226,7 @@ async function exampleWindows(
       targetIds,
       tokens: spelt(tokenIds),
       targets: spelt(targetIds),
-      learnt: Array.from(weights, (weight) => weight > 0),
+      learnt: Array.from(lossMask, (value) => value > 0),
     });
     if (shown.length === examples) break;
   }

@@ -20,7 +20,7 @@ const manifestSchema = z.strictObject({
       windows: count,
       places: count,
       tokens: count,
-      learntTokens: count,
+      learntTokens: count, // those that count towards the loss
       leftoverTokens: count,
       splitDocuments: count,
     })

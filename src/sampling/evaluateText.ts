@@ -25,7 +25,7 @@ interface Sums {
 }
 
 /** `startsText`: what came before is another text, and not looked back on. */
-type TokenStream = AsyncIterable<{ tokenIds: Int32Array; learnt: Uint8Array | null; startsText?: boolean }>;
+type TokenStream = AsyncIterable<{ tokenIds: Int32Array; lossMask: Uint8Array | null; startsText?: boolean }>;
 
 /**
  * @param overlap see `overlappingWindows`
@@ -41,9 +41,9 @@ export async function evaluateTokens(
   let batch: OverlappingWindow[] = [];
   const score = async (): Promise<void> => {
     const losses = await scoring.losses(batch.map(({ tokenIds }) => tokenIds));
-    for (const [row, { tokenIds, learnt, context }] of batch.entries()) {
+    for (const [row, { tokenIds, lossMask, context }] of batch.entries()) {
       for (let i = context; i < tokenIds.length; i++) {
-        if (learnt !== null && learnt[i] === 0) continue;
+        if (lossMask !== null && lossMask[i] === 0) continue;
         sums.nats += losses[row]![i - 1]!;
         sums.tokens++;
         sums.bytes += tokenizer.byteLengths[tokenIds[i]!]!;

@@ -81,7 +81,7 @@ export function openScoring(
 export interface OverlappingWindow {
   tokenIds: Int32Array;
   /** 1 for each token that counts, or null where all do. */
-  learnt: Uint8Array | null;
+  lossMask: Uint8Array | null;
   context: number;
 }
 
@@ -92,7 +92,7 @@ export interface OverlappingWindow {
  *   tokens of a window, for T/(T − overlap) times the work; 0 … T − 1
  */
 export async function* overlappingWindows(
-  chunks: AsyncIterable<{ tokenIds: Int32Array; learnt: Uint8Array | null; startsText?: boolean }>,
+  chunks: AsyncIterable<{ tokenIds: Int32Array; lossMask: Uint8Array | null; startsText?: boolean }>,
   T: number,
   overlap: number,
 ): AsyncGenerator<OverlappingWindow, void, void> {
@@ -103,21 +103,21 @@ export async function* overlappingWindows(
   let context = 1;
   const taken = (): OverlappingWindow => ({
     tokenIds: window.slice(0, filled),
-    learnt: hasPrompts ? counts.slice(0, filled) : null,
+    lossMask: hasPrompts ? counts.slice(0, filled) : null,
     context,
   });
-  for await (const { tokenIds, learnt, startsText = false } of chunks) {
+  for await (const { tokenIds, lossMask, startsText = false } of chunks) {
     if (startsText) {
       if (filled > context) yield taken();
       filled = 0;
       context = 1;
     }
-    hasPrompts ||= learnt !== null;
+    hasPrompts ||= lossMask !== null;
     for (let at = 0; at < tokenIds.length; ) {
       const count = Math.min(tokenIds.length - at, window.length - filled);
       window.set(tokenIds.subarray(at, at + count), filled);
-      if (learnt === null) counts.fill(1, filled, filled + count);
-      else counts.set(learnt.subarray(at, at + count), filled);
+      if (lossMask === null) counts.fill(1, filled, filled + count);
+      else counts.set(lossMask.subarray(at, at + count), filled);
       filled += count;
       at += count;
       if (filled < window.length) continue;
@@ -136,7 +136,7 @@ export async function textLosses(scoring: Scoring, tokenIds: Int32Array): Promis
   const T = scoring.contextLength;
   const losses = new Float32Array(Math.max(0, tokenIds.length - 1));
   const whole = async function* () {
-    yield { tokenIds, learnt: null };
+    yield { tokenIds, lossMask: null };
   };
   let at = 0;
   for await (const window of overlappingWindows(whole(), T, Math.floor(T / 2))) {

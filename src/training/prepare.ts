@@ -18,7 +18,7 @@ import type { Corpus } from '../data/files/corpus.ts';
 import { corpusManifest, parseManifest, refuseChangedCorpus, type CorpusManifest } from '../data/manifest.ts';
 import { openCorpus } from '../data/files/openCorpus.ts';
 import { countCorpus, prepareTokenizer } from '../data/tokens/prepareTokenizer.ts';
-import { hasLearntTokens } from '../data/tokens/tokens.ts';
+import { hasLossTokens } from '../data/tokens/tokens.ts';
 import type { CachedCorpus } from '../data/tokens/tokenCache.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
@@ -91,7 +91,7 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
         'Raise corpus.validation.hash or tail, or name a longer file in corpus.validation.path.',
     );
   }
-  if (checkpoint === undefined) await refuseUnlearntValidation(corpus, tokenizer);
+  if (checkpoint === undefined) await refuseValidationWithoutLoss(corpus, tokenizer);
   const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
   refuseTooLarge(plan);
   samplePrompt(config, tokenizer);
@@ -131,8 +131,8 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
 }
 
 /** Prompts alone cannot be scored; where there are none, the number of tokens says enough. */
-async function refuseUnlearntValidation(corpus: Corpus, tokenizer: Tokenizer): Promise<void> {
-  if (corpus.hasPairs !== true || (await hasLearntTokens(corpus, corpus.validation, tokenizer))) return;
+async function refuseValidationWithoutLoss(corpus: Corpus, tokenizer: Tokenizer): Promise<void> {
+  if (corpus.hasPairs !== true || (await hasLossTokens(corpus, corpus.validation, tokenizer))) return;
   throw wrongInput(
     'The validation part has no token to score: every completion in it is empty. Raise corpus.validation.hash or tail, or ' +
       'mend the completions.',

@@ -62,7 +62,7 @@ describe('data check', () => {
     });
   });
 
-  test('tells the share of pairs that is learnt', async () => {
+  test('reports the share of tokens that count towards the loss', async () => {
     const pair = JSON.stringify({ q: '12345', a: '6789' });
     const check = await checked({ 'a.jsonl': `${pair}\n`.repeat(3) }, (folder) => ({
       sources: [{ path: folder, prompt: 'q', completion: 'a' }],

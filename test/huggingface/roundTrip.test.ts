@@ -73,11 +73,11 @@ describe.each(fixtureNames)('%s', (name) => {
     const session = openSession({ mode: 'recorded', ...config.training, device: 'cpu' });
     await session.addVariables([...checkpoint.model, ...trainingState(config, table, checkpoint.model)]);
     const step = await recordTrainingStep(session, config, table);
-    const weights = new Float32Array(inputs.length).fill(1);
+    const lossMask = new Float32Array(inputs.length).fill(1);
     const batch = {
       inputs: Int32Array.from(inputs),
       targets: Int32Array.from(targets),
-      weights,
+      lossMask,
       targetCount: inputs.length,
     };
     for (const [i, expected] of steps.entries()) {

@@ -68,7 +68,7 @@ describe('completion', () => {
     const batch = {
       inputs: Int32Array.from(sentence.slice(0, T)),
       targets: Int32Array.from(sentence.slice(1, T + 1)),
-      weights: new Float32Array(T).fill(1),
+      lossMask: new Float32Array(T).fill(1),
       targetCount: T,
     };
     let loss = Infinity;

@@ -15,7 +15,8 @@ const tokenizer = charactersTokenizer('abcdefghijklm');
 const text = 'abacadaeafagahbbbcbdcjcklmdefghi';
 
 async function* inChunks(tokenIds: Int32Array, size: number) {
-  for (let at = 0; at < tokenIds.length; at += size) yield { tokenIds: tokenIds.subarray(at, at + size), learnt: null };
+  for (let at = 0; at < tokenIds.length; at += size)
+    yield { tokenIds: tokenIds.subarray(at, at + size), lossMask: null };
 }
 
 describe('overlapping windows', () => {
@@ -75,12 +76,12 @@ describe('scoring', () => {
     session.close();
   });
 
-  it('counts only what is learnt, and bytes by the tokens', async () => {
+  it('counts only tokens inside the loss mask, and bytes by the tokens', async () => {
     const session = await openTinySession(config, 'recorded');
     const scoring = openScoring(session, model, table, vocabularySize);
     const tokenIds = Int32Array.of(1, 2, 3, 4, 5);
     const pairs = async function* () {
-      yield { tokenIds, learnt: Uint8Array.of(0, 0, 1, 0, 1) };
+      yield { tokenIds, lossMask: Uint8Array.of(0, 0, 1, 0, 1) };
     };
     const [losses] = await scoring.losses([tokenIds]);
     const evaluation = await evaluateTokens(

@@ -41,16 +41,16 @@ function microBatchOf(
   hasPositions: boolean,
 ): MicroBatch {
   const [inputs, targets, positions] = [new Int32Array(rows * T), new Int32Array(rows * T), new Int32Array(rows * T)];
-  const weights = new Float32Array(rows * T);
+  const lossMask = new Float32Array(rows * T);
   let targetCount = 0;
   for (const { tokens, row, place } of placed) {
     for (let t = 0; t + 1 < tokens.length; t++) {
       const at = row * T + place + t;
-      [inputs[at], targets[at], positions[at], weights[at]] = [tokens[t]!, tokens[t + 1]!, t, 1];
+      [inputs[at], targets[at], positions[at], lossMask[at]] = [tokens[t]!, tokens[t + 1]!, t, 1];
       targetCount++;
     }
   }
-  return { inputs, targets, weights, targetCount, ...(hasPositions && { positions }) };
+  return { inputs, targets, lossMask, targetCount, ...(hasPositions && { positions }) };
 }
 
 let next = 0;

@@ -133,7 +133,7 @@ it('is refused before anything is written where no completion has text', async (
       resume: false,
     };
     await expect(prepareTraining(asked)).rejects.toThrow(
-      'The training text has no token to learn: its completions are empty',
+      'No token of the training text counts towards the loss: its completions are empty',
     );
   }
 });

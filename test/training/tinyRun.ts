@@ -33,12 +33,12 @@ export function randomMicroBatch(config: Config, index: number, padding = 0): Mi
   const stream = randomStream(97, 'micro-batch', index);
   const window = () => Array.from({ length: T + 1 }, () => stream.below(vocabularySize));
   const windows = Array.from({ length: B }, window);
-  const weights = new Float32Array(B * T).fill(1);
-  if (padding > 0) weights.fill(0, B * T - padding);
+  const lossMask = new Float32Array(B * T).fill(1);
+  if (padding > 0) lossMask.fill(0, B * T - padding);
   return {
     inputs: Int32Array.from(windows.flatMap((tokens) => tokens.slice(0, -1))),
     targets: Int32Array.from(windows.flatMap((tokens) => tokens.slice(1))),
-    weights,
+    lossMask,
     targetCount: B * T - padding,
   };
 }

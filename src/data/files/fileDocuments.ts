@@ -20,7 +20,7 @@ interface FileDocument {
   readonly place: string;
   /** Well-formed UTF-8; may be empty. */
   readonly text: Uint8Array;
-  /** What follows the text and is learnt; null where all of the text is. */
+  /** Of a pair: what follows the prompt `text` and alone counts towards the loss; else null. */
   readonly completion: Uint8Array | null;
 }
 

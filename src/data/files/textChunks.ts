@@ -20,7 +20,7 @@ interface TextChunk {
   readonly bytes: Uint8Array;
   /** Where `bytes` stand in the corpus; undefined for a document that is only read whole. */
   readonly places?: readonly Place[] | undefined;
-  /** What follows `bytes` and alone is learnt, in pairs; else null. */
+  /** Of a pair: what follows the prompt `bytes` and alone counts towards the loss; else null. */
   readonly completion: Uint8Array | null;
   readonly startsDocument: boolean;
   readonly endsDocument: boolean;

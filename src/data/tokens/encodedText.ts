@@ -23,8 +23,8 @@ export interface EncodedText {
   readonly startByte: number;
   /** At least one. */
   readonly tokenIds: Int32Array;
-  /** 1 for each token that is learnt, 0 for those of prompts; null where all are. */
-  readonly learnt: Uint8Array | null;
+  /** 1 for each token that counts towards the loss, 0 for those of prompts; null if all count. */
+  readonly lossMask: Uint8Array | null;
   /** Whether the first token begins a document. */
   readonly startsDocument: boolean;
   /** Whether the last token ends a document. */
@@ -133,17 +133,17 @@ function joined(
 ): EncodedText {
   const end = endsDocument && endOfText !== null ? 1 : 0;
   const place = { startByte, startsDocument, endsDocument };
-  if (answer === null && end === 0) return { ...place, tokenIds: text, learnt: null };
+  if (answer === null && end === 0) return { ...place, tokenIds: text, lossMask: null };
   const tokenIds = new Int32Array(text.length + (answer?.length ?? 0) + end);
   tokenIds.set(text);
   if (answer !== null) tokenIds.set(answer, text.length);
   if (end === 1) tokenIds[tokenIds.length - 1] = endOfText!;
-  // Where a completion is empty nothing is learnt, not even to stop at once: an answer is missing.
-  const isLearnt = answer === null || answer.length > 0 ? 1 : 0;
+  // An empty completion is a missing answer: not even its end-of-text counts towards the loss.
+  const maskValue = answer === null || answer.length > 0 ? 1 : 0;
   return {
     ...place,
     tokenIds,
-    learnt: answer === null ? null : new Uint8Array(tokenIds.length).fill(isLearnt, text.length),
+    lossMask: answer === null ? null : new Uint8Array(tokenIds.length).fill(maskValue, text.length),
   };
 }
 

@@ -2,7 +2,7 @@
  * A file of tokens: what `encodedText` gives for a part of the corpus, in blocks that can be found by their place.
  *
  * block …    chunks u32, tokens u32, then of each chunk: startByte f64, tokens u32, flags u8; then the ids, u16 or u32,
- * and a byte for each token of the chunks that have `learnt`. Padded to 8 bytes, little-endian as all machines are that
+ * and a byte for each token of the chunks that have a `lossMask`. Padded to 8 bytes, little-endian as all machines are that
  * clm runs on. index      JSON: bytes of an id, tokens, and of each block: place in the file, bytes, CRC-32, startByte
  * trailer    "clmtoken", bytes of the index u32, CRC-32 of the index u32
  *
@@ -23,7 +23,7 @@ export const tokenFileVersion = 1;
 const blockTokens = 2 ** 18;
 const magic = 'clmtoken';
 const trailerBytes = 16;
-const [starts, ends, hasLearnt] = [1, 2, 4];
+const [starts, ends, hasLossMask] = [1, 2, 4];
 
 const indexSchema = z.strictObject({
   idBytes: z.literal([2, 4]),
@@ -172,34 +172,34 @@ function layout(
   chunks: number,
   tokens: number,
   idBytes: number,
-): { counts: number; flags: number; ids: number; learnt: number } {
+): { counts: number; flags: number; ids: number; lossMasks: number } {
   const counts = 8 + 8 * chunks;
   const flags = counts + 4 * chunks;
   const ids = padded(flags + chunks);
-  return { counts, flags, ids, learnt: ids + padded(idBytes * tokens) };
+  return { counts, flags, ids, lossMasks: ids + padded(idBytes * tokens) };
 }
 
 function blockOf(texts: readonly EncodedText[], tokens: number, idBytes: 2 | 4): Uint8Array {
-  const learntTokens = texts.reduce((sum, { learnt }) => sum + (learnt?.length ?? 0), 0);
+  const maskedTokens = texts.reduce((sum, { lossMask }) => sum + (lossMask?.length ?? 0), 0);
   const at = layout(texts.length, tokens, idBytes);
-  const buffer = new ArrayBuffer(at.learnt + padded(learntTokens));
+  const buffer = new ArrayBuffer(at.lossMasks + padded(maskedTokens));
   new Uint32Array(buffer, 0, 2).set([texts.length, tokens]);
   const startBytes = new Float64Array(buffer, 8, texts.length);
   const counts = new Uint32Array(buffer, at.counts, texts.length);
   const flags = new Uint8Array(buffer, at.flags, texts.length);
   const ids = idBytes === 2 ? new Uint16Array(buffer, at.ids, tokens) : new Uint32Array(buffer, at.ids, tokens);
-  const allLearnt = new Uint8Array(buffer, at.learnt, learntTokens);
+  const lossMasks = new Uint8Array(buffer, at.lossMasks, maskedTokens);
   let idPlace = 0;
-  let learntPlace = 0;
-  for (const [i, { startByte, tokenIds, learnt, startsDocument, endsDocument }] of texts.entries()) {
+  let maskOffset = 0;
+  for (const [i, { startByte, tokenIds, lossMask, startsDocument, endsDocument }] of texts.entries()) {
     startBytes[i] = startByte;
     counts[i] = tokenIds.length;
-    flags[i] = (startsDocument ? starts : 0) | (endsDocument ? ends : 0) | (learnt === null ? 0 : hasLearnt);
+    flags[i] = (startsDocument ? starts : 0) | (endsDocument ? ends : 0) | (lossMask === null ? 0 : hasLossMask);
     ids.set(tokenIds, idPlace);
     idPlace += tokenIds.length;
-    if (learnt === null) continue;
-    allLearnt.set(learnt, learntPlace);
-    learntPlace += learnt.length;
+    if (lossMask === null) continue;
+    lossMasks.set(lossMask, maskOffset);
+    maskOffset += lossMask.length;
   }
   return new Uint8Array(buffer);
 }
@@ -215,19 +215,19 @@ function textsOf({ buffer }: Uint8Array<ArrayBuffer>, idBytes: 2 | 4): EncodedTe
     idBytes === 2 ? new Uint16Array(buffer, at.ids, tokens) : new Uint32Array(buffer, at.ids, tokens),
   );
   let idPlace = 0;
-  let learntPlace = at.learnt;
+  let maskOffset = at.lossMasks;
   return Array.from(counts, (count, i) => {
     const flag = flags[i]!;
-    let learnt: Uint8Array | null = null;
-    if ((flag & hasLearnt) !== 0) {
-      learnt = new Uint8Array(buffer, learntPlace, count);
-      learntPlace += count;
+    let lossMask: Uint8Array | null = null;
+    if ((flag & hasLossMask) !== 0) {
+      lossMask = new Uint8Array(buffer, maskOffset, count);
+      maskOffset += count;
     }
     const tokenIds = ids.subarray(idPlace, (idPlace += count));
     return {
       startByte: startBytes[i]!,
       tokenIds,
-      learnt,
+      lossMask,
       startsDocument: (flag & starts) !== 0,
       endsDocument: (flag & ends) !== 0,
     };

@@ -59,7 +59,7 @@ export async function* tokenChunks(
         ...position,
         startsDocument: false,
         tokenIds: chunk.tokenIds.subarray(first),
-        learnt: chunk.learnt?.subarray(first) ?? null,
+        lossMask: chunk.lossMask?.subarray(first) ?? null,
       };
     }
   }
@@ -113,13 +113,9 @@ export async function countTokens(
 }
 
 /** Whether the loss is taken anywhere in a part; read up to there. */
-export async function hasLearntTokens(
-  corpus: ReadableCorpus,
-  part: CorpusPart,
-  tokenizer: Tokenizer,
-): Promise<boolean> {
-  for await (const { learnt } of tokenChunks(corpus, part, tokenizer))
-    if (learnt === null || learnt.includes(1)) return true;
+export async function hasLossTokens(corpus: ReadableCorpus, part: CorpusPart, tokenizer: Tokenizer): Promise<boolean> {
+  for await (const { lossMask } of tokenChunks(corpus, part, tokenizer))
+    if (lossMask === null || lossMask.includes(1)) return true;
   return false;
 }
 

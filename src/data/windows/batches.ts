@@ -12,7 +12,7 @@ import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import type { TokenizingWorkers } from '../tokens/tokenizingWorkers.ts';
 import { tokenChunks } from '../tokens/tokens.ts';
 import type { TokenChunk } from '../tokens/tokens.ts';
-import { nothingLearnt, readAhead, trainingBlocks } from './trainingBlocks.ts';
+import { noLossTokens, readAhead, trainingBlocks } from './trainingBlocks.ts';
 import type { BlockSequenceOptions } from './trainingBlocks.ts';
 import { piecesOf } from './windows.ts';
 import type { Block } from './windows.ts';
@@ -23,14 +23,14 @@ export interface MicroBatch {
   readonly inputs: Int32Array;
   /** (B, T) the token that follows each input; 0 on padding. */
   readonly targets: Int32Array;
-  /** (B, T) 1 where the loss is taken, 0 on padding and on prompts. */
-  readonly weights: Float32Array;
+  /** (B, T) 1 where the target counts towards the loss, 0 on padding and prompts. */
+  readonly lossMask: Float32Array;
   /**
    * (B, T) the place of each input in its piece of a document, from 0; 0 on padding. Place t of a row sees the places
    * t − positions[t] … t and no others. Only under `packing: documents`.
    */
   readonly positions?: Int32Array | undefined;
-  /** Places where the loss is taken: the sum of the weights. */
+  /** Targets that count towards the loss: the sum of the loss mask. */
   readonly targetCount: number;
   /** The source of a mixture that all of it is of; undefined where that is not so or there is but one. */
   readonly source?: string | undefined;
@@ -76,20 +76,20 @@ export async function* trainingBatches(
   const blocks = readAhead(trainingBlocks(corpus, tokenizer, options, cursor, readOptions), () => stopping.abort());
   let rows = emptyRows(microBatchSize, contextLength, corpus.packing);
   let begun = false;
-  let isLearnt = true; // whether the epoch so far has anything to learn; nobody knows of one that was begun before
+  let hasTargets = true; // whether a target of this epoch counted towards the loss; assumed of an epoch begun earlier
   for await (const block of blocks) {
     const { epoch, index, startByte, skipTokens, insideDocument, windows } = block;
     let windowsTaken = begun ? 0 : cursor.windowsTaken;
     if (!begun && (epoch !== cursor.epoch || windowsTaken > windows)) throw cursorElsewhere();
     begun = true;
     if (index === 0) {
-      if (!isLearnt) throw nothingLearnt();
-      isLearnt = windowsTaken > 0;
+      if (!hasTargets) throw noLossTokens();
+      hasTargets = windowsTaken > 0;
     }
     const order = windowOrder(seed, epoch, index, windows);
     while (windowsTaken < windows) {
-      if (!addWindow(rows, block, order[windowsTaken++]!)) continue; // all prompt: nothing to take a loss of
-      isLearnt = true;
+      if (!addWindow(rows, block, order[windowsTaken++]!)) continue; // a window of prompts only
+      hasTargets = true;
       if (rows.filled === microBatchSize) {
         const position = {
           startByte,
@@ -154,7 +154,7 @@ export async function* validationBatches(
 /** Tokens of validation documents that are packed together. */
 const validationTokens = 2 ** 18;
 
-type Windows = Pick<Block, 'windows' | 'tokenIds' | 'learnt' | 'packed'>;
+type Windows = Pick<Block, 'windows' | 'tokenIds' | 'lossMask' | 'packed'>;
 
 /**
  * Windows of T + 1 tokens, one at a time, each beginning with the last token of the one before; the last may be short.
@@ -164,19 +164,19 @@ async function* consecutiveWindows(
   contextLength: number,
 ): AsyncGenerator<Windows, void, void> {
   const tokenIds = new Int32Array(contextLength + 1);
-  let learnt: Uint8Array | null = null;
+  let lossMask: Uint8Array | null = null;
   let filled = 0;
   for await (const chunk of chunks) {
-    if (chunk.learnt !== null) learnt ??= new Uint8Array(contextLength + 1).fill(1);
+    if (chunk.lossMask !== null) lossMask ??= new Uint8Array(contextLength + 1).fill(1);
     for (let at = 0; at < chunk.tokenIds.length; ) {
       const taken = Math.min(chunk.tokenIds.length - at, tokenIds.length - filled);
       tokenIds.set(chunk.tokenIds.subarray(at, at + taken), filled);
-      if (chunk.learnt === null) learnt?.fill(1, filled, filled + taken);
-      else learnt!.set(chunk.learnt.subarray(at, at + taken), filled);
+      if (chunk.lossMask === null) lossMask?.fill(1, filled, filled + taken);
+      else lossMask!.set(chunk.lossMask.subarray(at, at + taken), filled);
       filled += taken;
       at += taken;
       if (filled < tokenIds.length) continue;
-      yield { windows: 1, tokenIds, learnt, packed: null };
+      yield { windows: 1, tokenIds, lossMask, packed: null };
       tokenIds[0] = tokenIds[contextLength]!; // the last target is the next window's first input, and no target of it
       filled = 1;
     }
@@ -185,7 +185,7 @@ async function* consecutiveWindows(
     yield {
       windows: 1,
       tokenIds: tokenIds.subarray(0, filled),
-      learnt: learnt?.subarray(0, filled) ?? null,
+      lossMask: lossMask?.subarray(0, filled) ?? null,
       packed: null,
     };
 }
@@ -200,7 +200,7 @@ export function scoredText(
 ): { tokens: number; bytes: number } {
   let bytes = 0;
   for (let i = 0; i < batch.targets.length; i++) {
-    if (batch.weights[i] !== 0) bytes += tokenizer.byteLengths[batch.targets[i]!]!;
+    if (batch.lossMask[i] !== 0) bytes += tokenizer.byteLengths[batch.targets[i]!]!;
   }
   return { tokens: batch.targetCount, bytes };
 }
@@ -209,7 +209,7 @@ interface Rows {
   contextLength: number;
   inputs: Int32Array;
   targets: Int32Array;
-  weights: Float32Array;
+  lossMask: Float32Array;
   positions: Int32Array | undefined;
   targetCount: number;
   tokenCount: number;
@@ -223,7 +223,7 @@ function emptyRows(microBatchSize: number, contextLength: number, packing: Packi
     contextLength,
     inputs: new Int32Array(places),
     targets: new Int32Array(places),
-    weights: new Float32Array(places),
+    lossMask: new Float32Array(places),
     positions: packing === 'documents' ? new Int32Array(places) : undefined,
     targetCount: 0,
     tokenCount: 0,
@@ -234,15 +234,15 @@ function emptyRows(microBatchSize: number, contextLength: number, packing: Packi
 /**
  * Puts a window into the next row, its pieces side by side. The only place where targets are shifted: at every place
  * the target is the token after the input, so the last token of a piece is a target and no input. The loss is taken
- * where the target is learnt.
+ * where the loss mask of the window has a 1.
  * @returns false, and adds nothing, where none is
  */
-function addWindow(rows: Rows, { tokenIds, learnt, packed }: Windows, window: number): boolean {
-  const { contextLength, inputs, targets, weights, positions } = rows;
+function addWindow(rows: Rows, { tokenIds, lossMask: tokenMask, packed }: Windows, window: number): boolean {
+  const { contextLength, inputs, targets, lossMask, positions } = rows;
   const pieces = piecesOf({ packed }, window, contextLength);
   if (
-    learnt !== null &&
-    !pieces.some(({ startToken, endToken }) => learnt.subarray(startToken + 1, endToken).includes(1))
+    tokenMask !== null &&
+    !pieces.some(({ startToken, endToken }) => tokenMask.subarray(startToken + 1, endToken).includes(1))
   )
     return false;
   let place = rows.filled * contextLength;
@@ -251,10 +251,10 @@ function addWindow(rows: Rows, { tokenIds, learnt, packed }: Windows, window: nu
     const places = ids.length - 1;
     inputs.set(ids.subarray(0, places), place);
     targets.set(ids.subarray(1), place);
-    if (learnt === null) weights.fill(1, place, place + places);
-    else weights.set(learnt.subarray(startToken + 1, endToken), place);
+    if (tokenMask === null) lossMask.fill(1, place, place + places);
+    else lossMask.set(tokenMask.subarray(startToken + 1, endToken), place);
     rows.targetCount +=
-      learnt === null ? places : learnt.subarray(startToken + 1, endToken).reduce((sum, weight) => sum + weight, 0);
+      tokenMask === null ? places : tokenMask.subarray(startToken + 1, endToken).reduce((sum, value) => sum + value, 0);
     rows.tokenCount += places;
     if (positions !== undefined) for (let t = 0; t < places; t++) positions[place + t] = t;
     place += places;
@@ -266,10 +266,10 @@ function addWindow(rows: Rows, { tokenIds, learnt, packed }: Windows, window: nu
 function microBatch({
   inputs,
   targets,
-  weights,
+  lossMask,
   positions,
   targetCount,
   tokenCount,
 }: Rows): Omit<TrainingBatch, 'cursor'> {
-  return { inputs, targets, weights, ...(positions && { positions }), targetCount, tokenCount };
+  return { inputs, targets, lossMask, ...(positions && { positions }), targetCount, tokenCount };
 }

@@ -2,10 +2,10 @@
  * Packs whole documents into windows (`corpus.packing: documents`): row 6 of the walk in its other form. In a window
  * of T places stand pieces of documents that neither attend to each other nor predict each other's tokens.
  *
- * A document whose first token is text to be learnt gets an end-of-text before it, from which that token is learnt, as
- * it is under `concatenate`. A document of more than T + 1 tokens is cut into pieces that share a token, the last
+ * A document whose first token is text that counts towards the loss gets an end-of-text before it, so that this token
+ * is a target too, as it is under `concatenate`. A document of more than T + 1 tokens is cut into pieces that share a token, the last
  * target of one and the first input of the next, so that every token is a target exactly once. Pieces without a target
- * to learn (of prompts) are left out.
+ * that counts towards the loss (prompts) are left out.
  *
  * A block is what is packed and shuffled together: the pieces, in the order of the corpus, whose tokens fit in
  * `shuffleTokens`. Packing depends on nothing but them, so a cursor need only name the block.
@@ -88,7 +88,7 @@ export async function* documentBlocks(
         isSplit = true;
       }
       const taken = Math.min(chunk.tokenIds.length - at, longestPiece - pieces.openTokens());
-      pieces.add(chunk.tokenIds.subarray(at, at + taken), chunk.learnt?.subarray(at, at + taken) ?? null);
+      pieces.add(chunk.tokenIds.subarray(at, at + taken), chunk.lossMask?.subarray(at, at + taken) ?? null);
       at += taken;
     }
     if (chunk.endsDocument && isInside) {
@@ -102,28 +102,28 @@ export async function* documentBlocks(
 }
 
 /**
- * What stands before a document that begins with token `index` of a chunk, so that this token can be learnt too; null:
- * nothing.
+ * The token put before a document that begins with token `index` of a chunk, so that this token is a target too; or
+ * null.
  */
 function tokenBefore(
-  { tokenIds, learnt }: TokenChunk,
+  { tokenIds, lossMask }: TokenChunk,
   index: number,
   { byteLengths, endOfText }: Pick<Tokenizer, 'byteLengths' | 'endOfText'>,
 ): number | null {
   const isText = byteLengths[tokenIds[index]!] !== 0; // a special token begins a text itself
-  return isText && (learnt?.[index] ?? 1) === 1 ? endOfText : null;
+  return isText && (lossMask?.[index] ?? 1) === 1 ? endOfText : null;
 }
 
 /** The same tokens with those that stand before documents, each document a text of its own. */
 export async function* documentsApart(
   chunks: AsyncIterable<TokenChunk>,
   tokenizer: Pick<Tokenizer, 'byteLengths' | 'endOfText'>,
-): AsyncGenerator<{ tokenIds: Int32Array; learnt: Uint8Array | null; startsText: boolean }, void, void> {
+): AsyncGenerator<{ tokenIds: Int32Array; lossMask: Uint8Array | null; startsText: boolean }, void, void> {
   let isInside = false;
   for await (const chunk of chunks) {
     const before = isInside ? null : tokenBefore(chunk, 0, tokenizer);
-    if (before !== null) yield { tokenIds: Int32Array.of(before), learnt: null, startsText: true };
-    yield { tokenIds: chunk.tokenIds, learnt: chunk.learnt, startsText: !isInside && before === null };
+    if (before !== null) yield { tokenIds: Int32Array.of(before), lossMask: null, startsText: true };
+    yield { tokenIds: chunk.tokenIds, lossMask: chunk.lossMask, startsText: !isInside && before === null };
     isInside = !chunk.endsDocument;
   }
 }
@@ -131,7 +131,7 @@ export async function* documentsApart(
 /** Pieces gathered for a block of at most `mostTokens` tokens. */
 function openPieces(mostTokens: number) {
   let tokenIds = new Int32Array(Math.min(mostTokens, 4096));
-  let learnt: Uint8Array | null = null;
+  let lossMask: Uint8Array | null = null;
   let filled = 0;
   let pieceStart = 0; // of the open piece
   let ownTokens = 0; // of the open piece, without one that is only looked back on
@@ -140,10 +140,10 @@ function openPieces(mostTokens: number) {
   const grow = (tokens: number): void => {
     if (tokens <= tokenIds.length) return;
     const size = Math.min(mostTokens, Math.max(tokens, 2 * tokenIds.length));
-    const [largerIds, largerLearnt] = [new Int32Array(size), learnt && new Uint8Array(size).fill(1)];
+    const [largerIds, largerMask] = [new Int32Array(size), lossMask && new Uint8Array(size).fill(1)];
     largerIds.set(tokenIds);
-    largerLearnt?.set(learnt!);
-    [tokenIds, learnt] = [largerIds, largerLearnt];
+    largerMask?.set(lossMask!);
+    [tokenIds, lossMask] = [largerIds, largerMask];
   };
   return {
     hasRoom: (tokens: number): boolean => filled + tokens <= mostTokens,
@@ -159,17 +159,17 @@ function openPieces(mostTokens: number) {
     goOn: (): void => {
       pieceStart = filled - 1;
     },
-    add: (ids: Int32Array, idsLearnt: Uint8Array | null): void => {
+    add: (ids: Int32Array, idsMask: Uint8Array | null): void => {
       grow(filled + ids.length);
       tokenIds.set(ids, filled);
-      if (idsLearnt !== null) (learnt ??= new Uint8Array(tokenIds.length).fill(1)).set(idsLearnt, filled);
+      if (idsMask !== null) (lossMask ??= new Uint8Array(tokenIds.length).fill(1)).set(idsMask, filled);
       filled += ids.length;
       ownTokens += ids.length;
     },
     last: (): number => tokenIds[filled - 1]!,
     end: (counts: PackingCounts | undefined): void => {
       const hasTarget =
-        filled - pieceStart >= 2 && (learnt === null || learnt.subarray(pieceStart + 1, filled).includes(1));
+        filled - pieceStart >= 2 && (lossMask === null || lossMask.subarray(pieceStart + 1, filled).includes(1));
       if (hasTarget) {
         startTokens.push(pieceStart);
         endTokens.push(filled);
@@ -183,7 +183,7 @@ function openPieces(mostTokens: number) {
         contextLength,
       );
       const windows = packed.firstPiece.length - 1;
-      return { windows, tokenIds, learnt, packed: { ...packed, startTokens, endTokens } };
+      return { windows, tokenIds, lossMask, packed: { ...packed, startTokens, endTokens } };
     },
   };
 }

@@ -103,7 +103,7 @@ interface GrowingBatch extends MicroBatch {
 const emptyBatch = (places: number, packing: Packing = 'concatenate'): GrowingBatch => ({
   inputs: new Int32Array(places),
   targets: new Int32Array(places),
-  weights: new Float32Array(places),
+  lossMask: new Float32Array(places),
   ...(packing === 'documents' && { positions: new Int32Array(places) }),
   targetCount: 0,
   tokenCount: 0,
@@ -112,7 +112,7 @@ const emptyBatch = (places: number, packing: Packing = 'concatenate'): GrowingBa
 function addRow(batch: GrowingBatch, row: TrainingBatch, start: number): void {
   batch.inputs.set(row.inputs, start);
   batch.targets.set(row.targets, start);
-  batch.weights.set(row.weights, start);
+  batch.lossMask.set(row.lossMask, start);
   if (row.positions !== undefined) batch.positions!.set(row.positions, start);
   batch.targetCount += row.targetCount;
   batch.tokenCount += row.tokenCount;

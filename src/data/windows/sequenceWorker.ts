@@ -19,8 +19,8 @@ async function answer(batches: ReturnType<typeof trainingSequence>): Promise<voi
     const next = await batches.next();
     if (next.done === true) throw new Error('the training sequence ended');
     const batch = next.value;
-    const { inputs, targets, weights, positions } = batch;
-    const moved = [inputs, targets, weights, ...(positions ? [positions] : [])].map(
+    const { inputs, targets, lossMask, positions } = batch;
+    const moved = [inputs, targets, lossMask, ...(positions ? [positions] : [])].map(
       ({ buffer }) => buffer as ArrayBuffer,
     );
     port.postMessage({ batch, notes: notes.splice(0) } satisfies WorkerAnswer, moved);

@@ -55,7 +55,7 @@ export async function* trainingBlocks(
         ? { ...block, epoch, startByte: corpus.training.startByte, skipTokens: undefined }
         : { ...block, epoch };
     }
-    if (isEmpty && firstBlock === 0 && !isStopped()) throw nothingLearnt();
+    if (isEmpty && firstBlock === 0 && !isStopped()) throw noLossTokens();
     startByte = corpus.training.startByte;
     skipTokens = undefined;
     insideDocument = false;
@@ -63,11 +63,11 @@ export async function* trainingBlocks(
   }
 }
 
-/** The error for a corpus whose loss is taken nowhere. */
-export const nothingLearnt = (): Error =>
+/** The error for a corpus in which no token counts towards the loss. */
+export const noLossTokens = (): Error =>
   wrongInput(
-    'The training text has no token to learn: its completions are empty, or all it has are single tokens with none before ' +
-      'them. Check the prompt and completion of corpus.sources.',
+    'No token of the training text counts towards the loss: its completions are empty, or its documents are single ' +
+      'tokens. Check prompt and completion in corpus.sources.',
   );
 
 /**

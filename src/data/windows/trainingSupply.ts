@@ -9,7 +9,7 @@ import { corpusOf } from './mixture.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { tokenChunks } from '../tokens/tokens.ts';
 import type { TokenChunk } from '../tokens/tokens.ts';
-import { nothingLearnt } from './trainingBlocks.ts';
+import { noLossTokens } from './trainingBlocks.ts';
 import { epochBlocks, piecesOf, windowsInEpoch } from './windows.ts';
 
 /** Of the first epoch; another may have a window less. */
@@ -63,7 +63,7 @@ export async function trainingSupply(
   return total;
 }
 
-/** Windows that follow each other, every token learnt. The offset of an epoch may cost it the last window. */
+/** Windows that follow each other, every token in the loss. The offset of an epoch may cost it the last window. */
 export function plainSupply(
   { seed, contextLength }: Omit<SupplyOptions, 'shuffleTokens'>,
   tokens: number,
@@ -83,7 +83,7 @@ async function countedSupply(
   const { contextLength } = options;
   const packsDocuments = corpus.packing === 'documents';
   const counts = { splitDocuments: 0, leftoverTokens: 0, learntTokens: 0 };
-  const chunks = countingLearnt(tokenChunks(corpus, corpus.training, tokenizer), counts);
+  const chunks = countingLossTokens(tokenChunks(corpus, corpus.training, tokenizer), counts);
   const blocks = packsDocuments
     ? documentBlocks(chunks, tokenizer, { ...options, firstBlock: 0, insideDocument: false, counts })
     : epochBlocks(chunks, tokenizer, { ...options, epoch: 0, firstBlock: 0, mostTokens: tokens });
@@ -93,14 +93,16 @@ async function countedSupply(
       const pieces = piecesOf(block, window, contextLength);
       // A window of prompts alone is passed over in training.
       if (
-        !pieces.some(({ startToken, endToken }) => block.learnt?.subarray(startToken + 1, endToken).includes(1) ?? true)
+        !pieces.some(
+          ({ startToken, endToken }) => block.lossMask?.subarray(startToken + 1, endToken).includes(1) ?? true,
+        )
       )
         continue;
       windows++;
       for (const { startToken, endToken } of pieces) places += endToken - startToken - 1;
     }
   }
-  if (windows === 0) throw nothingLearnt();
+  if (windows === 0) throw noLossTokens();
   return {
     ...counts,
     windows,
@@ -110,12 +112,12 @@ async function countedSupply(
   };
 }
 
-async function* countingLearnt(
+async function* countingLossTokens(
   chunks: AsyncIterable<TokenChunk>,
   counts: { learntTokens: number },
 ): AsyncGenerator<TokenChunk, void, void> {
   for await (const chunk of chunks) {
-    counts.learntTokens += chunk.learnt?.reduce((sum, one) => sum + one, 0) ?? chunk.tokenIds.length;
+    counts.learntTokens += chunk.lossMask?.reduce((sum, one) => sum + one, 0) ?? chunk.tokenIds.length;
     yield chunk;
   }
 }

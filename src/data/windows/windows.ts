@@ -24,8 +24,8 @@ export interface Block extends TokenPosition {
   readonly index: number;
   readonly windows: number;
   readonly tokenIds: Int32Array;
-  /** 1 for each token that is learnt, 0 for those of prompts; null where all are. */
-  readonly learnt: Uint8Array | null;
+  /** 1 for each token that counts towards the loss, 0 for those of prompts; null if all count. */
+  readonly lossMask: Uint8Array | null;
   /** Where the windows lie in `tokenIds`; null where they follow each other: window w is the T + 1 ids from w · T. */
   readonly packed: PackedPieces | null;
   /** Whether the block begins inside a document, with a token that is only looked back on. */
@@ -105,14 +105,14 @@ export async function* epochBlocks(
   const blockTokens = windows * contextLength + 1;
   let index = firstBlock;
   let buffer = new Int32Array(Math.min(offset + blockTokens, mostTokens));
-  let learnt: Uint8Array | null = null;
+  let lossMask: Uint8Array | null = null;
   let filled = 0;
   let position: TokenPosition | undefined;
   let tokensLeft = mostTokens;
   let before: TokenChunk | undefined;
   for await (const chunk of chunks) {
     position ??= positionOf(chunk, 0, tokenizer);
-    if (chunk.learnt !== null) learnt ??= new Uint8Array(buffer.length).fill(1);
+    if (chunk.lossMask !== null) lossMask ??= new Uint8Array(buffer.length).fill(1);
     for (let at = 0; at < chunk.tokenIds.length; ) {
       if (filled === offset + blockTokens) {
         yield {
@@ -120,7 +120,7 @@ export async function* epochBlocks(
           index,
           windows,
           tokenIds: buffer.subarray(offset),
-          learnt: learnt?.subarray(offset) ?? null,
+          lossMask: lossMask?.subarray(offset) ?? null,
           packed: null,
         };
         const lastToken = buffer[filled - 1]!;
@@ -130,13 +130,13 @@ export async function* epochBlocks(
         offset = 0;
         index++;
         buffer = new Int32Array(Math.min(blockTokens, tokensLeft + 1));
-        if (learnt !== null) learnt = new Uint8Array(buffer.length).fill(1);
+        if (lossMask !== null) lossMask = new Uint8Array(buffer.length).fill(1);
         buffer[0] = lastToken;
         filled = 1;
       }
       const taken = Math.min(chunk.tokenIds.length - at, offset + blockTokens - filled);
       buffer.set(chunk.tokenIds.subarray(at, at + taken), filled);
-      if (chunk.learnt !== null) learnt!.set(chunk.learnt.subarray(at, at + taken), filled);
+      if (chunk.lossMask !== null) lossMask!.set(chunk.lossMask.subarray(at, at + taken), filled);
       filled += taken;
       at += taken;
       tokensLeft -= taken;
@@ -154,7 +154,7 @@ export async function* epochBlocks(
       index,
       windows: left,
       tokenIds: buffer.subarray(offset, filled),
-      learnt: learnt?.subarray(offset, filled) ?? null,
+      lossMask: lossMask?.subarray(offset, filled) ?? null,
       packed: null,
     };
   }

@@ -46,10 +46,10 @@ export function microBatchInputs({
 }
 
 /** The values of `microBatchInputs`. */
-export const microBatchFeeds = ({ inputs, targets, weights, positions }: MicroBatch): Record<string, Values> => ({
+export const microBatchFeeds = ({ inputs, targets, lossMask, positions }: MicroBatch): Record<string, Values> => ({
   inputs,
   targets,
-  weights,
+  weights: lossMask,
   ...(positions && { positions }),
 });
 

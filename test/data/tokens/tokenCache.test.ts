@@ -54,11 +54,11 @@ const chunksOf = async (
   tokenizer: typeof bpe,
   options: object = {},
 ): Promise<object[]> =>
-  (await all(tokenChunks(corpus, part, tokenizer, options))).map(({ tokenIds, learnt, ...chunk }) => ({
+  (await all(tokenChunks(corpus, part, tokenizer, options))).map(({ tokenIds, lossMask, ...chunk }) => ({
     ...chunk,
     tokens: tokenIds.length,
     tokenIds: hash(tokenIds),
-    learnt: learnt && hash(learnt),
+    lossMask: lossMask && hash(lossMask),
   }));
 const tokensOf = (corpus: Corpus, part: CorpusPart, tokenizer: typeof bpe, options: object = {}) =>
   all(tokenChunks(corpus, part, tokenizer, options)).then((chunks) =>

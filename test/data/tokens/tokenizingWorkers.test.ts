@@ -36,11 +36,11 @@ const corpusOfLines = async (source: object = {}, rows = lines): Promise<Corpus>
 /** The chunks, with a hash in place of the numbers: comparing those one by one takes the longest. */
 const hashed = async (chunks: AsyncIterable<TokenChunk>): Promise<object[]> => {
   const hash = (numbers: Int32Array | Uint8Array): string => createHash('sha1').update(numbers).digest('hex');
-  return (await all(chunks)).map(({ tokenIds, learnt, ...chunk }) => ({
+  return (await all(chunks)).map(({ tokenIds, lossMask, ...chunk }) => ({
     ...chunk,
     tokens: tokenIds.length,
     tokenIds: hash(tokenIds),
-    learnt: learnt && hash(learnt),
+    lossMask: lossMask && hash(lossMask),
   }));
 };
 

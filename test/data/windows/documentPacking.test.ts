@@ -35,20 +35,20 @@ async function corpusOfDocuments(
 interface PlacedToken {
   input: number;
   target: number;
-  isLearnt: boolean;
+  hasLoss: boolean;
 }
 
 /** The pieces in the rows of a micro-batch, found by their positions alone; padding is checked to bear no loss. */
-function piecesIn({ inputs, targets, weights, positions }: MicroBatch, contextLength: number): PlacedToken[][] {
+function piecesIn({ inputs, targets, lossMask, positions }: MicroBatch, contextLength: number): PlacedToken[][] {
   const pieces: PlacedToken[][] = [];
   for (let place = 0; place < inputs.length; place++) {
     const t = positions![place]!;
-    const isPadding = t === 0 && weights[place] === 0 && inputs[place] === 0 && targets[place] === 0;
+    const isPadding = t === 0 && lossMask[place] === 0 && inputs[place] === 0 && targets[place] === 0;
     if (isPadding) continue;
     if (t === 0) pieces.push([]);
     else expect(place % contextLength).toBeGreaterThanOrEqual(t); // no piece goes on in the next row
     expect(pieces.at(-1)!.length).toBe(t);
-    pieces.at(-1)!.push({ input: inputs[place]!, target: targets[place]!, isLearnt: weights[place] === 1 });
+    pieces.at(-1)!.push({ input: inputs[place]!, target: targets[place]!, hasLoss: lossMask[place] === 1 });
   }
   return pieces;
 }
@@ -126,7 +126,7 @@ describe('packed documents', () => {
     for (const piece of pieces) {
       const letters = new Set(piece.flatMap(({ input, target }) => [input, target]).filter((id) => id !== endOfText));
       expect(letters.size).toBe(1);
-      expect(piece.every(({ isLearnt }) => isLearnt)).toBe(true);
+      expect(piece.every(({ hasLoss }) => hasLoss)).toBe(true);
     }
     expect(pieces.some(([first]) => first!.input === endOfText && first!.target !== endOfText)).toBe(true);
     expect(pieces.some((piece) => piece.at(-1)!.target === endOfText)).toBe(true);
@@ -205,10 +205,10 @@ describe('packed documents', () => {
     );
     for (const piece of pieces) {
       expect(piece[0]!.input).toBe(113); // q: a prompt needs nothing before it
-      for (const { target, isLearnt } of piece) expect(isLearnt).toBe(target !== 113);
+      for (const { target, hasLoss } of piece) expect(hasLoss).toBe(target !== 113);
     }
-    const learnt = pieces.flat().filter(({ isLearnt }) => isLearnt).length;
-    expect(supply).toMatchObject({ learntTokens: learnt, places: pieces.flat().length });
+    const lossTokens = pieces.flat().filter(({ hasLoss }) => hasLoss).length;
+    expect(supply).toMatchObject({ learntTokens: lossTokens, places: pieces.flat().length });
     const left = pairs
       .slice(0, 11)
       .filter(({ a }) => a === '')
@@ -231,7 +231,7 @@ describe('packed documents', () => {
 });
 
 test.each(['concatenate', 'documents'] as const)(
-  'a corpus without a token to learn is refused at once, by %s',
+  'a corpus in which no token counts towards the loss is refused at once, by %s',
   async (packing) => {
     const path = await folderOf({ 'a.jsonl': jsonLines(Array(40).fill({ q: 'why', a: '' })) });
     const corpus = await openCorpus({
@@ -242,7 +242,7 @@ test.each(['concatenate', 'documents'] as const)(
     });
     const { tokenizer, sourceTokens } = await prepareTokenizer({ kind: 'bytes' }, corpus);
     const options = { seed: 1, contextLength: 4, microBatchSize: 2, shuffleTokens: 1024 };
-    const message = 'The training text has no token to learn: its completions are empty';
+    const message = 'No token of the training text counts towards the loss: its completions are empty';
     expect((await rejection(trainingSupply(corpus, tokenizer, options, sourceTokens))).message).toContain(message);
     expect((await rejection(take(trainingBatches(corpus, tokenizer, options), 1))).message).toContain(message);
   },

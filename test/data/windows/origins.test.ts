@@ -66,7 +66,7 @@ describe('the origins of a step', () => {
       expect(JSON.parse(found!).text).toContain(text);
       tokens += own;
     }
-    // A piece of n tokens has n − 1 targets; what stands before a document to be learnt from is no text of it.
+    // A piece of n tokens has n − 1 targets; the end-of-text put before a document is not part of its text.
     const places = batches.reduce((sum, { tokenCount }) => sum + tokenCount, 0);
     expect(tokens).toBeGreaterThanOrEqual(places);
   });

@@ -79,8 +79,8 @@ describe.each(['characters', 'bytes'] as const)('training on %s', (kind) => {
     const { tokenizer } = await prepareTokenizer({ kind }, corpus);
     const text = (await tokensOf(corpus, tokenizer)).join();
     for (const batch of await take(trainingBatches(corpus, tokenizer, options), 29)) {
-      const { inputs, targets, weights, targetCount } = batch;
-      expect([...weights]).toEqual(Array(15).fill(1));
+      const { inputs, targets, lossMask, targetCount } = batch;
+      expect([...lossMask]).toEqual(Array(15).fill(1));
       expect(targetCount).toBe(15);
       for (let place = 0; place < 15; place++) {
         if (place % contextLength < contextLength - 1) expect(targets[place]).toBe(inputs[place + 1]);

@@ -9,8 +9,8 @@ import { ExpectedError } from '../../../src/errors.ts';
 import { all, corpusOf, rejection } from '../texts.ts';
 
 /** The places of a micro-batch where the loss is taken, as [input, target]. */
-const scored = ({ inputs, targets, weights }: MicroBatch): number[][] =>
-  Array.from(inputs, (input, place) => [input, targets[place]!]).filter((_, place) => weights[place] === 1);
+const scored = ({ inputs, targets, lossMask }: MicroBatch): number[][] =>
+  Array.from(inputs, (input, place) => [input, targets[place]!]).filter((_, place) => lossMask[place] === 1);
 
 describe('validation', () => {
   test('scores every token but the first once, in order, after the one before it', async () => {
@@ -36,7 +36,7 @@ describe('validation', () => {
             expect(batch.inputs).toHaveLength(microBatchSize * contextLength);
             expect(batch.targetCount).toBe(scored(batch).length);
             expect(batch.targetCount).toBeGreaterThan(0);
-            const padding = Array.from(batch.weights.keys()).filter((place) => batch.weights[place] === 0);
+            const padding = Array.from(batch.lossMask.keys()).filter((place) => batch.lossMask[place] === 0);
             for (const place of padding) expect([batch.inputs[place], batch.targets[place]]).toEqual([0, 0]);
             const text = scoredText(batch, tokenizer);
             expect(text.tokens).toBe(batch.targetCount);
@@ -60,7 +60,7 @@ describe('validation', () => {
     const batches = await all(validationBatches(corpus, tokenizer, { contextLength: 3, microBatchSize: 2 }));
     expect(batches.map(({ inputs }) => tokenizer.decode(inputs))).toEqual(['abcdef', 'g\0\0\0\0\0']);
     expect(batches.map(({ targets }) => tokenizer.decode(targets))).toEqual(['bcdefg', 'h\0\0\0\0\0']);
-    expect(batches.map(({ weights }) => weights.join(''))).toEqual(['111111', '100000']);
+    expect(batches.map(({ lossMask }) => lossMask.join(''))).toEqual(['111111', '100000']);
     expect(batches.map(({ targetCount }) => targetCount)).toEqual([6, 1]);
   });
 

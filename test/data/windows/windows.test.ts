@@ -16,7 +16,7 @@ async function* counting(from: number, tokens: number, chunkTokens: number): Asy
     yield {
       startByte: start,
       tokenIds: Int32Array.from({ length }, (_, i) => start + i),
-      learnt: null,
+      lossMask: null,
       startsDocument: false,
       endsDocument: false,
       isExact: true,

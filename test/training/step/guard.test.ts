@@ -45,7 +45,7 @@ async function train(config: Config, mode: Mode, microBatches: MicroBatch[], lea
 /** The loss of such a micro-batch and its gradients are `value` times what they were. */
 const weighted = (microBatch: MicroBatch, value: number): MicroBatch => ({
   ...microBatch,
-  weights: Float32Array.from(microBatch.weights, (weight) => weight * value),
+  lossMask: Float32Array.from(microBatch.lossMask, (loss) => loss * value),
 });
 
 describe('the gate before an update', () => {
@@ -121,7 +121,7 @@ describe('the gate before an update', () => {
     });
     const micro = (i: number) => randomMicroBatch(config, i);
     const one = micro(2); // half of the windows' targets weigh double, the other half nothing: a mean loss alike
-    const uneven = { ...one, weights: one.weights.map((_, i) => (i === 0 ? one.weights.length : 0)) };
+    const uneven = { ...one, lossMask: one.lossMask.map((_, i) => (i === 0 ? one.lossMask.length : 0)) };
     const { results } = await train(config, 'recorded', [...Array.from({ length: 10 }, (_, i) => micro(i)), uneven]);
     expect(results.at(-1)).toMatchObject({ skipped: 'gradientNormOutlier' });
   });

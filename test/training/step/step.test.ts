@@ -158,7 +158,7 @@ describe('a training step', () => {
     const batch: MicroBatch = {
       inputs: join('inputs'),
       targets: join('targets'),
-      weights: Float32Array.from(microBatches.flatMap((b) => [...b.weights])),
+      lossMask: Float32Array.from(microBatches.flatMap((b) => [...b.lossMask])),
       targetCount: microBatches.reduce((sum, b) => sum + b.targetCount, 0),
     };
     const repeat = <T>(value: T) => [value, value, value];

@@ -82,7 +82,7 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
 };
 
 async function* oneText(tokenIds: Int32Array) {
-  yield { tokenIds, learnt: null };
+  yield { tokenIds, lossMask: null };
 }
 
 const describe = ({ loss, perplexity, bitsPerByte, tokens, bytes }: TextEvaluation): string =>
