@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { RunHistory } from './runHistory.ts';
-import { median, numberOf } from './runSummary.ts';
+import { finite, median } from './runSummary.ts';
 import { differenceOf, spreadOf, type Difference, type Spread } from './statistics.ts';
 
 export const alignments = ['tokens', 'flops', 'time', 'steps'] as const;
@@ -148,7 +148,7 @@ function validationLossAt(run: RunHistory, alignment: Alignment, amount: number)
   let before: [x: number, loss: number] | undefined;
   for (const evaluation of run.evaluations) {
     const x = amountAt(run, alignment, evaluation.step);
-    const loss = numberOf(evaluation, 'loss');
+    const loss = finite(evaluation.loss);
     if (x === null || loss === null) continue;
     if (x >= amount) {
       if (x === amount) return loss;

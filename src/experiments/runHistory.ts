@@ -4,8 +4,8 @@ import { readBounded } from '../storage/boundedFile.ts';
 import { runPaths } from '../run/runPaths.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { ExpectedError } from '../errors.ts';
-import { eachChunk, parseRecord, type MetricsRecord } from '../run/metricsReading.ts';
-import { numberOf, readEnvironment, summarizeRun, type RunEnvironment, type RunSummary } from './runSummary.ts';
+import { completeLines, parseRecord, type EvaluationRecord, type StepRecord } from '../run/metrics.ts';
+import { finite, readEnvironment, summarizeRun, type RunEnvironment, type RunSummary } from './runSummary.ts';
 import { scanUpdate, type ScannedUpdate } from '../run/updateScanner.ts';
 
 /** The updates on record; entry i of every column belongs to the same update. */
@@ -28,7 +28,7 @@ export interface RunHistory {
    */
   config: ReadonlyMap<string, unknown>;
   updates: Updates;
-  evaluations: MetricsRecord[];
+  evaluations: EvaluationRecord[];
 }
 
 export function readHistory(runDirectory: string): RunHistory {
@@ -40,7 +40,7 @@ export function readHistory(runDirectory: string): RunHistory {
     tokensPerSecond: [],
     trainedMs: [],
   };
-  const evaluations: MetricsRecord[] = [];
+  const evaluations: EvaluationRecord[] = [];
   // `elapsedMs` begins anew in each process that resumes the run.
   let beforeMs = 0;
   let lastMs = 0;
@@ -63,7 +63,7 @@ export function readHistory(runDirectory: string): RunHistory {
     tokensPerSecond: 0,
     elapsedMs: 0,
   };
-  eachChunk(runPaths(runDirectory).metrics, (bytes) => {
+  for (const bytes of completeLines(runPaths(runDirectory).metrics)) {
     for (let at = 0; at < bytes.length; ) {
       const end = bytes.indexOf(0x0a, at);
       if (scanUpdate(bytes, at, end, scanned)) take(scanned);
@@ -74,7 +74,7 @@ export function readHistory(runDirectory: string): RunHistory {
       }
       at = end + 1;
     }
-  });
+  }
   const summary = summarizeRun(runDirectory);
   return {
     summary,
@@ -85,16 +85,14 @@ export function readHistory(runDirectory: string): RunHistory {
   };
 }
 
-function updateOf(record: MetricsRecord): ScannedUpdate {
-  const value = (key: string): number => numberOf(record, key) ?? NaN;
+function updateOf(record: StepRecord): ScannedUpdate {
   return {
-    ...{
-      step: record.step,
-      loss: value('loss'),
-      learningRate: value('learningRate'),
-      gradientNorm: value('gradientNorm'),
-    },
-    ...{ tokensPerSecond: value('tokensPerSecond'), elapsedMs: value('elapsedMs') },
+    step: record.step,
+    loss: finite(record.loss) ?? NaN,
+    learningRate: finite(record.learningRate) ?? NaN,
+    gradientNorm: finite(record.gradientNorm) ?? NaN,
+    tokensPerSecond: finite(record.tokensPerSecond) ?? NaN,
+    elapsedMs: finite(record.elapsedMs) ?? NaN,
   };
 }
 

@@ -3,10 +3,11 @@ import { statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
 import { runPaths } from '../run/runPaths.ts';
-import { readEvaluations, readMetricsTail, type MetricsRecord } from '../run/metricsReading.ts';
-import { runStanding, type Standing } from './runStanding.ts';
+import type { EvaluationRecord } from '../run/metrics.ts';
+import { readEvaluations, readMetricsTail } from '../run/readMetrics.ts';
+import { runState, type RunState } from '../run/status.ts';
 
-export interface RunSummary extends Standing {
+export interface RunSummary extends RunState {
   name: string;
   path: string;
   /** Updates applied. */
@@ -51,7 +52,7 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
   const environment = readEnvironment(runDirectory);
   const tail = readMetricsTail(paths.metrics);
   const records = tail?.records ?? [];
-  const updates = records.filter(({ kind }) => kind === 'step');
+  const updates = records.filter((record) => record.kind === 'step');
   const evaluations = readEvaluations(paths.metrics);
   const best = lowest(evaluations);
   const step = Math.max(0, ...records.map((record) => record.step));
@@ -61,7 +62,7 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
   return {
     name: basename(resolve(runDirectory)),
     path: runDirectory,
-    ...runStanding(runDirectory, {
+    ...runState(runDirectory, {
       step,
       steps,
       changedMs,
@@ -71,11 +72,11 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
     }),
     step,
     steps,
-    loss: numberOf(updates.at(-1), 'loss'),
-    validationLoss: numberOf(evaluations.at(-1), 'loss'),
-    bestValidationLoss: numberOf(best, 'loss'),
+    loss: finite(updates.at(-1)?.loss),
+    validationLoss: finite(evaluations.at(-1)?.loss),
+    bestValidationLoss: finite(best?.loss),
     bestStep: best?.step ?? null,
-    tokensPerSecond: median(updates.flatMap((update) => numberOf(update, 'tokensPerSecond') ?? [])),
+    tokensPerSecond: median(updates.flatMap((update) => finite(update.tokensPerSecond) ?? [])),
     ageMs: Math.max(0, nowMs - changedMs),
     tokensPerStep: environment?.plan?.tokensPerStep ?? null,
     device: typeof device === 'string' ? device : (device?.name ?? null),
@@ -83,18 +84,16 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
 }
 
 /** The evaluation of the lowest loss, the first of equals. */
-export function lowest(evaluations: readonly MetricsRecord[]): MetricsRecord | undefined {
-  return evaluations.reduce<MetricsRecord | undefined>((best, evaluation) => {
-    const loss = numberOf(evaluation, 'loss');
-    return loss !== null && loss < (numberOf(best, 'loss') ?? Infinity) ? evaluation : best;
+export function lowest(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
+  return evaluations.reduce<EvaluationRecord | undefined>((best, evaluation) => {
+    const loss = finite(evaluation.loss);
+    return loss !== null && loss < (finite(best?.loss) ?? Infinity) ? evaluation : best;
   }, undefined);
 }
 
-/** A finite number of a record, or null. */
-export function numberOf(record: MetricsRecord | undefined, key: string): number | null {
-  const value = record?.[key];
-  return typeof value === 'number' && Number.isFinite(value) ? value : null;
-}
+/** A number read from a record, or null if it is missing, not a number or not finite. */
+export const finite = (value: unknown): number | null =>
+  typeof value === 'number' && Number.isFinite(value) ? value : null;
 
 export function median(values: readonly number[]): number | null {
   return values.length === 0 ? null : Float64Array.from(values).sort()[values.length >> 1]!;

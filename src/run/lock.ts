@@ -66,7 +66,7 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
     }
     let renewed = Promise.resolve(); // one attempt to take it at a time
     const renew = async (): Promise<void> => {
-      if ((await holderOf(path))?.nonce === holder.nonce) return;
+      if (holderOf(path)?.nonce === holder.nonce) return;
       try {
         await makeFolder(folder);
         await take(path, holder);
@@ -77,7 +77,7 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
     return {
       renew: () => (renewed = renewed.then(renew, renew)),
       release: async () => {
-        if ((await holderOf(path))?.nonce === holder.nonce) await rm(path, { force: true });
+        if (holderOf(path)?.nonce === holder.nonce) await rm(path, { force: true });
         await removeEmpty(folder, firstMade);
       },
     };
@@ -91,8 +91,8 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
 }
 
 /** The holder of a run's lock as long as it can be alive, for those who only look. */
-export async function liveHolder(runDirectory: string): Promise<LockHolder | undefined> {
-  const holder = await holderOf(join(runDirectory, lockFile));
+export function liveHolder(runDirectory: string): LockHolder | undefined {
+  const holder = holderOf(join(runDirectory, lockFile));
   return holder === undefined || fateOf(holder) === 'gone' ? undefined : holder;
 }
 
@@ -107,14 +107,14 @@ async function take(path: string, holder: LockHolder): Promise<void> {
       } catch (error) {
         if (errorCode(error) !== 'EEXIST') throw error;
       }
-      const other = await holderOf(path);
+      const other = holderOf(path);
       if (other !== undefined) {
         refuseUnlessGone(other, path);
         const takeover = `${path}.${other.nonce}`;
         await take(takeover, holder);
         try {
           // Only the holder of the takeover may replace the dead lock: if it is still there, it stays until we do.
-          if ((await holderOf(path))?.nonce === other.nonce) {
+          if (holderOf(path)?.nonce === other.nonce) {
             await rename(own, path);
             return;
           }
@@ -132,7 +132,7 @@ async function take(path: string, holder: LockHolder): Promise<void> {
 /**
  * A lock is linked when it is whole, so one that cannot be read was torn by a crash of the machine: nobody holds it.
  */
-async function holderOf(path: string): Promise<LockHolder | undefined> {
+function holderOf(path: string): LockHolder | undefined {
   let text: string;
   try {
     text = readBounded(path).toString('utf8');

@@ -1,4 +1,8 @@
-/** `metrics.jsonl`: one JSON object a line, appended as things happen, and cut back when a run is resumed. */
+/**
+ * `metrics.jsonl`: one JSON object a line, appended as things happen, and cut back when a run is resumed. Writers
+ * (training) and readers (experiments) share the record types here.
+ */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { mostTextBytes } from '../storage/boundedFile.ts';
 import { wrongInput } from '../errors.ts';
@@ -6,26 +10,76 @@ import { openAppended } from '../storage/appendedFile.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
 import { exists, replaceFileDurably } from '../storage/durable.ts';
 
-/** What every record has; `step` is the number of updates applied. */
-export interface MetricsRecord {
-  kind: string;
+/** Why an update was skipped. */
+export type SkipReason = 'notFinite' | 'lossOutlier' | 'gradientNormOutlier';
+
+/** One update. JSON has no NaN or Infinity: in the file such a number is null. */
+export interface StepRecord {
+  kind: 'step';
+  /** Number of updates after this one; the first is 1. */
+  step: number;
+  /** Mean over the targets before the update, nats per token. */
+  loss: number;
+  learningRate: number;
+  /** Global norm before clipping. */
+  gradientNorm: number;
+  /** Number of tokens that count towards the loss; absent if all do (no prompts, no padding). */
+  targets?: number;
+  /** Why the update was skipped; absent if it was applied. */
+  skipped?: SkipReason;
+  /** Padding not counted. */
+  tokensPerSecond: number;
+  /** Since this process began to train. */
+  elapsedMs: number;
+}
+
+/** Loss over a set of token windows. */
+export interface Evaluation {
+  /** Mean, nats per token. */
+  loss: number;
+  perplexity: number;
+  /** Unlike the loss per token, independent of the tokenizer. */
+  bitsPerByte: number;
+  /** Number of targets scored. */
+  tokens: number;
+  /** The same for each source of a mixture, by its name; absent without a mixture. */
+  sources?: Record<string, SourceEvaluation>;
+}
+
+export interface SourceEvaluation extends Omit<Evaluation, 'sources'> {
+  /** Tokens of this source trained on so far, over all epochs; filled in by the run. */
+  trainedTokens?: number;
+}
+
+/** Loss on the whole validation text after `step` updates. */
+export interface EvaluationRecord extends Evaluation {
+  kind: 'evaluation';
   step: number;
 }
+
+/** A checkpoint that is complete on disk. */
+export interface CheckpointRecord {
+  kind: 'checkpoint';
+  step: number;
+  path: string;
+}
+
+export type MetricsRecord = StepRecord | EvaluationRecord | CheckpointRecord;
 
 /** An open metrics file. */
 export interface MetricsFile {
   /** Appends a record, as `AppendedFile` appends a piece. */
-  append<Kind extends MetricsRecord>(record: Kind): void;
-  /** Forces everything appended to the disk; to be called before a checkpoint is saved. */
+  append(record: MetricsRecord): void;
+  /** Forces everything appended to the disk; call it before a checkpoint is saved. */
   flush(): void;
   /** Flushes and closes; further calls do nothing. */
   close(): void;
 }
 
 /**
- * Opens the file for appending, making it if need be; a symbolic link in its place is refused.
- * @param warn is told once when the disk begins to refuse records
- * @throws environmentFailure when the disk refuses
+ * Opens the file for appending, creating it if necessary; a symbolic link in its place is refused.
+ * @param warn called once when the disk begins to refuse records
+ * @throws environmentFailure if the disk refuses
  */
 export function openMetrics(path: string, warn?: (message: string) => void): MetricsFile {
   const { append, flush, close } = openAppended(path, warn);
@@ -35,18 +89,17 @@ export function openMetrics(path: string, warn?: (message: string) => void): Met
 /** What `truncateMetrics` did. */
 interface TruncatedMetrics {
   droppedRecords: number;
-  /** Kinds of the records of the resumed step itself that stayed, in their order. */
+  /** Kinds of the records of the resumed step itself that were kept, in their order. */
   kindsAtStep: string[];
 }
 
 /**
- * Makes the log what an uninterrupted run would have written by the time it goes on from `step`: drops the
- * records of later steps and a torn last line, in one durable replacement. Records of the step itself stay
- * (its update, and the evaluation and checkpoint that came before the stop), except those that `isDue`
- * denies: where the stop or the end of training fell between intervals, it made an evaluation or checkpoint
- * that the uninterrupted run does not have.
- * A missing file is no error.
- * @throws wrongInput naming the line when one before the last is not a record
+ * Makes the log what an uninterrupted run would have written by the time it continues from `step`: drops the records of
+ * later steps and a torn last line, in one durable replacement. Records of the step itself are kept (its update, and
+ * the evaluation and checkpoint before the stop), except those for which `isDue` is false: a stop or the end of
+ * training between intervals makes an evaluation or checkpoint that the uninterrupted run does not have.
+ * A missing file is not an error.
+ * @throws wrongInput naming the line if one before the last is not a record
  */
 export async function truncateMetrics(
   path: string,
@@ -59,10 +112,10 @@ export async function truncateMetrics(
     const output = await open(temporaryPath, 'w');
     try {
       await copyLines(path, output, (record) => {
-        const stays = record.step < step || (record.step === step && (record.kind === 'step' || isDue(record)));
-        if (!stays) result.droppedRecords++;
+        const isKept = record.step < step || (record.step === step && (record.kind === 'step' || isDue(record)));
+        if (!isKept) result.droppedRecords++;
         else if (record.step === step) result.kindsAtStep.push(record.kind);
-        return stays;
+        return isKept;
       });
     } finally {
       await output.close();
@@ -71,58 +124,75 @@ export async function truncateMetrics(
   return result;
 }
 
-/** Copies the lines whose record `stays`, dropping a last line without end or sense. */
-async function copyLines(path: string, output: FileHandle, stays: (record: MetricsRecord) => boolean): Promise<void> {
+/** Copies the lines whose record is to be kept, dropping a last line that is torn or not a record. */
+async function copyLines(path: string, output: FileHandle, isKept: (record: MetricsRecord) => boolean): Promise<void> {
   let badLine: number | undefined;
   let lineNumber = 0;
-  for await (const lines of completeLines(path)) {
+  for (const bytes of completeLines(path)) {
     let kept = '';
-    for (const line of lines) {
+    for (const line of bytes.toString('utf8', 0, bytes.length - 1).split('\n')) {
       if (badLine !== undefined) {
-        throw wrongInput(`${path}:${badLine} is not a record of clm. Delete that line, or the file, and resume again.`);
+        throw wrongInput(
+          `${path}:${badLine} is not a clm metrics record. Delete that line, or the file, and resume again.`,
+        );
       }
       lineNumber++;
       const record = parseRecord(line);
       if (record === undefined) badLine = lineNumber;
-      else if (stays(record)) kept += `${line}\n`;
+      else if (isKept(record)) kept += `${line}\n`;
     }
     await output.writeFile(kept);
   }
 }
 
-/** The lines of a file that have an end, in batches that fit in memory. */
-export async function* completeLines(path: string): AsyncGenerator<string[]> {
+const chunkBytes = 4 << 20;
+const lineEnd = 0x0a;
+
+/**
+ * The file in pieces that end with a line end, each valid until the next is asked for; a last line without an end is
+ * left out. Nothing if the file does not exist.
+ * @throws wrongInput for an endless line; environmentFailure if the disk refuses
+ */
+export function* completeLines(path: string): Generator<Buffer, void, void> {
+  let file: number | undefined;
   try {
-    const file = await open(path, 'r');
-    try {
-      const chunk = Buffer.alloc(1 << 20);
-      let carried = Buffer.alloc(0);
-      for (;;) {
-        const { bytesRead } = await file.read(chunk, 0, chunk.length);
-        if (bytesRead === 0) return;
-        const bytes = Buffer.concat([carried, chunk.subarray(0, bytesRead)]);
-        const endByte = bytes.lastIndexOf('\n') + 1;
-        if (endByte > 0) yield bytes.toString('utf8', 0, endByte - 1).split('\n');
-        carried = Buffer.from(bytes.subarray(endByte));
-        if (carried.length > mostTextBytes)
-          throw wrongInput(
-            `${path} has a line of more than ${mostTextBytes / 2 ** 20} MiB, which is no record of clm.`,
-          );
-      }
-    } finally {
-      await file.close();
+    file = openSync(path, 'r');
+    let position = 0;
+    let chunk = Buffer.allocUnsafe(Math.min(chunkBytes, fstatSync(file).size + 1));
+    for (;;) {
+      const read = readSync(file, chunk, 0, chunk.length, position);
+      const endByte = chunk.subarray(0, read).lastIndexOf(lineEnd) + 1;
+      if (endByte > 0) yield chunk.subarray(0, endByte);
+      else if (read < chunk.length) return;
+      else if (chunk.length > mostTextBytes) {
+        throw wrongInput(
+          `${path} has a line of more than ${mostTextBytes / 2 ** 20} MiB, which is not a clm metrics record.`,
+        );
+      } else chunk = Buffer.allocUnsafe(2 * chunk.length); // a line longer than the chunk
+      position += endByte;
     }
   } catch (error) {
-    throw errorCode(error) === undefined ? error : diskFailure(error, 'read', path);
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return;
+    throw diskFailure(error, 'read', path);
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
 
-function parseRecord(line: string): MetricsRecord | undefined {
+/** The record in a line, or undefined if it is not one. Only `kind` and `step` are checked. */
+export function parseRecord(line: string): MetricsRecord | undefined {
   try {
-    const record = JSON.parse(line) as Partial<MetricsRecord> | null;
-    if (typeof record?.step === 'number' && typeof record.kind === 'string') return record as MetricsRecord;
+    const record: unknown = JSON.parse(line);
+    return isRecord(record) ? record : undefined;
   } catch {
-    // not JSON: no record
+    return undefined;
   }
-  return undefined;
 }
+
+export const isRecord = (value: unknown): value is MetricsRecord =>
+  typeof value === 'object' &&
+  value !== null &&
+  'kind' in value &&
+  typeof value.kind === 'string' &&
+  'step' in value &&
+  typeof value.step === 'number';

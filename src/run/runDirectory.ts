@@ -9,13 +9,13 @@ import { listCheckpoints } from './findCheckpoint.ts';
 import { lockFile } from './lock.ts';
 import { runPaths, type RunPaths } from './runPaths.ts';
 
-type RunState = 'absent' | 'empty-or-no-checkpoint' | 'has-checkpoint';
+type DirectoryState = 'absent' | 'empty-or-no-checkpoint' | 'has-checkpoint';
 
 /**
  * What is at a path where a run should go. A damaged checkpoint counts as one: only the user throws it away.
  * @throws wrongInput when a file is in the way
  */
-export async function runState(runDirectory: string): Promise<RunState> {
+export async function directoryState(runDirectory: string): Promise<DirectoryState> {
   try {
     if (!(await stat(runDirectory)).isDirectory()) throw wrongInput(`${runDirectory} is a file, not a run directory.`);
   } catch (error) {
@@ -32,7 +32,7 @@ export async function runState(runDirectory: string): Promise<RunState> {
  * @throws wrongInput when it holds a checkpoint, or files that are not of a run
  */
 export async function assertFreshStart(runDirectory: string): Promise<void> {
-  const state = await runState(runDirectory);
+  const state = await directoryState(runDirectory);
   if (state === 'absent') return;
   if (state === 'has-checkpoint') {
     throw wrongInput(

@@ -1,9 +1,14 @@
-/** `status.json`: how a run stands, for those who look from outside; replaced as a whole at every change. */
-import { join } from 'node:path';
+/**
+ * The state of a run. A run reports it in `status.json`, replaced as a whole at every change; for a run without one it
+ * follows from the records.
+ */
+import { readFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
 import { errorCode, diskFailure } from '../storage/diskFailure.ts';
 import { writeFileDurably } from '../storage/durable.ts';
 import { liveHolder } from './lock.ts';
+import type { StepRecord } from './metrics.ts';
 import { runPaths } from './runPaths.ts';
 
 export interface RunStatus {
@@ -17,27 +22,95 @@ export interface RunStatus {
   updatedAt: string;
 }
 
-/** A status as it is read: a run that was running when its process was killed is `interrupted`. */
+/** A status as read: a run that was running when its process was killed is `interrupted`. */
 type ObservedStatus = Omit<RunStatus, 'state'> & { state: RunStatus['state'] | 'interrupted' };
 
-/** @throws environmentFailure when the disk refuses */
+/** @throws environmentFailure if the disk refuses */
 export const writeRunStatus = (runDirectory: string, status: Omit<RunStatus, 'updatedAt'>): Promise<void> =>
   writeFileDurably(
     runPaths(runDirectory).status,
     `${JSON.stringify({ ...status, updatedAt: new Date().toISOString() })}\n`,
   );
 
-/** @returns undefined where there is no status, or none that can be read as one */
-export async function readRunStatus(runDirectory: string): Promise<ObservedStatus | undefined> {
-  const path = join(runPaths(runDirectory).status);
+/**
+ * @returns undefined if there is no status file, or it is not a status
+ * @throws environmentFailure if the disk refuses
+ */
+export function readRunStatus(runDirectory: string): ObservedStatus | undefined {
+  const path = runPaths(runDirectory).status;
   try {
     const status = JSON.parse(readBounded(path).toString('utf8')) as ObservedStatus | null;
     if (typeof status?.step !== 'number' || typeof status.state !== 'string') return undefined;
-    if (status.state === 'running' && (await liveHolder(runDirectory)) === undefined) status.state = 'interrupted';
+    if (status.state === 'running' && liveHolder(runDirectory) === undefined) status.state = 'interrupted';
     return status;
   } catch (error) {
     if (error instanceof SyntaxError || errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR')
       return undefined;
     throw diskFailure(error, 'read', path);
+  }
+}
+
+export interface RunState {
+  state: RunStatus['state'];
+  /** Why it failed or stopped, if known. */
+  reason: string | null;
+}
+
+/** What the records of a run say about its progress. */
+interface LoggedProgress {
+  step: number;
+  steps: number | null;
+  /** Step of the last evaluation logged. */
+  evaluated: number | null;
+  /** The last updates logged. */
+  updates: readonly StepRecord[];
+  changedMs: number;
+  nowMs: number;
+}
+
+/** A run may write nothing for this long while it evaluates, samples or saves. */
+const silenceMs = 20_000;
+const silenceSteps = 20;
+
+/**
+ * The state in `status.json`. Without one: done if the last planned step is evaluated, failed if its sweep says so,
+ * running if it wrote a short while ago, else stopped.
+ */
+export function runState(runDirectory: string, progress: LoggedProgress): RunState {
+  const { step, steps, evaluated, updates, changedMs, nowMs } = progress;
+  const reported = reportedState(runDirectory);
+  if (reported !== null) return reported;
+  if (steps !== null && step >= steps && evaluated === step) return { state: 'done', reason: null };
+  const failure = failureInSweep(runDirectory);
+  if (failure !== null) return { state: 'failed', reason: failure };
+  const [before, last] = updates.slice(-2).map(({ elapsedMs }) => Number(elapsedMs));
+  const msPerStep = before !== undefined && last !== undefined ? Math.max(0, last - before) : 0;
+  if (nowMs - changedMs < Math.max(silenceMs, silenceSteps * msPerStep)) return { state: 'running', reason: null };
+  return { state: 'stopped', reason: null };
+}
+
+function reportedState(runDirectory: string): RunState | null {
+  try {
+    const status = readRunStatus(runDirectory);
+    if (status === undefined) return null;
+    if (status.state === 'interrupted') return { state: 'stopped', reason: 'its process is gone' };
+    return { state: status.state, reason: status.reason ?? null };
+  } catch {
+    return null; // one unreadable status must not keep the other runs from being listed
+  }
+}
+
+/** The reason that the sweep this run belongs to noted for its failure, or null. */
+function failureInSweep(runDirectory: string): string | null {
+  try {
+    const name = basename(resolve(runDirectory));
+    const text = readFileSync(join(dirname(resolve(runDirectory)), 'sweep.jsonl'), 'utf8');
+    const at = text.lastIndexOf(`"run":${JSON.stringify(name)}`);
+    if (at === -1) return null;
+    const line = text.slice(text.lastIndexOf('\n', at) + 1).split('\n', 1)[0]!;
+    const last = JSON.parse(line) as Record<string, unknown>;
+    return last['kind'] === 'failed' ? String(last['reason']) : null;
+  } catch {
+    return null;
   }
 }

@@ -6,7 +6,7 @@ import type { Cursor } from '../data/windows/cursor.ts';
 import type { TextOrigin } from '../data/windows/origins.ts';
 import { environmentFailure, ExpectedError } from '../errors.ts';
 import { diverged } from './diverged.ts';
-import type { StepFact } from './sinks/facts.ts';
+import type { StepRecord } from '../run/metrics.ts';
 
 /** Steps of the past that a divergence report lists. */
 const listedSteps = 50;
@@ -22,13 +22,13 @@ export interface StepText {
 /** Keeps the latest steps, and stops a run whose updates are skipped over and over. */
 export interface Watch {
   /** @throws a failure of kind `diverged` */
-  check(fact: StepFact): void;
-  readonly latest: readonly StepFact[];
+  check(fact: StepRecord): void;
+  readonly latest: readonly StepRecord[];
 }
 
 /** @param maxSkips how many updates in a row the gate of the step (guard.ts) may refuse */
 export function openWatch(maxSkips: number): Watch {
-  const latest: StepFact[] = [];
+  const latest: StepRecord[] = [];
   let skips = 0;
   return {
     latest,
@@ -55,7 +55,7 @@ export function openWatch(maxSkips: number): Watch {
 export async function divergenceReported(
   failure: ExpectedError,
   runDirectory: string,
-  latest: readonly StepFact[],
+  latest: readonly StepRecord[],
   latestText: () => Promise<StepText>,
 ): Promise<ExpectedError> {
   const path = join(runDirectory, 'divergence.json');

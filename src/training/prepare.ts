@@ -144,7 +144,7 @@ async function refuseValidationWithoutLoss(corpus: Corpus, tokenizer: Tokenizer)
  * whose log lacks that checkpoint: both are resumed, and then end at once.
  */
 async function isRecordedAsDone(runDirectory: string, step: number): Promise<boolean> {
-  const status = await readRunStatus(runDirectory);
+  const status = readRunStatus(runDirectory);
   return status?.state === 'done' && status.step === step;
 }
 

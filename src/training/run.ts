@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { writeFileDurably } from '../storage/durable.ts';
 import { describeEnvironment, environmentDifferences } from '../run/environment.ts';
-import { openMetrics, truncateMetrics, type MetricsRecord } from '../run/metrics.ts';
+import { openMetrics, truncateMetrics, type CheckpointRecord, type MetricsRecord } from '../run/metrics.ts';
 import { pruneCheckpoints } from '../checkpoint/retention.ts';
 import { clearLeftovers, createRunDirectory } from '../run/runDirectory.ts';
 import { runPaths } from '../run/runPaths.ts';
@@ -123,7 +123,7 @@ async function openRunDirectory(
   prepared: PreparedTraining,
   session: Session,
   report: Report,
-): Promise<StartingPoint & { checkpointRecord?: MetricsRecord }> {
+): Promise<StartingPoint & { checkpointRecord?: CheckpointRecord }> {
   const { config, tokenizer, plan, runDirectory, checkpoint } = prepared;
   const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
   const environment = describeEnvironment({
@@ -171,6 +171,6 @@ async function openRunDirectory(
   const validation = parseValidationHistory(checkpoint.state['validation'], path.join(checkpoint.path, 'state.json'));
   // A kill between the checkpoint's rename and its record: the record is made up for.
   const isUnrecorded = isDue('checkpoint') && !lacksEvaluation && !kindsAtStep.includes('checkpoint');
-  const checkpointRecord = { kind: 'checkpoint', step, path: checkpoint.path };
+  const checkpointRecord: CheckpointRecord = { kind: 'checkpoint', step, path: checkpoint.path };
   return { step, recorded, validation, ...(isUnrecorded && { checkpointRecord }) };
 }

@@ -8,7 +8,8 @@ import type { TrainingBatch } from '../data/windows/batches.ts';
 import { ExpectedError } from '../errors.ts';
 import type { Watch } from './alarms.ts';
 import { diverged } from './diverged.ts';
-import type { Report, StepFact } from './sinks/facts.ts';
+import type { StepRecord } from '../run/metrics.ts';
+import type { Report } from './sinks/facts.ts';
 import type { RunPrograms } from './programs.ts';
 import { learningRateAt } from './step/schedule.ts';
 import { afterEvaluation, isExhausted, type ValidationHistory } from './validationHistory.ts';
@@ -137,7 +138,7 @@ export async function train(
       const [tokens, targets] = [sum(batches, 'tokenCount'), sum(batches, 'targetCount')];
       const tokensPerSecond = (tokens / (nowMs - stepBeganMs)) * 1000;
       const elapsedMs = Math.round(nowMs - beganMs);
-      const fact: StepFact = {
+      const fact: StepRecord = {
         kind: 'step',
         step: step + 1,
         loss,

@@ -36,9 +36,9 @@ describe('the lock of a run', () => {
     ['from before the machine was started anew', { bootId: 'another', pid: 1 }],
   ])('takes over one %s', async (_, change) => {
     await leaveLock(change);
-    expect(await liveHolder(run())).toBeUndefined();
+    expect(liveHolder(run())).toBeUndefined();
     const lock = await lockRun(run());
-    expect((await liveHolder(run()))?.pid).toBe(process.pid);
+    expect(liveHolder(run())?.pid).toBe(process.pid);
     expect(await readdir(run())).toEqual(['run.lock']);
     await lock.release();
   });

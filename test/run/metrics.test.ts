@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openMetrics, truncateMetrics } from '../../src/run/metrics.ts';
+import { openMetrics, truncateMetrics, type MetricsRecord } from '../../src/run/metrics.ts';
 import { failureOf, useTemporaryFolder } from '../temporaryFolder.ts';
 
 const folder = useTemporaryFolder();
@@ -10,12 +10,14 @@ const path = () => join(folder(), 'metrics.jsonl');
 const read = () => readFile(path(), 'utf8');
 const lines = (...records: object[]) => records.map((record) => `${JSON.stringify(record)}\n`).join('');
 
-const update = (step: number) => ({ kind: 'step', step, loss: 1 / step });
-const evaluation = (step: number) => ({ kind: 'evaluation', step, loss: 2 });
-const checkpoint = (step: number) => ({ kind: 'checkpoint', step, path: `checkpoints/step-0000000${step}` });
+const rates = { learningRate: 1e-3, gradientNorm: 1, tokensPerSecond: 100, elapsedMs: 5 };
+const update = (step: number): MetricsRecord => ({ kind: 'step', step, loss: 1 / step, ...rates });
+const scores = { loss: 2, perplexity: 7, bitsPerByte: 3, tokens: 5 };
+const evaluation = (step: number): MetricsRecord => ({ kind: 'evaluation', step, ...scores });
+const checkpoint = (step: number): MetricsRecord => ({ kind: 'checkpoint', step, path: `step-0000000${step}` });
 
 /** Evaluation every 2 and checkpoint every 3 updates, as the loop writes them: from `from`, stopping at `to`. */
-function loop(from: number, to: number, append: (record: { kind: string; step: number }) => void): void {
+function loop(from: number, to: number, append: (record: MetricsRecord) => void): void {
   for (let step = from; ; step++) {
     const resumedHere = step === from && from > 0; // what was due here was done before the stop
     if (step % 2 === 0 && !resumedHere) append(evaluation(step));
@@ -24,7 +26,7 @@ function loop(from: number, to: number, append: (record: { kind: string; step: n
     append(update(step + 1));
   }
 }
-const isDue = ({ kind, step }: { kind: string; step: number }) => step % (kind === 'checkpoint' ? 3 : 2) === 0;
+const isDue = ({ kind, step }: MetricsRecord) => step % (kind === 'checkpoint' ? 3 : 2) === 0;
 
 describe('openMetrics', () => {
   it('has each record with the system at once, appends to what is there, and closes twice', async () => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
 import { commitOf, describeEnvironment, withoutCredentials } from '../../src/run/environment.ts';
 import { readBounded } from '../../src/storage/boundedFile.ts';
-import { assertFreshStart, clearLeftovers, createRunDirectory, runState } from '../../src/run/runDirectory.ts';
+import { assertFreshStart, clearLeftovers, createRunDirectory, directoryState } from '../../src/run/runDirectory.ts';
 import { runPaths } from '../../src/run/runPaths.ts';
 import { failureOf, smallCheckpoint, useTemporaryFolder } from '../temporaryFolder.ts';
 
@@ -43,7 +43,7 @@ describe('a run from somewhere else', () => {
 
 describe('a fresh run', () => {
   it('has what it starts with', async () => {
-    expect(await runState(run())).toBe('absent');
+    expect(await directoryState(run())).toBe('absent');
     const paths = await start();
     expect(paths).toEqual(runPaths(run()));
     expect((await readdir(run())).sort()).toEqual([
@@ -55,7 +55,7 @@ describe('a fresh run', () => {
     ]);
     expect(await readFile(paths.config, 'utf8')).toBe('name: one\n');
     expect(JSON.parse(await readFile(paths.environment, 'utf8'))).toEqual(environment);
-    expect(await runState(run())).toBe('empty-or-no-checkpoint');
+    expect(await directoryState(run())).toBe('empty-or-no-checkpoint');
   });
 
   it('replaces one that was stopped before its first checkpoint, but no files of the user', async () => {
@@ -74,7 +74,7 @@ describe('a fresh run', () => {
 
   it('starts in an empty directory, or one that only saw a write begin', async () => {
     await mkdir(run(), { recursive: true });
-    expect(await runState(run())).toBe('empty-or-no-checkpoint');
+    expect(await directoryState(run())).toBe('empty-or-no-checkpoint');
     await writeFile(join(run(), '.environment.json.clm-unfinished-41-lx3-0'), '{');
     await start();
     expect((await readdir(run())).filter((name) => name.startsWith('.'))).toEqual([]);
@@ -84,7 +84,7 @@ describe('a fresh run', () => {
     await start();
     const checkpoint = await saveCheckpoint(run(), smallCheckpoint(3), { keepLast: 2 });
     await writeFile(join(checkpoint, 'state.json'), '');
-    expect(await runState(run())).toBe('has-checkpoint');
+    expect(await directoryState(run())).toBe('has-checkpoint');
     const failure = await failureOf(start('name: two\n'));
     expect(failure.kind).toBe('wrongInput');
     expect(failure.message).toContain('--resume');
@@ -103,8 +103,10 @@ describe('a fresh run', () => {
 
   it('refuses a file in its way', async () => {
     await writeFile(join(folder(), 'runs'), '');
-    expect((await failureOf(runState(run()))).message).toContain('is a file, not a folder');
-    expect((await failureOf(runState(join(folder(), 'runs')))).message).toContain('is a file, not a run directory');
+    expect((await failureOf(directoryState(run()))).message).toContain('is a file, not a folder');
+    expect((await failureOf(directoryState(join(folder(), 'runs')))).message).toContain(
+      'is a file, not a run directory',
+    );
   });
 });
 

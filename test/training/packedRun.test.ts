@@ -10,7 +10,7 @@ import { openCorpus } from '../../src/data/files/openCorpus.ts';
 import { evaluateCorpus } from '../../src/sampling/evaluateText.ts';
 import { loadModel } from '../../src/sampling/loadModel.ts';
 import { openScoring } from '../../src/sampling/scoring.ts';
-import type { Evaluation } from '../../src/training/step/evaluation.ts';
+import type { Evaluation } from '../../src/run/metrics.ts';
 import { prepareTraining } from '../../src/training/prepare.ts';
 import { verifyResume } from '../../src/checks/verifyResume.ts';
 

@@ -156,7 +156,7 @@ describe('resuming', () => {
     expect(outcome).toMatchObject({ step: 20, state: 'done' });
     expect(facts.map(({ kind }) => kind)).toEqual(['device']); // nothing is trained, evaluated or saved again
     expect(await log('late')).toEqual(whole);
-    expect(await readRunStatus(path.join(folder, 'late'))).toMatchObject({ state: 'done', step: 20 });
+    expect(readRunStatus(path.join(folder, 'late'))).toMatchObject({ state: 'done', step: 20 });
   });
 
   it('refuses a config that would have changed the past, by its keys', async () => {
@@ -240,7 +240,7 @@ describe('resuming', () => {
       expect(failure.message).toContain(
         `The run is saved as it was after step ${saved!.step}: continue it with --resume.`,
       );
-      expect(await readRunStatus(path.join(folder, name))).toMatchObject({ state: 'failed', step: saved!.step });
+      expect(readRunStatus(path.join(folder, name))).toMatchObject({ state: 'failed', step: saved!.step });
 
       await writeFile(text, written);
       await run(config, name, { resume: true, set });

@@ -1,7 +1,7 @@
 /** What the charts of a report draw, small enough to stand in the page: thinned curves as base64 of 32-bit floats. */
-import type { MetricsRecord } from '../../run/metricsReading.ts';
+import type { EvaluationRecord } from '../../run/metrics.ts';
 import type { RunHistory } from '../runHistory.ts';
-import { numberOf } from '../runSummary.ts';
+import { finite } from '../runSummary.ts';
 import { thinned } from './downsample.ts';
 
 /** Float32 values, little-endian, in base64. */
@@ -55,11 +55,11 @@ export function reportData(runs: readonly RunHistory[]): ReportData {
     ),
   ];
   const evaluationCharts = [
-    { key: 'validation', title: 'Validation loss', of: (evaluation: MetricsRecord) => numberOf(evaluation, 'loss') },
+    { key: 'validation', title: 'Validation loss', of: (evaluation: EvaluationRecord) => finite(evaluation.loss) },
     ...sources.map((source) => ({
       key: `validation/${source}`,
       title: `Validation loss of ${source}`,
-      of: (evaluation: MetricsRecord) => sourceLosses(evaluation)[source] ?? null,
+      of: (evaluation: EvaluationRecord) => sourceLosses(evaluation)[source] ?? null,
     })),
   ];
   const [training, ...others] = updateCharts;
@@ -102,7 +102,7 @@ export function reportData(runs: readonly RunHistory[]): ReportData {
 }
 
 /** Losses by source, where an evaluation has them: `sources: { name: { loss } }` or a list of `{ name, loss }`. */
-function sourceLosses(evaluation: MetricsRecord): Record<string, number> {
+function sourceLosses(evaluation: EvaluationRecord): Record<string, number> {
   const { sources } = evaluation;
   if (typeof sources !== 'object' || sources === null) return {};
   const entries = Array.isArray(sources)

@@ -2,8 +2,8 @@
 import { open } from 'node:fs/promises';
 import { openAppended } from '../../storage/appendedFile.ts';
 import { replaceFileDurably } from '../../storage/durable.ts';
-import { completeLines } from '../../run/metrics.ts';
-import type { Sink } from './facts.ts';
+import { completeLines, type MetricsRecord } from '../../run/metrics.ts';
+import type { Fact, Sink } from './facts.ts';
 
 const columns = [
   'kind',
@@ -32,8 +32,9 @@ export async function openCsvSink(
     const copy = await open(temporaryPath, 'wx');
     try {
       await copy.writeFile(`${columns.join(',')}\n`);
-      for await (const lines of completeLines(metricsPath)) {
-        await copy.writeFile(lines.map((line) => rowOf(JSON.parse(line) as Record<string, unknown>)).join(''));
+      for (const bytes of completeLines(metricsPath)) {
+        const lines = bytes.toString('utf8', 0, bytes.length - 1).split('\n');
+        await copy.writeFile(lines.map((line) => rowOf(JSON.parse(line) as MetricsRecord)).join(''));
       }
     } finally {
       await copy.close();
@@ -43,15 +44,15 @@ export async function openCsvSink(
   return {
     report: (fact) => {
       if (fact.kind === 'saving') file.flush();
-      else if (fact.kind !== 'step' || fact.step % everySteps === 0)
-        file.append(rowOf(fact as unknown as Record<string, unknown>));
+      else if (fact.kind !== 'step' || fact.step % everySteps === 0) file.append(rowOf(fact));
     },
     close: file.close,
   };
 }
 
 /** A line, or nothing for what has no row. Numbers and the two words need no quoting. */
-function rowOf(record: Record<string, unknown>): string {
-  if (record['kind'] !== 'step' && record['kind'] !== 'evaluation') return '';
-  return `${columns.map((column) => record[column] ?? '').join(',')}\n`;
+function rowOf(record: Fact | MetricsRecord): string {
+  if (record.kind !== 'step' && record.kind !== 'evaluation') return '';
+  const values: Partial<Record<(typeof columns)[number], string | number>> = record;
+  return `${columns.map((column) => values[column] ?? '').join(',')}\n`;
 }

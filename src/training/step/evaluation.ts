@@ -3,25 +3,9 @@ import type { Config } from '../../config/schema.ts';
 import { scoredText, type MicroBatch } from '../../data/windows/batches.ts';
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
+import type { Evaluation } from '../../run/metrics.ts';
 import type { Session } from '../../runtime/session.ts';
 import { microBatchFeeds, microBatchInputs, microBatchLoss } from './microBatchLoss.ts';
-
-export interface Evaluation {
-  /** Mean, nats per token. */
-  loss: number;
-  perplexity: number;
-  /** Independent of the tokenizer, unlike the loss per token. */
-  bitsPerByte: number;
-  /** Targets scored. */
-  tokens: number;
-  /** The same of each source of a mixture, by its name; absent where there is none. */
-  sources?: Record<string, SourceEvaluation>;
-}
-
-export interface SourceEvaluation extends Omit<Evaluation, 'sources'> {
-  /** Places of its windows trained on so far, across epochs; filled in by the run. */
-  trainedTokens?: number;
-}
 
 /** Scores micro-batches of the recorded size, as many as there are. */
 type Evaluate = (

@@ -22,14 +22,12 @@ import {
   sub,
   type Tensor,
 } from '@tensorflow/tfjs-core';
+import type { SkipReason } from '../../run/metrics.ts';
 import type { NamedTensor } from '../../tensors/tensors.ts';
 import type { Config } from '../../config/schema.ts';
 import type { Variables } from '../../runtime/variables.ts';
 
 type GuardConfig = Config['training']['guard'];
-
-/** Why an update was not made. */
-export type SkipReason = 'notFinite' | 'lossOutlier' | 'gradientNormOutlier';
 
 /** By the code that the step returns; 0 stands for an update that was made. */
 const reasons: readonly (SkipReason | null)[] = [null, 'notFinite', 'lossOutlier', 'gradientNormOutlier'];

@@ -9,7 +9,8 @@ import { elementCount } from '../../tensors/tensors.ts';
 import type { Program } from '../../runtime/program.ts';
 import type { Session } from '../../runtime/session.ts';
 import { lossAndGradients, lossFeeds, lossInputs } from './gradients.ts';
-import { skipReason, type SkipReason } from './guard.ts';
+import type { SkipReason } from '../../run/metrics.ts';
+import { skipReason } from './guard.ts';
 import { readTrained, recordUpdate, updateFeeds, updateInputs } from './update.ts';
 
 export interface StepResult {

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { runPaths } from '../../../run/runPaths.ts';
 import { runsNamed } from '../../../experiments/findRuns.ts';
-import { readEvaluations } from '../../../run/metricsReading.ts';
+import { readEvaluations } from '../../../run/readMetrics.ts';
 import { readEnvironment, summarizeRun } from '../../../experiments/runSummary.ts';
 import { wrongInput } from '../../../errors.ts';
 import { jsonOption } from '../../options.ts';

@@ -8,9 +8,9 @@ import type { CommandModule } from 'yargs';
 import { runPaths } from '../../../run/runPaths.ts';
 import { wrongInput } from '../../../errors.ts';
 import { runsNamed } from '../../../experiments/findRuns.ts';
-import { followMetrics } from '../../../run/followMetrics.ts';
-import type { MetricsRecord } from '../../../run/metricsReading.ts';
-import { numberOf, summarizeRun, type RunSummary } from '../../../experiments/runSummary.ts';
+import type { MetricsRecord } from '../../../run/metrics.ts';
+import { followMetrics } from '../../../run/readMetrics.ts';
+import { finite, summarizeRun, type RunSummary } from '../../../experiments/runSummary.ts';
 import { terminalChart } from '../../../experiments/terminalChart.ts';
 import { duration, escapeControls, grouped, printJson, printResult } from '../../terminal/output.ts';
 import { jsonOption } from '../../options.ts';
@@ -117,7 +117,7 @@ function openRun(path: string): { run: Watched; look: () => MetricsRecord[] } {
       smoothed = undefined;
     }
     for (const record of records) {
-      const loss = numberOf(record, 'loss');
+      const loss = record.kind === 'checkpoint' ? null : finite(record.loss);
       if (loss === null) continue;
       if (record.kind === 'evaluation') run.validation.push([record.step, loss]);
       if (record.kind !== 'step') continue;
@@ -172,9 +172,8 @@ function linePrinter(json: boolean): (run: Watched, records: readonly MetricsRec
   return (run, records) => {
     if (json) return records.forEach((record) => printJson({ run: run.path, ...record }));
     for (const record of records) {
-      const loss = numberOf(record, 'loss');
-      if (record.kind === 'evaluation' && loss !== null)
-        printResult(`${run.name}: step ${record.step}  validation loss ${loss.toFixed(4)}`);
+      const loss = record.kind === 'evaluation' ? finite(record.loss) : null;
+      if (loss !== null) printResult(`${run.name}: step ${record.step}  validation loss ${loss.toFixed(4)}`);
     }
     const last = saidMs.get(run.path) ?? -Infinity;
     if (run.summary.state !== 'running' || performance.now() - last < lineIntervalMs) return;
