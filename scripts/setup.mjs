@@ -12,7 +12,7 @@ import { chooseDevice, findNvidiaDriver } from './setup/device.mjs';
 import { exitCodes, explained, SetupFailure } from './setup/failure.mjs';
 import { installFusedOperations, locateFusedOperations } from './setup/fusedOperations.mjs';
 import { installationIsComplete, keepRequest, keptRequest, recordInstallation } from './setup/installation.mjs';
-import { installLibraries, librariesAreComplete, locateLibraries } from './setup/libraries.mjs';
+import { installLibraries, librariesAreComplete, locateLibraries } from './setup/libtensorflow/libraries.mjs';
 import { withLock } from './setup/lock.mjs';
 import { installPackages, packagesAreInstalled } from './setup/packages.mjs';
 import { machineFacts, requireSupportedMachine } from './setup/platform.mjs';

@@ -10,7 +10,7 @@ const docs = path.join(root, 'docs');
 describe('docs/', () => {
   it('has the overview of its pages and the reference of keys and commands there are; else: npm run docs', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [
-      path.join(root, 'scripts/write-docs.mjs'),
+      path.join(root, 'scripts/docs/write.mjs'),
       '--check',
       '--quick',
     ]).catch((error: { stdout: string }) => error);

@@ -22,7 +22,7 @@ const napiVersion = 8;
 
 /**
  * @param {string} root project folder, its packages installed
- * @param {import('./libraries.mjs').Libraries} libraries
+ * @param {import('./libtensorflow/libraries.mjs').Libraries} libraries
  * @returns {Binding}
  */
 export function locateBinding(root, libraries) {

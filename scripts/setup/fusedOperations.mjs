@@ -14,7 +14,7 @@ import { fileBytes, filesBelow, hashOf } from './files.mjs';
 
 /**
  * @param {string} root project folder
- * @param {import('./libraries.mjs').Libraries} libraries
+ * @param {import('./libtensorflow/libraries.mjs').Libraries} libraries
  * @returns {FusedOperations}
  */
 export function locateFusedOperations(root, { folder, set, includeDirectory, libraryDirectory }) {

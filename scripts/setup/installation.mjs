@@ -5,14 +5,14 @@ import path from 'node:path';
 import { readJson, writeWhole } from './files.mjs';
 import { installedBindingHash } from './binding.mjs';
 import { fusedOperationsHash } from './fusedOperations.mjs';
-import { librariesAreComplete } from './libraries.mjs';
-import { tensorflowVersion } from './wheels.mjs';
+import { librariesAreComplete } from './libtensorflow/libraries.mjs';
+import { tensorflowVersion } from './libtensorflow/wheels.mjs';
 
 /** Read by src/runtime/installation.ts, which names the same fields. */
 const installationFile = 'node_modules/.clm-installation.json';
 
 /**
- * @typedef {import('./libraries.mjs').Libraries} Libraries
+ * @typedef {import('./libtensorflow/libraries.mjs').Libraries} Libraries
  * @typedef {import('./binding.mjs').Binding} Binding
  * @typedef {import('./fusedOperations.mjs').FusedOperations} FusedOperations
  * @typedef {import('./device.mjs').DeviceChoice} DeviceChoice

@@ -5,7 +5,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import path from 'node:path';
 import { heldLocks, runProgram } from './process.mjs';
-import { requirePython } from './python.mjs';
+import { requirePython } from './libtensorflow/python.mjs';
 
 // Node has no flock. Python's locks the open file behind descriptor 3, which it shares with us: the lock stays after
 // Python's end. File systems without locks (some network ones) are worked on without.

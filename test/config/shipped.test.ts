@@ -99,7 +99,7 @@ describe('the schema', () => {
     expect(silent.map(renderKeyPath)).toEqual([]);
   });
 
-  it('is what schema/config.schema.json says; node scripts/write-config-schema.mjs writes it anew', () => {
+  it('is what schema/config.schema.json says; node scripts/docs/write-schema.mjs writes it anew', () => {
     expect(readFileSync(repository('schema/config.schema.json'), 'utf8')).toBe(renderConfigJsonSchema());
   });
 

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { explained } from '../../scripts/setup/failure.mjs';
-import { pipFailure } from '../../scripts/setup/download.mjs';
+import { pipFailure } from '../../scripts/setup/libtensorflow/download.mjs';
 import { npmFailure } from '../../scripts/setup/packages.mjs';
 import { fillCache, librariesOf, pythonWithFailingPip, scratchProject } from './scratchProject.ts';
 

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { locateBinding } from '../../scripts/setup/binding.mjs';
 import type { Device } from '../../scripts/setup/device.mjs';
-import { locateLibraries } from '../../scripts/setup/libraries.mjs';
+import { locateLibraries } from '../../scripts/setup/libtensorflow/libraries.mjs';
 import { readInstallation } from '../../src/runtime/installation.ts';
 
 export const projectDirectory = path.resolve(import.meta.dirname, '../..');

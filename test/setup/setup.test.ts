@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { unpackedMark } from '../../scripts/setup/libraries.mjs';
+import { unpackedMark } from '../../scripts/setup/libtensorflow/libraries.mjs';
 import {
   bindingOf,
   compilations,

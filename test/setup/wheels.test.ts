@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { compilerFlags } from '../../scripts/setup/binding.mjs';
-import { parseRequirements, tensorflowVersion, wheelSet } from '../../scripts/setup/wheels.mjs';
+import { parseRequirements, tensorflowVersion, wheelSet } from '../../scripts/setup/libtensorflow/wheels.mjs';
 import { projectDirectory } from './scratchProject.ts';
 
 const requirementsOf = (name: string) =>
-  parseRequirements(readFileSync(path.join(projectDirectory, `scripts/requirements/${name}.txt`), 'utf8'));
+  parseRequirements(
+    readFileSync(path.join(projectDirectory, `scripts/setup/libtensorflow/requirements/${name}.txt`), 'utf8'),
+  );
 
 describe('the wheels', () => {
   test.each([

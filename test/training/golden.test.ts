@@ -8,7 +8,7 @@ import { prepareTraining } from '../../src/training/prepare.ts';
 import { runTraining } from '../../src/training/run.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** Made by scripts/golden-losses.mjs. */
+/** Made by scripts/fixtures/golden-losses.mjs. */
 const golden = JSON.parse(await readFile(path.join(root, 'test/fixtures/golden-losses.json'), 'utf8')) as Record<
   string,
   { set: string[]; losses: number[] }

@@ -11,7 +11,7 @@ interface Updates {
   after: Record<string, number[]>[];
 }
 
-/** Made by scripts/make-optimizer-reference.py. */
+/** Made by scripts/fixtures/optimizers.py. */
 const fixture = JSON.parse(readFileSync(new URL('../fixtures/optimizers.json', import.meta.url), 'utf8')) as {
   learningRates: number[];
   settings: { weightDecay: number; betas: [number, number]; epsilon: number; momentum: number };

@@ -1,0 +1,97 @@
+"""The training step of the same GPT-2 decoder in PyTorch, timed: what scripts/compare/pytorch.mjs runs beside clm.
+
+Prints one JSON object: the median of whole steps (forward, backward, clip, AdamW) in ms, and the peak memory. Written
+as PyTorch users would write it for speed: fused attention, fused AdamW, torch.compile, autocast for bfloat16.
+"""
+import argparse
+import json
+import resource
+import statistics
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+parser = argparse.ArgumentParser()
+for name in ('layers', 'heads', 'width', 'context', 'batch', 'vocabulary', 'steps'):
+    parser.add_argument(f'--{name}', type=int, required=True)
+parser.add_argument('--precision', choices=['float32', 'bfloat16'], required=True)
+parser.add_argument('--eager', action='store_true', help='without torch.compile')
+options = parser.parse_args()
+B, T, C, V = options.batch, options.context, options.width, options.vocabulary
+
+
+class Norm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(C))
+
+    def forward(self, x):
+        return F.layer_norm(x, (C,), self.gain, None, 1e-5)
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention_norm, self.feed_forward_norm = Norm(), Norm()
+        self.query_key_value = nn.Linear(C, 3 * C, bias=False)
+        self.output = nn.Linear(C, C, bias=False)
+        self.up, self.down = nn.Linear(C, 4 * C, bias=False), nn.Linear(4 * C, C, bias=False)
+
+    def forward(self, x):
+        parts = self.query_key_value(self.attention_norm(x)).split(C, dim=2)
+        q, k, v = (part.view(x.shape[0], T, options.heads, -1).transpose(1, 2) for part in parts)
+        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.output(seen.transpose(1, 2).reshape(x.shape))
+        return x + self.down(F.gelu(self.up(self.feed_forward_norm(x)), approximate='tanh'))
+
+
+class Decoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(V, C), nn.Embedding(T, C)
+        self.blocks = nn.ModuleList(Block() for _ in range(options.layers))
+        self.norm = Norm()
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                nn.init.normal_(parameter, std=0.02)
+
+    def forward(self, inputs, targets):
+        x = self.tokens(inputs) + self.positions.weight
+        for block in self.blocks:
+            x = block(x)
+        logits = F.linear(self.norm(x), self.tokens.weight)
+        return F.cross_entropy(logits.view(-1, V).float(), targets.view(-1))
+
+
+torch.manual_seed(1337)
+decoder = Decoder()
+run = decoder if options.eager else torch.compile(decoder)
+matrices = [p for p in decoder.parameters() if p.dim() == 2]
+vectors = [p for p in decoder.parameters() if p.dim() < 2]
+groups = [{'params': matrices, 'weight_decay': 0.1}, {'params': vectors, 'weight_decay': 0.0}]
+optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
+ids = torch.randint(V, (B, T + 1))
+inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+
+def step():
+    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=options.precision == 'bfloat16'):
+        loss = run(inputs, targets)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+for _ in range(3):
+    step()
+milliseconds = []
+for _ in range(options.steps):
+    began = time.perf_counter()
+    step()
+    milliseconds.append((time.perf_counter() - began) * 1000)
+peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({'msPerStep': statistics.median(milliseconds), 'peakMib': peak_mib, 'version': torch.__version__}))

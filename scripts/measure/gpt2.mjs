@@ -1,0 +1,79 @@
+/**
+ * Peak memory and step time of GPT-2 124M (vocabulary 50,257) on random tokens: what a machine must have to train it.
+ *
+ * npm run measure:gpt2 [-- KEY=VALUE …]      as training.recompute=block model.contextLength=1024
+ * training.precision=bfloat16 npm run measure:gpt2 -- all                one after another, each in a process of its
+ * own: T 512 and T 1024 in both precisions, T 1024 accumulated, and with the blocks computed again
+ */
+import { spawnSync } from 'node:child_process';
+import os from 'node:os';
+import YAML from 'yaml';
+
+if (process.argv[2] === 'all') {
+  const kinds = [
+    ...['float32', 'bfloat16'].flatMap((precision) =>
+      [512, 1024].map((T) => [`model.contextLength=${T}`, `training.precision=${precision}`]),
+    ),
+    ['model.contextLength=1024', 'training.microBatchesPerStep=2'],
+    ['model.contextLength=1024', 'training.recompute=block'],
+  ];
+  for (const kind of kinds) {
+    process.stdout.write(`${kind.join(' ')}  `);
+    if (spawnSync(process.execPath, [import.meta.filename, ...kind], { stdio: 'inherit' }).status !== 0)
+      process.exit(1);
+  }
+  process.exit(0);
+}
+
+const { configSchema } = await import('../../dist/config/schema.js');
+const { initialParameters } = await import('../../dist/model/initialise.js');
+const { parameterTable } = await import('../../dist/model/parameters.js');
+const { openSession } = await import('../../dist/runtime/openSession.js');
+const { memoryPlan } = await import('../../dist/training/plan/memory.js');
+const { setVariables } = await import('../../dist/training/setVariables.js');
+const { recordTrainingStep } = await import('../../dist/training/step/step.js');
+const { trainingState } = await import('../../dist/training/step/trainingState.js');
+
+const sections = {
+  name: 'gpt2',
+  corpus: { sources: [{ path: '/nowhere' }] },
+  model: { layers: 12, heads: 12, width: 768, contextLength: 1024, biases: true },
+  training: { microBatchSize: 1, branches: 1, steps: 4 },
+};
+for (const assignment of process.argv.slice(2)) {
+  const [, section, key, value] = /^(\w+)\.(\w+)=(.*)$/.exec(assignment);
+  (sections[section] ??= {})[key] = YAML.parse(value);
+}
+const config = configSchema.parse(sections);
+const vocabularySize = 50_257;
+const table = parameterTable(config.model, vocabularySize);
+const session = openSession({ mode: 'recorded', ...config.training, device: 'cpu' });
+{
+  const parameters = initialParameters(table, 1);
+  await setVariables(session, [...parameters, ...trainingState(config, table, parameters)]);
+}
+const step = await recordTrainingStep(session, config, table);
+const N = config.training.microBatchSize * config.model.contextLength;
+const tokens = (seed) => Int32Array.from({ length: N }, (_, i) => (i * i * 31 + i * 7919 + seed) % vocabularySize);
+const microBatch = { inputs: tokens(1), targets: tokens(2), weights: new Float32Array(N).fill(1), targetCount: N };
+const microBatches = Array.from({ length: config.training.microBatchesPerStep }, () => microBatch);
+const stepMs = [];
+for (let k = 1; k <= config.training.steps; k++) {
+  const startMs = performance.now();
+  await step(microBatches, k, 1e-4);
+  stepMs.push(Math.round(performance.now() - startMs));
+}
+session.close();
+const planned = memoryPlan(config, table, vocabularySize);
+const peakBytes = process.resourceUsage().maxRSS * 1024;
+// the first step warms up
+const medianMs = stepMs.slice(1).sort((a, b) => a - b)[(stepMs.length - 1) >> 1] ?? stepMs[0];
+console.log(
+  JSON.stringify({
+    tokensPerSecond: Math.round((1000 * N * microBatches.length) / medianMs),
+    peakMegabytes: Math.round(peakBytes / 1e6),
+    plannedMegabytes: Math.round((planned.total - planned.checkpoint) / 1e6),
+    stepMs,
+    cores: os.availableParallelism(),
+  }),
+);

