@@ -112,6 +112,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   const { contextLength } = modelConfig;
   const { microBatchSize } = training;
   const notes: string[] = [];
+  const onWarning = (message: string) => void notes.push(message);
   let validation = noEvaluations;
   let previousCursor = cursor;
   const windowsPerStep = training.microBatchesPerStep * microBatchSize;
@@ -123,7 +124,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
     shuffleTokens: config.corpus.shuffleTokens,
     totalWindows,
     windowsPerStep,
-    notes,
+    onWarning,
   };
   const texts = { configText: renderConfig(config), tokenizerText: renderTokenizer(tokenizer) };
 
@@ -158,7 +159,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
       return result;
     },
     evaluate: async (signal) => {
-      const batches = validationBatches(corpus, tokenizer, { contextLength, microBatchSize, notes });
+      const batches = validationBatches(corpus, tokenizer, { contextLength, microBatchSize, onWarning });
       const evaluation = await runEvaluation(batches, tokenizer, signal);
       const trained = (name: string): number => {
         const place = cursor?.mixture?.[corpus.mixture!.findIndex((source) => source.name === name)];

@@ -13,8 +13,8 @@ import type { ReadOptions } from '../files/utf8Chunks.ts';
 export interface EncodeOptions extends ReadOptions {
   /** Threads to encode on; undefined: this one. */
   readonly workers?: TokenizingWorkers | undefined;
-  /** What the user should be told is added while reading. */
-  readonly notes?: string[] | undefined;
+  /** Told what the user should know, e.g. that the token cache is damaged. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** The tokens of a stretch of text, or of a document or a part of one. */

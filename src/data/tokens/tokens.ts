@@ -80,8 +80,9 @@ async function* cachedOrEncoded(
     if (damagedFrom === null) return;
     from = damagedFrom;
     await rm(file, { force: true }).catch(() => undefined); // the next run makes it anew
-    options?.notes?.push(
-      `the token cache ${file} is damaged or gone; from here on the text itself is read, and the next run makes the cache anew`,
+    options?.onWarning?.(
+      `the token cache ${file} is damaged or missing; the rest of the text is tokenized again, and the next run ` +
+        'rebuilds the cache',
     );
   }
   const startByte = isExact ? await characterStart(corpus, from) : from;

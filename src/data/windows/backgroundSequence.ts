@@ -19,13 +19,13 @@ import type { WorkerFailure } from '../workerFailure.ts';
 export interface SequenceRequest {
   readonly corpus: Corpus;
   readonly tokenizerText: string;
-  readonly options: Omit<SequenceOptions, 'workers' | 'notes'>;
+  readonly options: Omit<SequenceOptions, 'workers' | 'onWarning'>;
   readonly tokenizingWorkers: number;
   readonly cursor: Cursor | undefined;
 }
 
-/** A micro-batch and what the user should be told, or why there is none. */
-export type WorkerAnswer = { batch: TrainingBatch; notes: string[]; failure?: undefined } | { failure: WorkerFailure };
+/** The next micro-batch, or a warning that comes before it, or why there is none. */
+export type WorkerAnswer = { batch: TrainingBatch } | { warning: string } | { failure: WorkerFailure };
 
 /** Micro-batches that are made ahead of the one in use. */
 const batchesAhead = 8;
@@ -44,7 +44,7 @@ interface BackgroundOptions extends Omit<SequenceOptions, 'workers'> {
 export async function* backgroundSequence(
   corpus: Corpus,
   tokenizer: Tokenizer,
-  { tokenizingWorkers = 1, notes, ...options }: BackgroundOptions,
+  { tokenizingWorkers = 1, onWarning, ...options }: BackgroundOptions,
   cursor?: Cursor,
 ): AsyncGenerator<TrainingBatch, void, void> {
   const request: SequenceRequest = {
@@ -70,9 +70,12 @@ export async function* backgroundSequence(
     for (;;) {
       while (answers.length === 0) await new Promise<void>((resolve) => (wake = resolve));
       const answer = answers.shift()!;
-      if (answer.failure !== undefined) throw errorOf(answer.failure);
+      if ('failure' in answer) throw errorOf(answer.failure);
+      if ('warning' in answer) {
+        onWarning?.(answer.warning);
+        continue;
+      }
       worker.postMessage('next');
-      notes?.push(...answer.notes);
       yield answer.batch;
     }
   } finally {

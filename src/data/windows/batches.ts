@@ -50,8 +50,8 @@ interface BatchOptions {
   readonly chunkBytes?: number | undefined;
   /** Threads to encode on; undefined: this one. */
   readonly workers?: TokenizingWorkers | undefined;
-  /** What the user should be told is added while reading. */
-  readonly notes?: string[] | undefined;
+  /** Told what the user should know, e.g. that the token cache is damaged. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 export interface TrainingBatchOptions extends BatchOptions, BlockSequenceOptions {}
@@ -70,9 +70,9 @@ export async function* trainingBatches(
   cursor: Cursor = startCursor(corpus),
 ): AsyncGenerator<TrainingBatch, void, void> {
   checkCursor(cursor, corpus);
-  const { seed, contextLength, microBatchSize, chunkBytes, workers, notes } = options;
+  const { seed, contextLength, microBatchSize, chunkBytes, workers, onWarning } = options;
   const stopping = new AbortController();
-  const readOptions = { chunkBytes, workers, notes, signal: stopping.signal };
+  const readOptions = { chunkBytes, workers, onWarning, signal: stopping.signal };
   const blocks = readAhead(trainingBlocks(corpus, tokenizer, options, cursor, readOptions), () => stopping.abort());
   let rows = emptyRows(microBatchSize, contextLength, corpus.packing);
   let begun = false;
@@ -121,8 +121,8 @@ export async function* validationBatches(
     }
     return;
   }
-  const { contextLength, microBatchSize, chunkBytes, notes } = options;
-  const chunks = tokenChunks(corpus, corpus.validation, tokenizer, { chunkBytes, notes });
+  const { contextLength, microBatchSize, chunkBytes, onWarning } = options;
+  const chunks = tokenChunks(corpus, corpus.validation, tokenizer, { chunkBytes, onWarning });
   const blocks =
     corpus.packing === 'documents'
       ? documentBlocks(chunks, tokenizer, {

@@ -12,7 +12,7 @@ import { failureOf } from '../workerFailure.ts';
 const { corpus, tokenizerText, options, tokenizingWorkers, cursor } = workerData as SequenceRequest;
 const port = parentPort!;
 
-const notes: string[] = [];
+const onWarning = (warning: string): void => port.postMessage({ warning } satisfies WorkerAnswer);
 
 async function answer(batches: ReturnType<typeof trainingSequence>): Promise<void> {
   try {
@@ -23,7 +23,7 @@ async function answer(batches: ReturnType<typeof trainingSequence>): Promise<voi
     const moved = [inputs, targets, lossMask, ...(positions ? [positions] : [])].map(
       ({ buffer }) => buffer as ArrayBuffer,
     );
-    port.postMessage({ batch, notes: notes.splice(0) } satisfies WorkerAnswer, moved);
+    port.postMessage({ batch } satisfies WorkerAnswer, moved);
   } catch (error) {
     port.postMessage({ failure: failureOf(error) } satisfies WorkerAnswer);
   }
@@ -35,7 +35,7 @@ const workers =
   tokenizingWorkers > 1 && corpus.tokenCache === undefined
     ? openTokenizingWorkers(tokenizer, tokenizingWorkers)
     : undefined;
-const batches = trainingSequence(corpus, tokenizer, { ...options, workers, notes }, cursor);
+const batches = trainingSequence(corpus, tokenizer, { ...options, workers, onWarning }, cursor);
 let last = Promise.resolve();
 port.on('message', () => {
   last = last.then(() => answer(batches));

@@ -138,9 +138,10 @@ describe('a cache of several blocks', async () => {
         const damaged = Buffer.from(whole);
         damaged[at]! ^= change;
         writeFileSync(file, damaged);
-        const notes: string[] = [];
-        expect(await tokensOf(cached, corpus.training, tokenizer, { notes })).toBe(expected);
-        expect(notes).toEqual([expect.stringContaining(`${file} is damaged`)]);
+        const warnings: string[] = [];
+        const onWarning = (message: string) => void warnings.push(message);
+        expect(await tokensOf(cached, corpus.training, tokenizer, { onWarning })).toBe(expected);
+        expect(warnings).toEqual([expect.stringContaining(`${file} is damaged`)]);
         expect(() => statSync(file)).toThrow('ENOENT');
       }),
       {
@@ -270,13 +271,14 @@ test('two processes that make it at once both get it whole', async () => {
     const tokenizer = await readTokenizerFile('tokenizer.json');
     const { corpus: cached, trainingTokens } = await cachedCorpus(corpus, tokenizer, 'cache');
     let tokens = 0;
-    const notes = [];
-    for await (const { tokenIds } of tokenChunks(cached, corpus.training, tokenizer, { notes })) tokens += tokenIds.length;
-    console.log(JSON.stringify({ trainingTokens, tokens, notes, folder: cached.tokenCache }));`;
+    const warnings = [];
+    const onWarning = (message) => warnings.push(message);
+    for await (const { tokenIds } of tokenChunks(cached, corpus.training, tokenizer, { onWarning })) tokens += tokenIds.length;
+    console.log(JSON.stringify({ trainingTokens, tokens, warnings, folder: cached.tokenCache }));`;
   const run = () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { cwd: folder });
   const made = (await Promise.all([run(), run(), run()])).map(({ stdout }) => JSON.parse(stdout));
   expect(new Set(made.map((each) => JSON.stringify(each))).size).toBe(1);
-  expect(made[0]).toMatchObject({ tokens: made[0].trainingTokens, notes: [] });
+  expect(made[0]).toMatchObject({ tokens: made[0].trainingTokens, warnings: [] });
   expect(readdirSync(path.join(folder, made[0].folder)).sort()).toEqual([
     expect.stringMatching(/^to-\d+\.tokens$/),
     expect.stringMatching(/^to-\d+\.tokens$/),
