@@ -1,7 +1,7 @@
 // Does clm train as nanoGPT does? nanoGPT's own model, given clm's initial weights and micro-batches, must have clm's
 // losses; what is left between two runs of either is the seed. (nanoGPT's GELU is the exact one, clm's the tanh form.)
 //
-//   npm run replay:nanogpt -- --nanogpt DIR --python PYTHON [--seed 1337] [--steps 2000]
+//   npm run compare -- nanogpt-losses --nanogpt DIR --python PYTHON [--seed 1337] [--steps 2000]
 //
 // DIR is a checkout of nanoGPT, PYTHON has torch; corpus/tinyshakespeare.txt must be there.
 import { spawnSync } from 'node:child_process';

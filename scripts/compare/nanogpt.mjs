@@ -1,7 +1,7 @@
 // Pairs clm with nanoGPT's own train.py on nanoGPT's CPU config: whole processes, alternating, with the same
 // evaluations (a whole validation set's worth of batches at the start and at the end).
 //
-//   npm run compare:nanogpt -- --nanogpt DIR --python PYTHON [--seeds 1337,1,2] [--steps 2000] [--precision float32]
+//   npm run compare -- nanogpt --nanogpt DIR --python PYTHON [--seeds 1337,1,2] [--steps 2000] [--precision float32]
 //
 // DIR is a checkout of nanoGPT whose data/shakespeare_char has been prepared; corpus/tinyshakespeare.txt is
 // the same text. Linux only: peak memory comes from /proc.

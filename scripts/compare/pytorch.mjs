@@ -1,6 +1,6 @@
 // Pairs clm's training step with PyTorch's of the same decoder, in turns, because machines drift.
 //
-//   npm run compare:pytorch -- --python PYTHON [--sizes small,large,gpt2] [--precisions float32,bfloat16] [--rounds 3]
+//   npm run compare -- pytorch --python PYTHON [--sizes small,large,gpt2] [--precisions float32,bfloat16] [--rounds 3]
 //     [--steps N] [--eager]
 //
 // Prints the medians over the rounds of step time, tokens per second, share of the matmul peak and peak resident

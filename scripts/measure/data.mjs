@@ -1,11 +1,11 @@
-// The figures of the data side: npm run measure:data -- [GIGABYTES] [--only PART,PART]. Linux only. Text is generated,
+// The figures of the data side: npm run measure -- data [GIGABYTES] [--only PART,PART]. Linux only. Text is generated,
 // and removed afterwards.
 // throughputs plain text through the whole pipeline to micro-batches, MB of text a second: in this thread, from a
 // worker, with 2 tokenising workers (read, check, encode, cut, shuffle), and from a token cache waiting     share of
 // its time that training configs/moby-dick.yaml waits for data memory      peak of a process that reads a file of 100
 // MB through, and of one that reads GIGABYTES (default 1); and the time to the first micro-batch at nine tenths of the
 // larger one
-// Resuming exactly is checked by npm run check:resume-points.
+// Resuming exactly is checked by npm run check -- resume-points.
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

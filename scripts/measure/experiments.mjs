@@ -1,4 +1,4 @@
-// Figures of the experiments: npm run measure:experiments -- [runs] [report] [logging]; all three by default.
+// Figures of the experiments: npm run measure -- experiments [runs] [report] [logging]; all three by default.
 //   runs      clm runs over 1,000 run directories of 2,000 updates each
 //   report    clm report of 20 runs of 100,000 updates: time, size, and in Chromium the first paint, the time until all
 //             charts stand, and the longest that a change of any control keeps the page from answering

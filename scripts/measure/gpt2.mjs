@@ -1,8 +1,8 @@
 /**
  * Peak memory and step time of GPT-2 124M (vocabulary 50,257) on random tokens: what a machine must have to train it.
  *
- * npm run measure:gpt2 [-- KEY=VALUE …]      as training.recompute=block model.contextLength=1024
- * training.precision=bfloat16 npm run measure:gpt2 -- all                one after another, each in a process of its
+ * npm run measure -- gpt2 [KEY=VALUE …]      as training.recompute=block model.contextLength=1024
+ * training.precision=bfloat16 npm run measure -- gpt2 all                one after another, each in a process of its
  * own: T 512 and T 1024 in both precisions, T 1024 accumulated, and with the blocks computed again
  */
 import { spawnSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-// The figures of the README: npm run measure -- speed | memory | startup. Each prints what it measured; runs of
+// The figures of the README: npm run measure -- program speed | memory | startup. Each prints what it measured; runs of
 // what is compared alternate, because machines drift. Linux only: memory comes from /proc.
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -161,7 +161,7 @@ async function startup(scratch) {
 
 const what = { speed, memory, startup }[process.argv[2]];
 if (!what) {
-  process.stderr.write('error: say what to measure: npm run measure -- speed | memory | startup\n');
+  process.stderr.write('error: say what to measure: npm run measure -- program speed | memory | startup\n');
   process.exit(2);
 }
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-measure-'));

@@ -2,7 +2,7 @@
  * What recording nanoGPT's GPU config (L6 H6 C384, T 256, B 64, dropout) into a graph costs: time, nodes and bytes of
  * constants. Nothing is run, so that it takes no GPU and seconds.
  *
- *   npm run measure:recording
+ *   npm run measure -- recording
  */
 import path from 'node:path';
 

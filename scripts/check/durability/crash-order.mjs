@@ -19,7 +19,7 @@ import { recordFileCalls, straceMissing } from './crash-order/systemCalls.mjs';
 const [random = 3, resumes = 6, seed = 1] = process.argv.slice(2).map(Number);
 const missing = straceMissing();
 if (missing !== undefined) {
-  console.error(`crash order: not checked, ${missing}. npm run check:faults replays the calls as Node makes them.`);
+  console.error(`crash order: not checked, ${missing}. npm run check -- faults replays the calls as Node makes them.`);
   process.exit(3);
 }
 const root = path.resolve(import.meta.dirname, '../../..');

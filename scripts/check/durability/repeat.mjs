@@ -3,7 +3,7 @@
  * first steps of one layer of GPT-2's size again and again, in new sessions, and compares losses, gradient norms and,
  * after the last step, every parameter and moment.
  *
- *   npm run check:repeat [-- RUNS]      8 runs in each precision take about three minutes on two cores
+ *   npm run check -- repeat [RUNS]      8 runs in each precision take about three minutes on two cores
  */
 import { createHash } from 'node:crypto';
 import { configSchema } from '../../../dist/config/schema.js';

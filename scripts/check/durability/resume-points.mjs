@@ -1,5 +1,5 @@
 // Resumes the training sequence of every kind of corpus at random points and compares the rest, batch by batch, to the
-// bit: npm run check:resume-points [-- POINTS [SEED]] (default 200 points each, seed 1). Texts are made from the book
+// bit: npm run check -- resume-points [POINTS [SEED]] (default 200 points each, seed 1). Texts are made from the book
 // and removed afterwards. Exit code 1 where a single point differs.
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';

@@ -1,4 +1,4 @@
-// npm run check:editor-schema -- --server FILE: asks a YAML language server (npm install yaml-language-server
+// npm run check -- editor-schema --server FILE: asks a YAML language server (npm install yaml-language-server
 // somewhere; FILE is its bin/yaml-language-server) what an editor would: completion of keys and values, the text on
 // hovering, and that a wrong value is marked while ${…} is not, with schema/config.schema.json.
 import { spawn } from 'node:child_process';
@@ -10,7 +10,7 @@ const root = path.resolve(import.meta.dirname, '../../..');
 const at = process.argv.indexOf('--server');
 if (at < 0) {
   process.stderr.write(
-    'error: name the server: npm run check:editor-schema -- --server node_modules/yaml-language-server/bin/yaml-language-server\n',
+    'error: name the server: npm run check -- editor-schema --server node_modules/yaml-language-server/bin/yaml-language-server\n',
   );
   process.exit(2);
 }

@@ -1,4 +1,4 @@
-// npm run check:init -- [MINUTES …] [--text FILE]: clm init for each of the times (default: 1 and 3 minutes) and
+// npm run check -- init [MINUTES …] [--text FILE]: clm init for each of the times (default: 1 and 3 minutes) and
 // Moby-Dick, then clm train with the config as written. Prints how long training took and exits 1 where that was more
 // than a quarter longer than promised or less than half of it.
 import { spawnSync } from 'node:child_process';

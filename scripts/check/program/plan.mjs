@@ -1,7 +1,7 @@
 /**
  * Holds the memory that `clm plan` predicts against the peak of a run that trains four steps and saves after each.
  *
- *   npm run check:plan [-- NAME …]     a Markdown table; exit code 1 where one is more than 15 % off
+ *   npm run check -- plan [NAME …]     a Markdown table; exit code 1 where one is more than 15 % off
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

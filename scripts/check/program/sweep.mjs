@@ -1,4 +1,4 @@
-// npm run check:sweep -- [STEPS] [--set KEY=VALUE …]: a sweep of three learning rates and three seeds of the small
+// npm run check -- sweep [STEPS] [--set KEY=VALUE …]: a sweep of three learning rates and three seeds of the small
 // shipped model (default: 200 steps; 2000 is the model as shipped, a minute or two a run) is killed twice at random
 // moments while runs are under way, the second time together with the runs. It ends, makes nothing again that was done,
 // equals the nine runs made singly to the last bit, and `clm compare` names the best rate with its spread.

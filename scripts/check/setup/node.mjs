@@ -1,4 +1,4 @@
-// Tries clm with newer Nodes than the one at hand (Linux x86-64): npm run check:node
+// Tries clm with newer Nodes than the one at hand (Linux x86-64): npm run check -- node
 // For each: the native binding loads and computes, and, where clm is built, the program prints its help and trains.
 
 import { spawnSync } from 'node:child_process';
@@ -34,7 +34,7 @@ schedule: { kind: cosine, warmupSteps: 0, finalLearningRate: 1e-4 }
 `;
 
 if (process.platform !== 'linux' || process.arch !== 'x64') {
-  console.error('check:node fetches Nodes for Linux x86-64 only.');
+  console.error('check node fetches Nodes for Linux x86-64 only.');
   process.exit(3);
 }
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-node-'));

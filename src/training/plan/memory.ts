@@ -1,6 +1,6 @@
 /**
  * What a run needs of the machine's memory, by purpose, and what to turn where it is too much. Estimates of the peak of
- * a recorded run on a CPU; `npm run check:plan` holds them against measured peaks.
+ * a recorded run on a CPU; `npm run check -- plan` holds them against measured peaks.
  *
  * B micro-batch size · T context length · C width · F feed-forward width · L layers · H heads · K key/value heads
  * D head size · V vocabulary size · N = B·T
