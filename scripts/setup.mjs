@@ -1,4 +1,4 @@
-// Sets clm up: packages, libtensorflow, the binding of tfjs-node, clm's own operations, the TypeScript build. Plain
+// Sets clm up: packages, libtensorflow, the binding of tfjs-node, clm's kernels, the TypeScript build. Plain
 // Node without packages, for it runs before there are any. Run by `npm start` and `npm test`; does nothing, quickly,
 // when all is there.
 
@@ -10,8 +10,8 @@ import { build, buildIsCurrent } from './setup/build.mjs';
 import { cacheFolder, cloneFolder, makeCacheFolder } from './setup/cache.mjs';
 import { chooseDevice, findNvidiaDriver } from './setup/device.mjs';
 import { exitCodes, explained, SetupFailure } from './setup/failure.mjs';
-import { installFusedOperations, locateFusedOperations } from './setup/fusedOperations.mjs';
 import { installationIsComplete, keepRequest, keptRequest, recordInstallation } from './setup/installation.mjs';
+import { installKernels, locateKernels } from './setup/kernels.mjs';
 import { installLibraries, librariesAreComplete, locateLibraries } from './setup/libtensorflow/libraries.mjs';
 import { withLock } from './setup/lock.mjs';
 import { installPackages, packagesAreInstalled } from './setup/packages.mjs';
@@ -44,9 +44,9 @@ async function setUp(argumentList) {
     ...{ kept, findDriver: findNvidiaDriver },
   });
   const libraries = locateLibraries(root, cache, machine, choice.device);
-  const operations = locateFusedOperations(root, libraries);
+  const kernels = locateKernels(root, libraries);
   const tensorflowIsInstalled = () =>
-    installationIsComplete(root, choice, libraries, { binding: locateBinding(root, libraries), operations });
+    installationIsComplete(root, choice, libraries, { binding: locateBinding(root, libraries), kernels });
   const requestIsKept = () => JSON.stringify(kept) === JSON.stringify(choice.request);
 
   const progress = progressOn(options.quiet ?? false);
@@ -65,8 +65,8 @@ async function setUp(argumentList) {
       if (!librariesAreComplete(libraries)) await installLibraries(libraries, progress);
       const binding = locateBinding(root, libraries);
       const bindingSha256 = await installBinding(binding, progress);
-      const operationsSha256 = await installFusedOperations(operations, progress);
-      recordInstallation(root, choice, libraries, { binding, bindingSha256, operations, operationsSha256 });
+      const kernelsSha256 = await installKernels(kernels, progress);
+      recordInstallation(root, choice, libraries, { binding, bindingSha256, kernels, kernelsSha256 });
     }
     if (!requestIsKept()) keepRequest(clone, choice.request);
     if (!buildIsCurrent(root)) {

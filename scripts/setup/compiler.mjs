@@ -35,7 +35,7 @@ export async function compile(output, flags, what, progress) {
  * $CXX, which may hold arguments too, else the first C++ compiler on PATH.
  * @returns {[string, ...string[]]}
  */
-function compilerCommand() {
+export function compilerCommand() {
   const [named, ...options] = (process.env.CXX ?? '').split(' ').filter((word) => word !== '');
   const compiler = findProgram(named === undefined ? ['c++', 'g++', 'clang++'] : [named]);
   if (compiler !== undefined) return [compiler, ...options];

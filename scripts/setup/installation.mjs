@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { readJson, writeWhole } from './files.mjs';
 import { installedBindingHash } from './binding.mjs';
-import { fusedOperationsHash } from './fusedOperations.mjs';
+import { kernelsHash } from './kernels.mjs';
 import { librariesAreComplete } from './libtensorflow/libraries.mjs';
 import { tensorflowVersion } from './libtensorflow/wheels.mjs';
 
@@ -14,7 +14,7 @@ const installationFile = 'node_modules/.clm-installation.json';
 /**
  * @typedef {import('./libtensorflow/libraries.mjs').Libraries} Libraries
  * @typedef {import('./binding.mjs').Binding} Binding
- * @typedef {import('./fusedOperations.mjs').FusedOperations} FusedOperations
+ * @typedef {import('./kernels.mjs').Kernels} Kernels
  * @typedef {import('./device.mjs').DeviceChoice} DeviceChoice
  */
 
@@ -23,9 +23,9 @@ const installationFile = 'node_modules/.clm-installation.json';
  * @param {string} root
  * @param {DeviceChoice} choice
  * @param {Libraries} libraries
- * @param {{ binding: Binding, operations: FusedOperations }} compiled
+ * @param {{ binding: Binding, kernels: Kernels }} compiled
  */
-export function installationIsComplete(root, { device, why }, libraries, { binding, operations }) {
+export function installationIsComplete(root, { device, why }, libraries, { binding, kernels }) {
   const recorded = readJson(path.join(root, installationFile));
   return (
     recorded !== undefined &&
@@ -35,8 +35,8 @@ export function installationIsComplete(root, { device, why }, libraries, { bindi
     recorded.bindingPath === binding.installed && // a clone may have been moved
     recorded.cachedBinding === binding.cached &&
     recorded.bindingSha256 === installedBindingHash(binding) &&
-    recorded.operationsPath === operations.cached &&
-    recorded.operationsSha256 === fusedOperationsHash(operations) &&
+    recorded.operationsPath === kernels.cached &&
+    recorded.operationsSha256 === kernelsHash(kernels) &&
     librariesAreComplete(libraries)
   );
 }
@@ -45,15 +45,15 @@ export function installationIsComplete(root, { device, why }, libraries, { bindi
  * @param {string} root
  * @param {DeviceChoice} choice
  * @param {Libraries} libraries
- * @param {{ binding: Binding, bindingSha256: string, operations: FusedOperations, operationsSha256: string }} compiled
+ * @param {{ binding: Binding, bindingSha256: string, kernels: Kernels, kernelsSha256: string }} compiled
  */
 export function recordInstallation(root, { device, why }, libraries, compiled) {
-  const { binding, bindingSha256, operations, operationsSha256 } = compiled;
+  const { binding, bindingSha256, kernels, kernelsSha256 } = compiled;
   const { siteDirectory, libraryDirectory, includeDirectory } = libraries;
   const installation = {
     ...{ tensorflowVersion, device, why, siteDirectory, libraryDirectory, includeDirectory },
     ...{ bindingPath: binding.installed, bindingSha256, cachedBinding: binding.cached },
-    ...{ operationsPath: operations.cached, operationsSha256 },
+    ...{ operationsPath: kernels.cached, operationsSha256: kernelsSha256 },
   };
   writeWhole(path.join(root, installationFile), `${JSON.stringify(installation, undefined, 2)}\n`);
 }

@@ -18,7 +18,7 @@ export interface Installation {
   includeDirectory: string;
   /** The native addon that tfjs-node loads. */
   bindingPath: string;
-  /** The library of clm's own operations. */
+  /** The library of clm's kernels (native/). */
   operationsPath: string;
 }
 

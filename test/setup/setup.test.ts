@@ -41,7 +41,7 @@ test('a second set-up has nothing to do, says so, and quietly says nothing', () 
   const project = readyProject();
   expectNothingToDo(project);
   expect(project.setUp(['--quiet'])).toEqual({ status: 0, output: '' });
-  expect(compilations(project)).toBe(2); // the binding and clm's own operations
+  expect(compilations(project)).toBe(2); // the binding and clm's kernels
   expect(installationOf(project)).toMatchObject({
     ...{ device: 'cpu', why: 'asked for with --device cpu', tensorflowVersion: '2.21.0' },
     libraryDirectory: librariesOf(project, 'cpu').libraryDirectory,
@@ -115,7 +115,7 @@ describe('what a kill leaves is mended', () => {
     appendFileSync(installed, 'x');
     expect(project.setUp()).toMatchObject({ status: 0 });
     expectNothingToDo(project);
-    // The binding once; clm's own operations, which take a second, every time.
+    // The binding once; clm's kernels, which take a second, every time.
     expect(compilations(project)).toBe(1 + 3);
     truncateSync(cached, 1000);
     rmSync(installed);
@@ -124,11 +124,11 @@ describe('what a kill leaves is mended', () => {
     expectNothingToDo(project);
   });
 
-  test("clm's own operations: missing or damaged in the cache", () => {
+  test("clm's kernels: missing or damaged in the cache", () => {
     const project = readyProject();
     const { operationsPath } = installationOf(project);
     truncateSync(operationsPath, 1000);
-    expect(project.setUp()).toMatchObject({ status: 0, output: expect.stringContaining("clm's own operations") });
+    expect(project.setUp()).toMatchObject({ status: 0, output: expect.stringContaining("clm's kernels") });
     expectNothingToDo(project);
     rmSync(operationsPath);
     expect(() => installationOf(project)).toThrow('is gone');
