@@ -1,5 +1,5 @@
 /** Combinations of keys that make no run, each reported where one of the keys is written. */
-import { weightAt } from './mixtureWeights.ts';
+import { weightAt } from './sections/corpus.ts';
 import { originOf, place, renderKeyPath, valueAt } from './located.ts';
 import type { KeyPath, LocatedValue } from './located.ts';
 import type { Problem } from './problems.ts';

@@ -73,8 +73,8 @@ describe('a config that is refused', () => {
   });
 
   it.each([
-    ['corpus: {}', 'a.yaml:1:1: corpus.sources is missing: Where the text comes from, in this order.'],
-    ['seed: 3', 'a.yaml:1:1: corpus is missing: The text to learn from.'],
+    ['corpus: {}', 'a.yaml:1:1: corpus.sources is missing: Text sources, in reading order.'],
+    ['seed: 3', 'a.yaml:1:1: corpus is missing: Training and validation text.'],
     ['corpus: { sources: [] }', 'a.yaml:1:11: corpus.sources must be a list of at least 1 entry, but is an empty list'],
     [
       'corpus: { sources: [x.txt] }',

@@ -1,4 +1,4 @@
-/** Section `corpus`: where the text comes from, how it is cut into documents and how it is split. */
+/** Section `corpus`: where the text comes from, how it is cut into documents, how it is split and how it is mixed. */
 import { z } from 'zod';
 
 const name = z.string().min(1).nullable().default(null);
@@ -6,8 +6,8 @@ const name = z.string().min(1).nullable().default(null);
 const weight = z.number().min(0).nullable().default(null);
 
 const weightAtStep = z.strictObject({
-  step: z.int().min(1).describe('Updates made.'),
-  weight: z.number().min(0).describe('The weight at that step.'),
+  step: z.int().min(1).describe('Step, counted in updates.'),
+  weight: z.number().min(0).describe('Weight at this step.'),
 });
 
 const source = z.strictObject({
@@ -15,38 +15,45 @@ const source = z.strictObject({
     .string()
     .min(1)
     .describe(
-      'A file, a folder (every file below it but hidden ones) or a glob, plain or compressed (gzip, zstd); - is standard input. Relative to the file it stands in.',
+      'File, folder (searched recursively, hidden files skipped) or glob, plain or compressed (gzip, zstd), relative to ' +
+        'the file this is written in; - is standard input.',
     ),
   format: z
     .enum(['auto', 'text', 'jsonLines', 'csv', 'tsv', 'parquet'])
     .default('auto')
     .describe(
-      'What the files hold; auto goes by their names: .jsonl, .ndjson, .json, .csv, .tsv, .parquet, anything else is text.',
+      'Format of the files; auto decides by extension: .jsonl, .ndjson, .json, .csv, .tsv, .parquet; anything else is ' +
+        'text.',
     ),
-  field: z.string().min(1).default('text').describe('The JSON field or the column that holds the text.'),
-  prompt: name.describe('Of pairs, the field that holds the prompt, on which no loss is taken; needs completion.'),
+  field: z.string().min(1).default('text').describe('JSON field or column that holds the text.'),
+  prompt: name.describe(
+    'Field that holds the prompt of prompt–completion pairs, excluded from the loss; requires completion. null: no pairs.',
+  ),
   completion: name.describe(
-    'Of pairs, the field that holds the completion, on which alone the loss is taken; needs prompt.',
+    'Field that holds the completion of pairs, the only part that counts towards the loss; requires prompt. null: no ' +
+      'pairs.',
   ),
   documents: z
     .enum(['running', 'file'])
     .default('running')
-    .describe('running: text files are one long text, laid end to end; file: each is a document.'),
+    .describe('running: text files are joined into one long text; file: each text file is a document.'),
   separator: name.describe(
-    'Text between the documents of a text file, such as "\\n\\n\\n"; no part of any. null = see documents.',
+    'Separator between the documents of a text file, e.g. "\\n\\n\\n"; not part of any document. null: see documents.',
   ),
-  name: name.describe('What the source is called in records of a mixture; null = the last part of its path.'),
+  name: name.describe('Name of the source in the metrics of a mixture. null: the last part of its path.'),
   weight: weight.describe(
-    'Share of the training windows relative to the other sources; give it to all sources or none. null = the sources are one long sequence.',
+    'Weight in the mixture: share of the training windows relative to the other sources; set it for all sources or ' +
+      'none. null: no mixture, the sources are read one after the other.',
   ),
-  finalWeight: weight.describe('The weight at the end of the run, reached in a straight line; null = weight stays.'),
+  finalWeight: weight.describe('Weight at the end of the run, reached linearly. null: the weight stays constant.'),
   weightsAtSteps: z
     .array(weightAtStep)
     .min(1)
     .nullable()
     .default(null)
     .describe(
-      'Weights at these steps, which ascend; straight lines lead from weight through them, and the last stays. Instead of finalWeight; null = none.',
+      'Weights at given, ascending steps: interpolated linearly from weight through each, constant after the last; an ' +
+        'alternative to finalWeight. null: none.',
     ),
 });
 
@@ -54,49 +61,78 @@ const fraction = z.number().gt(0).lt(1).nullable().default(null);
 
 export const corpus = z
   .strictObject({
-    sources: z.array(source).min(1).describe('Where the text comes from, in this order.'),
+    sources: z.array(source).min(1).describe('Text sources, in reading order.'),
     validation: z
       .strictObject({
         tail: fraction.describe(
-          'The last fraction of the corpus, in bytes; > 0 and < 1. Without tail, hash and path it is 0.1.',
+          'Fraction of the corpus, in bytes, that is taken from its end; > 0 and < 1. 0.1 if none of the three is set.',
         ),
         hash: fraction.describe(
-          'The fraction of the documents with the lowest hashes of their text; stays the same documents when files are added.',
+          'Fraction of the documents, chosen by a hash of their text, so that documents keep their split when files are ' +
+            'added; > 0 and < 1.',
         ),
-        path: name.describe('Files of their own, as in sources, read as the first of the sources is.'),
+        path: name.describe(
+          'Separate validation files, a path as in sources, read with the settings of the first source.',
+        ),
       })
       .prefault({})
-      .describe('The part of the corpus that is never trained on; give one of tail, hash and path.'),
+      .describe('Validation split, never trained on; set one of tail, hash and path.'),
     packing: z
       .enum(['concatenate', 'documents'])
       .default('concatenate')
       .describe(
-        'How tokens fill windows. concatenate: one after the other, documents too, nothing padded; documents: whole ones side by side, which neither see nor predict each other.',
+        'How tokens fill the windows. concatenate: documents one after the other, without padding; documents: whole ' +
+          'documents packed side by side, which neither attend to nor predict each other.',
       ),
     encodingErrors: z
       .enum(['error', 'replace', 'skip'])
       .default('error')
       .describe(
-        'Bytes that are no UTF-8: refuse them by their place, put U+FFFD there as web browsers do, or leave them out.',
+        'Invalid UTF-8: error fails with its position, replace puts U+FFFD in its place as browsers do, skip drops it.',
       ),
     shuffleTokens: z
       .int()
       .min(1024)
       .default(2_097_152)
-      .describe('Tokens shuffled together at a time; bounds the memory of the shuffle. At least 1024.'),
+      .describe('Number of tokens shuffled together at a time, which bounds the memory of shuffling; at least 1024.'),
     workers: z
       .int()
       .min(1)
       .max(64)
       .default(1)
       .describe(
-        'Threads that turn text into tokens; the sequence is the same with any number. 1 is the one that reads; the training step needs the other cores.',
+        'Threads that tokenize; the token sequence is the same with any number. 1 is the reading thread itself; more take ' +
+          'cores from the training step.',
       ),
     cache: name.describe(
-      'A folder in which the tokens are kept, so that the text is encoded once and not in every epoch and run; for any number of runs at a time. Relative to the file it stands in. null = none.',
+      'Folder for a token cache, relative to the file this is written in: text is tokenized once instead of in every ' +
+        'epoch and run, and any number of runs can share it. null: no cache.',
     ),
   })
-  .describe('The text to learn from.');
+  .describe('Training and validation text.');
 
-/** The validation part of a config that names none. */
+/** The validation split of a config that sets none. */
 export const defaultTail = 0.1;
+
+/** How the weight of a source of a mixture changes over the run. */
+export interface WeightSchedule {
+  readonly weight?: number | null | undefined;
+  readonly finalWeight?: number | null | undefined;
+  readonly weightsAtSteps?: readonly { readonly step: number; readonly weight: number }[] | null | undefined;
+}
+
+/** The weight after `step` updates, which are the fraction `progress` (0 to 1) of the run. */
+export function weightAt(
+  { weight, finalWeight, weightsAtSteps }: WeightSchedule,
+  step: number,
+  progress: number,
+): number {
+  const first = weight ?? 1;
+  let before = { step: 0, weight: first };
+  for (const next of weightsAtSteps ?? []) {
+    if (step < next.step)
+      return before.weight + ((next.weight - before.weight) * (step - before.step)) / (next.step - before.step);
+    before = next;
+  }
+  return before.weight + ((finalWeight ?? before.weight) - before.weight) * progress;
+}

@@ -1,19 +1,29 @@
 /**
- * Section `model`: the decoder. `family` says of which parts it is made, the other keys how large they are and which
- * switches are set. A key that is null follows from the others; in a complete config none of those is left.
+ * Section `model`: the decoder. `family` chooses its components, the other keys their sizes and options. A key that is
+ * null follows from the others and is filled in, so a complete config has no such key left.
  */
 import { z } from 'zod';
-import { count } from './numbers.ts';
 
-/** Stretches RoPE to longer windows than the model was first trained on; the values of a checkpoint belong to it. */
+const count = z.int().min(1);
+
+/** RoPE for longer contexts than the model was pretrained on; the values come with its checkpoint. */
 const ropeScaling = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('linear'), factor: z.number().min(1) }),
+  z.strictObject({
+    kind: z.literal('linear'),
+    factor: z.number().min(1).describe('Divides every position.'),
+  }),
   z.strictObject({
     kind: z.literal('llama3'),
-    factor: z.number().min(1),
-    lowFrequencyFactor: z.number().gt(0),
-    highFrequencyFactor: z.number().gt(0),
-    originalContextLength: count,
+    factor: z.number().min(1).describe('Multiplies the long wavelengths.'),
+    lowFrequencyFactor: z
+      .number()
+      .gt(0)
+      .describe('Wavelengths over originalContextLength divided by this are scaled by the whole factor.'),
+    highFrequencyFactor: z
+      .number()
+      .gt(0)
+      .describe('Wavelengths under originalContextLength divided by this are not scaled.'),
+    originalContextLength: count.describe('Context length of the pretraining, in tokens.'),
   }),
 ]);
 
@@ -22,85 +32,92 @@ const keys = z.strictObject({
     .enum(['gpt2', 'llama'])
     .default('gpt2')
     .describe(
-      'Architecture of the decoder. gpt2: learned positions, LayerNorm, GELU; llama: rotary positions (RoPE), RMSNorm, SwiGLU.',
+      'Architecture. gpt2: learned positions, LayerNorm, GELU; llama: rotary positions (RoPE), RMSNorm, SwiGLU.',
     ),
   preset: z
     .string()
     .nullable()
     .default(null)
-    .describe(
-      'A known model, such as gpt2-124m or llama-15m, whose keys stand in for those not given here; null = none.',
-    ),
-  layers: count.max(10_000).default(4).describe('Blocks, each attention and feed-forward.'),
+    .describe('Known model, e.g. gpt2-124m or llama-15m, that provides the keys not set here. null: none.'),
+  layers: count.max(10_000).default(4).describe('Number of transformer blocks, each attention and feed-forward.'),
   heads: count
     .max(10_000)
     .default(4)
-    .describe('Attention (query) heads of a block; divides width unless headSize is given.'),
+    .describe('Number of attention (query) heads per block; must divide width unless headSize is set.'),
   keyValueHeads: count
     .max(10_000)
     .nullable()
     .default(null)
     .describe(
-      'Heads of the keys and values, each shared by heads / keyValueHeads queries; divides heads. null = heads.',
+      'Number of key/value heads (grouped-query attention), each shared by heads / keyValueHeads query heads; must ' +
+        'divide heads. null: heads.',
     ),
   headSize: count
     .nullable()
     .default(null)
-    .describe('Size of the vectors of a head; even in family llama. null = width / heads.'),
-  width: count.default(128).describe('Size of the vector of a position (embedding size).'),
+    .describe('Dimension of a head; must be even for family llama. null: width / heads.'),
+  width: count.default(128).describe('Embedding dimension (hidden size).'),
   feedForwardWidth: count
     .nullable()
     .default(null)
     .describe(
-      'Inner size of the feed-forward part. null = 4 · width; in family llama 8/3 · width, rounded up to a multiple of 32.',
+      'Hidden dimension of the feed-forward layers. null: 4 · width; for family llama 8/3 · width, rounded up to a ' +
+        'multiple of 32.',
     ),
   vocabularySize: count
     .nullable()
     .default(null)
     .describe(
-      'Rows of the token embedding and of the output head, at least the tokens of the tokenizer; rows beyond them are ' +
-        'padding, trained but never sampled, as 50304 for the 50,257 tokens of GPT-2. null = the tokens of the tokenizer.',
+      'Rows of the token embedding and the output head, at least the number of tokens of the tokenizer; further rows ' +
+        "are padding, trained but never sampled, e.g. 50304 for GPT-2's 50,257 tokens. null: the number of tokens.",
     ),
-  contextLength: count.default(64).describe('Positions of a window; how many tokens a prediction can look back on.'),
-  dropout: z.number().min(0).lt(1).default(0).describe('Probability of dropping an activation in training.'),
-  biases: z.boolean().default(false).describe('Biases in the linear layers and in LayerNorm.'),
+  contextLength: count
+    .default(64)
+    .describe('Context length in tokens: the length of a training window, and how far back a prediction can look.'),
+  dropout: z.number().min(0).lt(1).default(0).describe('Dropout probability during training; ≥ 0 and < 1.'),
+  biases: z.boolean().default(false).describe('Use biases in the linear layers and in LayerNorm.'),
   queryKeyValueBiases: z
     .boolean()
     .nullable()
     .default(null)
-    .describe('Biases in the projection to queries, keys and values, as Qwen2 has them. null = as biases.'),
+    .describe('Use biases in the query, key and value projections, as Qwen2 does. null: as biases.'),
   feedForwardBiases: z
     .boolean()
     .nullable()
     .default(null)
-    .describe('Biases in the feed-forward part. null = as biases.'),
-  queryKeyNorm: z.boolean().default(false).describe('RMSNorm of the queries and keys of every head, as Qwen3 has it.'),
+    .describe('Use biases in the feed-forward layers. null: as biases.'),
+  queryKeyNorm: z
+    .boolean()
+    .default(false)
+    .describe('Apply RMSNorm to the queries and keys of each head, as Qwen3 does.'),
   normEpsilon: z
     .number()
     .gt(0)
     .default(1e-5)
-    .describe('Added to the variance (mean square) in the normalisation layers.'),
+    .describe('Epsilon added to the variance (mean square) in the normalisation layers.'),
   nopeEveryLayers: z
     .int()
     .min(2)
     .nullable()
     .default(null)
     .describe(
-      'Every so many layers one has no positions (NoPE): its queries and keys are not rotated, as in every fourth layer ' +
-        'of SmolLM3; only family llama has it. null = every layer is rotated.',
+      'Every n-th layer has no positions (NoPE): its queries and keys are not rotated, e.g. every 4th in SmolLM3; only ' +
+        'for family llama. null: RoPE in every layer.',
     ),
-  ropeTheta: z.number().gt(1).default(10_000).describe('Base of the wavelengths of RoPE; only family llama has it.'),
+  ropeTheta: z.number().gt(1).default(10_000).describe('Base of the RoPE wavelengths; only for family llama.'),
   ropeScaling: ropeScaling
     .nullable()
     .default(null)
-    .describe('Stretching of the wavelengths of RoPE, { kind: linear, factor } or { kind: llama3, … }; null = none.'),
+    .describe(
+      'Scaling of the RoPE wavelengths, { kind: linear, factor } or { kind: llama3, … }; only for family llama. null: none.',
+    ),
   tiedEmbeddings: z
     .boolean()
     .default(true)
-    .describe('The output head is the token embedding, not a matrix of its own.'),
+    .describe('Share the weights of the token embedding and the output head (weight tying).'),
 });
 
-/** The values that follow from others. `headSize` is no whole number where heads does not divide width. */
+/** Fills in the values that follow from others. `headSize` is not a whole number if heads does not divide width. */
 function complete(model: z.output<typeof keys>) {
   const { family, heads, width, biases } = model;
   const feedForwardWidth = family === 'gpt2' ? 4 * width : Math.ceil(Math.floor((8 * width) / 3) / 32) * 32;
@@ -114,4 +131,4 @@ function complete(model: z.output<typeof keys>) {
   };
 }
 
-export const model = keys.transform(complete).prefault({}).describe('The decoder.');
+export const model = keys.transform(complete).prefault({}).describe('Architecture and size of the decoder.');

@@ -1,28 +1,29 @@
 /** Section `training`: batches, length and precision of a run. */
 import { z } from 'zod';
-import { count } from './numbers.ts';
 
-/** Steps of a run whose config gives neither `steps`, `tokens` nor `epochs`. */
+const count = z.int().min(1);
+
+/** Steps of a run whose config sets none of `steps`, `tokens` and `epochs`. */
 export const defaultSteps = 2000;
 
 export const training = z
   .strictObject({
-    microBatchSize: count.default(12).describe('Token windows in one micro-batch.'),
-    microBatchesPerStep: count.default(1).describe('Micro-batches whose gradients are added up for one update.'),
+    microBatchSize: count.default(12).describe('Number of token windows in a micro-batch.'),
+    microBatchesPerStep: count.default(1).describe('Micro-batches per update, for gradient accumulation.'),
     branches: z
       .int()
       .min(1)
       .max(64)
       .default(2)
       .describe(
-        'Parts of a micro-batch that are computed side by side on a CPU, each with its share of the cores; part of what ' +
-          'makes losses repeatable to the bit. A GPU takes one.',
+        'Parts of a micro-batch computed in parallel on a CPU, each on its share of the cores; another number changes the ' +
+          'last bits of the losses. A GPU uses one.',
       ),
     steps: count
       .nullable()
       .default(null)
       .describe(
-        `Length of the run in updates. Give one of steps, tokens, epochs; without any it is ${defaultSteps} steps.`,
+        `Length of the run in updates; set at most one of steps, tokens and epochs. ${defaultSteps} if none is set.`,
       ),
     tokens: count.nullable().default(null).describe('Length of the run in training tokens, rounded up to whole steps.'),
     epochs: z
@@ -30,22 +31,22 @@ export const training = z
       .gt(0)
       .nullable()
       .default(null)
-      .describe('Length of the run in passes over the training text, rounded up to whole steps; 0.5 is half a pass.'),
+      .describe('Length of the run in passes over the training text, e.g. 0.5, rounded up to whole steps.'),
     overfitBatch: z
       .boolean()
       .default(false)
-      .describe('Trains on the micro-batches of the first step over and over: a working model learns them by heart.'),
+      .describe('Sanity check: train on the micro-batches of the first step only, which a working model memorises.'),
     precision: z
       .enum(['float32', 'bfloat16'])
       .default('float32')
-      .describe('Number format of the matrix products; parameters, optimizer, softmax and loss stay float32.'),
+      .describe('Number format of matrix products; parameters, optimizer state, softmax and loss stay float32.'),
     recompute: z
       .enum(['block'])
       .nullable()
       .default(null)
       .describe(
-        'Memory for time: block computes the forward pass of each block again in the backward pass instead of keeping ' +
-          'its activations; null keeps them.',
+        'Activation checkpointing, less memory for more time: block recomputes the forward pass of each block in the ' +
+          'backward pass instead of keeping its activations. null: keep all activations.',
       ),
     emaDecay: z
       .number()
@@ -54,8 +55,8 @@ export const training = z
       .nullable()
       .default(null)
       .describe(
-        'Decay of a running mean of the weights, which is then what evaluations, samples and checkpoints hold as the ' +
-          'model, as 0.999; null = the weights themselves.',
+        'Decay of an exponential moving average (EMA) of the weights, e.g. 0.999; evaluations, samples and checkpoints ' +
+          'then use the average as the model. null: no average.',
       ),
     guard: z
       .strictObject({
@@ -65,22 +66,24 @@ export const training = z
           .nullable()
           .default(null)
           .describe(
-            'Skip an update whose loss or gradient norm lies more than so many standard deviations above its running ' +
-              'mean, as 6; null = only what is no finite number is skipped.',
+            'Skip an update if its loss or gradient norm is more than this many standard deviations above its running ' +
+              'mean, e.g. 6. null: skip only if one of them is not finite.',
           ),
         windowSteps: z
           .int()
           .min(10)
           .default(128)
-          .describe('Updates that the running mean and deviation reach back over; none is an outlier before as many.'),
+          .describe(
+            'Updates that the running mean and deviation average over; no update is an outlier before this many.',
+          ),
         maxSkips: z
           .int()
           .min(0)
           .default(10)
-          .describe('Skipped updates in a row that are put up with; one more ends the run as diverged.'),
+          .describe('Maximum consecutive skipped updates; one more ends the run as diverged.'),
       })
       .prefault({})
-      .describe('Updates that are skipped: parameters and optimizer stay as they were.'),
+      .describe('When to skip an update, leaving parameters and optimizer state as they were.'),
   })
   .prefault({})
-  .describe('Batches, length and precision of the run.');
+  .describe('Batch size, length and precision of the run.');

@@ -3,7 +3,7 @@
  * the walk. Positions count bytes of decompressed content (of a Parquet file: rows); a byte order mark at the start of
  * a file is no text, it is left out and so counted nowhere.
  */
-import type { WeightSchedule } from '../../config/mixtureWeights.ts';
+import type { WeightSchedule } from '../../config/sections/corpus.ts';
 import { wrongInput } from '../../errors.ts';
 import type { Compression, Format } from './formats.ts';
 import type { EncodingErrors } from './utf8.ts';

@@ -4,7 +4,7 @@
  * shares are those of the tokens in them, padding not counted. It chooses the source that is owed the most, so that
  * after any number of windows no source is a whole window or more from its share, and needs no randomness.
  */
-import { weightAt } from '../../config/mixtureWeights.ts';
+import { weightAt } from '../../config/sections/corpus.ts';
 import { trainingBatches } from './batches.ts';
 import type { MicroBatch, TrainingBatch, TrainingBatchOptions } from './batches.ts';
 import type { Corpus, MixtureSource, Packing } from '../files/corpus.ts';

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { writeFileDurably } from '../../../storage/durable.ts';
-import { vocabularySizes } from '../../../config/sections/tokenizer.ts';
+import { vocabularySizes } from '../../../config/schema.ts';
 import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { sourceFiles } from '../../../data/files/sourceFiles.ts';
 import { renderTokenizer, readTokenizerFile } from '../../../data/tokenizers/tokenizerFile.ts';
