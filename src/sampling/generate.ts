@@ -105,12 +105,12 @@ export async function* generate(
         const { index, growing } = taken;
         if (
           signal?.aborted ||
-          (decoding.filled(slot) === decoding.contextLength && growing.settings.beyondContext === 'stop')
+          (decoding.length(slot) === decoding.contextLength && growing.settings.beyondContext === 'stop')
         ) {
           const text = growing.endHere();
           if (text !== '') yield { kind: 'text', index, text };
           yield* ended(slot);
-        } else if (decoding.filled(slot) === decoding.contextLength) {
+        } else if (decoding.length(slot) === decoding.contextLength) {
           if (slot === latest?.slot) latest = undefined;
           yield* grow(slot, await decoding.prefill(slot, slidWindow(growing, decoding.contextLength)));
         } else {

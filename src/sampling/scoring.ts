@@ -11,7 +11,7 @@ import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import { sparseCrossEntropy } from '../ops/operations.ts';
 import type { Program } from '../runtime/program.ts';
 import type { Session } from '../runtime/session.ts';
-import { paddedLength } from './decoding.ts';
+import { paddedLength } from './recordedSizes.ts';
 
 export interface Scoring {
   readonly contextLength: number;

@@ -5,7 +5,7 @@ import { fusedCachedAttention } from '../../src/ops/fusedOperations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import { linearProduct, rowsOf, transposedProduct } from '../../src/runtime/weights.ts';
-import { maskedAttention } from '../../src/sampling/decoding.ts';
+import { maskedAttention } from '../../src/sampling/decodingPrograms.ts';
 
 const modes = ['recorded', 'eager'] as const;
 const sessions = Object.fromEntries(

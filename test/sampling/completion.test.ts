@@ -45,15 +45,25 @@ function scripted(bytes: number[], V = 257): Decoding {
     at++;
     return result;
   };
-  let filled = 0;
+  let length = 0;
   return {
     slots: 1,
     contextLength: 1000,
-    filled: () => filled,
-    copy: async (_from, _to, positions) => void (filled = positions),
-    prefill: async (_, { length }) => ((filled = length), next()),
-    step: async (map) => ((filled += 1), new Map([...map.keys()].map((slot) => [slot, next()]))),
-    free: () => (filled = 0),
+    length: () => length,
+    copy: async (_from, _to, copied) => {
+      length = copied;
+    },
+    prefill: async (_slot, prompt) => {
+      length = prompt.length;
+      return next();
+    },
+    step: async (map) => {
+      length++;
+      return new Map([...map.keys()].map((slot) => [slot, next()]));
+    },
+    free: () => {
+      length = 0;
+    },
   };
 }
 
@@ -151,7 +161,10 @@ describe('completion', () => {
       let read = 0;
       const counted: Decoding = {
         ...decoding,
-        prefill: (slot, tokenIds) => ((read += Number(tokenIds.length === 4)), decoding.prefill(slot, tokenIds)),
+        prefill: (slot, tokenIds) => {
+          read += Number(tokenIds.length === 4);
+          return decoding.prefill(slot, tokenIds);
+        },
       };
       const shared = await completions(counted, [...ask('abcd', asked), ...ask('ehbk', { ...asked, maxTokens: 5 })]);
       // a text that slid has overwritten the prompt, and the next sample reads it anew
@@ -162,7 +175,7 @@ describe('completion', () => {
       expect(read).toBe(5);
       expect(shared.slice(0, 5).map(({ tokenIds }) => tokenIds)).toEqual(alone.map(({ tokenIds }) => tokenIds));
       texts.push(shared.map(({ tokenIds }) => tokenIds));
-      await expect(decoding.copy(0, slots - 1, T)).rejects.toThrow(/keeps \d+ positions, not 19/);
+      await expect(decoding.copy(0, slots - 1, T)).rejects.toThrow(/has \d+ tokens in the cache, not 19/);
       session.close();
     }
     expect(texts[0]).toEqual(texts[1]);

@@ -3,7 +3,8 @@ import type { Config } from '../../src/config/schema.ts';
 import { decode } from '../../src/model/decoder.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import type { Session } from '../../src/runtime/session.ts';
-import { openDecoding, paddedLength } from '../../src/sampling/decoding.ts';
+import { openDecoding } from '../../src/sampling/decoding.ts';
+import { paddedLength } from '../../src/sampling/recordedSizes.ts';
 import { openTinySession, tinyConfig, vocabularySize as V } from '../training/tinyRun.ts';
 
 const contextLength = 150; // crosses two sizes of the cache
@@ -91,7 +92,7 @@ describe.each(Object.entries(families))('cached decoding of %s', (_, model) => {
       expectClose(logits.get(0)!, whole[0](position), `first text, position ${position}`);
       if (next.has(2)) expectClose(logits.get(2)!, whole[1](second++), `second text, position ${second}`);
     }
-    expect(decoding.filled(0)).toBe(length);
+    expect(decoding.length(0)).toBe(length);
     if (length === contextLength) await expect(decoding.step(new Map([[0, 1]]))).rejects.toThrow(/full/);
     // A slot that is used again remembers nothing.
     decoding.free(0);
