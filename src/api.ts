@@ -6,10 +6,10 @@ import type { Completion } from './sampling/completion.ts';
 import { openDecoding, type Decoding } from './sampling/decoding.ts';
 import { generate, type CompletionRequest } from './sampling/generate.ts';
 import { loadModel } from './sampling/loadModel.ts';
+import type { TokenLosses } from './sampling/scoring/overlappingWindows.ts';
 import { requestsOf } from './sampling/requests.ts';
-import { scoreChoices, scoreText } from './sampling/scoreText.ts';
-import type { ChoiceScores, TextScore } from './sampling/scores.ts';
-import { openScoring, type Scoring } from './sampling/scoring.ts';
+import { scoreChoices, scoreText, type ChoiceScores, type TextScore } from './sampling/scoring/textScores.ts';
+import { openTokenLosses } from './sampling/scoring/tokenLosses.ts';
 import { completeSettings, defaultSettings, type SettingsInput } from './sampling/settings.ts';
 import type { Tokenizer } from './data/tokenizers/tokenizer.ts';
 
@@ -43,7 +43,7 @@ export type Prompt = string | ({ prompt: string } & SettingsInput);
 interface OpenRun extends Run {
   request(prompt: Prompt, settings: SettingsInput): CompletionRequest[];
   decoding(): Decoding;
-  scoring(): Scoring;
+  tokenLosses(): TokenLosses;
 }
 
 const openRuns = new WeakMap<Run, OpenRun>();
@@ -61,7 +61,7 @@ export async function loadRun(
   const { config, tokenizer, session, table } = model;
   const { contextLength } = config.model;
   let decoding: Decoding | undefined;
-  let scoring: Scoring | undefined;
+  let tokenLosses: TokenLosses | undefined;
   const run: Run = { name: config.name, step: model.step, contextLength, tokenizer, close: model.close };
   openRuns.set(run, {
     ...run,
@@ -71,7 +71,7 @@ export async function loadRun(
       return requestsOf({ prompt, settings: own }, { settings, tokenizer, contextLength });
     },
     decoding: () => (decoding ??= openDecoding(session, config.model, table, batch)),
-    scoring: () => (scoring ??= openScoring(session, config.model, table, tokenizer.vocabularySize)),
+    tokenLosses: () => (tokenLosses ??= openTokenLosses(session, config.model, table, tokenizer.vocabularySize)),
   });
   return run;
 }
@@ -117,8 +117,8 @@ export async function score(
   run: Run,
   asked: string | { prompt: string; choices: readonly string[] },
 ): Promise<TextScore | ChoiceScores> {
-  const { scoring, tokenizer } = opened(run);
-  const tools = { scoring: scoring(), tokenizer };
+  const { tokenLosses, tokenizer } = opened(run);
+  const tools = { tokenLosses: tokenLosses(), tokenizer };
   return typeof asked === 'string' ? scoreText(tools, asked) : scoreChoices(tools, asked.prompt, asked.choices);
 }
 

@@ -1,7 +1,10 @@
 /** From prompts as people give them to requests that can be generated: checked, encoded, a request for each sample. */
+import { createHash } from 'node:crypto';
+import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
 import type { CompletionRequest } from './generate.ts';
+import type { LoadedModel } from './loadModel.ts';
 import { completeSettings, type CompletionSettings } from './settings.ts';
 
 /** A prompt with what is asked of its completions alone. */
@@ -61,4 +64,37 @@ function encodePrompt(prompt: string, tokenizer: Tokenizer, name: string): numbe
   if (tokenIds.length > 0) return tokenIds;
   if (tokenizer.endOfText !== null) return [tokenizer.endOfText];
   throw wrongInput(`${name} is empty: there is nothing to continue. Give at least one character, for example a space.`);
+}
+
+/** The default of samples.prompt, which a text of one line does not contain. */
+const newline = '\n';
+
+/**
+ * samples.prompt; where it is the default and the vocabulary has no newline, the vocabulary's first token.
+ *
+ * @throws wrong input naming the key where the prompt is empty or cannot be encoded
+ */
+export function defaultPrompt({ samples }: Pick<Config, 'samples'>, tokenizer: Tokenizer): string {
+  const { prompt } = samples;
+  if (prompt === '') throw wrongInput('samples.prompt is empty: there is nothing to continue.');
+  try {
+    tokenizer.encode(prompt);
+    return prompt;
+  } catch (error) {
+    if (prompt === newline) return tokenizer.decode([0]);
+    throw wrongInput(`samples.prompt: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Of the model's weights and how they are kept, the prompt's tokens, and every setting. */
+export function fingerprintOf(
+  { promptTokenIds, settings }: Pick<CompletionRequest, 'promptTokenIds' | 'settings'>,
+  { modelSha256, weights }: Pick<LoadedModel, 'modelSha256' | 'weights'>,
+): string {
+  const { samples: _, ...own } = settings; // the seed says which of them this is
+  const sorted = Object.entries(own).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256')
+    .update(JSON.stringify([modelSha256, weights, promptTokenIds, sorted]))
+    .digest('base64url')
+    .slice(0, 16);
 }

@@ -24,7 +24,7 @@ import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { supplyOptions, trainingSupply } from '../data/windows/trainingSupply.ts';
 import { wrongInput } from '../errors.ts';
-import { samplePrompt } from '../sampling/samplePrompt.ts';
+import { defaultPrompt } from '../sampling/requests.ts';
 import { planRun, refuseTooLarge, type RunPlan } from './plan/plan.ts';
 import { isExhausted, parseValidationHistory } from './validationHistory.ts';
 
@@ -94,7 +94,7 @@ export async function prepareTraining(request: TrainingRequest): Promise<Prepare
   if (checkpoint === undefined) await refuseValidationWithoutLoss(corpus, tokenizer);
   const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
   refuseTooLarge(plan);
-  samplePrompt(config, tokenizer);
+  defaultPrompt(config, tokenizer);
   const startStep = checkpoint?.step ?? 0;
   if (startStep > plan.steps) {
     throw wrongInput(`training.steps is ${plan.steps}, but ${runDirectory} has made ${startStep} steps already.`);

@@ -22,8 +22,7 @@ import { parameterTable } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
 import { openDecoding } from '../sampling/decoding.ts';
 import { generate } from '../sampling/generate.ts';
-import { requestsOf } from '../sampling/requests.ts';
-import { samplePrompt } from '../sampling/samplePrompt.ts';
+import { defaultPrompt, requestsOf } from '../sampling/requests.ts';
 import { defaultSettings } from '../sampling/settings.ts';
 import { assertFinite } from './diverged.ts';
 import type { Evaluation } from '../run/metrics.ts';
@@ -104,7 +103,7 @@ export async function recordRun(session: Session, inputs: RunInputs): Promise<Ru
   const runStep = await recordTrainingStep(session, config, table);
   const runEvaluation = recordEvaluation(session, config, table, training.microBatchSize);
   const decoding = openDecoding(session, modelConfig, table, 1);
-  const prompt = samplePrompt(config, tokenizer);
+  const prompt = defaultPrompt(config, tokenizer);
 
   // The cursor saved is that of the last micro-batch used, so what is read ahead is neither lost nor repeated.
   let cursor: Cursor | undefined =

@@ -5,7 +5,7 @@ import { parameterTable } from '../../src/model/parameters.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import { openDecoding } from '../../src/sampling/decoding.ts';
 import { generate } from '../../src/sampling/generate.ts';
-import { inspectText } from '../../src/sampling/inspection.ts';
+import { inspectText } from '../../src/sampling/scoring/inspection.ts';
 import { requestsOf } from '../../src/sampling/requests.ts';
 import { defaultSettings } from '../../src/sampling/settings.ts';
 import { tinyConfig } from '../training/tinyRun.ts';

@@ -2,10 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
-import { evaluateTokens } from '../../src/sampling/evaluateText.ts';
-import { inspectText } from '../../src/sampling/inspection.ts';
-import { scoreChoices, scoreText } from '../../src/sampling/scoreText.ts';
-import { openScoring, overlappingWindows, textLosses } from '../../src/sampling/scoring.ts';
+import { evaluateTokens } from '../../src/sampling/scoring/perplexity.ts';
+import { inspectText } from '../../src/sampling/scoring/inspection.ts';
+import { scoreChoices, scoreText } from '../../src/sampling/scoring/textScores.ts';
+import { lossesOfText, overlappingWindows } from '../../src/sampling/scoring/overlappingWindows.ts';
+import { openTokenLosses } from '../../src/sampling/scoring/tokenLosses.ts';
 import { openTinySession, tinyConfig, vocabularySize } from '../training/tinyRun.ts';
 
 const config = tinyConfig({ model: { contextLength: 7 } });
@@ -53,12 +54,12 @@ describe('overlapping windows', () => {
 describe('scoring', () => {
   it('gives every token the loss of the window it is scored in, whatever the batch and padding', async () => {
     const session = await openTinySession(config, 'recorded');
-    const scoring = openScoring(session, model, table, vocabularySize);
+    const tokenLosses = openTokenLosses(session, model, table, vocabularySize);
     const ids = tokenizer.encode(text);
     const n = ids.length;
     // By hand: one token at a time, with the window that the stride gives it.
     const alone = async (from: number, token: number): Promise<number> =>
-      (await scoring.losses([ids.subarray(from, token + 1)]))[0]!.at(-1)!;
+      (await tokenLosses.ofWindows([ids.subarray(from, token + 1)]))[0]!.at(-1)!;
     for (const overlap of [0, 3, 6]) {
       let sum = 0;
       for (let token = 1; token < n; token++) {
@@ -66,26 +67,26 @@ describe('scoring', () => {
         const windowIndex = token <= 7 ? 0 : Math.ceil((token - 7) / stride);
         sum += await alone(windowIndex * stride, token);
       }
-      const evaluation = await evaluateTokens(scoring, inChunks(ids, 5), tokenizer, overlap);
+      const evaluation = await evaluateTokens(tokenLosses, inChunks(ids, 5), tokenizer, overlap);
       expect(evaluation).toMatchObject({ tokens: n - 1, bytes: n - 1 });
       expect(evaluation!.loss).toBeCloseTo(sum / (n - 1), 5);
       expect(evaluation!.perplexity).toBeCloseTo(Math.exp(sum / (n - 1)), 4);
       expect(evaluation!.bitsPerByte).toBeCloseTo(sum / (n - 1) / Math.LN2, 5);
     }
-    expect(await evaluateTokens(scoring, inChunks(ids.subarray(0, 1), 1), tokenizer, 0)).toBeNull();
+    expect(await evaluateTokens(tokenLosses, inChunks(ids.subarray(0, 1), 1), tokenizer, 0)).toBeNull();
     session.close();
   });
 
   it('counts only tokens inside the loss mask, and bytes by the tokens', async () => {
     const session = await openTinySession(config, 'recorded');
-    const scoring = openScoring(session, model, table, vocabularySize);
+    const tokenLosses = openTokenLosses(session, model, table, vocabularySize);
     const tokenIds = Int32Array.of(1, 2, 3, 4, 5);
     const pairs = async function* () {
       yield { tokenIds, lossMask: Uint8Array.of(0, 0, 1, 0, 1) };
     };
-    const [losses] = await scoring.losses([tokenIds]);
+    const [losses] = await tokenLosses.ofWindows([tokenIds]);
     const evaluation = await evaluateTokens(
-      scoring,
+      tokenLosses,
       pairs(),
       { byteLengths: Uint16Array.from({ length: 13 }, (_, i) => i) },
       0,
@@ -97,7 +98,7 @@ describe('scoring', () => {
 
   it('scores texts and choices: a choice is worth the tokens it adds', async () => {
     const session = await openTinySession(config, 'recorded');
-    const tools = { scoring: openScoring(session, model, table, vocabularySize), tokenizer };
+    const tools = { tokenLosses: openTokenLosses(session, model, table, vocabularySize), tokenizer };
     const whole = await scoreText(tools, 'abcde');
     expect(whole).toMatchObject({ tokens: 4, bytes: 4, tokenIds: [1, 2, 3, 4] });
     const prompt = await scoreText(tools, 'abc');
@@ -107,8 +108,8 @@ describe('scoring', () => {
     expect(best).toBe(1); // one token is likelier than two by an untrained model
     const perByte = choices.map(({ logProbability, bytes }) => logProbability / bytes);
     expect(perByte[bestPerByte]).toBe(Math.max(...perByte));
-    expect(await textLosses(tools.scoring, tokenizer.encode(text))).toHaveLength(text.length - 1);
-    await expect(scoreText(tools, 'a')).rejects.toThrow(/less than two tokens/);
+    expect(await lossesOfText(tools.tokenLosses, tokenizer.encode(text))).toHaveLength(text.length - 1);
+    await expect(scoreText(tools, 'a')).rejects.toThrow(/fewer than two tokens/);
     await expect(scoreChoices(tools, '', ['a'])).rejects.toThrow(/prompt is empty/);
     session.close();
   });
@@ -128,7 +129,7 @@ describe('inspection', () => {
     const { losses, loss, modelLoss, probabilities, ranks, alternatives } = inspection;
     expect(loss).toBe(losses.reduce((sum, each) => sum + each, 0) / 4);
     expect(Math.abs(loss - modelLoss)).toBeLessThan(2 ** -22 * loss); // equal but for the last bit of float32
-    const [scored] = await openScoring(session, model, table, vocabularySize).losses([inspection.tokenIds]);
+    const [scored] = await openTokenLosses(session, model, table, vocabularySize).ofWindows([inspection.tokenIds]);
     losses.forEach((each, t) => {
       expect(each).toBeCloseTo(scored![t]!, 5);
       expect(probabilities[t]).toBeCloseTo(Math.exp(-each), 12);

@@ -7,9 +7,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openCorpus } from '../../src/data/files/openCorpus.ts';
-import { evaluateCorpus } from '../../src/sampling/evaluateText.ts';
+import { evaluateCorpus } from '../../src/sampling/scoring/perplexity.ts';
 import { loadModel } from '../../src/sampling/loadModel.ts';
-import { openScoring } from '../../src/sampling/scoring.ts';
+import { openTokenLosses } from '../../src/sampling/scoring/tokenLosses.ts';
 import type { Evaluation } from '../../src/run/metrics.ts';
 import { prepareTraining } from '../../src/training/prepare.ts';
 import { verifyResume } from '../../src/checks/verifyResume.ts';
@@ -106,8 +106,8 @@ it('of a mixture, whose evaluations name the sources: stopping changes nothing',
     device: 'cpu',
   });
   try {
-    const scoring = openScoring(session, config.model, table, tokenizer.vocabularySize);
-    const { whole, sources } = await evaluateCorpus(scoring, await openCorpus(config.corpus), tokenizer, 0);
+    const tokenLosses = openTokenLosses(session, config.model, table, tokenizer.vocabularySize);
+    const { whole, sources } = await evaluateCorpus(tokenLosses, await openCorpus(config.corpus), tokenizer, 0);
     expect(sources.map(({ source }) => source)).toEqual(['sums', 'texts.jsonl']);
     for (const { source, loss, tokens } of [{ source: null, ...whole! }, ...sources]) {
       const recorded = source === null ? last : last.sources![source]!;

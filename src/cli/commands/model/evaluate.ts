@@ -2,10 +2,10 @@
 import type { CommandModule } from 'yargs';
 import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { wrongInput } from '../../../errors.ts';
-import { evaluateCorpus, evaluateTokens, type TextEvaluation } from '../../../sampling/evaluateText.ts';
+import { evaluateCorpus, evaluateTokens, type TextEvaluation } from '../../../sampling/scoring/perplexity.ts';
 import { hasCorpus } from '../../../huggingface/importModel.ts';
 import { loadModel } from '../../../sampling/loadModel.ts';
-import { openScoring } from '../../../sampling/scoring.ts';
+import { openTokenLosses } from '../../../sampling/scoring/tokenLosses.ts';
 import { grouped, printJson, printResult } from '../../terminal/output.ts';
 import { applyVerbose, deviceOption, jsonOption, quietOption } from '../../options.ts';
 import { inputOptions, readInput, wellFormed, type InputArguments } from '../../textInput.ts';
@@ -55,13 +55,13 @@ export const evaluateCommand: CommandModule<object, EvaluateArguments> = {
           `${args.run} was imported and has no validation text of its own. Name one: --file FILE, or --text TEXT.`,
         );
       }
-      const scoring = openScoring(session, config.model, table, tokenizer.vocabularySize);
+      const tokenLosses = openTokenLosses(session, config.model, table, tokenizer.vocabularySize);
       const { whole, sources } =
         input === undefined
-          ? await evaluateCorpus(scoring, await openCorpus(config.corpus), tokenizer, args.overlap)
+          ? await evaluateCorpus(tokenLosses, await openCorpus(config.corpus), tokenizer, args.overlap)
           : {
               whole: await evaluateTokens(
-                scoring,
+                tokenLosses,
                 oneText(tokenizer.encodeUtf8(wellFormed(input.utf8, input.origin), input.origin)),
                 tokenizer,
                 args.overlap,

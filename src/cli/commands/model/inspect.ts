@@ -9,7 +9,7 @@ import { wrongInput } from '../../../errors.ts';
 import { initialParameters } from '../../../model/initialise.ts';
 import { parameterTable } from '../../../model/parameters.ts';
 import { openSession } from '../../../runtime/openSession.ts';
-import { inspectText } from '../../../sampling/inspection.ts';
+import { inspectText } from '../../../sampling/scoring/inspection.ts';
 import { loadModel, type LoadedModel } from '../../../sampling/loadModel.ts';
 import { inspectionPage } from './inspectionPage.ts';
 import { inspectionText, positionText } from './inspectionText.ts';

@@ -1,5 +1,5 @@
 /** An inspection as one self-contained page: no script, no network, readable on a phone and in the dark. */
-import type { Inspection } from '../../../sampling/inspection.ts';
+import type { Inspection } from '../../../sampling/scoring/inspection.ts';
 import { escapeControls } from '../../terminal/output.ts';
 
 /** @param about the inspected text, and what model it went through */

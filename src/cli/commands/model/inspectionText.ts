@@ -1,6 +1,6 @@
 /** An inspection as lines for a terminal. */
 import { styleText } from 'node:util';
-import type { Inspection } from '../../../sampling/inspection.ts';
+import type { Inspection } from '../../../sampling/scoring/inspection.ts';
 import { escapeControls } from '../../terminal/output.ts';
 
 /** The table of the lecture: inputs and shifted targets side by side, and what the model gives each target. */

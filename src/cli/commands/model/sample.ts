@@ -3,11 +3,9 @@ import { once } from 'node:events';
 import type { CommandModule } from 'yargs';
 import { wrongInput } from '../../../errors.ts';
 import { openDecoding } from '../../../sampling/decoding.ts';
-import { fingerprintOf } from '../../../sampling/fingerprint.ts';
 import { generate, type CompletionRequest } from '../../../sampling/generate.ts';
 import { loadModel, type LoadedModel } from '../../../sampling/loadModel.ts';
-import { requestsOf, type AskedPrompt } from '../../../sampling/requests.ts';
-import { samplePrompt } from '../../../sampling/samplePrompt.ts';
+import { defaultPrompt, fingerprintOf, requestsOf, type AskedPrompt } from '../../../sampling/requests.ts';
 import { completeSettings, defaultSettings, type CompletionSettings } from '../../../sampling/settings.ts';
 import { openCompletionsFile, type CompletionsFile } from './completionsFile.ts';
 import { harmless, note, printJson } from '../../terminal/output.ts';
@@ -184,7 +182,7 @@ async function* pendingRequests(
 
 async function* askedPrompts(args: SampleArguments, model: LoadedModel): AsyncGenerator<AskedPrompt, void, void> {
   if (args.prompts !== undefined) yield* promptsOfFile(args.prompts, args.format);
-  else for (const prompt of args.prompt ?? [samplePrompt(model.config, model.tokenizer)]) yield { prompt };
+  else for (const prompt of args.prompt ?? [defaultPrompt(model.config, model.tokenizer)]) yield { prompt };
 }
 
 /** Streams the text whose turn it is, and keeps those that have begun after it. */

@@ -2,9 +2,9 @@
 import type { CommandModule } from 'yargs';
 import { wrongInput } from '../../../errors.ts';
 import { loadModel } from '../../../sampling/loadModel.ts';
-import { scoreChoices, scoreText, type ScoringTools } from '../../../sampling/scoreText.ts';
-import type { ChoiceScores, TextScore } from '../../../sampling/scores.ts';
-import { openScoring } from '../../../sampling/scoring.ts';
+import { scoreChoices, scoreText, type ScoringTools } from '../../../sampling/scoring/textScores.ts';
+import type { ChoiceScores, TextScore } from '../../../sampling/scoring/textScores.ts';
+import { openTokenLosses } from '../../../sampling/scoring/tokenLosses.ts';
 import { harmless, printJson, printResult } from '../../terminal/output.ts';
 import { applyVerbose, deviceOption, jsonOption, quietOption } from '../../options.ts';
 import { linesOf, parseObject, placeOf } from '../../prompts.ts';
@@ -57,7 +57,7 @@ export const scoreCommand: CommandModule<object, ScoreArguments> = {
     const model = await loadModel(args.run, { checkpoint: args.checkpoint, device: args.device });
     try {
       const { config, tokenizer, session, table } = model;
-      const tools = { scoring: openScoring(session, config.model, table, tokenizer.vocabularySize), tokenizer };
+      const tools = { tokenLosses: openTokenLosses(session, config.model, table, tokenizer.vocabularySize), tokenizer };
       const right = { questions: 0, best: 0, bestPerByte: 0 };
       for await (const item of items) {
         if (process.stdout.errored) return; // the reader has gone

@@ -1,20 +1,20 @@
-/** The loss of a model over a whole text or corpus, in windows, and what follows from it. */
+/** The mean loss of a model over a text or a corpus, with its perplexity and bits per byte. */
 import { basename } from 'node:path';
-import type { Corpus, CorpusFile, CorpusPart, SourceSettings } from '../data/files/corpus.ts';
-import { documentsApart } from '../data/windows/documentBlocks.ts';
-import { tokenChunks } from '../data/tokens/tokens.ts';
-import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
-import { overlappingWindows, type OverlappingWindow, type Scoring } from './scoring.ts';
+import type { Corpus, CorpusFile, CorpusPart, SourceSettings } from '../../data/files/corpus.ts';
+import { documentsApart } from '../../data/windows/documentBlocks.ts';
+import { tokenChunks } from '../../data/tokens/tokens.ts';
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
+import { overlappingWindows, type OverlappingWindow, type TokenChunk, type TokenLosses } from './overlappingWindows.ts';
 
 export interface TextEvaluation {
   /** Mean, nats per token. */
   loss: number;
   perplexity: number;
-  /** Independent of the tokenizer: bits over the UTF-8 bytes of the tokens scored. */
+  /** Total loss in bits over UTF-8 bytes; unlike the loss, comparable between tokenizers. */
   bitsPerByte: number;
-  /** Tokens scored. */
+  /** Scored tokens. */
   tokens: number;
-  /** UTF-8 bytes that they stand for; none for special tokens. */
+  /** UTF-8 bytes of the scored tokens; special tokens have none. */
   bytes: number;
 }
 
@@ -24,23 +24,20 @@ interface Sums {
   bytes: number;
 }
 
-/** `startsText`: what came before is another text, and not looked back on. */
-type TokenStream = AsyncIterable<{ tokenIds: Int32Array; lossMask: Uint8Array | null; startsText?: boolean }>;
-
 /**
  * @param overlap see `overlappingWindows`
- * @returns null where the text has no token to score
+ * @returns null if no token counts towards the loss
  */
 export async function evaluateTokens(
-  scoring: Scoring,
-  stream: TokenStream,
+  tokenLosses: TokenLosses,
+  stream: AsyncIterable<TokenChunk>,
   tokenizer: Pick<Tokenizer, 'byteLengths'>,
   overlap: number,
 ): Promise<TextEvaluation | null> {
   const sums: Sums = { nats: 0, tokens: 0, bytes: 0 };
   let batch: OverlappingWindow[] = [];
   const score = async (): Promise<void> => {
-    const losses = await scoring.losses(batch.map(({ tokenIds }) => tokenIds));
+    const losses = await tokenLosses.ofWindows(batch.map(({ tokenIds }) => tokenIds));
     for (const [row, { tokenIds, lossMask, context }] of batch.entries()) {
       for (let i = context; i < tokenIds.length; i++) {
         if (lossMask !== null && lossMask[i] === 0) continue;
@@ -51,20 +48,22 @@ export async function evaluateTokens(
     }
     batch = [];
   };
-  for await (const window of overlappingWindows(stream, scoring.contextLength, overlap)) {
+  for await (const window of overlappingWindows(stream, tokenLosses.contextLength, overlap)) {
     batch.push(window);
-    if (batch.length === scoring.batchSize) await score();
+    if (batch.length === tokenLosses.batchSize) await score();
   }
   if (batch.length > 0) await score();
   return sums.tokens === 0 ? null : evaluationOf(sums);
 }
 
 /**
- * The validation part of a corpus, source by source; each is a text of its own, whose first token is not scored, and so
- * is every document where they are packed whole.
+ * Evaluates the validation part of a corpus, source by source. Each source is a text of its own whose first token is
+ * not scored; if documents are packed whole, so is each document.
+ *
+ * @returns the evaluation of all sources together, null if nothing could be scored, and of each source
  */
 export async function evaluateCorpus(
-  scoring: Scoring,
+  tokenLosses: TokenLosses,
   corpus: Corpus,
   tokenizer: Tokenizer,
   overlap: number,
@@ -73,7 +72,7 @@ export async function evaluateCorpus(
   for (const { name, files, part } of validationSources(corpus)) {
     const chunks = tokenChunks({ ...corpus, files, tokenCache: undefined }, part, tokenizer);
     const stream = corpus.packing === 'documents' ? documentsApart(chunks, tokenizer) : chunks;
-    const evaluation = await evaluateTokens(scoring, stream, tokenizer, overlap);
+    const evaluation = await evaluateTokens(tokenLosses, stream, tokenizer, overlap);
     if (evaluation !== null) sources.push({ source: name, ...evaluation });
   }
   const total = (pick: (evaluation: TextEvaluation) => number): number =>
@@ -94,7 +93,7 @@ function evaluationOf({ nats, tokens, bytes }: Sums): TextEvaluation {
   return { loss, perplexity: Math.exp(loss), bitsPerByte: nats / Math.LN2 / bytes, tokens, bytes };
 }
 
-/** What validates of each source: of those of a mixture, or of the files that came by one entry of the config. */
+/** The validation part of each source: of a mixture, or of the files that one entry of the config names. */
 function validationSources(corpus: Corpus): { name: string; files: readonly CorpusFile[]; part: CorpusPart }[] {
   const { mixture, validation, files } = corpus;
   if (mixture && validation.parts) return mixture.map(({ name, validation: part }) => ({ name, files, part }));

@@ -5,14 +5,14 @@
  * n tokens · V vocabulary size
  */
 import { div } from '@tensorflow/tfjs-core';
-import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
-import { wrongInput } from '../errors.ts';
-import { hiddenStates, logitsOf, outputHead } from '../model/decoder.ts';
-import { summedLoss } from '../model/loss.ts';
-import { vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
-import { sparseCrossEntropy } from '../ops/operations.ts';
-import type { Session } from '../runtime/session.ts';
-import { alternatives, type Alternative } from './sampler.ts';
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
+import { wrongInput } from '../../errors.ts';
+import { hiddenStates, logitsOf, outputHead } from '../../model/decoder.ts';
+import { summedLoss } from '../../model/loss.ts';
+import { vocabularyRows, type ModelConfig, type ParameterSpec } from '../../model/parameters.ts';
+import { sparseCrossEntropy } from '../../ops/operations.ts';
+import type { Session } from '../../runtime/session.ts';
+import { alternatives, type Alternative } from '../sampler.ts';
 
 export interface Inspection {
   tokenIds: number[];
