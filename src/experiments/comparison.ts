@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { RunHistory } from './runHistory.ts';
 import { finite, median } from './runSummary.ts';
-import { differenceOf, spreadOf, type Difference, type Spread } from './statistics.ts';
+import { differenceOf, spreadOf, type Difference, type Spread } from '../statistics.ts';
 
 export const alignments = ['tokens', 'flops', 'time', 'steps'] as const;
 export type Alignment = (typeof alignments)[number];

@@ -32,7 +32,7 @@ function below(folder: string, depth: number): string[] {
 }
 
 /** The runs that arguments name: run directories, or folders of them (a sweep's). */
-export function runsNamed(paths: readonly string[]): string[] {
+export function resolveRuns(paths: readonly string[]): string[] {
   const runs = paths.flatMap((path) => {
     const stats = statSync(path, { throwIfNoEntry: false });
     if (!stats) throw wrongInput(`There is no run at ${path}.`);

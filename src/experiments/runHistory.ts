@@ -31,7 +31,7 @@ export interface RunHistory {
   evaluations: EvaluationRecord[];
 }
 
-export function readHistory(runDirectory: string): RunHistory {
+export function readRunHistory(runDirectory: string): RunHistory {
   const updates: Updates = {
     step: [],
     loss: [],

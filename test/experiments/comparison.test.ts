@@ -1,13 +1,13 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { amountAt, compareRuns } from '../../src/experiments/comparison.ts';
-import { readHistory } from '../../src/experiments/runHistory.ts';
-import { differenceOf, spreadOf, studentQuantile } from '../../src/experiments/statistics.ts';
+import { readRunHistory } from '../../src/experiments/runHistory.ts';
+import { differenceOf, spreadOf, studentQuantile } from '../../src/statistics.ts';
 import { useTemporaryFolder } from '../temporaryFolder.ts';
 import { writeRun, type FakeRun } from './runFolders.ts';
 
 const folder = useTemporaryFolder();
-const history = (name: string, run: FakeRun) => readHistory(writeRun(path.join(folder(), name), run));
+const history = (name: string, run: FakeRun) => readRunHistory(writeRun(path.join(folder(), name), run));
 
 /** A run of four steps of rate `rate` and seed `seed` that ends at `loss`. */
 const ofRate = (rate: number, seed: number, loss: number, steps = 4) =>

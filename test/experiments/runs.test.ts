@@ -1,9 +1,9 @@
 import { appendFileSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findRuns, runsNamed } from '../../src/experiments/findRuns.ts';
+import { findRuns, resolveRuns } from '../../src/experiments/findRuns.ts';
 import { followMetrics, readEvaluations, readMetricsTail } from '../../src/run/readMetrics.ts';
-import { readHistory } from '../../src/experiments/runHistory.ts';
+import { readRunHistory } from '../../src/experiments/runHistory.ts';
 import { summarizeRun } from '../../src/experiments/runSummary.ts';
 import { terminalChart } from '../../src/experiments/terminalChart.ts';
 import { scanUpdate } from '../../src/run/updateScanner.ts';
@@ -44,7 +44,7 @@ describe('reading metrics', () => {
       at('torn/metrics.jsonl'),
       '{"kind":"step","step":1,"loss":4}\nnonsense\n{"step":2,"kind":"step","loss":3}\n{"kind":"st',
     );
-    expect(readHistory(at('torn')).updates).toMatchObject({ step: [1, 2], loss: [4, 3] });
+    expect(readRunHistory(at('torn')).updates).toMatchObject({ step: [1, 2], loss: [4, 3] });
     expect(readMetricsTail(at('torn/metrics.jsonl'))!.records.map(({ step }) => step)).toEqual([1, 2]);
     expect(readMetricsTail(at('nothing'))).toBeUndefined();
   });
@@ -139,8 +139,8 @@ describe('a run at a glance', () => {
   it('is found below a folder, and by the name of the folder', () => {
     for (const name of ['b', 'a', 'sweep/c']) writeRun(at(name), { losses: [1] });
     expect(findRuns(folder())).toEqual([at('a'), at('b'), at('sweep/c')]);
-    expect(runsNamed([at('a'), at('sweep')])).toEqual([at('a'), at('sweep/c')]);
-    expect(() => runsNamed([at('nothing')])).toThrow('There is no run at');
+    expect(resolveRuns([at('a'), at('sweep')])).toEqual([at('a'), at('sweep/c')]);
+    expect(() => resolveRuns([at('nothing')])).toThrow('There is no run at');
   });
 });
 

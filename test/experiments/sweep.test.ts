@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readSweep } from '../../src/experiments/sweepFile.ts';
-import { sweepRuns } from '../../src/experiments/sweepRuns.ts';
+import { readSweep } from '../../src/experiments/sweep/sweepFile.ts';
+import { expandSweep } from '../../src/experiments/sweep/expandSweep.ts';
 import { useTemporaryFolder } from '../temporaryFolder.ts';
 import { wrongInputMessage } from '../config/configFolder.ts';
 
@@ -12,7 +12,7 @@ const sweep = (text: string) => {
   writeFileSync(file, text);
   return readSweep(file);
 };
-const runs = (text: string) => sweepRuns(sweep(text));
+const runs = (text: string) => expandSweep(sweep(text));
 
 describe('the runs of a sweep', () => {
   it('are every combination of grids, pairs and seeds, named by what differs', () => {

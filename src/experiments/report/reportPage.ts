@@ -5,11 +5,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { compareRuns, type Comparison, type Group } from '../comparison.ts';
 import type { RunHistory } from '../runHistory.ts';
-import { spreadText } from '../statistics.ts';
+import { spreadText } from '../../statistics.ts';
 import { chartStyles, clientScript } from './clientScript.ts';
 import { escaped, scriptJson } from './html.ts';
 import { reportData, type ReportChart } from './reportData.ts';
-import { readCompletions } from './samples.ts';
+import { readCompletions } from './completions.ts';
 import { styles } from './styles.ts';
 
 export function renderReport(runs: readonly RunHistory[], { title, madeAt }: { title: string; madeAt: Date }): string {

@@ -19,7 +19,7 @@ export interface TokenLosses {
 /** A piece of a token stream. */
 export interface TokenChunk {
   tokenIds: Int32Array;
-  /** 1 for each token that mask towards the loss, or null if all do. */
+  /** 1 for each token that counts towards the loss, or null if all do. */
   lossMask: Uint8Array | null;
   /** Whether a new text begins here, whose tokens must not see the one before. */
   startsText?: boolean;

@@ -9,9 +9,9 @@ import {
   type Group,
   type RankedBy,
 } from '../../../experiments/comparison.ts';
-import { runsNamed } from '../../../experiments/findRuns.ts';
-import { readHistory } from '../../../experiments/runHistory.ts';
-import { spreadText } from '../../../experiments/statistics.ts';
+import { resolveRuns } from '../../../experiments/findRuns.ts';
+import { readRunHistory } from '../../../experiments/runHistory.ts';
+import { spreadText } from '../../../statistics.ts';
 import { duration, grouped, printJson, printResult } from '../../terminal/output.ts';
 import { jsonOption } from '../../options.ts';
 import { renderTable, type Column } from '../../terminal/table.ts';
@@ -62,9 +62,9 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
         'Two sizes for equal computation',
       ) as never,
   handler: ({ runs, at, amount, rank, json }) => {
-    const paths = runsNamed(runs);
+    const paths = resolveRuns(runs);
     if (amount !== undefined && !(amount > 0)) throw wrongInput('--amount must be a number greater than 0');
-    const comparison = compareRuns(paths.map(readHistory), { alignment: at, amount, rankedBy: ranks[rank] });
+    const comparison = compareRuns(paths.map(readRunHistory), { alignment: at, amount, rankedBy: ranks[rank] });
     if (json) return void printJson(comparison);
     print(comparison);
   },

@@ -2,9 +2,9 @@
 import path from 'node:path';
 import type { CommandModule } from 'yargs';
 import { writeFileDurably } from '../../../storage/durable.ts';
-import { runsNamed } from '../../../experiments/findRuns.ts';
+import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { renderReport } from '../../../experiments/report/reportPage.ts';
-import { readHistory } from '../../../experiments/runHistory.ts';
+import { readRunHistory } from '../../../experiments/runHistory.ts';
 import { jsonOption, quietOption } from '../../options.ts';
 import { note, printJson } from '../../terminal/output.ts';
 
@@ -33,9 +33,9 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
       .example('clm report runs/moby-dick', 'Everything about one run in report.html')
       .example('clm report runs/rates --output rates.html', 'The runs of a sweep') as never,
   handler: async ({ runs, output, title, json, quiet }) => {
-    const paths = runsNamed(runs);
+    const paths = resolveRuns(runs);
     const heading = title ?? runs.map((run) => path.basename(path.resolve(run))).join(', ');
-    const page = renderReport(paths.map(readHistory), { title: heading, madeAt: new Date() });
+    const page = renderReport(paths.map(readRunHistory), { title: heading, madeAt: new Date() });
     await writeFileDurably(path.resolve(output), page);
     if (json) printJson({ report: path.resolve(output), runs: paths.length, bytes: Buffer.byteLength(page) });
     else if (!quiet)

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { runPaths } from '../../../run/runPaths.ts';
-import { runsNamed } from '../../../experiments/findRuns.ts';
+import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readEvaluations } from '../../../run/readMetrics.ts';
 import { readEnvironment, summarizeRun } from '../../../experiments/runSummary.ts';
 import { wrongInput } from '../../../errors.ts';
@@ -24,7 +24,7 @@ export const showCommand: CommandModule<object, ShowArguments> = {
       .options(jsonOption)
       .example('clm runs show runs/moby-dick', 'What this run is and how it went') as never,
   handler: ({ run, json }) => {
-    const [path, another] = runsNamed([run]);
+    const [path, another] = resolveRuns([run]);
     if (path === undefined || another !== undefined) throw wrongInput(`${run} holds several runs; name one of them`);
     const summary = summarizeRun(path);
     const paths = runPaths(path);

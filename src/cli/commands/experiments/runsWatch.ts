@@ -7,7 +7,7 @@ import { basename, resolve } from 'node:path';
 import type { CommandModule } from 'yargs';
 import { runPaths } from '../../../run/runPaths.ts';
 import { wrongInput } from '../../../errors.ts';
-import { runsNamed } from '../../../experiments/findRuns.ts';
+import { resolveRuns } from '../../../experiments/findRuns.ts';
 import type { MetricsRecord } from '../../../run/metrics.ts';
 import { followMetrics } from '../../../run/readMetrics.ts';
 import { finite, summarizeRun, type RunSummary } from '../../../experiments/runSummary.ts';
@@ -54,7 +54,7 @@ export const watchCommand: CommandModule<object, WatchArguments> = {
   handler: async ({ runs, interval, json }) => {
     const isScreen = process.stdout.isTTY && process.stdout.columns > 0 && !json;
     if (!(interval > 0)) throw wrongInput('--interval must be a number of seconds greater than 0');
-    const watched = runsNamed(runs).map(openRun);
+    const watched = resolveRuns(runs).map(openRun);
     let stopped = false;
     let wake = (): void => {};
     const stop = (): void => {

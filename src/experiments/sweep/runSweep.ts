@@ -7,8 +7,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { summarizeRun, type RunSummary } from './runSummary.ts';
-import type { SweepRun } from './sweepRuns.ts';
+import { summarizeRun, type RunSummary } from '../runSummary.ts';
+import type { SweepRun } from './expandSweep.ts';
 
 export type SweepFact =
   | { kind: 'started'; run: string; pid: number | null }

@@ -1,7 +1,7 @@
 /** From a sweep to its runs: every combination, each with a name that says what sets it apart. */
-import type { PlainValue } from '../config/located.ts';
-import { wrongInput } from '../errors.ts';
-import { randomStream } from '../random.ts';
+import type { PlainValue } from '../../config/located.ts';
+import { wrongInput } from '../../errors.ts';
+import { randomStream } from '../../random.ts';
 import type { RandomRange, Sweep } from './sweepFile.ts';
 
 export interface SweepRun {
@@ -17,7 +17,7 @@ type Values = Readonly<Record<string, PlainValue>>;
  * The runs in the order of the file: grids outermost, then pairs, draws and seeds.
  * @throws wrongInput where two runs would be the same
  */
-export function sweepRuns(sweep: Sweep): SweepRun[] {
+export function expandSweep(sweep: Sweep): SweepRun[] {
   const draws = sweep.random === null ? [] : [drawsOf(sweep.random)];
   const seeds = sweep.seeds === null ? [] : [sweep.seeds.map((seed) => ({ seed }))];
   const axes: (readonly Values[])[] = [...sweep.axes, ...draws, ...seeds];

@@ -8,8 +8,8 @@
  *   seeds: 3                                                       # or a list of seeds
  */
 import { basename, dirname, extname, resolve } from 'node:path';
-import { readBounded } from '../storage/boundedFile.ts';
-import { schemaAt, suggestKey } from '../config/keys.ts';
+import { readBounded } from '../../storage/boundedFile.ts';
+import { schemaAt, suggestKey } from '../../config/keys.ts';
 import {
   originsIn,
   parseLocated,
@@ -19,8 +19,8 @@ import {
   type LocatedMapping,
   type LocatedValue,
   type PlainValue,
-} from '../config/located.ts';
-import { wrongInput } from '../errors.ts';
+} from '../../config/located.ts';
+import { wrongInput } from '../../errors.ts';
 
 /** Values of keys that belong together; one run takes one entry of each. */
 type Axis = readonly Readonly<Record<string, PlainValue>>[];

@@ -1,11 +1,11 @@
 /** What a sweep will do, checked before its first run: every config, every plan, and the time all of it takes. */
 import { join } from 'node:path';
-import { loadConfig } from '../config/load.ts';
-import { ExpectedError, wrongInput } from '../errors.ts';
-import type { RunPlan } from '../training/plan/plan.ts';
-import { prepareTraining } from '../training/prepare.ts';
-import { summarizeRun, type RunSummary } from './runSummary.ts';
-import type { SweepRun } from './sweepRuns.ts';
+import { loadConfig } from '../../config/load.ts';
+import { ExpectedError, wrongInput } from '../../errors.ts';
+import type { RunPlan } from '../../training/plan/plan.ts';
+import { prepareTraining } from '../../training/prepare.ts';
+import { summarizeRun, type RunSummary } from '../runSummary.ts';
+import type { SweepRun } from './expandSweep.ts';
 
 export interface PlannedRun extends SweepRun {
   plan: Pick<RunPlan, 'steps' | 'tokens' | 'parameters' | 'flopsPerToken'>;
