@@ -4,6 +4,7 @@
  * Everything the run directory must not lose goes through here.
  */
 import { mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { environmentFailure } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
@@ -47,6 +48,11 @@ export async function replaceFileDurably(path: string, write: (temporaryPath: st
     await rm(temporaryPath, { force: true }).catch(() => undefined); // the failure itself is what matters
     throw diskFailure(error, 'write', path);
   }
+}
+
+/** Appends all of `bytes`, which one write need not do. */
+export async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
 }
 
 /**

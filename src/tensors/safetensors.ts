@@ -7,6 +7,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { environmentFailure, wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
+import { writeFully } from '../storage/durable.ts';
 import { floatTypes, fromFloat32, isFloatType, toFloat32, type ElementType, type FloatType } from './elementTypes.ts';
 import { BadHeader, buildHeader, maximumHeaderBytes, parseHeader, type TensorEntry } from './safetensorsHeader.ts';
 import { tensorChecksum, elementCount, type NamedTensor } from './tensors.ts';
@@ -151,12 +152,6 @@ async function readValues(file: FileHandle, entry: TensorEntry, dataStartByte: n
     return values;
   }
   return toFloat32(await readFully(file, Buffer.alloc(endByte - startByte), dataStartByte + startByte), elementType);
-}
-
-async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<void> {
-  for (let done = 0; done < chunk.length; ) {
-    done += (await file.write(chunk, done, chunk.length - done)).bytesWritten;
-  }
 }
 
 /** Fills the buffer from `position` (bytes). */

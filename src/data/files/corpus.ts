@@ -6,7 +6,7 @@
 import type { WeightSchedule } from '../../config/sections/corpus.ts';
 import { wrongInput } from '../../errors.ts';
 import type { Compression, Format } from './formats.ts';
-import type { EncodingErrors } from './utf8.ts';
+import type { EncodingErrors } from '../utf8.ts';
 
 /** Positions `startByte` (included) to `endByte` (excluded) of the corpus. */
 export interface ByteRange {

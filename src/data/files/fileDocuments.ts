@@ -10,7 +10,7 @@ import { fieldsOf, findRecordEnd } from './separatedValues.ts';
 import { findBytes, stretches } from './stretches.ts';
 import type { FindDelimiter, Stretch } from './stretches.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
-import { firstBadByte, mended } from './utf8.ts';
+import { firstBadByte, mended } from '../utf8.ts';
 
 /** A document that is whole in memory. */
 interface FileDocument {

@@ -21,7 +21,7 @@ import { compressionOf, formatOfName, refuseArchive } from './formats.ts';
 import { parquetRows } from './parquet.ts';
 import { openFile, sourceFiles, unreadable } from './sourceFiles.ts';
 import { splitPoint } from './split.ts';
-import type { EncodingErrors } from './utf8.ts';
+import type { EncodingErrors } from '../utf8.ts';
 
 export interface CorpusSettings {
   readonly sources: readonly SourceSettings[];

@@ -2,13 +2,15 @@
  * From the sources of a config to the files of a corpus: files, folders and globs become one ordered list.
  * First half of row 4 of the walk (docs: shards → documents).
  */
+import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { glob, isDynamicPattern } from 'tinyglobby';
 
-import { wrongInput } from '../../errors.ts';
-import { standardInputFile } from './standardInput.ts';
+import { environmentFailure, wrongInput } from '../../errors.ts';
 
 /** A file by its absolute path, and the place in the config of the source that named it first. */
 interface SourceFile {
@@ -76,6 +78,31 @@ async function identify(path: string, key: string): Promise<{ identity: string; 
   } catch (error) {
     throw unreadable(path, error, key);
   }
+}
+
+let kept: Promise<string> | undefined;
+
+/**
+ * The path of a temporary copy of standard input, because epochs and validation read it again. It is removed when the
+ * process ends.
+ */
+function standardInputFile(): Promise<string> {
+  kept ??= keepStandardInput();
+  return kept;
+}
+
+async function keepStandardInput(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'clm-stdin-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'standard-input');
+  try {
+    await pipeline(process.stdin, createWriteStream(path));
+  } catch (error) {
+    throw environmentFailure(`Standard input cannot be kept in ${path}: ${(error as Error).message}.`, {
+      cause: error,
+    });
+  }
+  return path;
 }
 
 /** Opens a file of the corpus for reading. @throws wrongInput where the system refuses. */

@@ -7,8 +7,8 @@ import { createHash } from 'node:crypto';
 import { placeInFile } from './corpus.ts';
 import type { CorpusFile, CorpusPart, ReadableCorpus } from './corpus.ts';
 import { fileDocuments } from './fileDocuments.ts';
-import { byteAt } from './utf8.ts';
-import type { Place } from './utf8.ts';
+import { byteAt } from '../utf8.ts';
+import type { Place } from '../utf8.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
 import { utf8Chunks } from './utf8Chunks.ts';
 

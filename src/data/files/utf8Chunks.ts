@@ -6,8 +6,8 @@ import { wrongInput } from '../../errors.ts';
 import { openContent } from './content.ts';
 import { badUtf8 } from './corpus.ts';
 import type { ByteRange, CorpusFile, ReadableCorpus } from './corpus.ts';
-import { firstBadByte, longestRest, mended, wholeCharacters } from './utf8.ts';
-import type { Place } from './utf8.ts';
+import { firstBadByte, longestRest, mended, wholeCharacters } from '../utf8.ts';
+import type { Place } from '../utf8.ts';
 
 /** Small enough that encoding a chunk keeps the event loop waiting for about a millisecond. */
 export const defaultChunkBytes = 256 * 1024;

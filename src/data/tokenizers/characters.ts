@@ -12,7 +12,7 @@ import {
   tokenizerVersion,
 } from './tokenizer.ts';
 import type { DecodeOptions, TextOrigin, Tokenizer } from './tokenizer.ts';
-import { codePointAt, sequenceLength } from './utf8.ts';
+import { codePointAt, sequenceLength } from '../utf8.ts';
 
 const codePoints = 0x110000;
 

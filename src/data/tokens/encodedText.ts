@@ -6,8 +6,8 @@ import type { CorpusPart, ReadableCorpus } from '../files/corpus.ts';
 import { textChunks } from '../files/textChunks.ts';
 import type { EncodedPieces, PiecesOfText, TokenizingWorkers } from './tokenizingWorkers.ts';
 import type { TextOrigin, Tokenizer } from '../tokenizers/tokenizer.ts';
-import { byteAt } from '../files/utf8.ts';
-import type { Place } from '../files/utf8.ts';
+import { byteAt } from '../utf8.ts';
+import type { Place } from '../utf8.ts';
 import type { ReadOptions } from '../files/utf8Chunks.ts';
 
 export interface EncodeOptions extends ReadOptions {

@@ -14,6 +14,7 @@ import { crc32 } from 'node:zlib';
 
 import { z } from 'zod';
 
+import { writeFully } from '../../storage/durable.ts';
 import type { EncodedText } from './encodedText.ts';
 
 /** Is part of the key, so that a file of another layout is never found. */
@@ -46,7 +47,7 @@ export async function writeTokenFile(
     let tokens = 0;
     const writeBlock = async (): Promise<void> => {
       const block = blockOf(gathered, tokens, index.idBytes);
-      await writeAll(file, block);
+      await writeFully(file, block);
       index.blocks.push([place, block.length, crc32(block), gathered[0]!.startByte]);
       index.tokens += tokens;
       place += block.length;
@@ -64,15 +65,11 @@ export async function writeTokenFile(
     trailer.write(magic);
     trailer.writeUInt32LE(indexText.length, 8);
     trailer.writeUInt32LE(crc32(indexText), 12);
-    await writeAll(file, Buffer.concat([indexText, trailer]));
+    await writeFully(file, Buffer.concat([indexText, trailer]));
     return index.tokens;
   } finally {
     await file.close();
   }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
 }
 
 /** How many tokens a file holds, by its index; null where there is none or its index is damaged. */

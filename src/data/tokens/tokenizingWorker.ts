@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { ExpectedError } from '../../errors.ts';
 import type { EncodedPieces, EncodingAnswer, PiecesOfText } from './tokenizingWorkers.ts';
 import { tokenizerFromFile } from '../tokenizers/tokenizerFile.ts';
-import { failureOf } from '../workerFailure.ts';
+import { failureOf } from '../workerThreads.ts';
 
 const tokenizer = tokenizerFromFile(workerData as string, 'the tokenizer of the run');
 const origin = { place: (index: number) => `at byte ${index}`, remedy: '' };

@@ -6,8 +6,8 @@ import { Worker } from 'node:worker_threads';
 
 import { renderTokenizer } from '../tokenizers/tokenizerFile.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
-import { errorOf } from '../workerFailure.ts';
-import type { WorkerFailure } from '../workerFailure.ts';
+import { errorOf, workerFile } from '../workerThreads.ts';
+import type { WorkerFailure } from '../workerThreads.ts';
 
 /** Pieces of well-formed text that end where encoding may begin anew. */
 export interface PiecesOfText {
@@ -38,16 +38,6 @@ export interface TokenizingWorkers {
   encode(pieces: PiecesOfText): Promise<EncodedPieces | null>;
   close(): Promise<void>;
 }
-
-/**
- * Workers run what was compiled, also where the sources themselves are run, as by the tests.
- *
- * @param name below src/data, without its ending
- */
-export const workerFile = (name: string): URL =>
-  import.meta.url.endsWith('.ts')
-    ? new URL(`../../../dist/data/${name}.js`, import.meta.url)
-    : new URL(`../${name}.js`, import.meta.url);
 
 /** Starts the threads, which keep the process alive until they are closed. */
 export function openTokenizingWorkers(tokenizer: Tokenizer, count: number): TokenizingWorkers {

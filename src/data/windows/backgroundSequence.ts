@@ -11,9 +11,8 @@ import type { Cursor } from './cursor.ts';
 import type { SequenceOptions } from './mixture.ts';
 import { renderTokenizer } from '../tokenizers/tokenizerFile.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
-import { workerFile } from '../tokens/tokenizingWorkers.ts';
-import { errorOf } from '../workerFailure.ts';
-import type { WorkerFailure } from '../workerFailure.ts';
+import { errorOf, workerFile } from '../workerThreads.ts';
+import type { WorkerFailure } from '../workerThreads.ts';
 
 /** What the worker is started with. */
 export interface SequenceRequest {

@@ -7,14 +7,13 @@ import type { Corpus, Packing, ReadableCorpus } from '../files/corpus.ts';
 import { checkCursor, cursorAt, cursorElsewhere, startCursor } from './cursor.ts';
 import type { Cursor } from './cursor.ts';
 import { documentBlocks } from './documentBlocks.ts';
-import { windowOrder } from './shuffle.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import type { TokenizingWorkers } from '../tokens/tokenizingWorkers.ts';
 import { tokenChunks } from '../tokens/tokens.ts';
 import type { TokenChunk } from '../tokens/tokens.ts';
 import { noLossTokens, readAhead, trainingBlocks } from './trainingBlocks.ts';
 import type { BlockSequenceOptions } from './trainingBlocks.ts';
-import { piecesOf } from './windows.ts';
+import { piecesOf, windowOrder } from './windows.ts';
 import type { Block } from './windows.ts';
 
 /** B rows of T places, row after row (B = microBatchSize, T = contextLength). */

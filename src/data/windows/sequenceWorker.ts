@@ -7,7 +7,7 @@ import type { SequenceRequest, WorkerAnswer } from './backgroundSequence.ts';
 import { trainingSequence } from './mixture.ts';
 import { openTokenizingWorkers } from '../tokens/tokenizingWorkers.ts';
 import { tokenizerFromFile } from '../tokenizers/tokenizerFile.ts';
-import { failureOf } from '../workerFailure.ts';
+import { failureOf } from '../workerThreads.ts';
 
 const { corpus, tokenizerText, options, tokenizingWorkers, cursor } = workerData as SequenceRequest;
 const port = parentPort!;

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { openCorpus } from '../../../src/data/files/openCorpus.ts';
 import { encodedText } from '../../../src/data/tokens/encodedText.ts';
 import { bpeTraining } from '../../../src/data/tokenizers/bpe/training/trainBpe.ts';
-import { byteAt, mended } from '../../../src/data/files/utf8.ts';
+import { byteAt, mended } from '../../../src/data/utf8.ts';
 import { all, folderOf } from '../texts.ts';
 
 const text = Buffer.from(

@@ -8,7 +8,7 @@ import type { TrainingBatch, TrainingBatchOptions } from '../../../src/data/wind
 import type { Corpus } from '../../../src/data/files/corpus.ts';
 import { parseCursor, startCursor } from '../../../src/data/windows/cursor.ts';
 import { prepareTokenizer } from '../../../src/data/tokens/prepareTokenizer.ts';
-import { windowOrder } from '../../../src/data/windows/shuffle.ts';
+import { windowOrder } from '../../../src/data/windows/windows.ts';
 import type { Tokenizer } from '../../../src/data/tokenizers/tokenizer.ts';
 import { tokenChunks } from '../../../src/data/tokens/tokens.ts';
 import { windowOffset, windowsPerBlock } from '../../../src/data/windows/windows.ts';

@@ -1,5 +1,5 @@
 /** Tokens that are cut out of a text as a whole, before anything else is done with it. */
-import { codePointAt, previousCharacter, sequenceLength } from '../utf8.ts';
+import { codePointAt, previousCharacter, sequenceLength } from '../../utf8.ts';
 import { characterFlags, space } from './characterClasses.ts';
 
 export interface AddedToken {

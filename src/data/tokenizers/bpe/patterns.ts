@@ -3,7 +3,7 @@
  * written by hand: many times faster than the regular expression, and no text makes it slow. The expressions stand
  * beside the scanners; the tests hold the two against each other.
  */
-import { codePointAt, sequenceLength } from '../utf8.ts';
+import { codePointAt, sequenceLength } from '../../utf8.ts';
 import {
   casedCharacterFlags,
   characterFlags,

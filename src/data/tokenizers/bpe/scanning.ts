@@ -1,5 +1,5 @@
 /** What the scanners of patterns.ts have in common: where runs of a kind of character end in UTF-8. */
-import { codePointAt, previousCharacter, sequenceLength } from '../utf8.ts';
+import { codePointAt, previousCharacter, sequenceLength } from '../../utf8.ts';
 import { letter, number, space } from './characterClasses.ts';
 
 /** The end of the run of characters from `at` on whose flags, of those in `mask`, are `wanted`. */

@@ -5,7 +5,7 @@
  * whitespace after a letter or a number. Only where 64 KiB hold no such place is a word cut in two.
  */
 import { longestHeldBytes } from '../tokenizer.ts';
-import { codePointAt, previousCharacter } from '../utf8.ts';
+import { codePointAt, previousCharacter } from '../../utf8.ts';
 import { characterFlags, letter, number, space } from './characterClasses.ts';
 
 /** The longest segment. A chunk that is longer has a segment whose end is certain. */

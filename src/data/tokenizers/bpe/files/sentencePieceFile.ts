@@ -2,7 +2,7 @@
  * The parts of a tokenizer.json that came from SentencePiece's BPE (Llama 2, Mistral): tokens are text in which ▁ is a
  * space, and what the vocabulary lacks falls back to one token a byte. Inside clm ▁ is a plain space throughout.
  */
-import { codePointAt, sequenceLength } from '../../utf8.ts';
+import { codePointAt, sequenceLength } from '../../../utf8.ts';
 import type { BpeDescription } from '../bpeTokenizer.ts';
 import type { Fields } from './fileFields.ts';
 import { shown } from './fileFields.ts';

@@ -1,4 +1,7 @@
-/** Well-formed UTF-8 (RFC 3629, section 3): where characters end, where they are bad, and how bad ones are mended. */
+/**
+ * UTF-8 byte by byte (RFC 3629, section 3), because making strings of a corpus takes too long: where characters begin
+ * and end, which bytes are malformed, and how malformed ones are replaced.
+ */
 import { isUtf8 } from 'node:buffer';
 
 /** Bytes that the beginning of a character can have without its end. */
@@ -96,7 +99,25 @@ function characterAt(bytes: Uint8Array, at: number): number {
 }
 
 /** Bytes of the character that begins with `lead`; 1 for a byte that cannot begin one. */
-function sequenceLength(lead: number): number {
+export function sequenceLength(lead: number): number {
   if (lead < 0xc2 || lead > 0xf4) return 1;
   return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
+/** The code point that begins at `at` of well-formed UTF-8. */
+export function codePointAt(utf8: Uint8Array, at: number): number {
+  const lead = utf8[at]!;
+  if (lead < 0x80) return lead;
+  const second = utf8[at + 1]! & 0x3f;
+  if (lead < 0xe0) return ((lead & 0x1f) << 6) | second;
+  const third = utf8[at + 2]! & 0x3f;
+  if (lead < 0xf0) return ((lead & 0x0f) << 12) | (second << 6) | third;
+  return ((lead & 0x07) << 18) | (second << 12) | (third << 6) | (utf8[at + 3]! & 0x3f);
+}
+
+/** The start of the character before the one at `at` > 0 of well-formed UTF-8. */
+export function previousCharacter(utf8: Uint8Array, at: number): number {
+  let start = at - 1;
+  while ((utf8[start]! & 0xc0) === 0x80) start--;
+  return start;
 }

@@ -1,11 +1,17 @@
-/**
- * An error on its way from a worker thread to the thread that started it, where it is thrown as if it had come up
- * there.
- */
+/** What clm's worker threads share: where their code is, and how their errors reach the thread that started them. */
 import { ExpectedError } from '../errors.ts';
 import type { FailureKind } from '../errors.ts';
 
-/** `kind` is null for a bug. */
+/**
+ * The compiled file of a worker. Workers run from `dist` even if the sources themselves are run, e.g. by tests.
+ * @param name below src/data, without its extension
+ */
+export const workerFile = (name: string): URL =>
+  import.meta.url.endsWith('.ts')
+    ? new URL(`../../dist/data/${name}.js`, import.meta.url)
+    : new URL(`./${name}.js`, import.meta.url);
+
+/** An error in a form that survives postMessage. `kind` is null for a bug. */
 export interface WorkerFailure {
   readonly kind: FailureKind | null;
   readonly message: string;
@@ -17,7 +23,7 @@ export function failureOf(error: unknown): WorkerFailure {
   return { kind: error instanceof ExpectedError ? error.kind : null, message, stack };
 }
 
-/** A bug keeps the worker's stack. */
+/** The error to throw in the thread that started the worker. A bug keeps the worker's stack. */
 export function errorOf({ kind, message, stack }: WorkerFailure): Error {
   if (kind !== null) return new ExpectedError(kind, message);
   const error = new Error(message);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { firstBadByte, mended } from '../../../src/data/files/utf8.ts';
+import { firstBadByte, mended } from '../../src/data/utf8.ts';
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 /** Bytes that are next to characters in all the ways there are. */
