@@ -25,7 +25,7 @@ export async function readInput({ text, file }: InputArguments): Promise<Input> 
   if (text !== undefined && file !== undefined) throw wrongInput('Give --text or --file, not both.');
   const name = text !== undefined ? '--text' : (file ?? 'stdin');
   const origin = {
-    place: (index: number) => `at byte ${index} of ${name}`,
+    location: (index: number) => `at byte ${index} of ${name}`,
     remedy: 'Leave it out, or use another tokenizer.',
   };
   if (text !== undefined) {
@@ -64,7 +64,7 @@ export function wellFormed(utf8: Buffer, origin: TextOrigin): Buffer {
     if (isPrefix(utf8, middle)) good = middle;
     else bad = middle;
   }
-  throw wrongInput(`No character of UTF-8 begins or goes on ${origin.place(good)}. Convert the text to UTF-8.`);
+  throw wrongInput(`No character of UTF-8 begins or goes on ${origin.location(good)}. Convert the text to UTF-8.`);
 }
 
 /** Whether the first `length` bytes could be the start of a text. */

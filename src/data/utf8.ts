@@ -4,22 +4,22 @@
  */
 import { isUtf8 } from 'node:buffer';
 
-/** Bytes that the beginning of a character can have without its end. */
-export const longestRest = 3;
+/** The most bytes that a character cut off at its end can have. */
+export const maximumPartialBytes = 3;
 
-/** What becomes of bytes that are no UTF-8: a refusal, U+FFFD as decoders put it, or nothing. */
+/** What to do with bytes that are not UTF-8: refuse the file, replace them by U+FFFD as decoders do, or leave them out. */
 export type EncodingErrors = 'error' | 'replace' | 'skip';
 
-/** How many of the first `length` bytes are left when a character that is cut off at the end is taken away. */
-export function wholeCharacters(bytes: Uint8Array, length: number): number {
-  for (let back = 1; back <= Math.min(longestRest, length); back++) {
+/** How many of the first `length` bytes are whole characters: all but a character cut off at the end. */
+export function wholeCharacterBytes(bytes: Uint8Array, length: number): number {
+  for (let back = 1; back <= Math.min(maximumPartialBytes, length); back++) {
     const byte = bytes[length - back]!;
     if ((byte & 0xc0) !== 0x80) return sequenceLength(byte) > back ? length - back : length;
   }
   return length;
 }
 
-/** The first byte that begins no well-formed character, or −1. */
+/** Index of the first byte that does not begin a well-formed character, or −1. */
 export function firstBadByte(bytes: Uint8Array): number {
   if (isUtf8(bytes)) return -1;
   let at = 0;
@@ -27,28 +27,29 @@ export function firstBadByte(bytes: Uint8Array): number {
   return at;
 }
 
-interface MendedText {
+interface RepairedText {
   readonly bytes: Uint8Array;
   readonly badBytes: number;
-  /** Where the bytes of the text stood: from index `index` on they are those from `byte` on, up to the next entry. */
-  readonly places: readonly Place[];
+  /** Where the bytes of the text come from. Ascending. */
+  readonly sourceOffsets: readonly SourceOffset[];
 }
 
-export interface Place {
+/** From `index` of a text on, its bytes are those from position `byte` of the source on, until the next entry. */
+export interface SourceOffset {
   readonly index: number;
   readonly byte: number;
 }
 
 /**
- * The text without its bad bytes, or with U+FFFD for each stretch of them that a decoder of the Encoding Standard
- * (https://encoding.spec.whatwg.org/#utf-8-decoder) replaces by one. Takes time in proportion, however many they are.
+ * The text without its bad bytes, or with them replaced by U+FFFD as a decoder of the Encoding Standard does it
+ * (https://encoding.spec.whatwg.org/#utf-8-decoder). Takes O(bytes), however many are bad.
  */
-export function mended(bytes: Uint8Array, how: 'replace' | 'skip'): MendedText {
+export function repaired(bytes: Uint8Array, how: 'replace' | 'skip'): RepairedText {
   const parts: Uint8Array[] = [];
-  const places: Place[] = [{ index: 0, byte: 0 }];
-  if (isUtf8(bytes)) return { bytes, badBytes: 0, places };
+  const sourceOffsets: SourceOffset[] = [{ index: 0, byte: 0 }];
+  if (isUtf8(bytes)) return { bytes, badBytes: 0, sourceOffsets };
   let badBytes = 0;
-  let start = 0; // of the well-formed text that has not been taken yet
+  let start = 0; // of the well-formed text not yet in `parts`
   let index = 0;
   for (let at = 0; at < bytes.length; ) {
     const length = characterAt(bytes, at);
@@ -65,30 +66,30 @@ export function mended(bytes: Uint8Array, how: 'replace' | 'skip'): MendedText {
     badBytes -= length;
     at -= length;
     start = at;
-    places.push({ index, byte: start });
+    sourceOffsets.push({ index, byte: start });
   }
-  return { bytes: Buffer.concat([...parts, bytes.subarray(start)]), badBytes, places };
+  return { bytes: Buffer.concat([...parts, bytes.subarray(start)]), badBytes, sourceOffsets };
 }
 
-/** Where the byte at `index` of a text stood. */
-export function byteAt(places: readonly Place[], index: number): number {
-  let at = places.length - 1;
-  while (at > 0 && places[at]!.index > index) at--;
-  return places[at]!.byte + index - places[at]!.index;
+/** Position in the source of the byte at `index` of a text. */
+export function sourceByteAt(sourceOffsets: readonly SourceOffset[], index: number): number {
+  let at = sourceOffsets.length - 1;
+  while (at > 0 && sourceOffsets[at]!.index > index) at--;
+  return sourceOffsets[at]!.byte + index - sourceOffsets[at]!.index;
 }
 
 const replacementCharacter = Buffer.from('\uFFFD');
 
 /**
- * Bytes of the well-formed character at `at` (The Unicode Standard, table 3-7). Where there is none, minus the bytes
- * that could have begun one and, if none could, −1.
+ * Bytes of the well-formed character at `at` (The Unicode Standard, table 3-7). If there is none: minus the number of
+ * bytes that could begin one, at least −1.
  */
 function characterAt(bytes: Uint8Array, at: number): number {
   const lead = bytes[at]!;
   if (lead < 0x80) return 1;
   const length = sequenceLength(lead);
   if (length === 1) return -1;
-  // Overlong forms, surrogates and what lies beyond U+10FFFF show in the second byte.
+  // The second byte tells overlong forms, surrogates and code points beyond U+10FFFF.
   const lowest = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
   const highest = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
   for (let i = 1; i < length; i++) {

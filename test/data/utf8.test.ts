@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { firstBadByte, mended } from '../../src/data/utf8.ts';
+import { firstBadByte, repaired } from '../../src/data/utf8.ts';
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 /** Bytes that are next to characters in all the ways there are. */
@@ -27,13 +27,13 @@ const nearlyText = fc
   .map((parts) => Uint8Array.from(parts.flat()));
 
 describe('bytes that are no UTF-8', () => {
-  test('are replaced as the decoder of the Encoding Standard does it, and skipped at the same places', () => {
+  test('are replaced as the decoder of the Encoding Standard does it, and skipped at the same sourceOffsets', () => {
     let [bad, good] = [0, 0];
     fc.assert(
       fc.property(nearlyText, (bytes) => {
-        const replaced = mended(bytes, 'replace');
+        const replaced = repaired(bytes, 'replace');
         expect(Buffer.from(replaced.bytes).toString()).toBe(decoder.decode(bytes));
-        const skipped = mended(bytes, 'skip');
+        const skipped = repaired(bytes, 'skip');
         expect(skipped.badBytes).toBe(replaced.badBytes);
         expect(skipped.bytes.length + skipped.badBytes).toBe(bytes.length);
         expect(decoder.decode(skipped.bytes)).toBe(decoder.decode(bytes).replaceAll('\uFFFD', ''));
@@ -61,7 +61,7 @@ describe('bytes that are no UTF-8', () => {
   test('take time in proportion, however many they are', () => {
     const bytes = new Uint8Array(1 << 20).map((_, i) => (i % 3 === 0 ? 0xe9 : 0x61)); // Latin-1
     const startMs = performance.now();
-    expect(mended(bytes, 'replace').badBytes).toBe(Math.ceil(bytes.length / 3));
+    expect(repaired(bytes, 'replace').badBytes).toBe(Math.ceil(bytes.length / 3));
     expect(performance.now() - startMs).toBeLessThan(5000);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * The content of a file of the corpus, decompressed, from any position on. A plain file is read where it is asked for;
- * a compressed one has to be decompressed from its beginning, which is the price of its positions.
+ * Stage: content. The decompressed bytes of one file, from any position on. A plain file is read at that position; a
+ * compressed file has to be decompressed from its beginning.
  */
 import { createReadStream } from 'node:fs';
 import { createGunzip } from 'node:zlib';
@@ -13,14 +13,14 @@ import { openFile, unreadable } from './sourceFiles.ts';
 
 export interface Content {
   /**
-   * Fills `buffer` from `offset` on with up to `length` bytes of the content from `byte` on; returns how many, 0 at
-   * the end. Positions never go back.
+   * Reads up to `length` bytes of the content from position `byte` into `buffer` at `offset`. Positions must not go
+   * back. @returns the number of bytes read; 0 at the end
    */
   read(buffer: Uint8Array, offset: number, length: number, byte: number): Promise<number>;
   close(): Promise<void>;
 }
 
-/** Opens a file's content, byte order mark included. @throws wrongInput where the system refuses. */
+/** Opens a file's content, byte order mark included. @throws wrongInput if the file cannot be opened */
 export async function openContent(file: Pick<CorpusFile, 'path' | 'compression'>): Promise<Content> {
   if (file.compression) return decompressed(file.path, file.compression);
   const handle = await openFile(file.path);
@@ -36,7 +36,7 @@ export async function openContent(file: Pick<CorpusFile, 'path' | 'compression'>
   };
 }
 
-/** How many bytes the content has: one pass of decompression, in constant memory. */
+/** The length of the decompressed content: one pass of decompression, in constant memory. */
 export async function contentBytes(path: string, compression: Compression): Promise<number> {
   let bytes = 0;
   for await (const chunk of decompressedChunks(path, compression)) bytes += chunk.length;
@@ -49,7 +49,7 @@ function decompressed(path: string, compression: Compression): Content {
   let chunkStart = 0; // position in the content of the chunk's first byte
   return {
     read: async (buffer, offset, length, byte) => {
-      if (byte < chunkStart) throw new Error('a compressed file is read forwards only');
+      if (byte < chunkStart) throw new Error('a compressed file can only be read forwards');
       while (byte >= chunkStart + chunk.length) {
         chunkStart += chunk.length;
         const next = await chunks.next();
@@ -80,7 +80,8 @@ async function* decompressedChunks(path: string, compression: Compression): Asyn
     const { code, message } = error as NodeJS.ErrnoException;
     if (typeof code === 'string' && !code.startsWith('Z_') && !code.startsWith('ERR_')) throw unreadable(path, error);
     throw wrongInput(
-      `${path} is a damaged or truncated ${compression} file: after ${bytes} bytes of its text, ${message}. Fetch it anew.`,
+      `${path} is a damaged or truncated ${compression} file: after ${bytes} bytes of its text, ${message}. ` +
+        'Get a fresh copy of it.',
       {
         cause: error,
       },
@@ -97,19 +98,19 @@ async function* gunzipped(file: ReturnType<typeof createReadStream>): AsyncGener
   yield* gunzip as AsyncIterable<Buffer>;
 }
 
-/** Node has zstd only from 22.15 on; fzstd is the same on every version, but checks no checksums. */
+/** By fzstd, because Node itself has zstd only from version 22.15 on. fzstd does not verify checksums. */
 async function* zstdChunks(file: AsyncIterable<Buffer>): AsyncGenerator<Uint8Array, void, void> {
-  let made: Uint8Array[] = [];
-  const decompress = new Decompress((chunk) => made.push(chunk));
+  let output: Uint8Array[] = [];
+  const decompress = new Decompress((chunk) => output.push(chunk));
   const take = (): Uint8Array[] => {
-    const taken = made;
-    made = [];
+    const taken = output;
+    output = [];
     return taken;
   };
   for await (const chunk of file) {
     decompress.push(chunk);
     yield* take();
   }
-  decompress.push(new Uint8Array(0), true); // throws where the last frame is not whole
+  decompress.push(new Uint8Array(0), true); // throws if the last frame is incomplete
   yield* take();
 }

@@ -1,7 +1,7 @@
 /**
- * A corpus as one long sequence: the files of all sources laid end to end, split into training and validation. Row 4 of
- * the walk. Positions count bytes of decompressed content (of a Parquet file: rows); a byte order mark at the start of
- * a file is no text, it is left out and so counted nowhere.
+ * Stage: files. A corpus is one long sequence: the files of all sources end to end, split into training and validation.
+ * Positions count bytes of decompressed content, or rows of a Parquet file. A byte order mark at the start of a file is
+ * not text and not counted.
  */
 import type { WeightSchedule } from '../../config/sections/corpus.ts';
 import { wrongInput } from '../../errors.ts';
@@ -14,18 +14,18 @@ export interface ByteRange {
   readonly endByte: number;
 }
 
-/** What is trained on, or what validates: a range, and of its documents perhaps only some. */
+/** The training or the validation part: a range of the corpus, or some of the documents in it. */
 export interface CorpusPart extends ByteRange {
-  /** The documents whose hash lies below `fraction` validate, the others train; undefined: all of the range. */
+  /** Documents whose hash is below `fraction` are for validation, the others for training; undefined: no split by hash. */
   readonly documents?: { readonly fraction: number; readonly side: 'training' | 'validation' } | undefined;
-  /** The parts that it is made of, one for each source of a mixture; undefined: it is one. */
+  /** One part per source of a mixture; undefined without a mixture. */
   readonly parts?: readonly CorpusPart[] | undefined;
 }
 
-/** A source of a mixture: what of it is trained on and what validates, and how much of the training it is. */
+/** A source of a mixture: its training and validation parts, and its share of the training. */
 export interface MixtureSource {
   readonly name: string;
-  /** Its tokens among those that are trained on are as its weight among all weights. */
+  /** Its share of the trained tokens is its weight divided by the sum of all weights. */
   readonly weights: WeightSchedule;
   readonly training: CorpusPart;
   readonly validation: CorpusPart;
@@ -37,11 +37,11 @@ export interface CorpusFile {
   readonly bytes: number;
   /** Position of the file's text in the corpus. */
   readonly startByte: number;
-  /** Where the text begins in the content: 3 behind a byte order mark, else 0. */
+  /** Where the text begins in the content: 3 after a byte order mark, else 0. */
   readonly markBytes: number;
   readonly format?: Format | undefined;
   readonly compression?: Compression | null | undefined;
-  /** How documents are found in it. */
+  /** The source that the file belongs to: how its documents are found. */
   readonly source?: SourceSettings | undefined;
 }
 
@@ -57,7 +57,7 @@ export interface SourceSettings extends WeightSchedule {
   readonly name?: string | null | undefined;
 }
 
-/** How tokens fill windows: one after the other, or whole documents side by side that know nothing of each other. */
+/** How tokens fill windows: end to end, or whole documents side by side that cannot attend to each other. */
 export type Packing = 'concatenate' | 'documents';
 
 export interface Corpus {
@@ -65,36 +65,37 @@ export interface Corpus {
   readonly bytes: number;
   readonly training: CorpusPart;
   readonly validation: CorpusPart;
-  /** Whether the text is made of documents, with an end-of-text between them; else it is one running text. */
+  /** Whether the text consists of documents, with an end-of-text token between them; else it is one running text. */
   readonly separatesDocuments?: boolean | undefined;
-  /** Whether documents are pairs, with the loss on their completions only. */
+  /** Whether documents are pairs of prompt and completion, with the loss on completions only. */
   readonly hasPairs?: boolean | undefined;
-  /** `concatenate` unless it says otherwise. */
+  /** Default `concatenate`. */
   readonly packing?: Packing | undefined;
-  /** The sources, where they have weights; else they are one sequence. */
+  /** The sources, if they have weights; undefined: the sources are one sequence. */
   readonly mixture?: readonly MixtureSource[] | undefined;
   readonly encodingErrors?: EncodingErrors | undefined;
-  /** The folder with the tokens of just these files and parts; undefined: they are encoded as they are read. */
+  /** The folder of the token cache for exactly these files and parts; undefined: the text is tokenized as it is read. */
   readonly tokenCache?: string | undefined;
 }
 
-/** What reading needs of a corpus. */
+/** What is needed to read a corpus. */
 export type ReadableCorpus = Pick<Corpus, 'files' | 'separatesDocuments' | 'encodingErrors' | 'tokenCache'>;
 
-/** Whether a file is made of documents; a running text is none. */
+/** Whether a file consists of documents, rather than of running text. */
 export function hasDocuments({ format, source }: CorpusFile): boolean {
   return (format ?? 'text') !== 'text' || (source?.separator ?? null) !== null || source?.documents === 'file';
 }
 
-/** "byte 17 of /texts/a.txt": the place in its file of a position in the corpus. */
-export function placeInFile(file: CorpusFile, byte: number): string {
+/** The location in its file of a position in the corpus, e.g. "byte 17 of /texts/a.txt". */
+export function locationInFile(file: CorpusFile, byte: number): string {
   const unit = file.format === 'parquet' ? 'row' : 'byte';
   return `${unit} ${file.markBytes + byte - file.startByte} of ${file.compression ? 'the text in ' : ''}${file.path}`;
 }
 
-/** The error for bytes that are no UTF-8. `byte` is a position in the corpus. */
+/** The error for bytes that are not UTF-8. `byte` is a position in the corpus. */
 export function badUtf8(file: CorpusFile, byte: number): Error {
   return wrongInput(
-    `${file.path} is not UTF-8: no character begins at ${placeInFile(file, byte)}. Convert the file to UTF-8, or set corpus.encodingErrors: replace or skip.`,
+    `${file.path} is not UTF-8: invalid bytes at ${locationInFile(file, byte)}. Convert the file to UTF-8, or set ` +
+      'corpus.encodingErrors to replace or skip.',
   );
 }

@@ -1,23 +1,23 @@
 /**
- * The documents of one file, by its format: rows of JSON lines, CSV, TSV and Parquet, parts of a text between
- * separators.
+ * Stage: documents. The documents of one file, by its format: records of JSON lines, CSV, TSV and Parquet, and parts of
+ * a text between separators.
  */
 import { wrongInput } from '../../errors.ts';
-import { badUtf8, placeInFile } from './corpus.ts';
+import { badUtf8, locationInFile } from './corpus.ts';
 import type { ByteRange, CorpusFile, ReadableCorpus } from './corpus.ts';
 import { parquetRecords } from './parquet.ts';
 import { fieldsOf, findRecordEnd } from './separatedValues.ts';
-import { findBytes, stretches } from './stretches.ts';
-import type { FindDelimiter, Stretch } from './stretches.ts';
+import { findBytes, splitAtDelimiters } from './splitAtDelimiters.ts';
+import type { FindDelimiter, DelimitedPart } from './splitAtDelimiters.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
-import { firstBadByte, mended } from '../utf8.ts';
+import { firstBadByte, repaired } from '../utf8.ts';
 
-/** A document that is whole in memory. */
+/** A document, held in memory as a whole. */
 interface FileDocument {
-  /** Position in the corpus where its reading begins. */
+  /** Position in the corpus. */
   readonly startByte: number;
-  /** Where it stands, for messages, as in "line 3 of a.jsonl". */
-  readonly place: string;
+  /** Where it is, for messages, e.g. "line 3 of a.jsonl". */
+  readonly location: string;
   /** Well-formed UTF-8; may be empty. */
   readonly text: Uint8Array;
   /** Of a pair: what follows the prompt `text` and alone counts towards the loss; else null. */
@@ -25,9 +25,8 @@ interface FileDocument {
 }
 
 /**
- * The documents that begin in `range` of the corpus; it begins where one does.
- * @throws wrongInput naming file and line, byte or row of what cannot be read, or of a field that is missing or no
- *   text.
+ * The documents that begin in `range`, which itself starts at the start of a document.
+ * @throws wrongInput naming file and line, byte or row if a record cannot be read, or a field is missing or not text
  */
 export async function* fileDocuments(
   file: CorpusFile,
@@ -50,7 +49,7 @@ export async function* fileDocuments(
       yield* parquetDocuments(read);
       return;
     case 'text':
-      for await (const { startByte, bytes } of stretches(
+      for await (const { startByte, bytes } of splitAtDelimiters(
         file,
         range,
         findBytes(Buffer.from(file.source!.separator!)),
@@ -58,7 +57,7 @@ export async function* fileDocuments(
       )) {
         yield {
           startByte,
-          place: placeInFile(file, startByte),
+          location: locationInFile(file, startByte),
           text: Uint8Array.from(wellFormed(bytes, read, startByte)),
           completion: null,
         };
@@ -73,16 +72,18 @@ interface Reading {
   readonly options: ReadOptions;
 }
 
-/** A path into an object is not looked for: the field's name is taken literally. */
+/** Field names are taken literally: a dot is not a path into a nested object. */
 async function* jsonDocuments(read: Reading): AsyncGenerator<FileDocument, void, void> {
   const findEnd = findBytes(Uint8Array.of(0x0a));
   for await (const record of records(read, findEnd)) {
-    const document = await placed(record, 'line', read, findEnd, (place) => jsonDocument(record, place, read));
+    const document = await parseAtLocation(record, 'line', read, findEnd, (location) =>
+      jsonDocument(record, location, read),
+    );
     if (document !== null) yield document;
   }
 }
 
-function jsonDocument({ startByte, bytes }: FileRecord, place: string, read: Reading): FileDocument | null {
+function jsonDocument({ startByte, bytes }: FileRecord, location: string, read: Reading): FileDocument | null {
   const text = Buffer.from(wellFormed(bytes, read, startByte))
     .toString('utf8')
     .trim();
@@ -91,15 +92,15 @@ function jsonDocument({ startByte, bytes }: FileRecord, place: string, read: Rea
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const whole = text.startsWith('[') || text === '{' ? ' JSON lines have one whole object on every line.' : '';
-    throw wrongInput(`${place} is not valid JSON: ${(cause as Error).message}.${whole} Mend or remove the line.`, {
+    const whole = text.startsWith('[') || text === '{' ? ' Every line must be one whole JSON object.' : '';
+    throw wrongInput(`${location} is not valid JSON: ${(cause as Error).message}.${whole} Fix or remove the line.`, {
       cause,
     });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw wrongInput(`${place} is no JSON object. JSON lines have one on every line, with the text in a field.`);
+    throw wrongInput(`${location} is not a JSON object. Every line must be one, with the text in one of its fields.`);
   }
-  return documentOf(value as Record<string, unknown>, read, startByte, place);
+  return documentOf(value as Record<string, unknown>, read, startByte, location);
 }
 
 async function* valueDocuments(read: Reading, delimiter: ',' | '\t'): AsyncGenerator<FileDocument, void, void> {
@@ -107,67 +108,72 @@ async function* valueDocuments(read: Reading, delimiter: ',' | '\t'): AsyncGener
   const header = { startByte: file.startByte, endByte: file.startByte + 1 };
   let names: string[] = [];
   for await (const record of records({ ...read, range: header }, findRecordEnd)) {
-    names = recordFields(record, placeOf(file, record, 'record'), read, delimiter);
+    names = recordFields(record, locationOf(file, record, 'record'), read, delimiter);
     const twice = fieldNames(file).find((name) => names.indexOf(name) !== names.lastIndexOf(name));
     if (twice !== undefined)
       throw wrongInput(
-        `${file.path} has two columns called ${JSON.stringify(twice)}. Rename one, or name another in corpus.sources.`,
+        `${file.path} has two columns called ${JSON.stringify(twice)}. Rename one, or choose another column in corpus.sources.`,
       );
   }
   for await (const record of records(read, findRecordEnd)) {
     const { startByte, bytes } = record;
     if (startByte === file.startByte || bytes.length === 0 || (bytes.length === 1 && bytes[0] === 0x0d)) continue;
-    yield await placed(record, 'record', read, findRecordEnd, (place) => {
-      const values = recordFields(record, place, read, delimiter);
+    yield await parseAtLocation(record, 'record', read, findRecordEnd, (location) => {
+      const values = recordFields(record, location, read, delimiter);
       if (values.length !== names.length) {
         throw wrongInput(
-          `${place} has ${values.length} fields, but the header has ${names.length}. Mend or remove the record.`,
+          `${location} has ${values.length} fields, but the header has ${names.length}. Fix or remove the record.`,
         );
       }
-      return documentOf(Object.fromEntries(names.map((name, i) => [name, values[i]])), read, startByte, place);
+      return documentOf(Object.fromEntries(names.map((name, i) => [name, values[i]])), read, startByte, location);
     });
   }
 }
 
-function recordFields({ startByte, bytes }: FileRecord, place: string, read: Reading, delimiter: ',' | '\t'): string[] {
+function recordFields(
+  { startByte, bytes }: FileRecord,
+  location: string,
+  read: Reading,
+  delimiter: ',' | '\t',
+): string[] {
   const fields = fieldsOf(Buffer.from(wellFormed(bytes, read, startByte)).toString('utf8'), delimiter);
   if (fields === null)
-    throw wrongInput(`${place}: a quoted field does not end as RFC 4180 has it. Mend or remove the record.`);
+    throw wrongInput(`${location}: a quoted field is not closed as RFC 4180 requires. Fix or remove the record.`);
   return fields;
 }
 
-interface FileRecord extends Stretch {
-  /** From 1, as editors count lines; null where reading began inside the file. */
+interface FileRecord extends DelimitedPart {
+  /** From 1, as editors count lines; null if reading began inside the file. */
   readonly number: number | null;
 }
 
 async function* records(read: Reading, findEnd: () => FindDelimiter): AsyncGenerator<FileRecord, void, void> {
   let number = read.range.startByte === read.file.startByte ? 0 : null;
-  for await (const stretch of stretches(read.file, read.range, findEnd, read.options)) {
+  for await (const part of splitAtDelimiters(read.file, read.range, findEnd, read.options)) {
     if (number !== null) number++;
-    yield { ...stretch, number };
+    yield { ...part, number };
   }
 }
 
 /**
- * What `parse` makes of a record, given its place. Where it refuses one whose number is not known, the records before
- * it are counted, so that the message can tell the number: one more pass, but the last.
+ * Parses a record, given its location. If that fails and the record's number is not known, the records before it are
+ * counted first, so that the message can name the line.
  */
-async function placed<Parsed>(
+async function parseAtLocation<Parsed>(
   record: FileRecord,
   unit: 'line' | 'record',
   read: Reading,
   findEnd: () => FindDelimiter,
-  parse: (place: string) => Parsed,
+  parse: (location: string) => Parsed,
 ): Promise<Parsed> {
   try {
-    return parse(placeOf(read.file, record, unit));
+    return parse(locationOf(read.file, record, unit));
   } catch (refusal) {
     if (record.number !== null) throw refusal;
     let number = 1;
     const before = { startByte: read.file.startByte, endByte: record.startByte };
-    for await (const _ of stretches(read.file, before, findEnd, read.options)) number++;
-    return parse(placeOf(read.file, { ...record, number }, unit));
+    for await (const _ of splitAtDelimiters(read.file, before, findEnd, read.options)) number++;
+    return parse(locationOf(read.file, { ...record, number }, unit));
   }
 }
 
@@ -184,33 +190,32 @@ function fieldNames({ source }: CorpusFile): string[] {
   return source?.prompt && source.completion ? [source.prompt, source.completion] : [source?.field ?? 'text'];
 }
 
-function documentOf(values: Record<string, unknown>, read: Reading, startByte: number, place: string): FileDocument {
+function documentOf(values: Record<string, unknown>, read: Reading, startByte: number, location: string): FileDocument {
   const [text, completion] = fieldNames(read.file).map((field) => {
     const value = Object.hasOwn(values, field) ? values[field] : undefined;
-    if (typeof value === 'string') return wellFormedString(value, read, place, field);
-    const has =
+    if (typeof value === 'string') return wellFormedString(value, read, location, field);
+    const problem =
       value === undefined
         ? `has no field ${JSON.stringify(field)} (it has ${Object.keys(values).join(', ') || 'none'})`
-        : null;
-    throw wrongInput(
-      `${place} ${has ?? `has no text in ${JSON.stringify(field)}: ${JSON.stringify(value)?.slice(0, 40)}`}. Name the field that holds the text in corpus.sources.`,
-    );
+        : `has no text in ${JSON.stringify(field)}: ${JSON.stringify(value)?.slice(0, 40)}`;
+    throw wrongInput(`${location} ${problem}. Name the field that holds the text in corpus.sources.`);
   });
-  return { startByte, place, text: text!, completion: completion ?? null };
+  return { startByte, location, text: text!, completion: completion ?? null };
 }
 
-/** JSON can spell half a surrogate pair, which is no character. */
+/** JSON can spell half of a surrogate pair, which is not a character. */
 function wellFormedString(
   value: string,
   { encodingErrors, options }: Reading,
-  place: string,
+  location: string,
   field: string,
 ): Uint8Array {
   const lone = /\p{Surrogate}/gu;
   if (!lone.test(value)) return Buffer.from(value);
   if (encodingErrors === 'error') {
     throw wrongInput(
-      `${place}: ${JSON.stringify(field)} holds a lone surrogate, which is no character. Mend it, or set corpus.encodingErrors: replace or skip.`,
+      `${location}: ${JSON.stringify(field)} contains a lone surrogate, which is not a character. Fix it, or set ` +
+        'corpus.encodingErrors to replace or skip.',
     );
   }
   const replaced = value.replace(lone, encodingErrors === 'replace' ? '\uFFFD' : '');
@@ -222,13 +227,13 @@ function wellFormed(bytes: Uint8Array, { file, encodingErrors, options }: Readin
   const bad = firstBadByte(bytes);
   if (bad < 0) return bytes;
   if (encodingErrors === 'error') throw badUtf8(file, startByte + bad);
-  const result = mended(bytes, encodingErrors);
+  const result = repaired(bytes, encodingErrors);
   if (options.counts) options.counts.badBytes += result.badBytes;
   return result.bytes;
 }
 
-function placeOf(file: CorpusFile, { startByte, number }: FileRecord, unit: 'line' | 'record'): string {
+function locationOf(file: CorpusFile, { startByte, number }: FileRecord, unit: 'line' | 'record'): string {
   return number === null
-    ? placeInFile(file, startByte)
+    ? locationInFile(file, startByte)
     : `${unit} ${number} (byte ${file.markBytes + startByte - file.startByte}) of ${file.path}`;
 }

@@ -1,5 +1,5 @@
 /**
- * What a file of the corpus holds: its format, by name or as the config says, and its compression, by its first bytes.
+ * The format of a file, by its name or as the config says, and its compression, by its first bytes.
  */
 import { wrongInput } from '../../errors.ts';
 
@@ -16,31 +16,33 @@ const formatByEnding: Readonly<Record<string, Format>> = {
   parquet: 'parquet',
 };
 
-/** The format that a file's name tells, compression endings aside; anything unknown is text. */
+/** The format by the file's extension, before that of a compression; anything unknown is text. */
 export function formatOfName(path: string): Format {
   const ending = /\.([a-z0-9]+)(?:\.(?:gz|gzip|zst|zstd))?$/i.exec(path)?.[1]?.toLowerCase();
   return formatByEnding[ending ?? ''] ?? 'text';
 }
 
 /**
- * Packed files that are not unpacked here would be read as text that nobody wrote.
- * @throws wrongInput for a name that tells of one
+ * Refuses archives and unknown compressions, which would otherwise be read as text.
+ * @throws wrongInput for a name with such an extension
  */
 export function refuseArchive(path: string): void {
   if (!/\.(?:tar(?:\.\w+)?|t[bgx]z|tbz2|zip|7z|rar|bz2|xz|lzma|lz4|br)$/i.test(path)) return;
   throw wrongInput(
-    `${path} is an archive or compressed in a way that clm does not read. Unpack it, or say in corpus.sources what it is (format: text); plain, gzip and zstd files are read.`,
+    `${path} is an archive or has a compression that clm does not read (it reads plain, gzip and zstd files). Unpack ` +
+      'it, or if it is a plain file all the same, name its format in corpus.sources (format: text).',
   );
 }
 
-/** Names may lie, the magic numbers of RFC 1952 and RFC 8878 do not. @throws wrongInput for a name that does. */
+/** By the magic numbers of RFC 1952 and RFC 8878. @throws wrongInput if the file's name says otherwise */
 export function compressionOf(head: Uint8Array, path: string): Compression | null {
   const isGzip = head[0] === 0x1f && head[1] === 0x8b;
   const isZstd = head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd;
   const named = /\.(gz|gzip|zst|zstd)$/i.exec(path)?.[1];
   if (named !== undefined && !isGzip && !isZstd && head.length > 0) {
     throw wrongInput(
-      `${path} is no ${named.startsWith('g') ? 'gzip' : 'zstd'} file, although its name says so. Rename it or fetch it anew.`,
+      `${path} is not a ${named.startsWith('g') ? 'gzip' : 'zstd'} file, although its name says so. Rename it, or get ` +
+        'a fresh copy of it.',
     );
   }
   return isGzip ? 'gzip' : isZstd ? 'zstd' : null;

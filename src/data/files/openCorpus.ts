@@ -1,6 +1,7 @@
 /**
- * From the sources of a config to a corpus. Of plain files nothing is read but the first bytes and those around the
- * split; compressed files are decompressed once to learn their length.
+ * Opens the corpus of a config: lists its files, finds their formats and splits them into training and validation.
+ * Plain files are only read at their start and around the split; compressed files are decompressed once, to learn their
+ * length.
  */
 import { basename } from 'node:path';
 
@@ -20,7 +21,7 @@ import type {
 import { compressionOf, formatOfName, refuseArchive } from './formats.ts';
 import { parquetRows } from './parquet.ts';
 import { openFile, sourceFiles, unreadable } from './sourceFiles.ts';
-import { splitPoint } from './split.ts';
+import { splitPoint } from './validationSplit.ts';
 import type { EncodingErrors } from '../utf8.ts';
 
 export interface CorpusSettings {
@@ -32,20 +33,21 @@ export interface CorpusSettings {
 }
 
 /**
- * Lists the files of a corpus and splits it. The validation part is the last `validation.tail` of the positions, cut
- * at a character border of running text and at a document's start elsewhere; or the documents with the lowest hashes;
- * or files of its own.
- * @throws wrongInput naming the source (missing, unreadable, empty) or the key of a split that leaves a part empty.
+ * The validation part is the last `validation.tail` of the positions, cut between characters of running text or between
+ * documents; or the documents with the lowest hashes; or files of its own.
+ * @throws wrongInput naming a source that is missing, unreadable or empty, or the key of a split that leaves a part empty
  */
 export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const { validation, encodingErrors, packing } = config;
   const own = await listed(config.sources, 'corpus.sources', 0);
   if (own.bytes === 0)
     throw wrongInput(
-      'corpus.sources: the files hold no text: without compression and byte order marks they are empty.',
+      'corpus.sources: the files contain no text (after decompression, without byte order marks). Name other files.',
     );
-  const like: SourceSettings = { ...config.sources[0]!, name: null, path: validation.path ?? '' };
-  const other = validation.path ? await listed([like], 'corpus.validation.path', own.bytes) : { files: [], bytes: 0 };
+  const validationSource: SourceSettings = { ...config.sources[0]!, name: null, path: validation.path ?? '' };
+  const other = validation.path
+    ? await listed([validationSource], 'corpus.validation.path', own.bytes)
+    : { files: [], bytes: 0 };
   const files = [...own.files, ...other.files];
   const bytes = own.bytes + other.bytes;
   const separatesDocuments = files.some(hasDocuments);
@@ -54,7 +56,7 @@ export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const whole = { startByte: 0, endByte: own.bytes };
   if (validation.path) refuseShared(own.files, other.files);
   if (!separatesDocuments && validation.hash)
-    throw withoutDocuments('corpus.validation.hash chooses documents', 'use corpus.validation.tail');
+    throw withoutDocuments('corpus.validation.hash selects documents', 'use corpus.validation.tail');
   if (!separatesDocuments && packing === 'documents')
     throw withoutDocuments('corpus.packing: documents packs documents', 'use packing: concatenate');
   const split = async (range: ByteRange, ownFiles: readonly CorpusFile[]) =>
@@ -69,11 +71,11 @@ export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   for (const [i, source] of config.sources.entries()) {
     const ownFiles = own.files.filter((file) => file.source === source);
     if (ownFiles.length === 0)
-      throw wrongInput(`corpus.sources[${i}].path: every file of ${source.path} belongs to an earlier source already.`);
+      throw wrongInput(`corpus.sources[${i}].path: all files of ${source.path} already belong to earlier sources.`);
     const range = { startByte: ownFiles[0]!.startByte, endByte: ownFiles.at(-1)!.startByte + ownFiles.at(-1)!.bytes };
     const name = source.name ?? basename(source.path);
     if (mixture.some((other) => other.name === name))
-      throw wrongInput(`corpus.sources[${i}]: two sources are called ${name}. Give them names.`);
+      throw wrongInput(`corpus.sources[${i}]: two sources are called ${name}. Give each a name of its own.`);
     mixture.push({ name, weights: source, ...(await split(range, ownFiles)) });
   }
   const training = { ...whole, parts: mixture.map((source) => source.training) };
@@ -99,7 +101,7 @@ async function tailSplit(
   if (cut === startByte || cut === endByte) {
     const part = cut === startByte ? 'training' : 'validation';
     throw wrongInput(
-      `corpus.validation.tail: ${tail} of ${bytes} bytes leaves no ${part} text. Change the fraction or give more text.`,
+      `corpus.validation.tail: ${tail} of ${bytes} bytes leaves no ${part} text. Change the ` + 'fraction or add text.',
     );
   }
   return { training: { startByte, endByte: cut }, validation: { startByte: cut, endByte } };
@@ -107,7 +109,8 @@ async function tailSplit(
 
 const withoutDocuments = (what: string, otherwise: string): Error =>
   wrongInput(
-    `${what}, but the corpus is one running text. Split it with documents: file or separator in corpus.sources, or ${otherwise}.`,
+    `${what}, but the corpus is one running text. Set documents: file or a separator in corpus.sources, or ` +
+      `${otherwise}.`,
   );
 
 async function listed(
@@ -118,7 +121,7 @@ async function listed(
   const files: CorpusFile[] = [];
   let bytes = 0;
   for (const { path, source } of await sourceFiles(sources, key)) {
-    const file = await measure(path, startByte + bytes, sources[source]!);
+    const file = await describeFile(path, startByte + bytes, sources[source]!);
     if (file.bytes === 0) continue;
     files.push(file);
     bytes += file.bytes;
@@ -130,14 +133,15 @@ function refuseShared(training: readonly CorpusFile[], validation: readonly Corp
   const shared = validation.find(({ path }) => training.some((file) => file.path === path));
   if (shared === undefined) return;
   throw wrongInput(
-    `corpus.validation.path: ${shared.path} is also trained on. Take it out of corpus.sources or validate on another file.`,
+    `corpus.validation.path: ${shared.path} is also a training file. Remove it from corpus.sources or validate on ` +
+      'another file.',
   );
 }
 
-async function measure(path: string, startByte: number, source: SourceSettings): Promise<CorpusFile> {
-  const given = source.format ?? 'auto';
-  if (given === 'auto') refuseArchive(path);
-  const format = given === 'auto' ? formatOfName(path) : given;
+async function describeFile(path: string, startByte: number, source: SourceSettings): Promise<CorpusFile> {
+  const wanted = source.format ?? 'auto';
+  if (wanted === 'auto') refuseArchive(path);
+  const format = wanted === 'auto' ? formatOfName(path) : wanted;
   const head = new Uint8Array(4);
   const handle = await openFile(path);
   let size: number;
@@ -161,7 +165,7 @@ async function measure(path: string, startByte: number, source: SourceSettings):
     await content.close();
   }
   const isUtf16 = headBytes >= 2 && ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff));
-  if (isUtf16) throw wrongInput(`${path} begins as UTF-16 does. Convert it to UTF-8: iconv -f UTF-16 -t UTF-8.`);
+  if (isUtf16) throw wrongInput(`${path} is UTF-16. Convert it to UTF-8: iconv -f UTF-16 -t UTF-8.`);
   const markBytes = headBytes >= 3 && head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf ? 3 : 0;
   return { ...described, bytes: size - markBytes, markBytes, compression };
 }

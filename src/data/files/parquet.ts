@@ -1,4 +1,4 @@
-/** Columns of text out of Parquet files, a batch of rows of one row group at a time. Positions count rows. */
+/** Columns of Parquet files, one row group at a time. Positions count rows. */
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import type { FileMetaData } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
@@ -6,15 +6,15 @@ import { compressors } from 'hyparquet-compressors';
 import { wrongInput } from '../../errors.ts';
 import { unreadable } from './sourceFiles.ts';
 
-/** Rows of a file. @throws wrongInput for a file that is damaged or no Parquet. */
+/** The number of rows. @throws wrongInput for a file that is damaged or not Parquet */
 export async function parquetRows(path: string): Promise<number> {
   return Number((await openParquet(path)).metadata.num_rows);
 }
 
 /**
- * The values of `columns` in rows `startRow` (included) to `endRow` (excluded), with their row numbers. A row group's
- * columns are in memory at a time.
- * @throws wrongInput naming the file and the rows that are damaged, or a column that is not there.
+ * The values of `columns` in rows `startRow` (included) to `endRow` (excluded), with their row numbers. The columns of
+ * one row group are in memory at a time.
+ * @throws wrongInput naming the file and the rows that are damaged, or the column that is missing
  */
 export async function* parquetRecords(
   path: string,
@@ -27,7 +27,7 @@ export async function* parquetRecords(
   const missing = columns.find((column) => !names.includes(column));
   if (missing !== undefined)
     throw wrongInput(
-      `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Name one in corpus.sources.`,
+      `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Choose one of them in corpus.sources.`,
     );
   let groupStart = 0;
   for (const group of metadata.row_groups) {
@@ -40,7 +40,7 @@ export async function* parquetRecords(
         rows = await parquetReadObjects({ file, metadata, columns: [...columns], rowStart, rowEnd, compressors });
       } catch (error) {
         throw wrongInput(
-          `${path} is damaged: rows ${rowStart} to ${rowEnd - 1}: ${(error as Error).message}. Fetch it anew.`,
+          `${path} is damaged: rows ${rowStart} to ${rowEnd - 1}: ${(error as Error).message}. Get a fresh copy of it.`,
           { cause: error },
         );
       }
@@ -58,6 +58,8 @@ async function openParquet(
     return { file, metadata: await parquetMetadataAsync(file) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== undefined) throw unreadable(path, error);
-    throw wrongInput(`${path} is no whole Parquet file: ${(error as Error).message}. Fetch it anew.`, { cause: error });
+    throw wrongInput(`${path} is not a complete Parquet file: ${(error as Error).message}. Get a fresh copy of it.`, {
+      cause: error,
+    });
   }
 }

@@ -1,10 +1,10 @@
-/** CSV and TSV (RFC 4180): records by their byte positions, with quoted fields that may hold line ends. */
-import type { FindDelimiter } from './stretches.ts';
+/** CSV and TSV (RFC 4180): where records end, with quoted fields that may contain line ends, and their fields. */
+import type { FindDelimiter } from './splitAtDelimiters.ts';
 
 const quote = 0x22;
 const lineFeed = 0x0a;
 
-/** Finds the line end that ends a record: one outside of quotes. Both LF and CR LF do; the CR is left to `fieldsOf`. */
+/** Finds the next LF outside of quotes, which ends a record. The CR of a CR LF is left to `fieldsOf`. */
 export function findRecordEnd(): FindDelimiter {
   let isQuoted = false;
   return (bytes, from) => {
@@ -16,7 +16,7 @@ export function findRecordEnd(): FindDelimiter {
   };
 }
 
-/** The fields of one record, or null where a quote stays open or text follows a closing one. */
+/** The fields of one record, or null if a quote stays open or text follows a closing quote. */
 export function fieldsOf(record: string, delimiter: ',' | '\t'): string[] | null {
   const text = record.endsWith('\r') ? record.slice(0, -1) : record;
   const fields: string[] = [];

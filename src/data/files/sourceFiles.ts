@@ -1,6 +1,5 @@
 /**
- * From the sources of a config to the files of a corpus: files, folders and globs become one ordered list.
- * First half of row 4 of the walk (docs: shards → documents).
+ * Stage: files. The sources of a config (files, folders, globs, standard input) become one ordered list of files.
  */
 import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
@@ -12,17 +11,17 @@ import { glob, isDynamicPattern } from 'tinyglobby';
 
 import { environmentFailure, wrongInput } from '../../errors.ts';
 
-/** A file by its absolute path, and the place in the config of the source that named it first. */
+/** The absolute path of a file, and the index in corpus.sources of the first source that names it. */
 interface SourceFile {
   readonly path: string;
   readonly source: number;
 }
 
 /**
- * The files that the sources name: sources in the order of the config, the files of one source
- * sorted by the bytes of their paths. Of a folder, all files at any depth whose names don't begin with a dot. A file
- * named twice, also by way of a link, counts once, at its first place. `-` is standard input, kept in a temporary file.
- * @throws wrongInput naming the source that is missing, unreadable, empty or no file, folder or glob.
+ * Sources are in the order of the config, the files of one source sorted by the bytes of their paths. A folder means all
+ * files in it, at any depth, whose names do not start with a dot. A file named twice, even through a link, counts once,
+ * the first time. `-` is standard input.
+ * @throws wrongInput naming a source that is missing, unreadable, empty, or not a file, folder or glob
  */
 export async function sourceFiles(
   sources: readonly { path: string }[],
@@ -38,24 +37,25 @@ export async function sourceFiles(
       sourceBytes += bytes;
       if (!fileByIdentity.has(identity)) fileByIdentity.set(identity, { path, source: index });
     }
-    if (sourceBytes === 0) throw wrongInput(`${key}: ${source.path} holds no text: every file in it is empty.`);
+    if (sourceBytes === 0) throw wrongInput(`${key}: ${source.path} contains no text: all its files are empty.`);
   }
   return [...fileByIdentity.values()];
 }
 
 async function filesOfSource(path: string, key: string): Promise<string[]> {
-  // A name that exists is taken literally, so that a file called "notes[1].txt" needs no escaping.
+  // A path that exists is not a glob, so a file called "notes[1].txt" needs no escaping.
   const kind = await kindOf(path, key);
   if (kind === 'file') return [path];
-  if (kind === 'other') throw wrongInput(`${key}: ${path} is neither a file nor a folder. Name text files.`);
+  if (kind === 'other')
+    throw wrongInput(`${key}: ${path} is neither a file nor a folder. Name text files or a folder of them.`);
   if (kind === 'missing' && !isDynamicPattern(path)) {
-    throw wrongInput(`${key}: there is no file or folder ${path}. Correct the path or put the text there.`);
+    throw wrongInput(`${key}: no such file or folder: ${path}. Correct the path or put the text there.`);
   }
   const options = { absolute: true, onlyFiles: true, expandDirectories: false };
   const paths = kind === 'folder' ? await glob('**/*', { ...options, cwd: path }) : await glob(path, options);
   if (paths.length === 0) {
     throw wrongInput(
-      kind === 'folder' ? `${key}: the folder ${path} holds no files.` : `${key}: no file matches the glob ${path}.`,
+      kind === 'folder' ? `${key}: the folder ${path} contains no files.` : `${key}: no file matches the glob ${path}.`,
     );
   }
   return paths.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
@@ -98,14 +98,14 @@ async function keepStandardInput(): Promise<string> {
   try {
     await pipeline(process.stdin, createWriteStream(path));
   } catch (error) {
-    throw environmentFailure(`Standard input cannot be kept in ${path}: ${(error as Error).message}.`, {
+    throw environmentFailure(`Cannot copy standard input to ${path}: ${(error as Error).message}.`, {
       cause: error,
     });
   }
   return path;
 }
 
-/** Opens a file of the corpus for reading. @throws wrongInput where the system refuses. */
+/** Opens a file of the corpus for reading. @throws wrongInput if it cannot be opened */
 export async function openFile(path: string): Promise<FileHandle> {
   try {
     return await open(path, 'r');
@@ -114,14 +114,14 @@ export async function openFile(path: string): Promise<FileHandle> {
   }
 }
 
-/** The error for a file of the corpus that the system refuses to open or read. `key` names the source, if known. */
+/** The error for a file of the corpus that cannot be opened or read. `key` names the source, if known. */
 export function unreadable(path: string, cause: unknown, key?: string): Error {
   const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
   const reasons: Record<string, string> = {
     EACCES: 'permission denied',
     EPERM: 'permission denied',
-    ENOENT: 'it is no longer there',
-    ELOOP: 'its links run in a circle',
+    ENOENT: 'it no longer exists',
+    ELOOP: 'its links form a loop',
   };
   return wrongInput(`${key === undefined ? '' : `${key}: `}cannot read ${path}: ${reasons[code] ?? code}.`, { cause });
 }

@@ -1,37 +1,36 @@
 /**
- * The text of a part of the corpus in chunks that say where documents begin and end. Row 4 of the walk, its second
- * half: running text and documents a file come in chunks, whatever their size; other documents come whole.
+ * Stage: text chunks. The text of a part of the corpus in chunks that say where documents begin and end. Running text
+ * and files that are one document come in several chunks, other documents whole.
  */
 import { createHash } from 'node:crypto';
 
-import { placeInFile } from './corpus.ts';
+import { locationInFile } from './corpus.ts';
 import type { CorpusFile, CorpusPart, ReadableCorpus } from './corpus.ts';
 import { fileDocuments } from './fileDocuments.ts';
-import { byteAt } from '../utf8.ts';
-import type { Place } from '../utf8.ts';
+import { sourceByteAt } from '../utf8.ts';
+import type { SourceOffset } from '../utf8.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
 import { utf8Chunks } from './utf8Chunks.ts';
 
 interface TextChunk {
   readonly file: CorpusFile;
-  /** Position in the corpus from which reading again gives this chunk first. */
+  /** Position in the corpus: a part that starts there yields this chunk first. */
   readonly startByte: number;
-  /** Well-formed UTF-8 of whole characters; the next chunk may overwrite it. */
+  /** Well-formed UTF-8 of whole characters. Valid until the next chunk is asked for. */
   readonly bytes: Uint8Array;
-  /** Where `bytes` stand in the corpus; undefined for a document that is only read whole. */
-  readonly places?: readonly Place[] | undefined;
+  /** Where `bytes` come from in the corpus; undefined for a document that is read whole. */
+  readonly sourceOffsets?: readonly SourceOffset[] | undefined;
   /** Of a pair: what follows the prompt `bytes` and alone counts towards the loss; else null. */
   readonly completion: Uint8Array | null;
   readonly startsDocument: boolean;
   readonly endsDocument: boolean;
-  /** For messages: the place of the byte at `index` of the text. */
-  place(index: number): string;
+  /** Where the byte at `index` of the text is, for messages. */
+  location(index: number): string;
 }
 
 /**
- * The text of `part` from where it begins on. Documents without text are passed over, and so are those that the
- * part's hash leaves to the other side.
- * @throws wrongInput as utf8Chunks and fileDocuments do
+ * The text of `part`. Skips documents without text, and those that a split by hash assigns to the other part.
+ * @throws wrongInput as utf8Chunks and fileDocuments
  */
 export async function* textChunks(
   corpus: ReadableCorpus,
@@ -57,7 +56,7 @@ export async function* textChunks(
       yield* fileAsDocument(corpus, file, { ...part, startByte, endByte }, options);
       continue;
     }
-    for await (const { startByte: at, place, text, completion } of fileDocuments(
+    for await (const { startByte: at, location, text, completion } of fileDocuments(
       file,
       { startByte, endByte },
       corpus,
@@ -68,7 +67,7 @@ export async function* textChunks(
         if (options.counts) options.counts.emptyDocuments++;
         continue;
       }
-      if (!belongs(part, text, completion)) continue;
+      if (!isInPart(part, text, completion)) continue;
       const whole = { startsDocument: true, endsDocument: true };
       yield {
         file,
@@ -76,7 +75,7 @@ export async function* textChunks(
         bytes: text,
         completion,
         ...whole,
-        place: (index) => `${place}, at byte ${index} of its text`,
+        location: (index) => `${location}, at byte ${index} of its text`,
       };
     }
   }
@@ -88,15 +87,15 @@ async function* runningText(
   options: ReadOptions,
 ): AsyncGenerator<TextChunk, void, void> {
   let startsDocument = part.startByte === 0;
-  for await (const { file, startByte, endByte, bytes, places } of utf8Chunks(corpus, part, options)) {
-    const place = (index: number): string => placeInFile(file, byteAt(places, index));
+  for await (const { file, startByte, endByte, bytes, sourceOffsets } of utf8Chunks(corpus, part, options)) {
+    const location = (index: number): string => locationInFile(file, sourceByteAt(sourceOffsets, index));
     const endsDocument = endByte >= part.endByte;
-    yield { file, startByte, bytes, places, completion: null, startsDocument, endsDocument, place };
+    yield { file, startByte, bytes, sourceOffsets, completion: null, startsDocument, endsDocument, location };
     startsDocument = false;
   }
 }
 
-/** A file that is one document, in chunks. Its hash is that of its first chunk. */
+/** A file that is one document, in chunks. A split by hash uses its first chunk. */
 async function* fileAsDocument(
   corpus: ReadableCorpus,
   file: CorpusFile,
@@ -105,35 +104,33 @@ async function* fileAsDocument(
 ): AsyncGenerator<TextChunk, void, void> {
   let startsDocument: boolean = part.startByte === file.startByte;
   let held: TextChunk | undefined;
-  for await (const { startByte, bytes, places } of utf8Chunks({ ...corpus, files: [file] }, part, options)) {
-    if (startsDocument && !belongs(part, bytes, null)) return;
+  for await (const { startByte, bytes, sourceOffsets } of utf8Chunks({ ...corpus, files: [file] }, part, options)) {
+    if (startsDocument && !isInPart(part, bytes, null)) return;
     if (held !== undefined) yield held;
-    const place = (index: number): string => placeInFile(file, byteAt(places, index));
+    const location = (index: number): string => locationInFile(file, sourceByteAt(sourceOffsets, index));
     held = {
       file,
       startByte,
       bytes: Uint8Array.from(bytes),
-      places,
+      sourceOffsets,
       completion: null,
       startsDocument,
       endsDocument: false,
-      place,
+      location,
     };
     startsDocument = false;
   }
   if (held !== undefined) yield { ...held, endsDocument: true };
 }
 
-/**
- * Bytes of a document that its hash is taken of: equal documents are on the same side, whatever is added to the corpus.
- */
+/** Bytes of a document that are hashed for the split. Equal documents are in the same part, whatever else is added. */
 const hashedBytes = 65_536;
 
-/** Whether a document is of this part. 48 bits of SHA-256 against the fraction. */
-function belongs({ documents }: CorpusPart, text: Uint8Array, completion: Uint8Array | null): boolean {
+/** Whether a document is in this part of a split by hash: 48 bits of its SHA-256 are compared with the fraction. */
+function isInPart({ documents }: CorpusPart, text: Uint8Array, completion: Uint8Array | null): boolean {
   if (documents === undefined) return true;
   const hash = createHash('sha256').update(text.subarray(0, hashedBytes));
   if (completion !== null) hash.update(completion.subarray(0, hashedBytes));
-  const validates = hash.digest().readUIntBE(0, 6) / 2 ** 48 < documents.fraction;
-  return validates === (documents.side === 'validation');
+  const isValidation = hash.digest().readUIntBE(0, 6) / 2 ** 48 < documents.fraction;
+  return isValidation === (documents.side === 'validation');
 }

@@ -1,29 +1,29 @@
 /**
- * Reads a stretch of running text as chunks of UTF-8 that are known to be well formed and never split a character.
- * Row 4 of the walk, in constant memory: one buffer per reader.
+ * Reads running text as chunks of well-formed UTF-8 that never split a character, in constant memory: one buffer per
+ * reader.
  */
 import { wrongInput } from '../../errors.ts';
 import { openContent } from './content.ts';
 import { badUtf8 } from './corpus.ts';
 import type { ByteRange, CorpusFile, ReadableCorpus } from './corpus.ts';
-import { firstBadByte, longestRest, mended, wholeCharacters } from '../utf8.ts';
-import type { Place } from '../utf8.ts';
+import { firstBadByte, maximumPartialBytes, repaired, wholeCharacterBytes } from '../utf8.ts';
+import type { SourceOffset } from '../utf8.ts';
 
-/** Small enough that encoding a chunk keeps the event loop waiting for about a millisecond. */
+/** Small enough that encoding a chunk blocks the event loop for only about a millisecond. */
 export const defaultChunkBytes = 256 * 1024;
 
 export interface ReadOptions {
-  /** Bytes asked of the disk at a time, ≥ 1. */
+  /** Bytes read from disk at a time, ≥ 1. */
   readonly chunkBytes?: number | undefined;
   /** Ends the stream early, at the next chunk. */
   readonly signal?: AbortSignal | undefined;
-  /** Added to while reading. */
+  /** Incremented while reading. */
   readonly counts?: ReadCounts | undefined;
 }
 
-/** What was met on the way and mended or passed over. */
+/** What was repaired or skipped. */
 interface ReadCounts {
-  /** Bytes that are no UTF-8, replaced or left out as `corpus.encodingErrors` says. */
+  /** Bytes that are not UTF-8, replaced or left out as `corpus.encodingErrors` says. */
   badBytes: number;
   /** Documents without text. */
   emptyDocuments: number;
@@ -33,58 +33,58 @@ interface Utf8Chunk {
   readonly file: CorpusFile;
   /** Position of the chunk's first byte in the corpus. */
   readonly startByte: number;
-  /** Position right after the chunk, which mended bytes make differ from the sum of its bytes. */
+  /** Position right after the chunk. Not `startByte` plus its length if bytes were repaired. */
   readonly endByte: number;
-  /** Whole characters, at least one. The next chunk overwrites them. */
+  /** Whole characters, at least one. Valid until the next chunk is asked for. */
   readonly bytes: Uint8Array;
-  /** Where they stand in the corpus, which mended bytes make uneven. */
-  readonly places: readonly Place[];
+  /** Where they come from in the corpus. */
+  readonly sourceOffsets: readonly SourceOffset[];
 }
 
 /**
- * The text of `range`, which must begin and end at character borders, without regard to documents. Reading ends at
- * multiples of `chunkBytes`, so that the chunks do not depend on where it began.
- * @throws wrongInput with file and byte offset of the first byte that begins no well-formed character (a sequence cut
- *   short, overlong, a surrogate, beyond U+10FFFF), or naming a file that has become shorter or unreadable.
+ * The text of `range`, which must begin and end between characters. Chunks end at multiples of `chunkBytes`, so that they
+ * do not depend on where reading began.
+ * @throws wrongInput with file and offset of the first byte that does not begin a well-formed character (a sequence that
+ *   is cut short or overlong, a surrogate, a code point beyond U+10FFFF), or naming a file that is shorter or unreadable
  */
 export async function* utf8Chunks(
   corpus: ReadableCorpus,
   range: ByteRange,
   { chunkBytes = defaultChunkBytes, signal, counts }: ReadOptions = {},
 ): AsyncGenerator<Utf8Chunk, void, void> {
-  const buffer = new Uint8Array(chunkBytes + longestRest);
+  const buffer = new Uint8Array(chunkBytes + maximumPartialBytes);
   for (const file of corpus.files) {
     const start = Math.max(range.startByte, file.startByte);
     const end = Math.min(range.endByte, file.startByte + file.bytes);
     if (start >= end) continue;
     const content = await openContent(file);
     try {
-      let rest = 0; // bytes at the front of the buffer that begin a character whose end is not read yet
+      let rest = 0; // bytes at the front of the buffer: the start of a character that is not read yet as a whole
       for (let byte = start; byte < end; ) {
         if (signal?.aborted === true) return;
         const inFile = byte - file.startByte;
         const length = Math.min(chunkBytes - (inFile % chunkBytes), end - byte);
         const read = await content.read(buffer, rest, length, file.markBytes + inFile);
         if (read === 0)
-          throw wrongInput(`${file.path} has become shorter since this run opened it. Restore the file and try again.`);
+          throw wrongInput(`${file.path} has become shorter since it was opened. Restore the file and try again.`);
         const startByte = byte - rest;
         byte += read;
-        const whole = byte === end ? rest + read : wholeCharacters(buffer, rest + read);
+        const whole = byte === end ? rest + read : wholeCharacterBytes(buffer, rest + read);
         if (whole > 0) {
           let bytes = buffer.subarray(0, whole);
-          let places: readonly Place[] = [{ index: 0, byte: startByte }];
+          let sourceOffsets: readonly SourceOffset[] = [{ index: 0, byte: startByte }];
           const bad = firstBadByte(bytes);
           if (bad >= 0) {
             const { encodingErrors = 'error' } = corpus;
             if (encodingErrors === 'error') throw badUtf8(file, startByte + bad);
-            const result = mended(bytes, encodingErrors);
+            const result = repaired(bytes, encodingErrors);
             bytes = result.bytes as Uint8Array<ArrayBuffer>;
-            places = result.places.map(({ index, byte }) => ({ index, byte: startByte + byte }));
+            sourceOffsets = result.sourceOffsets.map(({ index, byte }) => ({ index, byte: startByte + byte }));
             if (counts) counts.badBytes += result.badBytes;
           }
           const left = rest + read - whole;
-          const next = buffer.slice(whole, whole + left); // set aside: the reader of the chunk owns the buffer now
-          yield { file, startByte, endByte: startByte + whole, bytes, places };
+          const next = buffer.slice(whole, whole + left); // copied, because the consumer of the chunk may change the buffer
+          yield { file, startByte, endByte: startByte + whole, bytes, sourceOffsets };
           buffer.set(next);
           rest = left;
         } else {

@@ -110,7 +110,7 @@ function encodeWith(idByCode: Int32Array, utf8: Uint8Array, origin: TextOrigin):
     const lead = utf8[at]!;
     const code = lead < 0x80 ? lead : codePointAt(utf8, at);
     const id = code < idByCode.length ? idByCode[code]! : -1;
-    if (id < 0) throw unknownCharacter(code, origin.place(at), origin.remedy);
+    if (id < 0) throw unknownCharacter(code, origin.location(at), origin.remedy);
     tokenIds[tokens++] = id;
     at += sequenceLength(lead);
   }

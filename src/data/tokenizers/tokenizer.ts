@@ -77,8 +77,8 @@ export const longestHeldBytes = 65_536;
 
 /** What can be said to the user about a text that cannot be encoded. */
 export interface TextOrigin {
-  /** The place of the byte at `index` of the text, as in "at byte 17 of a.txt". */
-  place(index: number): string;
+  /** Where the byte at `index` of the text is, e.g. "at byte 17 of a.txt". */
+  location(index: number): string;
   readonly remedy: string;
 }
 
@@ -112,7 +112,7 @@ const countOf = (text: string, index: number): number => [...text.slice(0, index
 
 /** The origin of a text that was given by hand. */
 export const originOfText = (utf8: Buffer, remedy: string): TextOrigin => ({
-  place: (index) => `at character ${[...utf8.toString('utf8', 0, index)].length} of the text`,
+  location: (index) => `at character ${[...utf8.toString('utf8', 0, index)].length} of the text`,
   remedy,
 });
 

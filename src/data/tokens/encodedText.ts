@@ -1,13 +1,13 @@
 /**
  * Text to token ids, piece by piece: here, or side by side on the threads of tokenizingWorkers.ts. Row 5 of the walk.
- * Where pieces are cut depends on nothing but the text, so the ids and their places are the same either way.
+ * Where pieces are cut depends on nothing but the text, so the ids and their sourceOffsets are the same either way.
  */
 import type { CorpusPart, ReadableCorpus } from '../files/corpus.ts';
 import { textChunks } from '../files/textChunks.ts';
 import type { EncodedPieces, PiecesOfText, TokenizingWorkers } from './tokenizingWorkers.ts';
 import type { TextOrigin, Tokenizer } from '../tokenizers/tokenizer.ts';
-import { byteAt } from '../utf8.ts';
-import type { Place } from '../utf8.ts';
+import { sourceByteAt } from '../utf8.ts';
+import type { SourceOffset } from '../utf8.ts';
 import type { ReadOptions } from '../files/utf8Chunks.ts';
 
 export interface EncodeOptions extends ReadOptions {
@@ -74,19 +74,23 @@ async function* piecesOf(
 ): AsyncGenerator<Piece, void, void> {
   const remedy = 'The corpus is not the one whose vocabulary was counted: restore it, or start a new run.';
   let held = new Uint8Array(0); // the end of a chunk that cannot be cut before the next is there
-  let heldPlaces: readonly Place[] = [];
+  let heldOffsets: readonly SourceOffset[] = [];
   let heldStartsDocument = false;
   for await (const chunk of textChunks(corpus, part, options)) {
     const heldBytes = held.length;
-    const origin = { place: (index: number) => `at ${chunk.place(index - heldBytes)}`, remedy };
+    const origin = { location: (index: number) => `at ${chunk.location(index - heldBytes)}`, remedy };
     const { completion, endsDocument } = chunk;
     const startsDocument: boolean = heldBytes > 0 ? heldStartsDocument : chunk.startsDocument;
     const utf8 = heldBytes > 0 ? Buffer.concat([held, chunk.bytes]) : chunk.bytes;
-    const places = followedBy(heldPlaces, heldBytes, chunk.places ?? [{ index: 0, byte: chunk.startByte }]);
+    const sourceOffsets = followedBy(
+      heldOffsets,
+      heldBytes,
+      chunk.sourceOffsets ?? [{ index: 0, byte: chunk.startByte }],
+    );
     const bytes = endsDocument ? utf8.length : tokenizer.certainBytes(utf8);
     if (bytes > 0)
       yield {
-        startByte: places[0]!.byte,
+        startByte: sourceOffsets[0]!.byte,
         utf8: utf8.subarray(0, bytes),
         completion,
         startsDocument,
@@ -94,22 +98,30 @@ async function* piecesOf(
         origin,
       };
     held = utf8.slice(bytes);
-    heldPlaces =
+    heldOffsets =
       held.length === 0
         ? []
         : [
-            { index: 0, byte: byteAt(places, bytes) },
-            ...places.filter(({ index }) => index > bytes).map(({ index, byte }) => ({ index: index - bytes, byte })),
+            { index: 0, byte: sourceByteAt(sourceOffsets, bytes) },
+            ...sourceOffsets
+              .filter(({ index }) => index > bytes)
+              .map(({ index, byte }) => ({ index: index - bytes, byte })),
           ];
     heldStartsDocument = startsDocument && bytes === 0;
   }
 }
 
-/** The places of a text of `bytes` bytes and of the one that follows it. */
-function followedBy(places: readonly Place[], bytes: number, next: readonly Place[]): readonly Place[] {
+/** The sourceOffsets of a text of `bytes` bytes and of the one that follows it. */
+function followedBy(
+  sourceOffsets: readonly SourceOffset[],
+  bytes: number,
+  next: readonly SourceOffset[],
+): readonly SourceOffset[] {
   if (bytes === 0) return next;
   const moved = next.map(({ index, byte }) => ({ index: index + bytes, byte }));
-  return byteAt(places, bytes) === moved[0]!.byte ? [...places, ...moved.slice(1)] : [...places, ...moved];
+  return sourceByteAt(sourceOffsets, bytes) === moved[0]!.byte
+    ? [...sourceOffsets, ...moved.slice(1)]
+    : [...sourceOffsets, ...moved];
 }
 
 function encodedHere(

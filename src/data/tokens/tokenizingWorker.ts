@@ -7,7 +7,7 @@ import { tokenizerFromFile } from '../tokenizers/tokenizerFile.ts';
 import { failureOf } from '../workerThreads.ts';
 
 const tokenizer = tokenizerFromFile(workerData as string, 'the tokenizer of the run');
-const origin = { place: (index: number) => `at byte ${index}`, remedy: '' };
+const origin = { location: (index: number) => `at byte ${index}`, remedy: '' };
 const port = parentPort!;
 
 function encoded({ utf8, ends, startsText }: PiecesOfText): EncodedPieces {

@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import type { CorpusPart, ReadableCorpus } from '../files/corpus.ts';
 import { encodedText } from './encodedText.ts';
 import type { EncodedText, EncodeOptions } from './encodedText.ts';
-import { characterStart } from '../files/split.ts';
+import { characterStart } from '../files/validationSplit.ts';
 import { tokenFileOf } from './tokenCache.ts';
 import { readTokenFile } from './tokenCacheFile.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';

@@ -3,7 +3,7 @@
  * serial numbers in the place of token ids, which shuffling, packing and mixing carry along, whatever they do.
  */
 import type { Corpus } from '../files/corpus.ts';
-import { placeInFile } from '../files/corpus.ts';
+import { locationInFile } from '../files/corpus.ts';
 import type { Cursor } from './cursor.ts';
 import { trainingSequence } from './mixture.ts';
 import type { SequenceOptions } from './mixture.ts';
@@ -119,5 +119,5 @@ function described(
   // Where reading began inside a chunk, that of its beginning: the tokens passed over are not known any more.
   const byte = chunk.startByte + (isPlain ? bytesOfTokens(chunk.tokenIds.subarray(0, index), tokenizer) : 0);
   const text = tokenizer.decode(chunk.tokenIds.subarray(index, index + Math.min(tokens, shownTokens)));
-  return { place: placeInFile(file, byte), tokens, text };
+  return { place: locationInFile(file, byte), tokens, text };
 }

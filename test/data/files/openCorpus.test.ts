@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 
 import { openCorpus } from '../../../src/data/files/openCorpus.ts';
 import type { Corpus } from '../../../src/data/files/corpus.ts';
-import { characterStart } from '../../../src/data/files/split.ts';
+import { characterStart } from '../../../src/data/files/validationSplit.ts';
 import { ExpectedError } from '../../../src/errors.ts';
 import { corpusOf, folderOf, rejection } from '../texts.ts';
 
@@ -49,10 +49,10 @@ describe('files of the sources', () => {
   });
 
   test.each([
-    ['a missing file', 'gone.txt', 'there is no file or folder PATH. Correct the path or put the text there.'],
+    ['a missing file', 'gone.txt', 'no such file or folder: PATH. Correct the path or put the text there.'],
     ['a glob without a match', '*.csv', 'no file matches the glob PATH.'],
-    ['a folder without files', 'folder', 'the folder PATH holds no files.'],
-    ['an empty file', 'empty.txt', 'PATH holds no text: every file in it is empty.'],
+    ['a folder without files', 'folder', 'the folder PATH contains no files.'],
+    ['an empty file', 'empty.txt', 'PATH contains no text: all its files are empty.'],
   ])('%s is wrong input that names the source', async (_, name, message) => {
     const folder = await folderOf({ 'a.txt': 'aa', 'empty.txt': '' });
     await mkdir(join(folder, 'folder'));
@@ -63,7 +63,9 @@ describe('files of the sources', () => {
 
   test('a device is wrong input', async () => {
     const error = await rejection(open(['/dev/null']));
-    expect(error.message).toBe('corpus.sources[0].path: /dev/null is neither a file nor a folder. Name text files.');
+    expect(error.message).toBe(
+      'corpus.sources[0].path: /dev/null is neither a file nor a folder. Name text files or a folder of them.',
+    );
   });
 
   test('a circle of links is wrong input', async () => {
@@ -71,7 +73,7 @@ describe('files of the sources', () => {
     await symlink(join(folder, 'b'), join(folder, 'a'));
     await symlink(join(folder, 'a'), join(folder, 'b'));
     const error = await rejection(open([join(folder, 'a')]));
-    expect(error.message).toBe(`corpus.sources[0].path: cannot read ${join(folder, 'a')}: its links run in a circle.`);
+    expect(error.message).toBe(`corpus.sources[0].path: cannot read ${join(folder, 'a')}: its links form a loop.`);
   });
 });
 
@@ -91,7 +93,7 @@ describe('byte order marks', () => {
     const folder = await folderOf({ 'a.txt': '\uFEFF' });
     const error = await rejection(open([folder]));
     expect(error.message).toBe(
-      'corpus.sources: the files hold no text: without compression and byte order marks they are empty.',
+      'corpus.sources: the files contain no text (after decompression, without byte order marks). Name other files.',
     );
   });
 });

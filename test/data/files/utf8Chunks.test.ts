@@ -84,7 +84,8 @@ describe('bad UTF-8', () => {
       expect(error).toBeInstanceOf(ExpectedError);
       const path = corpus.files[1]!.path;
       expect(error.message).toBe(
-        `${path} is not UTF-8: no character begins at byte ${offset} of ${path}. Convert the file to UTF-8, or set corpus.encodingErrors: replace or skip.`,
+        `${path} is not UTF-8: invalid bytes at byte ${offset} of ${path}. Convert the file to UTF-8, or set ` +
+          'corpus.encodingErrors to replace or skip.',
       );
     }
   });

@@ -14,7 +14,7 @@ function streamed(tokenIds: Iterable<number>): string[] {
 describe('bytes', () => {
   test('are the UTF-8 of the text', () => {
     expect([...tokenizer.encode('aé€')]).toEqual([0x61, 0xc3, 0xa9, 0xe2, 0x82, 0xac]);
-    expect([...tokenizer.encodeUtf8(Buffer.from('é'), { place: String, remedy: '' })]).toEqual([0xc3, 0xa9]);
+    expect([...tokenizer.encodeUtf8(Buffer.from('é'), { location: String, remedy: '' })]).toEqual([0xc3, 0xa9]);
     expect(tokenizer.vocabularySize).toBe(256);
     expect(tokenizer.encode('')).toHaveLength(0);
   });

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { characterCensus, charactersTokenizer } from '../../../src/data/tokenizers/characters.ts';
 import { wrongInput } from '../../../src/errors.ts';
 
-const origin = { place: (index: number) => `at byte ${index} of a.txt`, remedy: 'Restore it.' };
+const origin = { location: (index: number) => `at byte ${index} of a.txt`, remedy: 'Restore it.' };
 
 function tokenizerOf(text: string) {
   const census = characterCensus();

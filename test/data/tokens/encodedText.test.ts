@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { openCorpus } from '../../../src/data/files/openCorpus.ts';
 import { encodedText } from '../../../src/data/tokens/encodedText.ts';
 import { bpeTraining } from '../../../src/data/tokenizers/bpe/training/trainBpe.ts';
-import { byteAt, mended } from '../../../src/data/utf8.ts';
+import { sourceByteAt, repaired } from '../../../src/data/utf8.ts';
 import { all, folderOf } from '../texts.ts';
 
 const text = Buffer.from(
@@ -51,18 +51,18 @@ describe.each(['replace', 'skip'] as const)('bytes that are no UTF-8, encodingEr
 
 test('mending says where each byte of the text stood', () => {
   const bytes = Buffer.from([0x61, 0xff, 0xfe, 0x62, 0xc3, 0xa9, 0x80, 0x63]);
-  const places = (how: 'replace' | 'skip') => {
-    const result = mended(bytes, how);
-    return Array.from(result.bytes, (byte, index) => [byte, byteAt(result.places, index)]);
+  const sourceOffsets = (how: 'replace' | 'skip') => {
+    const result = repaired(bytes, how);
+    return Array.from(result.bytes, (byte, index) => [byte, sourceByteAt(result.sourceOffsets, index)]);
   };
-  expect(places('skip')).toEqual([
+  expect(sourceOffsets('skip')).toEqual([
     [0x61, 0],
     [0x62, 3],
     [0xc3, 4],
     [0xa9, 5],
     [0x63, 7],
   ]);
-  expect(places('replace').filter(([byte]) => byte! < 0x80 || byte === 0xc3)).toEqual([
+  expect(sourceOffsets('replace').filter(([byte]) => byte! < 0x80 || byte === 0xc3)).toEqual([
     [0x61, 0],
     [0x62, 3],
     [0xc3, 4],

@@ -27,7 +27,7 @@ describe('preparing', () => {
   test('refuses bad UTF-8, in the validation part too', async () => {
     const corpus = await corpusOf(['abcdefgh', Uint8Array.of(0x61, 0xff)], 0.1);
     const error = await rejection(prepareTokenizer({ kind: 'characters' }, corpus));
-    expect(error.message).toContain('no character begins at byte 1 of ');
+    expect(error.message).toContain('invalid bytes at byte 1 of ');
   });
 });
 

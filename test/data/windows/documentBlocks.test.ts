@@ -224,7 +224,7 @@ describe('packed documents', () => {
       openCorpus({ sources: [{ path }], validation: { tail: 0.1 }, packing: 'documents', shuffleTokens: 1024 }),
     );
     expect(error.message).toBe(
-      'corpus.packing: documents packs documents, but the corpus is one running text. Split it with documents: file or separator in ' +
+      'corpus.packing: documents packs documents, but the corpus is one running text. Set documents: file or a separator in ' +
         'corpus.sources, or use packing: concatenate.',
     );
   });

@@ -168,7 +168,7 @@ function reserve(list: IdList, tokens: number): void {
 function unknownByte(utf8: Uint8Array, at: number, origin: TextOrigin, offset: number): Error {
   const byte = `0x${utf8[at]!.toString(16).padStart(2, '0').toUpperCase()}`;
   return wrongInput(
-    `The byte ${byte} ${origin.place(offset + at)} is not in the tokenizer's vocabulary. ${origin.remedy}`,
+    `The byte ${byte} ${origin.location(offset + at)} is not in the tokenizer's vocabulary. ${origin.remedy}`,
   );
 }
 

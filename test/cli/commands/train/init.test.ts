@@ -119,7 +119,7 @@ describe('clm init', () => {
     const { code, output } = await clmAtTerminal(['init', '--output', at('asked.yaml')], answers);
     expect(code).toBe(0);
     expect(output).toMatch(
-      /there is no file or folder \/nothing\/there[^]*--minutes must be a number[^]*wrote .*asked\.yaml/,
+      /no such file or folder: \/nothing\/there[^]*--minutes must be a number[^]*wrote .*asked\.yaml/,
     );
     expect(loadConfig(at('asked.yaml')).name).toBe('my-text');
     const left = await clmAtTerminal(['init', '--output', at('left.yaml')], [[text, ctrlD]]);
@@ -129,7 +129,7 @@ describe('clm init', () => {
 
   it.each([
     [['init'], /--text is missing/],
-    [['init', '--text', '/nothing/there', '--minutes', '1'], /there is no file or folder \/nothing\/there/],
+    [['init', '--text', '/nothing/there', '--minutes', '1'], /no such file or folder: \/nothing\/there/],
     [['init', '--text', 'README.md', '--minutes', '-1', '--output', '/tmp/never.yaml'], /--minutes must be/],
   ])('refuses %j', async (args, message) => {
     expect(await clm(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });

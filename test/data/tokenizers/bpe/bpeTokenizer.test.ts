@@ -8,7 +8,7 @@ import { fixture, fixtures } from './fixtures.ts';
 const tokenizerOf = (name: string): Tokenizer =>
   tokenizerFromFile(JSON.stringify(fixture(name).tokenizer), `${name}.json`);
 const everyTokenizer = new Map(fixtures.map(({ name }) => [name, tokenizerOf(name)]));
-const origin = { place: (index: number) => `at byte ${index}`, remedy: 'Mend it.' };
+const origin = { location: (index: number) => `at byte ${index}`, remedy: 'Mend it.' };
 const anyText = fc.string({ unit: 'binary', maxLength: 60 });
 /** Much of what patterns look at. */
 const busyText = fc

@@ -1,41 +1,41 @@
-/** A file's content cut at delimiters: lines, records of CSV, parts between separators. Each is whole in memory. */
+/** Splits a file's content at delimiters into lines, CSV records or parts between separators, each whole in memory. */
 import { wrongInput } from '../../errors.ts';
 import { openContent } from './content.ts';
 import type { ByteRange, CorpusFile } from './corpus.ts';
 
-/** The longest line, record or part that is taken into memory; longer ones are most likely not what they are named. */
-const longestStretchBytes = 64 * 1024 * 1024;
+/** The longest line, record or part that is read into memory; a longer one is most likely a mistake in the format. */
+const maximumPartBytes = 64 * 1024 * 1024;
 
-export interface Stretch {
+export interface DelimitedPart {
   /** Position in the corpus. */
   readonly startByte: number;
-  /** Without the delimiter. The next stretch may overwrite them. */
+  /** Without the delimiter. Valid until the next part is asked for. */
   readonly bytes: Uint8Array;
 }
 
 /**
- * Where the next delimiter begins in `bytes` and where it ends, or null. The stretch begins at `start`, and what lies
- * before `from` has been looked at. Begins anew at each stretch.
+ * Where the next delimiter in `bytes` begins and ends, or null. The part begins at `start`; bytes before `from` have been
+ * searched already. Every part has a new finder.
  */
 export type FindDelimiter = (bytes: Uint8Array, from: number, start: number) => { start: number; end: number } | null;
 
 /**
- * The stretches that begin in `range`, which begins at one.
- * @throws wrongInput for a file that has become shorter, or a stretch beyond `longestStretchBytes`, by its place.
+ * The parts that begin in `range`, which itself starts at the start of a part.
+ * @throws wrongInput for a file that has become shorter, or naming a part longer than `maximumPartBytes`
  */
-export async function* stretches(
+export async function* splitAtDelimiters(
   file: CorpusFile,
   range: ByteRange,
   newFinder: () => FindDelimiter,
   { chunkBytes = 256 * 1024 }: { chunkBytes?: number | undefined } = {},
-): AsyncGenerator<Stretch, void, void> {
+): AsyncGenerator<DelimitedPart, void, void> {
   const end = file.startByte + file.bytes;
   const content = await openContent(file);
   try {
     let buffer = new Uint8Array(chunkBytes);
     let filled = 0;
     let position = range.startByte; // of the buffer's first byte
-    let start = 0; // of the stretch, in the buffer
+    let start = 0; // of the part, in the buffer
     let find = newFinder();
     let scanned = 0;
     for (;;) {
@@ -57,7 +57,7 @@ export async function* stretches(
         start = 0;
       }
       if (filled === buffer.length) {
-        if (filled >= longestStretchBytes) throw tooLong(file, position);
+        if (filled >= maximumPartBytes) throw tooLong(file, position);
         const larger = new Uint8Array(buffer.length * 2);
         larger.set(buffer);
         buffer = larger;
@@ -65,7 +65,7 @@ export async function* stretches(
       const length = Math.min(buffer.length - filled, end - position - filled);
       const read = await content.read(buffer, filled, length, file.markBytes + position + filled - file.startByte);
       if (read === 0)
-        throw wrongInput(`${file.path} has become shorter since this run opened it. Restore the file and try again.`);
+        throw wrongInput(`${file.path} has become shorter since it was opened. Restore the file and try again.`);
       filled += read;
     }
     if (filled > start && position + start < range.endByte)
@@ -75,18 +75,18 @@ export async function* stretches(
   }
 }
 
-/** Finds a fixed delimiter, across the chunks in which the content comes. */
+/** Finds a fixed delimiter, even across the chunks in which the content is read. */
 export const findBytes =
   (delimiter: Uint8Array): (() => FindDelimiter) =>
   () =>
-  (bytes, from, stretchStart) => {
+  (bytes, from, partStart) => {
     const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    const start = view.indexOf(delimiter, Math.max(stretchStart, from - delimiter.length + 1));
+    const start = view.indexOf(delimiter, Math.max(partStart, from - delimiter.length + 1));
     return start < 0 ? null : { start, end: start + delimiter.length };
   };
 
 const tooLong = (file: CorpusFile, byte: number): Error =>
   wrongInput(
-    `The line or document that begins at byte ${file.markBytes + byte - file.startByte} of ${file.path} is longer than ` +
-      `${longestStretchBytes / 1024 / 1024} MiB. Split it, or read the file as one running text (format: text).`,
+    `The line or document at byte ${file.markBytes + byte - file.startByte} of ${file.path} is longer than ` +
+      `${maximumPartBytes / 1024 / 1024} MiB. Split it, or read the file as one running text (format: text).`,
   );

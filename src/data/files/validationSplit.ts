@@ -1,24 +1,24 @@
-/** Where a corpus can be cut in two: at a character of running text, at the start of a document elsewhere. */
+/** Where a corpus may be split in two: between characters of running text, or between documents. */
 import { openContent } from './content.ts';
 import type { CorpusFile, ReadableCorpus } from './corpus.ts';
 import { fileDocuments } from './fileDocuments.ts';
-import { findBytes, stretches } from './stretches.ts';
+import { findBytes, splitAtDelimiters } from './splitAtDelimiters.ts';
 
-/** The nearest position to `byte` where a part may begin: a character's start before it, or a document's from it on. */
+/** Where to split near `byte`: at the start of the character there, or at the first document from there on. */
 export async function splitPoint(corpus: ReadableCorpus, byte: number): Promise<number> {
   if (corpus.separatesDocuments !== true) return characterStart(corpus, byte);
-  const file = fileAround(corpus, byte);
+  const file = fileContaining(corpus, byte);
   if (file === undefined) return byte;
   if (file.format === 'parquet') return byte;
   const end = file.startByte + file.bytes;
   const isLastFile = file === corpus.files.at(-1);
   if (!['jsonLines', 'csv', 'tsv'].includes(file.format ?? 'text') && (file.source?.separator ?? null) === null) {
-    if (file.source?.documents !== 'file') return characterStart(corpus, byte); // running text beside documents
+    if (file.source?.documents !== 'file') return characterStart(corpus, byte); // running text among documents
     return isLastFile ? file.startByte : end;
   }
   if (file.format === 'jsonLines') {
-    // Lines need no reading from the start: the one that begins after the next line end is whole.
-    for await (const { startByte } of stretches(
+    // Lines can be found without reading from the start: one begins after the next line end.
+    for await (const { startByte } of splitAtDelimiters(
       file,
       { startByte: byte - 1, endByte: end },
       findBytes(Uint8Array.of(0x0a)),
@@ -31,12 +31,12 @@ export async function splitPoint(corpus: ReadableCorpus, byte: number): Promise<
     if (startByte >= byte) return startByte;
     last = startByte;
   }
-  return isLastFile && last > file.startByte ? last : end; // something is left to validate on
+  return isLastFile && last > file.startByte ? last : end; // some text must remain for validation
 }
 
-/** The first byte of the character that the byte at position `byte` belongs to; a file's start and the end count. */
+/** The position where the character around `byte` begins; `byte` itself at the start of a file and at the end. */
 export async function characterStart(corpus: ReadableCorpus, byte: number): Promise<number> {
-  const file = fileAround(corpus, byte);
+  const file = fileContaining(corpus, byte);
   if (file === undefined) return byte;
   const before = Math.min(3, byte - file.startByte);
   const around = Buffer.alloc(before + 1);
@@ -55,9 +55,9 @@ export async function characterStart(corpus: ReadableCorpus, byte: number): Prom
     const isContinuation = (around[before - back]! & 0xc0) === 0x80;
     if (!isContinuation) return byte - back;
   }
-  return byte; // No character: reading will refuse this text and name the byte.
+  return byte; // not UTF-8: reading refuses this text and names the byte
 }
 
-/** The file that `byte` lies strictly inside of. */
-const fileAround = ({ files }: ReadableCorpus, byte: number): CorpusFile | undefined =>
+/** The file with `byte` inside of it, not at its start. */
+const fileContaining = ({ files }: ReadableCorpus, byte: number): CorpusFile | undefined =>
   files.find((file) => byte > file.startByte && byte < file.startByte + file.bytes);
