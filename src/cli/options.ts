@@ -1,8 +1,20 @@
-/** Options that several commands share, and what follows from them. */
-import type { Config } from '../config/schema.ts';
+/** Arguments and options that several commands share, and the check of a whole number. */
 import { wrongInput } from '../errors.ts';
-import { hasBfloat16Arithmetic } from '../runtime/bfloat16Support.ts';
-import { printWarning } from './terminal/output.ts';
+
+export const configArgument = { config: { type: 'string', demandOption: true, describe: 'YAML config' } } as const;
+
+export const runArgument = {
+  run: { type: 'string', demandOption: true, describe: 'Run directory or checkpoint folder' },
+} as const;
+
+export const runsArgument = {
+  runs: { type: 'string', array: true, demandOption: true, describe: 'Run directories, or folders that contain runs' },
+} as const;
+
+export const inputOptions = {
+  text: { type: 'string', describe: 'The text itself' },
+  file: { type: 'string', describe: 'UTF-8 text file (default: stdin)' },
+} as const;
 
 export const setOption = {
   set: {
@@ -10,41 +22,36 @@ export const setOption = {
     array: true,
     nargs: 1,
     default: [] as string[],
-    describe: 'Override a config key, as --set model.layers=6; may be repeated',
+    describe: 'Override a config key, e.g. --set model.layers=6; repeatable',
   },
+} as const;
+
+export const checkpointOption = {
+  checkpoint: { type: 'string', default: 'last', describe: 'Checkpoint to load: last, best, or a step number' },
 } as const;
 
 export const deviceOption = {
-  device: {
-    choices: ['auto', 'cpu', 'cuda'] as const,
-    describe: 'Where to compute; overrides the config',
-  },
+  device: { choices: ['auto', 'cpu', 'cuda'], describe: 'Device to compute on; overrides the config' },
+} as const;
+
+export const eagerOption = {
+  eager: { type: 'boolean', default: false, describe: 'Execute op by op instead of as one recorded graph (slower)' },
 } as const;
 
 export const jsonOption = {
-  json: { type: 'boolean', default: false, describe: 'Results as JSON, one object a line' },
+  json: { type: 'boolean', default: false, describe: 'Print results as JSON, one object per line' },
 } as const;
 
 export const quietOption = {
-  quiet: { type: 'boolean', default: false, describe: 'Only results, warnings and errors' },
-  verbose: { type: 'boolean', default: false, describe: 'Also what TensorFlow has to say' },
+  quiet: { type: 'boolean', default: false, describe: 'Print only results, warnings and errors' },
 } as const;
 
-/** @throws wrongInput where the number of an option is not whole or too small */
+export const verboseOption = {
+  verbose: { type: 'boolean', default: false, describe: 'Also print TensorFlow’s own log' },
+} as const;
+
+/** @throws wrongInput if the number of an option is not whole or too small */
 export function assertWhole(option: string, value: number, least: number): void {
   if (Number.isSafeInteger(value) && value >= least) return;
   throw wrongInput(`--${option} must be a whole number of at least ${least}`);
-}
-
-/** bfloat16 without hardware for it is allowed, but no favour. */
-export function warnOfSlowBfloat16({ training, device }: Pick<Config, 'training' | 'device'>): void {
-  if (training.precision !== 'bfloat16' || device === 'cuda' || hasBfloat16Arithmetic() !== false) return;
-  printWarning(
-    'training.precision is bfloat16, but this processor has no bfloat16 arithmetic: expect it to be slower than float32',
-  );
-}
-
-/** `--verbose` lets TensorFlow's own log through; must be called before it is loaded. */
-export function applyVerbose(verbose: boolean): void {
-  if (verbose) process.env['CLM_TENSORFLOW_LOG'] = '1';
 }

@@ -5,23 +5,19 @@ import { refuseLoneSurrogates } from '../data/tokenizers/tokenizer.ts';
 import type { TextOrigin } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
 
-export interface InputArguments {
-  text?: string;
-  file?: string;
-}
-
-export const inputOptions = {
-  text: { type: 'string', describe: 'The text itself' },
-  file: { type: 'string', describe: 'A file of UTF-8 text (default: stdin)' },
-} as const;
-
 interface Input {
   readonly utf8: Buffer;
   readonly origin: TextOrigin;
 }
 
 /** @throws wrongInput for both of text and file, a missing file, a text that is no Unicode */
-export async function readInput({ text, file }: InputArguments): Promise<Input> {
+export async function readInput({
+  text,
+  file,
+}: {
+  text?: string | undefined;
+  file?: string | undefined;
+}): Promise<Input> {
   if (text !== undefined && file !== undefined) throw wrongInput('Give --text or --file, not both.');
   const name = text !== undefined ? '--text' : (file ?? 'stdin');
   const origin = {

@@ -1,8 +1,6 @@
 /** `clm compare RUN…`: what differs between runs, their losses side by side, and whether seeds differ as much. */
-import type { CommandModule } from 'yargs';
 import { wrongInput } from '../../../errors.ts';
 import {
-  alignments,
   compareRuns,
   type Alignment,
   type Comparison,
@@ -13,62 +11,23 @@ import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readRunHistory } from '../../../experiments/runHistory.ts';
 import { spreadText } from '../../../statistics.ts';
 import { duration, grouped, printJson, printResult } from '../../terminal/output.ts';
-import { jsonOption } from '../../options.ts';
 import { renderTable, type Column } from '../../terminal/table.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { compareUsage } from './usage.ts';
 
-interface CompareArguments {
-  runs: string[];
-  at: Alignment;
-  amount?: number;
-  rank: 'final' | 'best' | 'aligned';
-  json: boolean;
-}
-
-const ranks: Record<CompareArguments['rank'], RankedBy> = {
+const ranks: Record<'final' | 'best' | 'aligned', RankedBy> = {
   final: 'validationLoss',
   best: 'bestValidationLoss',
   aligned: 'alignedLoss',
 };
 
-export const compareCommand: CommandModule<object, CompareArguments> = {
-  command: 'compare <runs..>',
-  describe: 'Compare runs: differing keys, losses, spread of seeds',
-  builder: (parser) =>
-    parser
-      .positional('runs', {
-        type: 'string',
-        array: true,
-        demandOption: true,
-        describe: 'Run directories, or folders of them',
-      })
-      .option('at', {
-        choices: alignments,
-        default: 'tokens',
-        describe: 'Also compare where all runs have had as much of this',
-      })
-      .option('amount', {
-        type: 'number',
-        describe: 'How much of it (ms for time; default: what the shortest run reached)',
-      })
-      .option('rank', {
-        choices: Object.keys(ranks),
-        default: 'final',
-        describe: 'Validation loss that decides which is best',
-      })
-      .options(jsonOption)
-      .example('clm compare runs/rates', 'The runs of a sweep; those that differ only by seed are one row')
-      .example(
-        'clm compare runs/small runs/large --at flops --rank aligned',
-        'Two sizes for equal computation',
-      ) as never,
-  handler: ({ runs, at, amount, rank, json }) => {
-    const paths = resolveRuns(runs);
-    if (amount !== undefined && !(amount > 0)) throw wrongInput('--amount must be a number greater than 0');
-    const comparison = compareRuns(paths.map(readRunHistory), { alignment: at, amount, rankedBy: ranks[rank] });
-    if (json) return void printJson(comparison);
-    print(comparison);
-  },
-};
+export function compare({ runs, at, amount, rank, json }: ArgumentsOf<typeof compareUsage>): void {
+  const paths = resolveRuns(runs);
+  if (amount !== undefined && !(amount > 0)) throw wrongInput('--amount must be a number greater than 0');
+  const comparison = compareRuns(paths.map(readRunHistory), { alignment: at, amount, rankedBy: ranks[rank] });
+  if (json) return void printJson(comparison);
+  print(comparison);
+}
 
 function print({ differing, alignment, amount, groups, differences, rankedBy }: Comparison): void {
   const telling = Object.keys(groups[0]?.values ?? {});

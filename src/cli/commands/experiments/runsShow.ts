@@ -1,76 +1,61 @@
 /** `clm runs show RUN`: everything there is to say about one run. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import type { CommandModule } from 'yargs';
 import { runPaths } from '../../../run/runPaths.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readEvaluations } from '../../../run/readMetrics.ts';
 import { readEnvironment, summarizeRun } from '../../../experiments/runSummary.ts';
 import { wrongInput } from '../../../errors.ts';
-import { jsonOption } from '../../options.ts';
 import { ageText, grouped, printJson, printResult } from '../../terminal/output.ts';
 import { lossText, renderTable } from '../../terminal/table.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { runsShowUsage } from './usage.ts';
 
-interface ShowArguments {
-  run: string;
-  json: boolean;
+export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
+  const [path, another] = resolveRuns([run]);
+  if (path === undefined || another !== undefined) throw wrongInput(`${run} holds several runs; name one of them`);
+  const summary = summarizeRun(path);
+  const paths = runPaths(path);
+  const environment = readEnvironment(path) ?? null;
+  const evaluations = readEvaluations(paths.metrics);
+  const checkpoints = existsSync(paths.checkpoints)
+    ? readdirSync(paths.checkpoints)
+        .filter((name) => !name.startsWith('.'))
+        .sort()
+    : [];
+  if (json) return void printJson({ ...summary, evaluations, checkpoints, environment });
+
+  const { state, reason, step, steps, bestValidationLoss, bestStep, validationLoss, tokensPerSecond, ageMs } = summary;
+  const plan = environment?.plan;
+  const facts: [string, string | null][] = [
+    ['state', state + (reason === null ? '' : `: ${reason}`)],
+    ['step', steps === null ? grouped(step) : `${grouped(step)} of ${grouped(steps)}`],
+    ['model', plan ? `${grouped(plan.parameters)} parameters, ${grouped(plan.tokensPerStep)} tokens per step` : null],
+    [
+      'validation loss',
+      validationLoss === null
+        ? null
+        : `${lossText(validationLoss)}, best ${lossText(bestValidationLoss)} at step ${grouped(bestStep ?? 0)}`,
+    ],
+    ['speed', tokensPerSecond === null ? null : `${grouped(tokensPerSecond)} tokens/s`],
+    ['last record', `${ageText(ageMs)} ago`],
+    ['began', existsSync(paths.config) ? statSync(paths.config).mtime.toISOString() : null],
+    ['device', summary.device],
+    ['command', Array.isArray(environment?.['command']) ? environment['command'].join(' ') : null],
+    ['commit', typeof environment?.['commit'] === 'string' ? environment['commit'] : null],
+    ['checkpoints', checkpoints.length === 0 ? 'none' : checkpoints.join(', ')],
+  ];
+  for (const [what, text] of facts) if (text !== null) printResult(`${what.padEnd(16)}${text}`);
+  if (evaluations.length > 0) {
+    const number = (value: unknown, digits: number): string =>
+      typeof value === 'number' ? value.toFixed(digits) : '–';
+    printResult('');
+    const rows = renderTable(evaluations, [
+      { title: 'step', align: 'right', text: (evaluation) => grouped(evaluation.step) },
+      { title: 'validation loss', align: 'right', text: ({ loss }) => number(loss, 4) },
+      { title: 'perplexity', align: 'right', text: ({ perplexity }) => number(perplexity, 2) },
+      { title: 'bits per byte', align: 'right', text: ({ bitsPerByte }) => number(bitsPerByte, 3) },
+    ]);
+    rows.forEach((line) => printResult(line));
+  }
+  if (existsSync(paths.config)) printResult(`\n${readFileSync(paths.config, 'utf8').trimEnd()}`);
 }
-
-export const showCommand: CommandModule<object, ShowArguments> = {
-  command: 'show <run>',
-  describe: 'Show one run: state, evaluations, checkpoints, environment',
-  builder: (parser) =>
-    parser
-      .positional('run', { type: 'string', demandOption: true, describe: 'Run directory' })
-      .options(jsonOption)
-      .example('clm runs show runs/moby-dick', 'What this run is and how it went') as never,
-  handler: ({ run, json }) => {
-    const [path, another] = resolveRuns([run]);
-    if (path === undefined || another !== undefined) throw wrongInput(`${run} holds several runs; name one of them`);
-    const summary = summarizeRun(path);
-    const paths = runPaths(path);
-    const environment = readEnvironment(path) ?? null;
-    const evaluations = readEvaluations(paths.metrics);
-    const checkpoints = existsSync(paths.checkpoints)
-      ? readdirSync(paths.checkpoints)
-          .filter((name) => !name.startsWith('.'))
-          .sort()
-      : [];
-    if (json) return void printJson({ ...summary, evaluations, checkpoints, environment });
-
-    const { state, reason, step, steps, bestValidationLoss, bestStep, validationLoss, tokensPerSecond, ageMs } =
-      summary;
-    const plan = environment?.plan;
-    const facts: [string, string | null][] = [
-      ['state', state + (reason === null ? '' : `: ${reason}`)],
-      ['step', steps === null ? grouped(step) : `${grouped(step)} of ${grouped(steps)}`],
-      ['model', plan ? `${grouped(plan.parameters)} parameters, ${grouped(plan.tokensPerStep)} tokens per step` : null],
-      [
-        'validation loss',
-        validationLoss === null
-          ? null
-          : `${lossText(validationLoss)}, best ${lossText(bestValidationLoss)} at step ${grouped(bestStep ?? 0)}`,
-      ],
-      ['speed', tokensPerSecond === null ? null : `${grouped(tokensPerSecond)} tokens/s`],
-      ['last record', `${ageText(ageMs)} ago`],
-      ['began', existsSync(paths.config) ? statSync(paths.config).mtime.toISOString() : null],
-      ['device', summary.device],
-      ['command', Array.isArray(environment?.['command']) ? environment['command'].join(' ') : null],
-      ['commit', typeof environment?.['commit'] === 'string' ? environment['commit'] : null],
-      ['checkpoints', checkpoints.length === 0 ? 'none' : checkpoints.join(', ')],
-    ];
-    for (const [what, text] of facts) if (text !== null) printResult(`${what.padEnd(16)}${text}`);
-    if (evaluations.length > 0) {
-      const number = (value: unknown, digits: number): string =>
-        typeof value === 'number' ? value.toFixed(digits) : '–';
-      printResult('');
-      const rows = renderTable(evaluations, [
-        { title: 'step', align: 'right', text: (evaluation) => grouped(evaluation.step) },
-        { title: 'validation loss', align: 'right', text: ({ loss }) => number(loss, 4) },
-        { title: 'perplexity', align: 'right', text: ({ perplexity }) => number(perplexity, 2) },
-        { title: 'bits per byte', align: 'right', text: ({ bitsPerByte }) => number(bitsPerByte, 3) },
-      ]);
-      rows.forEach((line) => printResult(line));
-    }
-    if (existsSync(paths.config)) printResult(`\n${readFileSync(paths.config, 'utf8').trimEnd()}`);
-  },
-};

@@ -4,7 +4,6 @@
  */
 import { styleText } from 'node:util';
 import { basename, resolve } from 'node:path';
-import type { CommandModule } from 'yargs';
 import { runPaths } from '../../../run/runPaths.ts';
 import { wrongInput } from '../../../errors.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
@@ -13,14 +12,9 @@ import { followMetrics } from '../../../run/readMetrics.ts';
 import { finite, summarizeRun, type RunSummary } from '../../../experiments/runSummary.ts';
 import { terminalChart } from '../../../experiments/terminalChart.ts';
 import { duration, escapeControls, grouped, printJson, printResult } from '../../terminal/output.ts';
-import { jsonOption } from '../../options.ts';
 import { lossText } from '../../terminal/table.ts';
-
-interface WatchArguments {
-  runs: string[];
-  interval: number;
-  json: boolean;
-}
+import type { ArgumentsOf } from '../../usage.ts';
+import type { runsWatchUsage } from './usage.ts';
 
 interface Watched {
   name: string;
@@ -36,68 +30,52 @@ const colours = ['cyan', 'yellow', 'magenta', 'green', 'blue', 'red'] as const;
 const paint = (text: string, series: number): string =>
   process.env['NO_COLOR'] ? text : styleText(colours[series % colours.length]!, text, { validateStream: false });
 
-export const watchCommand: CommandModule<object, WatchArguments> = {
-  command: 'watch <runs..>',
-  describe: 'Follow runs with a live chart until they end; lines in a pipe',
-  builder: (parser) =>
-    parser
-      .positional('runs', {
-        type: 'string',
-        array: true,
-        demandOption: true,
-        describe: 'Run directories, or folders of them',
-      })
-      .option('interval', { type: 'number', default: 1, describe: 'Seconds between two looks' })
-      .options(jsonOption)
-      .example('clm runs watch runs/moby-dick', 'Watch one run')
-      .example('clm runs watch runs/rates', 'Watch all runs of a sweep') as never,
-  handler: async ({ runs, interval, json }) => {
-    const isScreen = process.stdout.isTTY && process.stdout.columns > 0 && !json;
-    if (!(interval > 0)) throw wrongInput('--interval must be a number of seconds greater than 0');
-    const watched = resolveRuns(runs).map(openRun);
-    let stopped = false;
-    let wake = (): void => {};
-    const stop = (): void => {
-      stopped = true;
-      wake();
-    };
-    const sleep = (): Promise<void> =>
-      new Promise((resolve) => {
-        const timer = setTimeout(resolve, Math.max(0.1, interval) * 1000);
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    const sayLines = linePrinter(json);
-    const draw = (): void => {
-      if (isScreen)
-        process.stdout.write(
-          `\x1b[H${screenOf(watched.map(({ run }) => run))
-            .map(escapeControls)
-            .join('\x1b[K\n')}\x1b[K\x1b[J`,
-        );
-    };
-    process.once('SIGINT', stop).once('SIGTERM', stop);
-    if (isScreen) process.stdout.on('resize', draw).write('\x1b[?1049h\x1b[?25l');
-    try {
-      for (;;) {
-        for (const { run, look } of watched) {
-          const records = look();
-          if (!isScreen) sayLines(run, records);
-        }
-        draw();
-        if (stopped || process.stdout.errored || watched.every(({ run }) => run.summary.state !== 'running')) break;
-        await sleep();
+export async function watch({ runs, interval, json }: ArgumentsOf<typeof runsWatchUsage>): Promise<void> {
+  const isScreen = process.stdout.isTTY && process.stdout.columns > 0 && !json;
+  if (!(interval > 0)) throw wrongInput('--interval must be a number of seconds greater than 0');
+  const watched = resolveRuns(runs).map(openRun);
+  let stopped = false;
+  let wake = (): void => {};
+  const stop = (): void => {
+    stopped = true;
+    wake();
+  };
+  const sleep = (): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.max(0.1, interval) * 1000);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  const sayLines = linePrinter(json);
+  const draw = (): void => {
+    if (isScreen)
+      process.stdout.write(
+        `\x1b[H${screenOf(watched.map(({ run }) => run))
+          .map(escapeControls)
+          .join('\x1b[K\n')}\x1b[K\x1b[J`,
+      );
+  };
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  if (isScreen) process.stdout.on('resize', draw).write('\x1b[?1049h\x1b[?25l');
+  try {
+    for (;;) {
+      for (const { run, look } of watched) {
+        const records = look();
+        if (!isScreen) sayLines(run, records);
       }
-    } finally {
-      if (isScreen) process.stdout.off('resize', draw).write('\x1b[?25h\x1b[?1049l');
-      process.off('SIGINT', stop).off('SIGTERM', stop);
+      draw();
+      if (stopped || process.stdout.errored || watched.every(({ run }) => run.summary.state !== 'running')) break;
+      await sleep();
     }
-    if (json) return;
-    for (const { run } of watched) printResult(lineOf(run));
-  },
-};
+  } finally {
+    if (isScreen) process.stdout.off('resize', draw).write('\x1b[?25h\x1b[?1049l');
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+  if (json) return;
+  for (const { run } of watched) printResult(lineOf(run));
+}
 
 function openRun(path: string): { run: Watched; look: () => MetricsRecord[] } {
   const metrics = followMetrics(runPaths(path).metrics);

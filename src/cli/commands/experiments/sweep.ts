@@ -2,91 +2,60 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import path from 'node:path';
-import type { CommandModule } from 'yargs';
 import { makeFolder } from '../../../storage/durable.ts';
 import { runSweep, type SweepFact } from '../../../experiments/sweep/runSweep.ts';
 import { readSweep } from '../../../experiments/sweep/sweepFile.ts';
 import { measuredFlops, planSweep, type PlannedRun } from '../../../experiments/sweep/planSweep.ts';
 import { expandSweep } from '../../../experiments/sweep/expandSweep.ts';
-import { assertWhole, jsonOption, quietOption } from '../../options.ts';
+import { assertWhole } from '../../options.ts';
 import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { stopSignals } from '../../stopSignals.ts';
 import { lossText, renderTable } from '../../terminal/table.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { sweepUsage } from './usage.ts';
 
-interface SweepArguments {
-  sweep: string;
-  output?: string;
-  jobs: number;
-  dryRun: boolean;
-  retry: boolean;
-  json: boolean;
-  quiet: boolean;
+export async function sweep(args: ArgumentsOf<typeof sweepUsage>): Promise<void> {
+  assertWhole('jobs', args.jobs, 1);
+  const sweep = readSweep(args.sweep);
+  const output = path.resolve(args.output ?? path.join('runs', sweep.name));
+  const planned = await planSweep(expandSweep(sweep), { config: sweep.config, output, retry: args.retry });
+  const say = args.quiet ? () => {} : note;
+  const expectedMs = await expectedTime(planned, sweep.config, args.dryRun ? note : say);
+  if (args.dryRun) return printPlan(planned, expectedMs, args.json);
+  const left = planned.filter(({ flopsLeft }) => flopsLeft > 0).length;
+  say(
+    `${sweep.name}: ${planned.length} runs, ${left} of them to make, into ${path.relative(process.cwd(), output) || '.'}${expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`}`,
+  );
+  await makeFolder(output);
+
+  let ended = 0;
+  let firstFailure = 0;
+  const signals = stopSignals((name) =>
+    say(`${name}: the runs under way finish their step and save; once more stops at once`),
+  );
+  try {
+    await runSweep(planned, {
+      ...{ config: sweep.config, output, jobs: args.jobs, retry: args.retry, signal: signals.signal },
+      program: [process.execPath, process.argv[1]!],
+      report: (fact) => {
+        if (fact.kind !== 'started') ended++;
+        if (fact.kind === 'failed' && firstFailure === 0) firstFailure = fact.exitCode;
+        if (args.json) printJson(fact);
+        else if (fact.kind === 'failed') printWarning(`${fact.run} failed: ${fact.reason}`);
+        else if (fact.kind !== 'started') say(`[${ended}/${planned.length}] ${factText(fact)}`);
+      },
+    });
+  } finally {
+    signals.close();
+  }
+  if (signals.exitCode() !== 0) {
+    say(`stopped. To go on: clm sweep ${args.sweep}`);
+    process.exitCode = signals.exitCode();
+    return;
+  }
+  if (firstFailure !== 0) process.exitCode = firstFailure;
+  say(`to compare: clm compare ${path.relative(process.cwd(), output) || '.'}`);
 }
-
-export const sweepCommand: CommandModule<object, SweepArguments> = {
-  command: 'sweep <sweep>',
-  describe: 'Make many runs from a base config: grids, pairs, random draws, seeds',
-  builder: (parser) =>
-    parser
-      .positional('sweep', { type: 'string', demandOption: true, describe: 'YAML file of the sweep' })
-      .option('output', {
-        type: 'string',
-        describe: 'Folder of the run directories (default: runs/<name of the sweep>)',
-      })
-      .option('jobs', { type: 'number', default: 1, describe: 'Runs at a time; they share the cores' })
-      .option('dry-run', {
-        type: 'boolean',
-        default: false,
-        describe: 'Print the plan and the expected time, and train nothing',
-      })
-      .option('retry', { type: 'boolean', default: false, describe: 'Also make the runs again that failed' })
-      .options({ ...jsonOption, quiet: quietOption.quiet })
-      .example('clm sweep configs/sweeps/learning-rates.yaml --dry-run', 'The runs and how long they take')
-      .example('clm sweep configs/sweeps/learning-rates.yaml', 'Make them, or those that are left after a stop')
-      .example('clm compare runs/learning-rates', 'What they showed') as never,
-  handler: async (args) => {
-    assertWhole('jobs', args.jobs, 1);
-    const sweep = readSweep(args.sweep);
-    const output = path.resolve(args.output ?? path.join('runs', sweep.name));
-    const planned = await planSweep(expandSweep(sweep), { config: sweep.config, output, retry: args.retry });
-    const say = args.quiet ? () => {} : note;
-    const expectedMs = await expectedTime(planned, sweep.config, args.dryRun ? note : say);
-    if (args.dryRun) return printPlan(planned, expectedMs, args.json);
-    const left = planned.filter(({ flopsLeft }) => flopsLeft > 0).length;
-    say(
-      `${sweep.name}: ${planned.length} runs, ${left} of them to make, into ${path.relative(process.cwd(), output) || '.'}${expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`}`,
-    );
-    await makeFolder(output);
-
-    let ended = 0;
-    let firstFailure = 0;
-    const signals = stopSignals((name) =>
-      say(`${name}: the runs under way finish their step and save; once more stops at once`),
-    );
-    try {
-      await runSweep(planned, {
-        ...{ config: sweep.config, output, jobs: args.jobs, retry: args.retry, signal: signals.signal },
-        program: [process.execPath, process.argv[1]!],
-        report: (fact) => {
-          if (fact.kind !== 'started') ended++;
-          if (fact.kind === 'failed' && firstFailure === 0) firstFailure = fact.exitCode;
-          if (args.json) printJson(fact);
-          else if (fact.kind === 'failed') printWarning(`${fact.run} failed: ${fact.reason}`);
-          else if (fact.kind !== 'started') say(`[${ended}/${planned.length}] ${factText(fact)}`);
-        },
-      });
-    } finally {
-      signals.close();
-    }
-    if (signals.exitCode() !== 0) {
-      say(`stopped. To go on: clm sweep ${args.sweep}`);
-      process.exitCode = signals.exitCode();
-      return;
-    }
-    if (firstFailure !== 0) process.exitCode = firstFailure;
-    say(`to compare: clm compare ${path.relative(process.cwd(), output) || '.'}`);
-  },
-};
 
 function factText(fact: Exclude<SweepFact, { kind: 'started' | 'failed' }>): string {
   if (fact.kind === 'stopped') return `${fact.run}: stopped`;

@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
 import { diskFailure } from '../../../storage/diskFailure.ts';
 import { makeFolder } from '../../../storage/durable.ts';
 import { wrongInput } from '../../../errors.ts';
-import { parseObject } from '../../prompts.ts';
+import { parseObject } from './promptsFile.ts';
 
 export interface CompletionsFile {
   /** Completions that the file held when it was opened. */

@@ -1,6 +1,5 @@
 /** `clm inspect`: one text through a trained run or an untrained config, with everything visible. */
 import { statSync } from 'node:fs';
-import type { CommandModule } from 'yargs';
 import { writeFileDurably } from '../../../storage/durable.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { openCorpus } from '../../../data/files/openCorpus.ts';
@@ -14,82 +13,50 @@ import { loadModel, type LoadedModel } from '../../../sampling/loadModel.ts';
 import { inspectionPage } from './inspectionPage.ts';
 import { inspectionText, positionText } from './inspectionText.ts';
 import { note, printJson, printResult } from '../../terminal/output.ts';
-import { applyVerbose, assertWhole, deviceOption, jsonOption, quietOption } from '../../options.ts';
-import { inputOptions, readInput, wellFormed, type InputArguments } from '../../textInput.ts';
+import { assertWhole } from '../../options.ts';
+import { readInput, wellFormed } from '../../textInput.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { inspectUsage } from './usage.ts';
 
-interface InspectArguments extends InputArguments {
-  model: string;
-  position?: number;
-  top: number;
-  html?: string;
-  checkpoint: string;
-  device?: 'auto' | 'cpu' | 'cuda';
-  json: boolean;
-  quiet: boolean;
-  verbose: boolean;
-}
-
-export const inspectCommand: CommandModule<object, InspectArguments> = {
-  command: 'inspect <model>',
-  describe: 'Show tokens, shifted targets, losses and the likeliest tokens of a text',
-  builder: (parser) =>
-    parser
-      .positional('model', {
-        type: 'string',
-        demandOption: true,
-        describe: 'Run directory, checkpoint folder, or YAML config (untrained)',
-      })
-      .options(inputOptions)
-      .option('position', { type: 'number', describe: 'Also the likeliest tokens after this position, from 0' })
-      .option('top', { type: 'number', default: 10, describe: 'How many likeliest tokens' })
-      .option('html', { type: 'string', nargs: 1, describe: 'Write one self-contained page to this file' })
-      .option('checkpoint', { type: 'string', default: 'last', describe: 'last, best, or the step of a checkpoint' })
-      .options({ ...jsonOption, ...deviceOption, ...quietOption })
-      .example('clm inspect runs/moby-dick --text "Call me Ishmael"', 'The table of a trained model')
-      .example(
-        'clm inspect configs/moby-dick.yaml --text "Call me" --position 3',
-        'Of an untrained one; what it expects after position 3',
-      )
-      .example('clm inspect runs/moby-dick --text "The whale" --html whale.html', 'A page for the browser') as never,
-  handler: async (args) => {
-    applyVerbose(args.verbose);
-    assertWhole('top', args.top, 1);
-    const input = await readInput(args);
-    const text = wellFormed(input.utf8, input.origin).toString('utf8');
-    const loaded = isConfig(args.model)
-      ? await untrained(args)
-      : await loadModel(args.model, { checkpoint: args.checkpoint, device: args.device });
-    try {
-      const { config, session, table, tokenizer, step } = loaded;
-      const inspection = await inspectText({ session, model: config.model, table, tokenizer }, text, args.top);
-      const { position } = args;
-      const last = inspection.tokenIds.length - 1;
-      if (position !== undefined && !(Number.isInteger(position) && position >= 0 && position <= last)) {
-        throw wrongInput(`--position must be a whole number from 0 to ${last}: the text has ${last + 1} tokens`);
-      }
-      if (args.html !== undefined) {
-        await writeFileDurably(args.html, inspectionPage(inspection, { text, name: config.name, step }));
-        if (!args.quiet) note(`the page is in ${args.html}`);
-      }
-      if (args.json) {
-        const { alternatives, ...rest } = inspection;
-        printJson(position === undefined ? rest : { ...rest, position, alternatives: alternatives[position] });
-        return;
-      }
-      printResult(inspectionText(inspection));
-      if (position !== undefined) printResult(positionText(inspection, position));
-    } finally {
-      loaded.close();
+export async function inspect(args: ArgumentsOf<typeof inspectUsage>): Promise<void> {
+  assertWhole('top', args.top, 1);
+  const input = await readInput(args);
+  const text = wellFormed(input.utf8, input.origin).toString('utf8');
+  const loaded = isConfig(args.model)
+    ? await untrained(args)
+    : await loadModel(args.model, { checkpoint: args.checkpoint, device: args.device });
+  try {
+    const { config, session, table, tokenizer, step } = loaded;
+    const inspection = await inspectText({ session, model: config.model, table, tokenizer }, text, args.top);
+    const { position } = args;
+    const last = inspection.tokenIds.length - 1;
+    if (position !== undefined && !(Number.isInteger(position) && position >= 0 && position <= last)) {
+      throw wrongInput(`--position must be a whole number from 0 to ${last}: the text has ${last + 1} tokens`);
     }
-  },
-};
+    if (args.html !== undefined) {
+      await writeFileDurably(args.html, inspectionPage(inspection, { text, name: config.name, step }));
+      if (!args.quiet) note(`the page is in ${args.html}`);
+    }
+    if (args.json) {
+      const { alternatives, ...rest } = inspection;
+      printJson(position === undefined ? rest : { ...rest, position, alternatives: alternatives[position] });
+      return;
+    }
+    printResult(inspectionText(inspection));
+    if (position !== undefined) printResult(positionText(inspection, position));
+  } finally {
+    loaded.close();
+  }
+}
 
 function isConfig(model: string): boolean {
   return statSync(model, { throwIfNoEntry: false })?.isFile() === true;
 }
 
 /** What training would start from: the tokenizer of the config's corpus, and the first parameters of its seed. */
-async function untrained(args: InspectArguments): Promise<Omit<LoadedModel, 'modelSha256' | 'weights'>> {
+async function untrained(
+  args: ArgumentsOf<typeof inspectUsage>,
+): Promise<Omit<LoadedModel, 'modelSha256' | 'weights'>> {
   const config = loadConfig(args.model);
   const { tokenizer } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
   const table = parameterTable(config.model, tokenizer.vocabularySize);

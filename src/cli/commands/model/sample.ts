@@ -1,6 +1,5 @@
 /** `clm sample`: completions of prompts, streamed to stdout, or a line of JSON each. */
 import { once } from 'node:events';
-import type { CommandModule } from 'yargs';
 import { wrongInput } from '../../../errors.ts';
 import { openDecoding } from '../../../sampling/decoding.ts';
 import { generate, type CompletionRequest } from '../../../sampling/generate.ts';
@@ -9,107 +8,32 @@ import { defaultPrompt, fingerprintOf, requestsOf, type AskedPrompt } from '../.
 import { completeSettings, defaultSettings, type CompletionSettings } from '../../../sampling/settings.ts';
 import { openCompletionsFile, type CompletionsFile } from './completionsFile.ts';
 import { harmless, note, printJson } from '../../terminal/output.ts';
-import { applyVerbose, assertWhole, deviceOption, jsonOption, quietOption } from '../../options.ts';
-import { promptsOfFile, type PromptsFormat } from '../../prompts.ts';
-import { askedSettings, optionName, settingsOptions, type SettingsArguments } from '../../settingsOptions.ts';
+import { assertWhole } from '../../options.ts';
+import { promptsOfFile } from './promptsFile.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { sampleUsage } from './usage.ts';
 
-interface SampleArguments extends SettingsArguments {
-  run: string;
-  prompt?: string[];
-  prompts?: string;
-  format?: PromptsFormat;
-  interactive: boolean;
-  output?: string;
-  order: 'input' | 'completed';
-  batch: number;
-  checkpoint: string;
-  weights: 'float32' | 'bfloat16';
-  device?: 'auto' | 'cpu' | 'cuda';
-  json: boolean;
-  quiet: boolean;
-  verbose: boolean;
+export async function sample(args: ArgumentsOf<typeof sampleUsage>): Promise<void> {
+  checkArguments(args);
+  // Products in bfloat16 would cast every weight for every token: only what is read of memory may be halved.
+  const { checkpoint, device, weights } = args;
+  const model = await loadModel(args.run, { checkpoint, device, precision: 'float32', weights });
+  try {
+    const asked = askedSettings(args);
+    const settings = completeSettings(defaultSettings(model.config), asked, model.tokenizer.vocabularySize, optionName);
+    if (args.interactive) {
+      const { promptLoop } = await import('../../terminal/promptLoop.ts');
+      await promptLoop(model, settings);
+      return;
+    }
+    await printCompletions(args, model, settings);
+  } finally {
+    model.close();
+  }
 }
 
-export const sampleCommand: CommandModule<object, SampleArguments> = {
-  command: 'sample <run>',
-  describe: 'Complete prompts with a trained model',
-  builder: (parser) =>
-    parser
-      .positional('run', { type: 'string', demandOption: true, describe: 'Run directory or checkpoint folder' })
-      .option('prompt', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        describe: 'Text to continue; may be repeated (default: the config’s samples.prompt)',
-      })
-      .option('prompts', {
-        type: 'string',
-        nargs: 1,
-        describe: 'File of prompts, a line each, text or JSON lines with settings of their own; - for stdin',
-      })
-      .option('format', {
-        choices: ['text', 'jsonl'] as const,
-        describe: 'What the lines of --prompts are (default: by name or first character)',
-      })
-      .option('interactive', {
-        alias: 'i',
-        type: 'boolean',
-        default: false,
-        describe: 'Ask for prompts at the terminal; Ctrl-C stops a completion',
-      })
-      .options(settingsOptions)
-      .option('output', {
-        type: 'string',
-        describe: 'Append the lines of --json to this file; what stands there is not made again',
-      })
-      .option('order', {
-        choices: ['input', 'completed'] as const,
-        default: 'input',
-        describe: 'Order of the completions',
-      })
-      .option('batch', { type: 'number', default: 8, describe: 'Completions made side by side at most' })
-      .option('checkpoint', { type: 'string', default: 'last', describe: 'last, best, or the step of a checkpoint' })
-      .option('weights', {
-        choices: ['float32', 'bfloat16'] as const,
-        default: 'float32',
-        describe: 'What the matrices are kept in: bfloat16 takes half the memory',
-      })
-      .options({ ...jsonOption, ...deviceOption, ...quietOption })
-      .example('clm sample runs/moby-dick --prompt "Call me"', 'One completion')
-      .example('clm sample runs/moby-dick --prompt "The whale" --samples 3 --json', 'Three, for a script')
-      .example(
-        'clm sample runs/moby-dick --prompts prompts.jsonl --output completions.jsonl',
-        'Thousands; again after a stop: the rest',
-      )
-      .example('clm sample runs/moby-dick -i', 'A prompt to type at') as never,
-  handler: async (args) => {
-    applyVerbose(args.verbose);
-    checkArguments(args);
-    // Products in bfloat16 would cast every weight for every token: only what is read of memory may be halved.
-    const { checkpoint, device, weights } = args;
-    const model = await loadModel(args.run, { checkpoint, device, precision: 'float32', weights });
-    try {
-      const asked = askedSettings(args);
-      const settings = completeSettings(
-        defaultSettings(model.config),
-        asked,
-        model.tokenizer.vocabularySize,
-        optionName,
-      );
-      if (args.interactive) {
-        const { promptLoop } = await import('../../terminal/promptLoop.ts');
-        await promptLoop(model, settings);
-        return;
-      }
-      await printCompletions(args, model, settings);
-    } finally {
-      model.close();
-    }
-  },
-};
-
 async function printCompletions(
-  args: SampleArguments,
+  args: ArgumentsOf<typeof sampleUsage>,
   model: LoadedModel,
   settings: CompletionSettings,
 ): Promise<void> {
@@ -151,7 +75,7 @@ interface Begun {
 }
 
 async function* pendingRequests(
-  args: SampleArguments,
+  args: ArgumentsOf<typeof sampleUsage>,
   model: LoadedModel,
   settings: CompletionSettings,
   file: CompletionsFile | undefined,
@@ -180,7 +104,10 @@ async function* pendingRequests(
   }
 }
 
-async function* askedPrompts(args: SampleArguments, model: LoadedModel): AsyncGenerator<AskedPrompt, void, void> {
+async function* askedPrompts(
+  args: ArgumentsOf<typeof sampleUsage>,
+  model: LoadedModel,
+): AsyncGenerator<AskedPrompt, void, void> {
   if (args.prompts !== undefined) yield* promptsOfFile(args.prompts, args.format);
   else for (const prompt of args.prompt ?? [defaultPrompt(model.config, model.tokenizer)]) yield { prompt };
 }
@@ -223,7 +150,7 @@ const drained = async (): Promise<void> => {
   await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]).catch(() => undefined);
 };
 
-function checkArguments(args: SampleArguments): void {
+function checkArguments(args: ArgumentsOf<typeof sampleUsage>): void {
   assertWhole('batch', args.batch, 1);
   if (args.prompt !== undefined && args.prompts !== undefined)
     throw wrongInput('--prompt and --prompts are given; choose one');
@@ -240,4 +167,25 @@ function checkArguments(args: SampleArguments): void {
       '--interactive asks for prompts itself and prints text: leave out --prompt, --prompts, --json and --output',
     );
   }
+}
+
+/** The settings that the command line asks for, by their names in settings.ts, not yet checked. */
+function askedSettings(args: ArgumentsOf<typeof sampleUsage>): Record<string, unknown> {
+  const { maxTokens, minTokens, temperature, topK, topP, minP, repetitionPenalty } = args;
+  const { logitBias, stop, stopToken, beyondContext, logProbabilities, seed, samples } = args;
+  return {
+    ...{ maxTokens, minTokens, temperature, topK, topP, minP, repetitionPenalty },
+    ...{ stop, stopTokenIds: stopToken, beyondContext, logProbabilities, seed, samples },
+    logitBias: logitBias && Object.fromEntries(logitBias.map(parseBias)),
+  };
+}
+
+/** How the command line spells a setting. */
+const optionName = (key: string): string =>
+  `--${key === 'stopTokenIds' ? 'stop-token' : key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+function parseBias(text: string): [string, number] {
+  const match = /^(\d+)=(-?[\d.]+(?:e-?\d+)?)$/i.exec(text);
+  if (match === null) throw wrongInput(`--logit-bias must be TOKEN=NUMBER, e.g. 17=-2.5, not "${text}"`);
+  return [match[1]!, Number(match[2])];
 }

@@ -1,84 +1,40 @@
 /** `clm score`: log-probabilities of given texts, and which of several choices the model finds likeliest. */
-import type { CommandModule } from 'yargs';
 import { wrongInput } from '../../../errors.ts';
 import { loadModel } from '../../../sampling/loadModel.ts';
 import { scoreChoices, scoreText, type ScoringTools } from '../../../sampling/scoring/textScores.ts';
 import type { ChoiceScores, TextScore } from '../../../sampling/scoring/textScores.ts';
 import { openTokenLosses } from '../../../sampling/scoring/tokenLosses.ts';
 import { harmless, printJson, printResult } from '../../terminal/output.ts';
-import { applyVerbose, deviceOption, jsonOption, quietOption } from '../../options.ts';
-import { linesOf, parseObject, placeOf } from '../../prompts.ts';
+import { linesOf, parseObject, placeOf } from './promptsFile.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { scoreUsage } from './usage.ts';
 
-interface ScoreArguments {
-  run: string;
-  text?: string;
-  prompt?: string[];
-  choice?: string[];
-  file?: string;
-  checkpoint: string;
-  device?: 'auto' | 'cpu' | 'cuda';
-  json: boolean;
-  verbose: boolean;
-}
-
-export const scoreCommand: CommandModule<object, ScoreArguments> = {
-  command: 'score <run>',
-  describe: 'Log-probabilities of given texts or choices',
-  builder: (parser) =>
-    parser
-      .positional('run', { type: 'string', demandOption: true, describe: 'Run directory or checkpoint folder' })
-      .option('text', { type: 'string', nargs: 1, describe: 'Text to score' })
-      .option('prompt', { type: 'string', array: true, nargs: 1, describe: 'Text before the choices' })
-      .option('choice', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        describe: 'Text that may follow the prompt; given several times',
-      })
-      .option('file', {
-        type: 'string',
-        nargs: 1,
-        describe: 'JSON lines of {"text"} or {"prompt", "choices", "answer"?}; - for stdin, as without any of these',
-      })
-      .option('checkpoint', { type: 'string', default: 'last', describe: 'last, best, or the step of a checkpoint' })
-      .options({ ...jsonOption, ...deviceOption, ...quietOption })
-      .example('clm score runs/moby-dick --text "Call me Ishmael"', 'How likely the model finds it')
-      .example(
-        'clm score runs/moby-dick --prompt "The white" --choice " whale" --choice " table"',
-        'Which it finds likelier',
-      )
-      .example(
-        'clm score runs/moby-dick --file questions.jsonl --json',
-        'Many, with the share of right answers at the end',
-      ) as never,
-  handler: async (args) => {
-    applyVerbose(args.verbose);
-    const items = itemsOf(args);
-    const model = await loadModel(args.run, { checkpoint: args.checkpoint, device: args.device });
-    try {
-      const { config, tokenizer, session, table } = model;
-      const tools = { tokenLosses: openTokenLosses(session, config.model, table, tokenizer.vocabularySize), tokenizer };
-      const right = { questions: 0, best: 0, bestPerByte: 0 };
-      for await (const item of items) {
-        if (process.stdout.errored) return; // the reader has gone
-        await printScore(tools, item, args.json, right);
-      }
-      if (right.questions === 0) return;
-      const summary = {
-        questions: right.questions,
-        accuracy: right.best / right.questions,
-        accuracyPerByte: right.bestPerByte / right.questions,
-      };
-      if (args.json) printJson(summary);
-      else
-        printResult(
-          `${summary.questions} questions: ${percent(summary.accuracy)} right, ${percent(summary.accuracyPerByte)} by log-probability per byte`,
-        );
-    } finally {
-      model.close();
+export async function score(args: ArgumentsOf<typeof scoreUsage>): Promise<void> {
+  const items = itemsOf(args);
+  const model = await loadModel(args.run, { checkpoint: args.checkpoint, device: args.device });
+  try {
+    const { config, tokenizer, session, table } = model;
+    const tools = { tokenLosses: openTokenLosses(session, config.model, table, tokenizer.vocabularySize), tokenizer };
+    const right = { questions: 0, best: 0, bestPerByte: 0 };
+    for await (const item of items) {
+      if (process.stdout.errored) return; // the reader has gone
+      await printScore(tools, item, args.json, right);
     }
-  },
-};
+    if (right.questions === 0) return;
+    const summary = {
+      questions: right.questions,
+      accuracy: right.best / right.questions,
+      accuracyPerByte: right.bestPerByte / right.questions,
+    };
+    if (args.json) printJson(summary);
+    else
+      printResult(
+        `${summary.questions} questions: ${percent(summary.accuracy)} right, ${percent(summary.accuracyPerByte)} by log-probability per byte`,
+      );
+  } finally {
+    model.close();
+  }
+}
 
 type Item = { place: string; id?: unknown } & (
   | { text: string }
@@ -116,7 +72,7 @@ async function printScore(
 }
 
 /** The texts to score, from the command line, a file, or stdin. @throws wrong input where options contradict */
-function itemsOf({ text, prompt, choice, file }: ScoreArguments): AsyncIterable<Item> | Item[] {
+function itemsOf({ text, prompt, choice, file }: ArgumentsOf<typeof scoreUsage>): AsyncIterable<Item> | Item[] {
   const given = [text, prompt ?? choice, file].filter((value) => value !== undefined).length;
   if (given > 1) throw wrongInput('choose one of --text, --prompt with --choice, and --file');
   if (text !== undefined) return [{ place: '', text }];

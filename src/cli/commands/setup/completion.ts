@@ -1,124 +1,101 @@
 /** `clm completion bash|zsh|fish`: a script that completes commands, options, their values and config keys. */
-import type { CommandModule } from 'yargs';
+import type { Options } from 'yargs';
 import { leafKeys } from '../../../config/keys.ts';
 import { renderKeyPath } from '../../../config/located.ts';
-import { describeCommand, type DescribedCommand } from '../../describeCommands.ts';
 import { printJson, printResult } from '../../terminal/output.ts';
+import { nameOf, type ArgumentsOf, type Usage } from '../../usage.ts';
+import type { completionUsage } from './usage.ts';
 
-interface CompletionArguments {
-  shell: 'bash' | 'zsh' | 'fish' | 'json';
+/** @param all every command of the program */
+export function completion({ shell }: ArgumentsOf<typeof completionUsage>, all: readonly Usage[]): void {
+  if (shell === 'json') for (const usage of all) printJson(described(usage));
+  else printResult({ bash: bashScript, zsh: zshScript, fish: fishScript }[shell](all));
 }
 
-type LoadCommand = () => Promise<CommandModule<object, never>>;
-
-/** @param load the other commands of the program, which only its main file knows */
-export function completionCommand(load: readonly LoadCommand[]): CommandModule<object, CompletionArguments> {
-  const command: CommandModule<object, CompletionArguments> = {
-    ...usage,
-    handler: async ({ shell }) => {
-      const modules = [...(await Promise.all(load.map((each) => each()))), command as CommandModule<object, never>];
-      const commands = modules.map((module) => describeCommand(module));
-      if (shell === 'json') return commands.forEach((each) => printJson(each));
-      printResult({ bash: bashScript, zsh: zshScript, fish: fishScript }[shell](commands));
-    },
-  };
-  return command;
+/** The options of a command, and its positionals, as one list. */
+function argumentsOf({ positionals = {}, options = {} }: Usage) {
+  const listed = (definitions: Readonly<Record<string, Options>>, isPositional: boolean) =>
+    Object.entries(definitions).map(([name, { describe = '', choices = [], default: standard, type }]) => ({
+      ...{ name, describe, choices: choices.map(String), takesValue: type !== 'boolean', default: standard },
+      isPositional,
+    }));
+  return [...listed(positionals as Readonly<Record<string, Options>>, true), ...listed(options, false)];
 }
 
-const usage: Omit<CommandModule<object, CompletionArguments>, 'handler'> = {
-  command: 'completion <shell>',
-  describe: 'Print a completion script for bash, zsh or fish',
-  builder: (parser) =>
-    parser
-      .positional('shell', {
-        choices: ['bash', 'zsh', 'fish', 'json'],
-        demandOption: true,
-        describe: 'Whose script; json: the commands as data',
-      })
-      .example('clm completion bash > ~/.local/share/bash-completion/completions/clm', 'For bash')
-      .example('clm completion zsh > "${fpath[1]}/_clm"', 'For zsh')
-      .example('clm completion fish > ~/.config/fish/completions/clm.fish', 'For fish') as never,
-};
+/** A command as data, for the reference of all commands. */
+const described = (usage: Usage): object => ({
+  usage: usage.command,
+  describe: usage.describe,
+  options: argumentsOf(usage),
+  examples: usage.examples.map(([command, describe]) => ({ command, describe })),
+});
 
-const nameOf = ({ usage }: DescribedCommand): string =>
-  usage
-    .split(' ')
-    .filter((word) => !/^[<[]/.test(word))
-    .join(' ');
-
-/** Commands and subcommands that have a name of their own, options of the nameless one included. */
-function named(commands: readonly DescribedCommand[]): DescribedCommand[] {
-  return commands.flatMap((command) => {
-    const inner = command.commands.filter((each) => nameOf(each) !== nameOf(command));
-    const own = command.commands.filter((each) => nameOf(each) === nameOf(command));
-    return [{ ...command, options: [...command.options, ...own.flatMap(({ options }) => options)] }, ...inner];
-  });
-}
-
-const firstWords = (commands: readonly DescribedCommand[]): string[] => commands.map((command) => nameOf(command));
-const flagsOf = ({ options }: DescribedCommand): string[] => [
-  ...options.filter(({ isPositional }) => !isPositional).map(({ name }) => `--${name}`),
-  '--help',
-];
-const secondWords = (command: DescribedCommand): string[] =>
-  command.commands.filter((each) => nameOf(each) !== nameOf(command)).map((each) => nameOf(each).split(' ')[1]!);
 const configKeys = (): string[] => leafKeys().map((path) => `${renderKeyPath(path)}=`);
 
+/** What may follow each word or pair of words that begins a command: subcommands, choices and options. */
+function wordsAfter(all: readonly Usage[]): Map<string, string[]> {
+  const words = new Map<string, string[]>();
+  const add = (after: string, word: string): unknown => words.set(after, [...(words.get(after) ?? []), word]);
+  for (const usage of all) {
+    const [first, second] = nameOf(usage).split(' ');
+    if (!words.has(first!)) add('', first!);
+    if (second !== undefined) add(first!, second);
+    for (const { name, choices, isPositional } of argumentsOf(usage))
+      for (const word of isPositional ? choices : [`--${name}`]) add(nameOf(usage), word);
+    add(nameOf(usage), '--help');
+  }
+  return new Map([...words].map(([after, each]) => [after, after === '' ? [...each, '--help', '--version'] : each]));
+}
+
 /** Words that can follow, by the words before them; shared by bash and zsh, which both read `case`. */
-function wordCases(commands: readonly DescribedCommand[]): string {
-  const values = named(commands).flatMap((command) =>
-    command.options
+function wordCases(all: readonly Usage[]): string {
+  const line = (pattern: string, words: readonly string[]): string => `    '${pattern}') words='${words.join(' ')}' ;;`;
+  const values = all.flatMap((usage) =>
+    argumentsOf(usage)
       .filter(({ choices, isPositional }) => choices.length > 0 && !isPositional)
-      .map(({ name, choices }) => `    '${nameOf(command)} --${name}') words='${choices.join(' ')}' ;;`),
+      .map(({ name, choices }) => line(`${nameOf(usage)} --${name}`, choices)),
   );
-  const flags = named(commands).map((command) => {
-    const positionals = command.options.filter(({ isPositional }) => isPositional).flatMap(({ choices }) => choices);
-    return `    '${nameOf(command)}') words='${[...secondWords(command), ...positionals, ...flagsOf(command)].join(' ')}' ;;`;
-  });
   return `  case "$command $previous" in
     *' --set') words='${configKeys().join(' ')}' ;;
 ${values.join('\n')}
   esac
   [[ -n $words ]] || case "$command" in
-    '') words='${[...firstWords(commands), '--help', '--version'].join(' ')}' ;;
-${flags.join('\n')}
+${[...wordsAfter(all)].map(([after, words]) => line(after, words)).join('\n')}
   esac`;
 }
 
-/** The command typed so far: its first word, and the second where that is a subcommand. */
-const subcommands = (commands: readonly DescribedCommand[]): string =>
-  named(commands)
+/** The command typed so far: its first word, and the second if that is a subcommand. */
+const subcommands = (all: readonly Usage[]): string =>
+  all
     .map(nameOf)
     .filter((name) => name.includes(' '))
     .map((name) => `'${name}'`)
-    .join('|') || "''";
+    .join('|');
 
-const bashScript = (
-  commands: readonly DescribedCommand[],
-): string => `# Completion of clm for bash; made by clm completion bash.
+const bashScript = (all: readonly Usage[]): string => `# Completion of clm for bash; made by clm completion bash.
 _clm() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" command='' words=''
   (( COMP_CWORD > 1 )) && command="\${COMP_WORDS[1]}"
   if (( COMP_CWORD > 2 )); then
-    case "$command \${COMP_WORDS[2]}" in ${subcommands(commands)}) command="$command \${COMP_WORDS[2]}" ;; esac
+    case "$command \${COMP_WORDS[2]}" in ${subcommands(all)}) command="$command \${COMP_WORDS[2]}" ;; esac
   fi
-${wordCases(commands)}
+${wordCases(all)}
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   [[ \${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null
 }
 complete -o default -F _clm clm
 `;
 
-const zshScript = (commands: readonly DescribedCommand[]): string => `#compdef clm
+const zshScript = (all: readonly Usage[]): string => `#compdef clm
 # Completion of clm for zsh; made by clm completion zsh.
 _clm() {
   local previous="\${words[CURRENT-1]}" command='' typed=("\${words[@]}")
   (( CURRENT > 2 )) && command="\${typed[2]}"
   if (( CURRENT > 3 )); then
-    case "$command \${typed[3]}" in ${subcommands(commands)}) command="$command \${typed[3]}" ;; esac
+    case "$command \${typed[3]}" in ${subcommands(all)}) command="$command \${typed[3]}" ;; esac
   fi
   local words=''
-${wordCases(commands)}
+${wordCases(all)}
   local -a endings=(\${(M)\${=words}:#*=}) whole=(\${\${=words}:#*=})
   (( $#endings )) && compadd -S '' -- $endings
   (( $#whole )) && compadd -- $whole
@@ -127,31 +104,31 @@ ${wordCases(commands)}
 if [[ $funcstack[1] == _clm ]]; then _clm "$@"; else compdef _clm clm; fi
 `;
 
-function fishScript(commands: readonly DescribedCommand[]): string {
+function fishScript(all: readonly Usage[]): string {
   const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
-  const first = commands.map(
-    (command) => `complete -c clm -n __fish_use_subcommand -f -a ${nameOf(command)} -d ${quoted(command.describe)}`,
-  );
-  const rest = named(commands).flatMap((command) => {
-    const [word, second] = nameOf(command).split(' ');
-    const seen = `__fish_seen_subcommand_from ${word}${second === undefined ? '' : `; and __fish_seen_subcommand_from ${second}`}`;
-    const inner = secondWords(command).map((name) => `complete -c clm -n ${quoted(seen)} -f -a ${name}`);
-    const options = command.options.map(({ name, describe, choices, takesValue, isPositional }) => {
-      if (isPositional)
-        return choices.length === 0
-          ? ''
-          : `complete -c clm -n ${quoted(seen)} -f -a ${quoted(choices.join(' '))} -d ${quoted(describe)}`;
-      const values =
-        name === 'set'
-          ? ` -x -a ${quoted(configKeys().join(' '))}`
-          : choices.length > 0
-            ? ` -x -a ${quoted(choices.join(' '))}`
-            : takesValue
-              ? ' -r'
-              : '';
-      return `complete -c clm -n ${quoted(seen)} -l ${name}${values} -d ${quoted(describe)}`;
+  const line = (condition: string, rest: string): string => `complete -c clm -n ${quoted(condition)} ${rest}`;
+  const seen = (name: string): string =>
+    name
+      .split(' ')
+      .map((word) => `__fish_seen_subcommand_from ${word}`)
+      .join('; and ');
+  const lines = all.flatMap((usage) => {
+    const [first, second] = nameOf(usage).split(' ');
+    const options = argumentsOf(usage).map(({ name, describe, choices, takesValue, isPositional }) => {
+      const words = name === 'set' ? configKeys() : choices;
+      const values = words.length > 0 ? `-a ${quoted(words.join(' '))} ` : '';
+      if (isPositional) return values && `-f ${values}-d ${quoted(describe)}`;
+      return `-l ${name} ${values ? `-x ${values}` : takesValue ? '-r ' : ''}-d ${quoted(describe)}`;
     });
-    return [...inner, ...options.filter((line) => line !== '')];
+    return [
+      second === undefined
+        ? line('__fish_use_subcommand', `-f -a ${first} -d ${quoted(usage.describe)}`)
+        : line(seen(first!), `-f -a ${second} -d ${quoted(usage.describe)}`),
+      ...options.filter((rest) => rest !== '').map((rest) => line(seen(nameOf(usage)), rest)),
+    ];
   });
-  return `# Completion of clm for fish; made by clm completion fish.\n${[...first, ...rest].join('\n')}\n`;
+  const families = new Set(all.flatMap((usage) => nameOf(usage).split(' ').slice(0, 1)));
+  const alone = [...families].filter((first) => !all.some((usage) => nameOf(usage) === first));
+  lines.push(...alone.map((first) => line('__fish_use_subcommand', `-f -a ${first}`)));
+  return `# Completion of clm for fish; made by clm completion fish.\n${lines.join('\n')}\n`;
 }

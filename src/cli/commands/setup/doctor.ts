@@ -1,16 +1,10 @@
 /** `clm doctor`: what is installed, which device is taken and why, what is missing and the command that mends it. */
 import { existsSync } from 'node:fs';
 import os from 'node:os';
-import type { CommandModule } from 'yargs';
 import { ExpectedError } from '../../../errors.ts';
 import { printJson, printResult } from '../../terminal/output.ts';
-import { applyVerbose, deviceOption, jsonOption, quietOption } from '../../options.ts';
-
-interface DoctorArguments {
-  device?: 'auto' | 'cpu' | 'cuda';
-  json: boolean;
-  verbose: boolean;
-}
+import type { ArgumentsOf } from '../../usage.ts';
+import type { doctorUsage } from './usage.ts';
 
 interface Finding {
   what: string;
@@ -18,24 +12,15 @@ interface Finding {
   ok: boolean;
 }
 
-export const doctorCommand: CommandModule<object, DoctorArguments> = {
-  command: 'doctor',
-  describe: 'Say what is installed, which device is taken, and what is missing',
-  builder: (parser) =>
-    parser
-      .options({ ...jsonOption, ...deviceOption, ...quietOption })
-      .example('clm doctor', 'Check this machine') as never,
-  handler: async (args) => {
-    applyVerbose(args.verbose);
-    const findings = [...machine(), ...(await tensorFlow(args.device ?? 'auto'))];
-    const ok = findings.every((finding) => finding.ok);
-    if (args.json) printJson({ ok, findings });
-    else
-      for (const { what, found, ok: fine } of findings)
-        printResult(`${fine ? 'ok ' : 'NO '} ${what.padEnd(14)} ${found}`);
-    if (!ok) process.exitCode = 3;
-  },
-};
+export async function doctor(args: ArgumentsOf<typeof doctorUsage>): Promise<void> {
+  const findings = [...machine(), ...(await tensorFlow(args.device ?? 'auto'))];
+  const ok = findings.every((finding) => finding.ok);
+  if (args.json) printJson({ ok, findings });
+  else
+    for (const { what, found, ok: fine } of findings)
+      printResult(`${fine ? 'ok ' : 'NO '} ${what.padEnd(14)} ${found}`);
+  if (!ok) process.exitCode = 3;
+}
 
 function machine(): Finding[] {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);

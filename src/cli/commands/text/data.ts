@@ -1,5 +1,4 @@
 /** `clm data check CONFIG`: what the corpus of a config holds, before anything is trained on it. */
-import type { CommandModule } from 'yargs';
 import { loadConfig } from '../../../config/load.ts';
 import { checkCorpus, type CorpusCheck, type ExampleWindow, type PartContent } from '../../../data/checkCorpus.ts';
 import type { Packing } from '../../../data/files/corpus.ts';
@@ -7,51 +6,21 @@ import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { prepareTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
 import { supplyOptions } from '../../../data/windows/trainingSupply.ts';
 import { grouped, printJson, printResult, printWarning } from '../../terminal/output.ts';
-import { assertWhole, jsonOption, setOption } from '../../options.ts';
+import { assertWhole } from '../../options.ts';
 import { supplyLines } from '../../terminal/supplyText.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { dataCheckUsage } from './usage.ts';
 
-interface CheckArguments {
-  config: string;
-  set: string[];
-  examples: number;
-  json: boolean;
+export async function check({ config: path, set, examples, json }: ArgumentsOf<typeof dataCheckUsage>): Promise<void> {
+  assertWhole('examples', examples, 0);
+  const config = loadConfig(path, { set });
+  const prepared = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
+  const { corpus } = prepared;
+  const { microBatchSize } = config.training;
+  const result = await checkCorpus(corpus, prepared, { ...supplyOptions(config), microBatchSize, examples });
+  if (json) printJson(result);
+  else printCheck(result, corpus.files.length, config.corpus.packing);
 }
-
-const check: CommandModule<object, CheckArguments> = {
-  command: 'check <config>',
-  describe: 'Count documents, tokens, duplicates and overlap of the splits; show windows',
-  builder: (parser) =>
-    parser
-      .positional('config', { type: 'string', demandOption: true, describe: 'YAML config' })
-      .option('examples', {
-        type: 'number',
-        default: 1,
-        describe: 'Training windows to show, with their shifted targets',
-      })
-      .options({ ...setOption, ...jsonOption })
-      .example('clm data check configs/moby-dick.yaml', 'What its corpus holds')
-      .example(
-        'clm data check my.yaml --set "corpus.sources=[{path: chats.jsonl, field: body}]"',
-        'Try a source',
-      ) as never,
-  handler: async ({ config: path, set, examples, json }) => {
-    assertWhole('examples', examples, 0);
-    const config = loadConfig(path, { set });
-    const prepared = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
-    const { corpus } = prepared;
-    const { microBatchSize } = config.training;
-    const result = await checkCorpus(corpus, prepared, { ...supplyOptions(config), microBatchSize, examples });
-    if (json) printJson(result);
-    else printCheck(result, corpus.files.length, config.corpus.packing);
-  },
-};
-
-export const dataCommand: CommandModule = {
-  command: 'data <action>',
-  describe: 'Check what a corpus holds: documents, tokens, duplicates, example windows',
-  builder: (parser) => parser.command(check as CommandModule<object, never>).demandCommand(1, 'check?'),
-  handler: () => {},
-};
 
 function printCheck(result: CorpusCheck, files: number, packing: Packing): void {
   const row = (name: string, { documents, tokens, bytes }: PartContent): string =>

@@ -1,65 +1,35 @@
 /** `clm bench`: how fast the training step of a config runs, and how near it comes to the machine's matmul peak. */
-import type { CommandModule } from 'yargs';
 import { wrongInput } from '../../../errors.ts';
 import { benchmark } from '../../../checks/benchmark.ts';
 import type { OperationProfile } from '../../../checks/profile.ts';
 import { grouped, note, printJson, printResult } from '../../terminal/output.ts';
-import { applyVerbose, assertWhole, deviceOption, jsonOption, quietOption, setOption } from '../../options.ts';
+import { assertWhole } from '../../options.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { benchUsage } from './usage.ts';
 
-interface BenchArguments {
-  config: string;
-  steps: number;
-  eager: boolean;
-  profile: boolean;
-  set: string[];
-  device?: 'auto' | 'cpu' | 'cuda';
-  json: boolean;
-  quiet: boolean;
-  verbose: boolean;
-}
-
-export const benchCommand: CommandModule<object, BenchArguments> = {
-  command: 'bench <config>',
-  describe: 'Measure the training step against this machine’s matmul peak',
-  builder: (parser) =>
-    parser
-      .positional('config', { type: 'string', demandOption: true, describe: 'YAML config' })
-      .option('steps', { type: 'number', default: 30, describe: 'Steps measured, after warm-up' })
-      .option('eager', { type: 'boolean', default: false, describe: 'Run operation by operation instead of recorded' })
-      .option('profile', {
-        type: 'boolean',
-        default: false,
-        describe: 'Also where the time goes: kernel time of each kind of operation',
-      })
-      .options({ ...setOption, ...deviceOption, ...jsonOption, ...quietOption })
-      .example('clm bench configs/moby-dick.yaml', 'Milliseconds per step, GFLOP/s and share of the peak')
-      .example('clm bench configs/moby-dick.yaml --profile', 'Which operations the time goes to')
-      .example('clm bench configs/moby-dick.yaml --eager --json', 'The same without recording, for a script') as never,
-  handler: async (args) => {
-    applyVerbose(args.verbose);
-    assertWhole('steps', args.steps, 1);
-    if (args.profile && args.eager) throw wrongInput('--profile needs the recorded step: leave out --eager');
-    const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
-    const mode = args.eager ? 'eager' : 'recorded';
-    const result = await benchmark(args.config, { set, steps: args.steps, mode, profile: args.profile });
-    if (args.json) {
-      printJson(result);
-      return;
-    }
-    if (!args.quiet)
-      note(
-        `${result.mode}, ${result.precision}, ${result.device}; median of ${args.steps} steps, recorded in ${Math.round(result.recordMs)} ms`,
-      );
-    printResult(`${result.msPerStep.toFixed(1)} ms per step`);
-    printResult(`${grouped(result.tokensPerSecond)} tokens/s`);
-    const share = (100 * result.gflops) / result.matmulGflops;
-    printResult(
-      `${result.gflops.toFixed(1)} GFLOP/s, ${share.toFixed(0)} % of the matmul peak (${result.matmulGflops.toFixed(0)} GFLOP/s)`,
+export async function bench(args: ArgumentsOf<typeof benchUsage>): Promise<void> {
+  assertWhole('steps', args.steps, 1);
+  if (args.profile && args.eager) throw wrongInput('--profile needs the recorded step: leave out --eager');
+  const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
+  const mode = args.eager ? 'eager' : 'recorded';
+  const result = await benchmark(args.config, { set, steps: args.steps, mode, profile: args.profile });
+  if (args.json) {
+    printJson(result);
+    return;
+  }
+  if (!args.quiet)
+    note(
+      `${result.mode}, ${result.precision}, ${result.device}; median of ${args.steps} steps, recorded in ${Math.round(result.recordMs)} ms`,
     );
-    printResult(`waited for data ${(100 * result.waitingShare).toFixed(2)} % of the time`);
-    if (result.profile) printProfile(result.profile);
-  },
-};
+  printResult(`${result.msPerStep.toFixed(1)} ms per step`);
+  printResult(`${grouped(result.tokensPerSecond)} tokens/s`);
+  const share = (100 * result.gflops) / result.matmulGflops;
+  printResult(
+    `${result.gflops.toFixed(1)} GFLOP/s, ${share.toFixed(0)} % of the matmul peak (${result.matmulGflops.toFixed(0)} GFLOP/s)`,
+  );
+  printResult(`waited for data ${(100 * result.waitingShare).toFixed(2)} % of the time`);
+  if (result.profile) printProfile(result.profile);
+}
 
 /** Operations below a thousandth of the time are summed in one line. */
 function printProfile(profile: readonly OperationProfile[]): void {

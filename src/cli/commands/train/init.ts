@@ -6,7 +6,6 @@ import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { CommandModule } from 'yargs';
 import { writeFileDurably } from '../../../storage/durable.ts';
 import { sourceFiles } from '../../../data/files/sourceFiles.ts';
 import { ExpectedError, wrongInput } from '../../../errors.ts';
@@ -18,81 +17,50 @@ import {
   stepsFor,
   type StartingChoices,
 } from '../../../experiments/startingConfig.ts';
-import { jsonOption, quietOption } from '../../options.ts';
 import { grouped, note, printError, printJson } from '../../terminal/output.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { initUsage } from './usage.ts';
 
-interface InitArguments {
-  text?: string;
-  field?: string;
-  minutes?: number;
-  output?: string;
-  json: boolean;
-  quiet: boolean;
+export async function init(args: ArgumentsOf<typeof initUsage>): Promise<void> {
+  const { text, field, minutes } = await answers(args);
+  const textBytes = await bytesOf(text);
+  const name =
+    path
+      .basename(path.resolve(text))
+      .replace(/\.[^.]*$/, '')
+      .replace(/[^A-Za-z0-9._-]/g, '-')
+      .replace(/^[-.]+/, '') || 'first';
+  const output = args.output ?? `${name}.yaml`;
+  if (existsSync(output)) throw wrongInput(`${output} exists already; choose another name with --output`);
+
+  const say = args.quiet ? () => {} : note;
+  const choices = (size: StartingChoices['size'], steps: number, folder: string): StartingChoices => ({
+    ...{ name, minutes, size, steps, textBytes, field },
+    textPath: path.relative(folder, path.resolve(text)).replaceAll(path.sep, '/'),
+    schema: path
+      .relative(folder, fileURLToPath(new URL('../../../../schema/config.schema.json', import.meta.url)))
+      .replaceAll(path.sep, '/'),
+  });
+  const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-init-'));
+  try {
+    const measure = (size: StartingChoices['size']): Promise<number> =>
+      msPerStep(path.join(scratch, 'config.yaml'), renderStartingConfig(choices(size, 1000, scratch)));
+    say('measuring this machine on your text');
+    const trial = modelSizes[1]!;
+    const trialMs = await measure(trial);
+    const size = sizeFor(minutes, stepFlops(trial, textBytes) / (trialMs / 1000), textBytes);
+    const stepMs = size === trial ? trialMs : await measure(size);
+    const steps = stepsFor(minutes, stepMs);
+    await writeFileDurably(output, renderStartingConfig(choices(size, steps, path.dirname(path.resolve(output)))));
+    if (args.json) printJson({ config: path.resolve(output), ...size, steps, msPerStep: stepMs });
+    say(
+      `wrote ${output}: ${size.layers} layers of width ${size.width}, ${grouped(steps)} steps of ${stepMs.toFixed(1)} ms`,
+    );
+    say(`to train: clm train ${output}`);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
-
-export const initCommand: CommandModule<object, InitArguments> = {
-  command: 'init',
-  describe: 'Write a first config for a text of yours and this machine',
-  builder: (parser) =>
-    parser
-      .option('text', { type: 'string', describe: 'Text file, or a folder of them (asked for where it is missing)' })
-      .option('field', {
-        type: 'string',
-        describe: 'Field or column with the text, of JSON lines, CSV and Parquet (default: text)',
-      })
-      .option('minutes', { type: 'number', describe: 'How long training may take (asked for; 5 without a terminal)' })
-      .option('output', {
-        type: 'string',
-        describe: 'The config (default: <name of the text>.yaml); never overwritten',
-      })
-      .options({ ...jsonOption, quiet: quietOption.quiet })
-      .example('clm init', 'Asks')
-      .example('clm init --text texts/ --minutes 30 --output mine.yaml', 'Asks nothing')
-      .example(
-        'clm init --text pages.jsonl --field body --minutes 5',
-        'JSON lines with the text in the field body',
-      ) as never,
-  handler: async (args) => {
-    const { text, field, minutes } = await answers(args);
-    const textBytes = await bytesOf(text);
-    const name =
-      path
-        .basename(path.resolve(text))
-        .replace(/\.[^.]*$/, '')
-        .replace(/[^A-Za-z0-9._-]/g, '-')
-        .replace(/^[-.]+/, '') || 'first';
-    const output = args.output ?? `${name}.yaml`;
-    if (existsSync(output)) throw wrongInput(`${output} exists already; choose another name with --output`);
-
-    const say = args.quiet ? () => {} : note;
-    const choices = (size: StartingChoices['size'], steps: number, folder: string): StartingChoices => ({
-      ...{ name, minutes, size, steps, textBytes, field },
-      textPath: path.relative(folder, path.resolve(text)).replaceAll(path.sep, '/'),
-      schema: path
-        .relative(folder, fileURLToPath(new URL('../../../../schema/config.schema.json', import.meta.url)))
-        .replaceAll(path.sep, '/'),
-    });
-    const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-init-'));
-    try {
-      const measure = (size: StartingChoices['size']): Promise<number> =>
-        msPerStep(path.join(scratch, 'config.yaml'), renderStartingConfig(choices(size, 1000, scratch)));
-      say('measuring this machine on your text');
-      const trial = modelSizes[1]!;
-      const trialMs = await measure(trial);
-      const size = sizeFor(minutes, stepFlops(trial, textBytes) / (trialMs / 1000), textBytes);
-      const stepMs = size === trial ? trialMs : await measure(size);
-      const steps = stepsFor(minutes, stepMs);
-      await writeFileDurably(output, renderStartingConfig(choices(size, steps, path.dirname(path.resolve(output)))));
-      if (args.json) printJson({ config: path.resolve(output), ...size, steps, msPerStep: stepMs });
-      say(
-        `wrote ${output}: ${size.layers} layers of width ${size.width}, ${grouped(steps)} steps of ${stepMs.toFixed(1)} ms`,
-      );
-      say(`to train: clm train ${output}`);
-    } finally {
-      rmSync(scratch, { recursive: true, force: true });
-    }
-  },
-};
 
 interface Answers {
   text: string;
@@ -101,7 +69,7 @@ interface Answers {
 }
 
 /** What the flags do not say is asked for, where there is somebody to ask. */
-async function answers({ text, minutes, ...rest }: InitArguments): Promise<Answers> {
+async function answers({ text, minutes, ...rest }: ArgumentsOf<typeof initUsage>): Promise<Answers> {
   if (minutes !== undefined) checkMinutes(minutes);
   const field = rest.field ?? null;
   if (field === '')

@@ -1,74 +1,48 @@
 /** `clm plan`: what a run will be in numbers, whether it fits this machine, and what to turn where it does not. */
-import type { CommandModule } from 'yargs';
 import { loadConfig } from '../../../config/load.ts';
 import type { Config } from '../../../config/schema.ts';
 import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { prepareTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
 import { supplyOptions, trainingSupply } from '../../../data/windows/trainingSupply.ts';
 import { howToFit, planRun, refuseTooLarge, type RunPlan } from '../../../training/plan/plan.ts';
-import { applyVerbose, deviceOption, jsonOption, quietOption, setOption } from '../../options.ts';
 import { duration, grouped, note, printJson, printResult } from '../../terminal/output.ts';
 import { supplyLines } from '../../terminal/supplyText.ts';
-
-interface PlanArguments {
-  config: string;
-  measure: boolean;
-  set: string[];
-  device?: 'auto' | 'cpu' | 'cuda';
-  json: boolean;
-  quiet: boolean;
-  verbose: boolean;
-}
+import type { ArgumentsOf } from '../../usage.ts';
+import type { planUsage } from './usage.ts';
 
 /** Steps that a measurement makes after its warm-up. */
 const measuredSteps = 3;
 
-export const planCommand: CommandModule<object, PlanArguments> = {
-  command: 'plan <config>',
-  describe: 'Parameters, memory, FLOPs and time of a run before it starts',
-  builder: (parser) =>
-    parser
-      .positional('config', { type: 'string', demandOption: true, describe: 'YAML config' })
-      .option('measure', {
-        type: 'boolean',
-        default: false,
-        describe: 'Also make a few steps, to tell how long the run will take',
-      })
-      .options({ ...setOption, ...deviceOption, ...jsonOption, ...quietOption })
-      .example('clm plan configs/moby-dick.yaml', 'What the run will be; loads nothing native')
-      .example('clm plan configs/moby-dick.yaml --measure --set model.layers=8', 'With the time it will take') as never,
-  handler: async (args) => {
-    applyVerbose(args.verbose);
-    const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
-    const config = loadConfig(args.config, { set });
-    const { tokenizer, corpus, trainingTokens, sourceTokens } = await prepareTokenizer(
-      config.tokenizer,
-      await openCorpus(config.corpus),
-      config.corpus,
+export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
+  const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
+  const config = loadConfig(args.config, { set });
+  const { tokenizer, corpus, trainingTokens, sourceTokens } = await prepareTokenizer(
+    config.tokenizer,
+    await openCorpus(config.corpus),
+    config.corpus,
+  );
+  const supply = await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens);
+  const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
+  if (args.measure) refuseTooLarge(plan);
+  if (args.measure && !args.quiet) note(`measuring ${measuredSteps} steps`);
+  const measured = args.measure ? await measureSteps(args.config, set) : null;
+  const expectedMs = measured && measured.msPerStep * plan.steps;
+  if (args.json) {
+    printJson({
+      ...plan,
+      vocabularySize: tokenizer.vocabularySize,
+      trainingTokens,
+      ...(measured && { ...measured, expectedMs }),
+    });
+    return;
+  }
+  for (const line of planLines(plan, config)) printResult(line);
+  if (measured) {
+    printResult(
+      `time         ${duration(expectedMs!)} (${measured.msPerStep.toFixed(1)} ms a step, ${grouped(measured.tokensPerSecond)} tokens/s), without evaluations`,
     );
-    const supply = await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens);
-    const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
-    if (args.measure) refuseTooLarge(plan);
-    if (args.measure && !args.quiet) note(`measuring ${measuredSteps} steps`);
-    const measured = args.measure ? await measureSteps(args.config, set) : null;
-    const expectedMs = measured && measured.msPerStep * plan.steps;
-    if (args.json) {
-      printJson({
-        ...plan,
-        vocabularySize: tokenizer.vocabularySize,
-        trainingTokens,
-        ...(measured && { ...measured, expectedMs }),
-      });
-      return;
-    }
-    for (const line of planLines(plan, config)) printResult(line);
-    if (measured) {
-      printResult(
-        `time         ${duration(expectedMs!)} (${measured.msPerStep.toFixed(1)} ms a step, ${grouped(measured.tokensPerSecond)} tokens/s), without evaluations`,
-      );
-    }
-  },
-};
+  }
+}
 
 /** The only part that loads TensorFlow. */
 async function measureSteps(

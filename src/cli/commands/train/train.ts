@@ -1,112 +1,77 @@
 /** `clm train`: from a config to a trained run; continues one with --resume. */
 import ora from 'ora';
 import path from 'node:path';
-import type { CommandModule } from 'yargs';
+import type { Config } from '../../../config/schema.ts';
 import { lockRun, type RunLock } from '../../../run/lock.ts';
 import { clearLeftovers } from '../../../run/runDirectory.ts';
 import { findConfig, prepareTraining, type PreparedTraining } from '../../../training/prepare.ts';
+import { hasBfloat16Arithmetic } from '../../../runtime/bfloat16Support.ts';
 import { runTraining } from '../../../training/run.ts';
 import { duration, grouped, note, printJson, printWarning } from '../../terminal/output.ts';
-import { applyVerbose, deviceOption, jsonOption, quietOption, setOption, warnOfSlowBfloat16 } from '../../options.ts';
 import { stopSignals, type StopSignals } from '../../stopSignals.ts';
 import { supplyLines } from '../../terminal/supplyText.ts';
-import { parseDuration, startTimeLimit, type TimeLimit } from '../../timeLimit.ts';
+import { parseDuration, startTimeLimit, type TimeLimit } from './timeLimit.ts';
 import { openTrainingTerminal } from '../../terminal/trainingTerminal.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { trainUsage } from './usage.ts';
 
-interface TrainArguments {
-  config?: string;
-  run?: string;
-  set: string[];
-  resume: boolean;
-  log?: string[];
-  eager: boolean;
-  maxTime?: string;
-  overfitBatch: boolean;
-  device?: 'auto' | 'cpu' | 'cuda';
-  json: boolean;
-  quiet: boolean;
-  verbose: boolean;
+export async function train(args: ArgumentsOf<typeof trainUsage>): Promise<void> {
+  const maxTimeMs = args.maxTime === undefined ? undefined : parseDuration(args.maxTime);
+  const set = [
+    ...(args.log ? [`reports.log=${JSON.stringify(args.log)}`] : []),
+    ...args.set,
+    ...(args.device ? [`device=${args.device}`] : []),
+    ...(args.overfitBatch ? ['training.overfitBatch=true'] : []),
+  ];
+  const request = { configPath: args.config, runDirectory: args.run, set, resume: args.resume };
+  const spinner = ora({
+    text: 'reading the corpus',
+    stream: process.stderr,
+    isSilent: args.quiet || !process.stderr.isTTY || !process.stderr.columns,
+  });
+  spinner.start();
+  let announceStop = (_name: string): void => {};
+  const signals = stopSignals(
+    (name) => announceStop(name),
+    () => void note('SIGUSR1: saving after this step'),
+  );
+  const limit =
+    maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, () => signals.stop(`--max-time ${args.maxTime}`));
+  try {
+    const { runDirectory } = findConfig(request);
+    const lock = await lockRun(runDirectory);
+    try {
+      const prepared = await signals.unlessStopped(prepareTraining(request));
+      spinner.stop();
+      if (prepared === 'stopped') {
+        const reason = String(signals.signal.reason);
+        if (!args.quiet) note(`${reason}: stopped before the first step`);
+        if (args.json) printJson({ run: runDirectory, state: 'stopped', reason });
+        process.exitCode = signals.exitCode();
+        return;
+      }
+      announceStop = (name) => void note(`${name}: finishing this step, then saving; once more stops at once`);
+      await trainPrepared(prepared, lock, args, signals, limit, (announce) => (announceStop = announce));
+    } finally {
+      await lock.release();
+    }
+  } finally {
+    spinner.stop();
+    limit?.close();
+    signals.close();
+  }
 }
 
-export const trainCommand: CommandModule<object, TrainArguments> = {
-  command: 'train [config]',
-  describe: 'Train a decoder as a config says, or continue a run',
-  builder: (parser) =>
-    parser
-      .positional('config', { type: 'string', describe: 'YAML config; may be left out with --resume --run DIR' })
-      .option('run', { type: 'string', describe: 'Run directory (default: runs/<name of the config>)' })
-      .option('resume', { type: 'boolean', default: false, describe: 'Continue from the newest valid checkpoint' })
-      .option('log', {
-        array: true,
-        nargs: 1,
-        choices: ['tensorboard', 'csv'],
-        describe: 'Also write event files or metrics.csv; overrides reports.log',
-      })
-      .option('eager', { type: 'boolean', default: false, describe: 'Run operation by operation instead of recorded' })
-      .option('max-time', { type: 'string', describe: 'Stop and have saved before this time is up, as 3h or 90min' })
-      .option('overfit-batch', {
-        type: 'boolean',
-        default: false,
-        describe: 'Train on the first batch alone: a working model learns it by heart',
-      })
-      .options({ ...setOption, ...deviceOption, ...jsonOption, ...quietOption })
-      .example('clm train configs/moby-dick.yaml', 'Train into runs/moby-dick')
-      .example('clm train configs/moby-dick.yaml --set training.steps=100 --run runs/short', 'A shorter run')
-      .example('clm train --run runs/short --resume', 'Continue it after a stop') as never,
-  handler: async (args) => {
-    applyVerbose(args.verbose);
-    const maxTimeMs = args.maxTime === undefined ? undefined : parseDuration(args.maxTime);
-    const set = [
-      ...(args.log ? [`reports.log=${JSON.stringify(args.log)}`] : []),
-      ...args.set,
-      ...(args.device ? [`device=${args.device}`] : []),
-      ...(args.overfitBatch ? ['training.overfitBatch=true'] : []),
-    ];
-    const request = { configPath: args.config, runDirectory: args.run, set, resume: args.resume };
-    const spinner = ora({
-      text: 'reading the corpus',
-      stream: process.stderr,
-      isSilent: args.quiet || !process.stderr.isTTY || !process.stderr.columns,
-    });
-    spinner.start();
-    let announceStop = (_name: string): void => {};
-    const signals = stopSignals(
-      (name) => announceStop(name),
-      () => void note('SIGUSR1: saving after this step'),
-    );
-    const limit =
-      maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, () => signals.stop(`--max-time ${args.maxTime}`));
-    try {
-      const { runDirectory } = findConfig(request);
-      const lock = await lockRun(runDirectory);
-      try {
-        const prepared = await signals.unlessStopped(prepareTraining(request));
-        spinner.stop();
-        if (prepared === 'stopped') {
-          const reason = String(signals.signal.reason);
-          if (!args.quiet) note(`${reason}: stopped before the first step`);
-          if (args.json) printJson({ run: runDirectory, state: 'stopped', reason });
-          process.exitCode = signals.exitCode();
-          return;
-        }
-        announceStop = (name) => void note(`${name}: finishing this step, then saving; once more stops at once`);
-        await trainPrepared(prepared, lock, args, signals, limit, (announce) => (announceStop = announce));
-      } finally {
-        await lock.release();
-      }
-    } finally {
-      spinner.stop();
-      limit?.close();
-      signals.close();
-    }
-  },
-};
+function warnOfSlowBfloat16({ training, device }: Config): void {
+  if (training.precision !== 'bfloat16' || device === 'cuda' || hasBfloat16Arithmetic() !== false) return;
+  printWarning('training.precision is bfloat16, but this CPU has no bfloat16 instructions: slower than float32');
+}
 
 /** @param onStop is handed what tells the user of a stop, once there is a progress bar to mind */
 async function trainPrepared(
   prepared: PreparedTraining,
   lock: RunLock,
-  args: TrainArguments,
+  args: ArgumentsOf<typeof trainUsage>,
   signals: StopSignals,
   limit: TimeLimit | undefined,
   onStop: (announce: (name: string) => void) => void,

@@ -2,9 +2,9 @@
 import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { wrongInput } from '../errors.ts';
-import type { AskedPrompt } from '../sampling/requests.ts';
-import { unreadable } from './textInput.ts';
+import { wrongInput } from '../../../errors.ts';
+import type { AskedPrompt } from '../../../sampling/requests.ts';
+import { unreadable } from '../../textInput.ts';
 
 export type PromptsFormat = 'text' | 'jsonl';
 

@@ -1,5 +1,5 @@
 /** `--max-time`: training stops, and has saved, before the time is up. */
-import { wrongInput } from '../errors.ts';
+import { wrongInput } from '../../../errors.ts';
 
 const unitSeconds: Record<string, number> = { d: 86_400, h: 3600, m: 60, min: 60, s: 1 };
 

@@ -1,0 +1,115 @@
+/** How the commands for runs and experiments are typed. */
+import { jsonOption, quietOption, runsArgument } from '../../options.ts';
+import { defineUsage } from '../../usage.ts';
+
+export const runsUsage = defineUsage({
+  command: 'runs [dir]',
+  describe: 'List runs with their state, step, best validation loss and speed',
+  positionals: {
+    dir: { type: 'string', default: 'runs', describe: 'Folder of run directories, searched with its subfolders' },
+  },
+  options: {
+    sort: {
+      choices: ['age', 'name', 'state', 'step', 'loss', 'speed'],
+      default: 'age',
+      describe: 'Sort by this column: latest, lowest loss or highest speed first',
+    },
+    reverse: { type: 'boolean', default: false, describe: 'Reverse the order' },
+    state: {
+      array: true,
+      choices: ['running', 'done', 'stopped', 'failed'],
+      describe: 'List only runs in these states',
+    },
+    name: { type: 'string', describe: 'List only runs whose name contains this text' },
+    ...jsonOption,
+  },
+  examples: [
+    ['clm runs', 'List the runs in runs/, latest first'],
+    ['clm runs runs/rates --sort loss --state done', 'List the finished runs of a sweep, best first'],
+  ],
+});
+
+export const runsShowUsage = defineUsage({
+  command: 'runs show <run>',
+  describe: 'Show one run: state, evaluations, checkpoints, environment, config',
+  positionals: { run: { type: 'string', demandOption: true, describe: 'Run directory' } },
+  options: jsonOption,
+  examples: [['clm runs show runs/moby-dick', 'Show what this run is and how it went']],
+});
+
+export const runsWatchUsage = defineUsage({
+  command: 'runs watch <runs..>',
+  describe: 'Follow runs with a live chart until they end (plain lines in a pipe)',
+  positionals: runsArgument,
+  options: {
+    interval: { type: 'number', default: 1, describe: 'Seconds between two updates' },
+    ...jsonOption,
+  },
+  examples: [
+    ['clm runs watch runs/moby-dick', 'Watch one run'],
+    ['clm runs watch runs/rates', 'Watch all runs of a sweep'],
+  ],
+});
+
+export const compareUsage = defineUsage({
+  command: 'compare <runs..>',
+  describe: 'Compare runs: differing config keys, losses, spread between seeds',
+  positionals: runsArgument,
+  options: {
+    at: {
+      choices: ['tokens', 'flops', 'time', 'steps'],
+      default: 'tokens',
+      describe: 'Also compare the losses at an equal amount of this',
+    },
+    amount: { type: 'number', describe: 'That amount; milliseconds for time (default: what every run has reached)' },
+    rank: {
+      choices: ['final', 'best', 'aligned'],
+      default: 'final',
+      describe: 'Validation loss to rank by; aligned is the one at --amount',
+    },
+    ...jsonOption,
+  },
+  examples: [
+    ['clm compare runs/rates', 'Compare the runs of a sweep; runs that differ only by seed share a row'],
+    ['clm compare runs/small runs/large --at flops --rank aligned', 'Compare two sizes at equal computation'],
+  ],
+});
+
+export const reportUsage = defineUsage({
+  command: 'report <runs..>',
+  describe: 'Write a self-contained HTML page about runs',
+  positionals: runsArgument,
+  options: {
+    output: { type: 'string', default: 'report.html', describe: 'HTML file to write' },
+    title: { type: 'string', describe: 'Heading of the page (default: the given names)' },
+    ...jsonOption,
+    ...quietOption,
+  },
+  examples: [
+    ['clm report runs/moby-dick', 'Write report.html about one run'],
+    ['clm report runs/rates --output rates.html', 'Write a page about the runs of a sweep'],
+  ],
+});
+
+export const sweepUsage = defineUsage({
+  command: 'sweep <sweep>',
+  describe: 'Train many runs from a base config: grids, paired values, random draws, seeds',
+  positionals: { sweep: { type: 'string', demandOption: true, describe: 'YAML file that describes the sweep' } },
+  options: {
+    output: { type: 'string', describe: 'Folder for the run directories (default: runs/<name of the sweep>)' },
+    jobs: { type: 'number', default: 1, describe: 'Number of runs at the same time; they share the cores' },
+    'dry-run': {
+      type: 'boolean',
+      default: false,
+      describe: 'Print the runs and the expected time, without training',
+    },
+    retry: { type: 'boolean', default: false, describe: 'Also repeat the runs that failed' },
+    ...jsonOption,
+    ...quietOption,
+  },
+  examples: [
+    ['clm sweep configs/sweeps/learning-rates.yaml --dry-run', 'Show the runs and the expected time'],
+    ['clm sweep configs/sweeps/learning-rates.yaml', 'Train them; repeat the command to continue after a stop'],
+    ['clm compare runs/learning-rates', 'Compare the results'],
+  ],
+});

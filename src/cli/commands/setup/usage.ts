@@ -1,0 +1,46 @@
+/** How the commands for configs and the installation are typed. */
+import { configArgument, deviceOption, jsonOption, quietOption, setOption, verboseOption } from '../../options.ts';
+import { defineUsage } from '../../usage.ts';
+
+export const configShowUsage = defineUsage({
+  command: 'config show <config>',
+  describe: 'Print the complete config, with defaults and overrides',
+  positionals: configArgument,
+  options: { ...setOption, ...jsonOption },
+  examples: [['clm config show configs/moby-dick.yaml --set model.layers=6', 'Print the config with an override']],
+});
+
+export const configSchemaUsage = defineUsage({
+  command: 'config schema',
+  describe: 'Print the JSON Schema of configs, for editors',
+  examples: [['clm config schema > config.schema.json', 'Save the schema']],
+});
+
+export const doctorUsage = defineUsage({
+  command: 'doctor',
+  describe: 'Check the installation: what is installed, which device is used, what is missing',
+  options: {
+    device: { ...deviceOption.device, describe: 'Device to check (default: auto)' },
+    ...jsonOption,
+    ...quietOption,
+    ...verboseOption,
+  },
+  examples: [['clm doctor', 'Check this machine']],
+});
+
+export const completionUsage = defineUsage({
+  command: 'completion <shell>',
+  describe: 'Print a completion script for bash, zsh or fish',
+  positionals: {
+    shell: {
+      choices: ['bash', 'zsh', 'fish', 'json'],
+      demandOption: true,
+      describe: 'Shell to complete in; json prints all commands and options as data',
+    },
+  },
+  examples: [
+    ['clm completion bash > ~/.local/share/bash-completion/completions/clm', 'Install for bash'],
+    ['clm completion zsh > "${fpath[1]}/_clm"', 'Install for zsh'],
+    ['clm completion fish > ~/.config/fish/completions/clm.fish', 'Install for fish'],
+  ],
+});

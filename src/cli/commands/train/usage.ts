@@ -1,0 +1,127 @@
+/** How the commands for training are typed. */
+import {
+  configArgument,
+  deviceOption,
+  eagerOption,
+  jsonOption,
+  quietOption,
+  runArgument,
+  setOption,
+  verboseOption,
+} from '../../options.ts';
+import { defineUsage } from '../../usage.ts';
+
+export const initUsage = defineUsage({
+  command: 'init',
+  describe: 'Create a starter config for your text and machine',
+  options: {
+    text: { type: 'string', describe: 'Text file, or folder of text files (asked for if omitted)' },
+    field: {
+      type: 'string',
+      describe: 'Field or column with the text, in JSONL, CSV and Parquet files (default: text)',
+    },
+    minutes: { type: 'number', describe: 'Training time in minutes (asked for if omitted; 5 without a terminal)' },
+    output: { type: 'string', describe: 'Config file to create (default: <name of the text>.yaml); never overwritten' },
+    ...jsonOption,
+    ...quietOption,
+  },
+  examples: [
+    ['clm init', 'Ask for the text and the training time'],
+    ['clm init --text texts/ --minutes 30 --output mine.yaml', 'Ask nothing'],
+    ['clm init --text pages.jsonl --field body --minutes 5', 'Train on the field "body" of each JSON line'],
+  ],
+});
+
+export const trainUsage = defineUsage({
+  command: 'train [config]',
+  describe: 'Train a model from a config, or resume a run',
+  positionals: { config: { type: 'string', describe: 'YAML config; not needed with --resume --run DIR' } },
+  options: {
+    run: { type: 'string', describe: 'Run directory (default: runs/<name of the config>)' },
+    resume: { type: 'boolean', default: false, describe: 'Resume from the newest valid checkpoint' },
+    log: {
+      array: true,
+      nargs: 1,
+      choices: ['tensorboard', 'csv'],
+      describe: 'Also write TensorBoard event files or metrics.csv; overrides reports.log; repeatable',
+    },
+    ...eagerOption,
+    'max-time': { type: 'string', describe: 'Save and stop before this time limit, e.g. 3h or 90min' },
+    'overfit-batch': {
+      type: 'boolean',
+      default: false,
+      describe: 'Train on the first batch only, as a sanity check: the loss must approach 0',
+    },
+    ...setOption,
+    ...deviceOption,
+    ...jsonOption,
+    ...quietOption,
+    ...verboseOption,
+  },
+  examples: [
+    ['clm train configs/moby-dick.yaml', 'Train into runs/moby-dick'],
+    ['clm train configs/moby-dick.yaml --set training.steps=100 --run runs/short', 'Train a shorter run'],
+    ['clm train --run runs/short --resume', 'Resume it after a stop'],
+  ],
+});
+
+export const planUsage = defineUsage({
+  command: 'plan <config>',
+  describe: 'Show the parameters, memory, FLOPs and tokens of a run before it starts',
+  positionals: configArgument,
+  options: {
+    measure: { type: 'boolean', default: false, describe: 'Also run a few steps to estimate the training time' },
+    ...setOption,
+    ...deviceOption,
+    ...jsonOption,
+    ...quietOption,
+    ...verboseOption,
+  },
+  examples: [
+    ['clm plan configs/moby-dick.yaml', 'Plan the run, without loading TensorFlow'],
+    ['clm plan configs/moby-dick.yaml --measure --set model.layers=8', 'Estimate the time of a deeper model'],
+  ],
+});
+
+export const benchUsage = defineUsage({
+  command: 'bench <config>',
+  describe: 'Measure the training speed, also as a share of the machine’s matmul peak',
+  positionals: configArgument,
+  options: {
+    steps: { type: 'number', default: 30, describe: 'Number of steps to measure, after warm-up' },
+    ...eagerOption,
+    profile: { type: 'boolean', default: false, describe: 'Also show the kernel time of each kind of operation' },
+    ...setOption,
+    ...deviceOption,
+    ...jsonOption,
+    ...quietOption,
+    ...verboseOption,
+  },
+  examples: [
+    ['clm bench configs/moby-dick.yaml', 'Milliseconds per step, GFLOP/s and share of the peak'],
+    ['clm bench configs/moby-dick.yaml --profile', 'Which operations take the time'],
+    ['clm bench configs/moby-dick.yaml --eager --json', 'The speed without recording, as JSON'],
+  ],
+});
+
+export const checkpointVerifyUsage = defineUsage({
+  command: 'checkpoint verify <run>',
+  describe: 'Verify that every checkpoint of a run is intact',
+  positionals: runArgument,
+  options: jsonOption,
+  examples: [['clm checkpoint verify runs/moby-dick', 'Exit with code 2 if a checkpoint is damaged']],
+});
+
+export const verifyResumeUsage = defineUsage({
+  command: 'verify-resume <config>',
+  describe: 'Check that stopping and resuming changes no bit of the result',
+  positionals: configArgument,
+  options: {
+    steps: { type: 'number', default: 20, describe: 'Number of steps of each of the two runs' },
+    stops: { type: 'number', default: 2, describe: 'Number of stops of the second run, evenly spaced' },
+    ...eagerOption,
+    ...setOption,
+    ...jsonOption,
+  },
+  examples: [['clm verify-resume configs/moby-dick.yaml --steps 30 --stops 3', 'Exit with code 1 on any difference']],
+});

@@ -1,0 +1,126 @@
+/** Reads the arguments of one command with yargs, and prints its help page. */
+import { closest, distance } from 'fastest-levenshtein';
+import type { Options } from 'yargs';
+import { nameOf, type Usage } from './usage.ts';
+
+/** A wrong command line: reported with a pointer to the help of the command; exit code 2. */
+export class UsageError extends Error {
+  /** The command whose help is pointed to; empty for that of the program. */
+  readonly command: string;
+  constructor(message: string, command: string) {
+    super(message);
+    this.command = command;
+  }
+}
+
+/**
+ * Calls `handler` with the arguments by their camelCase names, or prints the help page if it is asked for.
+ *
+ * @param seeAlso a last line of the help page
+ * @throws UsageError for arguments that do not fit the usage
+ */
+export async function parseArguments(
+  usage: Usage,
+  args: readonly string[],
+  seeAlso: string,
+  handler: (parsed: Record<string, unknown>) => Promise<void>,
+): Promise<void> {
+  const { default: yargs } = await import('yargs');
+  const { positionals = {}, options = {}, examples } = usage;
+  const name = nameOf(usage);
+  const fail = (message: string): never => {
+    throw new UsageError(message, name);
+  };
+  for (const arg of args.slice(0, args.includes('--') ? args.indexOf('--') : args.length)) {
+    const [, negated, key, value] = /^--(no-)?([^=]+)(?:=(.*))?/s.exec(arg) ?? [];
+    const definition = options[key ?? ''];
+    if (definition && negated && !isSwitch(definition)) fail(`unknown option "${arg}"`);
+    // yargs takes any value other than true for false.
+    if (definition && isSwitch(definition) && value !== undefined && !/^(true|false)$/.test(value))
+      fail(`${arg}: this option takes no value, or true or false`);
+  }
+  const texts: object = {
+    'Not enough non-option arguments: got %s, need at least %s': plural(
+      `missing argument (%s of %s given): clm ${usage.command}`,
+    ),
+    'Missing required argument: %s': { one: 'missing option: %s', other: 'missing options: %s' },
+    'Not enough arguments following: %s': '--%s needs a value',
+    'Invalid values:': 'invalid value:',
+    'Argument: %s, Given: %s, Choices: %s': '%s is %s, not one of %s',
+    'Positionals:': 'Arguments:',
+    'Show help': 'Show this page',
+  };
+  await yargs(args)
+    .scriptName(`clm ${name}`)
+    .locale('en')
+    .updateStrings({ ...texts })
+    .parserConfiguration({ 'dot-notation': false })
+    .version(false)
+    .alias('help', 'h')
+    .wrap(Math.min(100, process.stderr.columns ?? 100))
+    .epilogue(seeAlso)
+    .exitProcess(false)
+    .showHelpOnFail(false)
+    .fail((message, error) => {
+      // Errors are yargs' own, or those of the check below and of the command itself.
+      throw error !== undefined && error.name !== 'YError' ? error : new UsageError(message.replace(/\s+/g, ' '), name);
+    })
+    .check((parsed) => {
+      const problem = problemOf(parsed, positionals, options);
+      return problem === undefined || fail(problem);
+    })
+    .example(examples.map(([command, describe]) => [command, describe]))
+    .command({
+      command: usage.command.replace(name, '$0'),
+      describe: usage.describe,
+      builder: (parser) => {
+        for (const [key, definition] of Object.entries(positionals)) parser.positional(key, definition);
+        for (const [key, definition] of Object.entries(options))
+          parser.option(key, isSwitch(definition) || definition.array ? definition : { ...definition, nargs: 1 });
+        return parser;
+      },
+      handler,
+    })
+    .parseAsync();
+}
+
+const plural = (text: string) => ({ one: text, other: text });
+
+const isSwitch = (definition: Options): boolean => definition.type === 'boolean';
+
+/** What yargs accepts without being asked for. */
+function problemOf(
+  parsed: { readonly [name: string]: unknown; readonly _: readonly (string | number)[] },
+  positionals: object,
+  options: Readonly<Record<string, Options>>,
+): string | undefined {
+  const [extra] = parsed._;
+  if (extra !== undefined) return `unexpected argument "${extra}"`;
+  const names = Object.keys(options);
+  const known = new Set([...names, ...Object.keys(positionals), '_', '$0', 'help', 'h']);
+  for (const name of names) {
+    known.add(name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()));
+    if (options[name]!.alias !== undefined) known.add(String(options[name]!.alias));
+  }
+  const unknown = Object.keys(parsed).find((name) => !known.has(name));
+  if (unknown?.includes('.') && 'set' in options)
+    return `unknown option "--${unknown}"; did you mean --set ${unknown}=…?`;
+  if (unknown !== undefined) return `unknown option "${dashed(unknown)}"${suggestion(unknown, names, '--')}`;
+  for (const name of names) {
+    const { type, array, nargs } = options[name]!;
+    const value = parsed[name];
+    if (Array.isArray(value) && !array) return `--${name} is given twice`;
+    if (Array.isArray(value) && value.length === 0 && !nargs) return `--${name} needs a value`;
+    if (type === 'number' && [value].flat().some(Number.isNaN)) return `--${name} must be a number`;
+  }
+  return undefined;
+}
+
+const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`);
+
+/** `; did you mean "train"?` for a word that is near a known one, else nothing. */
+export function suggestion(word: string, known: readonly string[], prefix = ''): string {
+  const nearest = known.length === 0 ? undefined : closest(word, known);
+  const isNear = nearest !== undefined && distance(word, nearest) <= Math.max(2, word.length / 3);
+  return isNear ? `; did you mean "${prefix}${nearest}"?` : '';
+}
