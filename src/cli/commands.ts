@@ -63,7 +63,7 @@ export const commandGroups: Readonly<Record<string, readonly Command[]>> = {
     command(setup.doctorUsage, async () => (await import('./commands/setup/doctor.ts')).doctor),
     command(setup.completionUsage, async () => {
       const { completion } = await import('./commands/setup/completion.ts');
-      return (args) => completion(args, commands);
+      return (args) => completion(args, commandGroups);
     }),
   ],
 };

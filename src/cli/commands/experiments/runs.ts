@@ -49,7 +49,10 @@ export function list({ dir, sort, reverse, state, name, json }: ArgumentsOf<type
     .filter((run) => state === undefined || state.includes(run.state))
     .sort(orders[sort]);
   if (reverse) runs.reverse();
-  if (json) return runs.forEach((run) => printJson(run));
+  if (json) {
+    for (const run of runs) printJson(run);
+    return;
+  }
   if (runs.length === 0)
     return void note(`no ${name === undefined && state === undefined ? 'runs' : 'such runs'} below ${dir}`);
   // Runs of a sweep carry its name.

@@ -6,10 +6,17 @@ import { printJson, printResult } from '../../terminal/output.ts';
 import { nameOf, type ArgumentsOf, type Usage } from '../../usage.ts';
 import type { completionUsage } from './usage.ts';
 
-/** @param all every command of the program */
-export function completion({ shell }: ArgumentsOf<typeof completionUsage>, all: readonly Usage[]): void {
-  if (shell === 'json') for (const usage of all) printJson(described(usage));
-  else printResult({ bash: bashScript, zsh: zshScript, fish: fishScript }[shell](all));
+/** @param groups all commands, as the overview lists them */
+export function completion(
+  { shell }: ArgumentsOf<typeof completionUsage>,
+  groups: Readonly<Record<string, readonly Usage[]>>,
+): void {
+  if (shell !== 'json')
+    return void printResult(
+      { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](Object.values(groups).flat()),
+    );
+  for (const [group, usages] of Object.entries(groups))
+    for (const usage of usages) printJson({ group, ...described(usage) });
 }
 
 /** The options of a command, and its positionals, as one list. */
