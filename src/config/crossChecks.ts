@@ -1,11 +1,11 @@
-/** Combinations of keys that make no run, each reported where one of the keys is written. */
+/** Checks across keys: combinations that no run can have, each reported where one of the keys is written. */
 import { weightAt } from './sections/corpus.ts';
-import { originOf, place, renderKeyPath, valueAt } from './located.ts';
+import { originOf, location, renderKeyPath, valueAt } from './located.ts';
 import type { KeyPath, LocatedValue } from './located.ts';
 import type { Problem } from './problems.ts';
 import type { Config } from './schema.ts';
 
-/** The impossible combinations of a config whose keys are valid each on its own, in the order of the schema. */
+/** The invalid combinations in a config whose keys are valid each on their own, in the order of the schema. */
 export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   const { corpus, evaluation, model, optimizer, schedule, tokenizer, training } = config;
   const problems: Problem[] = [];
@@ -21,7 +21,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
         ['model', 'heads'],
         ['model', 'width'],
       ],
-      `model.heads (${model.heads}) must divide model.width (${model.width}); for example model.heads: ${heads}`,
+      `model.heads (${model.heads}) must divide model.width (${model.width}); e.g. model.heads: ${heads}`,
     );
   }
   if (model.heads % model.keyValueHeads !== 0) {
@@ -32,7 +32,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
         ['model', 'heads'],
       ],
       `model.keyValueHeads (${model.keyValueHeads}) must divide model.heads (${model.heads}); ` +
-        `for example model.keyValueHeads: ${keyValueHeads}`,
+        `e.g. model.keyValueHeads: ${keyValueHeads}`,
     );
   }
   if (model.family === 'llama' && Number.isInteger(model.headSize) && model.headSize % 2 !== 0) {
@@ -42,7 +42,8 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
         ['model', 'heads'],
         ['model', 'width'],
       ],
-      `model.headSize (${model.headSize}) must be even: RoPE turns pairs of its numbers. Change model.width or model.heads, or give model.headSize`,
+      `model.headSize (${model.headSize}) must be even, because RoPE rotates pairs of its elements; ` +
+        'change model.width or model.heads, or set model.headSize',
     );
   }
   if (model.family !== 'llama') {
@@ -50,22 +51,22 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
       if (model[key] !== modelDefaults[key])
         report(
           [['model', key]],
-          `model.${key} has no effect in family gpt2, whose positions are learned; remove it, or use model.family: llama`,
+          `model.${key} has no effect for family gpt2, whose positions are learned; remove it, or set model.family: llama`,
         );
     }
   }
   const lengths = (['steps', 'tokens', 'epochs'] as const).filter((key) => training[key] !== null);
   if (lengths.length > 1) {
     const paths = lengths.map((key) => ['training', key]);
-    const written = paths.map((path) => `${renderKeyPath(path)} (${place(originOf(tree, path))})`);
-    report(paths, `only one of ${written.join(' and ')} can give the length of the run; set the others to null`);
+    const written = paths.map((path) => `${renderKeyPath(path)} (${location(originOf(tree, path))})`);
+    report(paths, `only one of ${written.join(' and ')} can set the length of the run; set the others to null`);
   }
   const splits = (['tail', 'hash', 'path'] as const).filter((key) => corpus.validation[key] !== null);
   if (splits.length > 1) {
     const paths = splits.map((key) => ['corpus', 'validation', key]);
     report(
       paths,
-      `only one of ${paths.map(renderKeyPath).join(' and ')} can choose the validation part; set the others to null`,
+      `only one of ${paths.map(renderKeyPath).join(' and ')} can define the validation split; set the others to null`,
     );
   }
   const weighted = corpus.sources.filter(({ weight }) => weight !== null).length;
@@ -73,20 +74,20 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     const key = `corpus.sources[${i}]`;
     const later = finalWeight !== null ? 'finalWeight' : 'weightsAtSteps';
     if (weight === null && weighted > 0)
-      report([['corpus', 'sources', i]], `${key}.weight is missing: all sources have a weight, or none`);
+      report([['corpus', 'sources', i]], `${key}.weight is missing: set it for all sources or for none`);
     else if (weight === null && (finalWeight ?? weightsAtSteps) !== null)
-      report([['corpus', 'sources', i]], `${key}.${later} needs ${key}.weight`);
+      report([['corpus', 'sources', i]], `${key}.${later} requires ${key}.weight`);
     if (finalWeight !== null && weightsAtSteps !== null) {
       report(
         [['corpus', 'sources', i, 'finalWeight']],
-        `only one of ${key}.finalWeight and ${key}.weightsAtSteps can say how the weight goes on; set the other to null`,
+        `only one of ${key}.finalWeight and ${key}.weightsAtSteps can be set; set the other to null`,
       );
     }
     const descends = weightsAtSteps?.findIndex(({ step }, at) => at > 0 && step <= weightsAtSteps[at - 1]!.step) ?? -1;
     if (descends > 0)
       report(
         [['corpus', 'sources', i, 'weightsAtSteps', descends, 'step']],
-        `the steps of ${key}.weightsAtSteps must ascend`,
+        `the steps of ${key}.weightsAtSteps must be in ascending order`,
       );
   }
   const steps = [
@@ -94,7 +95,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     ...corpus.sources.flatMap(({ weightsAtSteps }) => weightsAtSteps?.map(({ step }) => step) ?? []),
     Infinity,
   ];
-  // Between these steps the sum is a straight line, so that it is nowhere 0 where it is not at one of them.
+  // The sum of the weights is linear between these steps, so it is zero somewhere only if it is zero at one of them.
   const weightless =
     weighted === 0
       ? undefined
@@ -103,7 +104,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     const when = weightless === Infinity ? 'at the end' : `at step ${weightless}`;
     report(
       [['corpus', 'sources']],
-      `every source of the mixture has weight 0 ${when}; give one of them a weight above 0`,
+      `all sources of the mixture have weight 0 ${when}; give at least one a weight above 0`,
     );
   }
   for (const [i, { prompt, completion }] of corpus.sources.entries()) {
@@ -111,7 +112,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     const [given, missing] = prompt === null ? ['completion', 'prompt'] : ['prompt', 'completion'];
     report(
       [['corpus', 'sources', i, given!]],
-      `corpus.sources[${i}].${given} needs corpus.sources[${i}].${missing}: pairs have both`,
+      `corpus.sources[${i}].${given} requires corpus.sources[${i}].${missing}: pairs have both`,
     );
   }
   if (schedule.finalLearningRate !== null && schedule.finalLearningRate > optimizer.learningRate) {
@@ -126,11 +127,11 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   }
   const unused = (path: KeyPath, used: boolean, kind: string): void => {
     if (used || configAt(config, path) === null) return;
-    report([path], `${renderKeyPath(path)} means nothing to ${kind}; set it to null`);
+    report([path], `${renderKeyPath(path)} has no effect with ${kind}; set it to null`);
   };
   const needed = (path: KeyPath, used: boolean, example: string): void => {
     if (!used || configAt(config, path) !== null) return;
-    report([[...path.slice(0, -1), 'kind']], `${renderKeyPath(path)} is missing; for example ${example}`);
+    report([[...path.slice(0, -1), 'kind']], `${renderKeyPath(path)} is missing; e.g. ${example}`);
   };
   needed(['tokenizer', 'vocabularySize'], tokenizer.kind === 'bpe', 'tokenizer: { kind: bpe, vocabularySize: 4096 }');
   needed(['tokenizer', 'path'], tokenizer.kind === 'file', 'tokenizer: { kind: file, path: tokenizer.json }');

@@ -1,4 +1,4 @@
-/** The JSON Schema of config files, by which editors complete and check them; made from the config schema. */
+/** The JSON Schema of config files, for completion and checks in editors; generated from the config schema. */
 import { z } from 'zod';
 import { configSchema } from './schema.ts';
 
@@ -7,11 +7,11 @@ const fileSchema = z.strictObject({
     .string()
     .min(1)
     .optional()
-    .describe('Another config file, relative to this one; the keys of this file are laid over it.'),
+    .describe('Another config file, relative to this one, whose keys this file overrides.'),
   ...configSchema.shape,
 });
 
-/** What a config file may hold. Nothing is required of a mapping, because the file may extend one that gives it. */
+/** No key of a mapping is required, because the file may extend one that sets it. */
 export function configJsonSchema(): Record<string, unknown> {
   const schema = z.toJSONSchema(fileSchema, {
     io: 'input',
@@ -22,7 +22,7 @@ export function configJsonSchema(): Record<string, unknown> {
   return { ...(withReferences(schema) as Record<string, unknown>), title: 'clm config' };
 }
 
-/** Where a number, a choice or the like stands, `${…}` may stand for it (interpolation.ts). */
+/** A reference `${…}` may take the place of any value (interpolation.ts). */
 const referenceSchema = { type: 'string', pattern: '^\\$\\{' };
 
 function withReferences(schema: unknown): unknown {
@@ -35,11 +35,11 @@ function withReferences(schema: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-/** The keys of a mapping, each with its description and default outside of the alternatives, where editors look. */
+/** The keys of a mapping, each with description and default outside the alternatives, where editors look for them. */
 function withReferencesIn(properties: object): Record<string, unknown> {
   const entries = Object.entries(properties).map(([key, value]) => {
     const { description, default: standard, ...rest } = withReferences(value) as Record<string, unknown>;
-    // Editors show the default where they complete, not where they explain.
+    // Editors show the default on completion but not on hover, so it joins the description.
     const isShown =
       typeof description === 'string' &&
       standard !== undefined &&

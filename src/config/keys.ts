@@ -1,4 +1,4 @@
-/** The keys of the config schema by name: what stands beside a misspelt key, and what it was probably meant to be. */
+/** The keys of the config schema by name, and suggestions for misspelt ones. */
 import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { configSchema } from './schema.ts';
@@ -16,7 +16,7 @@ function unwrapped(schema: Schema): Schema {
   return schema;
 }
 
-/** The schema of the key at `path`, or undefined where the config has no such key. */
+/** The schema of the key at `path`, or undefined if there is no such key. */
 export function schemaAt(path: KeyPath): Schema | undefined {
   let schema: Schema | undefined = configSchema;
   for (const key of path) {
@@ -29,7 +29,7 @@ export function schemaAt(path: KeyPath): Schema | undefined {
   return schema;
 }
 
-/** Whether `null` may stand at `path`. */
+/** Whether the value at `path` may be null. */
 export function isNullable(path: KeyPath): boolean {
   const schema = schemaAt(path);
   return schema !== undefined && z.safeParse(schema, null).success;
@@ -41,22 +41,22 @@ export function isWholeNumber(path: KeyPath): boolean {
   return schema !== undefined && unwrapped(schema) instanceof z.ZodNumberFormat;
 }
 
-/** Names of the keys of the mapping at `path`; none where no mapping belongs there. */
+/** Names of the keys of the mapping at `path`; none if the value there is not a mapping. */
 export function keysIn(path: KeyPath): string[] {
   const schema = schemaAt(path);
   const inner = schema && unwrapped(schema);
   return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
 }
 
-/** Every key that holds a value rather than a mapping, in the order of the schema; list entries are not entered. */
+/** Every key that holds a value rather than a mapping, in the order of the schema, without those inside lists. */
 export function leafKeys(path: KeyPath = []): KeyPath[] {
   const names = keysIn(path);
   return names.length === 0 ? [path] : names.flatMap((name) => leafKeys([...path, name]));
 }
 
 /**
- * What to say about the unknown key `name` in the mapping at `parent`: the nearest valid key, which may stand in
- * another mapping, or else every key of this mapping.
+ * A hint for the unknown key `name` in the mapping at `parent`: the nearest valid key, which may be in another mapping,
+ * or else every key of this mapping.
  */
 export function suggestKey(parent: KeyPath, name: string): string {
   const siblings = keysIn(parent);
@@ -68,11 +68,11 @@ export function suggestKey(parent: KeyPath, name: string): string {
     return `did you mean ${renderKeyPath([...parent, best.key])}?`;
   }
   if (elsewhere.length > 0) return `did you mean ${elsewhere.map(renderKeyPath).join(' or ')}?`;
-  const inside = parent.length === 0 ? 'a config' : renderKeyPath(parent);
-  return `the keys of ${inside} are ${siblings.join(', ')}`;
+  const inside = parent.length === 0 ? '' : ` in ${renderKeyPath(parent)}`;
+  return `valid keys${inside} are ${siblings.join(', ')}`;
 }
 
-/** Keys of that name in any mapping, or else those that end in it, unless it is so short that it says nothing. */
+/** Keys of that name in any mapping, or else those that end in it, unless it is too short to tell. */
 function keysNamed(name: string): KeyPath[] {
   const named = leafKeys().map((path) => ({ path, key: folded(String(path.at(-1))) }));
   const exact = named.filter(({ key }) => key === folded(name));
@@ -80,7 +80,7 @@ function keysNamed(name: string): KeyPath[] {
   return (exact.length > 0 ? exact : ending).map(({ path }) => path);
 }
 
-/** `weight_decay`, `weight-decay` and `WeightDecay` are all zero edits from `weightDecay`. */
+/** Makes `weight_decay`, `weight-decay` and `WeightDecay` equal to `weightDecay`. */
 function folded(name: string): string {
   return name.toLowerCase().replace(/[_-]/g, '');
 }

@@ -1,13 +1,13 @@
 /**
- * From a YAML file and `--set` flags to the frozen, complete `Config`: first row of the walk. Layers, each laid over
- * the one before: the defaults of the schema, the files named by `extends`, the file itself, the flags.
+ * Loads a YAML file and `--set` flags into the frozen, complete `Config`. Layers, each overriding the one before: the
+ * defaults of the schema, the files named by `extends`, the file itself, the flags. Stage: config (src/README.md).
  */
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { environmentFailure, wrongInput } from '../errors.ts';
 import { crossProblems } from './crossChecks.ts';
 import { interpolated } from './interpolation.ts';
-import { mergeLocated, originsIn, parseLocated, place, plainValue, valueAt, withValue } from './located.ts';
+import { mergeLocated, originsIn, parseLocated, location, plainValue, valueAt, withValue } from './located.ts';
 import type { LocatedMapping, LocatedValue } from './located.ts';
 import { applyOverride } from './overrides.ts';
 import { withPreset } from './presets.ts';
@@ -21,15 +21,15 @@ import { defaultSteps } from './sections/training.ts';
 const maxConfigBytes = 1 << 20;
 
 /**
- * Reads a config file and everything it extends, lays the `--set` flags over it, checks it and fills in the defaults.
- * Relative paths become absolute, each taken relative to the file it was written in (in a flag: to the working
- * directory). Loads nothing native and looks at no corpus.
+ * Reads a config file and everything it extends, applies the `--set` flags, checks it and fills in the defaults.
+ * Relative paths become absolute: relative to the file they are written in, those of a flag to the working directory.
+ * Loads nothing native and does not read the corpus.
  *
- * @param options.set assignments such as `model.layers=6`, later ones over earlier ones
- * @param options.resumed the config.yaml of the run that goes on, of its name: where there is one it says what
- *   `start.from` gave, so that the run named there may be gone
- * @throws wrongInput with one line for each problem: file:line:column (or the flag), the key, what must stand there
- * @throws environmentFailure when a file cannot be read for want of permission
+ * @param options.set assignments such as `model.layers=6`; later ones override earlier ones
+ * @param options.resumed maps the name of the run to the config.yaml of the run to resume; if that file exists, it is
+ *   used in place of the run in `start.from`, which may have been deleted
+ * @throws wrongInput with one line per problem: file:line:column (or the flag), the key, the value required
+ * @throws environmentFailure if permission to read a file is denied
  */
 export function loadConfig(
   path: string,
@@ -46,12 +46,12 @@ export function loadConfig(
   );
 }
 
-/** The config of the run that `start.from`, written at `namedAt`, names. */
+/** The config of the run in `start.from`, which is written at `namedAt`. */
 function readRunConfig(path: string, namedAt: LocatedValue): Config {
-  return parseResolvedConfig(readConfigText(path, `${place(namedAt.origin)}: start.from is no run: `), path);
+  return parseResolvedConfig(readConfigText(path, `${location(namedAt.origin)}: start.from is not a run: `), path);
 }
 
-/** A run has one length: a flag that gives it another wins over whichever the files give. */
+/** A run has one length: a length set by a flag replaces those set in files. */
 function withoutOtherLengths(tree: LocatedValue, set: readonly string[]): LocatedValue {
   const lengths = ['steps', 'tokens', 'epochs'];
   const isGiven = (key: string): boolean =>
@@ -64,9 +64,9 @@ function withoutOtherLengths(tree: LocatedValue, set: readonly string[]): Locate
 }
 
 /**
- * Reads back the text of `renderConfig`, from a run directory or a checkpoint.
+ * Parses the text of `renderConfig`, from a run directory or a checkpoint.
  *
- * @param path of the file the text was read from, for messages
+ * @param path the file the text was read from, for messages
  * @throws wrongInput as `loadConfig` does
  */
 export function parseResolvedConfig(text: string, path: string): Config {
@@ -74,9 +74,9 @@ export function parseResolvedConfig(text: string, path: string): Config {
 }
 
 /**
- * The file at `path` over those it extends.
+ * The file at `path`, merged over those it extends.
  *
- * @param above real paths of the files on the way here, each extending the next
+ * @param above real paths of the files that led here, each extending the next
  * @param namedAt where the path was written, for messages; empty for the command line
  */
 function readLayers(path: string, above: readonly string[], namedAt: string): LocatedMapping {
@@ -84,13 +84,13 @@ function readLayers(path: string, above: readonly string[], namedAt: string): Lo
   const realPath = realpathSync(path);
   if (above.includes(realPath)) {
     const circle = [...above.slice(above.indexOf(realPath)), realPath].map((file) => basename(file)).join(' → ');
-    throw wrongInput(`${namedAt}extends goes round in a circle: ${circle}`);
+    throw wrongInput(`${namedAt}circular extends: ${circle}`);
   }
   const extended = tree.entries.get('extends')?.value;
   if (extended === undefined) return tree;
-  const at = `${place(extended.origin)}: `;
+  const at = `${location(extended.origin)}: `;
   if (extended.kind !== 'scalar' || typeof extended.value !== 'string' || extended.value === '') {
-    throw wrongInput(`${at}extends must be the path of one config file`);
+    throw wrongInput(`${at}extends must be the path of a config file`);
   }
   const basePath = isAbsolute(extended.value) ? extended.value : join(dirname(path), extended.value);
   const base = readLayers(basePath, [...above, realPath], at);
@@ -102,7 +102,7 @@ function readLayers(path: string, above: readonly string[], namedAt: string): Lo
 function readConfigText(path: string, namedAt: string): string {
   try {
     const stats = statSync(path);
-    if (stats.isDirectory()) throw wrongInput(`${namedAt}${path} is a folder; a config is a YAML file`);
+    if (stats.isDirectory()) throw wrongInput(`${namedAt}${path} is a folder, not a config file`);
     if (stats.size > maxConfigBytes) {
       throw wrongInput(`${namedAt}${path} is too large for a config: ${stats.size} bytes; is this the corpus?`);
     }
@@ -112,7 +112,7 @@ function readConfigText(path: string, namedAt: string): string {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR') throw wrongInput(`${namedAt}${path} does not exist`, { cause: error });
     if (code === 'EACCES' || code === 'EPERM') {
-      throw environmentFailure(`${namedAt}${path} cannot be read: no permission`, { cause: error });
+      throw environmentFailure(`${namedAt}${path} cannot be read: permission denied`, { cause: error });
     }
     throw error;
   }
@@ -121,7 +121,8 @@ function readConfigText(path: string, namedAt: string): string {
 function parseMapping(text: string, path: string): LocatedMapping {
   const tree = parseLocated(text, originsIn(path));
   if (tree === null) throw wrongInput(`${path} is empty; a config needs at least corpus: { sources: [{ path: … }] }`);
-  if (tree.kind !== 'mapping') throw wrongInput(`${place(tree.origin)}: a config must be a mapping of keys to values`);
+  if (tree.kind !== 'mapping')
+    throw wrongInput(`${location(tree.origin)}: a config must be a mapping of keys to values`);
   return tree;
 }
 
@@ -145,7 +146,7 @@ function withName(tree: LocatedValue, defaultName: string): LocatedValue {
 
 const standardInput = '-';
 
-/** Every path of the config, each taken relative to where it was written. */
+/** Makes every path of the config absolute, relative to where it was written. */
 function withAbsolutePaths(tree: LocatedValue): LocatedValue {
   const sources = valueAt(tree, ['corpus', 'sources']);
   const items = sources?.kind === 'list' ? sources.items : [];
@@ -166,7 +167,7 @@ function withAbsolutePaths(tree: LocatedValue): LocatedValue {
   }, tree);
 }
 
-/** A file's base name as the name of a run: what a name may not hold becomes '-'. */
+/** A file's base name as the name of a run: characters that a name may not have become '-'. */
 function runName(baseName: string): string {
   return baseName.replace(/^\.+/, '').replace(/[^A-Za-z0-9._-]/g, '-') || 'run';
 }

@@ -1,6 +1,6 @@
 /**
- * YAML text as a tree in which every value knows where it was written, so that any later check can name file, line
- * and column, and a relative path can be resolved against the file it stands in. First row of the walk.
+ * Parses YAML into a tree in which every value has its origin, so that later checks can name file, line and column, and
+ * relative paths can be resolved against the file they are written in.
  */
 import { dirname } from 'node:path';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
@@ -35,18 +35,18 @@ export interface LocatedMapping {
 
 export type LocatedValue = LocatedScalar | LocatedList | LocatedMapping;
 
-/** A value as it comes out of YAML, without its origin. */
+/** A YAML value without its origin. */
 export type PlainValue = string | number | boolean | null | PlainValue[] | { [key: string]: PlainValue };
 
 const maxDepth = 32;
 const maxValues = 10_000;
 
 /** `file:line:column`, or the flag. */
-export function place(origin: Origin): string {
+export function location(origin: Origin): string {
   return origin.line === null ? origin.source : `${origin.source}:${origin.line}:${origin.column}`;
 }
 
-/** Turns line and column of a text into the origin of what stands there. */
+/** The origin of a value at this line and column. */
 type OriginAt = (line: number, column: number) => Origin;
 
 /** Origins in the file at `path`. */
@@ -58,9 +58,9 @@ export function originsIn(path: string): OriginAt {
 /**
  * Parses YAML 1.2 (core schema: `1e-3` is a number, `yes` is text).
  *
- * @returns null when the text holds no value at all
- * @throws wrongInput naming the origin: syntax, duplicate keys, tabs, tags, keys that are no plain text, aliases or
- *   nesting that expand beyond any sensible config
+ * @returns null if the text holds no value
+ * @throws wrongInput naming the origin: syntax, duplicate keys, tabs, tags, keys that are not plain text, too deep
+ *   nesting, too many values
  */
 export function parseLocated(text: string, originOf: OriginAt): LocatedValue | null {
   const lineCounter = new LineCounter();
@@ -71,7 +71,7 @@ export function parseLocated(text: string, originOf: OriginAt): LocatedValue | n
   const document = parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2', schema: 'core' });
   const problem = document.errors[0] ?? document.warnings[0];
   if (problem !== undefined) {
-    throw wrongInput(`${place(originAt(problem.pos[0]))}: ${yamlProblem(problem.code, problem.message)}`);
+    throw wrongInput(`${location(originAt(problem.pos[0]))}: ${yamlProblem(problem.code, problem.message)}`);
   }
   if (document.contents === null) return null;
 
@@ -80,12 +80,14 @@ export function parseLocated(text: string, originOf: OriginAt): LocatedValue | n
     const range = (node as { range?: [number, number, number] } | null)?.range;
     const origin = range ? originAt(range[0]) : parent;
     values += 1;
-    if (values > maxValues) throw wrongInput(`${place(origin)}: more than ${maxValues} values, aliases expanded`);
-    if (depth > maxDepth) throw wrongInput(`${place(origin)}: nested deeper than ${maxDepth} levels`);
+    if (values > maxValues)
+      throw wrongInput(`${location(origin)}: more than ${maxValues} values after expanding aliases`);
+    if (depth > maxDepth) throw wrongInput(`${location(origin)}: nested more than ${maxDepth} levels deep`);
     if (node === null) return { kind: 'scalar', origin, value: null };
     if (isAlias(node)) {
       const target = node.resolve(document);
-      if (target === undefined) throw wrongInput(`${place(origin)}: *${node.source} refers to no anchor above it`);
+      if (target === undefined)
+        throw wrongInput(`${location(origin)}: *${node.source} refers to an anchor that is not defined above it`);
       return locate(target, depth + 1, origin);
     }
     if (isScalar(node)) return { kind: 'scalar', origin, value: scalarValue(node.value, origin) };
@@ -93,10 +95,10 @@ export function parseLocated(text: string, originOf: OriginAt): LocatedValue | n
     if (!isMap(node)) throw new Error('a YAML node that is neither alias, scalar, sequence nor mapping');
     const entries: LocatedMapping['entries'] = new Map();
     for (const { key, value } of node.items) {
-      if (!isScalar(key) || key.value === null) throw wrongInput(`${place(origin)}: a key must be plain text`);
+      if (!isScalar(key) || key.value === null) throw wrongInput(`${location(origin)}: a key must be plain text`);
       const keyOrigin = key.range ? originAt(key.range[0]) : origin;
       const name = String(key.value);
-      if (entries.has(name)) throw wrongInput(`${place(keyOrigin)}: the key ${name} stands here twice`);
+      if (entries.has(name)) throw wrongInput(`${location(keyOrigin)}: duplicate key ${name}`);
       entries.set(name, { keyOrigin, value: locate(value, depth + 1, keyOrigin) });
     }
     return { kind: 'mapping', origin, entries };
@@ -107,21 +109,22 @@ export function parseLocated(text: string, originOf: OriginAt): LocatedValue | n
 function scalarValue(value: unknown, origin: Origin): LocatedScalar['value'] {
   if (value === null || typeof value === 'string' || typeof value === 'number') return value;
   if (typeof value === 'boolean') return value;
-  throw wrongInput(`${place(origin)}: only text, numbers, true, false and null can stand here`);
+  throw wrongInput(`${location(origin)}: only text, numbers, true, false and null are allowed here`);
 }
 
-/** The parser's message, in our words where users meet it often. */
+/** The parser's message, reworded if users meet it often. */
 function yamlProblem(code: string, message: string): string {
-  if (code === 'TAB_AS_INDENT') return 'a tab cannot indent YAML; use spaces';
-  if (code === 'DUPLICATE_KEY') return 'this key stands twice in the same mapping; remove one';
-  if (code === 'MULTIPLE_DOCS') return "a second document begins here; a config is one document, without '---' inside";
-  if (code === 'TAG_RESOLVE_FAILED') return 'tags (!…) have no meaning in a config; remove it';
+  if (code === 'TAB_AS_INDENT') return 'YAML cannot be indented with tabs; use spaces';
+  if (code === 'DUPLICATE_KEY') return 'duplicate key in the same mapping; remove one';
+  if (code === 'MULTIPLE_DOCS')
+    return "a second YAML document begins here; a config is a single document, without '---' inside";
+  if (code === 'TAG_RESOLVE_FAILED') return 'YAML tags (!…) are not supported; remove it';
   // The parser recurses over nested brackets and has no limit of its own.
-  if (message.includes('call stack')) return `nested deeper than ${maxDepth} levels`;
+  if (message.includes('call stack')) return `nested more than ${maxDepth} levels deep`;
   return `not valid YAML: ${message.replace(/\s+/g, ' ').trim()}`;
 }
 
-/** `upper` laid over `lower`: mappings are merged key by key, anything else replaces what it meets. */
+/** `upper` merged over `lower`: mappings key by key, anything else replaces the value below. */
 export function mergeLocated(lower: LocatedValue, upper: LocatedValue): LocatedValue {
   if (lower.kind !== 'mapping' || upper.kind !== 'mapping') return upper;
   const entries = new Map(lower.entries);
@@ -132,7 +135,7 @@ export function mergeLocated(lower: LocatedValue, upper: LocatedValue): LocatedV
   return { kind: 'mapping', origin: upper.origin, entries };
 }
 
-/** The tree without origins. Mappings have no prototype, so that a key such as `__proto__` is a key like any other. */
+/** The tree without origins. Mappings have no prototype, so that `__proto__` is a key like any other. */
 export function plainValue(value: LocatedValue): PlainValue {
   if (value.kind === 'scalar') return value.value;
   if (value.kind === 'list') return value.items.map(plainValue);
@@ -148,7 +151,7 @@ export function renderKeyPath(path: KeyPath): string {
   return path.map((key, i) => (typeof key === 'number' ? `[${key}]` : i === 0 ? key : `.${key}`)).join('');
 }
 
-/** The value at `path`, or undefined where nothing is written. */
+/** The value at `path`, or undefined if nothing is written there. */
 export function valueAt(tree: LocatedValue, path: KeyPath): LocatedValue | undefined {
   let value: LocatedValue | undefined = tree;
   for (const key of path) {
@@ -159,7 +162,7 @@ export function valueAt(tree: LocatedValue, path: KeyPath): LocatedValue | undef
   return value;
 }
 
-/** The tree with `value` laid over what is at `path`; mappings and entries missing on the way are made. */
+/** The tree with `value` merged over the value at `path`; missing mappings and entries on the path are created. */
 export function withValue(tree: LocatedValue | undefined, path: KeyPath, value: LocatedValue): LocatedValue {
   const [key, ...rest] = path;
   if (key === undefined) return tree ? mergeLocated(tree, value) : value;
@@ -175,7 +178,7 @@ export function withValue(tree: LocatedValue | undefined, path: KeyPath, value: 
   return { kind: 'mapping', origin: mapping?.origin ?? value.origin, entries };
 }
 
-/** Where the key at `path` is written, or the nearest mapping around it that is written somewhere. */
+/** The origin of the key at `path`, or of the nearest mapping around it that is written. */
 export function originOf(tree: LocatedValue, path: KeyPath): Origin {
   for (let length = path.length; length > 0; length--) {
     const parent = valueAt(tree, path.slice(0, length - 1));

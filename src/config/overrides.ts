@@ -1,29 +1,29 @@
-/** `--set KEY=VALUE`: the last layer of a config, written on the command line. */
+/** `--set KEY=VALUE` on the command line: the last layer of a config. */
 import { resolve } from 'node:path';
 import { wrongInput } from '../errors.ts';
 import { parseLocated, renderKeyPath, valueAt, withValue } from './located.ts';
 import type { KeyPath, LocatedValue, Origin } from './located.ts';
 
 /**
- * The tree with one `KEY=VALUE` laid over it. KEY is a path such as `model.layers` or `corpus.sources[0].path`;
- * VALUE is a number, true, false or null as in YAML, a quoted text, a list `[…]` or mapping `{…}` in YAML's
- * flow style, and everything else the text exactly as it stands. Relative paths in it are relative to the working
- * directory.
+ * The tree with one `KEY=VALUE` merged over it. KEY is a path such as `model.layers` or `corpus.sources[0].path`;
+ * VALUE is a number, true, false or null as in YAML, a quoted text, a list `[…]` or mapping `{…}` in YAML's flow style;
+ * anything else is text, taken literally. Relative paths are relative to the working directory.
  *
- * @throws wrongInput naming the flag, when KEY or VALUE cannot be read or an index lies outside its list
+ * @throws wrongInput naming the flag if KEY or VALUE cannot be parsed or an index is out of range
  */
 export function applyOverride(tree: LocatedValue, assignment: string): LocatedValue {
   const source = `--set ${assignment}`;
   const origin: Origin = { source, line: null, column: null, directory: resolve() };
   const equals = assignment.indexOf('=');
-  if (equals < 1) throw wrongInput(`${source}: write --set KEY=VALUE, for example --set model.layers=6`);
+  if (equals < 1) throw wrongInput(`${source}: write --set KEY=VALUE, e.g. --set model.layers=6`);
   const path = parseKeyPath(assignment.slice(0, equals), source);
-  if (path[0] === 'extends') throw wrongInput(`${source}: extends can only stand in a file`);
+  if (path[0] === 'extends') throw wrongInput(`${source}: extends can only be set in a file`);
   path.forEach((key, i) => {
     const parent = valueAt(tree, path.slice(0, i));
     const entries = parent?.kind === 'list' ? parent.items.length : 0;
     if (typeof key === 'number' && key > entries) {
-      throw wrongInput(`${source}: ${renderKeyPath(path.slice(0, i))} has ${entries} entries, so there is no [${key}]`);
+      const list = `${renderKeyPath(path.slice(0, i))}, which has ${entries} ${entries === 1 ? 'entry' : 'entries'}`;
+      throw wrongInput(`${source}: [${key}] is out of range for ${list}`);
     }
   });
   return withValue(tree, path, flagValue(assignment.slice(equals + 1), origin));
@@ -31,16 +31,16 @@ export function applyOverride(tree: LocatedValue, assignment: string): LocatedVa
 
 function parseKeyPath(text: string, source: string): KeyPath {
   if (!/^[^.[\]]+(\.[^.[\]]+|\[\d+\])*$/.test(text)) {
-    throw wrongInput(`${source}: ${text} is no key; keys look like model.layers or corpus.sources[0].path`);
+    throw wrongInput(`${source}: ${text} is not a key; keys look like model.layers or corpus.sources[0].path`);
   }
   return [...text.matchAll(/(\[)?([^.[\]]+)/g)].map(([, bracket, part = '']) => (bracket ? Number(part) : part));
 }
 
 function flagValue(text: string, origin: Origin): LocatedValue {
-  if (text === '') throw wrongInput(`${origin.source}: no value; write null for "never", or '""' for an empty text`);
-  // Block style would read `a: b` or `# x` as structure or comment, which nobody means on a command line.
+  if (text === '') throw wrongInput(`${origin.source}: no value; write null for "never", or '""' for empty text`);
+  // Block style would parse `a: b` as a mapping and `# x` as a comment, which nobody means on a command line.
   if (!/^\s*[[{"']/.test(text) && !/^[\w.+~-]+$/.test(text)) return { kind: 'scalar', origin, value: text };
-  // Lines and columns inside a flag would only puzzle.
+  // A line and column inside a flag would only confuse.
   const value = parseLocated(text, () => origin);
   if (value === null) throw new Error('a YAML scalar without a value');
   return value;

@@ -1,10 +1,10 @@
 /**
- * Known models by name, as keys of the section `model`: `model: { preset: llama-15m }` starts from them and any key
- * beside `preset` replaces one. Sizes are those of the published models; a run of one's own tokenizer keeps its own
- * vocabulary, and with it another number of parameters than the name says.
+ * Known models by name, as keys of the section `model`: in `model: { preset: llama-15m }` any key beside `preset`
+ * overrides the preset's. Sizes are those of the published models; a run with its own tokenizer has its own vocabulary
+ * size and therefore a different number of parameters.
  */
 import { distance } from 'fastest-levenshtein';
-import { mergeLocated, place, valueAt, withValue } from './located.ts';
+import { location, mergeLocated, valueAt, withValue } from './located.ts';
 import type { LocatedValue, Origin, PlainValue } from './located.ts';
 import { wrongInput } from '../errors.ts';
 
@@ -111,10 +111,10 @@ export const presets: Readonly<Record<string, PresetKeys>> = {
 };
 
 /**
- * The tree with the keys of `model.preset` laid under those of `model`; `preset` itself becomes null, so that a
- * resolved config says everything in plain keys.
+ * The tree with the keys of `model.preset` merged under those of `model`; `preset` itself becomes null, so that a
+ * resolved config has the plain keys only.
  *
- * @throws wrongInput naming the place and the nearest preset
+ * @throws wrongInput naming the location and the nearest preset
  */
 export function withPreset(tree: LocatedValue): LocatedValue {
   const written = valueAt(tree, ['model', 'preset']);
@@ -143,6 +143,6 @@ function unknownPreset(name: string, origin: Origin): Error {
   const edits = (preset: string): number => distance(preset, name.toLowerCase());
   const nearest = names.toSorted((a, b) => edits(a) - edits(b))[0]!;
   return wrongInput(
-    `${place(origin)}: model.preset is "${name}", which is none; did you mean ${nearest}? The presets are ${names.join(', ')}`,
+    `${location(origin)}: unknown model.preset "${name}"; did you mean ${nearest}? The presets are ${names.join(', ')}`,
   );
 }

@@ -1,9 +1,9 @@
-/** What the schema found wrong, in sentences for users: where, which key, what must stand there, what stands there. */
+/** The problems the schema found, as messages for users: where, which key, the value required, the value found. */
 import type { z } from 'zod';
 import { wrongInput } from '../errors.ts';
 import type { ExpectedError } from '../errors.ts';
 import { isNullable, isWholeNumber, schemaAt, suggestKey } from './keys.ts';
-import { originOf, place, renderKeyPath, valueAt } from './located.ts';
+import { originOf, location, renderKeyPath, valueAt } from './located.ts';
 import type { KeyPath, LocatedValue, Origin } from './located.ts';
 
 /** Something wrong at a key of a config. */
@@ -12,7 +12,7 @@ export interface Problem {
   message: string;
 }
 
-/** One sentence for each thing the schema found. */
+/** A message for each issue the schema found. */
 export function schemaProblems(issues: readonly z.core.$ZodIssue[], tree: LocatedValue): Problem[] {
   const seen = new Set<string>();
   return issues.flatMap((issue): Problem[] => {
@@ -20,18 +20,18 @@ export function schemaProblems(issues: readonly z.core.$ZodIssue[], tree: Locate
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map((name) => ({
         origin: keyOrigin(tree, path, name),
-        message: `${renderKeyPath([...path, name])} is no key of a config; ${suggestKey(path, name)}`,
+        message: `${renderKeyPath([...path, name])} is not a config key; ${suggestKey(path, name)}`,
       }));
     }
     const key = renderKeyPath(path);
-    // A number can be both no whole number and out of range: the first thing said about a key is enough.
+    // A number can be both fractional and out of range: one message per key is enough.
     if (seen.has(key)) return [];
     seen.add(key);
     return [{ origin: originOf(tree, path), message: issueMessage(issue, path, valueAt(tree, path)) }];
   });
 }
 
-/** A wrongInput with one line for each problem, those of one file in the order of its lines. */
+/** A wrongInput with one line per problem; those of one file in the order of its lines. */
 export function problemsError(problems: readonly Problem[]): ExpectedError {
   const sources = [...new Set(problems.map(({ origin }) => origin.source))];
   const rank = (origin: Origin) => sources.indexOf(origin.source);
@@ -39,7 +39,7 @@ export function problemsError(problems: readonly Problem[]): ExpectedError {
     ({ origin: a }, { origin: b }) =>
       rank(a) - rank(b) || (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
   );
-  return wrongInput(sorted.map(({ origin, message }) => `${place(origin)}: ${message}`).join('\n'));
+  return wrongInput(sorted.map(({ origin, message }) => `${location(origin)}: ${message}`).join('\n'));
 }
 
 function keyOrigin(tree: LocatedValue, parent: KeyPath, name: string): Origin {
@@ -58,7 +58,7 @@ function issueMessage(issue: z.core.$ZodIssue, path: KeyPath, value: LocatedValu
   return `${key} must be ${required}, but is ${shown(value)}${hint}`;
 }
 
-/** What must stand there, to follow "must be". */
+/** The value required, as words that follow "must be". */
 function requirement(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_type') return typeNames[issue.expected] ?? issue.expected;
   if (issue.code === 'invalid_value') return alternatives(issue.values.map(String));

@@ -1,4 +1,4 @@
-/** The complete config as text, for `config.yaml` of a run and its checkpoints, and what a resumed run may change. */
+/** The complete config as text, for `config.yaml` of runs and checkpoints; and which keys a resumed run may change. */
 import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
 import { withoutReferences } from './interpolation.ts';
@@ -7,20 +7,20 @@ import { renderKeyPath } from './located.ts';
 import type { KeyPath } from './located.ts';
 import type { Config } from './schema.ts';
 
-/** YAML with every key, in the order of the schema; `parseResolvedConfig` gives back an equal config. */
+/** YAML with every key, in the order of the schema; `parseResolvedConfig` returns an equal config. */
 export function renderConfig(config: Config): string {
-  // Without folding and block text, what is read back is what was written, white space at the ends included.
+  // Without folding and block text, texts are read back exactly, including white space at their ends.
   return stringify(withoutReferences(config), { lineWidth: 0, blockQuote: false, aliasDuplicateObjects: false });
 }
 
 const resumable: readonly string[] = ['schedule', 'evaluation', 'checkpoints', 'samples', 'reports'];
 const lengths: readonly string[] = ['steps', 'tokens', 'epochs'];
-/** How the tokens are made, not which. */
+/** These change how tokens are computed, not which. */
 const encoding: readonly string[] = ['workers', 'cache'];
 
 /**
- * The keys, such as `model.layers`, that differ between the config of a run and the one it shall go on with, although a
- * resumed run may change only its length, `schedule`, `evaluation`, `checkpoints`, `samples`, `reports`,
+ * The keys, such as `model.layers`, that differ between the config of a run and the one to resume it with and must not.
+ * A resumed run may change only its length, `schedule`, `evaluation`, `checkpoints`, `samples`, `reports`,
  * `corpus.workers` and `corpus.cache`.
  */
 export function resumeDifferences(runConfig: Config, newConfig: Config): string[] {

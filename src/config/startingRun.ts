@@ -1,6 +1,6 @@
 /**
- * `start: { from: RUN }` in a config: the model and the tokenizer are those of RUN, so its `config.yaml` gives these
- * sections, and keys written beside it must agree.
+ * `start: { from: RUN }` in a config: model and tokenizer are those of RUN, so these sections come from its
+ * `config.yaml`, and keys written in the config must agree with them.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { join, resolve } from 'node:path';
@@ -11,10 +11,10 @@ import { problemsError, type Problem } from './problems.ts';
 import type { Config } from './schema.ts';
 
 /**
- * The tree with the sections `model` and `tokenizer` of the run it starts from laid under its own.
+ * The tree with the sections `model` and `tokenizer` of the starting run merged under its own.
  *
  * @param readConfig reads a run's config.yaml
- * @throws wrongInput naming each key that differs from the run's, though the weights depend on it
+ * @throws wrongInput naming each key on which the weights depend that differs from the run's
  */
 export function withStartingRun(
   tree: LocatedValue,
@@ -24,7 +24,7 @@ export function withStartingRun(
   if (from?.kind !== 'scalar' || typeof from.value !== 'string' || from.value === '') return tree;
   const run = resolve(from.origin.directory, from.value);
   const config = readConfig(join(run, 'config.yaml'), from);
-  // Dropout has no weights, and rotary positions have none either, so these may change.
+  // Dropout and rotary positions have no weights, so these may change.
   const free = new Set(['dropout', ...(config.model.family === 'llama' ? ['contextLength'] : [])]);
   const problems: Problem[] = [];
   let result = withPreset(tree);
@@ -38,7 +38,7 @@ export function withStartingRun(
       if (section === 'model' && free.has(key)) inherited = withValue(inherited, [key], value);
       else if (Object.hasOwn(theirs, key) && !isDeepStrictEqual(own, theirs[key])) {
         const path = renderKeyPath([section, key]);
-        const message = `${path} is ${JSON.stringify(own)}, but the run that start.from names has ${JSON.stringify(theirs[key])}; leave it out`;
+        const message = `${path} is ${JSON.stringify(own)}, but the run in start.from has ${JSON.stringify(theirs[key])}; remove it`;
         problems.push({ origin: originOf(result, [section, key]), message });
         // the schema will name it
       } else if (!Object.hasOwn(theirs, key)) inherited = mergeLocated(inherited, withValue(undefined, [key], value));

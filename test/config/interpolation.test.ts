@@ -50,25 +50,28 @@ samples: { prompt: "\${env:CLM_TEST_NOWHERE:-two words}" }
   it.each([
     [
       'model: { width: "${model.wdith}" }',
-      'a.yaml:2:17: ${model.wdith} is no key of a config; did you mean model.width?. An environment variable is ${env:NAME}',
+      'a.yaml:2:17: ${model.wdith} is not a config key; did you mean model.width? (an environment variable is ${env:NAME})',
     ],
-    ['model: { width: "${model.heads" }', 'a.yaml:2:17: ${model.heads has no end; write ${…}, or $${ for a plain ${'],
+    [
+      'model: { width: "${model.heads" }',
+      'a.yaml:2:17: ${model.heads is not closed; write ${…}, or $${ for a literal ${',
+    ],
     [
       'model: { width: "${env:CLM_TEST_NOWHERE}" }',
-      'a.yaml:2:17: the environment variable CLM_TEST_NOWHERE is not set; set it, or give a default: ${env:CLM_TEST_NOWHERE:-…}',
+      'a.yaml:2:17: environment variable CLM_TEST_NOWHERE is not set; set it, or add a default: ${env:CLM_TEST_NOWHERE:-…}',
     ],
-    ['model: { width: "${env:1x}" }', 'a.yaml:2:17: ${env:1x}: write ${env:NAME} or ${env:NAME:-default}'],
+    ['model: { width: "${env:1x}" }', 'a.yaml:2:17: ${env:1x} is not valid; write ${env:NAME} or ${env:NAME:-default}'],
     [
       'model: { width: "${model.heads}", heads: "${model.width}" }',
-      'a.yaml:2:17: ${model.heads} goes round in a circle',
+      'a.yaml:2:17: ${model.heads} is a circular reference',
     ],
     [
       'samples: { prompt: "a ${training.tokens}" }',
-      'a.yaml:2:20: ${training.tokens} is null, which cannot stand inside a text',
+      'a.yaml:2:20: ${training.tokens} is null, which cannot be part of a text',
     ],
     [
       'samples: { prompt: "a ${model}", topK: "${model}" }',
-      'a.yaml:2:20: ${model} has no value: the key is not written here and has no default',
+      'a.yaml:2:20: ${model} has no value: the key is not set and has no default',
     ],
     ['model: { width: "${samples.prompt}" }', 'a.yaml:2:17: model.width must be a whole number, but is "\\n"'],
   ])('is refused: %s', (line, message) => {

@@ -100,20 +100,20 @@ describe('extends', () => {
     const file = folder.write('a.yaml', 'extends: b.yaml');
     symlinkSync(file, folder.path('c.yaml'));
     expect(wrongInputMessage(() => loadConfig(file))).toBe(
-      `${folder.path('b.yaml')}:1:10: extends goes round in a circle: a.yaml → b.yaml → a.yaml`,
+      `${folder.path('b.yaml')}:1:10: circular extends: a.yaml → b.yaml → a.yaml`,
     );
   });
 
   it('names the file and place that ask for a missing one', () => {
     expect(folder.refusal(`${corpus}extends: gone.yaml`)).toBe('a.yaml:2:10: gone.yaml does not exist');
-    expect(folder.refusal('extends: [a.yaml]')).toBe('a.yaml:1:10: extends must be the path of one config file');
+    expect(folder.refusal('extends: [a.yaml]')).toBe('a.yaml:1:10: extends must be the path of a config file');
   });
 
   it('reports a problem of an inherited key where it was written, file by file', () => {
     folder.write('base.yaml', 'model: { layers: many }\n');
     expect(folder.refusal(`extends: base.yaml\n${corpus}model: { hedas: 2 }\n`)).toBe(
       'base.yaml:1:18: model.layers must be a whole number, but is "many"\n' +
-        'a.yaml:3:10: model.hedas is no key of a config; did you mean model.heads?',
+        'a.yaml:3:10: model.hedas is not a config key; did you mean model.heads?',
     );
   });
 });
@@ -162,11 +162,11 @@ describe('--set', () => {
   });
 
   it.each([
-    ['model.layers', '--set model.layers: write --set KEY=VALUE, for example --set model.layers=6'],
-    ['=3', '--set =3: write --set KEY=VALUE, for example --set model.layers=6'],
-    ['seed=', '--set seed=: no value; write null for "never", or \'""\' for an empty text'],
-    ['model..x=1', '--set model..x=1: model..x is no key; keys look like model.layers or corpus.sources[0].path'],
-    ['model.layer=1', '--set model.layer=1: model.layer is no key of a config; did you mean model.layers?'],
+    ['model.layers', '--set model.layers: write --set KEY=VALUE, e.g. --set model.layers=6'],
+    ['=3', '--set =3: write --set KEY=VALUE, e.g. --set model.layers=6'],
+    ['seed=', '--set seed=: no value; write null for "never", or \'""\' for empty text'],
+    ['model..x=1', '--set model..x=1: model..x is not a key; keys look like model.layers or corpus.sources[0].path'],
+    ['model.layer=1', '--set model.layer=1: model.layer is not a config key; did you mean model.layers?'],
     ['model.layers=x', '--set model.layers=x: model.layers must be a whole number, but is "x"'],
     ['seed.x=1', '--set seed.x=1: seed must be a whole number, but is a mapping'],
     ['optimizer.betas=[0.5', '--set optimizer.betas=[0.5: not valid YAML: Flow sequence must end with a ]'],
@@ -174,8 +174,11 @@ describe('--set', () => {
       'corpus.sources=[]',
       '--set corpus.sources=[]: corpus.sources must be a list of at least 1 entry, but is an empty list',
     ],
-    ['corpus.sources[3].path=x', '--set corpus.sources[3].path=x: corpus.sources has 1 entries, so there is no [3]'],
-    ['extends=b.yaml', '--set extends=b.yaml: extends can only stand in a file'],
+    [
+      'corpus.sources[3].path=x',
+      '--set corpus.sources[3].path=x: [3] is out of range for corpus.sources, which has 1 entry',
+    ],
+    ['extends=b.yaml', '--set extends=b.yaml: extends can only be set in a file'],
   ])('refuses %s', (assignment, message) => {
     expect(folder.refusal(corpus, assignment)).toBe(message);
   });

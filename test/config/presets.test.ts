@@ -34,7 +34,7 @@ describe('model.preset', () => {
 
   it('unknown, names its place and the nearest', () => {
     expect(folder.refusal(`${corpus}model: { preset: gpt2-124 }`)).toMatch(
-      /^a\.yaml:2:18: model\.preset is "gpt2-124", which is none; did you mean gpt2-124m\? The presets are gpt2-124m, /,
+      /^a\.yaml:2:18: unknown model\.preset "gpt2-124"; did you mean gpt2-124m\? The presets are gpt2-124m, /,
     );
   });
 
@@ -68,11 +68,14 @@ describe('sizes of the decoder that do not fit', () => {
   it.each([
     [
       'model: { heads: 4, keyValueHeads: 3 }',
-      'a.yaml:2:35: model.keyValueHeads (3) must divide model.heads (4); for example model.keyValueHeads: 2',
+      'a.yaml:2:35: model.keyValueHeads (3) must divide model.heads (4); e.g. model.keyValueHeads: 2',
     ],
     ['model: { family: llama, headSize: 5 }', expect.stringContaining('a.yaml:2:35: model.headSize (5) must be even')],
-    ['model: { ropeTheta: 500 }', expect.stringContaining('a.yaml:2:21: model.ropeTheta has no effect in family gpt2')],
-    ['model: { nopeEveryLayers: 4 }', expect.stringContaining('model.nopeEveryLayers has no effect in family gpt2')],
+    [
+      'model: { ropeTheta: 500 }',
+      expect.stringContaining('a.yaml:2:21: model.ropeTheta has no effect for family gpt2'),
+    ],
+    ['model: { nopeEveryLayers: 4 }', expect.stringContaining('model.nopeEveryLayers has no effect for family gpt2')],
     ['model: { family: llama, ropeScaling: { kind: yarn } }', expect.stringContaining('model.ropeScaling')],
   ])('%s', (line, message) => {
     expect(folder.refusal(`${corpus}${line}\n`)).toEqual(message);

@@ -12,13 +12,13 @@ describe('a config that is refused', () => {
       'batch_size: 3\nlearningRate: 1\nbogus: 1\ntraining: { epochs: .inf }\n';
     expect(folder.refusal(text)).toMatchInlineSnapshot(`
       "a.yaml:2:7: seed must be at least 0, but is -1
-      a.yaml:3:10: model.widht is no key of a config; did you mean model.width?
+      a.yaml:3:10: model.widht is not a config key; did you mean model.width?
       a.yaml:3:29: model.layers must be a whole number, but is "two"
       a.yaml:3:41: model.heads must be a whole number, but is 2.5
       a.yaml:3:55: model.dropout must be less than 1, but is 1
-      a.yaml:4:1: batch_size is no key of a config; did you mean training.microBatchSize?
-      a.yaml:5:1: learningRate is no key of a config; did you mean optimizer.learningRate?
-      a.yaml:6:1: bogus is no key of a config; the keys of a config are name, seed, device, start, corpus, tokenizer, model, training, optimizer, schedule, evaluation, checkpoints, samples, reports
+      a.yaml:4:1: batch_size is not a config key; did you mean training.microBatchSize?
+      a.yaml:5:1: learningRate is not a config key; did you mean optimizer.learningRate?
+      a.yaml:6:1: bogus is not a config key; valid keys are name, seed, device, start, corpus, tokenizer, model, training, optimizer, schedule, evaluation, checkpoints, samples, reports
       a.yaml:7:21: training.epochs must be a number or null, but is Infinity"
     `);
   });
@@ -41,7 +41,7 @@ describe('a config that is refused', () => {
     ['optimizer: { kind: muon, momentum: 1 }', 'a.yaml:2:36: optimizer.momentum must be less than 1 or null, but is 1'],
     [
       'evaluation: { everySteps: null, patience: 2 }',
-      'a.yaml:2:43: evaluation.patience means nothing to evaluation.everySteps: null; set it to null',
+      'a.yaml:2:43: evaluation.patience has no effect with evaluation.everySteps: null; set it to null',
     ],
     ['training: { emaDecay: 0 }', 'a.yaml:2:23: training.emaDecay must be greater than 0 or null, but is 0'],
     ['training: { recompute: layer }', 'a.yaml:2:24: training.recompute must be block or null, but is "layer"'],
@@ -56,7 +56,7 @@ describe('a config that is refused', () => {
     ],
     [
       'optimizer: { weight_decay: 0 }',
-      'a.yaml:2:14: optimizer.weight_decay is no key of a config; did you mean optimizer.weightDecay?',
+      'a.yaml:2:14: optimizer.weight_decay is not a config key; did you mean optimizer.weightDecay?',
     ],
     [
       'model: { everySteps: 3 }',
@@ -64,10 +64,10 @@ describe('a config that is refused', () => {
     ],
     [
       'reports: { xyzzy: 3 }',
-      'a.yaml:2:12: reports.xyzzy is no key of a config; the keys of reports are everySteps, log',
+      'a.yaml:2:12: reports.xyzzy is not a config key; valid keys in reports are everySteps, log',
     ],
-    ['__proto__: { seed: 3 }', expect.stringContaining('a.yaml:2:1: __proto__ is no key of a config')],
-    ['model: { constructor: 3 }', expect.stringContaining('a.yaml:2:10: model.constructor is no key of a config')],
+    ['__proto__: { seed: 3 }', expect.stringContaining('a.yaml:2:1: __proto__ is not a config key')],
+    ['model: { constructor: 3 }', expect.stringContaining('a.yaml:2:10: model.constructor is not a config key')],
   ])('%s', (line, message) => {
     expect(folder.refusal(`${corpus}${line}\n`)).toEqual(message);
   });
@@ -90,23 +90,23 @@ describe('a config that is refused', () => {
     ],
     [
       'corpus: { sources: [{ path: x, weight: 1 }, { path: y }] }',
-      'a.yaml:1:45: corpus.sources[1].weight is missing: all sources have a weight, or none',
+      'a.yaml:1:45: corpus.sources[1].weight is missing: set it for all sources or for none',
     ],
     [
       'corpus: { sources: [{ path: x, weightsAtSteps: [{ step: 5, weight: 1 }] }] }',
-      'a.yaml:1:21: corpus.sources[0].weightsAtSteps needs corpus.sources[0].weight',
+      'a.yaml:1:21: corpus.sources[0].weightsAtSteps requires corpus.sources[0].weight',
     ],
     [
       'corpus: { sources: [{ path: x, weight: 1, weightsAtSteps: [{ step: 5, weight: 1 }, { step: 5, weight: 2 }] }] }',
-      'a.yaml:1:92: the steps of corpus.sources[0].weightsAtSteps must ascend',
+      'a.yaml:1:92: the steps of corpus.sources[0].weightsAtSteps must be in ascending order',
     ],
     [
       'corpus: { sources: [{ path: x, weight: 1, finalWeight: 2, weightsAtSteps: [{ step: 5, weight: 1 }] }] }',
-      'a.yaml:1:56: only one of corpus.sources[0].finalWeight and corpus.sources[0].weightsAtSteps can say how the weight goes on; set the other to null',
+      'a.yaml:1:56: only one of corpus.sources[0].finalWeight and corpus.sources[0].weightsAtSteps can be set; set the other to null',
     ],
     [
       'corpus: { sources: [{ path: x, weight: 1, weightsAtSteps: [{ step: 7, weight: 0 }] }, { path: y, weight: 0 }] }',
-      'a.yaml:1:11: every source of the mixture has weight 0 at step 7; give one of them a weight above 0',
+      'a.yaml:1:11: all sources of the mixture have weight 0 at step 7; give at least one a weight above 0',
     ],
   ])('corpus: %s', (text, message) => {
     expect(folder.refusal(text)).toEqual(message);
@@ -117,12 +117,12 @@ describe('impossible combinations', () => {
   it.each([
     [
       'model: { width: 35, heads: 3 }',
-      'a.yaml:2:28: model.heads (3) must divide model.width (35); for example model.heads: 1',
+      'a.yaml:2:28: model.heads (3) must divide model.width (35); e.g. model.heads: 1',
     ],
-    ['model: { width: 34 }', 'a.yaml:2:17: model.heads (4) must divide model.width (34); for example model.heads: 2'],
+    ['model: { width: 34 }', 'a.yaml:2:17: model.heads (4) must divide model.width (34); e.g. model.heads: 2'],
     [
       'training: { steps: 300, epochs: 2 }',
-      'a.yaml:2:20: only one of training.steps (a.yaml:2:20) and training.epochs (a.yaml:2:33) can give the length ' +
+      'a.yaml:2:20: only one of training.steps (a.yaml:2:20) and training.epochs (a.yaml:2:33) can set the length ' +
         'of the run; set the others to null',
     ],
     [
@@ -136,11 +136,11 @@ describe('impossible combinations', () => {
     ],
     [
       'tokenizer: { kind: bpe }',
-      'a.yaml:2:20: tokenizer.vocabularySize is missing; for example tokenizer: { kind: bpe, vocabularySize: 4096 }',
+      'a.yaml:2:20: tokenizer.vocabularySize is missing; e.g. tokenizer: { kind: bpe, vocabularySize: 4096 }',
     ],
     [
       'tokenizer: { kind: file }',
-      'a.yaml:2:20: tokenizer.path is missing; for example tokenizer: { kind: file, path: tokenizer.json }',
+      'a.yaml:2:20: tokenizer.path is missing; e.g. tokenizer: { kind: file, path: tokenizer.json }',
     ],
     [
       'tokenizer: { kind: bpe, vocabularySize: 256 }',
@@ -148,27 +148,27 @@ describe('impossible combinations', () => {
     ],
     [
       'tokenizer: { vocabularySize: 300 }',
-      'a.yaml:2:30: tokenizer.vocabularySize means nothing to tokenizer.kind: characters; set it to null',
+      'a.yaml:2:30: tokenizer.vocabularySize has no effect with tokenizer.kind: characters; set it to null',
     ],
     [
       'tokenizer: { kind: bytes, path: a.json }',
-      'a.yaml:2:33: tokenizer.path means nothing to tokenizer.kind: bytes; set it to null',
+      'a.yaml:2:33: tokenizer.path has no effect with tokenizer.kind: bytes; set it to null',
     ],
     [
       'tokenizer: { kind: bpe, vocabularySize: 300, endOfText: x }',
-      'a.yaml:2:57: tokenizer.endOfText means nothing to tokenizer.kind: bpe; set it to null',
+      'a.yaml:2:57: tokenizer.endOfText has no effect with tokenizer.kind: bpe; set it to null',
     ],
     [
       'optimizer: { momentum: 0.9 }',
-      'a.yaml:2:24: optimizer.momentum means nothing to optimizer.kind: adamw; set it to null',
+      'a.yaml:2:24: optimizer.momentum has no effect with optimizer.kind: adamw; set it to null',
     ],
     [
       'schedule: { kind: constant, finalLearningRate: 1e-5 }',
-      'a.yaml:2:48: schedule.finalLearningRate means nothing to schedule.kind: constant; set it to null',
+      'a.yaml:2:48: schedule.finalLearningRate has no effect with schedule.kind: constant; set it to null',
     ],
     [
       'schedule: { kind: linear, decaySteps: 3 }',
-      'a.yaml:2:39: schedule.decaySteps means nothing to schedule.kind: linear; set it to null',
+      'a.yaml:2:39: schedule.decaySteps has no effect with schedule.kind: linear; set it to null',
     ],
   ])('%s', (line, message) => {
     expect(folder.refusal(`${corpus}${line}\n`)).toBe(message);
@@ -182,10 +182,10 @@ describe('impossible combinations', () => {
   it('name the flag that makes one', () => {
     expect(folder.refusal(`${corpus}training: { steps: 300 }`, 'training.tokens=7919', 'training.steps=5')).toBe(
       '--set training.steps=5: only one of training.steps (--set training.steps=5) and training.tokens ' +
-        '(--set training.tokens=7919) can give the length of the run; set the others to null',
+        '(--set training.tokens=7919) can set the length of the run; set the others to null',
     );
     expect(folder.refusal(corpus, 'model.heads=3')).toBe(
-      '--set model.heads=3: model.heads (3) must divide model.width (128); for example model.heads: 2',
+      '--set model.heads=3: model.heads (3) must divide model.width (128); e.g. model.heads: 2',
     );
   });
 });
@@ -197,26 +197,22 @@ describe('text that is no config', () => {
     ['comments only', '# soon\n', 'a.yaml is empty; a config needs at least corpus: { sources: [{ path: … }] }'],
     ['a list', '- seed: 3', 'a.yaml:1:1: a config must be a mapping of keys to values'],
     ['text', 'It is a truth', 'a.yaml:1:1: a config must be a mapping of keys to values'],
-    ['a tab', 'model:\n\tlayers: 3\n', 'a.yaml:2:1: a tab cannot indent YAML; use spaces'],
-    [
-      'a key twice',
-      'seed: 1\nmodel: {}\nseed: 2\n',
-      'a.yaml:3:1: this key stands twice in the same mapping; remove one',
-    ],
-    ['a tag', 'model: !!python/object {}', 'a.yaml:1:8: tags (!…) have no meaning in a config; remove it'],
+    ['a tab', 'model:\n\tlayers: 3\n', 'a.yaml:2:1: YAML cannot be indented with tabs; use spaces'],
+    ['a key twice', 'seed: 1\nmodel: {}\nseed: 2\n', 'a.yaml:3:1: duplicate key in the same mapping; remove one'],
+    ['a tag', 'model: !!python/object {}', 'a.yaml:1:8: YAML tags (!…) are not supported; remove it'],
     ['a list as key', '? [a]\n: 3\n', 'a.yaml:1:1: a key must be plain text'],
-    ['an alias of nothing', 'model: *base\n', 'a.yaml:1:8: *base refers to no anchor above it'],
-    ['an alias of itself', 'model: &base { layers: *base }', 'a.yaml:1:14: nested deeper than 32 levels'],
+    ['an alias of nothing', 'model: *base\n', 'a.yaml:1:8: *base refers to an anchor that is not defined above it'],
+    ['an alias of itself', 'model: &base { layers: *base }', 'a.yaml:1:14: nested more than 32 levels deep'],
     [
       'aliases of aliases',
       `a: &a ${tens('x')}\nb: &b ${tens('*a')}\nc: &c ${tens('*b')}\nd: &d ${tens('*c')}\n`,
-      expect.stringMatching(/^a\.yaml:1:\d+: more than 10000 values, aliases expanded$/),
+      expect.stringMatching(/^a\.yaml:1:\d+: more than 10000 values after expanding aliases$/),
     ],
-    ['endless brackets', '['.repeat(50_000), expect.stringMatching(/^a\.yaml:1:\d+: nested deeper than 32 levels$/)],
+    ['endless brackets', '['.repeat(50_000), expect.stringMatching(/^a\.yaml:1:\d+: nested more than 32 levels deep$/)],
     [
       'two documents',
       'seed: 1\n---\nseed: 2\n',
-      "a.yaml:2:1: a second document begins here; a config is one document, without '---' inside",
+      "a.yaml:2:1: a second YAML document begins here; a config is a single document, without '---' inside",
     ],
   ])('%s', (_, text, message) => {
     expect(folder.refusal(text)).toEqual(message);
@@ -239,7 +235,7 @@ describe('text that is no config', () => {
   it('a folder, or nothing at all', () => {
     mkdirSync(folder.path('sub'));
     expect(wrongInputMessage(() => loadConfig(folder.path('sub')))).toBe(
-      `${folder.path('sub')} is a folder; a config is a YAML file`,
+      `${folder.path('sub')} is a folder, not a config file`,
     );
     expect(wrongInputMessage(() => loadConfig(folder.path('gone.yaml')))).toBe(
       `${folder.path('gone.yaml')} does not exist`,

@@ -78,7 +78,10 @@ random:
     ['', /is empty; a sweep needs/],
     ['grid: { seed: [1] }', /config is missing/],
     ['config: a.yaml\ngrids: { seed: [1] }', /rates\.yaml:2:1: grids is no key of a sweep/],
-    ['config: a.yaml\ngrid: { optimizer.learningrate: [1] }', /:2:9: optimizer\.learningrate is no key .*learningRate/],
+    [
+      'config: a.yaml\ngrid: { optimizer.learningrate: [1] }',
+      /:2:9: optimizer\.learningrate is not a config key .*learningRate/,
+    ],
     ['config: a.yaml\ngrid: { model.layers: 2 }', /:2:23: model\.layers must be a list/],
     [
       'config: a.yaml\nzip: [{ model.layers: [1, 2], model.heads: [1] }]',

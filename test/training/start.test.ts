@@ -88,7 +88,7 @@ describe('start: { from: RUN }', () => {
       'was started with another start.from.',
     );
     const fresh = prepareTraining({ configPath: file, runDirectory: join(folder(), 'fresh'), set: [], resume: true });
-    expect((await failureOf(fresh)).message).toContain('start.from is no run: ');
+    expect((await failureOf(fresh)).message).toContain('start.from is not a run: ');
     await runTraining(prepared, { mode: 'recorded', signal: new AbortController().signal, report: () => {} });
     const [whole, parts] = [await lastOf('whole'), await lastOf('parts')];
     expect(parts.model).toEqual(whole.model);
@@ -108,15 +108,15 @@ describe('start: { from: RUN }', () => {
     const message = wrongInputMessage(() =>
       loadConfig(config('model: { layers: 3, width: 15, contextLength: 5 }\ntokenizer: { kind: bytes }')),
     );
-    expect(message).toContain('a.yaml:6:18: model.layers is 3, but the run that start.from names has 2; leave it out');
-    expect(message).toContain('model.contextLength is 5, but the run that start.from names has 7');
+    expect(message).toContain('a.yaml:6:18: model.layers is 3, but the run in start.from has 2; remove it');
+    expect(message).toContain('model.contextLength is 5, but the run in start.from has 7');
     expect(message).toContain('tokenizer.kind is "bytes"');
     expect(message).not.toContain('model.width');
   });
 
   it('refuses what is no run, and the resuming of an imported one', async () => {
     const file = config('');
-    expect(wrongInputMessage(() => loadConfig(file))).toContain('a.yaml:2:16: start.from is no run: ');
+    expect(wrongInputMessage(() => loadConfig(file))).toContain('a.yaml:2:16: start.from is not a run: ');
     const { runDirectory } = await importFixture('gpt2');
     const text = readFileSync(file, 'utf8').replace('start: { from: ../imported }\n', 'model: { preset: gpt2-124m }\n');
     writeFileSync(file, text);

@@ -11,9 +11,9 @@ import { basename, dirname, extname, resolve } from 'node:path';
 import { readBounded } from '../../storage/boundedFile.ts';
 import { schemaAt, suggestKey } from '../../config/keys.ts';
 import {
+  location,
   originsIn,
   parseLocated,
-  place,
   plainValue,
   valueAt,
   type LocatedMapping,
@@ -74,7 +74,7 @@ export function readSweep(path: string): Sweep {
   };
 }
 
-const fail = (value: LocatedValue, message: string): Error => wrongInput(`${place(value.origin)}: ${message}`);
+const fail = (value: LocatedValue, message: string): Error => wrongInput(`${location(value.origin)}: ${message}`);
 
 function mapping(value: LocatedValue | null, path: string): LocatedMapping {
   if (value === null)
@@ -91,7 +91,7 @@ function entry(tree: LocatedMapping, key: string): LocatedMapping | undefined {
 function knownKeys(tree: LocatedMapping, known: readonly string[], where: string): void {
   for (const [key, { keyOrigin }] of tree.entries) {
     if (!known.includes(key))
-      throw wrongInput(`${place(keyOrigin)}: ${key} is no key of ${where}; its keys are ${known.join(', ')}`);
+      throw wrongInput(`${location(keyOrigin)}: ${key} is no key of ${where}; its keys are ${known.join(', ')}`);
   }
 }
 
@@ -112,10 +112,10 @@ function configEntries(tree: LocatedMapping | undefined): [string, LocatedValue]
     const path = key.split('.');
     if (schemaAt(path.flatMap((part) => part.replace(/\[(\d+)\]/g, '.$1').split('.'))) === undefined) {
       throw wrongInput(
-        `${place(keyOrigin)}: ${key} is no key of a config; ${suggestKey(path.slice(0, -1), path.at(-1)!)}`,
+        `${location(keyOrigin)}: ${key} is not a config key; ${suggestKey(path.slice(0, -1), path.at(-1)!)}`,
       );
     }
-    if (key === 'name') throw wrongInput(`${place(keyOrigin)}: the runs of a sweep are named by what differs`);
+    if (key === 'name') throw wrongInput(`${location(keyOrigin)}: the runs of a sweep are named by what differs`);
     return [key, value] as [string, LocatedValue];
   });
 }
