@@ -80,7 +80,7 @@ random:
     ['config: a.yaml\ngrids: { seed: [1] }', /rates\.yaml:2:1: grids is no key of a sweep/],
     [
       'config: a.yaml\ngrid: { optimizer.learningrate: [1] }',
-      /:2:9: optimizer\.learningrate is not a config key .*learningRate/,
+      /:2:9: optimizer\.learningrate is not a config key.*learningRate/,
     ],
     ['config: a.yaml\ngrid: { model.layers: 2 }', /:2:23: model\.layers must be a list/],
     [
