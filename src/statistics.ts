@@ -1,4 +1,8 @@
-/** Means over seeds, and whether two means differ by more than seeds do. */
+/** Means and medians of measurements, and whether two means differ by more than runs with different seeds do. */
+
+/** The upper of the two middle values of an even number of them; NaN of none. */
+export const median = (values: readonly number[]): number =>
+  Float64Array.from(values).sort()[values.length >> 1] ?? NaN;
 
 export interface Spread {
   n: number;
@@ -7,7 +11,7 @@ export interface Spread {
   deviation: number | null;
 }
 
-/** Over the values that are there; null where none is. */
+/** Ignores null; null if no value remains. */
 export function spreadOf(values: readonly (number | null)[]): Spread | null {
   const known = values.filter((each) => each !== null);
   const n = known.length;
@@ -20,14 +24,14 @@ export function spreadOf(values: readonly (number | null)[]): Spread | null {
 export interface Difference {
   /** How much higher the mean of b is. */
   difference: number;
-  /** Half the 95 % confidence interval of the difference; null where no spread is known. */
+  /** Half the width of the 95 % confidence interval of the difference; null if both groups have a single value. */
   margin: number | null;
   isWithinSpread: boolean | null;
 }
 
 /**
- * The difference of two means with Welch's interval (B. L. Welch, Biometrika 34, 1947), which allows the two to vary
- * unequally. A group of one value is given the deviation of the other.
+ * The difference of two means with Welch's interval (B. L. Welch, Biometrika 34, 1947), which does not assume equal
+ * variances. A group with a single value is assumed to have the deviation of the other.
  */
 export function differenceOf(a: Spread, b: Spread): Difference {
   const difference = b.mean - a.mean;
@@ -50,7 +54,7 @@ const quantiles = [
 ];
 const largeSampleQuantile = 1.96;
 
-/** Between whole degrees by interpolation; beyond the table by the series 1.96 + 2.37/ν, good to 0.01. */
+/** Interpolates between whole degrees; beyond the table it uses the series 1.96 + 2.37/ν, accurate to 0.01. */
 export function studentQuantile(degrees: number): number {
   if (degrees >= quantiles.length) return largeSampleQuantile + 2.37 / degrees + 2.8 / degrees ** 2;
   const whole = Math.max(1, Math.floor(degrees));
@@ -58,7 +62,7 @@ export function studentQuantile(degrees: number): number {
   return low + (Math.max(degrees, 1) - whole) * ((quantiles[whole] ?? low) - low);
 }
 
-/** `1.2600 ± 0.0100`, mean and standard deviation of losses; the mean alone of one seed, a dash where there is none. */
+/** Mean and standard deviation of losses, `1.2600 ± 0.0100`; the mean alone for one value; a dash for none. */
 export const spreadText = (spread: Spread | null): string =>
   spread === null
     ? '–'

@@ -9,6 +9,7 @@ import { backgroundSequence } from '../data/windows/backgroundSequence.ts';
 import type { TrainingBatch } from '../data/windows/batches.ts';
 import { openCorpus } from '../data/files/openCorpus.ts';
 import { prepareTokenizer } from '../data/tokens/prepareTokenizer.ts';
+import { median } from '../statistics.ts';
 import { supplyOptions, trainingSupply } from '../data/windows/trainingSupply.ts';
 import { initialParameters } from '../model/initialise.ts';
 import { parameterTable } from '../model/parameters.ts';
@@ -159,5 +160,3 @@ export async function matmulMeter(session: Session): Promise<() => Promise<numbe
     return best;
   };
 }
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;

@@ -1,16 +1,16 @@
 /**
- * What several runs show side by side: the config keys that differ, runs that differ only by seed as one group, and
- * losses at the end, at their best, and at an equal amount of tokens, FLOPs, time or steps.
+ * Compares runs: the config keys that differ, and losses at the end, at their lowest, and after an equal amount of
+ * tokens, FLOPs, time or steps. Runs that differ only by seed form one group.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { RunHistory } from './runHistory.ts';
-import { finite, median } from './runSummary.ts';
-import { differenceOf, spreadOf, type Difference, type Spread } from '../statistics.ts';
+import { finite } from './runSummary.ts';
+import { differenceOf, median, spreadOf, type Difference, type Spread } from '../statistics.ts';
 
 export const alignments = ['tokens', 'flops', 'time', 'steps'] as const;
 export type Alignment = (typeof alignments)[number];
 
-/** Losses of one run; nats per token. */
+/** Measurements of one run; losses in nats per token. */
 interface RunFigures {
   name: string;
   path: string;
@@ -18,7 +18,7 @@ interface RunFigures {
   seed: unknown;
   validationLoss: number | null;
   bestValidationLoss: number | null;
-  /** Validation loss at the common amount, between two evaluations by a straight line. */
+  /** Validation loss at the common amount, interpolated linearly between two evaluations. */
   alignedLoss: number | null;
   /** Mean over the last twentieth of the updates. */
   trainingLoss: number | null;
@@ -27,7 +27,7 @@ interface RunFigures {
 }
 
 export interface Group {
-  /** What sets the group apart: the values of the differing keys, the seed left out. */
+  /** Values of the keys in which groups differ, without the seed. */
   values: Record<string, unknown>;
   runs: RunFigures[];
   validationLoss: Spread | null;
@@ -38,22 +38,26 @@ export interface Group {
 }
 
 export interface Comparison {
-  /** Keys that differ, with the value of each run in the order given. */
+  /** Keys that differ, each with the values of all runs in the order given. */
   differing: { key: string; values: unknown[] }[];
   alignment: Alignment;
-  /** The amount all runs that did not fail reached, in tokens, FLOPs, ms or steps; null where it is unknown of one. */
+  /**
+   * The largest amount that all runs reached (failed runs aside), in tokens, FLOPs, ms or steps; null if it is unknown
+   * for one of them.
+   */
   amount: number | null;
-  /** The lowest mean first. */
+  /** Sorted by mean loss, lowest first. */
   groups: Group[];
-  /** Of each further group against the first, by the loss they are ranked by. */
+  /** Of each further group to the first, in the loss they are ranked by. */
   differences: (Difference | null)[];
   rankedBy: RankedBy;
 }
 
 export type RankedBy = 'validationLoss' | 'bestValidationLoss' | 'alignedLoss';
 
-/** Keys that name a run, or say how it is fed and what is written on the way, and change no loss. */
-const idleKey = /^(name$|seed$|checkpoints\.|samples\.|reports\.|evaluation\.everySteps$|corpus\.(workers|cache)$)/;
+/** Keys that cannot change a loss: names, seeds, what is written during training and how data is loaded. */
+const keyWithoutEffect =
+  /^(name$|seed$|checkpoints\.|samples\.|reports\.|evaluation\.everySteps$|corpus\.(workers|cache)$)/;
 
 export function compareRuns(
   runs: readonly RunHistory[],
@@ -64,16 +68,16 @@ export function compareRuns(
   const differing = keys
     .map((key) => ({ key, values: runs.map(({ config }) => config.get(key)) }))
     .filter(({ key, values }) => key !== 'name' && values.some((each) => !isDeepStrictEqual(each, values[0])));
-  const telling = differing.filter(({ key }) => !idleKey.test(key));
-  // What failed early shall not bring all to its length.
-  const whole = runs.filter(({ summary }) => summary.state !== 'failed');
-  const reached = (whole.length > 0 ? whole : runs).map((run) => amountAt(run, alignment, lastStep(run)));
+  const groupKeys = differing.filter(({ key }) => !keyWithoutEffect.test(key));
+  // A run that failed early does not shorten the comparison of the others.
+  const unfailed = runs.filter(({ summary }) => summary.state !== 'failed');
+  const reached = (unfailed.length > 0 ? unfailed : runs).map((run) => amountAt(run, alignment, lastStep(run)));
   const least = reached.some((each) => each === null) ? null : Math.min(...(reached as number[]));
   const amount = least === null || options.amount === undefined ? least : Math.min(least, options.amount);
 
   const groups = new Map<string, Group>();
   runs.forEach((run, i) => {
-    const values = Object.fromEntries(telling.map(({ key, values: each }) => [key, each[i] ?? null]));
+    const values = Object.fromEntries(groupKeys.map(({ key, values: each }) => [key, each[i] ?? null]));
     const name = JSON.stringify(values);
     const group = groups.get(name) ?? {
       values,
@@ -108,7 +112,7 @@ export function compareRuns(
 
 function figuresOf(run: RunHistory, alignment: Alignment, amount: number | null): RunFigures {
   const { summary, updates } = run;
-  const lately = updates.loss.slice(-Math.max(1, Math.ceil(updates.loss.length / 20)));
+  const latest = updates.loss.slice(-Math.max(1, Math.ceil(updates.loss.length / 20)));
   return {
     name: summary.name,
     path: summary.path,
@@ -117,8 +121,8 @@ function figuresOf(run: RunHistory, alignment: Alignment, amount: number | null)
     validationLoss: summary.validationLoss,
     bestValidationLoss: summary.bestValidationLoss,
     alignedLoss: amount === null ? null : validationLossAt(run, alignment, amount),
-    trainingLoss: spreadOf(lately.filter(Number.isFinite))?.mean ?? null,
-    tokensPerSecond: median(updates.tokensPerSecond.filter(Number.isFinite)),
+    trainingLoss: spreadOf(latest.filter(Number.isFinite))?.mean ?? null,
+    tokensPerSecond: finite(median(updates.tokensPerSecond.filter(Number.isFinite))),
     trainedMs: updates.trainedMs.at(-1) ?? null,
   };
 }
@@ -126,14 +130,14 @@ function figuresOf(run: RunHistory, alignment: Alignment, amount: number | null)
 const lastStep = ({ updates, evaluations }: RunHistory): number =>
   Math.max(0, updates.step.at(-1) ?? 0, evaluations.at(-1)?.step ?? 0);
 
-/** How much a run has had after `step` updates; null where its records do not say. */
+/** The amount that a run has trained for after `step` updates; null if its records do not tell. */
 export function amountAt({ environment, updates }: RunHistory, alignment: Alignment, step: number): number | null {
   const plan = environment?.plan;
   if (alignment === 'steps') return step;
   if (alignment === 'tokens') return plan ? step * plan.tokensPerStep : null;
   if (alignment === 'flops') return plan ? step * plan.tokensPerStep * plan.flopsPerToken : null;
   if (step === 0) return 0;
-  // Thinned step records: the nearest one at or after the step, which is the last for a step beyond them.
+  // Not every step is logged: take the first record at or after the step, or the last record.
   let low = 0;
   for (let high = updates.step.length - 1; low < high; ) {
     const middle = (low + high) >> 1;
@@ -143,7 +147,7 @@ export function amountAt({ environment, updates }: RunHistory, alignment: Alignm
   return updates.trainedMs[low] ?? null;
 }
 
-/** The validation loss when the run had had `amount`; null outside its evaluations. */
+/** The validation loss after `amount`, interpolated; null before the first or after the last evaluation. */
 function validationLossAt(run: RunHistory, alignment: Alignment, amount: number): number | null {
   let before: [x: number, loss: number] | undefined;
   for (const evaluation of run.evaluations) {

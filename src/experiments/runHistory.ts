@@ -1,4 +1,4 @@
-/** Everything a run has on record, in columns: for `compare` and `report`, which need more than its end. */
+/** All logged updates and evaluations of a run, in columns, with its config; `compare` and `report` need them. */
 import { parse } from 'yaml';
 import { readBounded } from '../storage/boundedFile.ts';
 import { runPaths } from '../run/runPaths.ts';
@@ -8,14 +8,14 @@ import { completeLines, parseRecord, type EvaluationRecord, type StepRecord } fr
 import { finite, readEnvironment, summarizeRun, type RunEnvironment, type RunSummary } from './runSummary.ts';
 import { scanUpdate, type ScannedUpdate } from '../run/updateScanner.ts';
 
-/** The updates on record; entry i of every column belongs to the same update. */
+/** The logged updates; entry i of every column belongs to the same update. */
 export interface Updates {
   step: number[];
   loss: number[];
   learningRate: number[];
   gradientNorm: number[];
   tokensPerSecond: number[];
-  /** Time spent training up to this update, stops left out. */
+  /** Time spent training up to this update, without the pauses between stop and resume. */
   trainedMs: number[];
 }
 
@@ -23,8 +23,8 @@ export interface RunHistory {
   summary: RunSummary;
   environment: RunEnvironment | undefined;
   /**
-   * Values of the resolved config by key, such as `model.layers` or `corpus.sources[0].path`; lists of values as a
-   * whole.
+   * Values of the resolved config by key, such as `model.layers` or `corpus.sources[0].path`. A list of plain values
+   * is one value.
    */
   config: ReadonlyMap<string, unknown>;
   updates: Updates;
@@ -41,7 +41,7 @@ export function readRunHistory(runDirectory: string): RunHistory {
     trainedMs: [],
   };
   const evaluations: EvaluationRecord[] = [];
-  // `elapsedMs` begins anew in each process that resumes the run.
+  // `elapsedMs` starts again from 0 whenever the run is resumed.
   let beforeMs = 0;
   let lastMs = 0;
   const take = (update: ScannedUpdate): void => {
@@ -96,7 +96,7 @@ function updateOf(record: StepRecord): ScannedUpdate {
   };
 }
 
-/** Empty where the run has no config.yaml that can be read. */
+/** Empty if the run has no readable config.yaml. */
 function readFlatConfig(runDirectory: string): Map<string, unknown> {
   const flat = new Map<string, unknown>();
   const add = (key: string, inner: unknown): void => {
@@ -109,12 +109,12 @@ function readFlatConfig(runDirectory: string): Map<string, unknown> {
   try {
     add('', resolvedOrRaw(readBounded(path).toString('utf8'), path));
   } catch {
-    return new Map(); // a run without config is compared by its figures alone
+    return new Map(); // such a run is compared by its losses alone
   }
   return flat;
 }
 
-/** A run that is older than some key trained as with its default; a config that this clm cannot take stays as it is. */
+/** Adds defaults for keys newer than the run. A config that this version of clm rejects is returned as it is. */
 function resolvedOrRaw(text: string, path: string): unknown {
   try {
     return parseResolvedConfig(text, path);

@@ -1,4 +1,4 @@
-/** One line about a run: its state, how far it is, its best validation loss, its speed; from small reads only. */
+/** The state, progress, losses and speed of a run, read from the ends of its files so that listing runs is fast. */
 import { statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
@@ -6,29 +6,31 @@ import { runPaths } from '../run/runPaths.ts';
 import type { EvaluationRecord } from '../run/metrics.ts';
 import { readEvaluations, readMetricsTail } from '../run/readMetrics.ts';
 import { runState, type RunState } from '../run/status.ts';
+import { median } from '../statistics.ts';
 
 export interface RunSummary extends RunState {
   name: string;
   path: string;
   /** Updates applied. */
   step: number;
-  /** Updates planned; null where the run does not say. */
+  /** Updates planned; null if unknown. */
   steps: number | null;
-  /** Training loss of the last update on record. */
+  /** Training loss of the last logged update. */
   loss: number | null;
-  /** The last one, and the lowest with its step; nats per token. */
+  /** The latest; nats per token. */
   validationLoss: number | null;
+  /** The lowest, and its step. */
   bestValidationLoss: number | null;
   bestStep: number | null;
-  /** Median of the last updates on record. */
+  /** Median of the last logged updates. */
   tokensPerSecond: number | null;
-  /** Since the run last wrote a record. */
+  /** Time since the run last logged something. */
   ageMs: number;
   tokensPerStep: number | null;
   device: string | null;
 }
 
-/** What `environment.json` tells about a run, of what is needed here. */
+/** The entries of `environment.json` used here; it has more. */
 export interface RunEnvironment {
   program?: string;
   device?: { name?: string; reason?: string; mode?: string } | string | null;
@@ -36,7 +38,7 @@ export interface RunEnvironment {
   [key: string]: unknown;
 }
 
-/** `environment.json` of a run, or undefined where it is missing or torn. */
+/** `environment.json` of a run, or undefined if it is missing or incomplete. */
 export function readEnvironment(runDirectory: string): RunEnvironment | undefined {
   try {
     const environment: unknown = JSON.parse(readBounded(runPaths(runDirectory).environment).toString('utf8'));
@@ -46,7 +48,7 @@ export function readEnvironment(runDirectory: string): RunEnvironment | undefine
   }
 }
 
-/** @param nowMs the present, since 1970 */
+/** @param nowMs the current time, in ms since 1970 */
 export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSummary {
   const paths = runPaths(runDirectory);
   const environment = readEnvironment(runDirectory);
@@ -54,10 +56,10 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
   const records = tail?.records ?? [];
   const updates = records.filter((record) => record.kind === 'step');
   const evaluations = readEvaluations(paths.metrics);
-  const best = lowest(evaluations);
+  const best = bestEvaluation(evaluations);
   const step = Math.max(0, ...records.map((record) => record.step));
   const steps = environment?.plan?.steps ?? null;
-  const changedMs = tail?.changedMs ?? changedAt(runDirectory, nowMs);
+  const changedMs = tail?.changedMs ?? changedMsOf(runDirectory, nowMs);
   const { device } = environment ?? {};
   return {
     name: basename(resolve(runDirectory)),
@@ -76,15 +78,15 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
     validationLoss: finite(evaluations.at(-1)?.loss),
     bestValidationLoss: finite(best?.loss),
     bestStep: best?.step ?? null,
-    tokensPerSecond: median(updates.flatMap((update) => finite(update.tokensPerSecond) ?? [])),
+    tokensPerSecond: finite(median(updates.flatMap((update) => finite(update.tokensPerSecond) ?? []))),
     ageMs: Math.max(0, nowMs - changedMs),
     tokensPerStep: environment?.plan?.tokensPerStep ?? null,
     device: typeof device === 'string' ? device : (device?.name ?? null),
   };
 }
 
-/** The evaluation of the lowest loss, the first of equals. */
-export function lowest(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
+/** The evaluation with the lowest loss; the first one of equals. */
+export function bestEvaluation(evaluations: readonly EvaluationRecord[]): EvaluationRecord | undefined {
   return evaluations.reduce<EvaluationRecord | undefined>((best, evaluation) => {
     const loss = finite(evaluation.loss);
     return loss !== null && loss < (finite(best?.loss) ?? Infinity) ? evaluation : best;
@@ -95,10 +97,6 @@ export function lowest(evaluations: readonly EvaluationRecord[]): EvaluationReco
 export const finite = (value: unknown): number | null =>
   typeof value === 'number' && Number.isFinite(value) ? value : null;
 
-export function median(values: readonly number[]): number | null {
-  return values.length === 0 ? null : Float64Array.from(values).sort()[values.length >> 1]!;
-}
-
-function changedAt(path: string, otherwise: number): number {
+function changedMsOf(path: string, otherwise: number): number {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? otherwise;
 }

@@ -1,5 +1,5 @@
 /**
- * A first config for a text: a model as large as a given time can train on this machine, with every choice explained.
+ * Writes a starter config for a text: the largest model that this machine can train in a given time, with comments.
  */
 import { model } from '../config/sections/model.ts';
 import { flopsPerToken } from '../training/plan/plan.ts';
@@ -12,7 +12,7 @@ interface ModelSize {
   microBatchSize: number;
 }
 
-/** From a minute on a laptop to a night on a large machine. */
+/** For training times from a minute on a laptop to a night on a large machine. */
 export const modelSizes: readonly ModelSize[] = [
   { layers: 2, heads: 2, width: 64, contextLength: 64, microBatchSize: 16 },
   { layers: 4, heads: 4, width: 128, contextLength: 64, microBatchSize: 12 },
@@ -21,38 +21,38 @@ export const modelSizes: readonly ModelSize[] = [
   { layers: 12, heads: 12, width: 768, contextLength: 512, microBatchSize: 4 },
 ];
 
-/** With fewer updates even a small model has hardly begun. */
+/** With fewer updates even a small model has hardly learnt anything. */
 const fewestSteps = 1500;
-/** The rest is for evaluations, samples and checkpoints. */
+/** Share of the time spent in training steps; the rest is for evaluations, samples and checkpoints. */
 const trainingShare = 0.85;
-/** Longer texts are worth a tokenizer of their own. */
+/** Bytes; longer texts get a BPE tokenizer trained on them. */
 const largestCharacterText = 10_000_000;
-const learntTokens = 4096;
+const bpeVocabularySize = 4096;
 
-/** What the tokenizer will have: a text's own characters, or the tokens learnt from it. */
-const vocabularySize = (textBytes: number): number => (textBytes > largestCharacterText ? learntTokens : 100);
+/** Expected vocabulary size: the characters of the text, about 100, or the size of the BPE. */
+const vocabularySize = (textBytes: number): number => (textBytes > largestCharacterText ? bpeVocabularySize : 100);
 
-/** FLOPs of a training step. */
+/** FLOPs of one training step. */
 export function stepFlops({ microBatchSize, ...sizes }: ModelSize, textBytes: number): number {
   return microBatchSize * sizes.contextLength * flopsPerToken(model.parse(sizes), vocabularySize(textBytes));
 }
 
-/** The largest size that the time allows enough updates of, or the smallest there is. */
+/** The largest size for which the time allows `fewestSteps` updates, else the smallest size. */
 export function sizeFor(minutes: number, flopsPerSecond: number, textBytes: number): ModelSize {
   const seconds = (size: ModelSize): number => (fewestSteps * stepFlops(size, textBytes)) / flopsPerSecond;
   return modelSizes.findLast((size) => seconds(size) <= minutes * 60 * trainingShare) ?? modelSizes[0]!;
 }
 
-/** Updates that fit the time, in two digits. */
+/** Updates that fit into the time, rounded to two digits. */
 export const stepsFor = (minutes: number, msPerStep: number): number =>
   Math.max(10, Number(Math.floor((minutes * 60_000 * trainingShare) / msPerStep).toPrecision(2)));
 
 export interface StartingChoices {
   name: string;
-  /** As it shall stand in the file, relative to it. */
+  /** Path of the text relative to the config file. */
   textPath: string;
   textBytes: number;
-  /** Field or column that holds the text; null for plain text. */
+  /** Field or column that contains the text; null for plain text. */
   field: string | null;
   minutes: number;
   size: ModelSize;
@@ -74,32 +74,35 @@ export function renderStartingConfig({
   const every = Math.max(1, Math.round(steps / 4));
   const isLong = textBytes > largestCharacterText;
   const tokenizer = isLong
-    ? `{ kind: bpe, vocabularySize: ${learntTokens} }   # pieces of words, learnt from the text`
-    : '{ kind: characters }             # a token for each character of the text; bpe learns pieces of words';
+    ? `{ kind: bpe, vocabularySize: ${bpeVocabularySize} }   # parts of words, learned from the text`
+    : '{ kind: characters }             # one token per character of the text; bpe learns parts of words';
+  const source = `path: ${JSON.stringify(textPath)}${field === null ? '' : `, field: ${JSON.stringify(field)}`}`;
+  const learningRate = width <= 128 ? '2e-3' : width <= 384 ? '1e-3' : '6e-4';
   return `# yaml-language-server: $schema=${schema}
-# Made by clm init: about ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} on the machine it was made on. Every key with its meaning: clm config show THIS-FILE,
-# and docs/reference-keys.md. Change what you like; --set model.layers=6 changes a key for one run.
-name: ${JSON.stringify(name)}                      # the run goes to runs/<name>
-seed: 1337                            # decides everything random
+# Written by clm init, for about ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} on this machine.
+# All keys are described in docs/reference-keys.md, and by: clm config show THIS-FILE
+# To change a key for one run only: clm train THIS-FILE --set model.layers=6
+name: ${JSON.stringify(name)}                      # the run directory is runs/<name>
+seed: 1337                            # of everything random
 corpus:
-  sources: [{ path: ${JSON.stringify(textPath)}${field === null ? '' : `, field: ${JSON.stringify(field)}`} }]    # a file, a folder or a glob
-  validation: { tail: ${validationTail(textBytes)} }             # the last part of the text is never trained on
+  sources: [{ ${source} }]    # a file, a folder or a glob
+  validation: { tail: ${validationTail(textBytes)} }             # share of the text, at its end, kept for validation
 tokenizer: ${tokenizer}
-model:                                # a larger model learns more from more text, and takes longer
+model:                                # a larger model learns more from more text, but trains slower
   layers: ${layers}
-  heads: ${heads}                            # divides width
+  heads: ${heads}                            # must divide width
   width: ${width}
-  contextLength: ${contextLength}                   # how many tokens it can look back on
+  contextLength: ${contextLength}                   # in tokens
 training:
-  microBatchSize: ${microBatchSize}                  # windows computed at a time; lower it when memory is short
-  steps: ${steps}                       # the time is proportional to it
-optimizer: { learningRate: ${width <= 128 ? '2e-3' : width <= 384 ? '1e-3' : '6e-4'} }      # lower it where the loss jumps about
+  microBatchSize: ${microBatchSize}                  # windows per pass; lower it if memory runs out
+  steps: ${steps}                       # the training time is proportional to it
+optimizer: { learningRate: ${learningRate} }      # lower it if the loss jumps up
 schedule: { warmupSteps: ${Math.min(100, Math.ceil(steps / 10))}, finalLearningRate: 1e-4 }
 evaluation: { everySteps: ${every} }        # loss on the validation text
 checkpoints: { everySteps: ${every}, keepLast: 2 }
-samples: { everySteps: ${every}, maxTokens: 120 }    # completions on the way, in runs/<name>/samples
+samples: { everySteps: ${every}, maxTokens: 120 }    # completions during training, in runs/<name>/samples
 `;
 }
 
-/** A tenth, but of a long text no more than takes a blink to score. */
+/** A tenth of the text, but of a long text no more than about 200 kB, so that evaluations stay short. */
 const validationTail = (bytes: number): number => Math.min(0.1, Number((200_000 / Math.max(bytes, 1)).toPrecision(1)));

@@ -1,13 +1,13 @@
 /**
- * A line chart in characters: each cell is a braille pattern of 2 × 4 dots (U+2800 and up), so that a terminal of 80
- * columns shows 140 points side by side. Pure: points in, lines out.
+ * A line chart of characters. Each character is a braille pattern of 2 × 4 dots (from U+2800), so a terminal of 80
+ * columns shows about 140 points side by side.
  */
 
 interface ChartSeries {
   points: readonly (readonly [x: number, y: number])[];
 }
 
-/** A drawn cell, and the series whose dot was set there last. */
+/** One character: its dots, and the series that set one last and gives it its colour. */
 interface Cell {
   dots: number;
   series: number;
@@ -22,8 +22,9 @@ const dotBits = [
 ] as const;
 
 /**
- * @param width, height of everything in characters, axes included; at least 20 × 4
- * @param paint colours the text of one series, by its index
+ * @param width in characters, at least 20, axes included
+ * @param height in characters, at least 4, axes included
+ * @param paint colours text of the series with this index
  * @returns `height` lines of at most `width` characters
  */
 export function terminalChart(
@@ -70,7 +71,7 @@ export function terminalChart(
   return [...body, `${' '.repeat(labelWidth)} └${ends[0]}${'─'.repeat(gap)}${ends[1]}`.slice(0, width)];
 }
 
-/** Cells of one series side by side are painted together. */
+/** Adjacent cells of one series are painted in one call. */
 function paintedLine(cells: readonly Cell[], paint: (text: string, series: number) => string): string {
   let line = '';
   for (let start = 0; start < cells.length; ) {
@@ -90,7 +91,7 @@ function paintedLine(cells: readonly Cell[], paint: (text: string, series: numbe
   return line.trimEnd();
 }
 
-/** Every dot of the straight line between two, both included. */
+/** Calls `take` for every dot on the line between two dots, including both. */
 function eachDotBetween(
   [x0, y0]: [number, number],
   [x1, y1]: [number, number],
@@ -101,7 +102,7 @@ function eachDotBetween(
     take(Math.round(x0 + ((x1 - x0) * i) / steps), Math.round(y0 + ((y1 - y0) * i) / steps));
 }
 
-/** Lowest and highest; a single value gets room on both sides. */
+/** Lowest and highest value; equal values are widened to a range. */
 function range(values: readonly number[]): [number, number] {
   let low = Infinity;
   let high = -Infinity;

@@ -77,7 +77,7 @@ random:
   it.each([
     ['', /is empty; a sweep needs/],
     ['grid: { seed: [1] }', /config is missing/],
-    ['config: a.yaml\ngrids: { seed: [1] }', /rates\.yaml:2:1: grids is no key of a sweep/],
+    ['config: a.yaml\ngrids: { seed: [1] }', /rates\.yaml:2:1: grids is not a key of a sweep/],
     [
       'config: a.yaml\ngrid: { optimizer.learningrate: [1] }',
       /:2:9: optimizer\.learningrate is not a config key.*learningRate/,
@@ -85,7 +85,7 @@ random:
     ['config: a.yaml\ngrid: { model.layers: 2 }', /:2:23: model\.layers must be a list/],
     [
       'config: a.yaml\nzip: [{ model.layers: [1, 2], model.heads: [1] }]',
-      /:2:44: model\.heads has 1 values, but model\.layers has 2/,
+      /:2:44: model\.heads has 1 values, model\.layers has 2/,
     ],
     ['config: a.yaml\nseeds: 0', /seeds must be at least 1/],
     [
@@ -97,14 +97,14 @@ random:
       /from must be less than to/,
     ],
     ['config: a.yaml\nrandom: { draws: 2 }', /random\.ranges is missing/],
-    ['config: a.yaml\ngrid: { name: [a, b] }', /named by what differs/],
+    ['config: a.yaml\ngrid: { name: [a, b] }', /name cannot be set/],
   ])('refuse %j', (text, message) => {
     expect(wrongInputMessage(() => sweep(text))).toMatch(message);
   });
 
-  it('refuse a key given twice, and a value that stands in a list twice', () => {
+  it('refuse a key that is set twice, and a list that repeats a value', () => {
     expect(wrongInputMessage(() => runs('config: a.yaml\ngrid: { seed: [1] }\nseeds: 2\n'))).toMatch(
-      /seed is given twice/,
+      /the sweep sets seed twice/,
     );
     expect(wrongInputMessage(() => runs('config: a.yaml\ngrid: { model.layers: [2, 2] }\n'))).toMatch(
       /two runs .* layers-2/,

@@ -1,4 +1,4 @@
-/** The completions a run wrote on the way, for the report. */
+/** The completions that a run wrote during training, for the report. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runPaths } from '../../run/runPaths.ts';
@@ -11,7 +11,7 @@ export interface Completion {
 const mostShown = 20;
 const maxCharacters = 2000;
 
-/** At most twenty, spread over the run, the last one among them; `all` counts them. */
+/** At most `mostShown` completions, evenly spread over the run and ending with the last; `all` is how many it has. */
 export function readCompletions(runDirectory: string): { shown: Completion[]; all: number } {
   const folder = runPaths(runDirectory).samples;
   const files = namesIn(folder)

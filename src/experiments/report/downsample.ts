@@ -1,10 +1,10 @@
 /**
- * Thinning a curve without hiding its spikes: of every bucket of neighbouring points the lowest and the highest stay,
- * in their order, and beside them the mean, which is what smoothing starts from.
+ * Thins a curve without losing its spikes: of every bucket of neighbouring points the lowest and the highest are kept,
+ * in their order. The mean of each bucket is kept as well, for smoothing.
  */
 
 export interface Thinned {
-  /** Lowest and highest points of the buckets; every point where there are few. */
+  /** The lowest and highest point of each bucket; all points of a short curve. */
   x: Float32Array;
   y: Float32Array;
   /** Middle and mean of each bucket. */
@@ -12,7 +12,7 @@ export interface Thinned {
   mean: Float32Array;
 }
 
-/** Points that are no finite numbers are left out. */
+/** Points that are not finite are left out. */
 export function thinned(x: readonly number[], y: readonly number[], buckets: number): Thinned {
   const kept: number[] = [];
   for (let i = 0; i < x.length; i++) if (Number.isFinite(x[i]) && Number.isFinite(y[i])) kept.push(i);

@@ -1,4 +1,4 @@
-/** What the charts of a report draw, small enough to stand in the page: thinned curves as base64 of 32-bit floats. */
+/** The data of a report's charts, embedded in the page: thinned curves as 32-bit floats in base64. */
 import type { EvaluationRecord } from '../../run/metrics.ts';
 import type { RunHistory } from '../runHistory.ts';
 import { finite } from '../runSummary.ts';
@@ -18,14 +18,14 @@ export interface ReportRun {
   name: string;
   tokensPerStep: number | null;
   flopsPerToken: number | null;
-  /** Time in ms at some steps, for an axis of time. */
+  /** Training time in ms at some steps, for the time axis. */
   clockStep: EncodedFloats;
   clockMs: EncodedFloats;
   curves: Record<string, EncodedCurve>;
 }
 
 export interface ReportChart {
-  /** Of the curves. */
+  /** Key of its curves in `ReportRun.curves`. */
   key: string;
   title: string;
   unit: string;
@@ -44,7 +44,7 @@ const updateCharts = [
   { key: 'tokensPerSecond', title: 'Throughput', unit: 'tokens per second', logY: false },
 ] as const;
 
-/** Buckets of all curves of one kind together: what keeps the page of 20 long runs below 3 MB. */
+/** Buckets of one chart, over all runs. Keeps the page of 20 long runs below 3 MB. */
 const bucketsOfAllRuns = 14_000;
 
 export function reportData(runs: readonly RunHistory[]): ReportData {
@@ -72,7 +72,7 @@ export function reportData(runs: readonly RunHistory[]): ReportData {
     runs: runs.map(({ summary, environment, updates, evaluations }): ReportRun => {
       const clock = thinned(updates.step, updates.trainedMs, 200);
       const ofUpdates = updateCharts.map(({ key }) => {
-        // A learning rate has no noise to show.
+        // A learning rate is smooth: few points suffice.
         const curve = thinned(updates.step, updates[key], key === 'learningRate' ? Math.min(buckets, 200) : buckets);
         return [key, encodedCurve(curve)] as const;
       });
@@ -101,7 +101,7 @@ export function reportData(runs: readonly RunHistory[]): ReportData {
   };
 }
 
-/** Losses by source, where an evaluation has them: `sources: { name: { loss } }` or a list of `{ name, loss }`. */
+/** Losses by source, if the evaluation has them: `sources: { name: { loss } }` or a list of `{ name, loss }`. */
 function sourceLosses(evaluation: EvaluationRecord): Record<string, number> {
   const { sources } = evaluation;
   if (typeof sources !== 'object' || sources === null) return {};

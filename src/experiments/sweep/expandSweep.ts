@@ -1,11 +1,11 @@
-/** From a sweep to its runs: every combination, each with a name that says what sets it apart. */
+/** Expands a sweep into its runs: every combination of values, each named by the values that vary. */
 import type { PlainValue } from '../../config/located.ts';
 import { wrongInput } from '../../errors.ts';
 import { randomStream } from '../../random.ts';
 import type { RandomRange, Sweep } from './sweepFile.ts';
 
 export interface SweepRun {
-  /** Name of the run and of its directory, such as `learningRate-0.001_seed-1`. */
+  /** Name of the run and of its directory, e.g. `learningRate-0.001_seed-1`. */
   name: string;
   /** Assignments for `--set`. */
   set: string[];
@@ -14,8 +14,9 @@ export interface SweepRun {
 type Values = Readonly<Record<string, PlainValue>>;
 
 /**
- * The runs in the order of the file: grids outermost, then pairs, draws and seeds.
- * @throws wrongInput where two runs would be the same
+ * The runs in nested order: grid keys outermost, then zipped groups, random draws and seeds.
+ *
+ * @throws wrongInput if a key varies twice or two runs would have the same name
  */
 export function expandSweep(sweep: Sweep): SweepRun[] {
   const draws = sweep.random === null ? [] : [drawsOf(sweep.random)];
@@ -28,7 +29,7 @@ export function expandSweep(sweep: Sweep): SweepRun[] {
   const keys = Object.keys(combinations[0] ?? {});
   const repeated = keys.find((key) => axes.filter((axis) => key in axis[0]!).length > 1 || key in sweep.set);
   if (repeated !== undefined)
-    throw wrongInput(`${repeated} is given twice in the sweep; let one of set, grid, zip, random and seeds have it`);
+    throw wrongInput(`the sweep sets ${repeated} twice; name it in only one of set, grid, zip, random and seeds`);
   const runs = combinations.map((values): SweepRun => {
     const name = keys.map((key) => `${shortName(key, keys)}-${valueName(values[key]!)}`).join('_') || sweep.name;
     const assignments = Object.entries({ ...sweep.set, ...values }).map(
@@ -41,20 +42,20 @@ export function expandSweep(sweep: Sweep): SweepRun[] {
   });
   const twice = runs.find(({ name }, i) => runs.findIndex((other) => other.name === name) < i);
   if (twice !== undefined)
-    throw wrongInput(`two runs of the sweep would be named ${twice.name}; a value stands in a list twice`);
+    throw wrongInput(`two runs of the sweep would be named ${twice.name}; remove the value that a list repeats`);
   return runs;
 }
 
 const maxNameCharacters = 200;
 
-/** The last part of a key where that is enough to tell it from the others. */
+/** The last part of a key, or the whole key if another one ends in the same part. */
 function shortName(key: string, keys: readonly string[]): string {
   const last = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
   const isAlone = keys.filter((other) => last(other) === last(key)).length === 1;
   return nameOf(isAlone ? last(key) : key);
 }
 
-/** Of a file only its name, or every path would be the same for its first hundred characters. */
+/** A path is shortened to its file name: long paths differ only at their end, which `maxNameCharacters` would cut. */
 const valueName = (value: PlainValue): string =>
   nameOf(
     typeof value === 'string' ? value.slice(value.lastIndexOf('/') + 1) : JSON.stringify(value).replace('e+', 'e'),
@@ -63,8 +64,8 @@ const valueName = (value: PlainValue): string =>
 const nameOf = (text: string): string => text.replace(/[^A-Za-z0-9.-]+/g, '-').replace(/^[-.]+(?=\D)|-+$/g, '');
 
 /**
- * Draw d of a key depends on the seed, the key and d alone: another range or more draws leave it as it is. What is
- * drawn twice is one run.
+ * Draw d of a key depends only on the seed, the key and d, so adding ranges or draws does not change it. Equal draws
+ * become one run.
  */
 function drawsOf({ draws, seed, ranges }: NonNullable<Sweep['random']>): Values[] {
   const drawnValues = Array.from({ length: draws }, (_, d) =>
@@ -75,7 +76,7 @@ function drawsOf({ draws, seed, ranges }: NonNullable<Sweep['random']>): Values[
 
 function drawn({ key, from, to, scale, whole }: RandomRange, seed: number, draw: number): number {
   const uniform = randomStream(seed, `sweep/${key}`, draw).uniform();
-  // A whole number is drawn as the cell [n, n+1) that it begins, so that both ends are as likely as the rest.
+  // A whole number n is drawn as the interval [n, n + 1), so that both ends are as likely as the others.
   const end = whole ? to + 1 : to;
   const value =
     scale === 'log'

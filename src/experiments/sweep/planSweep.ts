@@ -1,4 +1,4 @@
-/** What a sweep will do, checked before its first run: every config, every plan, and the time all of it takes. */
+/** Checks a sweep before its first run: every config and plan, and the FLOPs still to compute. */
 import { join } from 'node:path';
 import { loadConfig } from '../../config/load.ts';
 import { ExpectedError, wrongInput } from '../../errors.ts';
@@ -9,14 +9,15 @@ import type { SweepRun } from './expandSweep.ts';
 
 export interface PlannedRun extends SweepRun {
   plan: Pick<RunPlan, 'steps' | 'tokens' | 'parameters' | 'flopsPerToken'>;
-  /** What its directory holds already. */
+  /** The state of its run directory. */
   summary: RunSummary;
-  /** FLOPs that are still to be done; of a run that failed only where it is to be made again. */
+  /** FLOPs still to compute; 0 for a failed run unless it is retried. */
   flopsLeft: number;
 }
 
 /**
- * Plans every run; the corpus is read once for all that share it.
+ * Plans every run. Runs that share corpus, tokenizer and model share one plan, for which the corpus is read once.
+ *
  * @throws wrongInput with the name of the run whose config is refused
  */
 export async function planSweep(
@@ -30,7 +31,7 @@ export async function planSweep(
     const key = JSON.stringify([corpus, tokenizer, model, training]);
     let plan = plans.get(key);
     if (plan === undefined) {
-      // A directory that does not exist: whether the run may start in its own is for its process to say.
+      // A directory that does not exist: whether the run may start in its own is checked by its process.
       const request = { configPath: config, runDirectory: join(output, '.planned'), set: run.set, resume: false };
       plan = await prepareTraining(request).then(
         ({ plan: made }) => made,
@@ -47,8 +48,8 @@ export async function planSweep(
 }
 
 /**
- * FLOP/s that the runs of the sweep made so far, from their tokens per second; null where none has run. All runs on a
- * machine share its cores, so `--jobs` changes little.
+ * Mean FLOP/s of the runs that the sweep has started so far; null if none has. Runs at the same time share the cores
+ * of the machine, so this hardly depends on `--jobs`.
  */
 export function measuredFlops(planned: readonly PlannedRun[]): number | null {
   const speeds = planned.flatMap(({ summary, plan }) =>

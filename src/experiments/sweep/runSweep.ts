@@ -1,7 +1,7 @@
 /**
- * Running a sweep: each run is a `clm train` of its own, so that a failing one takes no other with it and its losses
- * are those of the run made singly (every process has the same threads; the operating system shares the cores).
- * `sweep.jsonl` notes what began and how it ended; what is done is not done again.
+ * Executes a sweep. Each run is a separate `clm train` process, so one failure does not end the others, and the losses
+ * equal those of the run alone (each process has the same number of threads; the operating system shares the cores).
+ * `sweep.jsonl` logs the start and end of each run; runs that are done are skipped.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { appendFileSync, readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { summarizeRun, type RunSummary } from '../runSummary.ts';
 import type { SweepRun } from './expandSweep.ts';
 
-export type SweepFact =
+export type SweepEvent =
   | { kind: 'started'; run: string; pid: number | null }
   | { kind: 'skipped'; run: string; summary: RunSummary }
   | { kind: 'done'; run: string; summary: RunSummary; elapsedMs: number }
@@ -18,77 +18,69 @@ export type SweepFact =
   | { kind: 'failed'; run: string; reason: string; exitCode: number };
 
 interface SweepOptions {
-  /** Absolute path of the base config, and folder of the run directories. */
+  /** Absolute path of the base config. */
   config: string;
+  /** Folder of the run directories. */
   output: string;
-  /** Processes at a time. */
+  /** Maximum number of processes at once. */
   jobs: number;
-  /** Make failed runs again, which diverge again unless what made them fail has changed. */
+  /** Run failed runs again; they fail again unless the cause of the failure is gone. */
   retry: boolean;
-  /** The program: Node.js and the file of clm. */
+  /** How to start clm: Node.js and the script. */
   program: readonly [string, string];
   signal: AbortSignal;
-  report: (fact: SweepFact) => void;
+  report: (event: SweepEvent) => void;
 }
 
-/** Exit codes of a run that was asked to stop, and saved. */
+/** What `sweep.jsonl` holds of an event. */
+const loggedFields = ['kind', 'run', 'pid', 'reason', 'exitCode'];
+
+/** Exit codes of a run that saved and stopped on SIGHUP, SIGINT or SIGTERM. */
 const stopCodes = [129, 130, 143];
 
-/** Makes the runs that are not done; returns when all have ended, or those under way after the signal. */
+/** Executes the runs that are not done. After an abort it starts no more and waits for those that are running. */
 export async function runSweep(runs: readonly SweepRun[], options: SweepOptions): Promise<void> {
   const waiting = [...runs];
   const worker = async (): Promise<void> => {
     for (let run = waiting.shift(); run !== undefined && !options.signal.aborted; run = waiting.shift()) {
-      await makeRun(run, options);
+      await executeRun(run, options);
     }
   };
   await Promise.all(Array.from({ length: Math.min(options.jobs, runs.length) }, worker));
 }
 
-async function makeRun({ name, set }: SweepRun, options: SweepOptions): Promise<void> {
+async function executeRun({ name, set }: SweepRun, options: SweepOptions): Promise<void> {
   const { output, signal, report, retry } = options;
   const directory = join(output, name);
-  const note = (fact: SweepFact): void => {
-    const { kind, run } = fact;
-    const rest =
-      fact.kind === 'failed'
-        ? { reason: fact.reason, exitCode: fact.exitCode }
-        : fact.kind === 'started'
-          ? { pid: fact.pid }
-          : {};
-    if (kind !== 'skipped') appendFileSync(join(output, 'sweep.jsonl'), `${JSON.stringify({ kind, run, ...rest })}\n`);
-    report(fact);
+  const log = (event: SweepEvent): void => {
+    const line = JSON.stringify(event, loggedFields);
+    if (event.kind !== 'skipped') appendFileSync(join(output, 'sweep.jsonl'), `${line}\n`);
+    report(event);
   };
-  await endOfEarlierProcess(output, name, directory, signal);
+  await earlierProcessEnded(output, name, directory, signal);
   if (signal.aborted) return;
   const before = summarizeRun(directory);
   if (before.state === 'done' || (before.state === 'failed' && !retry))
-    return note({ kind: 'skipped', run: name, summary: before });
+    return log({ kind: 'skipped', run: name, summary: before });
 
   const beganMs = performance.now();
-  const args = [
-    'train',
-    options.config,
-    '--run',
-    directory,
-    '--resume',
-    '--quiet',
-    ...set.flatMap((assignment) => ['--set', assignment]),
-  ];
-  // A process group of its own, or Ctrl-C would reach it twice; a channel, by whose end it sees that the sweep is gone.
+  const overrides = set.flatMap((assignment) => ['--set', assignment]);
+  const args = ['train', options.config, '--run', directory, '--resume', '--quiet', ...overrides];
+  // Detached, or the terminal would send Ctrl-C to the run as well as to this process, which passes it on. If this
+  // process is killed, the IPC channel closes: the run then saves and stops.
   const child = spawn(options.program[0], [options.program[1], ...args], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     detached: true,
   });
-  note({ kind: 'started', run: name, pid: child.pid ?? null });
+  log({ kind: 'started', run: name, pid: child.pid ?? null });
   const stop = (): void => void child.kill('SIGTERM');
   signal.addEventListener('abort', stop);
   const { exitCode, errors } = await ended(child);
   signal.removeEventListener('abort', stop);
   if (exitCode === 0)
-    note({ kind: 'done', run: name, summary: summarizeRun(directory), elapsedMs: performance.now() - beganMs });
-  else if (signal.aborted && (exitCode === null || stopCodes.includes(exitCode))) note({ kind: 'stopped', run: name });
-  else note({ kind: 'failed', run: name, reason: reasonOf(errors, exitCode), exitCode: exitCode ?? 1 });
+    log({ kind: 'done', run: name, summary: summarizeRun(directory), elapsedMs: performance.now() - beganMs });
+  else if (signal.aborted && (exitCode === null || stopCodes.includes(exitCode))) log({ kind: 'stopped', run: name });
+  else log({ kind: 'failed', run: name, reason: reasonOf(errors, exitCode), exitCode: exitCode ?? 1 });
 }
 
 const maxErrorCharacters = 10_000;
@@ -101,7 +93,7 @@ function ended(child: ChildProcess): Promise<{ exitCode: number | null; errors: 
   );
 }
 
-/** The message of the run, without its colour and its mark. */
+/** The error message that the run printed, without colours and the `error:` before it. */
 function reasonOf(errors: string, exitCode: number | null): string {
   const plain = errors.replace(/\x1b\[[0-9;]*m/g, '');
   const message = /(?:^|\n)error: ([^\n]+)/.exec(plain)?.[1];
@@ -109,10 +101,10 @@ function reasonOf(errors: string, exitCode: number | null): string {
 }
 
 /**
- * Where a sweep was killed, the process of its run may still be about to save: two on one directory would spoil it.
- * The process is known by its id and, where the system tells, by the run directory on its command line.
+ * Waits for the process of an earlier, killed sweep that may still be saving this run: two processes must not write to
+ * one run directory. It is identified by its process id and, on Linux, by the run directory on its command line.
  */
-async function endOfEarlierProcess(
+async function earlierProcessEnded(
   output: string,
   name: string,
   directory: string,
@@ -128,7 +120,7 @@ function lastPid(output: string, name: string): number | null {
     const last = lines.map((line) => JSON.parse(line) as Record<string, unknown>).findLast(({ run }) => run === name);
     return last?.['kind'] === 'started' && typeof last['pid'] === 'number' ? last['pid'] : null;
   } catch {
-    return null; // no sweep has run here, or its last note is torn
+    return null; // no sweep has run here, or its last line is incomplete
   }
 }
 

@@ -1,9 +1,9 @@
 /**
- * A sweep as its file says it: a base config and the keys that vary, as grids, pairs, random draws and seeds.
+ * Reads a sweep file: a base config and the keys that vary, as grids, zipped lists, random draws and seeds.
  *
  *   config: moby-dick.yaml
  *   grid: { optimizer.learningRate: [1e-3, 2e-3] }                # every combination
- *   zip: [{ model.layers: [2, 4], model.heads: [2, 4] }]          # together, entry by entry
+ *   zip: [{ model.layers: [2, 4], model.heads: [2, 4] }]          # the n-th values together
  *   random: { draws: 8, seed: 1, ranges: { model.dropout: { from: 0, to: 0.3 } } }
  *   seeds: 3                                                       # or a list of seeds
  */
@@ -22,7 +22,7 @@ import {
 } from '../../config/located.ts';
 import { wrongInput } from '../../errors.ts';
 
-/** Values of keys that belong together; one run takes one entry of each. */
+/** The values of one key, or of keys that vary together. Each run uses one entry of every axis. */
 type Axis = readonly Readonly<Record<string, PlainValue>>[];
 
 export interface RandomRange {
@@ -37,18 +37,18 @@ export interface Sweep {
   name: string;
   /** Absolute path of the base config. */
   config: string;
-  /** The same for every run. */
+  /** Values that all runs share. */
   set: Readonly<Record<string, PlainValue>>;
-  /** One of each grid key, then one of each group of pairs. */
+  /** One for each grid key, then one for each zipped group. */
   axes: readonly Axis[];
   random: { draws: number; seed: number; ranges: readonly RandomRange[] } | null;
-  /** null: the base config's own. */
+  /** null for the seed of the base config. */
   seeds: readonly number[] | null;
 }
 
 const keys = ['name', 'config', 'set', 'grid', 'zip', 'random', 'seeds'];
 
-/** @throws wrongInput with file, line and column of what cannot be understood */
+/** @throws wrongInput with file, line and column of the mistake */
 export function readSweep(path: string): Sweep {
   let text: string;
   try {
@@ -56,7 +56,7 @@ export function readSweep(path: string): Sweep {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes(String(code))) throw error;
-    throw wrongInput(`${path} is no file; a sweep is a YAML file that names a base config`, { cause: error });
+    throw wrongInput(`${path} is not a file; a sweep is a YAML file that names a base config`, { cause: error });
   }
   const tree = mapping(parseLocated(text, originsIn(path)), path);
   knownKeys(tree, keys, 'a sweep');
@@ -79,7 +79,7 @@ const fail = (value: LocatedValue, message: string): Error => wrongInput(`${loca
 function mapping(value: LocatedValue | null, path: string): LocatedMapping {
   if (value === null)
     throw wrongInput(`${path} is empty; a sweep needs at least config and grid, zip, random or seeds`);
-  if (value.kind !== 'mapping') throw fail(value, 'a mapping of keys to values belongs here');
+  if (value.kind !== 'mapping') throw fail(value, 'expected a mapping of keys to values');
   return value;
 }
 
@@ -91,7 +91,7 @@ function entry(tree: LocatedMapping, key: string): LocatedMapping | undefined {
 function knownKeys(tree: LocatedMapping, known: readonly string[], where: string): void {
   for (const [key, { keyOrigin }] of tree.entries) {
     if (!known.includes(key))
-      throw wrongInput(`${location(keyOrigin)}: ${key} is no key of ${where}; its keys are ${known.join(', ')}`);
+      throw wrongInput(`${location(keyOrigin)}: ${key} is not a key of ${where}; the keys are ${known.join(', ')}`);
   }
 }
 
@@ -106,7 +106,7 @@ function number(value: LocatedValue | undefined, tree: LocatedValue, what: strin
   throw fail(value ?? tree, `${what} must be a ${whole ? 'whole ' : ''}number`);
 }
 
-/** Entries whose names are keys of a config. */
+/** The entries of a mapping, after checking that they name config keys. */
 function configEntries(tree: LocatedMapping | undefined): [string, LocatedValue][] {
   return Array.from(tree?.entries ?? [], ([key, { keyOrigin, value }]) => {
     const path = key.split('.');
@@ -115,7 +115,8 @@ function configEntries(tree: LocatedMapping | undefined): [string, LocatedValue]
         `${location(keyOrigin)}: ${key} is not a config key; ${suggestKey(path.slice(0, -1), path.at(-1)!)}`,
       );
     }
-    if (key === 'name') throw wrongInput(`${location(keyOrigin)}: the runs of a sweep are named by what differs`);
+    if (key === 'name')
+      throw wrongInput(`${location(keyOrigin)}: name cannot be set; the values that vary name the runs of a sweep`);
     return [key, value] as [string, LocatedValue];
   });
 }
@@ -143,7 +144,7 @@ function zipAxes(zip: LocatedValue | undefined): Axis[] {
       if (items.length === first.items.length) continue;
       throw fail(
         value,
-        `${key} has ${items.length} values, but ${first.key} has ${first.items.length}; zip takes them together`,
+        `${key} has ${items.length} values, ${first.key} has ${first.items.length}; zipped lists need the same length`,
       );
     }
     return first.items.map((_, i) =>
@@ -182,7 +183,7 @@ function randomDraws(random: LocatedMapping | undefined): Sweep['random'] {
 
 const falseHere = (tree: LocatedValue): LocatedValue => ({ kind: 'scalar', origin: tree.origin, value: false });
 
-/** A number of seeds counts from 1. */
+/** A list of seeds, or how many: 3 means the seeds 1, 2 and 3. */
 function seedsOf(value: LocatedValue | undefined): number[] | null {
   if (value === undefined) return null;
   if (value.kind === 'list') return listOf('seeds', value).map((item) => number(item, value, 'a seed', true));
@@ -191,7 +192,7 @@ function seedsOf(value: LocatedValue | undefined): number[] | null {
   return Array.from({ length: count }, (_, i) => i + 1);
 }
 
-/** The value, with every `path` in it made absolute: paths are relative to the file they stand in. */
+/** The value with every `path` in it made absolute; paths are relative to the file that contains them. */
 function absolute(value: LocatedValue, key: string): PlainValue {
   if (value.kind === 'list') return value.items.map((item) => absolute(item, key));
   if (value.kind === 'mapping')

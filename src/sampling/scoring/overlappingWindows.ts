@@ -36,8 +36,8 @@ export interface OverlappingWindow {
 /**
  * Cuts a stream of tokens into windows of T + 1 so that every token but the first of a text is scored once.
  *
- * @param overlap 0 … T − 1: the last tokens of a window that the next one repeats as context. More of it gives the first
- *   tokens of a window more context, at T/(T − overlap) times the work.
+ * @param overlap 0 … T − 1: how many tokens of a window the next one repeats as context. A larger overlap gives the
+ *   first tokens of a window more context and takes T/(T − overlap) times the work.
  */
 export async function* overlappingWindows(
   chunks: AsyncIterable<TokenChunk>,

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import path from 'node:path';
 import { makeFolder } from '../../../storage/durable.ts';
-import { runSweep, type SweepFact } from '../../../experiments/sweep/runSweep.ts';
+import { runSweep, type SweepEvent } from '../../../experiments/sweep/runSweep.ts';
 import { readSweep } from '../../../experiments/sweep/sweepFile.ts';
 import { measuredFlops, planSweep, type PlannedRun } from '../../../experiments/sweep/planSweep.ts';
 import { expandSweep } from '../../../experiments/sweep/expandSweep.ts';
@@ -57,7 +57,7 @@ export async function sweep(args: ArgumentsOf<typeof sweepUsage>): Promise<void>
   say(`to compare: clm compare ${path.relative(process.cwd(), output) || '.'}`);
 }
 
-function factText(fact: Exclude<SweepFact, { kind: 'started' | 'failed' }>): string {
+function factText(fact: Exclude<SweepEvent, { kind: 'started' | 'failed' }>): string {
   if (fact.kind === 'stopped') return `${fact.run}: stopped`;
   const { state, reason, validationLoss } = fact.summary;
   if (fact.kind === 'skipped')

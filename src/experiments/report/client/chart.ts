@@ -1,4 +1,4 @@
-/** Client of the report: one chart, with its keys for those without a mouse. Runs in the browser. */
+/** Report client, runs in the browser: draws one chart and handles its keyboard shortcuts. */
 /// <reference lib="dom" />
 import type UPlot from 'uplot';
 import type { ReportChart, ReportRun } from '../reportData.ts';
@@ -12,7 +12,7 @@ export interface View {
   logY: boolean;
   smoothing: number;
   raw: boolean;
-  /** By run. */
+  /** Whether each run is shown. */
   visible: boolean[];
 }
 
@@ -29,17 +29,17 @@ const palette = [
   '#4caf50',
 ];
 export const colourOf = (run: number): string => palette[run % palette.length]!;
-/** After ten runs the colours come again, dashed. */
+/** After ten runs the colours repeat, with dashed lines. */
 export const dashOf = (run: number): number[] =>
   [[], [8, 4], [2, 4], [10, 3, 2, 3]][Math.floor(run / palette.length) % 4]!;
 
 const chartHeight = 300;
-const slots = 700;
+const gridSlots = 700;
 const axisNames: Record<XAxis, string> = { steps: 'step', tokens: 'tokens', flops: 'FLOPs', time: 'minutes' };
 const valueText = (value: number): string =>
   Math.abs(value) >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(4);
 
-/** Draws a chart into its frame, in place of the one that was there. */
+/** Draws a chart into its frame and removes the former one. */
 export function drawChart(
   frame: HTMLElement,
   chart: ReportChart,
@@ -79,8 +79,8 @@ export function drawChart(
         ]
       : [main];
   });
-  lines.sort((a, b) => Number(a.isMain) - Number(b.isMain)); // no smoothed curve lies below another's noise
-  const grid = sharedGrid(lines, slots, view.logX);
+  lines.sort((a, b) => Number(a.isMain) - Number(b.isMain)); // smoothed curves are drawn over all unsmoothed ones
+  const grid = sharedGrid(lines, gridSlots, view.logX);
   const ink = getComputedStyle(document.body).color;
   const line = getComputedStyle(document.documentElement).getPropertyValue('--line');
   const readout = frame.nextElementSibling as HTMLElement;
@@ -138,7 +138,7 @@ export function drawChart(
         ],
       },
     },
-    [grid, ...columns] as unknown as UPlot.AlignedData,
+    [grid, ...columns],
     frame,
   );
   frame.onkeydown = (event) => {
@@ -147,7 +147,7 @@ export function drawChart(
   return plot;
 }
 
-/** The value in a column at or beside a place that has none. */
+/** The value of a column at an index, or the nearest one within 40. */
 function nearest(column: readonly (number | null)[], at: number): number | null {
   for (let away = 0; away < 40; away++) {
     const value = column[at - away] ?? column[at + away] ?? null;
@@ -156,9 +156,9 @@ function nearest(column: readonly (number | null)[], at: number): number | null 
   return null;
 }
 
-/** Moves the cursor or the zoom; whether the key meant anything. */
+/** Moves the cursor or zooms. @returns whether the key is a shortcut */
 function onKey(plot: UPlot, key: string): boolean {
-  const xs = plot.data[0] as unknown as Float64Array;
+  const xs = plot.data[0];
   const { min, max } = plot.scales['x'] as { min: number; max: number };
   const at = plot.cursor.idx ?? Math.floor(xs.length / 2);
   if (key === 'ArrowLeft' || key === 'ArrowRight' || key === 'Home' || key === 'End') {

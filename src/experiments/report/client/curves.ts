@@ -1,4 +1,4 @@
-/** Client of the report: from encoded curves to the columns a chart draws. Runs in the browser. */
+/** Report client, runs in the browser: turns encoded curves into the columns that a chart draws. */
 /// <reference lib="dom" />
 import type { EncodedCurve, EncodedFloats, ReportRun } from '../reportData.ts';
 
@@ -16,7 +16,7 @@ function floats(encoded: EncodedFloats): Float32Array {
   return new Float32Array(bytes.buffer);
 }
 
-/** Steps of a run in the unit of the axis; null where the run does not say how many tokens or FLOPs a step has. */
+/** Converts steps of a run to the unit of the axis; null if the tokens or FLOPs of its steps are unknown. */
 function axisOf(run: ReportRun, axis: XAxis): ((step: number) => number) | null {
   const { tokensPerStep, flopsPerToken } = run;
   if (axis === 'steps') return (step) => step;
@@ -36,7 +36,7 @@ function axisOf(run: ReportRun, axis: XAxis): ((step: number) => number) | null 
   };
 }
 
-/** The curve of a run on an axis; undefined where the run has none. */
+/** The curve of a run on an axis; undefined if the run has none. */
 export function decodedCurve(run: ReportRun, key: string, axis: XAxis): Curve | undefined {
   const encoded: EncodedCurve | undefined = run.curves[key];
   const toAxis = axisOf(run, axis);
@@ -50,7 +50,7 @@ export function decodedCurve(run: ReportRun, key: string, axis: XAxis): Curve | 
   };
 }
 
-/** An exponential running mean that is right from the first value on. */
+/** Exponential moving average, without bias towards 0 at the beginning. */
 export function smoothed(values: Float32Array, weight: number): Float32Array {
   let sum = 0;
   let weights = 0;
@@ -62,8 +62,8 @@ export function smoothed(values: Float32Array, weight: number): Float32Array {
 }
 
 /**
- * Curves on one shared grid of x values, as uPlot wants them: two places a slot, which take the lowest and the highest
- * value there in their order; null where a curve has none.
+ * Resamples curves on one shared grid of x values, as uPlot needs them. A slot of the grid has two x values, which get
+ * the lowest and the highest value of the curve in that slot, in their order; null if it has none.
  */
 export function onGrid(
   curves: readonly { x: Float64Array; y: Float32Array }[],
@@ -100,7 +100,7 @@ export function onGrid(
   });
 }
 
-/** Evenly spaced x values over all curves, or evenly spaced in their logarithms. */
+/** Evenly spaced x values over the range of all curves; on a log axis, of their positive part. */
 export function sharedGrid(curves: readonly { x: Float64Array }[], slots: number, log: boolean): Float64Array {
   let low = Infinity;
   let high = -Infinity;

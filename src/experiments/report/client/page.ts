@@ -1,4 +1,4 @@
-/** Client of the report: the controls, and the charts one after the other so that the page answers meanwhile. */
+/** Report client, runs in the browser: the controls; draws the charts one by one so that the page stays responsive. */
 /// <reference lib="dom" />
 import type UPlot from 'uplot';
 import type { ReportData } from '../reportData.ts';
@@ -24,7 +24,7 @@ function view(logY: boolean): View {
 
 let drawing = 0;
 
-/** Draws all charts, one a task; a newer call takes over from an older one. */
+/** Draws all charts, each in its own task; a new call cancels an unfinished one. */
 function drawAll(): void {
   const turn = ++drawing;
   const next = (i: number): void => {
@@ -59,10 +59,10 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawAll);
 
 let width = innerWidth;
 addEventListener('resize', () => {
-  if (innerWidth === width) return; // a phone's bars coming and going
+  if (innerWidth === width) return; // only the height changed: the toolbar of a mobile browser
   width = innerWidth;
   drawAll();
 });
 
-// After the first paint: tables can be read while the charts come.
+// After the first paint, so that the tables can be read while the charts are drawn.
 requestAnimationFrame(() => setTimeout(drawAll));
