@@ -175,25 +175,16 @@ async function loadPage(browser, page) {
 }
 
 async function logging(blocks = 200, stepsOfBlock = 10) {
-  const load = (file) => import(`../dist/${file}`);
-  const [{ prepareTraining }, { recordRun }, { openSession }, { train }, { openWatch }] = await Promise.all(
-    [
-      'training/prepare.js',
-      'training/programs.js',
-      'runtime/openSession.js',
-      'training/train.js',
-      'training/alarms.js',
-    ].map(load),
-  );
-  const [{ openMetrics }, { metricsSink }, { openSinks }, { openTrainingTerminal }, { noEvaluations }] =
+  const load = (file) => import(`../../dist/${file}`);
+  const [{ findConfig, prepareTraining }, { recordPrograms }, { openTrainingSession }, { train }, { openStepWatch }] =
     await Promise.all(
-      [
-        'checkpoint/metrics.js',
-        'training/metricsSink.js',
-        'training/sinks.js',
-        'cli/trainingTerminal.js',
-        'training/validationHistory.js',
-      ].map(load),
+      ['prepare.js', 'programs.js', 'run.js', 'train.js', 'divergence.js'].map((file) => load(`training/${file}`)),
+    );
+  const [{ openMetrics }, { metricsReport, openSinks }, { openStepBatches }, { openTrainingTerminal }] =
+    await Promise.all(
+      ['run/metrics.js', 'training/sinks/sinks.js', 'training/stepBatches.js', 'cli/terminal/trainingTerminal.js'].map(
+        load,
+      ),
     );
   const folder = path.join(scratch, 'logged');
   mkdirSync(folder);
@@ -205,17 +196,18 @@ async function logging(blocks = 200, stepsOfBlock = 10) {
     'samples.everySteps=null',
     'checkpoints.everySteps=null',
   ];
-  const prepared = await prepareTraining({
+  const request = {
     configPath: path.join(root, 'configs/moby-dick.yaml'),
     runDirectory: path.join(folder, 'run'),
     set,
-    resume: false,
-  });
-  const session = openSession({ mode: 'recorded', ...prepared.config.training, device: 'cpu' });
+  };
+  const prepared = await prepareTraining(findConfig({ ...request, resume: false }));
+  const { config } = prepared;
+  const session = openTrainingSession(config, 'recorded');
   const metrics = openMetrics(path.join(folder, 'metrics.jsonl'));
   const sinks = await openSinks(folder, { log: ['tensorboard', 'csv'], everySteps: 1 }, 0, print);
   const terminal = openTrainingTerminal(steps, 0, false);
-  const reports = [metricsSink(metrics, 1), ...sinks.map(({ report }) => report), terminal.report];
+  const reports = [metricsReport(metrics, 1), ...sinks.map(({ report }) => report), terminal.report];
   const stepMs = Array.from({ length: blocks }, () => []);
   const logMs = [];
   let beforeMs = performance.now();
@@ -234,8 +226,8 @@ async function logging(blocks = 200, stepsOfBlock = 10) {
     beforeMs = nowMs;
   };
   try {
-    const programs = await recordRun(session, prepared);
-    const start = { step: 0, recorded: new Set(['evaluation', 'checkpoint']), validation: noEvaluations };
+    const programs = await recordPrograms(session, prepared, print);
+    const start = { ...prepared.progress, logged: new Set(['evaluation', 'checkpoint']) };
     // so that it is stopped before the end, which would evaluate and save
     const plan = { ...prepared.plan, steps: steps + 1 };
     const stopping = new AbortController();
@@ -244,15 +236,22 @@ async function logging(blocks = 200, stepsOfBlock = 10) {
       report(fact);
       if (fact.kind === 'step' && fact.step === steps) stopping.abort('measured');
     };
-    const noSave = { ...programs, save: async () => {}, saved: async () => {} };
-    await train(
-      noSave,
+    const noSaves = {
+      begin: async () => {},
+      finished: async () => {},
+      failAfterSaving: (failure) => Promise.reject(failure),
+    };
+    const watch = openStepWatch(config.training.guard.maxSkips, undefined);
+    const parts = {
+      config,
       plan,
-      start,
-      stopReport,
-      { signal: stopping.signal, takeSave: () => false },
-      openWatch(prepared.config.training.guard.maxSkips),
-    );
+      programs,
+      watch,
+      report: stopReport,
+      saves: noSaves,
+      batches: openStepBatches(prepared),
+    };
+    await train(parts, start, { signal: stopping.signal, takeSave: () => false });
   } finally {
     terminal.close();
     metrics.close();

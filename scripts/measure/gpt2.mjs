@@ -30,7 +30,7 @@ const { initialParameters } = await import('../../dist/model/initialise.js');
 const { parameterTable } = await import('../../dist/model/parameters.js');
 const { openSession } = await import('../../dist/runtime/openSession.js');
 const { memoryPlan } = await import('../../dist/training/plan/memory.js');
-const { setVariables } = await import('../../dist/training/setVariables.js');
+const { moveIntoSession } = await import('../../dist/training/tensorValues.js');
 const { recordTrainingStep } = await import('../../dist/training/step/step.js');
 const { trainingState } = await import('../../dist/training/step/trainingState.js');
 
@@ -50,7 +50,7 @@ const table = parameterTable(config.model, vocabularySize);
 const session = openSession({ mode: 'recorded', ...config.training, device: 'cpu' });
 {
   const parameters = initialParameters(table, 1);
-  await setVariables(session, [...parameters, ...trainingState(config, table, parameters)]);
+  await moveIntoSession(session, [...parameters, ...trainingState(config, table, parameters)]);
 }
 const step = await recordTrainingStep(session, config, table);
 const N = config.training.microBatchSize * config.model.contextLength;

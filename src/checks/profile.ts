@@ -1,18 +1,18 @@
-/** Where the time of a step goes: what a trace says about each kind of operation, in sum. */
+/** Where the time of a step goes: the trace of some steps, summed by kind of operation. */
 import type { NodeTiming } from '../runtime/trace.ts';
 
 export interface OperationProfile {
-  /** Type of the operation, as MatMul. */
+  /** Type of the operation, e.g. MatMul. */
   operation: string;
-  /** A step has so many of them. */
+  /** Number of them in a step. */
   count: number;
-  /** Time of their kernels in a step, on their own threads. */
+  /** Time of their kernels in a step, summed over threads. */
   threadMs: number;
-  /** Of the thread time of all operations. */
+  /** Share of the thread time of all operations. */
   share: number;
 }
 
-/** The kinds of operations in `steps` traced steps, the dearest first. */
+/** The kinds of operations in `steps` traced steps, the slowest first. */
 export function profileOf(timings: readonly NodeTiming[], steps: number): OperationProfile[] {
   const sums = new Map<string, { count: number; threadMs: number }>();
   for (const { operation, elapsedMs } of timings) {

@@ -1,6 +1,6 @@
 /**
- * Does stopping change anything? Trains N steps in one go and again with stops and resumes, then compares parameters,
- * optimizer, cursor and every record of the log, bit by bit, from the earliest step on.
+ * Checks that stopping changes nothing: trains N steps without a stop, and again with stops and resumes, then compares
+ * every record of the log, parameters, optimizer and cursor bit by bit.
  */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -9,7 +9,7 @@ import { checkpointPath } from '../run/findCheckpoint.ts';
 import { runPaths } from '../run/runPaths.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { wrongInput } from '../errors.ts';
-import { prepareTraining } from '../training/prepare.ts';
+import { findConfig, prepareTraining } from '../training/prepare.ts';
 import { runTraining } from '../training/run.ts';
 import type { Mode } from '../runtime/session.ts';
 
@@ -18,7 +18,7 @@ interface ResumeCheck {
   /** Steps after which the second run was stopped. */
   stops: number[];
   equal: boolean;
-  /** The first difference, in words; null where there is none. */
+  /** The first difference, in words; null if there is none. */
   difference: string | null;
 }
 
@@ -27,17 +27,17 @@ interface ResumeCheckRequest {
   set: readonly string[];
   steps: number;
   stops: number[];
-  /** Where the two runs go; empty or absent. */
+  /** For the two runs; must be empty or absent. */
   folder: string;
   mode: Mode;
   signal: AbortSignal;
 }
 
-/** @throws wrongInput where the config does not allow the run or the stops do not lie inside it */
+/** @throws wrongInput if the config does not allow the run, or the stops are not within it */
 export async function verifyResume(request: ResumeCheckRequest): Promise<ResumeCheck> {
   const { steps, stops, folder } = request;
   if (stops.some((stop, i) => stop <= (stops[i - 1] ?? 0) || stop >= steps)) {
-    throw wrongInput(`The stops (${stops.join(', ')}) must ascend and lie between 1 and ${steps - 1}.`);
+    throw wrongInput(`The stops (${stops.join(', ')}) must be ascending numbers from 1 to ${steps - 1}.`);
   }
   const straight = path.join(folder, 'straight');
   const stopped = path.join(folder, 'stopped');
@@ -57,7 +57,7 @@ async function trainUntil(
 ): Promise<void> {
   const { configPath, steps, mode, signal } = request;
   const set = [...request.set, 'training.tokens=null', 'training.epochs=null', `training.steps=${steps}`];
-  const prepared = await prepareTraining({ configPath, runDirectory, set, resume });
+  const prepared = await prepareTraining(findConfig({ configPath, runDirectory, set, resume }));
   const stopping = new AbortController();
   const { outcome } = await runTraining(prepared, {
     mode,
@@ -72,7 +72,7 @@ async function trainUntil(
 
 type LogRecord = Record<string, unknown>;
 
-/** Records without what time and place decide, by step; a checkpoint's comes when it is whole, some steps later. */
+/** The records by step, without times and paths. A checkpoint is logged once it is complete, some steps later. */
 async function logOf(runDirectory: string): Promise<LogRecord[]> {
   const lines = (await readFile(runPaths(runDirectory).metrics, 'utf8')).trimEnd().split('\n');
   const records = lines.map((line) => {
@@ -87,7 +87,10 @@ function firstRecordDifference(straight: readonly LogRecord[], stopped: readonly
   for (let i = 0; i < Math.max(straight.length, stopped.length); i++) {
     const [a, b] = [JSON.stringify(straight[i]), JSON.stringify(stopped[i])];
     if (a !== b)
-      return `the logs differ from step ${Number((straight[i] ?? stopped[i])!['step'])} on: without a stop ${a}, with stops ${b}`;
+      return (
+        `the logs differ from step ${Number((straight[i] ?? stopped[i])!['step'])} on: ` +
+        `without a stop ${a}, with stops ${b}`
+      );
   }
   return null;
 }
@@ -107,9 +110,9 @@ function stateDifference(straight: Checkpoint, stopped: Checkpoint): string | nu
 function tensorDifference(straight: readonly NamedTensor[], stopped: readonly NamedTensor[]): string | null {
   for (const [i, { name, values }] of straight.entries()) {
     const other = stopped[i]!.values;
-    // By bits: NaN equals itself, and 0 is not −0.
+    // Bitwise: NaN equals itself, and 0 differs from −0.
     const [a, b] = [values, other].map((floats) => new Uint32Array(floats.buffer, floats.byteOffset, floats.length));
-    const at = a!.findIndex((bits, place) => bits !== b![place]);
+    const at = a!.findIndex((bits, i) => bits !== b![i]);
     if (at >= 0) return `${name}[${at}] is ${values[at]} without a stop and ${other[at]} with stops`;
   }
   return null;

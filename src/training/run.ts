@@ -1,38 +1,33 @@
-/** A prepared run, from the session and the run directory to the loop and its end. */
-import { existsSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
-import { writeFileDurably } from '../storage/durable.ts';
-import { describeEnvironment, environmentDifferences } from '../run/environment.ts';
-import { openMetrics, truncateMetrics, type CheckpointRecord, type MetricsRecord } from '../run/metrics.ts';
-import { pruneCheckpoints } from '../checkpoint/retention.ts';
-import { clearLeftovers, createRunDirectory } from '../run/runDirectory.ts';
-import { runPaths } from '../run/runPaths.ts';
-import { writeRunStatus, type RunStatus } from '../run/status.ts';
-import { renderConfig } from '../config/resolved.ts';
-import { renderManifest } from '../data/manifest.ts';
-import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
+/** Runs a prepared training: opens the session and the run directory, joins the parts, and ends the run properly. */
+import type { Config } from '../config/schema.ts';
+import { textOrigins, type TextOrigin } from '../data/windows/origins.ts';
 import { ExpectedError } from '../errors.ts';
 import { vocabularyRows } from '../model/parameters.ts';
+import { openMetrics } from '../run/metrics.ts';
+import { runPaths } from '../run/runPaths.ts';
+import { writeRunStatus, type RunStatus } from '../run/status.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
-import { loadedTensorFlow, operationsOf } from '../runtime/tensorflow.ts';
-import { divergenceReported, firstLossWarning, memoryExplained, openWatch } from './alarms.ts';
-import { branchCount } from './step/branches.ts';
-import type { Report } from './sinks/facts.ts';
-import { metricsSink } from './sinks/metricsSink.ts';
+import { openStepWatch, reportDivergence, type SequenceRange } from './divergence.ts';
+import { explainedOutOfMemory } from './plan/memoryAdvice.ts';
 import type { PreparedTraining } from './prepare.ts';
-import { recordRun, sampleFile } from './programs.ts';
-import { openSinks } from './sinks/sinks.ts';
-import { train, type StartingPoint, type TrainingOutcome } from './train.ts';
-import { noEvaluations, parseValidationHistory } from './validationHistory.ts';
+import { recordPrograms } from './programs.ts';
+import { openSampler } from './sampler.ts';
+import { openSaves } from './saves.ts';
+import type { Report } from './sinks/facts.ts';
+import { metricsReport, openSinks } from './sinks/sinks.ts';
+import { openRunDirectory } from './startingPoint.ts';
+import { openStepBatches, sequenceOptions } from './stepBatches.ts';
+import { branchCount } from './step/branches.ts';
+import { train, type TrainingOutcome } from './train.ts';
+import { firstLossWarning } from './validationHistory.ts';
 
 export interface RunOptions {
   mode: Mode;
   signal: AbortSignal;
-  /** Whether a checkpoint was asked for since the last call; never by default. */
+  /** Whether a checkpoint was requested since the last call; never by default. */
   takeSave?: () => boolean;
-  /** See `RunLock.renew`; absent where nobody else knows of the run directory. */
+  /** See `RunLock.renew`; absent if the run directory is not locked. */
   renewLock?: () => Promise<void>;
   report: Report;
 }
@@ -43,134 +38,94 @@ interface RunOutcome {
 }
 
 /**
- * Trains a prepared run; the run directory is made, or continued, only once the session stands.
- * @throws a failure of kind `diverged` with its report written; environmentFailure where memory or disk do not suffice
+ * Trains a prepared run. The run directory is created or changed only after the session is open and the programs are
+ * recorded.
+ * @throws a failure of kind `diverged`, with its report written; environmentFailure if memory or disk do not suffice
  */
 export async function runTraining(prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   try {
-    const { training, device } = prepared.config;
-    const session = openSession({
-      mode: options.mode,
-      precision: training.precision,
-      branches: branchCount(training),
-      device,
-    });
+    const session = openTrainingSession(prepared.config, options.mode);
     try {
       return await runInSession(session, prepared, options);
     } finally {
       session.close();
     }
   } catch (error) {
-    throw memoryExplained(error);
+    throw explainedOutOfMemory(error);
   }
 }
 
+/** The session in which the training step of a config runs. */
+export const openTrainingSession = ({ training, device }: Config, mode: Mode): Session =>
+  openSession({ mode, precision: training.precision, branches: branchCount(training), device });
+
 async function runInSession(session: Session, prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   const { config, plan, runDirectory, tokenizer } = prepared;
-  options.report({ kind: 'device', device: session.device, reason: session.deviceReason });
-  const programs = await recordRun(session, { ...prepared, renewLock: options.renewLock });
-  const start = await openRunDirectory(prepared, session, options.report);
-  let { step } = start;
-  const warn = (message: string): void => options.report({ kind: 'warning', step, message });
-  const metrics = openMetrics(runPaths(runDirectory).metrics, warn);
-  const sink = metricsSink(metrics, config.reports.everySteps);
-  const sinks = await openSinks(runDirectory, config.reports, start.step, warn);
-  const watch = openWatch(config.training.guard.maxSkips);
+  let { step } = prepared.progress;
   let validationLoss: number | undefined;
-  // Only the last word matters, so a status that cannot be written is no failure of the run.
-  let statusWritten: Promise<void> = Promise.resolve();
+  const onWarning = (message: string): void => options.report({ kind: 'warning', step, message });
+  options.report({ kind: 'device', device: session.device, reason: session.deviceReason });
+  const programs = await recordPrograms(session, prepared, onWarning);
+  const start = await openRunDirectory(prepared, session, onWarning);
+  const metrics = openMetrics(runPaths(runDirectory).metrics, onWarning);
+  const logged = metricsReport(metrics, config.reports.everySteps);
+  const sinks = await openSinks(runDirectory, config.reports, step, onWarning);
+  const status = statusOf(runDirectory, options.renewLock);
   const setStatus = (state: RunStatus['state'], reason: string | null): Promise<void> =>
-    (statusWritten = statusWritten
-      .then(options.renewLock)
-      .then(() => writeRunStatus(runDirectory, { state, step, steps: plan.steps, reason }))
-      .catch(() => undefined));
+    status.set({ state, step, steps: plan.steps, reason });
   const report: Report = (fact) => {
-    sink(fact);
-    for (const { report } of sinks) report(fact);
+    logged(fact);
+    for (const sink of sinks) sink.report(fact);
     if (fact.kind === 'step') step = fact.step;
     if (fact.kind === 'evaluation' && fact.step > 0) validationLoss = fact.loss;
     if (fact.kind === 'checkpoint') void setStatus('running', null);
     options.report(fact);
-    // Weights of another run know something already.
-    const isUntrained = fact.kind === 'evaluation' && fact.step === 0 && prepared.start === undefined;
-    const warning = isUntrained
-      ? firstLossWarning(fact.loss, vocabularyRows(config.model, tokenizer.vocabularySize))
-      : undefined;
-    if (warning !== undefined) warn(warning);
+    // Pretrained weights start below ln V.
+    if (fact.kind !== 'evaluation' || fact.step > 0 || prepared.start !== undefined) return;
+    const warning = firstLossWarning(fact.loss, vocabularyRows(config.model, tokenizer.vocabularySize));
+    if (warning !== undefined) onWarning(warning);
+  };
+  const watch = openStepWatch(config.training.guard.maxSkips, start.cursor);
+  const parts = {
+    ...{ config, plan, programs, watch, report },
+    sample: openSampler(session, prepared, onWarning),
+    saves: openSaves({ ...prepared, startStep: step }, programs.readState, report, options.renewLock),
+    batches: openStepBatches({ ...prepared, onWarning }, start.cursor),
   };
   const beganMs = performance.now();
   try {
     void setStatus('running', null);
-    if (start.checkpointRecord !== undefined) metrics.append(start.checkpointRecord);
-    const requests = { signal: options.signal, takeSave: options.takeSave ?? (() => false) };
-    const outcome = await train(programs, plan, start, report, requests, watch);
-    metrics.flush(); // a run is done once its log says all of it
+    if (start.missingRecord !== undefined) metrics.append(start.missingRecord);
+    const outcome = await train(parts, start, { signal: options.signal, takeSave: options.takeSave ?? (() => false) });
+    metrics.flush(); // a run is done only once its log is complete
     await setStatus(outcome.state, outcome.reason);
     return { device: session.device, outcome: { ...outcome, elapsedMs: performance.now() - beganMs, validationLoss } };
   } catch (error) {
     await setStatus('failed', error instanceof Error ? error.message : String(error));
     if (!(error instanceof ExpectedError) || error.kind !== 'diverged') throw error;
-    throw await divergenceReported(error, runDirectory, watch.latest, programs.latestText);
+    throw await reportDivergence(error, runDirectory, watch, (range) => documentsOf(prepared, range));
   } finally {
-    await statusWritten;
+    await status.written();
     metrics.close();
-    for (const { close } of sinks) close();
+    for (const sink of sinks) sink.close();
   }
 }
 
-/** Makes the run directory, or makes an existing one what it was at the checkpoint. */
-async function openRunDirectory(
-  prepared: PreparedTraining,
-  session: Session,
-  report: Report,
-): Promise<StartingPoint & { checkpointRecord?: CheckpointRecord }> {
-  const { config, tokenizer, plan, runDirectory, checkpoint } = prepared;
-  const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
-  const environment = describeEnvironment({
-    plan: { steps, tokensPerStep, parameters, flopsPerToken },
-    device: {
-      name: session.device,
-      reason: session.deviceReason,
-      mode: session.mode,
-      operations: operationsOf(loadedTensorFlow()),
-    },
-    tensorflow: loadedTensorFlow().version,
-    threads: os.availableParallelism(),
-  });
-  if (!checkpoint) {
-    const tokenizerText = renderTokenizer(tokenizer);
-    await createRunDirectory(runDirectory, { configText: renderConfig(config), tokenizerText, environment });
-    await writeFileDurably(runPaths(runDirectory).corpus, renderManifest(prepared.manifest));
-    return { step: 0, recorded: new Set(), validation: noEvaluations };
-  }
-  const { step } = checkpoint;
-  const paths = runPaths(runDirectory);
-  await clearLeftovers(runDirectory);
-  await pruneCheckpoints(runDirectory, step, config.checkpoints); // a kill may have come between the save and this
-  const differences = environmentDifferences(paths.environment, environment);
-  if (differences.length > 0) {
-    const message = `resuming with another ${differences.join(', ')}: the same losses to the last bit are no longer promised`;
-    report({ kind: 'warning', step, message });
-  }
-  await writeFileDurably(paths.config, renderConfig(config));
-  await writeFileDurably(paths.environment, `${JSON.stringify(environment, null, 2)}\n`);
-  const isDue = (kind: string): boolean => {
-    const { everySteps } = kind === 'evaluation' ? config.evaluation : config.checkpoints;
-    return step === plan.steps || (everySteps !== null && step % everySteps === 0);
+/** Writes `status.json`, one status after the other. It only informs, so a failure to write it does not end the run. */
+function statusOf(runDirectory: string, renewLock: (() => Promise<void>) | undefined) {
+  let written: Promise<void> = Promise.resolve();
+  return {
+    set: (status: Omit<RunStatus, 'updatedAt'>): Promise<void> =>
+      (written = written
+        .then(renewLock)
+        .then(() => writeRunStatus(runDirectory, status))
+        .catch(() => undefined)),
+    written: () => written,
   };
-  // A stop does not wait for an evaluation that is due: its checkpoint does not know the loss, and is saved again after
-  // it.
-  let lacksEvaluation = isDue('evaluation');
-  const stays = ({ kind }: MetricsRecord): boolean => {
-    if (kind === 'evaluation') lacksEvaluation = false;
-    return isDue(kind) && !(kind === 'checkpoint' && lacksEvaluation);
-  };
-  const { kindsAtStep } = await truncateMetrics(paths.metrics, step, stays);
-  const recorded = new Set(lacksEvaluation ? kindsAtStep : [...kindsAtStep, 'checkpoint']);
-  if (existsSync(sampleFile(runDirectory, step))) recorded.add('sample');
-  const validation = parseValidationHistory(checkpoint.state['validation'], path.join(checkpoint.path, 'state.json'));
-  // A kill between the checkpoint's rename and its record: the record is made up for.
-  const isUnrecorded = isDue('checkpoint') && !lacksEvaluation && !kindsAtStep.includes('checkpoint');
-  const checkpointRecord: CheckpointRecord = { kind: 'checkpoint', step, path: checkpoint.path };
-  return { step, recorded, validation, ...(isUnrecorded && { checkpointRecord }) };
 }
+
+/** The text of the micro-batches of one step. */
+const documentsOf = (prepared: PreparedTraining, { from }: SequenceRange): Promise<TextOrigin[]> => {
+  const { corpus, tokenizer, config } = prepared;
+  return textOrigins(corpus, tokenizer, sequenceOptions(prepared), from, config.training.microBatchesPerStep);
+};

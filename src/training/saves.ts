@@ -1,32 +1,94 @@
 /**
- * Saving while training goes on: the state is read between two steps (the snapshot), hashed and written while the next
- * ones run. Never two at once: a checkpoint that is due while one is still being written waits for it. A save that
- * the disk refuses is reported and left to the next one that is due; only the last of a run must succeed.
+ * Saving while training continues: the state is read between two steps (the snapshot), then hashed and written while
+ * the next steps run. Never two saves at once: a checkpoint that is due while another is being written waits for it. If
+ * the disk refuses a save, that is reported and the next one due tries again; only the last save of a run must succeed.
  */
+import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
+import { renderConfig } from '../config/resolved.ts';
+import type { Config } from '../config/schema.ts';
+import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
+import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
+import type { Cursor } from '../data/windows/cursor.ts';
 import { ExpectedError, environmentFailure } from '../errors.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
+import { assertFinite } from './divergence.ts';
 import type { Report } from './sinks/facts.ts';
+import { releaseValues } from './tensorValues.ts';
+import type { ValidationHistory } from './validationHistory.ts';
 
-export interface Saves {
-  /** Takes the snapshot of `step` and goes on writing it after the promise settles. */
-  begin(step: number, report: Report): Promise<void>;
-  /** Waits for the save under way. @throws environmentFailure where the newest one failed */
-  finished(): Promise<void>;
+/** How far a run has come. A checkpoint holds this and the tensors. */
+export interface Progress {
+  /** Updates applied. */
+  step: number;
+  /** Position after the last micro-batch used: what was read ahead is neither lost nor repeated. */
+  cursor: Cursor | undefined;
+  validation: ValidationHistory;
 }
 
-/**
- * @param snapshot reads the state from the session; no program may run meanwhile
- * @param write makes the checkpoint, returns its folder
- * @param permit is asked before anything is written, and throws where that may not be
- */
-export function backgroundSaves<Snapshot>(
-  snapshot: (step: number) => Promise<Snapshot>,
-  write: (content: Snapshot) => Promise<string>,
-  permit: () => Promise<void> = async () => {},
+export interface Saves {
+  /** Takes the snapshot; the write continues after the promise settles. */
+  begin(progress: Progress): Promise<void>;
+  /** Waits for the save under way. @throws environmentFailure if the newest save failed */
+  finished(): Promise<void>;
+  /**
+   * For a failure to read the corpus, which must not cost what was trained: saves `progress` unless that has been
+   * done, then throws the failure, which also says how to continue if the state is on disk.
+   */
+  failAfterSaving(failure: unknown, progress: Progress): Promise<never>;
+}
+
+interface SavedRun {
+  config: Config;
+  tokenizer: Tokenizer;
+  runDirectory: string;
+  /** The step of the checkpoint that the run continues from, or 0. */
+  startStep: number;
+}
+
+/** @param readState reads model and optimizer from the session; the tensors are then owned and released here */
+export function openSaves(
+  { config, tokenizer, runDirectory, startStep }: SavedRun,
+  readState: () => Promise<{ model: NamedTensor[]; optimizer: NamedTensor[] }>,
+  report: Report,
+  permit: (() => Promise<void>) | undefined,
 ): Saves {
+  const { training, model } = config;
+  const tokensPerStep = training.microBatchesPerStep * training.microBatchSize * model.contextLength;
+  const texts = { configText: renderConfig(config), tokenizerText: renderTokenizer(tokenizer) };
+  return backgroundSaves({
+    startStep,
+    report,
+    permit,
+    snapshot: async ({ step, cursor, validation }) => {
+      const tensors = await readState();
+      assertFinite([...tensors.model, ...tensors.optimizer], step);
+      return { step, state: { cursor, tokens: step * tokensPerStep, validation }, ...texts, ...tensors };
+    },
+    write: async (content) => {
+      const folder = await saveCheckpoint(runDirectory, content, config.checkpoints);
+      releaseValues([...content.model, ...content.optimizer]);
+      return folder;
+    },
+  });
+}
+
+interface SaveSteps<Snapshot> {
+  startStep: number;
+  report: Report;
+  /** Called before anything is written; throws if writing is not allowed. */
+  permit?: (() => Promise<void>) | undefined;
+  /** Reads the state from the session; no program may run meanwhile. */
+  snapshot(progress: Progress): Promise<Snapshot>;
+  /** Writes the checkpoint and returns its folder. */
+  write(content: Snapshot): Promise<string>;
+}
+
+export function backgroundSaves<Snapshot>({ startStep, report, permit, snapshot, write }: SaveSteps<Snapshot>): Saves {
   let underWay: Promise<void> = Promise.resolve();
   let failure: ExpectedError | undefined;
   let bug: unknown;
-  const attempt = async (step: number, report: Report, save: () => Promise<void>): Promise<void> => {
+  let newestStep = startStep;
+  const attempt = async (step: number, save: () => Promise<void>): Promise<void> => {
     try {
       await save();
       failure = undefined;
@@ -36,27 +98,50 @@ export function backgroundSaves<Snapshot>(
       report({ kind: 'saveFailed', step, message: error.message });
     }
   };
+  const begin = async (progress: Progress): Promise<void> => {
+    const { step } = progress;
+    newestStep = step;
+    await underWay;
+    if (bug !== undefined) throw bug;
+    await attempt(step, async () => {
+      await permit?.();
+      report({ kind: 'saving', step });
+      const content = await snapshot(progress);
+      underWay = attempt(step, async () => {
+        const path = await write(content);
+        report({ kind: 'checkpoint', step, path });
+      }).catch((error: unknown) => void (bug = error));
+    });
+  };
+  const finished = async (): Promise<void> => {
+    await underWay;
+    if (bug !== undefined) throw bug;
+    if (failure === undefined) return;
+    throw environmentFailure(`The last checkpoint could not be saved; the one before it is kept. ${failure.message}`, {
+      cause: failure.cause,
+    });
+  };
   return {
-    begin: async (step, report) => {
-      await underWay;
-      if (bug !== undefined) throw bug;
-      await attempt(step, report, async () => {
-        await permit();
-        report({ kind: 'saving', step });
-        const content = await snapshot(step);
-        underWay = attempt(step, report, async () => {
-          const path = await write(content);
-          report({ kind: 'checkpoint', step, path });
-        }).catch((error: unknown) => void (bug = error));
-      });
-    },
-    finished: async () => {
-      await underWay;
-      if (bug !== undefined) throw bug;
-      if (failure === undefined) return;
-      throw environmentFailure(`The last checkpoint could not be saved, the one before it stays. ${failure.message}`, {
-        cause: failure.cause,
-      });
+    begin,
+    finished,
+    failAfterSaving: async (error, progress) => {
+      if (progress.step > newestStep) await begin(progress);
+      const isOnDisk =
+        progress.step > 0 &&
+        (await finished().then(
+          () => true,
+          () => false, // the refusal has been reported
+        ));
+      throw isOnDisk ? resumable(error, progress.step) : error;
     },
   };
 }
+
+const resumable = (failure: unknown, step: number): unknown =>
+  failure instanceof ExpectedError
+    ? new ExpectedError(
+        failure.kind,
+        `${failure.message}\nThe run was saved after step ${step}. Once this is fixed, continue it with --resume.`,
+        { cause: failure },
+      )
+    : failure;

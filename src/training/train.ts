@@ -1,26 +1,36 @@
 /**
- * The training loop. Once in a while it evaluates, samples and saves; then it makes one update and reports
- * it. "Step k" means that k updates have been applied, so the loop turns once more than there are updates
- * and its end takes the ordinary path. SIGINT and the like arrive as an AbortSignal: the step under way is
- * finished and saved.
+ * The training loop. "Step k" means that k updates have been applied: each turn does what is due after `step` updates,
+ * then applies the next one. So the loop turns once more than there are updates, and the last evaluation and checkpoint
+ * are made like any other. A request to stop arrives as an AbortSignal: the step under way is finished and saved.
  */
+import type { Config } from '../config/schema.ts';
 import type { TrainingBatch } from '../data/windows/batches.ts';
-import { ExpectedError } from '../errors.ts';
-import type { Watch } from './alarms.ts';
-import { diverged } from './diverged.ts';
 import type { StepRecord } from '../run/metrics.ts';
-import type { Report } from './sinks/facts.ts';
+import { diverged, type StepWatch } from './divergence.ts';
 import type { RunPrograms } from './programs.ts';
+import type { Sampler } from './sampler.ts';
+import type { Progress, Saves } from './saves.ts';
+import type { Report } from './sinks/facts.ts';
+import type { StepBatches } from './stepBatches.ts';
 import { learningRateAt } from './step/schedule.ts';
-import { afterEvaluation, isExhausted, type ValidationHistory } from './validationHistory.ts';
+import { afterEvaluation, afterUpdate, isExhausted, type ValidationHistory } from './validationHistory.ts';
 
-/** Where training begins: at step 0, or where a checkpoint left off. */
-export interface StartingPoint {
-  step: number;
-  /** Kinds of the facts of this very step that the run has on record already. */
-  recorded: ReadonlySet<string>;
-  /** The evaluations up to there. */
-  validation: ValidationHistory;
+/** What the loop works with. */
+export interface LoopParts {
+  config: Config;
+  plan: { steps: number; tokensPerStep: number };
+  batches: StepBatches;
+  programs: RunPrograms;
+  sample: Sampler;
+  saves: Saves;
+  watch: StepWatch;
+  report: Report;
+}
+
+/** Where training starts: at step 0, or where a checkpoint left off. */
+export interface StartingPoint extends Progress {
+  /** Kinds of the records of this very step that are in the log already. */
+  logged: ReadonlySet<string>;
 }
 
 export interface TrainingOutcome {
@@ -34,157 +44,140 @@ export interface TrainingOutcome {
 
 /** What may come from outside while training runs. */
 interface Requests {
-  /** Aborts when training shall stop; its reason says why. */
+  /** Aborts when training is to stop; its reason says why. */
   signal: AbortSignal;
-  /** Whether a checkpoint was asked for since the last call. */
+  /** Whether a checkpoint was requested since the last call. */
   takeSave(): boolean;
-}
-
-interface LoopPlan {
-  steps: number;
-  tokensPerStep: number;
 }
 
 /**
  * Trains from `start` to the end of the plan, or until the signal aborts or evaluations no longer improve.
  *
- * @throws a failure of kind `diverged` where a loss, a gradient or a parameter is no finite number any more; nothing is
- *   saved then; what reading the corpus throws, after saving; environmentFailure where the last checkpoint could not be
- *   saved
+ * @throws a failure of kind `diverged` if a loss, a gradient or a parameter is no longer finite; nothing is saved then;
+ *   what reading the corpus throws, after saving; environmentFailure if the last checkpoint could not be saved
  */
 export async function train(
-  programs: RunPrograms,
-  plan: LoopPlan,
-  start: StartingPoint,
-  report: Report,
+  parts: LoopParts,
+  { logged, ...start }: StartingPoint,
   { signal, takeSave }: Requests,
-  watch: Watch,
 ): Promise<TrainingOutcome> {
-  const { config } = programs;
-  const microBatches = programs.microBatches();
-  let upcoming = takeStep(microBatches, config.training.microBatchesPerStep);
-  const beganMs = performance.now();
-  let waitedMs = 0;
-  let { recorded, validation } = start;
-  let savedStep = start.step;
-  const save = async (step: number): Promise<void> => {
-    savedStep = step;
-    await programs.save(step, validation, report);
-  };
+  const { config, plan, batches, sample, saves, report } = parts;
+  const clock: Clock = { beganMs: performance.now(), waitedMs: 0 };
   try {
-    for (let step = start.step; ; step++) {
-      // A file of the corpus that is gone or damaged takes away nothing of what was learnt.
-      const afterSaving = async (failure: unknown): Promise<never> => {
-        if (step > savedStep) await save(step);
-        const isSaved =
-          step > 0 &&
-          (await programs.saved().then(
-            () => true,
-            () => false,
-          )); // a refusal has been reported
-        throw isSaved ? resumable(failure, step) : failure;
-      };
-      for (const message of programs.notes()) report({ kind: 'warning', step, message });
-      const stops = signal.aborted;
-      const isLast = step === plan.steps;
-      validation = { ...validation, loss: recorded.has('evaluation') ? validation.loss : null };
-      let isEvaluated = recorded.has('evaluation');
-      const isDue = (kind: string, everySteps: number | null): boolean =>
-        !recorded.has(kind) && everySteps !== null && step > 0 && step % everySteps === 0;
+    for (let progress: Progress = start; ; logged = new Set()) {
+      const { step } = progress;
+      const due = dueAt(step, config, plan.steps, logged);
+      const wasStopped = signal.aborted;
 
       // Once in a while: the loss on the validation text.
-      if (
-        !stops &&
-        (isDue('evaluation', config.evaluation.everySteps) || ((isLast || step === 0) && !recorded.has('evaluation')))
-      ) {
-        const evaluation = await programs.evaluate(signal).catch(afterSaving);
-        if (evaluation !== null) {
-          if (!Number.isFinite(evaluation.loss))
-            throw diverged(`the validation loss after ${step} steps is ${evaluation.loss}`);
-          report({ kind: 'evaluation', step, ...evaluation });
-          validation = afterEvaluation(validation, step, evaluation.loss);
-          isEvaluated = true;
-        }
-      }
-      const gainsNothing = !isLast && isExhausted(validation, config.evaluation.patience);
-      const ends = isLast || gainsNothing;
-      // Once in a while: a completion.
-      if (!stops && isDue('sample', config.samples.everySteps)) {
-        report({ kind: 'sample', step, ...(await programs.sample(step, report)) });
-      }
-      // Once in a while, when asked for, at the end and before a stop: a checkpoint, written while the next steps run.
-      const leaves = ends || signal.aborted;
-      const isWanted = (takeSave() || leaves) && !recorded.has('checkpoint') && step > 0;
-      if (isDue('checkpoint', config.checkpoints.everySteps) || isWanted) await save(step);
-      if (leaves) {
-        await programs.saved();
-        const waitingShare = waitedMs / Math.max(performance.now() - beganMs, 1);
-        const isDone = ends && isEvaluated;
-        const reason = !isDone ? String(signal.reason) : gainsNothing ? noGain(validation) : null;
-        return { step, state: isDone ? 'done' : 'stopped', reason, waitingShare };
-      }
-      recorded = new Set();
+      const evaluated = due.evaluation && !wasStopped ? await evaluate(parts, progress, signal) : null;
+      if (evaluated !== null) progress = { ...progress, validation: evaluated };
+      const isExhaustedEarly = step < plan.steps && isExhausted(progress.validation, config.evaluation.patience);
+      const isOver = step === plan.steps || isExhaustedEarly;
 
-      // One update. The next micro-batches are read while it runs on another thread.
-      const stepBeganMs = performance.now();
-      const batches = await upcoming.catch(afterSaving);
-      const readyMs = performance.now();
-      waitedMs += readyMs - stepBeganMs;
-      const learningRate = learningRateAt(config.schedule, config.optimizer.learningRate, plan.steps, step);
-      const update = programs.step(batches, step + 1, learningRate);
-      upcoming = takeStep(microBatches, config.training.microBatchesPerStep);
-      const { loss, gradientNorm, skipped } = await update;
-      const nowMs = performance.now();
-      const [tokens, targets] = [sum(batches, 'tokenCount'), sum(batches, 'targetCount')];
-      const tokensPerSecond = (tokens / (nowMs - stepBeganMs)) * 1000;
-      const elapsedMs = Math.round(nowMs - beganMs);
-      const fact: StepRecord = {
-        kind: 'step',
-        step: step + 1,
-        loss,
-        learningRate,
-        gradientNorm,
-        ...(skipped && { skipped }),
-        ...(targets < plan.tokensPerStep && { targets }),
-        tokensPerSecond,
-        elapsedMs,
-      };
-      watch.check(fact);
-      report(fact);
+      // Once in a while: a completion.
+      if (due.sample && !wasStopped) report({ kind: 'sample', step, ...(await sample(step)) });
+
+      // Once in a while, on request, at the end and before a stop: a checkpoint, written while the next steps run.
+      const ends = isOver || signal.aborted;
+      const isWanted = takeSave() || due.checkpoint || ends;
+      if (isWanted && step > 0 && !logged.has('checkpoint')) await saves.begin(progress);
+      if (ends) {
+        await saves.finished();
+        const waitingShare = clock.waitedMs / Math.max(performance.now() - clock.beganMs, 1);
+        const isDone = isOver && (evaluated !== null || logged.has('evaluation'));
+        if (!isDone) return { step, state: 'stopped', reason: String(signal.reason), waitingShare };
+        return { step, state: 'done', reason: isExhaustedEarly ? noGain(progress.validation) : null, waitingShare };
+      }
+
+      progress = await update(parts, progress, clock);
     }
   } finally {
-    await programs.saved().catch(() => undefined); // reported when it failed, and of interest only at the end
-    await upcoming.catch(() => undefined); // a failure to read matters only where its micro-batches are used
-    await microBatches.return();
+    await saves.finished().catch(() => undefined); // has been reported, and matters only at the end
+    await batches.close();
   }
 }
 
-const noGain = ({ evaluationsSinceBest, bestLoss, bestStep }: ValidationHistory): string =>
-  `${evaluationsSinceBest} evaluations without a better validation loss than ${bestLoss?.toFixed(4)} at step ${bestStep}`;
+/**
+ * What is due after `step` updates, besides what the end of the run and requests add.
+ * @param steps of the whole run
+ * @param logged kinds of the records of this step that exist already, in a run that is resumed
+ */
+export function dueAt(
+  step: number,
+  { evaluation, samples, checkpoints }: Pick<Config, 'evaluation' | 'samples' | 'checkpoints'>,
+  steps: number,
+  logged: ReadonlySet<string>,
+): { evaluation: boolean; sample: boolean; checkpoint: boolean } {
+  const isEvery = (everySteps: number | null): boolean => everySteps !== null && step > 0 && step % everySteps === 0;
+  const isBeginningOrEnd = step === 0 || step === steps;
+  return {
+    evaluation: !logged.has('evaluation') && (isBeginningOrEnd || isEvery(evaluation.everySteps)),
+    sample: !logged.has('sample') && isEvery(samples.everySteps),
+    checkpoint: !logged.has('checkpoint') && isEvery(checkpoints.everySteps),
+  };
+}
 
-const resumable = (failure: unknown, step: number): unknown =>
-  failure instanceof ExpectedError
-    ? new ExpectedError(
-        failure.kind,
-        `${failure.message}\nThe run is saved as it was after step ${step}: continue it with --resume.`,
-        { cause: failure },
-      )
-    : failure;
+/** Milliseconds of `performance.now()`, and how long the loop has waited for micro-batches. */
+interface Clock {
+  beganMs: number;
+  waitedMs: number;
+}
+
+/** One evaluation. @returns the history with it, or null if the signal stopped it */
+async function evaluate(
+  { programs, saves, report }: LoopParts,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<ValidationHistory | null> {
+  const { step, cursor, validation } = progress;
+  const evaluation = await programs
+    .evaluate(signal, cursor)
+    .catch((failure: unknown) => saves.failAfterSaving(failure, progress));
+  if (evaluation === null) return null;
+  if (!Number.isFinite(evaluation.loss)) {
+    throw diverged(`the validation loss after ${step} steps is ${evaluation.loss}`);
+  }
+  report({ kind: 'evaluation', step, ...evaluation });
+  return afterEvaluation(validation, step, evaluation.loss);
+}
+
+/** One update. While it runs, the micro-batches of the next one are read on another thread. */
+async function update(
+  { config, plan, batches, programs, saves, watch, report }: LoopParts,
+  progress: Progress,
+  clock: Clock,
+): Promise<Progress> {
+  const { training, optimizer, schedule } = config;
+  const step = progress.step + 1;
+  const startMs = performance.now();
+  const microBatches = await batches.next().catch((failure: unknown) => saves.failAfterSaving(failure, progress));
+  clock.waitedMs += performance.now() - startMs;
+
+  const learningRate = learningRateAt(schedule, optimizer.learningRate, plan.steps, progress.step);
+  const { loss, gradientNorm, skipped } = await programs.step(microBatches, step, learningRate);
+
+  const nowMs = performance.now();
+  const targets = sum(microBatches, 'targetCount');
+  const record: StepRecord = {
+    kind: 'step',
+    step,
+    loss,
+    learningRate,
+    gradientNorm,
+    ...(skipped && { skipped }),
+    ...(targets < plan.tokensPerStep && { targets }),
+    tokensPerSecond: (sum(microBatches, 'tokenCount') / (nowMs - startMs)) * 1000,
+    elapsedMs: Math.round(nowMs - clock.beganMs),
+  };
+  const { cursor } = microBatches.at(-1)!;
+  watch.add(record, { from: training.overfitBatch ? undefined : progress.cursor, to: cursor });
+  report(record);
+  return { step, cursor, validation: afterUpdate(progress.validation) };
+}
+
+const noGain = ({ evaluationsSinceBest, bestLoss, bestStep }: ValidationHistory): string =>
+  `no better validation loss than ${bestLoss?.toFixed(4)} (step ${bestStep}) in ${evaluationsSinceBest} evaluations`;
 
 const sum = (batches: readonly TrainingBatch[], count: 'tokenCount' | 'targetCount'): number =>
   batches.reduce((total, batch) => total + batch[count], 0);
-
-/** The micro-batches of one step. Its rejection is handled where it is awaited, which may be later. */
-function takeStep(microBatches: AsyncGenerator<TrainingBatch, void, void>, count: number): Promise<TrainingBatch[]> {
-  const taken = (async () => {
-    const batches: TrainingBatch[] = [];
-    while (batches.length < count) {
-      const next = await microBatches.next();
-      if (next.done) throw new Error('the stream of micro-batches ended');
-      batches.push(next.value);
-    }
-    return batches;
-  })();
-  taken.catch(() => undefined);
-  return taken;
-}

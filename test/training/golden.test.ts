@@ -4,8 +4,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readdirSync } from 'node:fs';
-import { prepareTraining } from '../../src/training/prepare.ts';
 import { runTraining } from '../../src/training/run.ts';
+import { prepareRun } from './prepareRun.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Made by scripts/fixtures/golden-losses.mjs. */
@@ -24,7 +24,7 @@ async function losses(config: string, run: string, steps: number): Promise<numbe
   const set = golden[config]!.set.map((assignment) =>
     assignment.replace('path: node_modules', `path: ${root}node_modules`),
   );
-  const prepared = await prepareTraining({
+  const prepared = await prepareRun({
     configPath: path.join(root, 'configs', config),
     runDirectory: path.join(folder, run),
     set: [...set, 'device=cpu', `training.steps=${steps}`],

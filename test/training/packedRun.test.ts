@@ -11,8 +11,8 @@ import { evaluateCorpus } from '../../src/sampling/scoring/perplexity.ts';
 import { loadModel } from '../../src/sampling/loadModel.ts';
 import { openTokenLosses } from '../../src/sampling/scoring/tokenLosses.ts';
 import type { Evaluation } from '../../src/run/metrics.ts';
-import { prepareTraining } from '../../src/training/prepare.ts';
 import { verifyResume } from '../../src/checks/verifyResume.ts';
+import { prepareRun } from './prepareRun.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -54,7 +54,7 @@ const request = (configPath: string) => ({
 
 it('of pairs: the share learnt and the padding stand in the plan, the targets in the log; stopping changes nothing', async () => {
   const configPath = await configFile('pairs', 'sources: [{ path: pairs.jsonl, prompt: q, completion: a }]');
-  const { plan } = await prepareTraining({
+  const { plan } = await prepareRun({
     configPath,
     runDirectory: path.join(folder, 'none'),
     set: [],
@@ -132,7 +132,7 @@ it('is refused before anything is written where no completion has text', async (
       set: [`corpus.packing=${packing}`],
       resume: false,
     };
-    await expect(prepareTraining(asked)).rejects.toThrow(
+    await expect(prepareRun(asked)).rejects.toThrow(
       'No token of the training text counts towards the loss: its completions are empty',
     );
   }

@@ -5,8 +5,8 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readRunStatus, writeRunStatus } from '../../src/run/status.ts';
 import type { Fact } from '../../src/training/sinks/facts.ts';
-import { prepareTraining } from '../../src/training/prepare.ts';
 import { runTraining } from '../../src/training/run.ts';
+import { prepareRun } from './prepareRun.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -40,7 +40,7 @@ async function run(
   run: string,
   options: { resume?: boolean; stopAfter?: number; set?: string[] } = {},
 ) {
-  const prepared = await prepareTraining({
+  const prepared = await prepareRun({
     configPath,
     runDirectory: path.join(folder, run),
     set: options.set ?? [],
@@ -114,28 +114,28 @@ describe('resuming', () => {
   it('continues a finished run when it is given more steps, and is finished otherwise', async () => {
     const config = await writeConfig('longer');
     await run(config, 'longer');
-    const again = await prepareTraining({
+    const again = await prepareRun({
       configPath: config,
       runDirectory: path.join(folder, 'longer'),
       set: [],
       resume: true,
     });
     expect(again.isFinished).toBe(true);
-    const more = await prepareTraining({
+    const more = await prepareRun({
       configPath: config,
       runDirectory: path.join(folder, 'longer'),
       set: ['training.steps=23'],
       resume: true,
     });
-    expect(more).toMatchObject({ isFinished: false, startStep: 20 });
+    expect(more).toMatchObject({ isFinished: false, progress: { step: 20 } });
     await expect(
-      prepareTraining({
+      prepareRun({
         configPath: config,
         runDirectory: path.join(folder, 'longer'),
         set: ['training.steps=19'],
         resume: true,
       }),
-    ).rejects.toThrow(/training\.steps is 19, but .*longer has made 20 steps already/);
+    ).rejects.toThrow(/training\.steps is 19, but .*longer has already been trained for 20 steps/);
   });
 
   it('makes up for what a kill right after the last save left out of log and status', async () => {
@@ -152,7 +152,7 @@ describe('resuming', () => {
 
     const { prepared, outcome, facts } = await run(config, 'late', { resume: true, set: ['checkpoints.keepLast=1'] });
     expect(existsSync(older)).toBe(false); // the deletion that follows a save, too
-    expect(prepared).toMatchObject({ isFinished: false, startStep: 20 });
+    expect(prepared).toMatchObject({ isFinished: false, progress: { step: 20 } });
     expect(outcome).toMatchObject({ step: 20, state: 'done' });
     expect(facts.map(({ kind }) => kind)).toEqual(['device']); // nothing is trained, evaluated or saved again
     expect(await log('late')).toEqual(whole);
@@ -163,9 +163,11 @@ describe('resuming', () => {
     const config = await writeConfig('changed');
     await run(config, 'changed', { stopAfter: 2 });
     const resume = (...set: string[]) =>
-      prepareTraining({ configPath: config, runDirectory: path.join(folder, 'changed'), set, resume: true });
+      prepareRun({ configPath: config, runDirectory: path.join(folder, 'changed'), set, resume: true });
     await expect(resume('model.dropout=0', 'seed=3')).rejects.toThrow(/another seed, model\.dropout\./);
-    await expect(resume('schedule.warmupSteps=4', 'samples.everySteps=null')).resolves.toMatchObject({ startStep: 2 });
+    await expect(resume('schedule.warmupSteps=4', 'samples.everySteps=null')).resolves.toMatchObject({
+      progress: { step: 2 },
+    });
   });
 
   it('refuses a corpus that has changed, by its files, and goes on when it is restored', async () => {
@@ -183,17 +185,15 @@ describe('resuming', () => {
     const stopAtTwo = (fact: Fact): void => {
       if (fact.kind === 'step' && fact.step === 2) controller.abort();
     };
-    await runTraining(await prepareTraining(request), {
+    await runTraining(await prepareRun(request), {
       mode: 'recorded',
       signal: controller.signal,
       report: stopAtTwo,
     });
     await writeFile(text, written.replace('whale', 'Whale'));
-    await expect(prepareTraining({ ...request, resume: true })).rejects.toThrow(
-      `${text} has other content. Restore it`,
-    );
+    await expect(prepareRun({ ...request, resume: true })).rejects.toThrow(`${text} has other content. Restore it`);
     await writeFile(text, written);
-    await expect(prepareTraining({ ...request, resume: true })).resolves.toMatchObject({ startStep: 2 });
+    await expect(prepareRun({ ...request, resume: true })).resolves.toMatchObject({ progress: { step: 2 } });
   });
 
   it('refuses a corpus without a document to validate on, before anything is written', async () => {
@@ -201,7 +201,7 @@ describe('resuming', () => {
     await writeFile(path.join(folder, 'one.jsonl'), '{"text":"one"}\n');
     const set = [`corpus.sources=[{path: ${path.join(folder, 'one.jsonl')}}]`, 'corpus.validation.hash=0.001'];
     const request = { configPath: config, runDirectory: path.join(folder, 'unvalidated'), set, resume: false };
-    await expect(prepareTraining(request)).rejects.toThrow('The validation part has 0 tokens, nothing to score.');
+    await expect(prepareRun(request)).rejects.toThrow('The validation part has 0 tokens, nothing to score.');
   });
 
   it.each([
@@ -218,7 +218,7 @@ describe('resuming', () => {
       const config = await writeConfig(name);
       await run(config, `${name}-straight`, { set });
       const facts: Fact[] = [];
-      const prepared = await prepareTraining({
+      const prepared = await prepareRun({
         configPath: config,
         runDirectory: path.join(folder, name),
         set,
@@ -238,7 +238,7 @@ describe('resuming', () => {
       expect(saved!.step).toBeGreaterThanOrEqual(5);
       expect(saved!.step).toBe(failsAt ?? facts.filter(({ kind }) => kind === 'step').length);
       expect(failure.message).toContain(
-        `The run is saved as it was after step ${saved!.step}: continue it with --resume.`,
+        `The run was saved after step ${saved!.step}. Once this is fixed, continue it with --resume.`,
       );
       expect(readRunStatus(path.join(folder, name))).toMatchObject({ state: 'failed', step: saved!.step });
 
@@ -268,13 +268,13 @@ describe('resuming', () => {
     };
     await damage(12);
     const request = { configPath: config, runDirectory: path.join(folder, 'damaged'), set: [], resume: true };
-    const prepared = await prepareTraining(request);
-    expect(prepared.startStep).toBe(10);
+    const prepared = await prepareRun(request);
+    expect(prepared.progress.step).toBe(10);
     expect(prepared.skipped).toEqual([
       { path: expect.stringContaining('step-00000012'), reason: expect.stringContaining('model.safetensors') },
     ]);
     await damage(10);
-    await expect(prepareTraining(request)).rejects.toThrow(/every checkpoint is damaged/);
+    await expect(prepareRun(request)).rejects.toThrow(/every checkpoint is damaged/);
   });
 
   it('stops with a message where the loss is no number any more, and saves nothing', async () => {
@@ -291,7 +291,7 @@ describe('resuming', () => {
       ],
       resume: false,
     };
-    const prepared = await prepareTraining(request);
+    const prepared = await prepareRun(request);
     const training = runTraining(prepared, {
       mode: 'recorded',
       signal: new AbortController().signal,

@@ -2,34 +2,38 @@ import { describe, expect, it } from 'vitest';
 import { environmentFailure, wrongInput } from '../../src/errors.ts';
 import type { Fact } from '../../src/training/sinks/facts.ts';
 import { backgroundSaves } from '../../src/training/saves.ts';
-import { afterEvaluation, isExhausted, noEvaluations } from '../../src/training/validationHistory.ts';
+import { noEvaluations } from '../../src/training/validationHistory.ts';
 
 /** Saves whose writes end when they are told to. */
 function controlledSaves() {
   const facts: Fact[] = [];
   const events: string[] = [];
   const ends: ((error?: Error) => void)[] = [];
-  const saves = backgroundSaves<number>(
-    async (step) => {
+  const saves = backgroundSaves<number>({
+    startStep: 3,
+    report: (fact) => void facts.push(fact),
+    snapshot: async ({ step }) => {
       events.push(`snapshot ${step}`);
       return step;
     },
-    (step) => {
+    write: (step) => {
       events.push(`write ${step}`);
       return new Promise((resolve, reject) => ends.push((error) => (error ? reject(error) : resolve(`/step-${step}`))));
     },
-  );
-  return { saves, facts, events, ends, report: (fact: Fact) => void facts.push(fact) };
+  });
+  return { saves, facts, events, ends };
 }
+
+const at = (step: number) => ({ step, cursor: undefined, validation: noEvaluations });
 
 const turn = () => new Promise(setImmediate);
 
 describe('background saves', () => {
   it('go on while training does, and never two at once', async () => {
-    const { saves, facts, events, ends, report } = controlledSaves();
-    await saves.begin(5, report); // settles before the write ends
+    const { saves, facts, events, ends } = controlledSaves();
+    await saves.begin(at(5)); // settles before the write ends
     expect(facts.map(({ kind }) => kind)).toEqual(['saving']);
-    const second = saves.begin(10, report);
+    const second = saves.begin(at(10));
     await turn();
     expect(events).toEqual(['snapshot 5', 'write 5']);
     ends[0]!();
@@ -41,18 +45,18 @@ describe('background saves', () => {
   });
 
   it('report what the disk refuses, try again, and fail only where the last one fails', async () => {
-    const { saves, facts, ends, report } = controlledSaves();
-    await saves.begin(5, report);
+    const { saves, facts, ends } = controlledSaves();
+    await saves.begin(at(5));
     ends[0]!(environmentFailure('the disk is full'));
-    await saves.begin(10, report);
+    await saves.begin(at(10));
     expect(facts.at(-2)).toEqual({ kind: 'saveFailed', step: 5, message: 'the disk is full' });
     ends[1]!();
     await saves.finished();
-    await saves.begin(15, report);
+    await saves.begin(at(15));
     ends[2]!(environmentFailure('the disk is full'));
     await expect(saves.finished()).rejects.toMatchObject({
       exitCode: 3,
-      message: expect.stringContaining('the one before it stays'),
+      message: expect.stringContaining('the one before it is kept'),
     });
   });
 
@@ -61,32 +65,40 @@ describe('background saves', () => {
     const refuse = async (): Promise<never> => {
       throw wrongInput('it is being written by another');
     };
-    const saves = backgroundSaves<number>(
-      async (step) => step,
-      async () => '/step',
-      refuse,
-    );
-    await expect(saves.begin(5, (fact) => void events.push(fact.kind))).rejects.toThrow('by another');
+    const saves = backgroundSaves<number>({
+      startStep: 0,
+      report: (fact) => void events.push(fact.kind),
+      permit: refuse,
+      snapshot: async ({ step }) => step,
+      write: async () => '/step',
+    });
+    await expect(saves.begin(at(5))).rejects.toThrow('by another');
     expect(events).toEqual([]);
   });
 
-  it('hide no bug', async () => {
-    const { saves, ends, report } = controlledSaves();
-    await saves.begin(5, report);
-    ends[0]!(new Error('a bug'));
-    await expect(saves.begin(10, report)).rejects.toThrow('a bug');
+  it('come before a failure to read the corpus, which then says so, unless the state is on disk already', async () => {
+    const { saves, facts, ends } = controlledSaves();
+    const failure = wrongInput('the file is gone');
+    await expect(saves.failAfterSaving(failure, at(3))).rejects.toMatchObject({
+      exitCode: 2,
+      message: 'the file is gone\nThe run was saved after step 3. Once this is fixed, continue it with --resume.',
+    });
+    expect(facts).toEqual([]);
+    const failing = saves.failAfterSaving(failure, at(5));
+    await turn();
+    ends[0]!();
+    await expect(failing).rejects.toThrow('The run was saved after step 5.');
+    expect(facts.map(({ kind }) => kind)).toEqual(['saving', 'checkpoint']);
+    const failingSave = saves.failAfterSaving(failure, at(6));
+    await turn();
+    ends[1]!(environmentFailure('the disk is full'));
+    await expect(failingSave).rejects.toBe(failure);
   });
-});
 
-it('patience counts evaluations since the best; an equal loss is no better', () => {
-  let history = noEvaluations;
-  for (const [step, loss] of [
-    [0, 4],
-    [5, 3],
-    [10, 3],
-    [15, 3.5],
-  ] as const)
-    history = afterEvaluation(history, step, loss);
-  expect(history).toEqual({ loss: 3.5, bestLoss: 3, bestStep: 5, evaluationsSinceBest: 2 });
-  expect([isExhausted(history, 2), isExhausted(history, 3), isExhausted(history, null)]).toEqual([true, false, false]);
+  it('hide no bug', async () => {
+    const { saves, ends } = controlledSaves();
+    await saves.begin(at(5));
+    ends[0]!(new Error('a bug'));
+    await expect(saves.begin(at(10))).rejects.toThrow('a bug');
+  });
 });

@@ -7,8 +7,8 @@ import { loadConfig } from '../../src/config/load.ts';
 import { exportModel } from '../../src/huggingface/exportModel.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
 import type { Fact } from '../../src/training/sinks/facts.ts';
-import { prepareTraining } from '../../src/training/prepare.ts';
 import { runTraining } from '../../src/training/run.ts';
+import { prepareRun } from './prepareRun.ts';
 import { failureOf, useTemporaryFolder } from '../temporaryFolder.ts';
 import { wrongInputMessage } from '../config/configFolder.ts';
 import { fixture } from '../huggingface/fixtures.ts';
@@ -35,7 +35,7 @@ ${text}`,
 async function train(configPath: string, run: string, { resume = false, stopAfter = Infinity } = {}): Promise<Fact[]> {
   const facts: Fact[] = [];
   const controller = new AbortController();
-  const prepared = await prepareTraining({ configPath, runDirectory: join(folder(), run), set: [], resume });
+  const prepared = await prepareRun({ configPath, runDirectory: join(folder(), run), set: [], resume });
   await runTraining(prepared, {
     mode: 'recorded',
     signal: controller.signal,
@@ -76,25 +76,33 @@ describe('start: { from: RUN }', () => {
     await train(file, 'parts', { stopAfter: 2 });
     rmSync(join(folder(), 'imported'), { recursive: true });
     const resume = (configPath: string | undefined, ...set: string[]) =>
-      prepareTraining({ configPath, runDirectory: join(folder(), 'parts'), set, resume: true });
+      prepareRun({ configPath, runDirectory: join(folder(), 'parts'), set, resume: true });
     const prepared = await resume(undefined);
-    expect(prepared.startStep).toBe(2);
-    expect(await resume(undefined, 'training.steps=4')).toMatchObject({ startStep: 2, config: prepared.config });
-    expect(await resume(file)).toMatchObject({ startStep: 2, config: prepared.config });
+    expect(prepared.progress.step).toBe(2);
+    expect(await resume(undefined, 'training.steps=4')).toMatchObject({
+      progress: { step: 2 },
+      config: prepared.config,
+    });
+    expect(await resume(file)).toMatchObject({ progress: { step: 2 }, config: prepared.config });
     expect((await failureOf(resume(file, 'model.dropout=0.1'))).message).toContain(
       'was started with another model.dropout.',
     );
     expect((await failureOf(resume(file, 'start.from=/elsewhere'))).message).toContain(
       'was started with another start.from.',
     );
-    const fresh = prepareTraining({ configPath: file, runDirectory: join(folder(), 'fresh'), set: [], resume: true });
+    const fresh = prepareRun({ configPath: file, runDirectory: join(folder(), 'fresh'), set: [], resume: true });
     expect((await failureOf(fresh)).message).toContain('start.from is not a run: ');
-    await runTraining(prepared, { mode: 'recorded', signal: new AbortController().signal, report: () => {} });
+    const tensors = prepared.takeTensors()!;
+    const handedOver = { ...prepared, takeTensors: () => tensors };
+    await runTraining(handedOver, { mode: 'recorded', signal: new AbortController().signal, report: () => {} });
     const [whole, parts] = [await lastOf('whole'), await lastOf('parts')];
     expect(parts.model).toEqual(whole.model);
     expect(parts.optimizer).toEqual(whole.optimizer);
-    const { model, optimizer } = prepared.checkpoint!; // its values lie in the session now, and nowhere else
+    // The values were moved into the session, and no copy of them is left.
+    const { model, optimizer } = tensors;
+    expect(model.length).toBeGreaterThan(0);
     expect([...model, ...optimizer].every(({ values }) => values.length === 0)).toBe(true);
+    expect(() => prepared.takeTensors()).toThrow('have been taken already');
   });
 
   it('takes another dropout, and another context where positions rotate', async () => {
@@ -121,6 +129,6 @@ describe('start: { from: RUN }', () => {
     const text = readFileSync(file, 'utf8').replace('start: { from: ../imported }\n', 'model: { preset: gpt2-124m }\n');
     writeFileSync(file, text);
     const request = { configPath: undefined, runDirectory, set: [], resume: true };
-    expect((await failureOf(prepareTraining(request))).message).toContain('was imported: it has no optimizer');
+    expect((await failureOf(prepareRun(request))).message).toContain('was imported: it has no optimizer');
   });
 });

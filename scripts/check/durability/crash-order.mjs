@@ -12,7 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { verifyCheckpoints } from '../../../dist/checkpoint/verify.js';
-import { prepareTraining } from '../../../dist/training/prepare.js';
+import { findConfig, prepareTraining } from '../../../dist/training/prepare.js';
 import { afterCrash, apply, emptyDisk } from './crash-order/disk.mjs';
 import { recordFileCalls, straceMissing } from './crash-order/systemCalls.mjs';
 
@@ -114,7 +114,8 @@ async function problem(crashed, atLeast) {
   for await (const { valid, reason } of verifyCheckpoints(crashed))
     if (!valid) return `a damaged checkpoint: ${reason}`;
   const request = { configPath: config, runDirectory: crashed, set: [`training.steps=${lastStep}`], resume: true };
-  const { startStep, skipped } = await prepareTraining(request);
+  const { progress, skipped } = await prepareTraining(findConfig(request));
+  const startStep = progress.step;
   if (skipped.length > 0 || startStep < atLeast) return `resumes at ${startStep}, ${atLeast} was reported`;
   if (startStep === 0) return undefined;
   const lines = readFileSync(path.join(crashed, 'metrics.jsonl'), 'utf8').split('\n');

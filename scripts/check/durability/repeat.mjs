@@ -10,7 +10,7 @@ import { configSchema } from '../../../dist/config/schema.js';
 import { initialParameters } from '../../../dist/model/initialise.js';
 import { parameterTable } from '../../../dist/model/parameters.js';
 import { openSession } from '../../../dist/runtime/openSession.js';
-import { setVariables } from '../../../dist/training/setVariables.js';
+import { moveIntoSession } from '../../../dist/training/tensorValues.js';
 import { recordTrainingStep } from '../../../dist/training/step/step.js';
 import { trainingState } from '../../../dist/training/step/trainingState.js';
 
@@ -25,7 +25,7 @@ async function digestsOf(config) {
   const parameters = initialParameters(table, 1);
   const initial = [...parameters, ...trainingState(config, table, parameters)];
   const names = initial.map(({ name }) => name);
-  await setVariables(session, initial);
+  await moveIntoSession(session, initial);
   const step = await recordTrainingStep(session, config, table);
   const N = config.training.microBatchSize * config.model.contextLength;
   const tokens = (seed) => Int32Array.from({ length: N }, (_, i) => (i * i * 31 + i * 7919 + seed) % vocabularySize);

@@ -27,13 +27,14 @@ export async function planSweep(
   const plans = new Map<string, RunPlan>();
   const planned: PlannedRun[] = [];
   for (const run of runs) {
-    const { corpus, tokenizer, model, training } = refusedAs(run.name, () => loadConfig(config, { set: run.set }));
+    const runConfig = refusedAs(run.name, () => loadConfig(config, { set: run.set }));
+    const { corpus, tokenizer, model, training } = runConfig;
     const key = JSON.stringify([corpus, tokenizer, model, training]);
     let plan = plans.get(key);
     if (plan === undefined) {
       // A directory that does not exist: whether the run may start in its own is checked by its process.
-      const request = { configPath: config, runDirectory: join(output, '.planned'), set: run.set, resume: false };
-      plan = await prepareTraining(request).then(
+      const located = { config: runConfig, runDirectory: join(output, '.planned'), resume: false };
+      plan = await prepareTraining(located).then(
         ({ plan: made }) => made,
         (error: unknown) => refused(run.name, error),
       );

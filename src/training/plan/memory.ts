@@ -1,6 +1,6 @@
 /**
- * What a run needs of the machine's memory, by purpose, and what to turn where it is too much. Estimates of the peak of
- * a recorded run on a CPU; `npm run check -- plan` holds them against measured peaks.
+ * How much memory a run needs, by purpose: estimates of the peak of a recorded run on a CPU. `npm run check -- plan`
+ * compares them with measured peaks.
  *
  * B micro-batch size · T context length · C width · F feed-forward width · L layers · H heads · K key/value heads
  * D head size · V vocabulary size · N = B·T
@@ -26,17 +26,17 @@ const purposes = [
 ] as const;
 
 /**
- * Bytes by purpose. `total` is the peak, less than their sum: while the backward pass goes on, gradients come in the
- * place of activations and logits.
+ * Bytes by purpose. `total` is the peak. It is less than the sum: during the backward pass gradients take the place of
+ * activations and logits.
  */
 export type MemoryPlan = Readonly<Record<(typeof purposes)[number] | 'total', number>>;
 
 type SizedConfig = Pick<Config, 'corpus' | 'model' | 'training' | 'optimizer'>;
 
 const floatBytes = 4;
-/** Node.js, tfjs and libtensorflow themselves: the peak of a process that trains a decoder of almost nothing. */
+/** Node.js, tfjs and libtensorflow themselves: the peak of a process that trains a tiny decoder. */
 const processBytes = 530e6;
-/** Memory that the allocator has from the system for each byte in use. */
+/** Bytes that the allocator holds for each byte in use. */
 const allocated = 1.05;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Row 2 of the walk: what a run will be, in numbers, before anything native is loaded: steps, tokens,
- * parameters, FLOPs, bytes. Sizes that cannot work are refused here.
+ * A run in numbers, before anything native is loaded: steps, tokens, parameters, FLOPs, bytes. Sizes that cannot work
+ * are refused here. Stage: plan (src/README.md).
  *
  * T context length · L layers · H heads · D head size
  */
@@ -10,9 +10,10 @@ import { tooShort } from '../../data/windows/windows.ts';
 import { wrongInput } from '../../errors.ts';
 import { parameterTable, vocabularyRows, type ParameterSpec } from '../../model/parameters.ts';
 import { elementCount } from '../../tensors/tensors.ts';
-import { keysToTurn, turnText, type KeyToTurn } from './keysToTurn.ts';
 import { availableBytes, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
+import { adviceText, memoryAdvice, type MemoryAdvice } from './memoryAdvice.ts';
 
+/** The fields are also those of `clm plan --json`: `learntShare` and `keysToTurn` keep their names for its readers. */
 export interface RunPlan {
   steps: number;
   tokensPerStep: number;
@@ -20,43 +21,43 @@ export interface RunPlan {
   tokens: number;
   epochs: number;
   windowsPerEpoch: number;
-  /** Share of the places of the windows that hold no token: the price of packing whole documents. */
+  /** Share of the positions of the windows that are padding: the price of packing whole documents. */
   paddingShare: number;
-  /** Share of the training tokens that the loss is taken of: 1 unless there are prompts. */
+  /** Share of the training tokens that count towards the loss: 1 unless there are prompts. */
   learntShare: number;
-  /** Tokens that stand in no window of an epoch. */
+  /** Tokens of an epoch that are in no window. */
   leftoverTokens: number;
-  /** Documents longer than a window, which are cut; only where documents are packed whole. */
+  /** Documents that are cut because they are longer than a window; 0 unless documents are packed whole. */
   splitDocuments: number;
   parameters: number;
   parametersByPart: Readonly<Record<'embedding' | 'attention' | 'feedForward' | 'norms' | 'head', number>>;
-  /** Those that take part in a matrix product of the forward pass, the tied head included. */
+  /** Parameters used in a matrix product of the forward pass, the tied head included. */
   matmulParameters: number;
   /** Forward and backward: 6 per matmul parameter, 12·L·H·D·T for attention. */
   flopsPerToken: number;
   /** Predicted peak of training. */
   bytes: MemoryPlan;
-  /** What sampling a completion of a whole window keeps beside the parameters. */
+  /** Key/value cache for sampling one completion of a whole window. */
   keyValueCacheBytes: number;
   machineBytes: number;
   fits: boolean;
-  /** Where it does not fit: what lowers the peak, in the order in which to turn it. */
-  keysToTurn: readonly KeyToTurn[];
+  /** If it does not fit: what lowers the peak, in order. */
+  keysToTurn: readonly MemoryAdvice[];
 }
 
-/** What the text gives: known once the corpus has been read. */
+/** Known once the corpus has been read. */
 interface CorpusSize {
-  /** Tokens of the tokenizer. */
+  /** Of the tokenizer. */
   vocabularySize: number;
   trainingTokens: number;
-  /** Counted where it does not follow from the tokens. */
+  /** By default what follows from the number of tokens; must be given for pairs and whole documents. */
   supply?: TrainingSupply | undefined;
 }
 
 /**
  * @param machineBytes memory this process may use
- * @throws wrong input where the text is too short or the vocabulary too small, naming the keys to turn; what is too
- *   large `fits` not
+ * @throws wrong input if the text is too short or the vocabulary too small, naming the keys to change. A run that is
+ *   too large is not refused: `fits` is false
  */
 export function planRun(config: Config, size: CorpusSize, machineBytes = availableBytes()): RunPlan {
   const { model, training } = config;
@@ -89,41 +90,35 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     keyValueCacheBytes: keyValueCacheBytes(model),
     machineBytes,
     fits: bytes.total <= machineBytes,
-    keysToTurn: keysToTurn(config, size.vocabularySize, machineBytes),
+    keysToTurn: memoryAdvice(config, size.vocabularySize, machineBytes),
   };
   return Object.freeze(plan);
 }
 
-/** FLOPs of a token in training, forward and backward. @param tokens of the tokenizer */
+/** FLOPs per token in training, forward and backward. @param tokens vocabulary size of the tokenizer */
 export function flopsPerToken(model: Config['model'], tokens: number): number {
   const { contextLength: T, layers: L, heads: H, headSize: D } = model;
   return 6 * countWhere(parameterTable(model, tokens), ({ multiplies }) => multiplies) + 12 * L * H * D * T;
 }
 
-/** @throws wrong input where the plan does not fit the machine, naming the keys to turn, in order */
+/** @throws wrong input if the plan does not fit the machine, naming the keys to change, in order */
 export function refuseTooLarge(plan: RunPlan): void {
   if (plan.fits) return;
   throw wrongInput(
-    `This model cannot fit the machine: ${plan.parameters.toLocaleString('en-US')} parameters need about ` +
-      `${gigabytes(plan.bytes.total)} to train, ${gigabytes(plan.machineBytes)} are there. ${howToFit(plan)}`,
+    `This model does not fit this machine: training ${plan.parameters.toLocaleString('en-US')} parameters needs about ` +
+      `${gigabytes(plan.bytes.total)} of memory, and there are ${gigabytes(plan.machineBytes)}. ${howToFit(plan)}`,
   );
 }
 
-/** What to do about a plan that does not fit, in words. */
-export function howToFit({ keysToTurn, machineBytes }: RunPlan): string {
-  const last = keysToTurn.at(-1);
-  if (last === undefined) return 'Nothing can be turned: take a smaller model.width.';
-  const rest =
-    last.bytes <= machineBytes ? '' : ' That is not enough: also lower model.width, or take a larger machine.';
-  return `Turn, in this order, until it fits: ${keysToTurn.map(turnText).join(', then ')}.${rest}`;
-}
+/** What to do about a plan that does not fit, as a sentence. */
+export const howToFit = ({ keysToTurn, machineBytes }: RunPlan): string => adviceText(keysToTurn, machineBytes);
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 const countWhere = (table: readonly ParameterSpec[], belongs: (spec: ParameterSpec) => boolean): number =>
   table.filter(belongs).reduce((sum, { shape }) => sum + elementCount(shape), 0);
 
-/** Each parameter belongs to one part; the norms of queries and keys are norms. */
+/** Every parameter belongs to exactly one part; norms of queries and keys count as norms. */
 function partsOf(table: readonly ParameterSpec[]): RunPlan['parametersByPart'] {
   const part = ({ name }: ParameterSpec): keyof RunPlan['parametersByPart'] => {
     if (name.startsWith('embedding.')) return 'embedding';

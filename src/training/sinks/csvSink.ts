@@ -1,4 +1,4 @@
-/** The sink that writes facts as `metrics.csv`, for spreadsheets: a row for every update and every evaluation. */
+/** Writes facts as `metrics.csv`, for spreadsheets: a row for every update and every evaluation. */
 import { open } from 'node:fs/promises';
 import { openAppended } from '../../storage/appendedFile.ts';
 import { replaceFileDurably } from '../../storage/durable.ts';
@@ -19,9 +19,9 @@ const columns = [
 ] as const;
 
 /**
- * Writes the file anew from `metrics.jsonl`, which a resumed run has cut to its checkpoint, and appends from then on.
- * Until the new file is whole the old one stands.
- * @throws environmentFailure when the disk refuses
+ * Rewrites the file from `metrics.jsonl`, which a resumed run has cut to its checkpoint, then appends to it. The old file
+ * is replaced only when the new one is complete.
+ * @throws environmentFailure if the disk refuses
  */
 export async function openCsvSink(
   path: string,
@@ -50,7 +50,7 @@ export async function openCsvSink(
   };
 }
 
-/** A line, or nothing for what has no row. Numbers and the two words need no quoting. */
+/** A line, or nothing for a fact without a row. No value needs quoting. */
 function rowOf(record: Fact | MetricsRecord): string {
   if (record.kind !== 'step' && record.kind !== 'evaluation') return '';
   const values: Partial<Record<(typeof columns)[number], string | number>> = record;

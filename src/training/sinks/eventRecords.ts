@@ -1,9 +1,7 @@
 /**
  * TensorBoard's records: each a protobuf `Event` (tensorflow/core/util/event.proto) framed as a TFRecord. Only what a
- * run says is written: scalars, texts, and the marks by which a reader knows a file and a restart.
+ * run reports is written: scalars, texts, and the events that mark a file's version and a restart.
  */
-import { maskedCrc32c } from './crc32c.ts';
-
 /** One value under a tag, such as `training/loss`. */
 export type EventValue = { tag: string; scalar: number } | { tag: string; text: string };
 
@@ -20,7 +18,7 @@ export function framed(event: Uint8Array): Buffer {
 /** The first record of every file. */
 export const versionEvent = (seconds: number): Buffer => event(seconds, 0, field(3, Buffer.from('brain.Event:2')));
 
-/** Tells a reader to forget what other files say of later steps: the run goes on from `step`. */
+/** Tells a reader to discard later steps of earlier files: the run continues from `step`. */
 export const startEvent = (seconds: number, step: number): Buffer => event(seconds, step, field(7, varintField(1, 1)));
 
 export function summaryEvent(seconds: number, step: number, values: readonly EventValue[]): Buffer {
@@ -75,4 +73,26 @@ function varint(value: number): Buffer {
   for (; value >= 0x80; value = Math.floor(value / 0x80)) bytes.push((value % 0x80) | 0x80);
   bytes.push(value);
   return Buffer.from(bytes);
+}
+
+const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+  return crc >>> 0;
+});
+
+/** CRC-32C (Castagnoli, RFC 3720 §B.4). */
+export function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (let i = 0; i < bytes.length; i++) crc = (crc >>> 8) ^ crcTable[(crc ^ bytes[i]!) & 0xff]!;
+  return (crc ^ 0xffffffff) >>> 0;
+}
+
+/**
+ * As TFRecord files store it, so that a checksum of data that contains checksums remains a good one: rotated by 15 bits,
+ * plus a constant (tensorflow/core/lib/hash/crc32c.h).
+ */
+export function maskedCrc32c(bytes: Uint8Array): number {
+  const crc = crc32c(bytes);
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }

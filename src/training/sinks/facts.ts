@@ -1,10 +1,10 @@
 /**
- * What the loop reports: plain facts, one type each. The terminal and metrics.jsonl are sinks of them and
+ * What a run reports while it trains: plain facts, one type each. The terminal and metrics.jsonl are sinks of them;
  * nothing calls back into the loop.
  */
 import type { CheckpointRecord, EvaluationRecord, StepRecord } from '../../run/metrics.ts';
 
-/** The session stands: where it computes and why. */
+/** The session is open: the device it computes on, and why that one. */
 export interface DeviceFact {
   kind: 'device';
   device: 'cpu' | 'cuda';
@@ -18,13 +18,13 @@ export interface SampleFact {
   completion: string;
 }
 
-/** A checkpoint is about to be written; what was reported before belongs on disk first. */
+/** A checkpoint is about to be written: sinks must first put on disk what was reported before. */
 export interface SavingFact {
   kind: 'saving';
   step: number;
 }
 
-/** A checkpoint could not be written; the one before it stays, the next that is due tries again. */
+/** A checkpoint could not be written. The one before it is kept; the next one due tries again. */
 export interface SaveFailedFact {
   kind: 'saveFailed';
   step: number;
@@ -50,7 +50,7 @@ export type Fact =
 
 export type Report = (fact: Fact) => void;
 
-/** Something facts are written to, open until the run ends. */
+/** Something that facts are written to, open until the run ends. */
 export interface Sink {
   report: Report;
   close(): void;

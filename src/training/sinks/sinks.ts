@@ -1,16 +1,28 @@
-/** Where a run's facts go besides metrics.jsonl and the terminal: what `reports.log` names. */
+/** Where a run's facts are written: `metrics.jsonl`, and the copies that `reports.log` names. */
 import { join } from 'node:path';
-import { runPaths } from '../../run/runPaths.ts';
 import type { Config } from '../../config/schema.ts';
 import { ExpectedError } from '../../errors.ts';
+import type { MetricsFile } from '../../run/metrics.ts';
+import { runPaths } from '../../run/runPaths.ts';
 import { openCsvSink } from './csvSink.ts';
-import type { Sink } from './facts.ts';
+import type { Report, Sink } from './facts.ts';
 import { openTensorboardSink } from './tensorboardSink.ts';
 
+/** Writes facts to `metrics.jsonl`. @param everySteps thins the step records; the other records are always written */
+export function metricsReport(metrics: MetricsFile, everySteps: number): Report {
+  return (fact) => {
+    if (fact.kind === 'saving') metrics.flush();
+    else if (fact.kind === 'evaluation' || fact.kind === 'checkpoint') metrics.append(fact);
+    else if (fact.kind === 'step' && fact.step % everySteps === 0) metrics.append(fact);
+    // Failed saves and warnings are left out: the log must equal that of a run without them. A sample has a file of its
+    // own in samples/, the device is in environment.json.
+  };
+}
+
 /**
- * Opens what `reports.log` names; the run directory exists and its metrics.jsonl is as long as the run so far.
- * @param warn is told when the disk refuses one; a copy that it goes on refusing ends, and the run does not
- * @throws environmentFailure when one cannot be opened
+ * Opens the sinks that `reports.log` names. The run directory must exist, with metrics.jsonl cut to the start of the run.
+ * @param warn called if the disk refuses a copy; a copy that still cannot be written then ends, and the run continues
+ * @throws environmentFailure if one cannot be opened
  */
 export async function openSinks(
   runDirectory: string,
@@ -29,7 +41,7 @@ export async function openSinks(
   return sinks;
 }
 
-/** A sink whose failures end it, with a warning, and never the run. */
+/** A sink that ends with a warning when it fails; the run continues. */
 export function endedByFailure(sink: Sink, warn: (message: string) => void): Sink {
   let isWhole = true;
   const attempt = (action: () => void, onFailure: (message: string) => void): void => {
@@ -47,7 +59,7 @@ export function endedByFailure(sink: Sink, warn: (message: string) => void): Sin
   return {
     report: (fact) => {
       if (!isWhole) return;
-      // A copy that cannot be flushed spoils no checkpoint: what waits is written with the next record.
+      // A failed flush does not prevent the checkpoint: the records that wait are written with the next one.
       attempt(() => sink.report(fact), fact.kind === 'saving' ? () => {} : end);
     },
     close: () => attempt(() => sink.close(), end),

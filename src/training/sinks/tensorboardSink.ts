@@ -1,4 +1,4 @@
-/** The sink that writes facts as TensorBoard event files, into `tensorboard/` of the run directory. */
+/** Writes facts as TensorBoard event files into `tensorboard/` of the run directory. */
 import { join } from 'node:path';
 import { openAppended } from '../../storage/appendedFile.ts';
 import { makeFolder } from '../../storage/durable.ts';
@@ -6,9 +6,9 @@ import { framed, startEvent, summaryEvent, versionEvent, type EventValue } from 
 import type { Fact, Sink } from './facts.ts';
 
 /**
- * Opens a file of its own for this process, whose first record makes readers forget the steps after `startStep` that
- * earlier files have; of a run that begins anew, all of them.
- * @throws environmentFailure when the disk refuses
+ * Opens a new file for this process. Its first record makes readers discard the steps after `startStep` of earlier files;
+ * for a fresh run, all steps.
+ * @throws environmentFailure if the disk refuses
  */
 export async function openTensorboardSink(
   folder: string,
@@ -16,7 +16,7 @@ export async function openTensorboardSink(
 ): Promise<Sink> {
   const seconds = (): number => Date.now() / 1000;
   await makeFolder(folder);
-  // Readers go by the order of names: the time of the start comes first in them.
+  // Readers sort files by name, so the name begins with the time of the start.
   const file = openAppended(join(folder, `events.out.tfevents.${Math.floor(seconds())}.clm.${process.pid}`), warn);
   const write = (event: Uint8Array): void => file.append(framed(event));
   write(versionEvent(seconds()));
@@ -52,7 +52,7 @@ function valuesOf(fact: Fact): EventValue[] {
   return [];
 }
 
-/** TensorBoard renders text as Markdown: an indented block shows it as it is. */
+/** TensorBoard renders text as Markdown; an indented block is shown verbatim. */
 const asCode = (text: string): string =>
   text
     .split('\n')

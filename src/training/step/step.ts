@@ -23,7 +23,7 @@ export interface StepResult {
 }
 
 /** Makes update `step` (from 1) with these micro-batches. */
-type TrainingStep = (microBatches: MicroBatch[], step: number, learningRate: number) => Promise<StepResult>;
+export type TrainingStep = (microBatches: MicroBatch[], step: number, learningRate: number) => Promise<StepResult>;
 
 const gradientName = (parameter: string): string => `${parameter}/gradient`;
 

@@ -157,7 +157,7 @@ describe('planRun refuses', () => {
     const turned = (message: string): string[] =>
       [...message.matchAll(/[a-z]+\.[a-zA-Z]+: [a-z\d]+/g)].map(([key]) => key);
     expect(refuse(5, 5e9)).toMatchInlineSnapshot(
-      `"This model cannot fit the machine: 75,153,344 parameters need about 12.4 GB to train, 5.0 GB are there. Turn, in this order, until it fits: training.microBatchSize: 1, training.microBatchesPerStep: 5 (4.7 GB)."`,
+      `"This model does not fit this machine: training 75,153,344 parameters needs about 12.4 GB of memory, and there are 5.0 GB. Change these keys in this order until it fits: training.microBatchSize: 1, training.microBatchesPerStep: 5 (4.7 GB)."`,
     );
     expect(turned(refuse(1, 3e9))[0]).toBe('training.recompute: block');
     const all = [
@@ -174,7 +174,7 @@ describe('planRun refuses', () => {
     });
     const { keysToTurn } = planRun(wide, { vocabularySize, trainingTokens: 1e6 }, 2e9);
     expect(keysToTurn.map(({ keys }) => keys).at(-1)).toEqual({ 'model.contextLength': 2047 });
-    expect(refuse(5, 4e8)).toContain('That is not enough: also lower model.width, or take a larger machine.');
+    expect(refuse(5, 4e8)).toContain('That is not enough: also lower model.width, or use a machine with more memory.');
     const turns = turned(
       refuse(5, 1e9, { training: { recompute: 'block', emaDecay: 0.9 }, optimizer: { kind: 'muon' } }),
     );

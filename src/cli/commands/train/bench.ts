@@ -1,5 +1,7 @@
 /** `clm bench`: how fast the training step of a config runs, and how near it comes to the machine's matmul peak. */
+import { loadConfig } from '../../../config/load.ts';
 import { wrongInput } from '../../../errors.ts';
+import { preparePlan } from '../../../training/plan/preparePlan.ts';
 import { benchmark } from '../../../checks/benchmark.ts';
 import type { OperationProfile } from '../../../checks/profile.ts';
 import { grouped, note, printJson, printResult } from '../../terminal/output.ts';
@@ -12,7 +14,8 @@ export async function bench(args: ArgumentsOf<typeof benchUsage>): Promise<void>
   if (args.profile && args.eager) throw wrongInput('--profile needs the recorded step: leave out --eager');
   const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
   const mode = args.eager ? 'eager' : 'recorded';
-  const result = await benchmark(args.config, { set, steps: args.steps, mode, profile: args.profile });
+  const prepared = await preparePlan(loadConfig(args.config, { set }));
+  const result = await benchmark(prepared, { steps: args.steps, mode, profile: args.profile });
   if (args.json) {
     printJson(result);
     return;

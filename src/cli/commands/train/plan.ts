@@ -1,10 +1,8 @@
 /** `clm plan`: what a run will be in numbers, whether it fits this machine, and what to turn where it does not. */
 import { loadConfig } from '../../../config/load.ts';
 import type { Config } from '../../../config/schema.ts';
-import { openCorpus } from '../../../data/files/openCorpus.ts';
-import { prepareTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
-import { supplyOptions, trainingSupply } from '../../../data/windows/trainingSupply.ts';
-import { howToFit, planRun, refuseTooLarge, type RunPlan } from '../../../training/plan/plan.ts';
+import { howToFit, refuseTooLarge, type RunPlan } from '../../../training/plan/plan.ts';
+import { preparePlan, type PreparedPlan } from '../../../training/plan/preparePlan.ts';
 import { duration, grouped, note, printJson, printResult } from '../../terminal/output.ts';
 import { supplyLines } from '../../terminal/supplyText.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -15,17 +13,11 @@ const measuredSteps = 3;
 
 export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
   const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
-  const config = loadConfig(args.config, { set });
-  const { tokenizer, corpus, trainingTokens, sourceTokens } = await prepareTokenizer(
-    config.tokenizer,
-    await openCorpus(config.corpus),
-    config.corpus,
-  );
-  const supply = await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens);
-  const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
+  const prepared = await preparePlan(loadConfig(args.config, { set }));
+  const { config, plan, tokenizer, trainingTokens } = prepared;
   if (args.measure) refuseTooLarge(plan);
   if (args.measure && !args.quiet) note(`measuring ${measuredSteps} steps`);
-  const measured = args.measure ? await measureSteps(args.config, set) : null;
+  const measured = args.measure ? await measureSteps(prepared) : null;
   const expectedMs = measured && measured.msPerStep * plan.steps;
   if (args.json) {
     printJson({
@@ -45,17 +37,9 @@ export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
 }
 
 /** The only part that loads TensorFlow. */
-async function measureSteps(
-  configPath: string,
-  set: readonly string[],
-): Promise<{ msPerStep: number; tokensPerSecond: number }> {
+async function measureSteps(prepared: PreparedPlan): Promise<{ msPerStep: number; tokensPerSecond: number }> {
   const { benchmark } = await import('../../../checks/benchmark.ts');
-  const { msPerStep, tokensPerSecond } = await benchmark(configPath, {
-    set,
-    steps: measuredSteps,
-    mode: 'recorded',
-    profile: false,
-  });
+  const { msPerStep, tokensPerSecond } = await benchmark(prepared, { steps: measuredSteps, mode: 'recorded' });
   return { msPerStep, tokensPerSecond };
 }
 

@@ -38,10 +38,11 @@ export async function train(args: ArgumentsOf<typeof trainUsage>): Promise<void>
   const limit =
     maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, () => signals.stop(`--max-time ${args.maxTime}`));
   try {
-    const { runDirectory } = findConfig(request);
+    const located = findConfig(request);
+    const { runDirectory } = located;
     const lock = await lockRun(runDirectory);
     try {
-      const prepared = await signals.unlessStopped(prepareTraining(request));
+      const prepared = await signals.unlessStopped(prepareTraining(located));
       spinner.stop();
       if (prepared === 'stopped') {
         const reason = String(signals.signal.reason);
@@ -78,7 +79,8 @@ async function trainPrepared(
 ): Promise<void> {
   for (const { path: skipped, reason } of prepared.skipped) printWarning(`skipped ${skipped}: ${reason}`);
   warnOfSlowBfloat16(prepared.config);
-  const { plan, startStep, runDirectory } = prepared;
+  const { plan, runDirectory } = prepared;
+  const startStep = prepared.progress.step;
   const shownDirectory = path.relative(process.cwd(), runDirectory) || '.';
   const say = args.quiet ? () => {} : note;
   if (prepared.isFinished) {

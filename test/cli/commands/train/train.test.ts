@@ -217,7 +217,7 @@ describe('training', () => {
     ['heads that do not divide the width', ['model.heads=3'], /model\.heads \(3\) must divide model\.width/],
     ['a text shorter than a window', ['model.contextLength=5000'], /fewer than one window/],
     ['more windows a step than there are', ['training.microBatchSize=5000'], /one step takes 5000/],
-    ['a model beyond the memory', ['model.width=200000', 'model.layers=90'], /cannot fit|memory/],
+    ['a model beyond the memory', ['model.width=200000', 'model.layers=90'], /does not fit|memory/],
     ['a key that is none', ['model.layer=3'], /model\.layer.*layers/s],
     ['a prompt with unknown characters', ['samples.prompt=Ünknown'], /samples\.prompt: .*U\+00DC/],
   ])('refuses %s before anything is written', async (_, assignments, message) => {
@@ -261,11 +261,13 @@ describe('the other commands', () => {
     const plan = await clm(['plan', config, ...large]);
     expect(plan).toMatchObject({ code: 0, stderr: '', stdout: expect.not.stringMatching(/^time/m) });
     expect(plan.stdout).toMatch(
-      /^fits +no, this machine has [\d,]+ MB\. Turn, in this order, until it fits: model\.layers: 1 \([\d.]+ GB\)\. That is not enough/m,
+      /^fits +no, this machine has [\d,]+ MB\. Change these keys in this order until it fits: model\.layers: 1 \([\d.]+ GB\)\. That is not enough/m,
     );
     const measured = await clm(['plan', config, '--measure', ...large]);
     expect(measured.code).toBe(2);
-    expect(measured.stderr).toMatch(/^error: This model cannot fit the machine: .* Turn, in this order/m);
+    expect(measured.stderr).toMatch(
+      /^error: This model does not fit this machine: .* Change these keys in this order/m,
+    );
   });
 
   it('doctor finds everything in place', async () => {

@@ -1,0 +1,114 @@
+/** Training that diverged: how it is noticed, the failure, and its report `divergence.json`. */
+import { join } from 'node:path';
+import type { Cursor } from '../data/windows/cursor.ts';
+import type { TextOrigin } from '../data/windows/origins.ts';
+import { ExpectedError } from '../errors.ts';
+import { listCheckpoints } from '../run/findCheckpoint.ts';
+import type { StepRecord } from '../run/metrics.ts';
+import { writeFileDurably } from '../storage/durable.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
+
+/** Number of past steps that a divergence report lists. */
+const listedSteps = 50;
+
+/** The failure, with what to do about it. */
+export const diverged = (what: string): ExpectedError =>
+  new ExpectedError(
+    'diverged',
+    `Training diverged: ${what}. Nothing was saved after that. Start a new run (--run OTHER) with a lower ` +
+      'optimizer.learningRate, a longer schedule.warmupSteps or a tighter optimizer.gradientClip.',
+  );
+
+/** @throws a failure of kind `diverged` naming the first tensor with a value that is not finite */
+export function assertFinite(tensors: readonly NamedTensor[], step: number): void {
+  for (const { name, values } of tensors) {
+    for (let i = 0; i < values.length; i++) {
+      if (!Number.isFinite(values[i])) throw diverged(`${name} after ${step} steps holds ${values[i]}`);
+    }
+  }
+}
+
+/** Part of the training sequence: the positions before and after it. undefined: the start of the sequence. */
+export interface SequenceRange {
+  from: Cursor | undefined;
+  to: Cursor | undefined;
+}
+
+/** Watches the steps of a run: ends it after too many skipped updates, and keeps the latest steps for the report. */
+export interface StepWatch {
+  /**
+   * @param range the micro-batches of the step
+   * @throws a failure of kind `diverged` after too many skipped updates in a row
+   */
+  add(step: StepRecord, range: SequenceRange): void;
+  readonly latest: readonly StepRecord[];
+  /** The micro-batches of the latest step. */
+  latestRange(): SequenceRange;
+}
+
+/**
+ * @param maxSkips maximum number of updates in a row that the guard may skip (step/guard.ts)
+ * @param start the position in the training sequence before the first step
+ */
+export function openStepWatch(maxSkips: number, start: Cursor | undefined): StepWatch {
+  const latest: StepRecord[] = [];
+  let latestRange: SequenceRange = { from: start, to: start };
+  let skips = 0;
+  return {
+    latest,
+    latestRange: () => latestRange,
+    add: (record, range) => {
+      latest.push(record);
+      if (latest.length > listedSteps) latest.shift();
+      latestRange = range;
+      const { step, loss, gradientNorm, skipped } = record;
+      skips = skipped === undefined ? 0 : skips + 1;
+      if (skips > maxSkips) {
+        throw diverged(
+          `${skips} updates in a row were skipped, the last one (${step}, ${skipped}) with loss ${loss} and ` +
+            `gradient norm ${gradientNorm}`,
+        );
+      }
+    },
+  };
+}
+
+/**
+ * Writes `divergence.json` into the run directory: the latest steps with losses and norms, the documents of the last
+ * one with their places in the corpus, and the newest checkpoint, which is from before.
+ * @param textOf finds the documents of a range; if the corpus is unreadable, the error is reported instead
+ * @returns the failure with the report and the checkpoint named
+ */
+export async function reportDivergence(
+  failure: ExpectedError,
+  runDirectory: string,
+  watch: StepWatch,
+  textOf: (range: SequenceRange) => Promise<TextOrigin[]>,
+): Promise<ExpectedError> {
+  const path = join(runDirectory, 'divergence.json');
+  const last = watch.latest.at(-1);
+  const range = watch.latestRange();
+  const checkpoint = (await listCheckpoints(runDirectory)).at(-1);
+  const report = {
+    step: last?.step ?? null,
+    // as text: JSON has no NaN or Infinity
+    loss: String(last?.loss),
+    gradientNorm: String(last?.gradientNorm),
+    text: await textOf(range).then(
+      (documents) => ({ ...range, documents }),
+      (error: unknown) => ({ unknown: (error as Error).message }),
+    ),
+    checkpointBefore: checkpoint?.path ?? null,
+    latestSteps: watch.latest.map(({ step, loss, gradientNorm, learningRate, skipped }) => ({
+      step,
+      loss: String(loss),
+      gradientNorm: String(gradientNorm),
+      learningRate,
+      skipped,
+    })),
+  };
+  await writeFileDurably(path, `${JSON.stringify(report, null, 2)}\n`);
+  const before =
+    checkpoint === undefined ? 'No checkpoint was saved before it.' : `The checkpoint from before: ${checkpoint.path}.`;
+  return new ExpectedError(failure.kind, `${failure.message}\nReport: ${path}. ${before}`, { cause: failure });
+}

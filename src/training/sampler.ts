@@ -1,0 +1,44 @@
+/** The completions that a run samples while it trains, each also written to `samples/` of the run directory. */
+import path from 'node:path';
+import type { Config } from '../config/schema.ts';
+import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
+import { ExpectedError } from '../errors.ts';
+import { parameterTable } from '../model/parameters.ts';
+import { runPaths } from '../run/runPaths.ts';
+import type { Session } from '../runtime/session.ts';
+import { openDecoding } from '../sampling/decoding.ts';
+import { generate } from '../sampling/generate.ts';
+import { defaultPrompt, requestsOf } from '../sampling/requests.ts';
+import { defaultSettings } from '../sampling/settings.ts';
+import { writeFileDurably } from '../storage/durable.ts';
+
+/** Samples a completion after `step` updates. */
+export type Sampler = (step: number) => Promise<{ prompt: string; completion: string }>;
+
+/** The file of the sample of a step. */
+export const sampleFile = (runDirectory: string, step: number): string =>
+  path.join(runPaths(runDirectory).samples, `step-${String(step).padStart(8, '0')}.txt`);
+
+/** @param warn called if the disk refuses a file: training continues */
+export function openSampler(
+  session: Session,
+  { config, tokenizer, runDirectory }: { config: Config; tokenizer: Tokenizer; runDirectory: string },
+  warn: (message: string) => void,
+): Sampler {
+  const decoding = openDecoding(session, config.model, parameterTable(config.model, tokenizer.vocabularySize), 1);
+  const prompt = defaultPrompt(config, tokenizer);
+  const options = { settings: defaultSettings(config), tokenizer, contextLength: config.model.contextLength };
+  return async (step) => {
+    let completion = '';
+    for await (const event of generate(decoding, tokenizer, requestsOf({ prompt }, options), { order: 'input' })) {
+      if (event.kind === 'text') completion += event.text;
+    }
+    try {
+      await writeFileDurably(sampleFile(runDirectory, step), prompt + completion);
+    } catch (error) {
+      if (!(error instanceof ExpectedError) || error.kind !== 'environment') throw error;
+      warn(error.message);
+    }
+    return { prompt, completion };
+  };
+}

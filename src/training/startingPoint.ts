@@ -1,0 +1,93 @@
+/** The run directory at the start of training: created, or cut back to the checkpoint that the run continues from. */
+import { existsSync } from 'node:fs';
+import os from 'node:os';
+import { pruneCheckpoints } from '../checkpoint/retention.ts';
+import { renderConfig } from '../config/resolved.ts';
+import { renderManifest } from '../data/manifest.ts';
+import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
+import { describeEnvironment, environmentDifferences, type Environment } from '../run/environment.ts';
+import { truncateMetrics, type MetricsRecord } from '../run/metrics.ts';
+import { clearLeftovers, createRunDirectory } from '../run/runDirectory.ts';
+import { runPaths } from '../run/runPaths.ts';
+import type { Session } from '../runtime/session.ts';
+import { loadedTensorFlow, operationsOf } from '../runtime/tensorflow.ts';
+import { writeFileDurably } from '../storage/durable.ts';
+import type { PreparedTraining } from './prepare.ts';
+import { sampleFile } from './sampler.ts';
+import type { StartingPoint } from './train.ts';
+import { afterUpdate } from './validationHistory.ts';
+
+interface OpenedRun extends StartingPoint {
+  /** The record of the checkpoint continued from, if a kill came between writing the checkpoint and its record. */
+  missingRecord?: MetricsRecord;
+}
+
+/** Creates the run directory, or restores an existing one to what it was at the checkpoint. */
+export async function openRunDirectory(
+  prepared: PreparedTraining,
+  session: Session,
+  warn: (message: string) => void,
+): Promise<OpenedRun> {
+  const { config, checkpoint, progress, runDirectory } = prepared;
+  const paths = runPaths(runDirectory);
+  const environment = environmentOf(prepared, session);
+  if (!checkpoint) {
+    const [configText, tokenizerText] = [renderConfig(config), renderTokenizer(prepared.tokenizer)];
+    await createRunDirectory(runDirectory, { configText, tokenizerText, environment });
+    await writeFileDurably(paths.corpus, renderManifest(prepared.manifest));
+    return { ...progress, logged: new Set() };
+  }
+  const { step } = progress;
+  await clearLeftovers(runDirectory);
+  await pruneCheckpoints(runDirectory, step, config.checkpoints); // a kill may have prevented it after the save
+  const differences = environmentDifferences(paths.environment, environment);
+  if (differences.length > 0) {
+    warn(`resuming with another ${differences.join(', ')}: losses may differ in the last digits`);
+  }
+  await writeFileDurably(paths.config, renderConfig(config));
+  await writeFileDurably(paths.environment, `${JSON.stringify(environment, null, 2)}\n`);
+
+  const { logged, isRecordMissing } = await cutLog(prepared);
+  if (existsSync(sampleFile(runDirectory, step))) logged.add('sample');
+  const validation = logged.has('evaluation') ? progress.validation : afterUpdate(progress.validation);
+  const missingRecord = { kind: 'checkpoint', step, path: checkpoint.path } as const;
+  return { ...progress, validation, logged, ...(isRecordMissing && { missingRecord }) };
+}
+
+/**
+ * Cuts the log to what a run that was never stopped would have written by this step: an evaluation or checkpoint that
+ * only the stop, or an earlier end of the run, made is dropped. A stop does not wait for an evaluation that is due; its
+ * checkpoint lacks the loss, so it counts as not logged and is saved again after the evaluation.
+ */
+async function cutLog({
+  config,
+  plan,
+  progress: { step },
+  runDirectory,
+}: PreparedTraining): Promise<{ logged: Set<string>; isRecordMissing: boolean }> {
+  const isDue = (everySteps: number | null): boolean =>
+    step === plan.steps || (everySteps !== null && step % everySteps === 0);
+  const isEvaluationDue = isDue(config.evaluation.everySteps);
+  const isCheckpointDue = isDue(config.checkpoints.everySteps);
+  let lacksEvaluation = isEvaluationDue;
+  const { kindsAtStep } = await truncateMetrics(runPaths(runDirectory).metrics, step, ({ kind }) => {
+    if (kind !== 'evaluation') return isCheckpointDue && !lacksEvaluation;
+    lacksEvaluation = false;
+    return isEvaluationDue;
+  });
+  return {
+    logged: new Set(lacksEvaluation ? kindsAtStep : [...kindsAtStep, 'checkpoint']),
+    isRecordMissing: isCheckpointDue && !lacksEvaluation && !kindsAtStep.includes('checkpoint'),
+  };
+}
+
+function environmentOf({ plan }: PreparedTraining, session: Session): Environment {
+  const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
+  const { device: name, deviceReason: reason, mode } = session;
+  return describeEnvironment({
+    plan: { steps, tokensPerStep, parameters, flopsPerToken },
+    device: { name, reason, mode, operations: operationsOf(loadedTensorFlow()) },
+    tensorflow: loadedTensorFlow().version,
+    threads: os.availableParallelism(),
+  });
+}

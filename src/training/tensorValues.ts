@@ -1,0 +1,49 @@
+/**
+ * Where the values of large tensors are: in JavaScript arrays or in the session, never in both. Model and optimizer are
+ * most of the memory of a process, so arrays that are no longer needed are freed at once.
+ */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { returnFreeMemory } from '../runtime/capi.ts';
+import type { Session } from '../runtime/session.ts';
+import type { NamedTensor } from '../tensors/tensors.ts';
+
+/** At most about this many bytes are in arrays and in the session at the same time. */
+const groupBytes = 256e6;
+
+/**
+ * Adds the tensors to the session as variables, group by group, and releases their values.
+ * @param tensors are used up: their values are empty afterwards
+ */
+export async function moveIntoSession(session: Session, tensors: readonly NamedTensor[]): Promise<void> {
+  for (let begin = 0; begin < tensors.length; ) {
+    const group: NamedTensor[] = [];
+    for (let bytes = 0; bytes < groupBytes && begin < tensors.length; begin++) {
+      group.push(tensors[begin]!);
+      bytes += tensors[begin]!.values.byteLength;
+    }
+    await session.addVariables(group);
+    releaseValues(group);
+  }
+}
+
+/**
+ * Empties the values of tensors and returns their memory to the system. Only the owner of the tensors may call it.
+ * V8 would not collect the arrays by itself: they are outside its heap, and a training step produces too little
+ * garbage to start a collection.
+ */
+export function releaseValues(tensors: readonly NamedTensor[]): void {
+  for (const tensor of tensors) tensor.values = new Float32Array(0);
+  collectGarbage ??= exposedCollection();
+  collectGarbage();
+  collectGarbage(); // arrays are freed in the background; a second collection waits for that
+  returnFreeMemory();
+}
+
+/** Created once: it needs a V8 context of its own. */
+let collectGarbage: (() => void) | undefined;
+
+function exposedCollection(): () => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
+}

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { dueAt } from '../../src/training/train.ts';
+
+/** Names of what is due, with evaluations every 4 steps, samples every 6 and checkpoints every 8, of 18 steps. */
+function due(step: number, logged: string[] = [], intervals: Record<string, number | null> = {}): string {
+  const everySteps = { evaluation: 4, samples: 6, checkpoints: 8, ...intervals };
+  const config = {
+    evaluation: { everySteps: everySteps.evaluation, patience: null },
+    samples: { everySteps: everySteps.samples, prompt: 'a', maxTokens: 3 },
+    checkpoints: { everySteps: everySteps.checkpoints, keepLast: 1, keepBest: null },
+  };
+  return Object.entries(dueAt(step, config as never, 18, new Set(logged)))
+    .flatMap(([kind, isDue]) => (isDue ? [kind] : []))
+    .join(' ');
+}
+
+describe('dueAt', () => {
+  it('is what the intervals say', () => {
+    expect(Array.from({ length: 12 }, (_, i) => due(i + 1))).toEqual([
+      ...['', '', '', 'evaluation', '', 'sample', '', 'evaluation checkpoint', '', '', '', 'evaluation sample'],
+    ]);
+  });
+
+  it('evaluates before the first update and after the last, whatever the interval', () => {
+    for (const evaluation of [4, null])
+      expect([due(0, [], { evaluation }), due(18, [], { evaluation })]).toEqual(['evaluation', 'evaluation sample']);
+  });
+
+  it('leaves out what is never due, and what a resumed run has in its log already', () => {
+    expect(due(8, [], { checkpoints: null })).toBe('evaluation');
+    expect(due(8, ['evaluation'])).toBe('checkpoint');
+    expect(due(24, ['sample', 'checkpoint'])).toBe('evaluation');
+    expect(due(18, ['evaluation', 'sample'])).toBe('');
+  });
+});
