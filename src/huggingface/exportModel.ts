@@ -1,4 +1,4 @@
-/** `clm export`: a run → a folder that transformers' AutoModelForCausalLM and AutoTokenizer load. */
+/** `clm export`: writes a run as a folder that AutoModelForCausalLM and AutoTokenizer of transformers load. */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,17 +12,17 @@ import { parseResolvedConfig } from '../config/load.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
 import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
-import { counterpartOf, disassembled, partShape } from './counterparts.ts';
-import type { ModelKind } from './modelKinds.ts';
+import { mappingOf, tensorFromParameter, tensorShape } from './tensorMapping.ts';
+import type { ModelType } from './modelTypes.ts';
 import { tokenizerFiles } from './tokenizerJson.ts';
 
-/** Names of the float types as torch and the command line have them. */
+/** Float types by their names in torch and on the command line. */
 const exportTypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 export type ExportType = keyof typeof exportTypes;
 
 interface Exported {
   directory: string;
-  kind: ModelKind;
+  kind: ModelType;
   step: number;
   dtype: ExportType;
   files: string[];
@@ -30,8 +30,8 @@ interface Exported {
 
 /**
  * @param run a run directory or a checkpoint folder
- * @param directory to make; must be absent or empty
- * @throws wrongInput where there is no such checkpoint, or Hugging Face has no architecture with its parts
+ * @param directory to create; must not exist or be empty
+ * @throws wrongInput if there is no such checkpoint, or no Hugging Face architecture fits the model
  */
 export async function exportModel(
   run: string,
@@ -39,9 +39,9 @@ export async function exportModel(
   options: { checkpoint: 'last' | number; dtype: ExportType },
 ): Promise<Exported> {
   if (existsSync(directory) && !statSync(directory).isDirectory())
-    throw wrongInput(`${directory} is a file. Name a new folder.`);
+    throw wrongInput(`${directory} is a file; name a new folder`);
   if (existsSync(directory) && readdirSync(directory).length > 0)
-    throw wrongInput(`${directory} is not empty, so nothing is written there. Name a new folder.`);
+    throw wrongInput(`${directory} is not empty; name a new folder`);
   const checkpointDirectory = await resolveCheckpoint(run, options.checkpoint);
   const checkpoint = await openCheckpoint(checkpointDirectory, { optimizer: false });
   const config = parseResolvedConfig(checkpoint.configText, join(checkpointDirectory, 'config.yaml'));
@@ -58,7 +58,7 @@ export async function exportModel(
   };
   const weights = join(checkpointDirectory, 'model.safetensors');
   const type: FloatType = exportTypes[options.dtype];
-  // Each parameter is read when its counterpart is written: in memory is one at a time.
+  // A parameter is read when its tensors are written, so only one is in memory at a time.
   await withSafetensors(weights, ['F32'], async (entries, read) => {
     assertSameTensors(parameterTable(config.model, tokenizer.vocabularySize), entries, weights);
     const valuesOf = async ({ name, shape }: ParameterSpec): Promise<Float32Array> => {
@@ -66,12 +66,12 @@ export async function exportModel(
       return entry === undefined ? new Float32Array(elementCount(shape)) : read(entry);
     };
     const tensors = parameterTable(model, tokenizer.vocabularySize)
-      .map((parameter) => counterpartOf(parameter, model))
-      .flatMap((counterpart) =>
-        counterpart.parts.map((part) => ({
-          name: part.name,
-          shape: partShape(counterpart, part),
-          values: async () => disassembled(counterpart, part, await valuesOf(counterpart.parameter)),
+      .map((parameter) => mappingOf(parameter, model))
+      .flatMap((mapping) =>
+        mapping.tensors.map((tensor) => ({
+          name: tensor.name,
+          shape: tensorShape(mapping, tensor),
+          values: async () => tensorFromParameter(mapping, tensor, await valuesOf(mapping.parameter)),
         })),
       );
     await writeFolderDurably(directory, async (folder) => {
@@ -89,15 +89,15 @@ export async function exportModel(
 }
 
 /**
- * The architecture there that has the model's parts, and the model as it has them: biases that it always has and the
- * model has not are zeros.
+ * The Hugging Face architecture that fits the model, and the model with the biases that the architecture always has;
+ * those that the run lacks are written as zeros.
  *
- * @throws wrongInput naming the key that none has
+ * @throws wrongInput naming the key that no architecture supports
  */
-function architectureOf(model: ModelConfig): { kind: ModelKind; model: ModelConfig } {
+function architectureOf(model: ModelConfig): { kind: ModelType; model: ModelConfig } {
   const refuse = (key: string, value: unknown, family: string): never => {
     throw wrongInput(
-      `model.${key} is ${String(value)}: Hugging Face has no ${family} model with that, so this run cannot be exported.`,
+      `this run cannot be exported: model.${key} is ${String(value)}, which ${family} in transformers does not support`,
     );
   };
   const fillsWidth = model.headSize * model.heads === model.width;
@@ -108,8 +108,8 @@ function architectureOf(model: ModelConfig): { kind: ModelKind; model: ModelConf
     return { kind: 'gpt2', model: { ...model, biases: true, queryKeyValueBiases: true, feedForwardBiases: true } };
   }
   const { biases, queryKeyValueBiases, feedForwardBiases } = model;
-  const biased = biases || queryKeyValueBiases;
-  const withAttentionBiases = { ...model, biases: biased, queryKeyValueBiases: biased };
+  const hasBiases = biases || queryKeyValueBiases;
+  const withAttentionBiases = { ...model, biases: hasBiases, queryKeyValueBiases: hasBiases };
   if (model.queryKeyNorm) {
     if (feedForwardBiases) refuse('feedForwardBiases', true, 'Qwen3');
     if (model.nopeEveryLayers !== null) refuse('nopeEveryLayers', model.nopeEveryLayers, 'Qwen3');
@@ -120,16 +120,16 @@ function architectureOf(model: ModelConfig): { kind: ModelKind; model: ModelConf
     return { kind: 'smollm3', model: withAttentionBiases };
   }
   if (queryKeyValueBiases && !biases && !feedForwardBiases && fillsWidth) return { kind: 'qwen2', model };
-  // transformers 5 checks it
-  if (model.width % model.heads !== 0) refuse('heads', `${model.heads}, no divisor of width`, 'Llama');
+  // transformers 5 checks this even if head_dim is given.
+  if (model.width % model.heads !== 0) refuse('heads', `${model.heads}, not a divisor of width`, 'Llama');
   return { kind: 'llama', model: withAttentionBiases };
 }
 
 const endOfTextKeys = (endOfText: number | null) => ({ bos_token_id: endOfText, eos_token_id: endOfText });
 
-/** Keys that transformers 4 and 5 both read; RoPE's twice, since each has its own place for them. */
+/** Keys for transformers 4 and 5; those of RoPE are written twice, because the versions expect them in other places. */
 function configJson(
-  kind: ModelKind,
+  kind: ModelType,
   model: ModelConfig,
   vocabularySize: number,
   endOfText: number | null,
@@ -152,7 +152,7 @@ function configJson(
     vocab_size: vocabularySize,
     tie_word_embeddings: model.tiedEmbeddings,
     ...endOfTextKeys(endOfText),
-    pad_token_id: null, // SmolLM3's default lies beyond a small vocabulary
+    pad_token_id: null, // the default of SmolLM3 is outside of a small vocabulary
     use_cache: true,
   };
   if (kind === 'gpt2') {

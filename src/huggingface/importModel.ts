@@ -1,6 +1,6 @@
 /**
- * `clm import`: a Hugging Face folder → a run with a checkpoint at step 0. Everything that can be refused is refused
- * before anything is written; in memory is one tensor at a time.
+ * `clm import`: turns a Hugging Face folder into a run with a checkpoint at step 0. Everything is checked before the
+ * first write. Only one tensor is in memory at a time.
  */
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -26,16 +26,16 @@ interface Imported {
   kind: HuggingFaceModel['kind'];
   parameters: number;
   vocabularySize: number;
-  /** Rows of the embedding beyond the tokens of the tokenizer; kept, and never sampled. */
+  /** Rows of the embedding beyond the tokens of the tokenizer. They are kept, but never sampled. */
   paddingRows: number;
   contextLength: number;
 }
 
 /**
  * @param directory with config.json, model.safetensors (or its index and shards) and tokenizer.json
- * @param runDirectory to make; must not hold a run yet
+ * @param runDirectory to create; must not contain a run
  * @param options.contextLength shorter than the model's own, for RoPE models; null keeps it
- * @throws wrongInput where the folder is incomplete, damaged, or holds a model that clm would compute differently
+ * @throws wrongInput if the folder is incomplete or damaged, or clm would not compute the model as transformers does
  */
 export async function importModel(
   directory: string,
@@ -54,7 +54,8 @@ export async function importModel(
   const rows = vocabularyRows(found.model, vocabularySize);
   if (vocabularySize > rows) {
     throw wrongInput(
-      `${tokenizerPath} has ${vocabularySize} tokens, the model in ${directory} embeds only ${rows}: they do not belong together.`,
+      `${tokenizerPath} has ${vocabularySize} tokens, but the model in ${directory} has only ${rows}; ` +
+        'they do not belong together',
     );
   }
   const config = configOf(found.model, tokenizer, runDirectory);
@@ -84,8 +85,8 @@ const noCorpus = 'this-imported-run-has-no-corpus';
 export const hasCorpus = ({ corpus }: Config): boolean => basename(corpus.sources[0]!.path) !== noCorpus;
 
 /**
- * The config of an imported run: its model, and defaults for the rest. It has no corpus; the path that stands there
- * says so to whoever tries to use it.
+ * The config of an imported run: its model, with defaults for the rest. The config needs a corpus, so it names a path
+ * that does not exist and whose name explains why.
  */
 function configOf(model: Config['model'], { kind }: Tokenizer, runDirectory: string): Config {
   const path = resolve(runDirectory, 'tokenizer.json');
@@ -103,10 +104,11 @@ function configOf(model: Config['model'], { kind }: Tokenizer, runDirectory: str
 
 async function textOf(directory: string, name: string): Promise<string> {
   const path = join(directory, name);
-  if (!existsSync(directory)) throw wrongInput(`${directory} does not exist.`);
+  if (!existsSync(directory)) throw wrongInput(`${directory} does not exist`);
   if (!existsSync(path))
     throw wrongInput(
-      `${path} is missing. A folder to import has config.json, tokenizer.json and model.safetensors (or its index and shards).`,
+      `${path} is missing; a folder to import has config.json, tokenizer.json and model.safetensors ` +
+        '(or its index and shards)',
     );
-  return readBounded(path, 128 << 20).toString('utf8'); // a tokenizer.json has up to 30 MB
+  return readBounded(path, 128 << 20).toString('utf8'); // tokenizer.json files reach 30 MB
 }

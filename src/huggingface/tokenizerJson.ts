@@ -1,6 +1,6 @@
 /**
- * tokenizer.json and tokenizer_config.json of an exported run. A BPE's file is Hugging Face's already; characters and
- * bytes are written as the tokenizers library spells them, with equal token ids.
+ * Writes and reads tokenizer.json and tokenizer_config.json. A BPE tokenizer is already kept in Hugging Face's format;
+ * character and byte tokenizers are written as models of the tokenizers library with the same token ids.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { characterOfByte } from '../data/tokenizers/bpe/byteAlphabet.ts';
@@ -26,10 +26,10 @@ export function tokenizerFiles(tokenizer: Tokenizer, contextLength: number): Rec
 }
 
 /**
- * The tokenizer of a folder's tokenizer.json; the characters that `tokenizerFiles` wrote are characters again.
+ * Reads tokenizer.json. A character tokenizer written by `tokenizerFiles` becomes one again.
  *
- * @param endOfText id of the token that ends a text by config.json; where it is null, or no special token, the file's
- *   usual one does
+ * @param endOfText id of the end-of-text token according to config.json; if it is null or not a special token, the
+ *   tokenizer's usual one is used
  * @throws wrongInput as `tokenizerFromFile`
  */
 export function readTokenizerJson(text: string, path: string, endOfText: number | null): Tokenizer {
@@ -37,7 +37,7 @@ export function readTokenizerJson(text: string, path: string, endOfText: number 
   try {
     file = JSON.parse(text) as TokenizerJson | null;
   } catch {
-    return tokenizerFromFile(text, path); // which says what is wrong
+    return tokenizerFromFile(text, path); // throws with an explanation
   }
   const isCharacters = file?.model?.type === 'WordLevel' && isDeepStrictEqual(file.pre_tokenizer, everyCharacter);
   if (!isCharacters) return tokenizerFromFile(text, path, endOf(file, endOfText));
@@ -54,7 +54,7 @@ export function readTokenizerJson(text: string, path: string, endOfText: number 
   return tokenizerFromFile(JSON.stringify(own), path);
 }
 
-/** What stands in a file that has not been checked yet. */
+/** The fields used of a file that has not been checked yet. */
 interface TokenizerJson {
   model?: { type?: string; vocab?: Record<string, number> };
   pre_tokenizer?: unknown;
@@ -66,10 +66,10 @@ const endOf = (file: TokenizerJson | null, endOfText: number | null): string | u
   return added.find((token) => token?.id === endOfText && token?.special === true)?.content;
 };
 
-/** Every character by itself; one that the vocabulary lacks is an error there, as it is here. */
+/** Splits the text into single characters. One that is not in the vocabulary is an error, as in clm. */
 const everyCharacter = { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false };
 
-/** The tokenizers library refuses fields it does not know; the end of text stands in tokenizer_config.json there. */
+/** The tokenizers library rejects unknown fields; the end-of-text token is in tokenizer_config.json instead. */
 function withoutOwnField(file: { clm?: unknown }): object {
   const { clm: _, ...rest } = file;
   return rest;

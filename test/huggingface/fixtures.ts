@@ -1,4 +1,4 @@
-/** The models of scripts/make-reference.py, and clm's answers to their inputs. */
+/** The models made by scripts/fixtures/models.py, and what clm computes for their inputs. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,7 +24,7 @@ export const fixtureNames = [
   'qwen2',
   'qwen3',
 ];
-/** Tokens of the fixtures' tokenizer; smollm has three rows more. */
+/** Tokens of the fixtures' tokenizer; the embedding of smollm has three rows more. */
 export const vocabularySize = 13;
 
 export interface Reference {
@@ -32,9 +32,9 @@ export interface Reference {
   targets: number[];
   loss: number;
   logits: number[];
-  /** The section `optimizer` of three updates by PyTorch's AdamW … */
+  /** The `optimizer` section of three updates by PyTorch's AdamW. */
   update: Pick<Config['optimizer'], 'learningRate' | 'betas' | 'epsilon' | 'weightDecay' | 'gradientClip'>;
-  /** … and what was before each, and after the third. */
+  /** Loss and gradient norm before each of them, and after the third. */
   steps: { loss: number; gradientNorm: number }[];
 }
 

@@ -5,7 +5,7 @@ import { writeSafetensors } from '../../src/tensors/safetensors.ts';
 import { renderTokenizer } from '../../src/data/tokenizers/tokenizerFile.ts';
 import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
 import { readConfigJson } from '../../src/huggingface/configJson.ts';
-import { counterpartOf, partShape } from '../../src/huggingface/counterparts.ts';
+import { mappingOf, tensorShape } from '../../src/huggingface/tensorMapping.ts';
 import { exportModel } from '../../src/huggingface/exportModel.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
@@ -16,7 +16,7 @@ const folder = useTemporaryFolder();
 const peak = (): number => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
 
 it.skipIf(process.platform !== 'linux')(
-  'importing and exporting hold a tensor or two at a time, never the model',
+  'import and export keep at most two tensors in memory, never the whole model',
   async () => {
     const directory = join(folder(), 'large');
     mkdirSync(directory);
@@ -34,17 +34,17 @@ it.skipIf(process.platform !== 'linux')(
     const { model } = readConfigJson(JSON.stringify(json), 'config.json', null);
     const table = parameterTable(model, 13);
     const tensors = table.flatMap((parameter) => {
-      const counterpart = counterpartOf(parameter, model);
-      return counterpart.parts.map((part) => {
-        const shape = partShape(counterpart, part);
-        return { name: part.name, shape, values: () => new Float32Array(elementCount(shape)).fill(0.5) };
+      const mapping = mappingOf(parameter, model);
+      return mapping.tensors.map((tensor) => {
+        const shape = tensorShape(mapping, tensor);
+        return { name: tensor.name, shape, values: () => new Float32Array(elementCount(shape)).fill(0.5) };
       });
     });
     await writeSafetensors(join(directory, 'model.safetensors'), tensors, {}, 'BF16');
 
     const modelBytes = 4 * table.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     expect(modelBytes).toBeGreaterThan(190e6);
-    writeFileSync('/proc/self/clear_refs', '5'); // sets the kernel's mark back to what is held now
+    writeFileSync('/proc/self/clear_refs', '5'); // resets VmHWM to the current memory
     const before = peak();
     const { parameters } = await importModel(directory, join(folder(), 'run'), { contextLength: null });
     expect(4 * parameters).toBe(modelBytes);
@@ -52,6 +52,6 @@ it.skipIf(process.platform !== 'linux')(
     expect(peak() - before).toBeLessThan(modelBytes / 2);
     const again = readFileSync(join(folder(), 'exported', 'model.safetensors'));
     expect(again.length).toBeGreaterThan(modelBytes / 2);
-    expect(again.subarray(-4).toString('hex')).toBe('003f003f'); // halves, bfloat16
+    expect(again.subarray(-4).toString('hex')).toBe('003f003f'); // 0.5, 0.5 in bfloat16
   },
 );

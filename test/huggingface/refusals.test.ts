@@ -14,26 +14,26 @@ const read = (name: string, changes: Record<string, unknown>, contextLength: num
   readConfigJson(JSON.stringify({ ...configOf(name), ...changes }), 'config.json', contextLength);
 const refusal = (...args: Parameters<typeof read>) => wrongInputMessage(() => read(...args));
 
-describe('a config.json that clm would compute differently is refused by the key', () => {
+describe('a config.json that clm would compute differently is refused by naming the key', () => {
   it.each([
     ['gpt2', { model_type: 'gpt_neo' }, 'model_type is "gpt_neo"; clm imports gpt2'],
     ['llama', { model_type: 'lama' }, 'did you mean llama?'],
     ['gpt2', { activation_function: 'gelu' }, 'activation_function is "gelu"'],
     ['gpt2', { scale_attn_by_inverse_layer_idx: true }, 'scale_attn_by_inverse_layer_idx is true'],
     ['llama', { hidden_act: 'relu' }, 'hidden_act is "relu"'],
-    [
-      'smollm3',
-      { no_rope_layers: [1, 0, 0] },
-      'no_rope_layers is [1,0,0]; clm computes one layer of every so many without positions',
-    ],
+    ['smollm3', { no_rope_layers: [1, 0, 0] }, 'no_rope_layers is [1,0,0]; clm supports only a 0 at every n-th layer'],
     ['smollm3', { no_rope_layers: [0, 0, 0] }, 'no_rope_layers is [0,0,0]'],
     ['smollm3', { no_rope_layers: 'all' }, 'no_rope_layers is "all"'],
     ['llama', { no_rope_layers: [1, 0] }, 'no_rope_layers ([1,0]) is not known to clm'],
     ['llama', { logit_scale: 0.0625 }, 'logit_scale (0.0625) is not known to clm'],
     ['llama', { quantization_config: { bits: 4 } }, 'quantization_config is {"bits":4}'],
-    ['llama', { rope_parameters: { rope_type: 'yarn', rope_theta: 500, factor: 4 } }, 'RoPE scaling is of kind "yarn"'],
-    ['llama', { rope_parameters: { rope_type: 'default', rope_theta: 500, beta_fast: 4 } }, 'beta_fast, not known'],
-    ['qwen3', { rope_scaling: { type: 'dynamic', factor: 2 } }, 'RoPE scaling is of kind "dynamic"'],
+    ['llama', { rope_parameters: { rope_type: 'yarn', rope_theta: 500, factor: 4 } }, 'RoPE scaling is of type "yarn"'],
+    [
+      'llama',
+      { rope_parameters: { rope_type: 'default', rope_theta: 500, beta_fast: 4 } },
+      'beta_fast, which clm does not know',
+    ],
+    ['qwen3', { rope_scaling: { type: 'dynamic', factor: 2 } }, 'RoPE scaling is of type "dynamic"'],
     [
       'mistral',
       { sliding_window: 5 },
@@ -42,12 +42,12 @@ describe('a config.json that clm would compute differently is refused by the key
     ['mistral', { max_position_embeddings: 5000, sliding_window: undefined }, 'sliding_window is 4096'],
     ['qwen2', { layer_types: ['full_attention', 'sliding_attention'], sliding_window: 3 }, 'sliding_window is 3'],
     ['qwen2', { layer_types: ['linear_attention'] }, 'layer_types has "linear_attention"'],
-    ['llama', { num_hidden_layers: 2.5 }, 'num_hidden_layers must be a whole number'],
+    ['llama', { num_hidden_layers: 2.5 }, 'num_hidden_layers is 2.5; it must be a whole number'],
   ])('%s %j', (name, changes, message) => {
     expect(refusal(name, changes)).toContain(message);
   });
 
-  it('names every problem at once, and takes what is harmless', () => {
+  it('lists all problems at once, and accepts keys without effect', () => {
     const message = refusal('gpt2', { activation_function: 'relu', mystery: 1 });
     expect(message).toContain('activation_function');
     expect(message).toContain('mystery');
@@ -56,7 +56,7 @@ describe('a config.json that clm would compute differently is refused by the key
 });
 
 describe('config.json', () => {
-  it('has the defaults of transformers where version 4 left keys out', () => {
+  it('gets the defaults of transformers for keys that version 4 leaves out', () => {
     const { num_key_value_heads: _, ...rest } = configOf('mistral');
     const { model } = readConfigJson(
       JSON.stringify({ ...rest, num_attention_heads: 16, sliding_window: null }),
@@ -71,7 +71,7 @@ describe('config.json', () => {
     });
   });
 
-  it('says which layers have no positions, by a list or by an interval', () => {
+  it('tells which layers have no positions, by a list or an interval', () => {
     const every = (changes: Record<string, unknown>) => read('smollm3', changes).model.nopeEveryLayers;
     expect(every({})).toBe(2);
     expect(every({ no_rope_layers: null, no_rope_layer_interval: 3 })).toBe(3);
@@ -82,15 +82,15 @@ describe('config.json', () => {
     expect(readConfigJson(JSON.stringify(rest), 'config.json', null).model.ropeTheta).toBe(2e6);
   });
 
-  it('names the token that ends a text, the first of several', () => {
+  it('names the end-of-text token, or the first of several', () => {
     const end = (eos_token_id: unknown) => read('llama', { eos_token_id }).endOfText;
     expect([end(3), end([5, 7]), end(null), end(undefined)]).toEqual([3, 5, null, null]);
   });
 
-  it('lets a window be cut short where positions rotate, and not where they are learned', () => {
+  it('allows a shorter context with RoPE, but not with learned positions', () => {
     expect(read('mistral', { sliding_window: 5 }, 5).model.contextLength).toBe(5);
     expect(refusal('gpt2', {}, 5)).toContain('leave out --context-length');
-    expect(refusal('llama', {}, 8)).toContain('--context-length 8 is longer');
+    expect(refusal('llama', {}, 8)).toContain('--context-length 8 is longer than max_position_embeddings (7)');
   });
 });
 
@@ -117,16 +117,16 @@ describe('a folder', () => {
     },
   );
 
-  it('with a missing shard, or an index that leads elsewhere', async () => {
+  it('with a missing shard or an index that points outside is refused', async () => {
     const directory = copied('mistral');
     const index = join(directory, 'model.safetensors.index.json');
     rmSync(join(directory, 'model-00003-of-00010.safetensors'));
     expect(await refused(directory)).toContain('model-00003-of-00010.safetensors is missing');
     writeFileSync(index, JSON.stringify({ weight_map: { 'model.norm.weight': '../../elsewhere.safetensors' } }));
-    expect(await refused(directory)).toContain('no file of its folder');
+    expect(await refused(directory)).toContain('not a file of its folder');
   });
 
-  it('whose weights are no floating-point numbers', async () => {
+  it('whose weights are not floating-point numbers is refused', async () => {
     const directory = copied('llama');
     const file = join(directory, 'model.safetensors');
     const bytes = readFileSync(file);
@@ -134,15 +134,15 @@ describe('a folder', () => {
     const at = header.indexOf('"F32"', header.indexOf('model.norm.weight'));
     bytes.write('"I32"', 8 + at, 'latin1');
     writeFileSync(file, bytes);
-    expect(await refused(directory)).toContain('model.norm.weight has dtype I32; weights are read from F32, F16, BF16');
+    expect(await refused(directory)).toContain('model.norm.weight has dtype I32; weights must be F32, F16, BF16');
   });
 
-  it('whose tensors are not those of its config.json', async () => {
+  it('whose tensors do not match its config.json is refused', async () => {
     const directory = copied('llama');
     const path = join(directory, 'config.json');
     writeFileSync(path, JSON.stringify({ ...configOf('llama'), intermediate_size: 31, num_hidden_layers: 1 }));
     const message = await refused(directory);
-    expect(message).toContain('model.layers.0.mlp.gate_proj.weight has shape (29, 30), config.json asks for (31, 30)');
+    expect(message).toContain('model.layers.0.mlp.gate_proj.weight has shape (29, 30), config.json requires (31, 30)');
     expect(message).toContain('model.layers.1');
     expect(message).toContain('is not known to clm');
   });

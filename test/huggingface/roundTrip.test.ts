@@ -55,7 +55,7 @@ describe.each(fixtureNames)('%s', (name) => {
     }
   });
 
-  it('is trained as PyTorch trains it: the same losses and gradient norms over three updates', async () => {
+  it('trains like PyTorch: the same losses and gradient norms over three updates', async () => {
     const { checkpoint, model } = await imported(name);
     const { inputs, targets, update, steps } = reference(name);
     const T = model.contextLength;
@@ -84,20 +84,20 @@ describe.each(fixtureNames)('%s', (name) => {
       const { loss, gradientNorm } = await step([batch], i + 1, update.learningRate);
       expect(Math.abs(loss / expected.loss - 1), `loss before update ${i + 1}`).toBeLessThan(1e-5);
       expect(Math.abs(gradientNorm / expected.gradientNorm - 1), `gradient norm of update ${i + 1}`).toBeLessThan(1e-4);
-      expect(expected.gradientNorm).toBeGreaterThan(update.gradientClip!); // the clip took hold
+      expect(expected.gradientNorm).toBeGreaterThan(update.gradientClip!); // the gradient was clipped
     }
     session.close();
     expect(steps[3]!.loss).toBeLessThan(steps[0]!.loss - 0.01);
   });
 
-  it('is exported as it came: the same config to clm, the same tensors bit for bit', async () => {
+  it('is exported unchanged: the same config to clm, the same tensors to the bit', async () => {
     const { run, result, model } = await imported(name);
     const directory = join(folder(), 'exported');
     const { kind } = await exportModel(run, directory, { checkpoint: 'last', dtype: 'float32' });
     expect(kind).toBe(result.kind === 'mistral' ? 'llama' : result.kind);
     const read = readConfigJson(readFileSync(join(directory, 'config.json'), 'utf8'), 'config.json', null);
     expect(read.model).toEqual(model);
-    if (['mistral', 'qwen2'].includes(name)) return; // shards and halves: not the same files
+    if (['mistral', 'qwen2'].includes(name)) return; // shards and bfloat16: not the same files
     const before = await readSafetensors(join(fixture(name), 'model.safetensors'));
     const after = await readSafetensors(join(directory, 'model.safetensors'));
     const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
@@ -156,21 +156,21 @@ describe('an export', () => {
 });
 
 describe('an import', () => {
-  it('keeps padding of the vocabulary, and says so', async () => {
+  it('keeps padding rows of the vocabulary, and reports them', async () => {
     const { result, model } = await imported('smollm');
     expect(result).toMatchObject({ paddingRows: 3, vocabularySize, kind: 'llama' });
     expect(model.vocabularySize).toBe(vocabularySize + 3);
     expect((await imported('qwen3')).result.paddingRows).toBe(0);
   });
 
-  it('exports in half the bytes, to what the halves can hold', async () => {
+  it('is exported in 16-bit types with their rounding only', async () => {
     const { run, checkpoint, model } = await imported('mistral');
     for (const dtype of ['bfloat16', 'float16'] as const) {
       const directory = join(folder(), dtype);
       await exportModel(run, directory, { checkpoint: 'last', dtype });
       const table = parameterTable(model, vocabularySize);
       const back = await readParameters(directory, table, model);
-      // The fixture's weights are bfloat16 numbers; float16 has more fraction bits, and range enough for them.
+      // The fixture's weights are bfloat16; float16 has more fraction bits and enough range for them.
       if (dtype === 'bfloat16') expect(back).toEqual(checkpoint.model);
       else
         back.forEach(({ values }, i) =>

@@ -5,7 +5,7 @@ import { bytesTokenizer } from '../../src/data/tokenizers/bytes.ts';
 import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
 import { readTokenizerJson, tokenizerFiles } from '../../src/huggingface/tokenizerJson.ts';
 
-test('an exported BPE keeps its file, but for what only clm knows', () => {
+test('an exported BPE keeps its file, except for the field that only clm knows', () => {
   const { tokenizer: file } = JSON.parse(
     readFileSync(new URL('../data/tokenizers/fixtures/llama2.json', import.meta.url), 'utf8'),
   );
@@ -30,7 +30,7 @@ test.each([
   if (tokenizer.kind === 'characters') expect(again.toJSON()).toEqual(tokenizer.toJSON());
 });
 
-test('the token that ends a text is the one config.json names, where it is special', () => {
+test('the end-of-text token is the one config.json names, if it is special', () => {
   const { tokenizer: file } = JSON.parse(
     readFileSync(new URL('../data/tokenizers/fixtures/llama2.json', import.meta.url), 'utf8'),
   );

@@ -1,19 +1,19 @@
 /**
- * The kinds of Hugging Face models that clm knows, and what each key of their config.json means here. A key is either
- * translated (configJson.ts), bound to values under which the mathematics is clm's, or known not to touch it. There is
- * no fourth sort: any other key is refused by name.
+ * The Hugging Face models that clm imports, and the keys of their config.json. A key is either translated
+ * (configJson.ts), required to have a value for which clm computes the same, or known not to affect the logits. Any
+ * other key is refused by name.
  */
 
 /** `model_type` in config.json. */
-export type ModelKind = 'gpt2' | 'llama' | 'mistral' | 'qwen2' | 'qwen3' | 'smollm3';
+export type ModelType = 'gpt2' | 'llama' | 'mistral' | 'qwen2' | 'qwen3' | 'smollm3';
 
-export const modelKinds: readonly ModelKind[] = ['gpt2', 'llama', 'mistral', 'qwen2', 'qwen3', 'smollm3'];
+export const modelTypes: readonly ModelType[] = ['gpt2', 'llama', 'mistral', 'qwen2', 'qwen3', 'smollm3'];
 
 /**
- * What transformers assumes where config.json lacks a key: files of transformers 4 leave out what is at its default.
+ * The values that transformers assumes for missing keys (transformers 4 does not write keys that have their default).
  * From the configuration classes of transformers 4.57 and 5.
  */
-export const kindDefaults: Readonly<Record<ModelKind, Readonly<Record<string, unknown>>>> = {
+export const transformersDefaults: Readonly<Record<ModelType, Readonly<Record<string, unknown>>>> = {
   gpt2: {
     vocab_size: 50_257,
     n_positions: 1024,
@@ -103,68 +103,33 @@ export const kindDefaults: Readonly<Record<ModelKind, Readonly<Record<string, un
   },
 };
 
-/** Keys of all kinds that do not touch the logits: bookkeeping, token ids, dropout, initialisation, other heads. */
-export const harmlessKeys: ReadonlySet<string> = new Set([
-  'model_type',
-  'architectures',
-  'transformers_version',
-  'torch_dtype',
-  'dtype',
-  '_name_or_path',
-  '_commit_hash',
-  '_attn_implementation',
-  '_attn_implementation_autoset',
-  'use_cache',
-  'bos_token_id',
-  'eos_token_id',
-  'pad_token_id',
-  'sep_token_id',
-  'unk_token_id',
-  'decoder_start_token_id',
-  'initializer_range',
-  'attention_dropout',
-  'attn_pdrop',
-  'embd_pdrop',
-  'resid_pdrop',
-  'task_specific_params',
-  'summary_type',
-  'summary_use_proj',
-  'summary_activation',
-  'summary_first_dropout',
-  'summary_proj_to_labels',
-  'reorder_and_upcast_attn',
-  'n_ctx',
-  'gradient_checkpointing',
-  'output_attentions',
-  'output_hidden_states',
-  'output_scores',
-  'return_dict',
-  'return_dict_in_generate',
-  'chunk_size_feed_forward',
-  'id2label',
-  'label2id',
-  'num_labels',
-  'problem_type',
-  'finetuning_task',
-  'tokenizer_class',
-  'prefix',
-  'torchscript',
-  'use_bfloat16',
-  'tf_legacy_loss',
-  'max_window_layers',
-  'is_llama_config',
-  'use_return_dict',
-  'transformers.js_config',
-  'rope_interleaved',
-  'cache_implementation',
-  'generation_config',
-  'max_length',
-  'do_sample',
-  'keys_to_ignore_at_inference',
-]);
+/** Keys that do not affect the logits, whatever their value. */
+export const ignoredKeys: ReadonlySet<string> = new Set(
+  [
+    // where the file comes from
+    'model_type architectures transformers_version _name_or_path _commit_hash finetuning_task tokenizer_class prefix',
+    'transformers.js_config is_llama_config',
+    // how weights and activations are stored and computed
+    'torch_dtype dtype use_bfloat16 tf_legacy_loss torchscript _attn_implementation _attn_implementation_autoset',
+    'reorder_and_upcast_attn gradient_checkpointing chunk_size_feed_forward use_cache cache_implementation',
+    // token ids and generation
+    'bos_token_id eos_token_id pad_token_id sep_token_id unk_token_id decoder_start_token_id generation_config',
+    'max_length do_sample',
+    // initialisation and dropout
+    'initializer_range attention_dropout attn_pdrop embd_pdrop resid_pdrop',
+    // heads other than the language model's
+    'task_specific_params summary_type summary_use_proj summary_activation summary_first_dropout',
+    'summary_proj_to_labels id2label label2id num_labels problem_type',
+    // what a call returns
+    'output_attentions output_hidden_states output_scores return_dict return_dict_in_generate use_return_dict',
+    'keys_to_ignore_at_inference',
+    // same as n_positions; only used with sliding windows
+    'n_ctx max_window_layers',
+  ].flatMap((line) => line.split(' ')),
+);
 
-/** Keys that change the mathematics unless they have one of these values; a missing key has the first. */
-export const boundKeys: Readonly<Record<string, readonly unknown[]>> = {
+/** Keys that must have one of these values, since clm would compute something else for others; or be missing. */
+export const requiredValues: Readonly<Record<string, readonly unknown[]>> = {
   activation_function: ['gelu_new', 'gelu_pytorch_tanh'],
   hidden_act: ['silu', 'swish'],
   scale_attn_weights: [true],
