@@ -1,24 +1,24 @@
 /**
- * A file that grows as things happen. Each piece goes to the operating system at once, which costs microseconds and
- * survives the death of the process; `flush` makes it survive that of the machine.
+ * A file that is appended to while a run goes on. Guarantee: an appended piece survives a crash of the process, because
+ * it is handed to the operating system at once (microseconds); after `flush` it survives a crash of the machine.
  */
 import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ExpectedError } from '../errors.ts';
 import { diskFailure } from './diskFailure.ts';
 
-/** What waits for a disk that refuses it, in bytes; beyond it appending fails. */
+/** Maximum size of the pieces that wait in memory while the disk refuses them; beyond it appending fails. */
 const longestBacklogBytes = 16 << 20;
 
 export interface AppendedFile {
   /**
-   * Appends a piece; it is with the operating system on return. What the disk refuses is kept and written, in its
-   * place, with the next piece. Throws environmentFailure when too much has gathered.
+   * Appends a piece. If the disk refuses it, it is kept in memory and written, in order, before the next piece.
+   * Throws environmentFailure if too much is waiting.
    */
   append(piece: string | Uint8Array): void;
   /**
-   * Forces everything appended to the disk. A file that was deleted meanwhile is begun anew, and the warning says so.
-   * Throws environmentFailure when the disk refuses.
+   * Forces everything appended to the disk (fsync). If the file was deleted meanwhile, a new one is created, with a
+   * warning. Throws environmentFailure if the disk refuses.
    */
   flush(): void;
   /** Flushes and closes; further calls do nothing. */
@@ -26,9 +26,9 @@ export interface AppendedFile {
 }
 
 /**
- * Opens the file for appending, making it if need be; a symbolic link in its place is refused.
- * @param warn is told once when the disk begins to refuse
- * @throws environmentFailure when the disk refuses
+ * Opens the file for appending, creating it if necessary; a symbolic link in its place is refused.
+ * @param warn called once when the disk begins to refuse
+ * @throws environmentFailure if the disk refuses
  */
 export function openAppended(path: string, warn: (message: string) => void = () => {}): AppendedFile {
   const guarded = <Result>(action: () => Result): Result => {
@@ -54,7 +54,7 @@ export function openAppended(path: string, warn: (message: string) => void = () 
         guarded(write);
       } catch (error) {
         if (!(error instanceof ExpectedError) || backlog.length > longestBacklogBytes) throw error;
-        if (!hadBacklog) warn(`${error.message} Records wait for it.`);
+        if (!hadBacklog) warn(`${error.message} Until then records are kept in memory.`);
       }
     },
     flush: () =>
@@ -64,7 +64,7 @@ export function openAppended(path: string, warn: (message: string) => void = () 
           const deleted = file;
           file = openAtEnd();
           closeSync(deleted);
-          warn(`${path} was deleted while it was being written, and what it said is lost. It goes on from here.`);
+          warn(`${path} was deleted while it was being written. Its contents are lost; a new file continues from here.`);
         }
         write();
         fsyncSync(file);

@@ -1,13 +1,14 @@
-/** Small files from anywhere (JSON, YAML): read whole, but never without end. */
+/** Reading small files from untrusted places (JSON, YAML). Guarantee: never more than a given number of bytes. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { wrongInput } from '../errors.ts';
 
-/** More than any of them needs: the table of contents of a checkpoint has about 200 bytes a tensor. */
+/** More than any of them needs: the state.json of a checkpoint has about 200 bytes per tensor. */
 export const mostTextBytes = 64 << 20;
 
 /**
- * @throws wrongInput where there is more than `mostBytes`, whatever the system says the size is (a pipe or a device
- *   says 0); what the system says of a file that cannot be read
+ * Reads a whole file.
+ * @throws wrongInput if there are more than `mostBytes`, whatever size the system reports (0 for pipes and devices);
+ *   the system's error if the file cannot be read
  */
 export function readBounded(path: string, mostBytes = mostTextBytes): Buffer {
   const file = openSync(path, 'r');
@@ -21,7 +22,7 @@ export function readBounded(path: string, mostBytes = mostTextBytes): Buffer {
       bytes += read;
       if (bytes > mostBytes)
         throw wrongInput(
-          `${path} has more than ${mostBytes / 2 ** 20} MiB, too much for what it should be. Is it the right file?`,
+          `${path} has more than ${mostBytes / 2 ** 20} MiB, too much for this kind of file. Is it the right file?`,
         );
       parts.push(part.subarray(0, read));
     }

@@ -1,4 +1,7 @@
-/** What the file system's error codes mean to the user, for everything that reads or writes a run. */
+/**
+ * Error codes of the file system as messages for users, for everything that reads or writes a run. Guarantee: the
+ * message names the user's path, never a temporary file, and says what to do.
+ */
 import { dirname } from 'node:path';
 import { environmentFailure, ExpectedError, wrongInput } from '../errors.ts';
 
@@ -8,22 +11,20 @@ export function errorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/**
- * Failures to read that have been told: they name the file that could not be read, whatever was to be written from it.
- */
-const toldReads = new WeakSet<Error>();
+/** Read failures that already have their message: they keep it even if they occur while another file is written. */
+const reportedReads = new WeakSet<Error>();
 
 /**
- * The error to throw for a failed read or write: an environment failure with its remedy where the machine is to blame,
- * wrong input where the path is, else the error itself (so it may already be one of ours).
+ * The error to throw for a failed read or write: an environment failure with its remedy if the machine is the cause,
+ * wrong input if the path is, else the error itself (which may already be an ExpectedError).
  */
 export function diskFailure(error: unknown, doing: 'read' | 'write', path: string): unknown {
-  if (error instanceof Error && toldReads.has(error)) return error;
-  // A failure already reported for a temporary file is told anew with the path that the user knows.
+  if (error instanceof Error && reportedReads.has(error)) return error;
+  // A failure reported for a temporary file is reworded with the path that the user knows.
   const cause = error instanceof ExpectedError && error.kind === 'environment' ? error.cause : error;
   const code = errorCode(cause);
   if (code === 'EISDIR')
-    return wrongInput(`${path} is a folder, where a file should be. Choose another name.`, { cause });
+    return wrongInput(`${path} is a folder, not a file. Choose another name.`, { cause });
   if (code === 'ENAMETOOLONG')
     return wrongInput(`${path} is too long for a path on this file system. Choose a shorter name.`, { cause });
   if (doing === 'write' && (code === 'ENOTDIR' || code === 'EEXIST'))
@@ -34,14 +35,15 @@ export function diskFailure(error: unknown, doing: 'read' | 'write', path: strin
     dirname((cause as NodeJS.ErrnoException).path ?? '') === dirname(path)
   ) {
     return environmentFailure(
-      `Nothing can be made in ${dirname(path)}: the folder is gone, or its file system does not allow it. Choose another place.`,
+      `Cannot create files in ${dirname(path)}: the folder is gone, or its file system does not allow it. ` +
+        'Choose another place.',
       { cause },
     );
   }
   const remedy = remedyOf(code, path);
   if (remedy === undefined) return error;
   const failure = environmentFailure(`Cannot ${doing} ${path}: ${remedy}`, { cause });
-  if (doing === 'read') toldReads.add(failure);
+  if (doing === 'read') reportedReads.add(failure);
   return failure;
 }
 
@@ -59,9 +61,9 @@ function remedyOf(code: string | undefined, path: string): string | undefined {
     case 'EINTR':
     case 'EIO':
     case 'ESTALE':
-      return 'the disk or network share reports an error. Check it before you go on.';
+      return 'the disk or network share reports an error. Check it before you continue.';
     case 'ELOOP':
-      return 'a symbolic link stands in its place, and clm writes through none. Remove the link.';
+      return 'it is a symbolic link, and clm does not write through symbolic links. Remove the link.';
     case 'EMFILE':
     case 'ENFILE':
       return 'too many files are open. Raise the limit (ulimit -n).';

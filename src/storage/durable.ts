@@ -1,7 +1,7 @@
 /**
- * Durable writes: a file or folder is made aside under a temporary name in the same parent, flushed, and
- * renamed into place, so that under its own name it is whole or absent, whenever the machine stops.
- * Everything the run directory must not lose goes through here.
+ * Durable writes of files and folders. Guarantee: under its own name a file or folder is complete or absent, whenever
+ * the machine stops, because it is written under a temporary name in the same parent, flushed, and renamed into place.
+ * Everything that a run directory must not lose is written here.
  */
 import { mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -9,31 +9,31 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { environmentFailure } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
 
-/** unfinished: being written. replaced: the predecessor while its successor takes the name. removed: being deleted. */
+/** unfinished: being written; replaced: the old version while the new one takes its name; removed: being deleted. */
 type Leftover = 'unfinished' | 'replaced' | 'removed';
 
 const leftoverPattern = /^\.(.+)\.clm-(unfinished|replaced|removed)-[0-9a-z-]+$/;
 let namesGiven = 0;
 
-/** The time is in the name because in a container every process may have the same id. */
+/** The name includes the time because processes in different containers may have the same id. */
 const asideName = (path: string, kind: Leftover): string =>
   join(dirname(path), `.${basename(path)}.clm-${kind}-${process.pid}-${Date.now().toString(36)}-${namesGiven++}`);
 
-/** What a directory entry is left over from, or undefined for an ordinary name. */
+/** The name and kind of an interrupted write, from the name of its directory entry; undefined for other entries. */
 export function leftoverOf(entry: string): { name: string; kind: Leftover } | undefined {
   const match = leftoverPattern.exec(entry);
   return match === null ? undefined : { name: match[1]!, kind: match[2] as Leftover };
 }
 
 /**
- * Replaces a file by new contents; before and after a crash it has the old contents or the new.
- * @throws environmentFailure naming the path when the disk is full, read-only or closed to us
+ * Replaces the contents of a file; after a crash it has either the old contents or the new.
+ * @throws environmentFailure naming the path if the disk is full or read-only, or permission is denied
  */
 export const writeFileDurably = (path: string, contents: string | Uint8Array): Promise<void> =>
   replaceFileDurably(path, (temporaryPath) => writeFile(temporaryPath, contents, { flag: 'wx' }));
 
 /**
- * As `writeFileDurably`, for contents that are not in memory: `write` makes the file it is given.
+ * Like `writeFileDurably`, for contents that are not in memory: `write` creates the file at the path it gets.
  * @throws environmentFailure as `writeFileDurably`; whatever `write` throws
  */
 export async function replaceFileDurably(path: string, write: (temporaryPath: string) => Promise<void>): Promise<void> {
@@ -50,15 +50,15 @@ export async function replaceFileDurably(path: string, write: (temporaryPath: st
   }
 }
 
-/** Appends all of `bytes`, which one write need not do. */
+/** Appends all of `bytes`; a single write may write fewer. */
 export async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
 }
 
 /**
- * Makes a folder with everything in it, or replaces the one of that name. `fill` writes files (no
- * subfolders) into the folder it is given.
- * @throws environmentFailure as `writeFileDurably`; whatever `fill` throws; what stood there is then untouched
+ * Creates a folder with its contents, or replaces the existing one. `fill` writes files (no subfolders) into the folder
+ * it gets.
+ * @throws environmentFailure as `writeFileDurably`; whatever `fill` throws; the existing folder is then untouched
  */
 export async function writeFolderDurably(path: string, fill: (folder: string) => Promise<void>): Promise<void> {
   const temporaryPath = asideName(path, 'unfinished');
@@ -76,8 +76,8 @@ export async function writeFolderDurably(path: string, fill: (folder: string) =>
 }
 
 /**
- * A folder cannot be renamed over one that holds files, so the old one steps aside first; a crash between
- * the two renames leaves it as `replaced`, which `removeLeftovers` puts back.
+ * A folder cannot be renamed over one that holds files, so the old one is renamed first; a crash between the two renames
+ * leaves it as `replaced`, and `removeLeftovers` restores it.
  */
 async function moveIntoPlace(temporaryPath: string, path: string): Promise<void> {
   if (!(await exists(path))) {
@@ -98,14 +98,14 @@ async function moveIntoPlace(temporaryPath: string, path: string): Promise<void>
 }
 
 /**
- * Deletes a folder so that a crash never leaves half of it under its own name.
- * @throws environmentFailure when the file system refuses
+ * Deletes a folder; a crash never leaves half of it under its own name.
+ * @throws environmentFailure if the file system refuses
  */
 export async function removeFolder(path: string): Promise<void> {
   const removed = asideName(path, 'removed');
   try {
     await rename(path, removed);
-    await flushFolder(dirname(path)); // else the loss of its files may outlive a crash, and the new name not
+    await flushFolder(dirname(path)); // otherwise a crash could keep the deletions and undo the renaming
     await rm(removed, { recursive: true, force: true });
   } catch (error) {
     throw diskFailure(error, 'write', path);
@@ -113,9 +113,9 @@ export async function removeFolder(path: string): Promise<void> {
 }
 
 /**
- * Clears what interrupted writes left directly in `folder`, and puts back a folder that was stopped while
- * being replaced. Only for the process that owns the run: it would take another one's unfinished writes.
- * @returns the paths that were cleared; none when the folder does not exist
+ * Deletes what interrupted writes left directly in `folder`, and restores a folder whose replacement was interrupted.
+ * Only for the process that holds the run's lock: it would delete the unfinished writes of another one.
+ * @returns the paths that were deleted or restored; none if the folder does not exist
  */
 export async function removeLeftovers(folder: string): Promise<string[]> {
   const cleared: string[] = [];
@@ -136,7 +136,7 @@ export async function removeLeftovers(folder: string): Promise<string[]> {
   return cleared;
 }
 
-/** Names in a folder; none when there is no folder there. */
+/** Names in a folder; none if there is no folder at the path. */
 export async function entriesOf(folder: string): Promise<string[]> {
   try {
     return await readdir(folder);
@@ -146,7 +146,7 @@ export async function entriesOf(folder: string): Promise<string[]> {
   }
 }
 
-/** Whether anything has this path. */
+/** Whether there is anything at the path. */
 export async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);
@@ -158,8 +158,8 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Makes a folder and its missing parents, durably.
- * @throws environmentFailure when the file system refuses
+ * Creates a folder and its missing parents, durably.
+ * @throws environmentFailure if the file system refuses
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
@@ -170,15 +170,15 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** Tries at a folder whose parent others, who give a lock back, may remove in between. */
+/** Attempts to create a folder whose parent other processes may remove meanwhile, when they release a lock. */
 const mostTries = 10;
 
 /**
- * mkdir -p, not yet flushed, one by one: Node's own says ENOENT whatever the reason is that a folder is refused (a
- * read-only file system, a quota), and never ends where that is what the file system says, as /proc does.
+ * mkdir -p without flushing. Node's own recursive mkdir reports ENOENT whatever the reason (a read-only file system, a
+ * quota), and never returns on file systems that report ENOENT themselves, such as /proc.
  * @param folder an absolute path
- * @returns the first folder that was made; undefined where all were there
- * @throws environmentFailure for such a file system; what the system says to anything else that is in the way
+ * @returns the first folder that was created; undefined if all existed
+ * @throws environmentFailure on such a file system; else the system's error
  */
 export async function makeParents(folder: string): Promise<string | undefined> {
   let firstMade: string | undefined;
@@ -200,20 +200,20 @@ export async function makeParents(folder: string): Promise<string | undefined> {
     firstMade = (await makeParents(dirname(folder))) ?? firstMade;
   }
   throw environmentFailure(
-    `Cannot make the folder ${folder}: its file system lets nothing be made there. Choose another place.`,
+    `Cannot create the folder ${folder}: its file system does not allow it. Choose another place.`,
   );
 }
 
-/** Flushes the names of the folders from `firstMade` down to `folder`, as `makeParents` made them; undefined: none. */
+/** Flushes the names of the folders that `makeParents` created, from `firstMade` (undefined: none) to `folder`. */
 export async function flushMade(folder: string, firstMade: string | undefined): Promise<void> {
   if (firstMade === undefined) return;
   for (let made = folder; made.length >= firstMade.length; made = dirname(made)) await flushFolder(dirname(made));
 }
 
 /**
- * Asks for the space before anything is written, so that a full disk is met with nothing half done.
- * @param folder the place, or the nearest parent that exists
- * @throws environmentFailure saying how much is missing
+ * Checks the free space before anything is written, so that a full disk leaves nothing half done.
+ * @param folder where to write; if it does not exist, its nearest existing parent is checked
+ * @throws environmentFailure with the space needed and free
  */
 export async function assertFreeSpace(folder: string, bytes: number): Promise<void> {
   let freeBytes: number;
@@ -223,11 +223,11 @@ export async function assertFreeSpace(folder: string, bytes: number): Promise<vo
   } catch (error) {
     throw diskFailure(error, 'write', folder);
   }
-  // Some file systems do not say (0 blocks of size 0): the write itself will tell.
+  // Some file systems do not report it (0 blocks of size 0): then the write itself will show.
   if (freeBytes >= bytes || freeBytes < 0) return;
   const megabytes = (count: number): string => (count / 1e6).toFixed(1);
   throw environmentFailure(
-    `Cannot write ${folder}: ${megabytes(bytes)} MB are needed, the disk has ${megabytes(freeBytes)} MB free. ` +
+    `Cannot write ${folder}: it needs ${megabytes(bytes)} MB, and the disk has ${megabytes(freeBytes)} MB free. ` +
       'Free some space (or lower checkpoints.keepLast) and continue with --resume.',
   );
 }
@@ -247,7 +247,7 @@ async function flush(path: string): Promise<void> {
   }
 }
 
-/** Some network file systems cannot flush a folder and say EINVAL or ENOTSUP: then there is nothing to do. */
+/** Some network file systems cannot flush a folder and report EINVAL or ENOTSUP, which is ignored. */
 async function flushFolder(path: string): Promise<void> {
   try {
     await flush(path);

@@ -1,6 +1,6 @@
-/** The element types of safetensors files that clm converts from and to its own float32, and the sizes of all. */
+/** The element types of safetensors files: their sizes, and conversion of the float types from and to float32. */
 
-/** Bytes a value of each type takes; of types that clm does not convert, tensors can be passed over. */
+/** Bytes per value, also for types that clm does not convert but must be able to skip. */
 export const bytesPerValue = {
   F64: 8,
   F32: 4,
@@ -18,7 +18,7 @@ export const bytesPerValue = {
 } as const;
 export type ElementType = keyof typeof bytesPerValue;
 
-/** The types that values are read from and written in. */
+/** The types that clm reads and writes. */
 export const floatTypes = ['F32', 'F16', 'BF16'] as const;
 export type FloatType = (typeof floatTypes)[number];
 
@@ -27,35 +27,35 @@ export const isFloatType = (type: ElementType): type is FloatType => (floatTypes
 const singleBits = new Uint32Array(1);
 const single = new Float32Array(singleBits.buffer);
 
-/** Little-endian values as float32; exact, since both half types are subsets of it. */
+/** Converts little-endian values to float32; exact, since float16 and bfloat16 are subsets of it. */
 export function toFloat32(bytes: Uint8Array, type: FloatType): Float32Array {
   if (type === 'F32') return new Float32Array(bytes.slice().buffer);
-  const halves = new Uint16Array(bytes.slice().buffer);
-  const values = new Float32Array(halves.length);
+  const bits16 = new Uint16Array(bytes.slice().buffer);
+  const values = new Float32Array(bits16.length);
   const bits = new Uint32Array(values.buffer);
-  for (let i = 0; i < halves.length; i++) {
-    if (type === 'BF16') bits[i] = halves[i]! << 16;
-    else values[i] = fromFloat16(halves[i]!);
+  for (let i = 0; i < bits16.length; i++) {
+    if (type === 'BF16') bits[i] = bits16[i]! << 16;
+    else values[i] = fromFloat16(bits16[i]!);
   }
   return values;
 }
 
-/** float32 values as little-endian bytes, rounded to the nearest, ties to even. */
+/** Converts float32 values to little-endian bytes, rounded to nearest, ties to even. */
 export function fromFloat32(values: Float32Array, type: FloatType): Uint8Array {
   if (type === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  const halves = new Uint16Array(values.length);
+  const bits16 = new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++) {
     single[0] = values[i]!;
-    halves[i] = type === 'BF16' ? bfloat16Bits(singleBits[0]!) : float16Bits(singleBits[0]!);
+    bits16[i] = type === 'BF16' ? bfloat16Bits(singleBits[0]!) : float16Bits(singleBits[0]!);
   }
-  return new Uint8Array(halves.buffer);
+  return new Uint8Array(bits16.buffer);
 }
 
 /** A float16: sign 1, exponent 5, fraction 10 bits. */
-function fromFloat16(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 31;
-  const fraction = half & 1023;
+function fromFloat16(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
   if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

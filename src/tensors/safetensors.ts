@@ -1,6 +1,6 @@
 /**
- * Tensors to and from safetensors files, tensor by tensor, so that no second copy of a model is in memory:
- * eight bytes of header length (little-endian), the JSON header, the values.
+ * Reads and writes safetensors files tensor by tensor, so that no second copy of a model is in memory. The file is eight
+ * bytes of header length (little-endian), the JSON header, the values. Format: https://huggingface.co/docs/safetensors.
  */
 import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
@@ -12,16 +12,16 @@ import { floatTypes, fromFloat32, isFloatType, toFloat32, type ElementType, type
 import { BadHeader, buildHeader, maximumHeaderBytes, parseHeader, type TensorEntry } from './safetensorsHeader.ts';
 import { tensorChecksum, elementCount, type NamedTensor } from './tensors.ts';
 
-/** Length and lower-case hexadecimal SHA-256 of a file. */
+/** Length and SHA-256 (lower-case hexadecimal) of a file. */
 export interface FileDigest {
   bytes: number;
   sha256: string;
 }
 
-/** Large enough to be fast, small enough to let the event loop breathe; a single write may not exceed 2 GiB. */
+/** Large enough to be fast, small enough not to block the event loop; a single write may not exceed 2 GiB. */
 const chunkBytes = 8 << 20;
 
-/** A tensor whose values are made when they are written, so that never more than one of them is in memory. */
+/** A tensor whose values are computed when they are written, so that only one at a time is in memory. */
 export interface LazyTensor {
   name: string;
   shape: readonly number[];
@@ -30,14 +30,14 @@ export interface LazyTensor {
 
 interface WrittenTensors {
   digest: FileDigest;
-  /** Of each tensor by name, as `tensorChecksum`. */
+  /** `tensorChecksum` of each tensor, by name. */
   checksums: Record<string, string>;
 }
 
 /**
- * Writes tensors in the given order; the same tensors give the same bytes.
- * @returns length and hash of the file and a checksum of each tensor's float32 values, computed while writing
- * @throws environmentFailure when the disk refuses
+ * Writes tensors in the given order; equal tensors give equal bytes.
+ * @returns length and hash of the file, and a checksum of each tensor's float32 values, computed while writing
+ * @throws environmentFailure if the disk refuses
  */
 export async function writeSafetensors(
   path: string,
@@ -82,9 +82,9 @@ export async function writeSafetensors(
 }
 
 /**
- * Reads all tensors of a file, in the order of their data. Only element type F32.
- * @throws wrongInput naming the file when it is missing, truncated or not a safetensors file by every rule
- *   of the format; environmentFailure when the disk refuses
+ * Reads all tensors of a file, in the order of their data; element type F32 only.
+ * @throws wrongInput naming the file if it is missing, truncated or violates any rule of the format;
+ *   environmentFailure if the disk refuses
  */
 export async function readSafetensors(path: string): Promise<NamedTensor[]> {
   return withSafetensors(path, ['F32'], async (entries, read) => {
@@ -95,8 +95,8 @@ export async function readSafetensors(path: string): Promise<NamedTensor[]> {
 }
 
 /**
- * Opens a file for `use`, which reads of it what it wants, one tensor at a time.
- * @param accepted the element types that the file may hold
+ * Opens a file for `use`, which reads the tensors it needs, one at a time.
+ * @param accepted the element types that the file may have
  * @throws as `readSafetensors`; whatever `use` throws
  */
 export async function withSafetensors<T>(
@@ -115,7 +115,7 @@ export async function withSafetensors<T>(
     }
   } catch (error) {
     if (error instanceof BadHeader) {
-      throw wrongInput(`${path} is not a usable safetensors file: ${error.message}. Get it anew from its source.`);
+      throw wrongInput(`${path} is not a usable safetensors file: ${error.message}. Download or copy it again.`);
     }
     if (errorCode(error) === 'ENOENT') throw wrongInput(`${path} does not exist.`);
     if (errorCode(error) === 'EISDIR') throw wrongInput(`${path} is a folder, not a safetensors file.`);
@@ -130,9 +130,9 @@ async function readEntries(
   const { size } = await file.stat();
   if (size < 8) throw new BadHeader(`it has only ${size} bytes`);
   const headerBytes = Number((await readFully(file, Buffer.alloc(8), 0)).readBigUInt64LE());
-  if (headerBytes > maximumHeaderBytes) throw new BadHeader(`its header claims ${headerBytes} bytes, too many`);
+  if (headerBytes > maximumHeaderBytes) throw new BadHeader(`its header should have ${headerBytes} bytes, which is too many`);
   if (headerBytes > size - 8) {
-    throw new BadHeader(`its header claims ${headerBytes} bytes, only ${size - 8} follow; it is probably truncated`);
+    throw new BadHeader(`its header should have ${headerBytes} bytes, but only ${size - 8} follow; it is probably truncated`);
   }
   const header = await readFully(file, Buffer.alloc(headerBytes), 8);
   const dataStartByte = 8 + headerBytes;
@@ -143,7 +143,7 @@ async function readValues(file: FileHandle, entry: TensorEntry, dataStartByte: n
   const { name, elementType, shape, startByte, endByte } = entry;
   if (!isFloatType(elementType)) {
     throw new BadHeader(
-      `tensor ${JSON.stringify(name)} has dtype "${elementType}"; values are read from ${floatTypes.join(', ')}`,
+      `tensor ${JSON.stringify(name)} has dtype "${elementType}"; clm reads values of ${floatTypes.join(', ')}`,
     );
   }
   if (elementType === 'F32') {
@@ -168,7 +168,7 @@ async function readFully<Bytes extends Uint8Array>(file: FileHandle, buffer: Byt
 const bytesOf = (values: Float32Array): Uint8Array =>
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 
-/** Values are written as they lie in memory, and the format is little-endian. */
+/** Values are written as they are in memory, and the format is little-endian. */
 function refuseBigEndian(): void {
   if (endianness() !== 'LE') throw environmentFailure('clm reads and writes tensors on little-endian machines only.');
 }

@@ -1,14 +1,14 @@
 /**
- * The header of a safetensors file, built and read as text: pure, no disk. Reading trusts nothing, since a
- * checkpoint may come from anywhere. Format: https://huggingface.co/docs/safetensors.
+ * Builds and parses the header of a safetensors file. Parsing checks everything, since a checkpoint may come from
+ * anywhere. Format: https://huggingface.co/docs/safetensors.
  */
 import { bytesPerValue, type ElementType, type FloatType } from './elementTypes.ts';
 import { elementCount } from './tensors.ts';
 
-/** The format's own limit, in bytes. */
+/** The limit of the format, in bytes. */
 export const maximumHeaderBytes = 100_000_000;
 
-/** Where one tensor lies; offsets in bytes from the end of the header, `endByte` exclusive. */
+/** The location of a tensor; offsets in bytes from the end of the header, `endByte` exclusive. */
 export interface TensorEntry {
   name: string;
   elementType: ElementType;
@@ -17,12 +17,12 @@ export interface TensorEntry {
   endByte: number;
 }
 
-/** What is wrong with a header; the caller adds the file's name. */
+/** Describes what is wrong with a header; the caller adds the file's name. */
 export class BadHeader extends Error {}
 
 /**
- * Header for tensors laid one after the other in the given order, padded with spaces so that the data
- * begins at a multiple of 8 bytes.
+ * The header for tensors stored one after the other in the given order, padded with spaces so that the data begins at a
+ * multiple of 8 bytes.
  * @param metadata strings under `__metadata__`, in the given order
  */
 export function buildHeader(
@@ -38,7 +38,7 @@ export function buildHeader(
     names.add(name);
     const endByte = startByte + elementCount(shape) * bytesPerValue[elementType];
     const entry = { dtype: elementType, shape, data_offsets: [startByte, endByte] };
-    // Written by hand: a JavaScript object would move names that look like integers to the front.
+    // Not JSON.stringify of one object, which would move names that look like integers to the front.
     fields.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
     startByte = endByte;
   }
@@ -50,9 +50,9 @@ export function buildHeader(
 
 /**
  * Checks a header and returns its tensors in the order of their data.
- * @param dataBytes how many bytes follow the header in the file
- * @param accepted the element types that may occur; clm's own files have only one
- * @throws BadHeader when the tensors do not cover exactly those bytes, or anything in it is malformed
+ * @param dataBytes number of bytes that follow the header in the file
+ * @param accepted the element types that may occur; files written by clm have only one
+ * @throws BadHeader if the tensors do not cover exactly those bytes, or anything in the header is malformed
  */
 export function parseHeader(
   header: Uint8Array,
@@ -85,7 +85,7 @@ function parseEntry(name: string, field: unknown, accepted: readonly string[]): 
   if (typeof dtype !== 'string') throw new BadHeader(`${label} has no dtype`);
   if (!isElementType(dtype) || !accepted.includes(dtype)) {
     const known = accepted.join(', ');
-    throw new BadHeader(`${label} has dtype ${JSON.stringify(dtype)}, this version of clm reads only ${known}`);
+    throw new BadHeader(`${label} has dtype ${JSON.stringify(dtype)}, clm reads only ${known}`);
   }
   if (!isCounts(shape)) throw new BadHeader(`the shape of ${label} is not a list of sizes`);
   if (!isCounts(offsets) || offsets.length !== 2) throw new BadHeader(`${label} has no valid data_offsets`);
@@ -115,13 +115,13 @@ function checkCoverage(entries: readonly TensorEntry[], dataBytes: number): void
     coveredBytes = endByte;
   }
   const strayBytes = dataBytes - coveredBytes;
-  if (strayBytes > 0) throw new BadHeader(`its last ${strayBytes} bytes belong to no tensor`);
+  if (strayBytes > 0) throw new BadHeader(`its last ${strayBytes} bytes do not belong to any tensor`);
 }
 
 /**
- * Keys of the outermost object in the order of the text, which must be valid JSON. Done by hand because
- * JSON.parse keeps the last of two equal keys without a word, and moves names that look like integers.
- * @throws BadHeader when any object in the text has a key twice
+ * Keys of the outermost object in the order of the text, which must be valid JSON. JSON.parse would not do: it silently
+ * keeps the last of two equal keys, and moves names that look like integers to the front.
+ * @throws BadHeader if any object in the text has a duplicate key
  */
 function topLevelKeys(text: string): string[] {
   const open: Set<string>[] = []; // one set of keys for each open object or array
@@ -138,7 +138,7 @@ function topLevelKeys(text: string): string[] {
       if (!colonFollows(text, i + 1)) continue;
       const key = JSON.parse(text.slice(start, i + 1)) as string;
       const keys = open.at(-1);
-      if (keys?.has(key)) throw new BadHeader(`its header has the key ${JSON.stringify(key)} twice`);
+      if (keys?.has(key)) throw new BadHeader(`its header has the duplicate key ${JSON.stringify(key)}`);
       keys?.add(key);
     }
   }

@@ -1,29 +1,24 @@
-/**
- * Named tensors as they go to disk and come back (row 12 of the walk): parameters and optimizer state are
- * both an ordered list of them.
- */
+/** Named tensors as they are saved and loaded: parameters and optimizer state are both an ordered list of them. */
 import { crc32 } from 'node:zlib';
 import { wrongInput } from '../errors.ts';
 
-/** One tensor outside TensorFlow: `values` in row-major order, as many as the product of `shape`. */
+/** A tensor outside TensorFlow; `values` in row-major order. */
 export interface NamedTensor {
   name: string;
   shape: number[];
   values: Float32Array;
 }
 
-/** How many differences one message lists before it only counts the rest. */
+/** Number of differences that a message lists; the rest is only counted. */
 const listedDifferences = 8;
 
 /** Number of elements of a shape; 1 for a scalar's empty shape. */
 export const elementCount = (shape: readonly number[]): number => shape.reduce((count, length) => count * length, 1);
 
 /**
- * Checks that a file holds exactly the tensors that the model or optimizer has, whatever their order.
- * @param expected names and shapes that must be there
- * @param actual what was read
- * @param file where it was read from, for the message
- * @throws wrongInput listing what is missing, what is too much and which shapes differ
+ * Checks that a file holds exactly the tensors that the model or optimizer has, in any order.
+ * @param file the file that `actual` was read from, for the message
+ * @throws wrongInput listing missing and unexpected tensors and different shapes
  */
 export function assertSameTensors(
   expected: readonly { name: string; shape: readonly number[] }[],
@@ -46,7 +41,7 @@ export function assertSameTensors(
   const listed = differences.slice(0, listedDifferences);
   const rest = differences.length - listed.length;
   throw wrongInput(
-    `${file} does not fit this config, ${differences.length} of its tensors differ:\n  ${listed.join('\n  ')}` +
+    `${file} does not match this config; ${differences.length} of its tensors differ:\n  ${listed.join('\n  ')}` +
       (rest > 0 ? `\n  and ${rest} more` : '') +
       '\nUse the config that the checkpoint was trained with (the config.yaml in its folder).',
   );
@@ -54,9 +49,9 @@ export function assertSameTensors(
 
 const shapeText = (shape: readonly number[]): string => shape.join(', ');
 
-/** CRC-32 of a tensor's bytes, to tell which one is damaged; the SHA-256 of the file is what proves it whole. */
+/** CRC-32 of a tensor's bytes, to find the damaged one; that a file is intact is proven by its SHA-256. */
 export async function tensorChecksum(values: Float32Array): Promise<string> {
-  await new Promise(setImmediate); // training goes on meanwhile
+  await new Promise(setImmediate); // lets training continue between tensors
   return crc32(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
     .toString(16)
     .padStart(8, '0');

@@ -28,7 +28,7 @@ describe('files', () => {
   it('cannot replace a folder, and leaves it as it was', async () => {
     const path = join(folder(), 'taken');
     await mkdir(path);
-    await expect(writeFileDurably(path, 'x')).rejects.toThrow(`${path} is a folder, where a file should be.`);
+    await expect(writeFileDurably(path, 'x')).rejects.toThrow(`${path} is a folder, not a file.`);
     await writeFile(join(folder(), 'text'), '');
     await expect(writeFileDurably(join(folder(), 'text/x'), 'x')).rejects.toThrow('is a file, not a folder');
     await rm(join(folder(), 'text'));
@@ -70,7 +70,7 @@ describe('folders', () => {
     const failure = await failureOf(makeFolder('/proc/clm/deep'));
     expect(failure).toMatchObject({
       kind: 'environment',
-      message: expect.stringContaining('/proc/clm: its file system lets nothing be made'),
+      message: expect.stringContaining('/proc/clm: its file system does not allow it'),
     });
   });
 

@@ -110,9 +110,9 @@ describe('hostile files', () => {
     ['overlap', `{"a":${entry('[2]', '[0,8]')},"b":${entry('[1]', '[4,8]')}}`, 8, '"b" overlaps'],
     ['same place', `{"a":${entry('[1]', '[0,4]')},"b":${entry('[1]', '[0,4]')}}`, 4, 'overlaps'],
     ['bytes at the end', `{"a":${entry('[1]', '[0,4]')}}`, 9, 'last 5 bytes'],
-    ['name twice', `{"a":${entry('[1]', '[0,4]')},"a":${entry('[1]', '[0,4]')}}`, 4, '"a" twice'],
-    ['name twice in disguise', `{"a":${entry('[1]', '[0,4]')},"\\u0061" :${entry('[1]', '[0,4]')}}`, 4, '"a" twice'],
-    ['field twice', '{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4, '"dtype" twice'],
+    ['name twice', `{"a":${entry('[1]', '[0,4]')},"a":${entry('[1]', '[0,4]')}}`, 4, 'duplicate key "a"'],
+    ['name twice in disguise', `{"a":${entry('[1]', '[0,4]')},"\\u0061" :${entry('[1]', '[0,4]')}}`, 4, 'duplicate key "a"'],
+    ['field twice', '{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4, 'duplicate key "dtype"'],
     ['metadata that are no strings', '{"__metadata__":{"a":1}}', 0, '__metadata__'],
     ['metadata that are a list', '{"__metadata__":["a"]}', 0, '__metadata__'],
   ];
@@ -196,7 +196,7 @@ describe('assertSameTensors', () => {
   it('lists every difference, both ways', () => {
     const actual = [tensor('a', [3, 2]), tensor('c', [7])];
     const compare = () => assertSameTensors(expected, actual, 'model.safetensors');
-    expect(compare).toThrow('model.safetensors does not fit this config, 3 of its tensors differ');
+    expect(compare).toThrow('model.safetensors does not match this config; 3 of its tensors differ');
     expect(compare).toThrow('a has shape (3, 2), expected (2, 3)');
     expect(compare).toThrow('b (5) is missing');
     expect(compare).toThrow('c is not expected');
