@@ -1,8 +1,9 @@
 /**
- * Counter-based randomness: a stream is named by (seed, purpose, indexes) and drawn afresh from that
- * name wherever it is needed, so no generator state is ever saved and the numbers are the same on
- * every machine.
+ * Random numbers by name: a stream is a xoshiro128** generator seeded by a hash of (seed, purpose, indexes). It is
+ * created again from that name wherever it is needed, so no generator state is ever saved, and the numbers are the same
+ * on every machine.
  */
+
 interface RandomStream {
   /** 32 uniform bits. */
   uint32(): number;
@@ -14,7 +15,7 @@ interface RandomStream {
   normal(): number;
 }
 
-/** The stream for (seed, purpose, indexes): equal names give equal numbers, different names independent ones. */
+/** The stream for (seed, purpose, indexes): equal names give equal numbers, different names independent numbers. */
 export function randomStream(seed: number, purpose: string, ...indexes: number[]): RandomStream {
   const [a, b, c, d] = streamState(`${seed}/${purpose}/${indexes.join('/')}`);
   return xoshiro128(a, b, c, d);
@@ -26,7 +27,7 @@ export function statelessSeed(seed: number, purpose: string, ...indexes: number[
   return [a >>> 1, b >>> 1];
 }
 
-/** Four 32-bit words from a name: FNV-1a, then the finaliser of MurmurHash3 with four different additions. */
+/** Hashes a name to four 32-bit words: FNV-1a, then the finaliser of MurmurHash3 with four different offsets. */
 function streamState(name: string): [number, number, number, number] {
   let hash = 0x811c9dc5;
   let other = 0x9747b28c;
@@ -41,7 +42,7 @@ function streamState(name: string): [number, number, number, number] {
     x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
     return (x ^ (x >>> 16)) >>> 0;
   };
-  return [word(0), word(1), word(2), word(3) | 1]; // never all zero, the one state xoshiro cannot leave
+  return [word(0), word(1), word(2), word(3) | 1]; // never all zero, which xoshiro would stay in
 }
 
 /** xoshiro128** 1.1 (Blackman and Vigna, https://prng.di.unimi.it/). */

@@ -1,10 +1,10 @@
 /**
- * Row 12 of the walk: training state → a folder `checkpoints/step-00000500`, complete or absent, that can be
- * resumed or sampled from with nothing else:
+ * Saves training state as a folder `checkpoints/step-00000500`, complete or absent, and loads it. Resuming or sampling
+ * needs nothing else than its files. Stage: checkpoint (src/README.md).
  *
  *   config.yaml  tokenizer.json  model.safetensors  optimizer.safetensors  state.json
  *
- * The same state gives the same bytes: nothing in it names a time, a path or a machine.
+ * Equal state gives equal bytes: no time, path or machine is in them.
  */
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -20,16 +20,17 @@ import {
   type TrainingRecord,
 } from './checkpointFiles.ts';
 import { assertFreeSpace, writeFolderDurably } from '../storage/durable.ts';
-import { checkpointPath } from '../run/findCheckpoint.ts';
+import { ExpectedError } from '../errors.ts';
+import { checkpointPath, listCheckpoints } from '../run/findCheckpoint.ts';
 import { pruneCheckpoints, type Retention } from './retention.ts';
 import { readSafetensors, writeSafetensors, type LazyTensor } from '../tensors/safetensors.ts';
 import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
 
-/** Room for what a tensor takes in a header and in the table of contents, when free space is asked for. */
+/** Upper bound for a tensor's entries in the header and in state.json, for the check of free space. */
 const entryBytes = 512;
 const floatBytes = 4;
 
-/** What goes into a checkpoint; `step` counts the updates applied. */
+/** The contents of a checkpoint to save; `step` is the number of updates applied. */
 export interface CheckpointContent<State extends TrainingRecord = StoredRecord> {
   step: number;
   state: State;
@@ -39,16 +40,16 @@ export interface CheckpointContent<State extends TrainingRecord = StoredRecord> 
   optimizer: readonly NamedTensor[];
 }
 
-/** What comes out of one. `optimizer` is empty unless it was asked for. */
+/** A loaded checkpoint. `optimizer` is empty unless it was requested. */
 export interface Checkpoint extends CheckpointContent {
   path: string;
 }
 
 /**
  * Writes the checkpoint of a step, replacing one of the same step, and then deletes older ones.
- * @param retention which of the older ones stay
+ * @param retention which of the older ones to keep
  * @returns the checkpoint's folder
- * @throws environmentFailure when the disk refuses; every earlier checkpoint is then untouched
+ * @throws environmentFailure if the disk refuses; all earlier checkpoints are then untouched
  */
 export async function saveCheckpoint<State extends TrainingRecord>(
   runDirectory: string,
@@ -88,11 +89,11 @@ export async function saveCheckpoint<State extends TrainingRecord>(
 }
 
 /**
- * Reads a checkpoint after checking length and hash of every file it takes.
+ * Loads a checkpoint, after checking length and hash of every file it reads.
  * @param directory the checkpoint's folder
- * @param options.optimizer whether to read (and check) the optimizer's tensors, which are most of the bytes
- *   and which only resuming needs
- * @throws wrongInput naming the file when anything is missing, damaged, or of another version
+ * @param options.optimizer whether to check and read the optimizer's tensors, which are most of the bytes and needed
+ *   only to resume
+ * @throws wrongInput naming the file if anything is missing, damaged or of another version
  */
 export async function loadCheckpoint(directory: string, options: { optimizer: boolean }): Promise<Checkpoint> {
   return {
@@ -102,7 +103,7 @@ export async function loadCheckpoint(directory: string, options: { optimizer: bo
   };
 }
 
-/** As `loadCheckpoint`, all checked, but the tensors, which the caller reads as it needs them. */
+/** Like `loadCheckpoint`, with the same checks, but the caller reads the tensors as it needs them. */
 export async function openCheckpoint(
   directory: string,
   options: { optimizer: boolean },
@@ -119,4 +120,30 @@ export async function openCheckpoint(
     configText: await text('config.yaml'),
     tokenizerText: await text('tokenizer.json'),
   };
+}
+
+/** A checkpoint that cannot be used, and why. */
+export interface SkippedCheckpoint {
+  path: string;
+  reason: string;
+}
+
+/**
+ * Loads the newest checkpoint, including the optimizer, that passes every check, and reports the newer ones that do
+ * not. If there is no checkpoint but some are skipped, all are damaged: such a run must not silently start again.
+ * @throws environmentFailure if the disk refuses, which says nothing about the checkpoint
+ */
+export async function newestValidCheckpoint(
+  runDirectory: string,
+): Promise<{ checkpoint: Checkpoint | undefined; skipped: SkippedCheckpoint[] }> {
+  const skipped: SkippedCheckpoint[] = [];
+  for (const { path } of (await listCheckpoints(runDirectory)).reverse()) {
+    try {
+      return { checkpoint: await loadCheckpoint(path, { optimizer: true }), skipped };
+    } catch (error) {
+      if (!(error instanceof ExpectedError) || error.kind !== 'wrongInput') throw error;
+      skipped.push({ path, reason: error.message });
+    }
+  }
+  return { checkpoint: undefined, skipped };
 }

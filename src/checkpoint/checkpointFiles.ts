@@ -1,6 +1,6 @@
 /**
- * `state.json`, the table of contents of a checkpoint: its version, its step, what training needs to go on,
- * and length and SHA-256 of every other file, so that damage anywhere is noticed before anything is used.
+ * `state.json`, the manifest of a checkpoint: version, step, the state that training needs to continue, and length and
+ * SHA-256 of every other file, so that damage anywhere is found before anything is used.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -17,14 +17,14 @@ export const stateFile = 'state.json';
 export const checkpointFiles = ['config.yaml', 'tokenizer.json', 'model.safetensors', 'optimizer.safetensors'] as const;
 type CheckpointFile = (typeof checkpointFiles)[number];
 type FileTable = Record<CheckpointFile, FileDigest>;
-/** Of each tensor by name, eight hexadecimal digits. */
+/** Eight hexadecimal digits for each tensor, by name. */
 type TensorChecksums = Record<string, string>;
-/** By the file the tensors stand in. */
+/** By the name of the file that holds the tensors. */
 type TensorTable = Record<string, TensorChecksums>;
 
 /**
- * What training stores besides tensors: the cursor right after the last micro-batch used, and any further
- * fields. All of it must survive JSON; the reader checks the types of what it takes out.
+ * What training stores besides tensors: the cursor right after the last micro-batch used, and any further fields. All
+ * of it must survive JSON; the reader checks the types of what it reads.
  */
 export interface TrainingRecord {
   cursor: unknown;
@@ -40,9 +40,9 @@ const version = 1;
 const ownFields = ['format', 'version', 'step', 'files', 'tensors', 'sha256'];
 
 /** The remedy in every message about damage. */
-const useAnother = 'Copy the checkpoint anew, or use an older one.';
+const useAnother = 'Copy the checkpoint again, or use an older one.';
 
-/** Text of `state.json`. Its own hash is its last field. */
+/** The text of `state.json`; its own hash is its last field. */
 export function stateText(step: number, record: TrainingRecord, files: FileTable, tensors: TensorTable): string {
   const taken = ownFields.find((field) => Object.hasOwn(record, field));
   if (taken !== undefined) throw new Error(`the training record may not have a field ${taken}`);
@@ -50,7 +50,7 @@ export function stateText(step: number, record: TrainingRecord, files: FileTable
   return serialise({ ...content, sha256: hashOf(serialise(content)) });
 }
 
-/** What `state.json` says. */
+/** The contents of `state.json`. */
 export interface State {
   step: number;
   record: StoredRecord;
@@ -60,7 +60,7 @@ export interface State {
 
 /**
  * Reads and checks `state.json`.
- * @throws wrongInput when it is missing, damaged, or of another version
+ * @throws wrongInput if it is missing, damaged or of another version
  */
 export async function readState(directory: string): Promise<State> {
   const path = join(directory, stateFile);
@@ -73,27 +73,27 @@ export async function readState(directory: string): Promise<State> {
     throw damaged('it is not valid JSON');
   }
   if (typeof content !== 'object' || content === null || content['format'] !== format) {
-    throw wrongInput(`${path} does not belong to a checkpoint of clm (it has no "format": "${format}").`);
+    throw wrongInput(`${path} does not belong to a clm checkpoint (it has no "format": "${format}").`);
   }
   if (content['version'] !== version) {
     throw wrongInput(
-      `${path} has version ${JSON.stringify(content['version'])} of the checkpoint format, ` +
+      `${path} has version ${JSON.stringify(content['version'])} of the checkpoint format; ` +
         `this clm reads version ${version}. Use the clm that wrote it.`,
     );
   }
   const { sha256, ...rest } = content;
-  // Comparing the text as well finds a change that JSON does not see, such as a lost line end.
+  // Comparing the text as well finds changes that JSON.parse ignores, such as a lost line end.
   if (sha256 !== hashOf(serialise(rest)) || serialise(content) !== text) {
-    throw damaged('its content does not fit its own hash');
+    throw damaged('its content does not match its own hash');
   }
   const { format: _format, version: _version, step, files, tensors = {}, ...record } = rest;
-  if (!Number.isSafeInteger(step) || !isFileTable(files)) throw damaged('it lacks its step or its table of files');
+  if (!Number.isSafeInteger(step) || !isFileTable(files)) throw damaged('it has no step or no table of files');
   return { step: step as number, record: record as StoredRecord, files, tensors: tensors as TensorTable };
 }
 
 /**
  * Checks length and hash of one file of a checkpoint, streaming.
- * @throws wrongInput when it is missing or differs
+ * @throws wrongInput if it is missing or differs
  */
 export async function verifyFile(directory: string, name: CheckpointFile, expected: FileDigest): Promise<void> {
   const path = join(directory, name);
@@ -113,7 +113,7 @@ export async function verifyFile(directory: string, name: CheckpointFile, expect
   }
 }
 
-/** A whole small file of a checkpoint. */
+/** Reads a small file of a checkpoint. */
 export async function readCheckpointFile(path: string): Promise<Buffer> {
   try {
     return readBounded(path);
@@ -122,7 +122,7 @@ export async function readCheckpointFile(path: string): Promise<Buffer> {
   }
 }
 
-/** Length and hash of a text as it will lie on disk. */
+/** Length and hash that a text will have on disk. */
 export const digestOf = (text: string): FileDigest => ({ bytes: Buffer.byteLength(text), sha256: hashOf(text) });
 
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
@@ -140,6 +140,6 @@ function isFileTable(value: unknown): value is FileTable {
 function missingOr(error: unknown, path: string): unknown {
   const code = errorCode(error);
   if (code === 'ENOENT' || code === 'ENOTDIR') return wrongInput(`${path} is missing. ${useAnother}`);
-  if (code === 'EISDIR') return wrongInput(`${path} is a folder where a file should be. ${useAnother}`);
+  if (code === 'EISDIR') return wrongInput(`${path} is a folder, not a file. ${useAnother}`);
   return diskFailure(error, 'read', path);
 }

@@ -1,22 +1,22 @@
-/** Which checkpoints stay: the newest, the best by validation loss, and those of every so many steps. */
+/** Which checkpoints to keep: the newest, the best by validation loss, and those at multiples of some steps. */
 import { ExpectedError } from '../errors.ts';
 import { readState } from './checkpointFiles.ts';
 import { removeFolder } from '../storage/durable.ts';
 import { listCheckpoints, type CheckpointPlace } from '../run/findCheckpoint.ts';
 
 export interface Retention {
-  /** How many of the newest stay, the one just saved included; null = all. */
+  /** Number of newest ones to keep, including the one just saved; null: all. */
   keepLast: number | null;
-  /** How many stay for their validation loss, besides the newest; null = none. */
+  /** Number to keep for their validation loss, besides the newest; null: none. */
   keepBest?: number | null;
-  /** Those of a multiple of so many steps stay; null = none. */
+  /** Keep those at multiples of this many steps; null: none. */
   keepEvery?: number | null;
 }
 
 /**
- * Deletes what the retention does not keep, oldest first. Checkpoints of later steps (left from before a resume at an
+ * Deletes the checkpoints that are not to be kept, oldest first. Checkpoints of later steps (from before resuming at an
  * earlier one) are neither counted nor deleted.
- * @throws environmentFailure when the disk refuses
+ * @throws environmentFailure if the disk refuses
  */
 export async function pruneCheckpoints(runDirectory: string, step: number, retention: Retention): Promise<void> {
   const { keepLast, keepBest = null, keepEvery = null } = retention;
@@ -30,12 +30,12 @@ export async function pruneCheckpoints(runDirectory: string, step: number, reten
   }
 }
 
-/** The checkpoint with the lowest validation loss, or undefined where none was evaluated at its step. */
+/** The checkpoint with the lowest validation loss, or undefined if none was evaluated at its step. */
 export async function bestCheckpoint(runDirectory: string): Promise<CheckpointPlace | undefined> {
   return (await byValidationLoss(await listCheckpoints(runDirectory)))[0];
 }
 
-/** Those evaluated at their own step, lowest loss first, of equal ones the earlier; damaged ones are left out. */
+/** Those evaluated at their own step, by loss, then by step; damaged ones are left out. */
 async function byValidationLoss(places: readonly CheckpointPlace[]): Promise<CheckpointPlace[]> {
   const evaluated: (CheckpointPlace & { loss: number })[] = [];
   for (const place of places) {

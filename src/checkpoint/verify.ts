@@ -1,4 +1,4 @@
-/** Is everything on disk whole: every checkpoint of a run against its own table of lengths, hashes and checksums. */
+/** Verifies every checkpoint of a run against the lengths, hashes and checksums in its state.json. */
 import { join } from 'node:path';
 import { ExpectedError } from '../errors.ts';
 import { loadCheckpoint } from './checkpoint.ts';
@@ -9,19 +9,19 @@ import { tensorChecksum } from '../tensors/tensors.ts';
 
 export interface Verdict {
   path: string;
-  /** Updates applied; null where not even that can be read. */
+  /** Updates applied; null if not even that can be read. */
   step: number | null;
   valid: boolean;
-  /** What is wrong; null where nothing is. */
+  /** What is wrong; null if nothing is. */
   reason: string | null;
-  /** Tensors whose values are not those that were saved, as far as that can be told. */
+  /** Tensors whose values differ from those saved; empty if that cannot be determined. */
   damagedTensors: string[];
 }
 
 /**
  * @param runOrCheckpoint a run directory or a checkpoint folder
  * @returns a verdict for each checkpoint, oldest first
- * @throws environmentFailure when the disk refuses to be read
+ * @throws environmentFailure if the disk cannot be read
  */
 export async function* verifyCheckpoints(runOrCheckpoint: string): AsyncGenerator<Verdict, void, void> {
   const places = (await isCheckpointFolder(runOrCheckpoint))
@@ -52,7 +52,7 @@ async function damagedTensors(path: string): Promise<string[]> {
     }
     return damaged;
   } catch (error) {
-    if (error instanceof ExpectedError && error.kind === 'wrongInput') return []; // not even the table can be read
+    if (error instanceof ExpectedError && error.kind === 'wrongInput') return []; // not even state.json can be read
     throw error;
   }
 }

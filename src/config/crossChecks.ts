@@ -51,7 +51,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
       if (model[key] !== modelDefaults[key])
         report(
           [['model', key]],
-          `model.${key} has no effect for family gpt2, whose positions are learned; remove it, or set model.family: llama`,
+          `model.${key} has no effect for family gpt2, which learns positions; remove it, or set model.family: llama`,
         );
     }
   }

@@ -41,9 +41,8 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
         throw wrongInput(`${location(scalar.origin)}: ${match} is not closed; write \${…}, or $\${ for a literal \${`);
       const value = valueOfKey(name, scalar.origin, above);
       if (value.kind === 'scalar' && value.value !== null) return String(value.value);
-      throw wrongInput(
-        `${location(scalar.origin)}: \${${name}} is ${value.kind === 'scalar' ? 'null' : `a ${value.kind}`}, which cannot be part of a text`,
-      );
+      const found = value.kind === 'scalar' ? 'null' : `a ${value.kind}`;
+      throw wrongInput(`${location(scalar.origin)}: \${${name}} is ${found}, which cannot be part of a text`);
     });
     return { ...scalar, value: inserted };
   };
@@ -80,7 +79,7 @@ function variableValue(name: string, origin: Origin, variables: Variables): Loca
   const text = variables[variable] || standard;
   if (text === undefined)
     throw wrongInput(
-      `${location(origin)}: environment variable ${variable} is not set; set it, or add a default: \${env:${variable}:-…}`,
+      `${location(origin)}: environment variable ${variable} is not set; set it or write \${env:${variable}:-DEFAULT}`,
     );
   const scalar = /^[\w.+~-]+$/.test(text) ? parseLocated(text, () => origin) : null;
   return scalar ?? { kind: 'scalar', origin, value: text };

@@ -186,8 +186,8 @@ export const configSchema = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/, "made of letters, digits, '.', '_' and '-', without a leading dot")
     .describe(
-      "Name of the run: letters, digits, '.', '_' and '-', no leading dot. Default: the name of the config file without " +
-        'its extension.',
+      "Name of the run: letters, digits, '.', '_' and '-', no leading dot. Default: the name of the config file " +
+        'without extension.',
     ),
   seed: z
     .int()

@@ -38,9 +38,9 @@ export function withStartingRun(
       if (section === 'model' && free.has(key)) inherited = withValue(inherited, [key], value);
       else if (Object.hasOwn(theirs, key) && !isDeepStrictEqual(own, theirs[key])) {
         const path = renderKeyPath([section, key]);
-        const message = `${path} is ${JSON.stringify(own)}, but the run in start.from has ${JSON.stringify(theirs[key])}; remove it`;
-        problems.push({ origin: originOf(result, [section, key]), message });
-        // the schema will name it
+        const values = `${JSON.stringify(own)}, but the run in start.from has ${JSON.stringify(theirs[key])}`;
+        problems.push({ origin: originOf(result, [section, key]), message: `${path} is ${values}; remove it` });
+        // the schema reports an unknown key
       } else if (!Object.hasOwn(theirs, key)) inherited = mergeLocated(inherited, withValue(undefined, [key], value));
     }
     result = replaced(result, section, inherited);

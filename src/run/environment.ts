@@ -1,22 +1,22 @@
-/** `environment.json`: what a run ran on and with, so that its figures can be understood later. */
+/** `environment.json`: the machine and versions a run was made with, so that its figures can be understood later. */
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readBounded } from '../storage/boundedFile.ts';
 
-/** The mark by which a directory is known as a run of ours. */
+/** In environment.json, marks a directory as a clm run. */
 export const program = 'clm';
 
-/** What only the runtime knows; JSON values, filled in by who loads TensorFlow. */
+/** Facts that only the runtime knows, filled in by the code that loads TensorFlow. */
 interface DeviceFacts {
-  /** The device taken, and why. */
+  /** The device used, and why. */
   device: unknown;
   tensorflow: string | null;
   threads: number | null;
 }
 
-/** What the run will be in numbers, so that its records can be read without its corpus. */
+/** Key figures of the plan, so that the metrics can be read without the corpus. */
 interface PlanFacts {
   steps: number;
   tokensPerStep: number;
@@ -28,12 +28,12 @@ export interface Environment extends DeviceFacts {
   plan: PlanFacts | null;
   program: typeof program;
   versions: { clm: string; node: string };
-  /** Commit of clm itself when it runs from a git checkout. */
+  /** Commit of clm itself if it runs from a git checkout. */
   commit: string | null;
   platform: { system: string; release: string; architecture: string };
   cpu: { model: string; cores: number; availableCores: number };
   memoryBytes: number;
-  /** The command line from `clm` on, with credentials blotted out. */
+  /** The command line from `clm` on, with credentials replaced by `***`. */
   command: string[];
 }
 
@@ -42,7 +42,7 @@ const packageFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
 /**
  * Describes this process and machine. No host or user name, no environment variables.
- * @param facts what the runtime found out
+ * @param facts from the runtime, and the plan
  * @param args the command line after `clm`
  */
 export function describeEnvironment(
@@ -71,8 +71,8 @@ export function describeEnvironment(
 }
 
 /**
- * The commit that a git checkout is at, read from its files (running git would cost more and may be absent).
- * @returns null when the folder is no checkout, or its state cannot be read
+ * The commit of a git checkout, read from its files (running git is slower, and it may not be installed).
+ * @returns null if the folder is not a checkout, or its state cannot be read
  */
 export function commitOf(checkout: string): string | null {
   try {
@@ -82,7 +82,7 @@ export function commitOf(checkout: string): string | null {
     const head = readFileSync(join(gitFolder, 'HEAD'), 'utf8').trim();
     if (!head.startsWith('ref: ')) return asCommit(head);
     const reference = head.slice('ref: '.length);
-    // A linked worktree keeps its branches in the repository that it was made from.
+    // A linked worktree keeps its branches in the repository that it was created from.
     const commonFile = join(gitFolder, 'commondir');
     const shared = existsSync(commonFile) ? resolve(gitFolder, readFileSync(commonFile, 'utf8').trim()) : gitFolder;
     const loose = join(shared, reference);
@@ -90,21 +90,20 @@ export function commitOf(checkout: string): string | null {
     const packed = readFileSync(join(shared, 'packed-refs'), 'utf8').split('\n');
     return asCommit(packed.find((line) => line.endsWith(` ${reference}`))?.split(' ')[0]);
   } catch {
-    return null; // a fact worth noting, never worth failing for
+    return null; // nice to have, but never a reason to fail
   }
 }
 
 /**
- * What of the machine and the versions differs from the environment.json of the run so far: any of it may change the
- * last bits of a sum.
- * @returns none where there is no such file, or it cannot be read
+ * Differences of machine and versions from the environment.json at `path`; each may change the last bits of a sum.
+ * @returns none if there is no such file, or it cannot be read
  */
 export function environmentDifferences(path: string, now: Environment): string[] {
   let before: Partial<Environment> | null;
   try {
     before = JSON.parse(readBounded(path).toString('utf8')) as Partial<Environment> | null;
   } catch {
-    return []; // an imported or copied checkpoint has none
+    return []; // an imported or copied checkpoint has no environment.json
   }
   const facts = (environment: Partial<Environment> | null): Record<string, unknown> => {
     const device = environment?.device as { name?: unknown; mode?: unknown; operations?: unknown } | undefined;
@@ -134,7 +133,7 @@ const asCommit = (text: string | undefined): string | null =>
 const credentialName =
   /(password|passwd|secret|credential|api[-_]?key|(access|auth|api|bearer)[-_]?token|signature|[?&]token)/i;
 
-/** Values of options and keys that sound like credentials, and those inside URLs, become `***`. */
+/** Replaces values of options and keys that sound like credentials, and credentials in URLs, by `***`. */
 export function withoutCredentials(args: readonly string[]): string[] {
   return args.map((arg, index) => {
     const before = args[index - 1];

@@ -1,10 +1,10 @@
-/** Which checkpoints a run has, and which one is meant by `RUN` on the command line. */
+/** Lists the checkpoints of a run, and finds the one that `RUN` on the command line refers to. */
 import { basename, join } from 'node:path';
 import { wrongInput } from '../errors.ts';
 import { entriesOf, exists, leftoverOf } from '../storage/durable.ts';
 import { runPaths } from './runPaths.ts';
 
-/** A checkpoint by its place alone; whether it is whole shows when it is loaded. */
+/** A checkpoint folder that has not been checked; damage is found when it is loaded. */
 export interface CheckpointPlace {
   step: number;
   path: string;
@@ -17,8 +17,8 @@ export const checkpointPath = (runDirectory: string, step: number): string =>
   join(runPaths(runDirectory).checkpoints, `step-${String(step).padStart(8, '0')}`);
 
 /**
- * The checkpoints of a run in the order of their steps; none when there is no such folder. One that was
- * stopped while being replaced still counts, under its temporary name.
+ * The checkpoints of a run in the order of their steps; none if there is no such folder. One whose replacement was
+ * interrupted still counts, under its temporary name.
  */
 export async function listCheckpoints(runDirectory: string): Promise<CheckpointPlace[]> {
   const folder = runPaths(runDirectory).checkpoints;
@@ -35,11 +35,11 @@ export async function listCheckpoints(runDirectory: string): Promise<CheckpointP
 }
 
 /**
- * Finds the checkpoint folder that the user means.
+ * Finds the checkpoint folder that the user refers to.
  * @param runOrCheckpoint a run directory or a checkpoint folder
- * @param which 'last', or a step; with a checkpoint folder, the step must be its own
+ * @param which 'last', or a step; for a checkpoint folder it must be that checkpoint's step
  * @returns the checkpoint's folder, not yet checked
- * @throws wrongInput when there is nothing, no checkpoint yet, or none of that step
+ * @throws wrongInput if nothing exists there, there is no checkpoint yet, or none of that step
  */
 export async function resolveCheckpoint(runOrCheckpoint: string, which: 'last' | number): Promise<string> {
   if (await isCheckpointFolder(runOrCheckpoint)) return checkedStep(runOrCheckpoint, which);
@@ -55,7 +55,7 @@ export async function resolveCheckpoint(runOrCheckpoint: string, which: 'last' |
   throw wrongInput(`${runOrCheckpoint} has no checkpoint of step ${which}. The nearest: ${nearest.join(' and ')}.`);
 }
 
-/** Whether a path is one checkpoint rather than a run. */
+/** Whether a path is a single checkpoint rather than a run. */
 export async function isCheckpointFolder(path: string): Promise<boolean> {
   return (await exists(join(path, 'state.json'))) || (await exists(join(path, 'model.safetensors')));
 }
@@ -63,7 +63,9 @@ export async function isCheckpointFolder(path: string): Promise<boolean> {
 function checkedStep(path: string, which: 'last' | number): string {
   const match = folderPattern.exec(basename(path));
   if (which === 'last' || match === null || Number(match[1]) === which) return path;
-  throw wrongInput(`${path} is the checkpoint of step ${Number(match[1])}. For step ${which} name its run directory.`);
+  throw wrongInput(
+    `${path} is the checkpoint of step ${Number(match[1])}. To use step ${which}, give the run directory.`,
+  );
 }
 
 async function nothingThere(path: string): Promise<string> {

@@ -1,8 +1,8 @@
 /**
- * One writer a run directory: `run.lock` names the process that writes. It appears by link(2), whole or not at all, so
- * of two processes exactly one gets it. A lock whose process is gone (killed, or the machine was started anew) is taken
- * over, and the right to do so is itself such a lock, named after the dead one: two processes that find the same dead
- * lock cannot both replace it, nor can a late one replace its successor.
+ * The lock of a run directory: `run.lock` names the one process that may write. It is created by link(2), complete or
+ * not at all, so of two processes exactly one gets it. A lock whose process is gone (killed, or the machine rebooted)
+ * is taken over, and the right to do so is itself such a lock, named after the dead one: two processes that find the
+ * same dead lock cannot both replace it, and a late one cannot replace its successor.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
@@ -16,13 +16,13 @@ import { flushMade, makeFolder, makeParents } from '../storage/durable.ts';
 
 export const lockFile = 'run.lock';
 
-/** Who holds a lock. Process ids are used again, so the start of the process belongs to its identity. */
+/** The process that holds a lock. Process ids are reused, so its start time is part of its identity. */
 export interface LockHolder {
   pid: number;
-  /** Clock ticks since the machine's start (/proc); null where the system does not say. */
+  /** Start of the process in clock ticks since boot (/proc); null if the system does not report it. */
   startTicks: string | null;
   bootId: string | null;
-  /** Process ids of another container mean nothing here. */
+  /** Process ids are only valid within their container. */
   pidNamespace: string | null;
   host: string;
   lockedAt: string;
@@ -31,19 +31,18 @@ export interface LockHolder {
 
 export interface RunLock {
   /**
-   * To be called before writing: whoever deletes a lock by hand may be wrong about this process. Makes one that is gone
-   * anew.
-   * @throws wrongInput when another process has it by now; environmentFailure when the disk refuses
+   * Call it before writing: creates the lock again if somebody deleted it by hand, believing this process had ended.
+   * @throws wrongInput if another process holds it by now; environmentFailure if the disk refuses
    */
   renew(): Promise<void>;
-  /** Gives the lock back, and removes the folders made for it as far as nothing else is in them. */
+  /** Releases the lock, and removes the folders created for it if they are empty. */
   release(): Promise<void>;
 }
 
 /**
- * Locks a run directory, making it if need be.
- * @throws wrongInput when another process holds it, or when nobody here can tell whether it still does;
- *   environmentFailure when the disk refuses
+ * Locks a run directory, creating it if necessary.
+ * @throws wrongInput if another process holds it, or if it cannot be determined from here whether it still does;
+ *   environmentFailure if the disk refuses
  */
 export async function lockRun(runDirectory: string): Promise<RunLock> {
   const folder = resolve(runDirectory);
@@ -58,13 +57,13 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
         .then(
           () => true,
           (error: unknown) => {
-            // The folder can go meanwhile: another process gave the lock back, and had written nothing else.
+            // The folder may be gone: another process released its lock there, having written nothing else.
             if (errorCode(error) === 'ENOENT') return false;
             throw error;
           },
         );
     }
-    let renewed = Promise.resolve(); // one attempt to take it at a time
+    let renewed = Promise.resolve(); // renewals run one after the other
     const renew = async (): Promise<void> => {
       if (holderOf(path)?.nonce === holder.nonce) return;
       try {
@@ -90,7 +89,7 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
   }
 }
 
-/** The holder of a run's lock as long as it can be alive, for those who only look. */
+/** The holder of a run's lock, unless its process is certainly gone. For readers, who do not lock. */
 export function liveHolder(runDirectory: string): LockHolder | undefined {
   const holder = holderOf(join(runDirectory, lockFile));
   return holder === undefined || fateOf(holder) === 'gone' ? undefined : holder;
@@ -113,7 +112,7 @@ async function take(path: string, holder: LockHolder): Promise<void> {
         const takeover = `${path}.${other.nonce}`;
         await take(takeover, holder);
         try {
-          // Only the holder of the takeover may replace the dead lock: if it is still there, it stays until we do.
+          // Only the holder of the takeover lock may replace the dead lock, so it cannot change after this check.
           if (holderOf(path)?.nonce === other.nonce) {
             await rename(own, path);
             return;
@@ -130,7 +129,8 @@ async function take(path: string, holder: LockHolder): Promise<void> {
 }
 
 /**
- * A lock is linked when it is whole, so one that cannot be read was torn by a crash of the machine: nobody holds it.
+ * A lock is linked when it is complete, so one that cannot be parsed was torn by a crash of the machine: nobody holds
+ * it.
  */
 function holderOf(path: string): LockHolder | undefined {
   let text: string;
@@ -160,8 +160,8 @@ function refuseUnlessGone(holder: LockHolder, path: string): void {
     );
   }
   throw wrongInput(
-    `${dirname(path)} is locked by ${who}, on another machine or in another container, where it cannot be seen from here. ` +
-      `If that run has ended, delete ${path} and start again.`,
+    `${dirname(path)} is locked by ${who} on another machine or in another container, which cannot be checked ` +
+      `from here. If that run has ended, delete ${path} and start again.`,
   );
 }
 
@@ -169,7 +169,7 @@ function fateOf(holder: LockHolder): 'alive' | 'gone' | 'unknown' {
   if (holder.nonce === 'torn') return 'gone';
   const here = thisProcess();
   if (holder.bootId !== null && here.bootId !== null) {
-    // The boot id names the kernel: the same one under another host name is another container on this machine.
+    // The boot id identifies the running kernel: the same id with another host name is a container on this machine.
     if (holder.bootId !== here.bootId) return holder.host === here.host ? 'gone' : 'unknown';
     if (holder.pidNamespace !== here.pidNamespace) return 'unknown';
   } else if (holder.host !== here.host) return 'unknown';
@@ -204,7 +204,7 @@ function isRunning(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return errorCode(error) === 'EPERM'; // it runs, as another user
+    return errorCode(error) === 'EPERM'; // it runs under another user
   }
 }
 
@@ -223,7 +223,7 @@ async function removeEmpty(folder: string, firstMade: string | undefined): Promi
     try {
       await rmdir(made);
     } catch {
-      return; // something is in it, or it is gone already
+      return; // it is not empty, or gone already
     }
   }
 }

@@ -1,4 +1,4 @@
-/** A run directory's beginning: what may be started where, and what a fresh run finds in it. */
+/** The start of a run directory: where a run may start, and the files that a new run begins with. */
 import { lstat, rm, stat } from 'node:fs/promises';
 import { readBounded } from '../storage/boundedFile.ts';
 import { wrongInput } from '../errors.ts';
@@ -12,8 +12,8 @@ import { runPaths, type RunPaths } from './runPaths.ts';
 type DirectoryState = 'absent' | 'empty-or-no-checkpoint' | 'has-checkpoint';
 
 /**
- * What is at a path where a run should go. A damaged checkpoint counts as one: only the user throws it away.
- * @throws wrongInput when a file is in the way
+ * What exists at the path of a run. A damaged checkpoint counts as a checkpoint, since only the user may delete it.
+ * @throws wrongInput if a file is in the way
  */
 export async function directoryState(runDirectory: string): Promise<DirectoryState> {
   try {
@@ -27,16 +27,16 @@ export async function directoryState(runDirectory: string): Promise<DirectorySta
 }
 
 /**
- * Checks, writing nothing, that a run may start afresh here: the directory is absent, empty, or a run of
- * ours that was stopped before its first checkpoint.
- * @throws wrongInput when it holds a checkpoint, or files that are not of a run
+ * Checks, without writing, that a new run may start here: the directory is absent, empty, or a clm run that stopped
+ * before its first checkpoint.
+ * @throws wrongInput if it holds a checkpoint, or files that do not belong to a run
  */
 export async function assertFreshStart(runDirectory: string): Promise<void> {
   const state = await directoryState(runDirectory);
   if (state === 'absent') return;
   if (state === 'has-checkpoint') {
     throw wrongInput(
-      `${runDirectory} already holds a checkpoint. Continue with --resume, or choose another directory with --run.`,
+      `${runDirectory} already has a checkpoint. Continue with --resume, or choose another directory with --run.`,
     );
   }
   const entries = (await entriesOf(runDirectory)).filter(
@@ -44,16 +44,16 @@ export async function assertFreshStart(runDirectory: string): Promise<void> {
   );
   if (entries.length === 0 || (await isOurs(runDirectory))) return;
   throw wrongInput(
-    `${runDirectory} is not empty and not a run of clm (it holds ${entries.sort()[0]}), so nothing is written there. ` +
-      'Choose another directory with --run.',
+    `${runDirectory} is not empty and not a clm run (it contains ${entries.sort()[0]}), so nothing was written ` +
+      'there. Choose another directory with --run.',
   );
 }
 
 /**
- * Makes the directory of a fresh run and writes what it starts with. Metrics and samples of a run that was
- * stopped before its first checkpoint are removed; other files there stay.
+ * Creates the directory of a new run with its first files. Metrics and samples of a run that stopped before its first
+ * checkpoint are deleted; other files are kept.
  * @returns the run's paths
- * @throws wrongInput as `assertFreshStart`; environmentFailure when the disk refuses
+ * @throws wrongInput as `assertFreshStart`; environmentFailure if the disk refuses
  */
 export async function createRunDirectory(
   runDirectory: string,
@@ -61,7 +61,7 @@ export async function createRunDirectory(
 ): Promise<RunPaths> {
   await assertFreshStart(runDirectory);
   const paths = runPaths(runDirectory);
-  // First the file by which the directory is known as ours, so that a crash from here on is no obstacle.
+  // First the file that identifies the directory as a clm run, so that it can be started again after a crash.
   await writeFileDurably(paths.environment, `${JSON.stringify(start.environment, null, 2)}\n`);
   await clearLeftovers(runDirectory);
   try {
@@ -78,9 +78,9 @@ export async function createRunDirectory(
 }
 
 /**
- * Clears what interrupted writes left in a run, before it is resumed.
- * @returns the paths that were cleared
- * @throws wrongInput where one of its folders is a symbolic link, which would lead writes and deletions elsewhere
+ * Deletes what interrupted writes left in a run, before it is resumed.
+ * @returns the paths that were deleted or restored
+ * @throws wrongInput if one of its folders is a symbolic link, which would redirect writes and deletions
  */
 export async function clearLeftovers(runDirectory: string): Promise<string[]> {
   const { samples, checkpoints } = runPaths(runDirectory);
@@ -97,11 +97,12 @@ async function refuseLink(path: string): Promise<void> {
   );
   if (!isLink) return;
   throw wrongInput(
-    `${path} is a symbolic link, and clm writes through none inside a run. Move the folder here, or the whole run with --run.`,
+    `${path} is a symbolic link, and clm does not follow symbolic links inside a run. ` +
+      'Move the folder here, or choose another run directory with --run.',
   );
 }
 
-/** A config.yaml alone proves nothing, other programs have one too; environment.json names its program. */
+/** Other programs have a config.yaml too; environment.json names its program. */
 async function isOurs(runDirectory: string): Promise<boolean> {
   const path = runPaths(runDirectory).environment;
   try {

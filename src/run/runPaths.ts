@@ -1,11 +1,11 @@
 /**
- * Where everything of a run lies (row 3 of the walk):
+ * The files of a run directory. Stage: run directory (src/README.md).
  *
- *   config.yaml        resolved config         metrics.jsonl   one fact a line
- *   environment.json   versions and machine    samples/        completions on the way
+ *   config.yaml        resolved config         metrics.jsonl   one record a line
+ *   environment.json   versions and machine    samples/        samples during training
  *   tokenizer.json                             checkpoints/step-00000500/
- *   status.json        how the run stands      run.lock        who writes it now
- *   corpus.json        what it is trained on
+ *   status.json        state of the run        run.lock        the process that writes it
+ *   corpus.json        the training text
  */
 import { join } from 'node:path';
 

@@ -64,7 +64,9 @@ export function openAppended(path: string, warn: (message: string) => void = () 
           const deleted = file;
           file = openAtEnd();
           closeSync(deleted);
-          warn(`${path} was deleted while it was being written. Its contents are lost; a new file continues from here.`);
+          warn(
+            `${path} was deleted while it was being written. Its contents are lost; a new file continues from here.`,
+          );
         }
         write();
         fsyncSync(file);

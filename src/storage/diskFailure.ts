@@ -23,8 +23,7 @@ export function diskFailure(error: unknown, doing: 'read' | 'write', path: strin
   // A failure reported for a temporary file is reworded with the path that the user knows.
   const cause = error instanceof ExpectedError && error.kind === 'environment' ? error.cause : error;
   const code = errorCode(cause);
-  if (code === 'EISDIR')
-    return wrongInput(`${path} is a folder, not a file. Choose another name.`, { cause });
+  if (code === 'EISDIR') return wrongInput(`${path} is a folder, not a file. Choose another name.`, { cause });
   if (code === 'ENAMETOOLONG')
     return wrongInput(`${path} is too long for a path on this file system. Choose a shorter name.`, { cause });
   if (doing === 'write' && (code === 'ENOTDIR' || code === 'EEXIST'))

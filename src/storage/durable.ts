@@ -76,8 +76,8 @@ export async function writeFolderDurably(path: string, fill: (folder: string) =>
 }
 
 /**
- * A folder cannot be renamed over one that holds files, so the old one is renamed first; a crash between the two renames
- * leaves it as `replaced`, and `removeLeftovers` restores it.
+ * A folder cannot be renamed over one that holds files, so the old one is renamed first; a crash between the two
+ * renames leaves it as `replaced`, and `removeLeftovers` restores it.
  */
 async function moveIntoPlace(temporaryPath: string, path: string): Promise<void> {
   if (!(await exists(path))) {

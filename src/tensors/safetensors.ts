@@ -1,6 +1,7 @@
 /**
- * Reads and writes safetensors files tensor by tensor, so that no second copy of a model is in memory. The file is eight
- * bytes of header length (little-endian), the JSON header, the values. Format: https://huggingface.co/docs/safetensors.
+ * Reads and writes safetensors files tensor by tensor, so that no second copy of a model is in memory. The file is
+ * eight bytes of header length (little-endian), the JSON header, the values. Format:
+ * https://huggingface.co/docs/safetensors.
  */
 import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
@@ -130,9 +131,12 @@ async function readEntries(
   const { size } = await file.stat();
   if (size < 8) throw new BadHeader(`it has only ${size} bytes`);
   const headerBytes = Number((await readFully(file, Buffer.alloc(8), 0)).readBigUInt64LE());
-  if (headerBytes > maximumHeaderBytes) throw new BadHeader(`its header should have ${headerBytes} bytes, which is too many`);
+  if (headerBytes > maximumHeaderBytes)
+    throw new BadHeader(`its header should have ${headerBytes} bytes, which is too many`);
   if (headerBytes > size - 8) {
-    throw new BadHeader(`its header should have ${headerBytes} bytes, but only ${size - 8} follow; it is probably truncated`);
+    throw new BadHeader(
+      `its header should have ${headerBytes} bytes, but only ${size - 8} follow; it is probably truncated`,
+    );
   }
   const header = await readFully(file, Buffer.alloc(headerBytes), 8);
   const dataStartByte = 8 + headerBytes;

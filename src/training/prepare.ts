@@ -4,8 +4,12 @@
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { loadCheckpoint, type Checkpoint } from '../checkpoint/checkpoint.ts';
-import { newestValidCheckpoint, type SkippedCheckpoint } from '../checkpoint/newest.ts';
+import {
+  loadCheckpoint,
+  newestValidCheckpoint,
+  type Checkpoint,
+  type SkippedCheckpoint,
+} from '../checkpoint/checkpoint.ts';
 import { loadConfig, parseResolvedConfig } from '../config/load.ts';
 import { resumeDifferences } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';

@@ -1,9 +1,8 @@
 import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadCheckpoint, saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
+import { loadCheckpoint, newestValidCheckpoint, saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
 import { listCheckpoints, resolveCheckpoint } from '../../src/run/findCheckpoint.ts';
-import { newestValidCheckpoint } from '../../src/checkpoint/newest.ts';
 import { clearLeftovers } from '../../src/run/runDirectory.ts';
 import { contentsOf, failureOf, smallCheckpoint, useTemporaryFolder } from '../temporaryFolder.ts';
 
@@ -145,7 +144,7 @@ describe('damage', () => {
     for (const foreign of ['{"a":1}', 'null', '[]', '3']) {
       await writeFile(join(path, 'state.json'), foreign);
       const { message } = await failureOf(loadCheckpoint(path, { optimizer: true }));
-      expect(message).toContain('does not belong to a checkpoint of clm');
+      expect(message).toContain('does not belong to a clm checkpoint');
     }
   });
 });

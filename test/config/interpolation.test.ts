@@ -50,7 +50,8 @@ samples: { prompt: "\${env:CLM_TEST_NOWHERE:-two words}" }
   it.each([
     [
       'model: { width: "${model.wdith}" }',
-      'a.yaml:2:17: ${model.wdith} is not a config key; did you mean model.width? (an environment variable is ${env:NAME})',
+      'a.yaml:2:17: ${model.wdith} is not a config key; did you mean model.width? ' +
+        '(an environment variable is ${env:NAME})',
     ],
     [
       'model: { width: "${model.heads" }',
@@ -58,7 +59,7 @@ samples: { prompt: "\${env:CLM_TEST_NOWHERE:-two words}" }
     ],
     [
       'model: { width: "${env:CLM_TEST_NOWHERE}" }',
-      'a.yaml:2:17: environment variable CLM_TEST_NOWHERE is not set; set it, or add a default: ${env:CLM_TEST_NOWHERE:-…}',
+      'a.yaml:2:17: environment variable CLM_TEST_NOWHERE is not set; set it or write ${env:CLM_TEST_NOWHERE:-DEFAULT}',
     ],
     ['model: { width: "${env:1x}" }', 'a.yaml:2:17: ${env:1x} is not valid; write ${env:NAME} or ${env:NAME:-default}'],
     [

@@ -96,8 +96,8 @@ describe('a fresh run', () => {
     await writeFile(join(run(), name), '{"program":"another"}');
     const failure = await failureOf(assertFreshStart(run()));
     expect(failure.kind).toBe('wrongInput');
-    expect(failure.message).toContain(`it holds ${name}`);
-    await expect(start()).rejects.toThrow('not a run of clm');
+    expect(failure.message).toContain(`it contains ${name}`);
+    await expect(start()).rejects.toThrow('not a clm run');
     expect(await readdir(run())).toEqual([name]);
   });
 

@@ -111,7 +111,12 @@ describe('hostile files', () => {
     ['same place', `{"a":${entry('[1]', '[0,4]')},"b":${entry('[1]', '[0,4]')}}`, 4, 'overlaps'],
     ['bytes at the end', `{"a":${entry('[1]', '[0,4]')}}`, 9, 'last 5 bytes'],
     ['name twice', `{"a":${entry('[1]', '[0,4]')},"a":${entry('[1]', '[0,4]')}}`, 4, 'duplicate key "a"'],
-    ['name twice in disguise', `{"a":${entry('[1]', '[0,4]')},"\\u0061" :${entry('[1]', '[0,4]')}}`, 4, 'duplicate key "a"'],
+    [
+      'name twice in disguise',
+      `{"a":${entry('[1]', '[0,4]')},"\\u0061" :${entry('[1]', '[0,4]')}}`,
+      4,
+      'duplicate key "a"',
+    ],
     ['field twice', '{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4, 'duplicate key "dtype"'],
     ['metadata that are no strings', '{"__metadata__":{"a":1}}', 0, '__metadata__'],
     ['metadata that are a list', '{"__metadata__":["a"]}', 0, '__metadata__'],

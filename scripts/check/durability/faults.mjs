@@ -57,8 +57,7 @@ for (const name of ['write', 'sync', 'close'])
 for (const name of ['openSync', 'writeSync', 'fsyncSync', 'closeSync']) fs[name] = around(name, fs[name]);
 syncBuiltinESMExports();
 
-const { saveCheckpoint } = await import('../../../dist/checkpoint/checkpoint.js');
-const { newestValidCheckpoint } = await import('../../../dist/checkpoint/newest.js');
+const { newestValidCheckpoint, saveCheckpoint } = await import('../../../dist/checkpoint/checkpoint.js');
 const { openMetrics, truncateMetrics } = await import('../../../dist/run/metrics.js');
 const { clearLeftovers } = await import('../../../dist/run/runDirectory.js');
 const { ExpectedError } = await import('../../../dist/errors.js');

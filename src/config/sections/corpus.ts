@@ -15,19 +15,20 @@ const source = z.strictObject({
     .string()
     .min(1)
     .describe(
-      'File, folder (searched recursively, hidden files skipped) or glob, plain or compressed (gzip, zstd), relative to ' +
-        'the file this is written in; - is standard input.',
+      'File, folder (searched recursively, hidden files skipped) or glob, plain or compressed (gzip, zstd), relative ' +
+        'to the file this is written in; - is standard input.',
     ),
   format: z
     .enum(['auto', 'text', 'jsonLines', 'csv', 'tsv', 'parquet'])
     .default('auto')
     .describe(
-      'Format of the files; auto decides by extension: .jsonl, .ndjson, .json, .csv, .tsv, .parquet; anything else is ' +
-        'text.',
+      'Format of the files; auto decides by extension: .jsonl, .ndjson, .json, .csv, .tsv, .parquet; anything else ' +
+        'is text.',
     ),
   field: z.string().min(1).default('text').describe('JSON field or column that holds the text.'),
   prompt: name.describe(
-    'Field that holds the prompt of prompt–completion pairs, excluded from the loss; requires completion. null: no pairs.',
+    'Field that holds the prompt of prompt–completion pairs, excluded from the loss; requires completion. null: no ' +
+      'pairs.',
   ),
   completion: name.describe(
     'Field that holds the completion of pairs, the only part that counts towards the loss; requires prompt. null: no ' +
@@ -52,8 +53,8 @@ const source = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Weights at given, ascending steps: interpolated linearly from weight through each, constant after the last; an ' +
-        'alternative to finalWeight. null: none.',
+      'Weights at given, ascending steps: interpolated linearly from weight through each, constant after the last; ' +
+        'an alternative to finalWeight. null: none.',
     ),
 });
 
@@ -68,8 +69,8 @@ export const corpus = z
           'Fraction of the corpus, in bytes, that is taken from its end; > 0 and < 1. 0.1 if none of the three is set.',
         ),
         hash: fraction.describe(
-          'Fraction of the documents, chosen by a hash of their text, so that documents keep their split when files are ' +
-            'added; > 0 and < 1.',
+          'Fraction of the documents, chosen by a hash of their text, so that documents keep their split when files ' +
+            'are added; > 0 and < 1.',
         ),
         path: name.describe(
           'Separate validation files, a path as in sources, read with the settings of the first source.',
@@ -101,8 +102,8 @@ export const corpus = z
       .max(64)
       .default(1)
       .describe(
-        'Threads that tokenize; the token sequence is the same with any number. 1 is the reading thread itself; more take ' +
-          'cores from the training step.',
+        'Threads that tokenize; the token sequence is the same with any number. 1 is the reading thread itself; more ' +
+          'take cores from the training step.',
       ),
     cache: name.describe(
       'Folder for a token cache, relative to the file this is written in: text is tokenized once instead of in every ' +

@@ -101,15 +101,16 @@ const keys = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Every n-th layer has no positions (NoPE): its queries and keys are not rotated, e.g. every 4th in SmolLM3; only ' +
-        'for family llama. null: RoPE in every layer.',
+      'Every n-th layer has no positions (NoPE): its queries and keys are not rotated, e.g. every 4th in SmolLM3; ' +
+        'only for family llama. null: RoPE in every layer.',
     ),
   ropeTheta: z.number().gt(1).default(10_000).describe('Base of the RoPE wavelengths; only for family llama.'),
   ropeScaling: ropeScaling
     .nullable()
     .default(null)
     .describe(
-      'Scaling of the RoPE wavelengths, { kind: linear, factor } or { kind: llama3, … }; only for family llama. null: none.',
+      'Scaling of the RoPE wavelengths, { kind: linear, factor } or { kind: llama3, … }; only for family llama. ' +
+        'null: none.',
     ),
   tiedEmbeddings: z
     .boolean()

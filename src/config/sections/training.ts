@@ -16,8 +16,8 @@ export const training = z
       .max(64)
       .default(2)
       .describe(
-        'Parts of a micro-batch computed in parallel on a CPU, each on its share of the cores; another number changes the ' +
-          'last bits of the losses. A GPU uses one.',
+        'Parts of a micro-batch computed in parallel on a CPU, each on its share of the cores; another number ' +
+          'changes the last bits of the losses. A GPU uses one.',
       ),
     steps: count
       .nullable()
@@ -55,8 +55,8 @@ export const training = z
       .nullable()
       .default(null)
       .describe(
-        'Decay of an exponential moving average (EMA) of the weights, e.g. 0.999; evaluations, samples and checkpoints ' +
-          'then use the average as the model. null: no average.',
+        'Decay of an exponential moving average (EMA) of the weights, e.g. 0.999; evaluations, samples and ' +
+          'checkpoints then use the average as the model. null: no average.',
       ),
     guard: z
       .strictObject({
@@ -66,8 +66,8 @@ export const training = z
           .nullable()
           .default(null)
           .describe(
-            'Skip an update if its loss or gradient norm is more than this many standard deviations above its running ' +
-              'mean, e.g. 6. null: skip only if one of them is not finite.',
+            'Skip an update if its loss or gradient norm is more than this many standard deviations above its ' +
+              'running mean, e.g. 6. null: skip only if one of them is not finite.',
           ),
         windowSteps: z
           .int()

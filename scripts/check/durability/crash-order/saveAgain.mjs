@@ -1,7 +1,6 @@
 // Saves the newest checkpoint of a run once more in its own place, as a run does that was resumed before a damaged one:
 // node saveAgain.mjs RUN
-import { saveCheckpoint } from '../../../../dist/checkpoint/checkpoint.js';
-import { newestValidCheckpoint } from '../../../../dist/checkpoint/newest.js';
+import { newestValidCheckpoint, saveCheckpoint } from '../../../../dist/checkpoint/checkpoint.js';
 
 const run = process.argv[2];
 const { checkpoint } = await newestValidCheckpoint(run);

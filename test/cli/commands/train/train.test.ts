@@ -107,7 +107,7 @@ describe('train, then sample', () => {
     [
       'training into it again',
       () => ['train', config, '--run', at('run')],
-      /^error: .* already holds a checkpoint\. Continue with --resume/,
+      /^error: .* already has a checkpoint\. Continue with --resume/,
     ],
   ])('refuses %s with exit code 2', async (_, args, message) => {
     const { code, stdout, stderr } = await clm(args());
