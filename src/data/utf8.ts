@@ -7,7 +7,9 @@ import { isUtf8 } from 'node:buffer';
 /** The most bytes that a character cut off at its end can have. */
 export const maximumPartialBytes = 3;
 
-/** What to do with bytes that are not UTF-8: refuse the file, replace them by U+FFFD as decoders do, or leave them out. */
+/**
+ * What to do with bytes that are not UTF-8: refuse the file, replace them by U+FFFD as decoders do, or leave them out.
+ */
 export type EncodingErrors = 'error' | 'replace' | 'skip';
 
 /** How many of the first `length` bytes are whole characters: all but a character cut off at the end. */

@@ -1,7 +1,7 @@
 /** Training that diverged: how it is noticed, the failure, and its report `divergence.json`. */
 import { join } from 'node:path';
 import type { Cursor } from '../data/windows/cursor.ts';
-import type { TextOrigin } from '../data/windows/origins.ts';
+import type { WindowText } from '../data/windows/origins.ts';
 import { ExpectedError } from '../errors.ts';
 import { listCheckpoints } from '../run/findCheckpoint.ts';
 import type { StepRecord } from '../run/metrics.ts';
@@ -83,7 +83,7 @@ export async function reportDivergence(
   failure: ExpectedError,
   runDirectory: string,
   watch: StepWatch,
-  textOf: (range: SequenceRange) => Promise<TextOrigin[]>,
+  textOf: (range: SequenceRange) => Promise<WindowText[]>,
 ): Promise<ExpectedError> {
   const path = join(runDirectory, 'divergence.json');
   const last = watch.latest.at(-1);

@@ -1,6 +1,6 @@
 /** Runs a prepared training: opens the session and the run directory, joins the parts, and ends the run properly. */
 import type { Config } from '../config/schema.ts';
-import { textOrigins, type TextOrigin } from '../data/windows/origins.ts';
+import { textOrigins, type WindowText } from '../data/windows/origins.ts';
 import { ExpectedError } from '../errors.ts';
 import { vocabularyRows } from '../model/parameters.ts';
 import { openMetrics } from '../run/metrics.ts';
@@ -125,7 +125,7 @@ function statusOf(runDirectory: string, renewLock: (() => Promise<void>) | undef
 }
 
 /** The text of the micro-batches of one step. */
-const documentsOf = (prepared: PreparedTraining, { from }: SequenceRange): Promise<TextOrigin[]> => {
+const documentsOf = (prepared: PreparedTraining, { from }: SequenceRange): Promise<WindowText[]> => {
   const { corpus, tokenizer, config } = prepared;
   return textOrigins(corpus, tokenizer, sequenceOptions(prepared), from, config.training.microBatchesPerStep);
 };

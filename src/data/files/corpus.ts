@@ -16,7 +16,9 @@ export interface ByteRange {
 
 /** The training or the validation part: a range of the corpus, or some of the documents in it. */
 export interface CorpusPart extends ByteRange {
-  /** Documents whose hash is below `fraction` are for validation, the others for training; undefined: no split by hash. */
+  /**
+   * Documents whose hash is below `fraction` are for validation, the others for training; undefined: no split by hash.
+   */
   readonly documents?: { readonly fraction: number; readonly side: 'training' | 'validation' } | undefined;
   /** One part per source of a mixture; undefined without a mixture. */
   readonly parts?: readonly CorpusPart[] | undefined;
@@ -74,7 +76,9 @@ export interface Corpus {
   /** The sources, if they have weights; undefined: the sources are one sequence. */
   readonly mixture?: readonly MixtureSource[] | undefined;
   readonly encodingErrors?: EncodingErrors | undefined;
-  /** The folder of the token cache for exactly these files and parts; undefined: the text is tokenized as it is read. */
+  /**
+   * The folder of the token cache for exactly these files and parts; undefined: the text is tokenized as it is read.
+   */
   readonly tokenCache?: string | undefined;
 }
 

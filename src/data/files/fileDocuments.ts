@@ -112,7 +112,7 @@ async function* valueDocuments(read: Reading, delimiter: ',' | '\t'): AsyncGener
     const twice = fieldNames(file).find((name) => names.indexOf(name) !== names.lastIndexOf(name));
     if (twice !== undefined)
       throw wrongInput(
-        `${file.path} has two columns called ${JSON.stringify(twice)}. Rename one, or choose another column in corpus.sources.`,
+        `${file.path} has two columns called ${JSON.stringify(twice)}. Rename one, or choose another column.`,
       );
   }
   for await (const record of records(read, findRecordEnd)) {

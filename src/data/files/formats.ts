@@ -41,8 +41,8 @@ export function compressionOf(head: Uint8Array, path: string): Compression | nul
   const named = /\.(gz|gzip|zst|zstd)$/i.exec(path)?.[1];
   if (named !== undefined && !isGzip && !isZstd && head.length > 0) {
     throw wrongInput(
-      `${path} is not a ${named.startsWith('g') ? 'gzip' : 'zstd'} file, although its name says so. Rename it, or get ` +
-        'a fresh copy of it.',
+      `${path} is not a ${named.startsWith('g') ? 'gzip' : 'zstd'} file, although its name says so. Rename it, or ` +
+        'get a fresh copy of it.',
     );
   }
   return isGzip ? 'gzip' : isZstd ? 'zstd' : null;

@@ -35,7 +35,8 @@ export interface CorpusSettings {
 /**
  * The validation part is the last `validation.tail` of the positions, cut between characters of running text or between
  * documents; or the documents with the lowest hashes; or files of its own.
- * @throws wrongInput naming a source that is missing, unreadable or empty, or the key of a split that leaves a part empty
+ * @throws wrongInput naming a source that is missing, unreadable or empty, or the key of a split that leaves a part
+ *   empty
  */
 export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const { validation, encodingErrors, packing } = config;

@@ -27,7 +27,7 @@ export async function* parquetRecords(
   const missing = columns.find((column) => !names.includes(column));
   if (missing !== undefined)
     throw wrongInput(
-      `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Choose one of them in corpus.sources.`,
+      `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Set field in corpus.sources.`,
     );
   let groupStart = 0;
   for (const group of metadata.row_groups) {

@@ -18,9 +18,9 @@ interface SourceFile {
 }
 
 /**
- * Sources are in the order of the config, the files of one source sorted by the bytes of their paths. A folder means all
- * files in it, at any depth, whose names do not start with a dot. A file named twice, even through a link, counts once,
- * the first time. `-` is standard input.
+ * Sources are in the order of the config, the files of one source sorted by the bytes of their paths. A folder means
+ * all files in it, at any depth, whose names do not start with a dot. A file named twice, even through a link, counts
+ * once, the first time. `-` is standard input.
  * @throws wrongInput naming a source that is missing, unreadable, empty, or not a file, folder or glob
  */
 export async function sourceFiles(

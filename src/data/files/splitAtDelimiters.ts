@@ -14,8 +14,8 @@ export interface DelimitedPart {
 }
 
 /**
- * Where the next delimiter in `bytes` begins and ends, or null. The part begins at `start`; bytes before `from` have been
- * searched already. Every part has a new finder.
+ * Where the next delimiter in `bytes` begins and ends, or null. The part begins at `start`; bytes before `from` have
+ * been searched already. Every part has a new finder.
  */
 export type FindDelimiter = (bytes: Uint8Array, from: number, start: number) => { start: number; end: number } | null;
 

@@ -42,10 +42,11 @@ interface Utf8Chunk {
 }
 
 /**
- * The text of `range`, which must begin and end between characters. Chunks end at multiples of `chunkBytes`, so that they
- * do not depend on where reading began.
- * @throws wrongInput with file and offset of the first byte that does not begin a well-formed character (a sequence that
- *   is cut short or overlong, a surrogate, a code point beyond U+10FFFF), or naming a file that is shorter or unreadable
+ * The text of `range`, which must begin and end between characters. Chunks end at multiples of `chunkBytes`, so that
+ * they do not depend on where reading began.
+ * @throws wrongInput with file and offset of the first byte that does not begin a well-formed character (a sequence
+ *   that is cut short or overlong, a surrogate, a code point beyond U+10FFFF), or naming a file that is shorter or
+ *   unreadable
  */
 export async function* utf8Chunks(
   corpus: ReadableCorpus,
@@ -83,7 +84,7 @@ export async function* utf8Chunks(
             if (counts) counts.badBytes += result.badBytes;
           }
           const left = rest + read - whole;
-          const next = buffer.slice(whole, whole + left); // copied, because the consumer of the chunk may change the buffer
+          const next = buffer.slice(whole, whole + left); // a copy: the consumer of the chunk may change the buffer
           yield { file, startByte, endByte: startByte + whole, bytes, sourceOffsets };
           buffer.set(next);
           rest = left;

@@ -2,9 +2,9 @@
  * A file of tokens: what `encodedText` gives for a part of the corpus, in blocks that can be found by their place.
  *
  * block …    chunks u32, tokens u32, then of each chunk: startByte f64, tokens u32, flags u8; then the ids, u16 or u32,
- * and a byte for each token of the chunks that have a `lossMask`. Padded to 8 bytes, little-endian as all machines are that
- * clm runs on. index      JSON: bytes of an id, tokens, and of each block: place in the file, bytes, CRC-32, startByte
- * trailer    "clmtoken", bytes of the index u32, CRC-32 of the index u32
+ * and a byte for each token of the chunks that have a `lossMask`. Padded to 8 bytes, little-endian as all machines are
+ * that clm runs on. index      JSON: bytes of an id, tokens, and of each block: place in the file, bytes, CRC-32,
+ * startByte trailer    "clmtoken", bytes of the index u32, CRC-32 of the index u32
  *
  * Nothing is believed that its checksum does not bear out.
  */

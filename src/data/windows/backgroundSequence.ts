@@ -1,7 +1,6 @@
 /**
- * The training sequence, made in a worker thread beside the training step: reading, decompressing, tokenising and
- * shuffling take nothing from the thread that trains. The worker makes a micro-batch for each one that is taken and so
- * is never more than `batchesAhead` before the step. It never loads TensorFlow.
+ * The training sequence, produced in a worker thread so that reading, decompressing, tokenizing and shuffling do not
+ * delay the training step. The worker is at most `batchesAhead` micro-batches ahead. It never loads TensorFlow.
  */
 import { Worker } from 'node:worker_threads';
 
@@ -14,7 +13,7 @@ import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { errorOf, workerFile } from '../workerThreads.ts';
 import type { WorkerFailure } from '../workerThreads.ts';
 
-/** What the worker is started with. */
+/** The data that the worker is started with. */
 export interface SequenceRequest {
   readonly corpus: Corpus;
   readonly tokenizerText: string;
@@ -26,19 +25,17 @@ export interface SequenceRequest {
 /** The next micro-batch, or a warning that comes before it, or why there is none. */
 export type WorkerAnswer = { batch: TrainingBatch } | { warning: string } | { failure: WorkerFailure };
 
-/** Micro-batches that are made ahead of the one in use. */
+/** Micro-batches that are produced ahead of the one in use. */
 const batchesAhead = 8;
 
-/** A sequence that is made in the background. */
 interface BackgroundOptions extends Omit<SequenceOptions, 'workers'> {
-  /** Threads that turn text into tokens; 1: the one that makes the sequence. */
+  /** Threads that tokenize; 1: the worker itself. */
   readonly tokenizingWorkers?: number | undefined;
 }
 
 /**
- * What trainingSequence gives, made in a worker thread, which may have others to encode for it. Ending the generator
- * ends the threads.
- * @throws as trainingSequence, when the micro-batch that could not be made is due; a bug with the worker's stack
+ * The micro-batches of trainingSequence, from a worker thread. Ending the generator ends its threads.
+ * @throws as trainingSequence, in place of the micro-batch that failed; a bug has the worker's stack
  */
 export async function* backgroundSequence(
   corpus: Corpus,
@@ -63,7 +60,7 @@ export async function* backgroundSequence(
   const fail = (message: string, stack?: string): void => arrive({ failure: { kind: null, message, stack } });
   worker.on('message', arrive);
   worker.on('error', (error: Error) => fail(error.message, error.stack));
-  worker.on('exit', (code) => fail(`the worker that reads the corpus ended with code ${code}`));
+  worker.on('exit', (code) => fail(`the worker thread that reads the corpus ended with code ${code}`));
   for (let i = 0; i < batchesAhead; i++) worker.postMessage('next');
   try {
     for (;;) {

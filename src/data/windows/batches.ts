@@ -1,10 +1,10 @@
 /**
- * Micro-batches: windows side by side, split into inputs and shifted targets. Row 8 of the walk, the last one before
- * tensors. For training an endless shuffled sequence, for validation one pass in the order of the text.
+ * Stage: micro-batches. Rows of token windows, split into inputs and shifted targets. For training an endless shuffled
+ * sequence, for validation one pass in the order of the text.
  */
 import { wrongInput } from '../../errors.ts';
 import type { Corpus, Packing, ReadableCorpus } from '../files/corpus.ts';
-import { checkCursor, cursorAt, cursorElsewhere, startCursor } from './cursor.ts';
+import { checkCursor, cursorAt, cursorOutsideCorpus, startCursor } from './cursor.ts';
 import type { Cursor } from './cursor.ts';
 import { documentBlocks } from './documentBlocks.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
@@ -13,10 +13,10 @@ import { tokenChunks } from '../tokens/tokens.ts';
 import type { TokenChunk } from '../tokens/tokens.ts';
 import { noLossTokens, readAhead, trainingBlocks } from './trainingBlocks.ts';
 import type { BlockSequenceOptions } from './trainingBlocks.ts';
-import { piecesOf, windowOrder } from './windows.ts';
+import { hasTarget, piecesOf, windowOrder } from './windows.ts';
 import type { Block } from './windows.ts';
 
-/** B rows of T places, row after row (B = microBatchSize, T = contextLength). */
+/** Arrays of shape (B, T), row by row (B = microBatchSize, T = contextLength). */
 export interface MicroBatch {
   /** (B, T) token ids; 0 on padding. */
   readonly inputs: Int32Array;
@@ -25,20 +25,20 @@ export interface MicroBatch {
   /** (B, T) 1 where the target counts towards the loss, 0 on padding and prompts. */
   readonly lossMask: Float32Array;
   /**
-   * (B, T) the place of each input in its piece of a document, from 0; 0 on padding. Place t of a row sees the places
-   * t − positions[t] … t and no others. Only under `packing: documents`.
+   * (B, T) position of each input in its piece of a document, from 0; 0 on padding. Index t of a row attends to the
+   * indices t − positions[t] … t only. Only with `packing: documents`.
    */
   readonly positions?: Int32Array | undefined;
   /** Targets that count towards the loss: the sum of the loss mask. */
   readonly targetCount: number;
-  /** The source of a mixture that all of it is of; undefined where that is not so or there is but one. */
+  /** The source of a mixture that the whole micro-batch comes from; undefined if it is mixed or there is only one. */
   readonly source?: string | undefined;
 }
 
 export interface TrainingBatch extends MicroBatch {
-  /** Places that are no padding. */
+  /** Inputs that are not padding. */
   readonly tokenCount: number;
-  /** The position right after this micro-batch. */
+  /** The cursor right after this micro-batch. */
   readonly cursor: Cursor;
 }
 
@@ -47,7 +47,7 @@ interface BatchOptions {
   readonly microBatchSize: number;
   /** Bytes read from disk at a time. */
   readonly chunkBytes?: number | undefined;
-  /** Threads to encode on; undefined: this one. */
+  /** Threads that tokenize; undefined: the calling thread. */
   readonly workers?: TokenizingWorkers | undefined;
   /** Told what the user should know, e.g. that the token cache is damaged. */
   readonly onWarning?: ((message: string) => void) | undefined;
@@ -56,11 +56,11 @@ interface BatchOptions {
 export interface TrainingBatchOptions extends BatchOptions, BlockSequenceOptions {}
 
 /**
- * The training sequence from `cursor` on, or from its start; it never ends. Windows come in the order of windows.ts and
- * shuffle.ts, which depends only on seed, contextLength, shuffleTokens and the text. A micro-batch takes the next B of
- * them, across the ends of blocks and epochs, so none is dropped or padded.
- * Two blocks are in memory: 4 bytes a token, 2 · shuffleTokens tokens. Ending the generator closes its files.
- * @throws wrongInput for bad or missing text, a text shorter than a window, a cursor of another corpus.
+ * The endless training sequence from `cursor` on, or from its start. The order of the windows depends only on seed,
+ * contextLength, shuffleTokens and the text. A micro-batch takes the next B windows, across the ends of blocks and
+ * epochs, so none is dropped or padded. Two blocks are in memory: 2 · shuffleTokens tokens of 4 bytes. Ending the
+ * generator closes its files.
+ * @throws wrongInput for bad or missing text, a text shorter than a window, or a cursor of another corpus
  */
 export async function* trainingBatches(
   corpus: ReadableCorpus & Pick<Corpus, 'training' | 'packing'>,
@@ -73,40 +73,42 @@ export async function* trainingBatches(
   const stopping = new AbortController();
   const readOptions = { chunkBytes, workers, onWarning, signal: stopping.signal };
   const blocks = readAhead(trainingBlocks(corpus, tokenizer, options, cursor, readOptions), () => stopping.abort());
-  let rows = emptyRows(microBatchSize, contextLength, corpus.packing);
-  let begun = false;
-  let hasTargets = true; // whether a target of this epoch counted towards the loss; assumed of an epoch begun earlier
+  let batch = emptyBatch(microBatchSize * contextLength, corpus.packing);
+  let rows = 0; // filled rows of the batch
+  let hasStarted = false;
+  let hasTargets = true; // whether this epoch had a target that counts towards the loss; assumed in a resumed epoch
   for await (const block of blocks) {
     const { epoch, index, startByte, skipTokens, insideDocument, windows } = block;
-    let windowsTaken = begun ? 0 : cursor.windowsTaken;
-    if (!begun && (epoch !== cursor.epoch || windowsTaken > windows)) throw cursorElsewhere();
-    begun = true;
+    let windowsTaken = hasStarted ? 0 : cursor.windowsTaken;
+    if (!hasStarted && (epoch !== cursor.epoch || windowsTaken > windows)) throw cursorOutsideCorpus();
+    hasStarted = true;
     if (index === 0) {
       if (!hasTargets) throw noLossTokens();
       hasTargets = windowsTaken > 0;
     }
     const order = windowOrder(seed, epoch, index, windows);
     while (windowsTaken < windows) {
-      if (!addWindow(rows, block, order[windowsTaken++]!)) continue; // a window of prompts only
+      if (!addWindow(batch, rows, block, order[windowsTaken++]!, contextLength)) continue; // a window of prompts only
       hasTargets = true;
-      if (rows.filled === microBatchSize) {
+      if (++rows === microBatchSize) {
         const position = {
           startByte,
           ...(skipTokens !== undefined && { skipTokens }),
           ...(insideDocument && { insideDocument }),
         };
-        yield { ...microBatch(rows), cursor: cursorAt(cursor, { epoch, block: index, ...position, windowsTaken }) };
-        rows = emptyRows(microBatchSize, contextLength, corpus.packing);
+        yield { ...batch, cursor: cursorAt(cursor, { epoch, block: index, ...position, windowsTaken }) };
+        batch = emptyBatch(batch.inputs.length, corpus.packing);
+        rows = 0;
       }
     }
   }
 }
 
 /**
- * The whole validation text once, in order: every token but the first, which is only context, is a target exactly once.
- * Of a mixture, each source by itself. Under `packing: documents`, every document by itself.
- * The last window may be short and the last micro-batch may have empty rows; both are padded with weight 0.
- * @throws wrongInput for bad or missing text, or a validation text of one token.
+ * The whole validation text once, in order: every token after the first is a target exactly once. A mixture is one
+ * source after the other. The last window may be short and the last micro-batch may have empty rows; the padding is
+ * masked out of the loss.
+ * @throws wrongInput for bad or missing text, or a validation text of one token
  */
 export async function* validationBatches(
   corpus: ReadableCorpus & Pick<Corpus, 'validation' | 'hasPairs' | 'mixture' | 'packing'>,
@@ -126,37 +128,40 @@ export async function* validationBatches(
     corpus.packing === 'documents'
       ? documentBlocks(chunks, tokenizer, {
           contextLength,
-          shuffleTokens: validationTokens,
+          shuffleTokens: validationBlockTokens,
           firstBlock: 0,
           insideDocument: false,
         })
       : consecutiveWindows(chunks, contextLength);
-  let rows = emptyRows(microBatchSize, contextLength, corpus.packing);
+  let batch = emptyBatch(microBatchSize * contextLength, corpus.packing);
+  let rows = 0; // filled rows of the batch
   let isScored = false;
   for await (const block of blocks) {
     for (let window = 0; window < block.windows; window++) {
-      if (!addWindow(rows, block, window)) continue;
+      if (!addWindow(batch, rows, block, window, contextLength)) continue;
       isScored = true;
-      if (rows.filled < microBatchSize) continue;
-      yield microBatch(rows);
-      rows = emptyRows(microBatchSize, contextLength, corpus.packing);
+      if (++rows < microBatchSize) continue;
+      yield batch;
+      batch = emptyBatch(batch.inputs.length, corpus.packing);
+      rows = 0;
     }
   }
   if (!isScored) {
     throw wrongInput(
-      'The validation text has no token to score. Give more of it: raise corpus.validation.tail or hash, or name a longer file.',
+      'No token of the validation text counts towards the loss. Add text: raise corpus.validation.tail or hash, or ' +
+        'name a longer file in corpus.validation.path.',
     );
   }
-  if (rows.filled > 0) yield microBatch(rows);
+  if (rows > 0) yield batch;
 }
 
-/** Tokens of validation documents that are packed together. */
-const validationTokens = 2 ** 18;
+/** Validation documents are packed in blocks of this many tokens. */
+const validationBlockTokens = 2 ** 18;
 
 type Windows = Pick<Block, 'windows' | 'tokenIds' | 'lossMask' | 'packed'>;
 
 /**
- * Windows of T + 1 tokens, one at a time, each beginning with the last token of the one before; the last may be short.
+ * Windows of T + 1 tokens, one at a time, each starting with the last token of the one before. The last may be shorter.
  */
 async function* consecutiveWindows(
   chunks: AsyncIterable<TokenChunk>,
@@ -176,7 +181,7 @@ async function* consecutiveWindows(
       at += taken;
       if (filled < tokenIds.length) continue;
       yield { windows: 1, tokenIds, lossMask, packed: null };
-      tokenIds[0] = tokenIds[contextLength]!; // the last target is the next window's first input, and no target of it
+      tokenIds[0] = tokenIds[contextLength]!; // the last target of a window is the first input of the next
       filled = 1;
     }
   }
@@ -190,8 +195,8 @@ async function* consecutiveWindows(
 }
 
 /**
- * What a micro-batch scores: its targets of weight 1 and the UTF-8 bytes they stand for. Bits per byte is the sum of
- * the losses (nats) over bytes · ln 2.
+ * The number of targets that count towards the loss, and of the UTF-8 bytes of their text. Bits per byte are the sum of
+ * the losses (nats) divided by bytes · ln 2.
  */
 export function scoredText(
   batch: MicroBatch,
@@ -204,71 +209,49 @@ export function scoredText(
   return { tokens: batch.targetCount, bytes };
 }
 
-interface Rows {
-  contextLength: number;
-  inputs: Int32Array;
-  targets: Int32Array;
-  lossMask: Float32Array;
-  positions: Int32Array | undefined;
+/** A micro-batch that is being filled. */
+export interface GrowingBatch extends MicroBatch {
   targetCount: number;
   tokenCount: number;
-  /** Rows that hold a window. */
-  filled: number;
 }
 
-function emptyRows(microBatchSize: number, contextLength: number, packing: Packing = 'concatenate'): Rows {
-  const places = microBatchSize * contextLength;
-  return {
-    contextLength,
-    inputs: new Int32Array(places),
-    targets: new Int32Array(places),
-    lossMask: new Float32Array(places),
-    positions: packing === 'documents' ? new Int32Array(places) : undefined,
-    targetCount: 0,
-    tokenCount: 0,
-    filled: 0,
-  };
-}
+/** @param length B · T */
+export const emptyBatch = (length: number, packing: Packing = 'concatenate'): GrowingBatch => ({
+  inputs: new Int32Array(length),
+  targets: new Int32Array(length),
+  lossMask: new Float32Array(length),
+  ...(packing === 'documents' && { positions: new Int32Array(length) }),
+  targetCount: 0,
+  tokenCount: 0,
+});
 
 /**
- * Puts a window into the next row, its pieces side by side. The only place where targets are shifted: at every place
- * the target is the token after the input, so the last token of a piece is a target and no input. The loss is taken
- * where the loss mask of the window has a 1.
- * @returns false, and adds nothing, where none is
+ * Puts a window into row `row`, its pieces side by side. This is the only function that shifts targets: the target of
+ * an input is the token after it, so the last token of a piece is only a target.
+ * @returns false, and adds nothing, if no target of the window counts towards the loss
  */
-function addWindow(rows: Rows, { tokenIds, lossMask: tokenMask, packed }: Windows, window: number): boolean {
-  const { contextLength, inputs, targets, lossMask, positions } = rows;
+function addWindow(
+  batch: GrowingBatch,
+  row: number,
+  { tokenIds, lossMask: tokenMask, packed }: Windows,
+  window: number,
+  contextLength: number,
+): boolean {
+  const { inputs, targets, lossMask, positions } = batch;
   const pieces = piecesOf({ packed }, window, contextLength);
-  if (
-    tokenMask !== null &&
-    !pieces.some(({ startToken, endToken }) => tokenMask.subarray(startToken + 1, endToken).includes(1))
-  )
-    return false;
-  let place = rows.filled * contextLength;
+  if (!pieces.some((piece) => hasTarget(piece, tokenMask))) return false;
+  let offset = row * contextLength;
   for (const { startToken, endToken } of pieces) {
     const ids = tokenIds.subarray(startToken, endToken);
-    const places = ids.length - 1;
-    inputs.set(ids.subarray(0, places), place);
-    targets.set(ids.subarray(1), place);
-    if (tokenMask === null) lossMask.fill(1, place, place + places);
-    else lossMask.set(tokenMask.subarray(startToken + 1, endToken), place);
-    rows.targetCount +=
-      tokenMask === null ? places : tokenMask.subarray(startToken + 1, endToken).reduce((sum, value) => sum + value, 0);
-    rows.tokenCount += places;
-    if (positions !== undefined) for (let t = 0; t < places; t++) positions[place + t] = t;
-    place += places;
+    const length = ids.length - 1;
+    inputs.set(ids.subarray(0, length), offset);
+    targets.set(ids.subarray(1), offset);
+    if (tokenMask === null) lossMask.fill(1, offset, offset + length);
+    else lossMask.set(tokenMask.subarray(startToken + 1, endToken), offset);
+    for (let i = offset; i < offset + length; i++) batch.targetCount += lossMask[i]!;
+    batch.tokenCount += length;
+    if (positions !== undefined) for (let t = 0; t < length; t++) positions[offset + t] = t;
+    offset += length;
   }
-  rows.filled++;
   return true;
-}
-
-function microBatch({
-  inputs,
-  targets,
-  lossMask,
-  positions,
-  targetCount,
-  tokenCount,
-}: Rows): Omit<TrainingBatch, 'cursor'> {
-  return { inputs, targets, lossMask, ...(positions && { positions }), targetCount, tokenCount };
 }

@@ -1,19 +1,19 @@
 /**
- * Best-fit-decreasing bin packing: pieces of documents into windows, with little padding and no piece cut (Ding et al.
- * 2024, https://arxiv.org/abs/2404.10830, use it so). The longest pieces are placed first, each into the window with
- * the least room that suffices.
+ * Stage: token windows. Best-fit-decreasing bin packing of document pieces into windows, with little padding and
+ * without cutting pieces (as in Ding et al. 2024, https://arxiv.org/abs/2404.10830). The longest pieces are placed
+ * first, each into the window with the least room that suffices.
  */
 
 /** Which pieces share a window: those of window w are `pieces[firstPiece[w]]` … `pieces[firstPiece[w + 1] − 1]`. */
 export interface PackedWindows {
   readonly pieces: Uint32Array;
-  /** One more than there are windows. */
+  /** One entry more than windows. */
   readonly firstPiece: Uint32Array;
 }
 
 /**
- * Packs pieces of these lengths, each 1 … `capacity`, into windows of `capacity` places; the order of equal pieces
- * decides ties. Takes O(n log capacity).
+ * Packs pieces of these lengths, each 1 … `capacity`, into windows of `capacity`. Pieces of equal length are placed in
+ * order. O(n log capacity).
  */
 export function bestFit(lengths: ArrayLike<number>, capacity: number): PackedWindows {
   const windowOf = new Uint32Array(lengths.length);
@@ -33,7 +33,7 @@ export function bestFit(lengths: ArrayLike<number>, capacity: number): PackedWin
   return grouped(windowOf, windows);
 }
 
-/** The numbers of the pieces, the longest first, equal ones in order: a counting sort. */
+/** The indices of the pieces, longest first, equal lengths in order: a counting sort. */
 function longestFirst(lengths: ArrayLike<number>, longest: number): Uint32Array {
   return grouped(
     Uint32Array.from(lengths, (length) => longest - length),
@@ -41,7 +41,7 @@ function longestFirst(lengths: ArrayLike<number>, longest: number): Uint32Array 
   ).pieces;
 }
 
-/** The pieces by their group, those of a group in order. @param groupOf the group of each, below `groups` */
+/** The pieces sorted by group, in order within a group. @param groupOf the group of each piece, below `groups` */
 function grouped(groupOf: Uint32Array, groups: number): PackedWindows {
   const firstPiece = new Uint32Array(groups + 1);
   for (const group of groupOf) firstPiece[group + 1]!++;
@@ -52,10 +52,10 @@ function grouped(groupOf: Uint32Array, groups: number): PackedWindows {
   return { pieces, firstPiece };
 }
 
-/** A set of numbers 0 … most that knows the smallest from a number on: a binary tree over them, kept in an array. */
-function smallestFinder(most: number) {
-  const leaves = 2 ** Math.ceil(Math.log2(most + 1));
-  const isHeld = new Uint8Array(2 * leaves); // node n stands over 2n and 2n + 1, the leaves come last
+/** A set of integers 0 … maximum that finds its smallest member ≥ a value: a binary tree in an array. */
+function smallestFinder(maximum: number) {
+  const leaves = 2 ** Math.ceil(Math.log2(maximum + 1));
+  const isHeld = new Uint8Array(2 * leaves); // node n has the children 2n and 2n + 1; the leaves are last
   const set = (value: number, held: 0 | 1): void => {
     let node = leaves + value;
     isHeld[node] = held;
@@ -70,7 +70,7 @@ function smallestFinder(most: number) {
     smallestFrom: (value: number): number | null => {
       let node = leaves + value;
       while (isHeld[node] === 0) {
-        while ((node & 1) === 1) node >>= 1; // up to where a right neighbour stands
+        while ((node & 1) === 1) node >>= 1; // up to the first node with a right sibling
         if (node === 0) return null;
         node++;
       }

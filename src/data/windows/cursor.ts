@@ -1,46 +1,47 @@
 /**
- * The cursor: where in the sequence of training windows a run stands. It travels with every micro-batch and is kept
- * in the checkpoint; from it the rest of the sequence follows exactly, at the price of reading one block again.
+ * The cursor: a position in the sequence of training windows. Every micro-batch carries the cursor after it, and a
+ * checkpoint saves it. Resuming from a cursor continues the sequence exactly; it costs reading one block again.
  */
 import { z } from 'zod';
 
 import { wrongInput } from '../../errors.ts';
 import type { Corpus } from '../files/corpus.ts';
 
-const position = z.int().min(0);
+const count = z.int().min(0);
 
-const place = {
-  epoch: position.describe('Passes over the training text begun before this one.'),
-  block: position.describe('Number of the block within the epoch.'),
-  startByte: position.describe("Position in the corpus where the block's reading begins."),
-  skipTokens: position.optional().describe('Tokens to pass over there, where reading cannot begin at any token.'),
+/** Field names are those of state.json in checkpoints. */
+const position = {
+  epoch: count.describe('Earlier passes over the training text.'),
+  block: count.describe('Index of the block in the epoch.'),
+  startByte: count.describe('Position in the corpus where reading of the block starts.'),
+  skipTokens: count.optional().describe('Tokens to skip from there, if reading cannot start at any token.'),
   insideDocument: z
     .literal(true)
     .optional()
-    .describe('The first token there is only looked back on: a document packed whole goes on after it.'),
-  windowsTaken: position.describe("Windows of the block already used, in the block's shuffled order."),
-  trainingBytes: position.describe('Length of the training text, to notice another corpus.'),
+    .describe('The first token there is context only: a packed document continues after it.'),
+  windowsTaken: count.describe("Windows of the block already used, in the block's shuffled order."),
+  trainingBytes: count.describe('Length of the training text, to detect another corpus.'),
 };
 
 const cursorSchema = z.strictObject({
   version: z.literal(1),
-  ...place,
+  ...position,
   mixture: z
     .array(
       z.strictObject({
-        owed: z.number().describe('Windows that the source is behind its share.'),
-        windows: position.describe('Windows of the source that have been used.'),
-        tokens: position.optional().describe('Their tokens, without padding.'),
-        cursor: z.strictObject(place),
+        owed: z.number().describe('Windows by which the source is behind its share.'),
+        windows: count.describe('Windows of the source already used.'),
+        tokens: count.optional().describe('Tokens in them, without padding.'),
+        cursor: z.strictObject(position),
       }),
     )
     .optional()
-    .describe('Where each source of a mixture stands; the other keys then only say what corpus it is.'),
+    .describe('State of each source of a mixture. The other keys then only identify the corpus.'),
 });
 
 /**
- * A position in the training sequence. Block 0 of an epoch is read from the start of the training text, where the
- * epoch's window offset is skipped; a later one from its first token.
+ * A position in the training sequence. Block 0 of an epoch is read from the start of the training text, including the
+ * tokens before the epoch's window offset; a later block from its first token.
  */
 export type Cursor = Readonly<z.output<typeof cursorSchema>>;
 
@@ -50,15 +51,18 @@ export function startCursor(corpus: Pick<Corpus, 'training'>): Cursor {
   return { version: 1, epoch: 0, block: 0, startByte, windowsTaken: 0, trainingBytes: endByte - startByte };
 }
 
-/** The cursor of the same corpus at another place. */
-export function cursorAt({ version, trainingBytes }: Cursor, place: Omit<Cursor, 'version' | 'trainingBytes'>): Cursor {
-  return { version, ...place, trainingBytes };
+/** The cursor of the same corpus at another position. */
+export function cursorAt(
+  { version, trainingBytes }: Cursor,
+  position: Omit<Cursor, 'version' | 'trainingBytes'>,
+): Cursor {
+  return { version, ...position, trainingBytes };
 }
 
 /**
- * A cursor read from disk.
- * @param path the file it stands in, for messages.
- * @throws wrongInput naming the file and the key that is wrong.
+ * Checks a cursor read from disk.
+ * @param path its file, for messages
+ * @throws wrongInput naming the file and the key that is wrong
  */
 export function parseCursor(value: unknown, path: string): Cursor {
   const result = cursorSchema.safeParse(value);
@@ -68,20 +72,20 @@ export function parseCursor(value: unknown, path: string): Cursor {
   throw wrongInput(`${path} is damaged: "${key}": ${problem?.message}. Resume from another checkpoint.`);
 }
 
-/** @throws wrongInput where the corpus is not the one the cursor was made with. */
+/** @throws wrongInput if the cursor belongs to another corpus */
 export function checkCursor(cursor: Cursor, corpus: Pick<Corpus, 'training'>): void {
   const { startByte, endByte } = corpus.training;
   const trainingBytes = endByte - startByte;
   if (cursor.trainingBytes !== trainingBytes) {
     throw wrongInput(
       `The training text has ${trainingBytes} bytes, but this run began with ${cursor.trainingBytes}. ` +
-        'Restore the corpus to resume the run, or start a new one.',
+        'Restore the corpus to resume the run, or start a new run.',
     );
   }
   const isInside = cursor.startByte >= startByte && cursor.startByte < endByte;
-  if (!isInside || (cursor.block === 0 && cursor.startByte !== startByte)) throw cursorElsewhere();
+  if (!isInside || (cursor.block === 0 && cursor.startByte !== startByte)) throw cursorOutsideCorpus();
 }
 
-/** The error for a cursor that is well formed but names a position that the training text does not have. */
-export const cursorElsewhere = (): Error =>
-  wrongInput("The checkpoint's cursor names a position that the training text does not have. Resume from another one.");
+/** The error for a well-formed cursor with a position outside of the training text. */
+export const cursorOutsideCorpus = (): Error =>
+  wrongInput("The checkpoint's cursor is outside of the training text. Resume from another checkpoint.");

@@ -1,40 +1,41 @@
 /**
- * Packs whole documents into windows (`corpus.packing: documents`): row 6 of the walk in its other form. In a window
- * of T places stand pieces of documents that neither attend to each other nor predict each other's tokens.
+ * Stage: token windows (`corpus.packing: documents`; windows.ts is the other form). Packs whole documents into windows
+ * of T positions. The pieces in a window neither attend to each other nor predict each other's tokens.
  *
- * A document whose first token is text that counts towards the loss gets an end-of-text before it, so that this token
- * is a target too, as it is under `concatenate`. A document of more than T + 1 tokens is cut into pieces that share a token, the last
- * target of one and the first input of the next, so that every token is a target exactly once. Pieces without a target
- * that counts towards the loss (prompts) are left out.
+ * A document whose first token counts towards the loss gets an end-of-text before it, so that this token is a target
+ * too, as it is under `concatenate`. A document of more than T + 1 tokens is cut into pieces that share a token, the
+ * last target of one and the first input of the next, so that every token is a target exactly once. Pieces in which no
+ * target counts towards the loss (prompts) are left out.
  *
- * A block is what is packed and shuffled together: the pieces, in the order of the corpus, whose tokens fit in
- * `shuffleTokens`. Packing depends on nothing but them, so a cursor need only name the block.
+ * A block is the unit of packing and shuffling: consecutive pieces that together fit in `shuffleTokens` tokens. Packing
+ * depends only on them, so a cursor needs to name only the block.
  */
 import { bestFit } from './bestFit.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { positionOf } from '../tokens/tokens.ts';
 import type { TokenChunk, TokenPosition } from '../tokens/tokens.ts';
+import { hasTarget } from './windows.ts';
 import type { Block } from './windows.ts';
 
 interface DocumentBlockOptions {
   readonly contextLength: number;
   readonly shuffleTokens: number;
-  /** The block that the chunks begin with. */
+  /** Index of the block that the chunks start with. */
   readonly firstBlock: number;
-  /** Whether they begin inside a document, with a token that a piece shares with the one before. */
+  /** Whether the chunks start inside a document, with the token that two pieces of it share. */
   readonly insideDocument: boolean;
-  /** Added to while reading. */
+  /** Incremented while reading. */
   readonly counts?: PackingCounts | undefined;
 }
 
 interface PackingCounts {
-  /** Documents that are longer than a window. */
+  /** Documents longer than a window. */
   splitDocuments: number;
-  /** Tokens that stand in no window: of prompts too long for their window, and single tokens without a target. */
+  /** Tokens in no window: pieces of long prompts without a completion, and single tokens, which have no target. */
   leftoverTokens: number;
 }
 
-/** The blocks of one epoch, from `firstBlock` on; each has its own memory, and at least one window. */
+/** The blocks of one epoch, from `firstBlock` on. Each has its own memory and at least one window. */
 export async function* documentBlocks(
   chunks: AsyncIterable<TokenChunk>,
   tokenizer: Pick<Tokenizer, 'byteLengths' | 'endOfText'>,
@@ -54,10 +55,10 @@ export async function* documentBlocks(
     const inside = beginsInside ? { insideDocument: true as const } : {};
     return block === null ? [] : [{ ...position!, ...inside, index, ...block }];
   };
-  const openNext = (place: TokenPosition, inside: boolean): void => {
+  const openNext = (next: TokenPosition, inside: boolean): void => {
     index++;
     pieces = openPieces(Math.max(options.shuffleTokens, longestPiece));
-    position = place;
+    position = next;
     beginsInside = inside;
   };
   for await (const chunk of chunks) {
@@ -74,10 +75,10 @@ export async function* documentBlocks(
       } else if (pieces.openTokens() === longestPiece) {
         const shared = pieces.last();
         pieces.end(counts);
-        if (pieces.hasRoom(longestPiece)) pieces.goOn();
+        if (pieces.hasRoom(longestPiece)) pieces.continue();
         else {
           yield* closed();
-          // The next block begins with the token before this one, perhaps in the chunk before.
+          // The next block starts with the token before this one, which may be in the chunk before.
           openNext(
             at > 0 ? positionOf(chunk, at - 1, tokenizer) : positionOf(before!, before!.tokenIds.length - 1, tokenizer),
             true,
@@ -110,11 +111,11 @@ function tokenBefore(
   index: number,
   { byteLengths, endOfText }: Pick<Tokenizer, 'byteLengths' | 'endOfText'>,
 ): number | null {
-  const isText = byteLengths[tokenIds[index]!] !== 0; // a special token begins a text itself
+  const isText = byteLengths[tokenIds[index]!] !== 0; // a special token can start a text itself
   return isText && (lossMask?.[index] ?? 1) === 1 ? endOfText : null;
 }
 
-/** The same tokens with those that stand before documents, each document a text of its own. */
+/** The same tokens, with an end-of-text before documents as in packing, and marks where a new text starts. */
 export async function* documentsApart(
   chunks: AsyncIterable<TokenChunk>,
   tokenizer: Pick<Tokenizer, 'byteLengths' | 'endOfText'>,
@@ -128,35 +129,35 @@ export async function* documentsApart(
   }
 }
 
-/** Pieces gathered for a block of at most `mostTokens` tokens. */
-function openPieces(mostTokens: number) {
-  let tokenIds = new Int32Array(Math.min(mostTokens, 4096));
+/** Collects the pieces of a block of at most `maximumTokens` tokens. */
+function openPieces(maximumTokens: number) {
+  let tokenIds = new Int32Array(Math.min(maximumTokens, 4096));
   let lossMask: Uint8Array | null = null;
   let filled = 0;
   let pieceStart = 0; // of the open piece
-  let ownTokens = 0; // of the open piece, without one that is only looked back on
+  let ownTokens = 0; // of the open piece, without a first token that is context only
   const startTokens: number[] = [];
   const endTokens: number[] = [];
   const grow = (tokens: number): void => {
     if (tokens <= tokenIds.length) return;
-    const size = Math.min(mostTokens, Math.max(tokens, 2 * tokenIds.length));
+    const size = Math.min(maximumTokens, Math.max(tokens, 2 * tokenIds.length));
     const [largerIds, largerMask] = [new Int32Array(size), lossMask && new Uint8Array(size).fill(1)];
     largerIds.set(tokenIds);
     largerMask?.set(lossMask!);
     [tokenIds, lossMask] = [largerIds, largerMask];
   };
   return {
-    hasRoom: (tokens: number): boolean => filled + tokens <= mostTokens,
+    hasRoom: (tokens: number): boolean => filled + tokens <= maximumTokens,
     openTokens: (): number => filled - pieceStart,
-    /** Begins a piece, perhaps with a token that is only looked back on. */
+    /** Begins a piece, perhaps with a token that is context only. */
     begin: (first: number | null): void => {
       pieceStart = filled;
       if (first === null) return;
       grow(filled + 1);
       tokenIds[filled++] = first;
     },
-    /** Begins a piece at the last token of the one before. */
-    goOn: (): void => {
+    /** Begins a piece at the last token of the piece before. */
+    continue: (): void => {
       pieceStart = filled - 1;
     },
     add: (ids: Int32Array, idsMask: Uint8Array | null): void => {
@@ -168,9 +169,8 @@ function openPieces(mostTokens: number) {
     },
     last: (): number => tokenIds[filled - 1]!,
     end: (counts: PackingCounts | undefined): void => {
-      const hasTarget =
-        filled - pieceStart >= 2 && (lossMask === null || lossMask.subarray(pieceStart + 1, filled).includes(1));
-      if (hasTarget) {
+      const piece = { startToken: pieceStart, endToken: filled };
+      if (filled - pieceStart >= 2 && hasTarget(piece, lossMask)) {
         startTokens.push(pieceStart);
         endTokens.push(filled);
       } else if (counts) counts.leftoverTokens += ownTokens;

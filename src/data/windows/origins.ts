@@ -1,6 +1,6 @@
 /**
- * Where the text of micro-batches stands, for the report on a step that went wrong: the sequence is made once more with
- * serial numbers in the place of token ids, which shuffling, packing and mixing carry along, whatever they do.
+ * Finds where the text of micro-batches comes from, for the report on a diverged step: repeats the training sequence
+ * with serial numbers instead of token ids, which pass through packing, shuffling and mixing unchanged.
  */
 import type { Corpus } from '../files/corpus.ts';
 import { locationInFile } from '../files/corpus.ts';
@@ -11,22 +11,21 @@ import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { bytesOfTokens } from '../tokens/tokens.ts';
 import type { TokenChunk } from '../tokens/tokens.ts';
 
-/** A stretch of text in a window. */
-export interface TextOrigin {
-  /** Of the step, from 0. */
+/** A span of text in a window. Field names are those of the report. */
+export interface WindowText {
+  /** Index in the step, from 0. */
   readonly microBatch: number;
   readonly window: number;
   /**
-   * As "byte 17 of /texts/a.txt": of plain text its first byte, else where its document begins (its line, record or
-   * row).
+   * Its location, e.g. "byte 17 of /texts/a.txt": its first byte in plain text, else the start of its document.
    */
   readonly place: string;
   readonly tokens: number;
-  /** How it begins. */
+  /** Its beginning. */
   readonly text: string;
 }
 
-const firstSerial = 2 ** 30; // above every token id
+const firstSerial = 2 ** 30; // larger than every token id
 const shownTokens = 40;
 
 interface NumberedChunk {
@@ -35,7 +34,7 @@ interface NumberedChunk {
 }
 
 /**
- * The stretches of text in the micro-batches that follow `cursor` in the training sequence, window by window.
+ * The spans of text in the micro-batches that follow `cursor` in the training sequence, window by window.
  * @throws as trainingSequence
  */
 export async function textOrigins(
@@ -44,7 +43,7 @@ export async function textOrigins(
   options: SequenceOptions,
   cursor: Cursor | undefined,
   microBatches: number,
-): Promise<TextOrigin[]> {
+): Promise<WindowText[]> {
   const chunks: NumberedChunk[] = [];
   let serial = firstSerial;
   const numbered = async function* (source: AsyncIterable<TokenChunk>): AsyncGenerator<TokenChunk, void, void> {
@@ -52,34 +51,34 @@ export async function textOrigins(
       const first = serial;
       serial += chunk.tokenIds.length;
       chunks.push({ firstSerial: first, chunk: { ...chunk, tokenIds: chunk.tokenIds.slice() } });
-      // Packing asks whether a token is special, and puts such tokens in itself: they stay what they are.
+      // Special tokens keep their ids, because packing inserts such tokens and checks for them.
       const tokenIds = chunk.tokenIds.map((id, i) => (tokenizer.byteLengths[id] === 0 ? id : first + i));
       yield { ...chunk, tokenIds, isExact: false };
     }
   };
-  const origins: TextOrigin[] = [];
+  const origins: WindowText[] = [];
   const { contextLength } = options;
   let microBatch = 0;
   for await (const { inputs, targets } of trainingSequence(corpus, tokenizer, { ...options, numbered }, cursor)) {
     for (let start = 0, window = 0; start < inputs.length; start += contextLength, window++) {
       const serials = [...inputs.subarray(start, start + contextLength), targets[start + contextLength - 1]!];
-      for (const stretch of stretchesOf(serials, chunks))
-        origins.push({ microBatch, window, ...described(stretch, corpus, tokenizer) });
+      for (const span of spansOf(serials, chunks))
+        origins.push({ microBatch, window, ...described(span, corpus, tokenizer) });
     }
     if (++microBatch === microBatches) break;
   }
   return origins;
 }
 
-interface Stretch extends NumberedChunk {
-  /** Of the stretch's first token, in its chunk. */
+interface Span extends NumberedChunk {
+  /** Index of its first token in the chunk. */
   readonly index: number;
   tokens: number;
 }
 
-/** Numbers that follow each other, cut where a document begins. */
-function stretchesOf(serials: readonly number[], chunks: readonly NumberedChunk[]): Stretch[] {
-  const stretches: Stretch[] = [];
+/** Runs of consecutive serial numbers, split where a document starts. */
+function spansOf(serials: readonly number[], chunks: readonly NumberedChunk[]): Span[] {
+  const spans: Span[] = [];
   let previous: number | undefined;
   for (const serial of serials) {
     if (serial < firstSerial) {
@@ -89,14 +88,14 @@ function stretchesOf(serials: readonly number[], chunks: readonly NumberedChunk[
     const found = chunks[lastAtMost(chunks, serial)]!;
     const index = serial - found.firstSerial;
     if (serial !== (previous ?? NaN) + 1 || (index === 0 && found.chunk.startsDocument))
-      stretches.push({ ...found, index, tokens: 0 });
-    stretches.at(-1)!.tokens++;
+      spans.push({ ...found, index, tokens: 0 });
+    spans.at(-1)!.tokens++;
     previous = serial;
   }
-  return stretches;
+  return spans;
 }
 
-/** The last chunk whose numbers begin at or before `serial`; they ascend. */
+/** Index of the last chunk whose first serial number is at most `serial`. */
 function lastAtMost(chunks: readonly NumberedChunk[], serial: number): number {
   let [low, high] = [0, chunks.length - 1];
   while (low < high) {
@@ -108,15 +107,15 @@ function lastAtMost(chunks: readonly NumberedChunk[], serial: number): number {
 }
 
 function described(
-  { chunk, index, tokens }: Stretch,
+  { chunk, index, tokens }: Span,
   corpus: Corpus,
   tokenizer: Tokenizer,
-): Omit<TextOrigin, 'microBatch' | 'window'> {
+): Omit<WindowText, 'microBatch' | 'window'> {
   const file = corpus.files.find(
     ({ startByte, bytes }) => chunk.startByte >= startByte && chunk.startByte < startByte + bytes,
   )!;
   const isPlain = (file.format ?? 'text') === 'text';
-  // Where reading began inside a chunk, that of its beginning: the tokens passed over are not known any more.
+  // If reading started inside a chunk, the start of that chunk, because the skipped tokens are not known.
   const byte = chunk.startByte + (isPlain ? bytesOfTokens(chunk.tokenIds.subarray(0, index), tokenizer) : 0);
   const text = tokenizer.decode(chunk.tokenIds.subarray(index, index + Math.min(tokens, shownTokens)));
   return { place: locationInFile(file, byte), tokens, text };

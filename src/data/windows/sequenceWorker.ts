@@ -1,6 +1,4 @@
-/**
- * The worker thread of backgroundSequence.ts: makes the training sequence, one micro-batch each time one is asked for.
- */
+/** The worker thread of backgroundSequence.ts: sends the next micro-batch of the training sequence for each request. */
 import { parentPort, workerData } from 'node:worker_threads';
 
 import type { SequenceRequest, WorkerAnswer } from './backgroundSequence.ts';
@@ -30,13 +28,13 @@ async function answer(batches: ReturnType<typeof trainingSequence>): Promise<voi
 }
 
 const tokenizer = tokenizerFromFile(tokenizerText, 'the tokenizer of the run');
-// One worker is this thread itself, others end with it; and tokens that are there already need none.
+// With one worker this thread tokenizes itself; tokens from the cache need no workers. They end with this thread.
 const workers =
   tokenizingWorkers > 1 && corpus.tokenCache === undefined
     ? openTokenizingWorkers(tokenizer, tokenizingWorkers)
     : undefined;
 const batches = trainingSequence(corpus, tokenizer, { ...options, workers, onWarning }, cursor);
-let last = Promise.resolve();
+let last = Promise.resolve(); // requests are answered one after the other
 port.on('message', () => {
   last = last.then(() => answer(batches));
 });

@@ -1,4 +1,4 @@
-/** The blocks of all epochs, one after the other without end, the next being read while one is in use. */
+/** The blocks of all epochs, endlessly; the next block is read while one is in use. */
 import { wrongInput } from '../../errors.ts';
 import type { Corpus, ReadableCorpus } from '../files/corpus.ts';
 import type { Cursor } from './cursor.ts';
@@ -18,12 +18,12 @@ export interface BlockSequenceOptions {
   readonly seed: number;
   readonly contextLength: number;
   readonly shuffleTokens: number;
-  /** Stands between the reading and the cutting, where tokens are to be followed; see origins.ts. */
+  /** Changes the tokens before they are cut into windows; see origins.ts. */
   readonly numbered?: ((chunks: AsyncIterable<TokenChunk>) => AsyncIterable<TokenChunk>) | undefined;
 }
 
 /**
- * Endless, from the block in which `cursor` stands on, to be read whole. Reads nothing that is not asked for.
+ * Endless, starting with the whole block that `cursor` is in. Reads only what is asked for.
  * @throws wrongInput for a corpus without a block
  */
 export async function* trainingBlocks(
@@ -39,18 +39,18 @@ export async function* trainingBlocks(
     const part = { ...corpus.training, startByte, skipTokens };
     const read = tokenChunks(corpus, part, tokenizer, readOptions);
     const chunks = options.numbered?.(read) ?? read;
-    // Every token of running text stands for at least one byte; documents may hide more text than their bytes show.
+    // A token of running text is at least one byte. No such bound holds for documents, e.g. in Parquet rows.
     const isBounded =
       corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error' && tokenizer.kind !== 'bpe';
-    const mostTokens = isBounded ? part.endByte - startByte : Infinity;
+    const maximumTokens = isBounded ? part.endByte - startByte : Infinity;
     const blocks =
       corpus.packing === 'documents'
         ? documentBlocks(chunks, tokenizer, { ...options, firstBlock, insideDocument })
-        : epochBlocks(chunks, tokenizer, { ...options, epoch, firstBlock, mostTokens });
+        : epochBlocks(chunks, tokenizer, { ...options, epoch, firstBlock, maximumTokens });
     let isEmpty = true;
     for await (const block of blocks) {
       isEmpty = false;
-      // What stands before the first document (a header, documents of the other side) belongs to block 0.
+      // Block 0 includes what comes before the first document: a header, documents of the other part.
       yield block.index === 0
         ? { ...block, epoch, startByte: corpus.training.startByte, skipTokens: undefined }
         : { ...block, epoch };
@@ -71,9 +71,9 @@ export const noLossTokens = (): Error =>
   );
 
 /**
- * The same values, but the next one is already being made while one is in use: two exist at a time. An error is
- * thrown where its value would have come.
- * @param stop is called when the consumer is done; makes the source give up what it is making.
+ * The same values, with the next one already being produced while one is in use, so two exist at a time. An error is
+ * thrown in place of its value.
+ * @param stop called when the consumer is done, to make the source abandon the value it is producing
  */
 export async function* readAhead<Value>(
   source: AsyncGenerator<Value, void, void>,
@@ -85,7 +85,7 @@ export async function* readAhead<Value>(
       const result = await coming;
       if (result.done === true) return;
       coming = source.next();
-      coming.catch(() => {}); // handled when it is awaited, perhaps much later or never
+      coming.catch(() => {}); // handled when it is awaited, perhaps never
       yield result.value;
     }
   } finally {

@@ -1,7 +1,4 @@
-/**
- * What one epoch gives to train on: its windows, and what stands in them. Between rows 6 and 7 of the walk; for the
- * plan.
- */
+/** What one epoch contains: its token windows and their tokens. For the plan and `clm data check`. */
 import type { Config } from '../../config/schema.ts';
 import type { Corpus } from '../files/corpus.ts';
 import { documentBlocks } from './documentBlocks.ts';
@@ -10,20 +7,20 @@ import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { tokenChunks } from '../tokens/tokens.ts';
 import type { TokenChunk } from '../tokens/tokens.ts';
 import { noLossTokens } from './trainingBlocks.ts';
-import { epochBlocks, piecesOf, windowsInEpoch } from './windows.ts';
+import { epochBlocks, hasTarget, piecesOf, windowsInEpoch } from './windows.ts';
 
-/** Of the first epoch; another may have a window less. */
+/** Of the first epoch; another may have one window less. Stored in corpus.json, whose field names these are. */
 export interface TrainingSupply {
   readonly windows: number;
-  /** Places of the windows that hold a token; the others are padding. */
+  /** Positions of the windows that hold an input token; the others are padding. */
   readonly places: number;
   /** Tokens of the training part … */
   readonly tokens: number;
   /** … and those of them that the loss is taken of, less than all where there are prompts. */
   readonly learntTokens: number;
-  /** Tokens that stand in no window. */
+  /** Tokens that are in no window. */
   readonly leftoverTokens: number;
-  /** Documents longer than a window, under `packing: documents`; else 0. */
+  /** Documents longer than a window, with `packing: documents`; else 0. */
   readonly splitDocuments: number;
 }
 
@@ -40,10 +37,10 @@ export const supplyOptions = ({ seed, model, corpus }: Pick<Config, 'seed' | 'mo
 });
 
 /**
- * Of a mixture, the sum of its sources. Follows from the number of tokens, but for pairs and documents packed whole:
- * they are read once.
- * @param sourceTokens tokens of the training part; of a mixture, of that of each source
- * @throws wrongInput where the loss is taken nowhere, and as tokenChunks
+ * For a mixture, the sum over its sources. Computed from the number of tokens; only pairs and packed documents have to
+ * be read once.
+ * @param sourceTokens tokens of the training part, per source of a mixture
+ * @throws wrongInput if no token counts towards the loss, and as tokenChunks
  */
 export async function trainingSupply(
   corpus: Corpus,
@@ -63,7 +60,7 @@ export async function trainingSupply(
   return total;
 }
 
-/** Windows that follow each other, every token in the loss. The offset of an epoch may cost it the last window. */
+/** Consecutive windows in which every token counts towards the loss. The offset of an epoch may cost one window. */
 export function plainSupply(
   { seed, contextLength }: Omit<SupplyOptions, 'shuffleTokens'>,
   tokens: number,
@@ -86,18 +83,12 @@ async function countedSupply(
   const chunks = countingLossTokens(tokenChunks(corpus, corpus.training, tokenizer), counts);
   const blocks = packsDocuments
     ? documentBlocks(chunks, tokenizer, { ...options, firstBlock: 0, insideDocument: false, counts })
-    : epochBlocks(chunks, tokenizer, { ...options, epoch: 0, firstBlock: 0, mostTokens: tokens });
+    : epochBlocks(chunks, tokenizer, { ...options, epoch: 0, firstBlock: 0, maximumTokens: tokens });
   let [windows, places] = [0, 0];
   for await (const block of blocks) {
     for (let window = 0; window < block.windows; window++) {
       const pieces = piecesOf(block, window, contextLength);
-      // A window of prompts alone is passed over in training.
-      if (
-        !pieces.some(
-          ({ startToken, endToken }) => block.lossMask?.subarray(startToken + 1, endToken).includes(1) ?? true,
-        )
-      )
-        continue;
+      if (!pieces.some((piece) => hasTarget(piece, block.lossMask))) continue; // prompts only: training skips it
       windows++;
       for (const { startToken, endToken } of pieces) places += endToken - startToken - 1;
     }
@@ -122,7 +113,7 @@ async function* countingLossTokens(
   }
 }
 
-/** What the plan and its readers say of a supply; with no window, nothing is padding. */
+/** The shares of padding and of tokens that count towards the loss. Named as in the JSON of `clm plan`. */
 export function supplyShares(
   { windows, places, tokens, learntTokens }: TrainingSupply,
   contextLength: number,

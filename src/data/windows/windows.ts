@@ -1,15 +1,14 @@
 /**
- * Cuts the tokens of an epoch into windows and groups the windows into blocks (`corpus.packing: concatenate`). Row 6 of
- * the walk; documentBlocks.ts is its other form.
+ * Stage: token windows (`corpus.packing: concatenate`; documentBlocks.ts is the other form) and shuffle order. Cuts the
+ * tokens of an epoch into windows and groups the windows into blocks.
  *
  * A window has T + 1 tokens (T = contextLength): T inputs and, shifted by one, T targets. Windows advance by T, so
- * neighbours share a token and every token between the first and the last of an epoch is a target exactly once.
- * The first window of an epoch begins at an offset below T, drawn for each epoch, so that the cuts fall elsewhere
- * every time. Left out of an epoch are the tokens before the offset and, at the end, those that fill no window: fewer
- * than T at each end.
+ * neighbours share a token and every token after the first of an epoch is a target exactly once. Each epoch starts at a
+ * random offset below T, so that the cuts differ from epoch to epoch. The tokens before the offset, and those at the
+ * end that do not fill a window, are left out: fewer than T at each end.
  *
- * A block is what is shuffled together: the windows, in the order of the text, that fit in `shuffleTokens` tokens,
- * but at least one. Only the last block of an epoch may have fewer.
+ * A block is the unit of shuffling: consecutive windows that together fit in `shuffleTokens` tokens, but at least one.
+ * Only the last block of an epoch may have fewer.
  */
 import { wrongInput } from '../../errors.ts';
 import { randomStream } from '../../random.ts';
@@ -18,7 +17,7 @@ import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { positionOf } from '../tokens/tokens.ts';
 import type { TokenChunk, TokenPosition } from '../tokens/tokens.ts';
 
-/** Its position is where the reading of the block begins; see `Cursor`. */
+/** Its position is where reading of the block starts; see `Cursor`. */
 export interface Block extends TokenPosition {
   /** Number of the block within its epoch. */
   readonly index: number;
@@ -26,26 +25,26 @@ export interface Block extends TokenPosition {
   readonly tokenIds: Int32Array;
   /** 1 for each token that counts towards the loss, 0 for those of prompts; null if all count. */
   readonly lossMask: Uint8Array | null;
-  /** Where the windows lie in `tokenIds`; null where they follow each other: window w is the T + 1 ids from w · T. */
+  /** Where the windows are in `tokenIds`; null if they are consecutive: window w is the T + 1 ids from w · T. */
   readonly packed: PackedPieces | null;
-  /** Whether the block begins inside a document, with a token that is only looked back on. */
+  /** Whether the block begins inside a document; its first token is then context only, not a target. */
   readonly insideDocument?: true | undefined;
 }
 
 /** Pieces of documents, and which of them share a window. */
 interface PackedPieces extends PackedWindows {
-  /** Of each piece, its first token in the block and the one after its last. */
+  /** For each piece: its first token in the block, and the token after its last. */
   readonly startTokens: ArrayLike<number>;
   readonly endTokens: ArrayLike<number>;
 }
 
-/** A stretch of a block's tokens that stands in one window and knows nothing of what else does: 2 … T + 1 of them. */
+/** 2 … T + 1 consecutive tokens of a block, in one window, that cannot attend to the other pieces of that window. */
 export interface Piece {
   readonly startToken: number;
   readonly endToken: number;
 }
 
-/** What stands in a window of a block: one piece that fills it, or pieces of documents. */
+/** The pieces in a window: one that fills it, or pieces of documents. */
 export function piecesOf({ packed }: Pick<Block, 'packed'>, window: number, contextLength: number): Piece[] {
   if (packed === null) return [{ startToken: window * contextLength, endToken: (window + 1) * contextLength + 1 }];
   const { pieces, firstPiece, startTokens, endTokens } = packed;
@@ -55,15 +54,19 @@ export function piecesOf({ packed }: Pick<Block, 'packed'>, window: number, cont
   }));
 }
 
+/** Whether a target of a piece counts towards the loss. */
+export const hasTarget = ({ startToken, endToken }: Piece, lossMask: Uint8Array | null): boolean =>
+  lossMask === null || lossMask.subarray(startToken + 1, endToken).includes(1);
+
 /** Windows of a full block. */
 export function windowsPerBlock(contextLength: number, shuffleTokens: number): number {
   return Math.max(1, Math.floor((shuffleTokens - 1) / contextLength));
 }
 
 /**
- * Tokens skipped at the start of an epoch, in [0, T). A text too short for a window after that many takes the
- * remainder by the number of offsets it has, so that every epoch has a window.
- * @param tokens of the training text, at least T + 1.
+ * Tokens skipped at the start of an epoch, in [0, T). For a short text, modulo the number of possible offsets, so that
+ * every epoch has a window.
+ * @param tokens of the training text, at least T + 1
  */
 export function windowOffset(seed: number, epoch: number, contextLength: number, tokens: number): number {
   return drawnOffset(seed, epoch, contextLength) % (tokens - contextLength);
@@ -72,14 +75,14 @@ export function windowOffset(seed: number, epoch: number, contextLength: number,
 const drawnOffset = (seed: number, epoch: number, contextLength: number): number =>
   randomStream(seed, 'window offset', epoch).below(contextLength);
 
-/** Windows that one epoch trains on; differs by one at most from epoch to epoch. `tokens` as in `windowOffset`. */
+/** Windows of one epoch; differs by at most one from epoch to epoch. `tokens` as in `windowOffset`. */
 export function windowsInEpoch(seed: number, epoch: number, contextLength: number, tokens: number): number {
   return Math.floor((tokens - windowOffset(seed, epoch, contextLength, tokens) - 1) / contextLength);
 }
 
 /**
- * A permutation of 0 … windows − 1 that depends on nothing but its arguments (Fisher–Yates, Durstenfeld's form;
- * Knuth, The Art of Computer Programming, volume 2, algorithm 3.4.2P).
+ * The order in which the windows of a block are trained on: a permutation of 0 … windows − 1 that depends only on the
+ * arguments (Fisher–Yates; Knuth, The Art of Computer Programming, volume 2, algorithm 3.4.2P).
  */
 export function windowOrder(seed: number, epoch: number, block: number, windows: number): Uint32Array {
   const order = new Uint32Array(windows);
@@ -99,33 +102,33 @@ interface BlockOptions {
   readonly epoch: number;
   readonly contextLength: number;
   readonly shuffleTokens: number;
-  /** The block that `chunks` begin with. */
+  /** Index of the block that `chunks` start with. */
   readonly firstBlock: number;
-  /** Upper bound on the tokens of `chunks`; a short text then needs no full block's memory. */
-  readonly mostTokens: number;
+  /** Upper bound on the tokens of `chunks`, so that a short text does not allocate a full block. */
+  readonly maximumTokens: number;
 }
 
 /**
  * The blocks of one epoch, from `firstBlock` on. Each has its own memory.
- * @param chunks the tokens from the start of the training text if `firstBlock` is 0, else from that block's first.
- * @throws wrongInput for a training text that is shorter than a window.
+ * @param chunks the tokens from the start of the training text if `firstBlock` is 0, else from that block's first token
+ * @throws wrongInput for a training text that is shorter than a window
  */
 export async function* epochBlocks(
   chunks: AsyncIterable<TokenChunk>,
   tokenizer: Tokenizer,
   options: BlockOptions,
 ): AsyncGenerator<Block, void, void> {
-  const { contextLength, firstBlock, mostTokens } = options;
+  const { contextLength, firstBlock, maximumTokens } = options;
   const windows = windowsPerBlock(contextLength, options.shuffleTokens);
-  // Block 0 keeps the tokens before the offset too: a text that is too short for the offset still needs them.
+  // Block 0 also reads the tokens before the offset: a text that is too short for the offset needs them.
   let offset = firstBlock === 0 ? drawnOffset(options.seed, options.epoch, contextLength) : 0;
   const blockTokens = windows * contextLength + 1;
   let index = firstBlock;
-  let buffer = new Int32Array(Math.min(offset + blockTokens, mostTokens));
+  let buffer = new Int32Array(Math.min(offset + blockTokens, maximumTokens));
   let lossMask: Uint8Array | null = null;
   let filled = 0;
   let position: TokenPosition | undefined;
-  let tokensLeft = mostTokens;
+  let tokensLeft = maximumTokens;
   let before: TokenChunk | undefined;
   for await (const chunk of chunks) {
     position ??= positionOf(chunk, 0, tokenizer);
@@ -141,7 +144,7 @@ export async function* epochBlocks(
           packed: null,
         };
         const lastToken = buffer[filled - 1]!;
-        // The block's first token is the last one of the block before, perhaps in the chunk before.
+        // The first token of a block is the last token of the block before, which may be in the chunk before.
         position =
           at > 0 ? positionOf(chunk, at - 1, tokenizer) : positionOf(before!, before!.tokenIds.length - 1, tokenizer);
         offset = 0;
@@ -177,7 +180,7 @@ export async function* epochBlocks(
   }
 }
 
-/** The error for a training text that fills no window. */
+/** The error for a training text that is shorter than a window. */
 export const tooShort = (tokens: number, contextLength: number): Error =>
   wrongInput(
     `The training text has ${tokens} token${tokens === 1 ? '' : 's'}, fewer than one window of ` +

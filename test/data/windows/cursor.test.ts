@@ -44,7 +44,7 @@ describe('a cursor against a corpus', () => {
   test('of another length is wrong input', () => {
     expect(errorOf(() => checkCursor(cursor, { training: { startByte: 0, endByte: 1008 } })).message).toBe(
       'The training text has 1008 bytes, but this run began with 1009. ' +
-        'Restore the corpus to resume the run, or start a new one.',
+        'Restore the corpus to resume the run, or start a new run.',
     );
   });
 

@@ -195,7 +195,7 @@ describe('what cannot be trained on', () => {
     ];
     for (const cursor of beyond) {
       const error = await rejection(take(trainingBatches(corpus, tokenizer, options, cursor), 1));
-      expect(error.message).toContain('a position that the training text does not have');
+      expect(error.message).toContain('is outside of the training text');
     }
   });
 });

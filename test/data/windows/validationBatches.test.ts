@@ -70,7 +70,8 @@ describe('validation', () => {
     const error = await rejection(all(validationBatches(corpus, tokenizer, { contextLength: 3, microBatchSize: 2 })));
     expect(error).toBeInstanceOf(ExpectedError);
     expect(error.message).toBe(
-      'The validation text has no token to score. Give more of it: raise corpus.validation.tail or hash, or name a longer file.',
+      'No token of the validation text counts towards the loss. Add text: raise corpus.validation.tail or hash, or name ' +
+        'a longer file in corpus.validation.path.',
     );
   });
 });

@@ -31,7 +31,7 @@ async function* counting(from: number, tokens: number, chunkTokens: number): Asy
 }
 
 const blocksOf = (tokens: number, chunkTokens: number, contextLength: number, shuffleTokens: number, epoch = 0) => {
-  const options = { seed: 7, epoch, contextLength, shuffleTokens, firstBlock: 0, mostTokens: tokens };
+  const options = { seed: 7, epoch, contextLength, shuffleTokens, firstBlock: 0, maximumTokens: tokens };
   return all(epochBlocks(counting(0, tokens, chunkTokens), tokenizer, options));
 };
 
@@ -101,7 +101,7 @@ describe('blocks', () => {
     for (const { index, startByte } of blocks.slice(1)) {
       const options = { seed: 7, epoch: 0, contextLength: 5, shuffleTokens: 23, firstBlock: index };
       const chunks = counting(startByte, tokens, 11);
-      const rest = await all(epochBlocks(chunks, tokenizer, { ...options, mostTokens: tokens - startByte }));
+      const rest = await all(epochBlocks(chunks, tokenizer, { ...options, maximumTokens: tokens - startByte }));
       expect(rest).toEqual(blocks.slice(index));
     }
   });
