@@ -1,6 +1,6 @@
 /**
- * What a corpus holds, read once from end to end: how much of it there is, what stands in it twice, what of the
- * validation part is trained on, and how the first windows look. For `clm data check`.
+ * Reads a corpus once from end to end for `clm data check`: its size, duplicates, how much of the validation part is
+ * also in the training part, and the first training windows.
  */
 import { createHash } from 'node:crypto';
 
@@ -16,53 +16,52 @@ import { supplyShares, trainingSupply } from './windows/trainingSupply.ts';
 export interface PartContent {
   documents: number;
   tokens: number;
-  /** UTF-8 of the documents' text, decompressed. */
+  /** UTF-8 bytes of the documents' decompressed text. */
   bytes: number;
 }
 
+/** Field names are those of the command's JSON. */
 export interface CorpusCheck extends PartContent {
   bytesPerToken: number;
   training: PartContent;
   validation: PartContent;
   emptyDocuments: number;
-  /** Bytes that are no UTF-8, replaced or left out. */
+  /** Bytes that are not UTF-8, replaced or left out. */
   badBytes: number;
-  /** Documents whose text another one before them has. */
+  /** Documents with the same text as an earlier document. */
   duplicates: number;
-  /** What of the validation part also stands in the training part. Lines count that have 40 bytes or more. */
+  /** How much of the validation part is also in the training part. Lines of fewer than 40 bytes are not counted. */
   overlap: { documents: number; lines: number; ofLines: number };
-  /** Share of the training tokens that count towards the loss: 1 unless there are pairs. Named as in the JSON. */
+  /** Share of the training tokens that count towards the loss: 1 without pairs. */
   learntShare: number;
   windowsPerEpoch: number;
-  /** Share of the windows' places that hold no token: 0 unless whole documents are packed. */
+  /** Share of padding in the windows: 0 unless documents are packed. */
   paddingShare: number;
-  /** Tokens that stand in no training window of an epoch. */
+  /** Tokens of an epoch that are in no training window. */
   leftoverTokens: number;
-  /** Documents longer than a window; only where whole documents are packed. */
+  /** Documents longer than a window; 0 unless documents are packed. */
   splitDocuments: number;
-  /**
-   * Bytes of the mask that hides documents from each other, of one micro-batch; 0 unless whole documents are packed.
-   */
+  /** Bytes of one micro-batch's attention mask between documents; 0 unless documents are packed. */
   maskBytes: number;
-  /** What each source of a mixture holds; absent where there is none. */
+  /** The content of each source of a mixture; absent without a mixture. */
   sources?: Record<string, { training: PartContent; validation: PartContent }>;
   examples: ExampleWindow[];
 }
 
-/** A training window, decoded: the target of each place is the token that follows. */
+/** A decoded training window: the target of each input token is the token after it. */
 export interface ExampleWindow {
   tokenIds: number[];
   targetIds: number[];
   tokens: string[];
   targets: string[];
-  /** Whether each target counts towards the loss. The name is that of the command's JSON. */
+  /** Whether each target counts towards the loss. */
   learnt: boolean[];
 }
 
 /**
- * Reads training and validation part once each, and the training part again where there are pairs or documents packed
- * whole. Memory: a hash for every document and for every line of the validation part.
- * @throws wrongInput for anything that cannot be read, and where the loss is taken nowhere
+ * Reads both parts once, and the training part again if there are pairs or packed documents. Memory: a hash for every
+ * document and for every line of the validation part.
+ * @throws wrongInput for unreadable text, or if no token counts towards the loss
  */
 export async function checkCorpus(
   corpus: Corpus,
@@ -72,7 +71,7 @@ export async function checkCorpus(
   const counts = { badBytes: 0, emptyDocuments: 0 };
   const validationDocuments = new Set<number>();
   const validationLines = new Set<number>();
-  /** The contents of a part, of a mixture those of each source. */
+  /** The contents of a part, per source of a mixture. */
   const read = async (part: CorpusPart, sink: TextSink): Promise<Omit<PartContent, 'tokens'>[]> => {
     const contents: Omit<PartContent, 'tokens'>[] = [];
     for (const one of part.parts ?? [part]) contents.push(await readPart(corpus, one, sink, counts));
@@ -103,7 +102,7 @@ export async function checkCorpus(
   ];
   const bytes = training.bytes + validation.bytes;
   const tokens = trainingTokens + validationTokens;
-  if (tokens === 0) throw wrongInput('The corpus holds no text: all its documents are empty, or there is none.');
+  if (tokens === 0) throw wrongInput('The corpus contains no text: it has no documents, or all of them are empty.');
   const { contextLength } = options;
   const supply = await trainingSupply(corpus, tokenizer, options, sourceTokens);
   const sources: NonNullable<CorpusCheck['sources']> = {};
@@ -145,7 +144,7 @@ interface TextSink {
   line(hash: number): unknown;
 }
 
-/** A running text has a document for each of its files, which belongs to the part in which it begins. */
+/** Every file of running text counts as a document, in the part in which it starts. */
 async function readPart(
   corpus: Corpus,
   part: CorpusPart,
@@ -175,12 +174,12 @@ async function readPart(
   return { documents, bytes };
 }
 
-/** 48 bits: among a million documents, two different ones are taken for equal with a chance of 1 in 500. */
+/** 48 bits: among a million documents, two different ones have the same hash with a probability of 1 in 500. */
 const shortHash = (digest: Buffer): number => digest.readUIntBE(0, 6);
 
 const shortestLineBytes = 40;
 
-/** Hashes of the lines of a text that comes in chunks. FNV-1a in two lanes of 26 bits each. */
+/** Hashes the lines of a text that comes in chunks, by FNV-1a in two lanes of 26 bits each. */
 function lineHasher(line: (hash: number) => unknown): { write(text: Uint8Array): void; end(): void } {
   let first = 0x811c9dc5;
   let second = 0x9747b28c;
@@ -213,7 +212,7 @@ async function exampleWindows(
   { examples, ...options }: TrainingBatchOptions & { examples: number },
 ): Promise<ExampleWindow[]> {
   const shown: ExampleWindow[] = [];
-  const spelt = (ids: number[]): string[] =>
+  const decodeEach = (ids: number[]): string[] =>
     ids.map((id) => tokenizer.decode([id], { specialTokens: true, continuesText: true }));
   if (examples === 0) return shown;
   for await (const { inputs, targets, lossMask } of trainingSequence(corpus, tokenizer, {
@@ -224,8 +223,8 @@ async function exampleWindows(
     shown.push({
       tokenIds,
       targetIds,
-      tokens: spelt(tokenIds),
-      targets: spelt(targetIds),
+      tokens: decodeEach(tokenIds),
+      targets: decodeEach(targetIds),
       learnt: Array.from(lossMask, (value) => value > 0),
     });
     if (shown.length === examples) break;

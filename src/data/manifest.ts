@@ -1,6 +1,6 @@
 /**
- * What the corpus of a run was made of, kept in the run directory as `corpus.json`: a resumed run notices any change,
- * and need not count its tokens again.
+ * The files and token counts of a run's corpus, stored in the run directory as corpus.json. A resumed run detects any
+ * change of the corpus, and does not have to count its tokens again.
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
@@ -30,12 +30,14 @@ const manifestSchema = z.strictObject({
 
 export type CorpusManifest = z.output<typeof manifestSchema>;
 
-/** Files up to this size are hashed whole; of longer ones `samples` pieces, evenly spread from first to last byte. */
+/**
+ * Files up to this size are hashed whole; of longer ones `samples` evenly spaced pieces, first and last byte included.
+ */
 export const wholeBytes = 1024 * 1024;
 const samples = 16;
 const sampleBytes = wholeBytes / samples;
 
-/** Path, size and hash of every file of the corpus; reads at most 1 MiB of each. */
+/** Path, size and hash of every file of the corpus. Reads at most 1 MiB of each. */
 export async function corpusManifest(
   corpus: Pick<Corpus, 'files'>,
   { trainingTokens, validationTokens, supply }: Pick<CorpusManifest, 'trainingTokens' | 'validationTokens' | 'supply'>,
@@ -47,18 +49,18 @@ export async function corpusManifest(
 
 export const renderManifest = (manifest: CorpusManifest): string => `${JSON.stringify(manifest, null, 1)}\n`;
 
-/** @param path of the file the text was read from, for messages. @throws wrongInput where it is damaged. */
+/** @param path of the file, for messages. @throws wrongInput if it is damaged */
 export function parseManifest(text: string, path: string): CorpusManifest {
   try {
     return manifestSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw wrongInput(`${path} is damaged. Remove it to resume without knowing whether the corpus has changed.`, {
+    throw wrongInput(`${path} is damaged. Delete it to resume without checking whether the corpus has changed.`, {
       cause,
     });
   }
 }
 
-/** @throws wrongInput naming what has changed since the manifest was made, and the ways out. */
+/** @throws wrongInput naming the files that have changed since the manifest was made */
 export function refuseChangedCorpus(before: CorpusManifest, now: CorpusManifest): void {
   const changes: string[] = [];
   const byPath = new Map(before.files.map((file) => [file.path, file]));
@@ -67,20 +69,21 @@ export function refuseChangedCorpus(before: CorpusManifest, now: CorpusManifest)
     byPath.delete(path);
     if (old === undefined) changes.push(`${path} is new`);
     else if (old.bytes !== bytes) changes.push(`${path} has ${bytes} bytes instead of ${old.bytes}`);
-    else if (old.sha256 !== sha256) changes.push(`${path} has other content`);
+    else if (old.sha256 !== sha256) changes.push(`${path} has different content`);
   }
-  for (const path of byPath.keys()) changes.push(`${path} is gone`);
+  for (const path of byPath.keys()) changes.push(`${path} is missing`);
   const paths = (files: CorpusManifest['files']) => files.map(({ path }) => path).join('\n');
-  if (changes.length === 0 && paths(before.files) !== paths(now.files)) changes.push('its files come in another order');
+  if (changes.length === 0 && paths(before.files) !== paths(now.files))
+    changes.push('its files are in a different order');
   if (changes.length === 0) return;
   const more = changes.length > 5 ? ` and ${changes.length - 5} more` : '';
   throw wrongInput(
-    `The corpus has changed since this run began: ${changes.slice(0, 5).join(', ')}${more}. Restore it to resume the run, ` +
-      'or start a new run with --run.',
+    `The corpus has changed since this run began: ${changes.slice(0, 5).join(', ')}${more}. Restore it to resume the ` +
+      'run, or start a new run with --run.',
   );
 }
 
-/** Standard input has another temporary name every time. */
+/** Standard input has a different temporary path every time. */
 const nameOf = ({ path, source }: CorpusFile): string => (source?.path === '-' ? 'standard input' : path);
 
 async function digest(path: string): Promise<{ bytes: number; sha256: string }> {

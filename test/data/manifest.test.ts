@@ -23,10 +23,10 @@ describe('the manifest of a corpus', () => {
   });
 
   test.each([
-    ['other content', (folder: string) => writeFile(join(folder, 'a.txt'), 'First'), 'a.txt has other content.'],
+    ['other content', (folder: string) => writeFile(join(folder, 'a.txt'), 'First'), 'a.txt has different content.'],
     ['a longer file', (folder: string) => appendFile(join(folder, 'a.txt'), '!'), 'a.txt has 6 bytes instead of 5.'],
     ['a new file', (folder: string) => writeFile(join(folder, 'c.txt'), 'third'), 'c.txt is new.'],
-    ['a file less', (folder: string) => rm(join(folder, 'a.txt')), 'a.txt is gone.'],
+    ['a file less', (folder: string) => rm(join(folder, 'a.txt')), 'a.txt is missing.'],
   ])('refuses %s, with the way out', async (_, change, message) => {
     const folder = await folderOf({ 'a.txt': 'first', 'b.txt': 'second' });
     const before = await manifestOf(folder);
@@ -43,7 +43,7 @@ describe('the manifest of a corpus', () => {
       const before = await manifestOf(folder);
       await writeFile(join(folder, 'a.txt'), `${'x'.repeat(place)}y${'x'.repeat(2_999_999 - place)}`);
       const now = await manifestOf(folder);
-      expect(() => refuseChangedCorpus(before, now)).toThrow('a.txt has other content');
+      expect(() => refuseChangedCorpus(before, now)).toThrow('a.txt has different content');
     }
   });
 

@@ -1,6 +1,6 @@
 /**
- * Text to token ids, piece by piece: here, or side by side on the threads of tokenizingWorkers.ts. Row 5 of the walk.
- * Where pieces are cut depends on nothing but the text, so the ids and their sourceOffsets are the same either way.
+ * Stage: token ids. Tokenizes text piece by piece, in this thread or on worker threads. Where pieces are cut depends
+ * only on the text, so ids and positions are the same either way.
  */
 import type { CorpusPart, ReadableCorpus } from '../files/corpus.ts';
 import { textChunks } from '../files/textChunks.ts';
@@ -11,15 +11,15 @@ import type { SourceOffset } from '../utf8.ts';
 import type { ReadOptions } from '../files/utf8Chunks.ts';
 
 export interface EncodeOptions extends ReadOptions {
-  /** Threads to encode on; undefined: this one. */
+  /** Threads that tokenize; undefined: the calling thread. */
   readonly workers?: TokenizingWorkers | undefined;
-  /** Told what the user should know, e.g. that the token cache is damaged. */
+  /** Receives warnings for the user, e.g. that the token cache is damaged. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-/** The tokens of a stretch of text, or of a document or a part of one. */
+/** The tokens of a document, of a part of one, or of a piece of running text. */
 export interface EncodedText {
-  /** Position in the corpus from which reading again gives this stretch first. */
+  /** Position in the corpus: a part that starts there yields these tokens first. */
   readonly startByte: number;
   /** At least one. */
   readonly tokenIds: Int32Array;
@@ -31,12 +31,12 @@ export interface EncodedText {
   readonly endsDocument: boolean;
 }
 
-/** A stretch of text that can be encoded by itself. */
+/** A piece of text that can be tokenized by itself. */
 interface Piece {
   readonly startByte: number;
-  /** Well-formed UTF-8; the next piece may overwrite it. */
+  /** Well-formed UTF-8. Valid until the next piece is asked for. */
   readonly utf8: Uint8Array;
-  /** Of a pair: what follows the prompt `utf8`, cut apart from it so that neither changes the other's tokens. */
+  /** Of a pair: what follows the prompt `utf8`. Tokenized separately, so that neither changes the other's tokens. */
   readonly completion: Uint8Array | null;
   readonly startsDocument: boolean;
   readonly endsDocument: boolean;
@@ -44,9 +44,9 @@ interface Piece {
 }
 
 /**
- * The tokens of `part`, whose `startByte` is its own or one that an `EncodedText` had. An end-of-text follows every
- * document, where documents are separated and the tokenizer has one.
- * @throws wrongInput for text that cannot be read, or a character that the vocabulary lacks, where its tokens are due.
+ * The tokens of `part`, whose `startByte` may also be that of an earlier `EncodedText`. If the corpus has documents and
+ * the tokenizer an end-of-text token, it follows every document.
+ * @throws wrongInput for unreadable text or a character that is not in the vocabulary, in place of its tokens
  */
 export async function* encodedText(
   corpus: ReadableCorpus,
@@ -57,11 +57,11 @@ export async function* encodedText(
   const pieces = piecesOf(corpus, part, tokenizer, options);
   const endOfText = corpus.separatesDocuments === true ? tokenizer.endOfText : null;
   if (options.workers !== undefined) {
-    yield* encodedAside(pieces, tokenizer, endOfText, options.workers);
+    yield* encodedByWorkers(pieces, tokenizer, endOfText, options.workers);
     return;
   }
   for await (const piece of pieces) {
-    const text = encodedHere(piece, tokenizer, endOfText);
+    const text = encodedPiece(piece, tokenizer, endOfText);
     if (text.tokenIds.length > 0) yield text;
   }
 }
@@ -72,8 +72,8 @@ async function* piecesOf(
   tokenizer: Tokenizer,
   options: ReadOptions,
 ): AsyncGenerator<Piece, void, void> {
-  const remedy = 'The corpus is not the one whose vocabulary was counted: restore it, or start a new run.';
-  let held = new Uint8Array(0); // the end of a chunk that cannot be cut before the next is there
+  const remedy = 'The corpus has changed since its vocabulary was made: restore it, or start a new run.';
+  let held = new Uint8Array(0); // the end of a chunk, to be tokenized together with the next chunk
   let heldOffsets: readonly SourceOffset[] = [];
   let heldStartsDocument = false;
   for await (const chunk of textChunks(corpus, part, options)) {
@@ -111,7 +111,7 @@ async function* piecesOf(
   }
 }
 
-/** The sourceOffsets of a text of `bytes` bytes and of the one that follows it. */
+/** The source offsets of a text of `bytes` bytes followed by another text. */
 function followedBy(
   sourceOffsets: readonly SourceOffset[],
   bytes: number,
@@ -124,49 +124,48 @@ function followedBy(
     : [...sourceOffsets, ...moved];
 }
 
-function encodedHere(
-  { utf8, completion, startsDocument, origin, ...place }: Piece,
+function encodedPiece(
+  { utf8, completion, startsDocument, origin, ...position }: Piece,
   tokenizer: Tokenizer,
   endOfText: number | null,
 ): EncodedText {
-  const text = tokenizer.encodeChunk(utf8, { startsText: startsDocument, endsText: true }, origin).tokenIds;
-  const answer =
-    completion === null
-      ? null
-      : tokenizer.encodeChunk(completion, { startsText: false, endsText: true }, origin).tokenIds;
-  return joined({ startsDocument, ...place }, text, answer, endOfText);
+  const encode = (text: Uint8Array, startsText: boolean): Int32Array =>
+    tokenizer.encodeChunk(text, { startsText, endsText: true }, origin).tokenIds;
+  const textIds = encode(utf8, startsDocument);
+  const completionIds = completion === null ? null : encode(completion, false);
+  return joined({ startsDocument, ...position }, textIds, completionIds, endOfText);
 }
 
 function joined(
   { startByte, startsDocument, endsDocument }: Pick<Piece, 'startByte' | 'startsDocument' | 'endsDocument'>,
   text: Int32Array,
-  answer: Int32Array | null,
+  completion: Int32Array | null,
   endOfText: number | null,
 ): EncodedText {
   const end = endsDocument && endOfText !== null ? 1 : 0;
-  const place = { startByte, startsDocument, endsDocument };
-  if (answer === null && end === 0) return { ...place, tokenIds: text, lossMask: null };
-  const tokenIds = new Int32Array(text.length + (answer?.length ?? 0) + end);
+  const position = { startByte, startsDocument, endsDocument };
+  if (completion === null && end === 0) return { ...position, tokenIds: text, lossMask: null };
+  const tokenIds = new Int32Array(text.length + (completion?.length ?? 0) + end);
   tokenIds.set(text);
-  if (answer !== null) tokenIds.set(answer, text.length);
+  if (completion !== null) tokenIds.set(completion, text.length);
   if (end === 1) tokenIds[tokenIds.length - 1] = endOfText!;
   // An empty completion is a missing answer: not even its end-of-text counts towards the loss.
-  const maskValue = answer === null || answer.length > 0 ? 1 : 0;
+  const maskValue = completion?.length === 0 ? 0 : 1;
   return {
-    ...place,
+    ...position,
     tokenIds,
-    lossMask: answer === null ? null : new Uint8Array(tokenIds.length).fill(maskValue, text.length),
+    lossMask: completion === null ? null : new Uint8Array(tokenIds.length).fill(maskValue, text.length),
   };
 }
 
-/** Text that is sent to a thread at a time, at least; a chunk of a long text is more than half of it. */
+/** Minimum bytes of text sent to a worker at a time. */
 const jobBytes = 128 * 1024;
 
-/** Jobs that are begun ahead of the one whose tokens are due: one at work and one waiting for each thread. */
+/** Jobs under way per worker: one running and one waiting. */
 const jobsPerWorker = 2;
 
-/** The same as encoding here, several jobs being under way; an error comes where its tokens would have. */
-async function* encodedAside(
+/** Tokenizes with several jobs under way. An error is thrown in place of the tokens that failed. */
+async function* encodedByWorkers(
   pieces: AsyncGenerator<Piece, void, void>,
   tokenizer: Tokenizer,
   endOfText: number | null,
@@ -194,9 +193,11 @@ async function* encodedAside(
       const due = underWay.shift();
       if (due === undefined) return;
       const { job, encoded } = await due;
-      // Where a piece is refused, encoding here tells what is wrong and where.
+      // If a piece was refused, tokenizing it in this thread throws the error with its location.
       const texts =
-        encoded === null ? encodedPieces(job.pieces, tokenizer, endOfText) : apart(job.pieces, encoded, endOfText);
+        encoded === null
+          ? encodedInThisThread(job.pieces, tokenizer, endOfText)
+          : splitIntoTexts(job.pieces, encoded, endOfText);
       for (const text of texts) if (text.tokenIds.length > 0) yield text;
     }
   } finally {
@@ -204,15 +205,15 @@ async function* encodedAside(
   }
 }
 
-function* encodedPieces(
+function* encodedInThisThread(
   pieces: readonly Piece[],
   tokenizer: Tokenizer,
   endOfText: number | null,
 ): Generator<EncodedText, void, void> {
-  for (const piece of pieces) yield encodedHere(piece, tokenizer, endOfText);
+  for (const piece of pieces) yield encodedPiece(piece, tokenizer, endOfText);
 }
 
-function* apart(
+function* splitIntoTexts(
   pieces: readonly Piece[],
   { tokenIds, ends }: EncodedPieces,
   endOfText: number | null,
@@ -233,7 +234,7 @@ interface Job {
   readonly text: PiecesOfText;
 }
 
-/** Pieces of short documents together, in memory of their own; why there are no more comes behind them. */
+/** Copies pieces into jobs, several short documents to one. A read error is yielded after the jobs before it. */
 async function* jobsOf(
   pieces: AsyncGenerator<Piece, void, void>,
 ): AsyncGenerator<Job | { failure: unknown }, void, void> {

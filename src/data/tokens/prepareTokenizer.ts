@@ -1,4 +1,4 @@
-/** Makes the tokenizer of a run and counts its tokens. Row 5 of the walk. */
+/** Makes the tokenizer of a run and counts the tokens of its corpus. */
 import type { Config } from '../../config/schema.ts';
 import { wrongInput } from '../../errors.ts';
 import type { Corpus, CorpusPart } from '../files/corpus.ts';
@@ -17,21 +17,21 @@ export interface PreparedTokenizer extends CachedCorpus {
   readonly tokenizer: Tokenizer;
 }
 
-/** Keys of section `corpus`: threads to encode on, and the folder of the token cache, null for none. */
+/** Keys of section `corpus`: the number of threads that tokenize, and the folder of the token cache or null. */
 interface EncodingChoice {
   readonly workers?: number | undefined;
   readonly cache?: string | null | undefined;
 }
 
-/** Section `tokenizer` of a config, from which keys of other kinds may be left out. */
+/** Section `tokenizer` of a config, perhaps without the keys of other kinds. */
 type TokenizerChoice = Pick<Config['tokenizer'], 'kind'> & Partial<Config['tokenizer']>;
 
 /**
  * The tokenizer that the config asks for. The vocabulary of `characters` is that of the whole corpus, validation text
- * included, so that the validation loss is always defined. `bytes` reads nothing: bad UTF-8 is then met in training.
- * `bpe` is trained on the training text alone, in a pass of its own before the one that counts.
- * A run that is resumed takes the tokenizer of its checkpoint instead, and `countCorpus`.
- * @throws wrongInput for bad UTF-8, an unreadable file, or a text too short for the vocabulary that is asked for.
+ * included, so that the validation loss is always defined. `bytes` reads nothing, so bad UTF-8 is only found in
+ * training. `bpe` is trained on the training text alone, in a pass before the one that counts tokens. A resumed run
+ * uses the tokenizer of its checkpoint and `countCorpus` instead.
+ * @throws wrongInput for bad UTF-8, an unreadable file, or a text too short for the vocabulary size
  */
 export async function prepareTokenizer(
   config: TokenizerChoice,
@@ -52,8 +52,8 @@ export async function prepareTokenizer(
       const { tokenizer } = await trainTokenizer(corpus, corpus.training, wanted);
       if (tokenizer.vocabularySize < wanted) {
         throw wrongInput(
-          `tokenizer.vocabularySize: the training text gives ${tokenizer.vocabularySize} tokens, not ${wanted}; ` +
-            'lower it or give more text.',
+          `tokenizer.vocabularySize: the training text is too short for ${wanted} tokens; it has enough pairs for ` +
+            `${tokenizer.vocabularySize}. Lower the key or add text.`,
         );
       }
       return counted(tokenizer);
@@ -81,9 +81,9 @@ export async function prepareTokenizer(
 }
 
 /**
- * How many tokens a corpus has, and the corpus to read them from: where there is to be a token cache, it is filled now
- * if need be.
- * @throws wrongInput for text that cannot be read or encoded; environmentFailure where the cache cannot be written
+ * The number of tokens in a corpus, and the corpus to read them from. With a token cache, missing files of it are
+ * written now.
+ * @throws wrongInput for text that cannot be read or tokenized; environmentFailure if the cache cannot be written
  */
 export async function countCorpus(
   corpus: Corpus,

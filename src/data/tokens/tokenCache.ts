@@ -1,7 +1,7 @@
 /**
- * The token cache: the tokens of a corpus in files, so that a text is encoded once and not in every epoch and run. A
- * file's name follows from all that its tokens depend on: the files of the corpus, how they are read and split, the
- * tokenizer. So one folder serves any number of runs, also at once, and what has changed is never found.
+ * The token cache: the tokens of a corpus in files, so that a text is tokenized once and not in every epoch and run. A
+ * cache's name is a hash of everything its tokens depend on: the files of the corpus, how they are read and split, and
+ * the tokenizer. So a changed corpus never hits the cache, and any number of runs may share one folder.
  */
 import { createHash } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
@@ -17,18 +17,18 @@ import { renderTokenizer } from '../tokenizers/tokenizerFile.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 
 export interface CachedCorpus {
-  /** The corpus, to be read from its cache. */
+  /** The corpus, which is now read from its cache. */
   readonly corpus: Corpus;
   readonly trainingTokens: number;
-  /** Of the training part; of a mixture, of that of each source: together `trainingTokens`. */
+  /** Tokens of the training part, per source of a mixture; their sum is `trainingTokens`. */
   readonly sourceTokens: readonly number[];
   readonly validationTokens: number;
 }
 
 /**
- * The corpus with a cache of its tokens below `folder`. What of it is not there yet is made, in a pass over the text.
- * Texts from standard input are not cached.
- * @throws wrongInput as encodedText; environmentFailure where the folder cannot be written
+ * The corpus with a cache of its tokens below `folder`. Missing files of the cache are written, in one pass over the
+ * text.
+ * @throws wrongInput as encodedText; environmentFailure if the folder cannot be written
  */
 export async function cachedCorpus(
   corpus: Corpus,
@@ -52,12 +52,11 @@ export async function cachedCorpus(
   };
 }
 
-/** Whether a cache can stand for the corpus another time. */
+/** Whether a corpus can be cached: not if it is read from standard input. */
 export const isCacheable = ({ files }: Corpus): boolean => files.every(({ source }) => source?.path !== '-');
 
 /**
- * The file in the cache that holds the tokens of a part, or of the rest of it from any place on; undefined without a
- * cache.
+ * The cache file with the tokens of a part, also of a part that starts later; undefined without a cache.
  */
 export function tokenFileOf(
   { tokenCache }: Pick<Corpus, 'tokenCache'>,
@@ -89,12 +88,12 @@ async function fillFile(
   return tokens;
 }
 
-/** What a process left that died while it made a file. Others may be making theirs, which keeps changing. */
+/** Removes unfinished files of processes that died. Those of a process still writing have a recent time. */
 async function removeAbandoned(folder: string): Promise<void> {
   for (const entry of await entriesOf(folder)) {
     if (leftoverOf(entry) === undefined) continue;
     const abandoned = path.join(folder, entry);
-    const changed = await stat(abandoned).catch(() => undefined); // its maker may just have finished
+    const changed = await stat(abandoned).catch(() => undefined); // its writer may just have finished
     if (changed !== undefined && Date.now() - changed.mtimeMs > abandonedMs) await rm(abandoned, { force: true });
   }
 }
@@ -111,14 +110,14 @@ async function keyOf(corpus: Corpus, tokenizer: Tokenizer): Promise<string> {
         markBytes,
         source: { field, prompt, completion, documents, separator } = {},
       } = corpus.files[i]!;
-      // Of long files only samples are hashed; there a change must show in the time.
+      // Only samples of long files are hashed, so their modification time is part of the key.
       const changedMs = file.bytes > wholeBytes ? (await stat(file.path)).mtimeMs : null;
       return { ...file, changedMs, format, compression, markBytes, field, prompt, completion, documents, separator };
     }),
   );
   const content = {
     tokenFileVersion,
-    unicode: process.versions.unicode, // letters, numbers and normalisation are those of the running Node
+    unicode: process.versions.unicode, // decides what letters and numbers are, and normalization
     files: described,
     encodingErrors: corpus.encodingErrors,
     separatesDocuments: corpus.separatesDocuments,

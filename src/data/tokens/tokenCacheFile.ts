@@ -1,12 +1,12 @@
 /**
- * A file of tokens: what `encodedText` gives for a part of the corpus, in blocks that can be found by their place.
+ * A file of the token cache: the `EncodedText`s of a part of the corpus, in blocks that can be found by position.
  *
- * block …    chunks u32, tokens u32, then of each chunk: startByte f64, tokens u32, flags u8; then the ids, u16 or u32,
- * and a byte for each token of the chunks that have a `lossMask`. Padded to 8 bytes, little-endian as all machines are
- * that clm runs on. index      JSON: bytes of an id, tokens, and of each block: place in the file, bytes, CRC-32,
- * startByte trailer    "clmtoken", bytes of the index u32, CRC-32 of the index u32
+ * block …   chunks u32, tokens u32; startByte f64 of each chunk, tokens u32 of each, flags u8 of each; the ids as u16
+ * or u32; a byte of loss mask for each token of the chunks that have one. Padded to 8 bytes, little-endian. index
+ * JSON: bytes of an id, tokens, and of each block: offset in the file, bytes, CRC-32, startByte trailer   "clmtoken",
+ * bytes of the index u32, CRC-32 of the index u32
  *
- * Nothing is believed that its checksum does not bear out.
+ * Nothing is used before its checksum is verified.
  */
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -17,10 +17,10 @@ import { z } from 'zod';
 import { writeFully } from '../../storage/durable.ts';
 import type { EncodedText } from './encodedText.ts';
 
-/** Is part of the key, so that a file of another layout is never found. */
+/** Part of the cache key, so that a file of another layout is never found. */
 export const tokenFileVersion = 1;
 
-/** Tokens that a block has at least, but the last: what is read and checked at a time. */
+/** Minimum tokens of every block but the last. A block is read and verified as a whole. */
 const blockTokens = 2 ** 18;
 const magic = 'clmtoken';
 const trailerBytes = 16;
@@ -33,7 +33,7 @@ const indexSchema = z.strictObject({
 });
 type Index = z.output<typeof indexSchema>;
 
-/** Writes a new file. @returns its tokens; throws what `texts` throws */
+/** Writes a new file. @returns the number of tokens; throws what `texts` throws */
 export async function writeTokenFile(
   path: string,
   texts: AsyncIterable<EncodedText>,
@@ -42,15 +42,15 @@ export async function writeTokenFile(
   const file = await open(path, 'wx');
   try {
     const index: Index = { idBytes: vocabularySize <= 2 ** 16 ? 2 : 4, tokens: 0, blocks: [] };
-    let place = 0;
+    let offset = 0;
     let gathered: EncodedText[] = [];
     let tokens = 0;
     const writeBlock = async (): Promise<void> => {
       const block = blockOf(gathered, tokens, index.idBytes);
       await writeFully(file, block);
-      index.blocks.push([place, block.length, crc32(block), gathered[0]!.startByte]);
+      index.blocks.push([offset, block.length, crc32(block), gathered[0]!.startByte]);
       index.tokens += tokens;
-      place += block.length;
+      offset += block.length;
       gathered = [];
       tokens = 0;
     };
@@ -72,7 +72,7 @@ export async function writeTokenFile(
   }
 }
 
-/** How many tokens a file holds, by its index; null where there is none or its index is damaged. */
+/** The number of tokens in a file, by its index; null if the file is missing or its index is damaged. */
 export async function tokensOfFile(path: string): Promise<number | null> {
   const file = await openIfThere(path);
   if (file === null) return null;
@@ -84,9 +84,9 @@ export async function tokensOfFile(path: string): Promise<number | null> {
 }
 
 /**
- * What the file holds from a place on.
- * @param startByte where to begin: the first text that begins there or behind it, or with `inside`, the one it is in
- * @returns null at the end; where the file is damaged, the place from which on the text itself has to be read
+ * The contents of a file from a position on.
+ * @param startByte start with the first text that begins there or later, or with `inside`, the text it is in
+ * @returns null at the end; if the file is damaged, the position from which on the text itself has to be read
  */
 export async function* readTokenFile(
   path: string,
@@ -101,14 +101,14 @@ export async function* readTokenFile(
     let block = Math.max(
       0,
       firstAtLeast(
-        index.blocks.map(([, , , place]) => place),
+        index.blocks.map(([, , , blockStart]) => blockStart),
         startByte,
       ) - 1,
     );
     for (let isFirst = true; block < index.blocks.length; block++) {
-      const [place, bytes, checksum, blockStart] = index.blocks[block]!;
+      const [offset, bytes, checksum, blockStart] = index.blocks[block]!;
       const content = new Uint8Array(bytes);
-      const { bytesRead } = await file.read(content, 0, bytes, place);
+      const { bytesRead } = await file.read(content, 0, bytes, offset);
       if (bytesRead < bytes || crc32(content) !== checksum) return isFirst ? startByte : blockStart;
       const texts = textsOf(content, index.idBytes);
       if (!isFirst) {
@@ -130,7 +130,7 @@ export async function* readTokenFile(
   }
 }
 
-/** The first place in an ascending list whose value is at least `value`. */
+/** Index of the first element of an ascending list that is at least `value`. */
 function firstAtLeast(values: readonly number[], value: number): number {
   let [low, high] = [0, values.length];
   while (low < high) {
@@ -145,7 +145,7 @@ async function openIfThere(path: string): Promise<FileHandle | null> {
   try {
     return await open(path, 'r');
   } catch {
-    return null; // what cannot be read is made anew
+    return null; // an unreadable file is written again
   }
 }
 
@@ -164,7 +164,7 @@ async function readIndex(file: FileHandle): Promise<Index | null> {
 
 const padded = (bytes: number): number => Math.ceil(bytes / 8) * 8;
 
-/** Where the parts of a block begin, and where it ends. */
+/** Byte offsets of the parts of a block. */
 function layout(
   chunks: number,
   tokens: number,
@@ -186,14 +186,14 @@ function blockOf(texts: readonly EncodedText[], tokens: number, idBytes: 2 | 4):
   const flags = new Uint8Array(buffer, at.flags, texts.length);
   const ids = idBytes === 2 ? new Uint16Array(buffer, at.ids, tokens) : new Uint32Array(buffer, at.ids, tokens);
   const lossMasks = new Uint8Array(buffer, at.lossMasks, maskedTokens);
-  let idPlace = 0;
+  let idOffset = 0;
   let maskOffset = 0;
   for (const [i, { startByte, tokenIds, lossMask, startsDocument, endsDocument }] of texts.entries()) {
     startBytes[i] = startByte;
     counts[i] = tokenIds.length;
     flags[i] = (startsDocument ? starts : 0) | (endsDocument ? ends : 0) | (lossMask === null ? 0 : hasLossMask);
-    ids.set(tokenIds, idPlace);
-    idPlace += tokenIds.length;
+    ids.set(tokenIds, idOffset);
+    idOffset += tokenIds.length;
     if (lossMask === null) continue;
     lossMasks.set(lossMask, maskOffset);
     maskOffset += lossMask.length;
@@ -201,9 +201,9 @@ function blockOf(texts: readonly EncodedText[], tokens: number, idBytes: 2 | 4):
   return new Uint8Array(buffer);
 }
 
-/** @param content a block whose checksum is right */
+/** @param content a block whose checksum is verified */
 function textsOf({ buffer }: Uint8Array<ArrayBuffer>, idBytes: 2 | 4): EncodedText[] {
-  const [chunks, tokens] = new Uint32Array(buffer, 0, 2) as unknown as [number, number];
+  const [chunks = 0, tokens = 0] = new Uint32Array(buffer, 0, 2);
   const at = layout(chunks, tokens, idBytes);
   const startBytes = new Float64Array(buffer, 8, chunks);
   const counts = new Uint32Array(buffer, at.counts, chunks);
@@ -211,7 +211,7 @@ function textsOf({ buffer }: Uint8Array<ArrayBuffer>, idBytes: 2 | 4): EncodedTe
   const ids = new Int32Array(
     idBytes === 2 ? new Uint16Array(buffer, at.ids, tokens) : new Uint32Array(buffer, at.ids, tokens),
   );
-  let idPlace = 0;
+  let idOffset = 0;
   let maskOffset = at.lossMasks;
   return Array.from(counts, (count, i) => {
     const flag = flags[i]!;
@@ -220,7 +220,7 @@ function textsOf({ buffer }: Uint8Array<ArrayBuffer>, idBytes: 2 | 4): EncodedTe
       lossMask = new Uint8Array(buffer, maskOffset, count);
       maskOffset += count;
     }
-    const tokenIds = ids.subarray(idPlace, (idPlace += count));
+    const tokenIds = ids.subarray(idOffset, (idOffset += count));
     return {
       startByte: startBytes[i]!,
       tokenIds,

@@ -1,4 +1,4 @@
-/** The worker thread of tokenizingWorkers.ts: encodes the pieces of text that it is sent. */
+/** The worker thread of tokenizingWorkers.ts: tokenizes the pieces of text that it is sent. */
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { ExpectedError } from '../../errors.ts';
@@ -31,7 +31,7 @@ port.on('message', (pieces: PiecesOfText) => {
     const answer = encoded(pieces);
     port.postMessage(answer satisfies EncodingAnswer, [answer.tokenIds.buffer as ArrayBuffer]);
   } catch (error) {
-    // Only the asker can tell the place in the corpus of what the vocabulary lacks.
+    // Only the thread that sent the piece can name the location in the corpus.
     const answer: EncodingAnswer = error instanceof ExpectedError ? { refused: true } : { failure: failureOf(error) };
     port.postMessage(answer);
   }

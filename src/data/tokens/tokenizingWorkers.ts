@@ -1,6 +1,6 @@
 /**
- * Threads that turn pieces of text into token ids, each with the tokenizer for itself. Whoever asks puts the answers in
- * the order of the text, so that the tokens are the same whatever the number of threads. They never load TensorFlow.
+ * Worker threads that tokenize pieces of text, each with its own copy of the tokenizer. The caller keeps the answers in
+ * the order of the text, so that the tokens do not depend on the number of threads. They never load TensorFlow.
  */
 import { Worker } from 'node:worker_threads';
 
@@ -9,37 +9,37 @@ import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { errorOf, workerFile } from '../workerThreads.ts';
 import type { WorkerFailure } from '../workerThreads.ts';
 
-/** Pieces of well-formed text that end where encoding may begin anew. */
+/** Pieces of well-formed text that can be tokenized separately. */
 export interface PiecesOfText {
-  /** The pieces, one behind the other. */
+  /** The pieces, end to end. */
   readonly utf8: Uint8Array;
   /** Where each piece ends in `utf8`. */
   readonly ends: Uint32Array;
-  /** 1 for each piece with which a document begins. */
+  /** 1 for each piece that starts a document. */
   readonly startsText: Uint8Array;
 }
 
-/** The ids of the pieces, one behind the other. */
+/** The ids of the pieces, end to end. */
 export interface EncodedPieces {
   readonly tokenIds: Int32Array;
   /** Where the ids of each piece end. */
   readonly ends: Uint32Array;
 }
 
-/** Ids; or that the tokenizer refuses a piece as wrong input; or a bug. */
+/** The ids; or that the tokenizer refuses a piece as wrong input; or a bug. */
 export type EncodingAnswer = EncodedPieces | { refused: true } | { failure: WorkerFailure };
 
 export interface TokenizingWorkers {
   readonly count: number;
   /**
-   * The ids of the pieces; null where the tokenizer refuses one of them. One thread after the other is asked.
+   * The ids of the pieces; null if the tokenizer refuses one of them. Threads take turns.
    * @throws the worker's bug, with its stack
    */
   encode(pieces: PiecesOfText): Promise<EncodedPieces | null>;
   close(): Promise<void>;
 }
 
-/** Starts the threads, which keep the process alive until they are closed. */
+/** Starts the threads, which keep the process alive until `close`. */
 export function openTokenizingWorkers(tokenizer: Tokenizer, count: number): TokenizingWorkers {
   const tokenizerText = renderTokenizer(tokenizer);
   const threads = Array.from({ length: count }, () => openThread(tokenizerText));
@@ -58,7 +58,7 @@ interface Waiting {
 
 function openThread(tokenizerText: string): { worker: Worker; encode: TokenizingWorkers['encode'] } {
   const worker = new Worker(workerFile('tokens/tokenizingWorker'), { workerData: tokenizerText });
-  const waiting: Waiting[] = []; // a thread answers in the order in which it is asked
+  const waiting: Waiting[] = []; // a thread answers in the order of its requests
   let ended: Error | undefined;
   const end = (error: Error): void => {
     ended ??= error;
@@ -70,7 +70,7 @@ function openThread(tokenizerText: string): { worker: Worker; encode: Tokenizing
     else resolve('refused' in answer ? null : answer);
   });
   worker.on('error', end);
-  worker.on('exit', (code) => end(new Error(`a tokenising worker ended with code ${code}`)));
+  worker.on('exit', (code) => end(new Error(`a tokenizing worker ended with code ${code}`)));
   return {
     worker,
     encode: (pieces) =>

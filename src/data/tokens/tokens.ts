@@ -1,6 +1,6 @@
 /**
- * The text of a part of the corpus as a stream of token ids that can be taken up again at any of them. Row 5 of the
- * walk.
+ * Stage: token ids. The tokens of a part of the corpus, from the token cache or the text, as a stream that can be
+ * resumed at any token.
  */
 import { rm } from 'node:fs/promises';
 
@@ -12,22 +12,22 @@ import { tokenFileOf } from './tokenCache.ts';
 import { readTokenFile } from './tokenCacheFile.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 
-/** The place of a token: reading begins at `startByte` of the corpus and passes over `skipTokens` tokens. */
+/** The position of a token: reading starts at `startByte` of the corpus and skips `skipTokens` tokens. */
 export interface TokenPosition {
   readonly startByte: number;
   readonly skipTokens?: number | undefined;
 }
 
 export interface TokenChunk extends TokenPosition, EncodedText {
-  /** Whether every token's place is the sum of the bytes before it, so that reading can begin at any. */
+  /** Whether the byte lengths of tokens give their positions, so that reading can start at any token. */
   readonly isExact: boolean;
 }
 
 /**
- * The tokens of `part` from its start, less the first `skipTokens`. An end-of-text follows every document, where
- * documents are separated and the tokenizer has one. A part of running text may begin inside a character where a token
- * begins there too (`bytes`); it ends at a character border.
- * @throws wrongInput for text that cannot be read, or a character that the vocabulary lacks.
+ * The tokens of `part` without the first `skipTokens`. If the corpus has documents and the tokenizer an end-of-text
+ * token, it follows every document. With `bytes`, a part of running text may start inside a character; it ends between
+ * characters.
+ * @throws wrongInput for unreadable text, or a character that is not in the vocabulary
  */
 export async function* tokenChunks(
   corpus: ReadableCorpus,
@@ -65,7 +65,7 @@ export async function* tokenChunks(
   }
 }
 
-/** From the cache, if there is one; from the text where there is none, or from where it is damaged on. */
+/** From the token cache; from the text without a cache, or from where it is damaged on. */
 async function* cachedOrEncoded(
   corpus: ReadableCorpus,
   part: CorpusPart,
@@ -79,7 +79,7 @@ async function* cachedOrEncoded(
     const damagedFrom = yield* readTokenFile(file, from, isExact);
     if (damagedFrom === null) return;
     from = damagedFrom;
-    await rm(file, { force: true }).catch(() => undefined); // the next run makes it anew
+    await rm(file, { force: true }).catch(() => undefined); // the next run rebuilds it
     options?.onWarning?.(
       `the token cache ${file} is damaged or missing; the rest of the text is tokenized again, and the next run ` +
         'rebuilds the cache',
@@ -89,7 +89,7 @@ async function* cachedOrEncoded(
   yield* encodedText(corpus, { ...part, startByte }, tokenizer, options);
 }
 
-/** The place of token `index` of a chunk. */
+/** The position of token `index` of a chunk. */
 export function positionOf(chunk: TokenChunk, index: number, tokenizer: Pick<Tokenizer, 'byteLengths'>): TokenPosition {
   if (chunk.isExact)
     return { startByte: chunk.startByte + bytesOfTokens(chunk.tokenIds.subarray(0, index), tokenizer) };
@@ -97,7 +97,7 @@ export function positionOf(chunk: TokenChunk, index: number, tokenizer: Pick<Tok
   return skipTokens === 0 ? { startByte: chunk.startByte } : { startByte: chunk.startByte, skipTokens };
 }
 
-/** How many tokens a part of the corpus has. A pass over it, but none for `bytes` of running text. */
+/** The number of tokens in a part: one pass over it, except for `bytes` of running text. */
 export async function countTokens(
   corpus: ReadableCorpus,
   part: CorpusPart,
@@ -113,14 +113,14 @@ export async function countTokens(
   return tokens;
 }
 
-/** Whether the loss is taken anywhere in a part; read up to there. */
+/** Whether any token of a part counts towards the loss. Reads up to the first one. */
 export async function hasLossTokens(corpus: ReadableCorpus, part: CorpusPart, tokenizer: Tokenizer): Promise<boolean> {
   for await (const { lossMask } of tokenChunks(corpus, part, tokenizer))
     if (lossMask === null || lossMask.includes(1)) return true;
   return false;
 }
 
-/** Bytes of text that the tokens stand for. */
+/** Bytes of the tokens' text. */
 export function bytesOfTokens(tokenIds: Int32Array, { byteLengths }: Pick<Tokenizer, 'byteLengths'>): number {
   let bytes = 0;
   for (let i = 0; i < tokenIds.length; i++) bytes += byteLengths[tokenIds[i]!]!;

@@ -1,15 +1,15 @@
-/** Trains a byte-pair encoding on a part of the corpus, in one pass and bounded memory. Row 5 of the walk. */
+/** Trains a byte-pair encoding on a part of the corpus, in one pass and bounded memory. */
 import type { CorpusPart, ReadableCorpus } from '../files/corpus.ts';
 import { textChunks } from '../files/textChunks.ts';
 import { bpeTraining } from '../tokenizers/bpe/training/trainBpe.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 
 interface TrainedTokenizer {
-  /** May have fewer tokens than wanted where the text is short. */
+  /** May have fewer tokens than wanted if the text is short. */
   readonly tokenizer: Tokenizer;
   /** Bytes of text. */
   readonly bytes: number;
-  /** Different words, all rare, that were given up to bound the memory. */
+  /** Number of distinct words, all rare, that were dropped to bound the memory. */
   readonly droppedWords: number;
 }
 

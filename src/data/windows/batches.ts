@@ -73,7 +73,8 @@ export async function* trainingBatches(
   const stopping = new AbortController();
   const readOptions = { chunkBytes, workers, onWarning, signal: stopping.signal };
   const blocks = readAhead(trainingBlocks(corpus, tokenizer, options, cursor, readOptions), () => stopping.abort());
-  let batch = emptyBatch(microBatchSize * contextLength, corpus.packing);
+  const newBatch = () => emptyBatch(microBatchSize * contextLength, corpus.packing);
+  let batch = newBatch();
   let rows = 0; // filled rows of the batch
   let hasStarted = false;
   let hasTargets = true; // whether this epoch had a target that counts towards the loss; assumed in a resumed epoch
@@ -97,7 +98,7 @@ export async function* trainingBatches(
           ...(insideDocument && { insideDocument }),
         };
         yield { ...batch, cursor: cursorAt(cursor, { epoch, block: index, ...position, windowsTaken }) };
-        batch = emptyBatch(batch.inputs.length, corpus.packing);
+        batch = newBatch();
         rows = 0;
       }
     }
@@ -133,7 +134,8 @@ export async function* validationBatches(
           insideDocument: false,
         })
       : consecutiveWindows(chunks, contextLength);
-  let batch = emptyBatch(microBatchSize * contextLength, corpus.packing);
+  const newBatch = () => emptyBatch(microBatchSize * contextLength, corpus.packing);
+  let batch = newBatch();
   let rows = 0; // filled rows of the batch
   let isScored = false;
   for await (const block of blocks) {
@@ -142,7 +144,7 @@ export async function* validationBatches(
       isScored = true;
       if (++rows < microBatchSize) continue;
       yield batch;
-      batch = emptyBatch(batch.inputs.length, corpus.packing);
+      batch = newBatch();
       rows = 0;
     }
   }

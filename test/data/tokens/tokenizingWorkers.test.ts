@@ -55,7 +55,7 @@ afterAll(async () => {
   for (const workers of open.values()) await workers.close();
 });
 
-describe.each([1, 3])('%i tokenising workers', (count) => {
+describe.each([1, 3])('%i tokenizing workers', (count) => {
   test.each([
     ['running text', 'bpe', () => corpusOf([words, words.slice(7)])],
     ['documents', 'bpe', () => corpusOfLines()],
@@ -147,6 +147,6 @@ test("a worker's bug comes with its stack, and an end is told to all who wait", 
   expect([...(await workers.encode(text))!.tokenIds]).toEqual([...bpe.encode(words)]);
   const waiting = rejection(workers.encode(text));
   await workers.close();
-  expect((await waiting).message).toContain('a tokenising worker ended');
-  expect((await rejection(workers.encode(text))).message).toContain('a tokenising worker ended');
+  expect((await waiting).message).toContain('a tokenizing worker ended');
+  expect((await rejection(workers.encode(text))).message).toContain('a tokenizing worker ended');
 });

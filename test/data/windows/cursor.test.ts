@@ -52,6 +52,6 @@ describe('a cursor against a corpus', () => {
     { ...cursor, startByte: 1009 },
     { ...cursor, block: 0 },
   ])('that names no position of the training text is wrong input: %j', (cursor) => {
-    expect(errorOf(() => checkCursor(cursor, corpus)).message).toContain('that the training text does not have');
+    expect(errorOf(() => checkCursor(cursor, corpus)).message).toContain('is outside of the training text');
   });
 });

@@ -182,7 +182,7 @@ describe('what cannot be trained on', () => {
     expect(error).toBeInstanceOf(ExpectedError);
     expect(error.message).toBe(
       `The character "b" (U+0062) at byte 41 of ${path} is not in the vocabulary: the model was trained without it. ` +
-        'The corpus is not the one whose vocabulary was counted: restore it, or start a new run.',
+        'The corpus has changed since its vocabulary was made: restore it, or start a new run.',
     );
   });
 
