@@ -191,9 +191,7 @@ describe('resuming', () => {
       report: stopAtTwo,
     });
     await writeFile(text, written.replace('whale', 'Whale'));
-    await expect(prepareRun({ ...request, resume: true })).rejects.toThrow(
-      `${text} has different content. Restore it`,
-    );
+    await expect(prepareRun({ ...request, resume: true })).rejects.toThrow(`${text} has different content. Restore it`);
     await writeFile(text, written);
     await expect(prepareRun({ ...request, resume: true })).resolves.toMatchObject({ progress: { step: 2 } });
   });
