@@ -4,6 +4,7 @@
  * handler, because process.exit would wait for the native call in flight. SIGUSR1 asks for a checkpoint.
  */
 import { constants } from 'node:os';
+import { clearLive } from './terminal/liveLine.ts';
 
 const stops = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -25,7 +26,7 @@ export interface StopSignals {
  * @param onFirst is called with the name of the first signal that asks to stop
  * @param onSave is called when a checkpoint is asked for; without it SIGUSR1 is left alone
  */
-export function stopSignals(onFirst: (name: string) => void, onSave?: () => void): StopSignals {
+export function stopSignals(onFirst: (name: string) => unknown, onSave?: () => unknown): StopSignals {
   const controller = new AbortController();
   let received: (typeof stops)[number] | undefined;
   let isSaveWanted = false;
@@ -33,6 +34,7 @@ export function stopSignals(onFirst: (name: string) => void, onSave?: () => void
     const handler = (): void => {
       if (received !== undefined) {
         close();
+        clearLive();
         process.kill(process.pid, name);
         return;
       }

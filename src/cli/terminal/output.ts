@@ -1,19 +1,20 @@
-/** Where text goes: results to stdout, everything else to stderr, colour only where a terminal wants it. */
+/** Where text goes: results to stdout, everything else to stderr, in colour only if a terminal wants it. */
 import { styleText } from 'node:util';
+import { aboveLive } from './liveLine.ts';
 
 /** Lines of results; see `harmless`. */
-export const printResult = (text: string): boolean => process.stdout.write(`${harmless(text)}\n`);
+export const printResult = (text: string): boolean => aboveLive(() => process.stdout.write(`${harmless(text)}\n`));
 
-/** One object a line, for scripts; on a terminal without control characters, by JSON's own escapes. */
+/** One JSON object per line, for scripts; on a terminal control characters are escaped. */
 export const printJson = (value: unknown): boolean => {
   const text = JSON.stringify(value);
   const escaped = process.stdout.isTTY
     ? text.replace(controls, (character) => `\\u${hexadecimal(character).padStart(4, '0')}`)
     : text;
-  return process.stdout.write(`${escaped}\n`);
+  return aboveLive(() => process.stdout.write(`${escaped}\n`));
 };
 
-/** Lines for people; see `harmless`. Names and paths in them may be strangers'; of control sequences only ours pass. */
+/** Lines for people, on stderr. On a terminal only clm's own colours pass, since names and paths may be anybody's. */
 export const note = (text: string): boolean => {
   const shown = process.stderr.isTTY
     ? text
@@ -21,7 +22,7 @@ export const note = (text: string): boolean => {
         .map((part, i) => (i % 2 === 0 ? escapeControls(part) : part))
         .join('')
     : text;
-  return process.stderr.write(`${shown}\n`);
+  return aboveLive(() => process.stderr.write(`${shown}\n`));
 };
 
 export const printError = (message: string): boolean => note(`${colour('red', 'error')}: ${message}`);
@@ -29,15 +30,14 @@ export const printWarning = (message: string): boolean => note(warningText(messa
 export const warningText = (message: string): string => `${colour('yellow', 'warning')}: ${message}`;
 
 /**
- * Text from a model or a corpus for a stream: on a terminal its control characters, which could move the cursor, set
- * the title or paste into the shell, are shown as \u{1b} and the like; a pipe gets the text as it is. Line ends and
- * tabs stay.
+ * Text from a model or a corpus for a stream. On a terminal its control characters, which could move the cursor, set
+ * the title or paste into the shell, are shown as e.g. \u{1b}, except line ends and tabs. A pipe gets the text as it is.
  */
 export const harmless = (text: string, stream: { isTTY?: boolean } = process.stdout): string =>
   stream.isTTY ? escapeControls(text) : text;
 
 /**
- * C0 but tab and line feed, DEL, C1, and the marks that reverse the direction of writing (https://trojansource.codes).
+ * C0 except tab and line feed, DEL, C1, and the marks that change the writing direction (https://trojansource.codes).
  */
 const controls = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 
@@ -49,13 +49,13 @@ export const escapeControls = (text: string): string =>
 /** What `colour` puts around a text: red, yellow, cyan and back. */
 const ownColours = /(\x1b\[3[1369]m)/;
 
-/** Text in a colour where stderr is a terminal and NO_COLOR is not set. */
+/** Text in a colour if stderr is a terminal and NO_COLOR is not set. */
 export function colour(name: 'red' | 'yellow' | 'cyan', text: string): string {
   const wanted = process.stderr.isTTY && !process.env['NO_COLOR'];
   return wanted ? styleText(name, text, { validateStream: false }) : text;
 }
 
-/** 61,234 for people. */
+/** A rounded number for people, e.g. 61,234. */
 export const grouped = (value: number): string => Math.round(value).toLocaleString('en-US');
 
 /** 1 h 02 min, 3 min 20 s or 12 s. */

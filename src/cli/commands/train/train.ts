@@ -1,5 +1,4 @@
-/** `clm train`: from a config to a trained run; continues one with --resume. */
-import ora from 'ora';
+/** `clm train`: trains a model from a config, or resumes a run. */
 import path from 'node:path';
 import type { Config } from '../../../config/schema.ts';
 import { lockRun, type RunLock } from '../../../run/lock.ts';
@@ -7,11 +6,12 @@ import { clearLeftovers } from '../../../run/runDirectory.ts';
 import { findConfig, prepareTraining, type PreparedTraining } from '../../../training/prepare.ts';
 import { hasBfloat16Arithmetic } from '../../../runtime/bfloat16Support.ts';
 import { runTraining } from '../../../training/run.ts';
+import { clearLive, showWaiting } from '../../terminal/liveLine.ts';
 import { duration, grouped, note, printJson, printWarning } from '../../terminal/output.ts';
 import { stopSignals, type StopSignals } from '../../stopSignals.ts';
 import { supplyLines } from '../../terminal/supplyText.ts';
 import { parseDuration, startTimeLimit, type TimeLimit } from './timeLimit.ts';
-import { openTrainingTerminal } from '../../terminal/trainingTerminal.ts';
+import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { trainUsage } from './usage.ts';
 
@@ -24,16 +24,11 @@ export async function train(args: ArgumentsOf<typeof trainUsage>): Promise<void>
     ...(args.overfitBatch ? ['training.overfitBatch=true'] : []),
   ];
   const request = { configPath: args.config, runDirectory: args.run, set, resume: args.resume };
-  const spinner = ora({
-    text: 'reading the corpus',
-    stream: process.stderr,
-    isSilent: args.quiet || !process.stderr.isTTY || !process.stderr.columns,
-  });
-  spinner.start();
-  let announceStop = (_name: string): void => {};
+  const say = args.quiet ? () => {} : note;
+  let isTraining = false;
   const signals = stopSignals(
-    (name) => announceStop(name),
-    () => void note('SIGUSR1: saving after this step'),
+    (name) => isTraining && say(`${name}: finishing this step and saving; a second one stops immediately`),
+    () => say('SIGUSR1: saving after this step'),
   );
   const limit =
     maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, () => signals.stop(`--max-time ${args.maxTime}`));
@@ -42,22 +37,21 @@ export async function train(args: ArgumentsOf<typeof trainUsage>): Promise<void>
     const { runDirectory } = located;
     const lock = await lockRun(runDirectory);
     try {
-      const prepared = await signals.unlessStopped(prepareTraining(located));
-      spinner.stop();
+      const clearWaiting = args.quiet ? () => {} : showWaiting('reading the corpus');
+      const prepared = await signals.unlessStopped(prepareTraining(located)).finally(clearWaiting);
       if (prepared === 'stopped') {
         const reason = String(signals.signal.reason);
-        if (!args.quiet) note(`${reason}: stopped before the first step`);
+        say(`${reason}: stopped before the first step`);
         if (args.json) printJson({ run: runDirectory, state: 'stopped', reason });
         process.exitCode = signals.exitCode();
         return;
       }
-      announceStop = (name) => void note(`${name}: finishing this step, then saving; once more stops at once`);
-      await trainPrepared(prepared, lock, args, signals, limit, (announce) => (announceStop = announce));
+      isTraining = true;
+      await trainPrepared(prepared, lock, args, signals, limit);
     } finally {
       await lock.release();
     }
   } finally {
-    spinner.stop();
     limit?.close();
     signals.close();
   }
@@ -68,14 +62,12 @@ function warnOfSlowBfloat16({ training, device }: Config): void {
   printWarning('training.precision is bfloat16, but this CPU has no bfloat16 instructions: slower than float32');
 }
 
-/** @param onStop is handed what tells the user of a stop, once there is a progress bar to mind */
 async function trainPrepared(
   prepared: PreparedTraining,
   lock: RunLock,
   args: ArgumentsOf<typeof trainUsage>,
   signals: StopSignals,
   limit: TimeLimit | undefined,
-  onStop: (announce: (name: string) => void) => void,
 ): Promise<void> {
   for (const { path: skipped, reason } of prepared.skipped) printWarning(`skipped ${skipped}: ${reason}`);
   warnOfSlowBfloat16(prepared.config);
@@ -85,9 +77,8 @@ async function trainPrepared(
   const say = args.quiet ? () => {} : note;
   if (prepared.isFinished) {
     await clearLeftovers(runDirectory);
-    say(
-      `${shownDirectory} is finished: ${startStep} of ${plan.steps} steps. Raise ${startStep < plan.steps ? 'evaluation.patience' : 'training.steps'} to train on.`,
-    );
+    const key = startStep < plan.steps ? 'evaluation.patience' : 'training.steps';
+    say(`${shownDirectory} is finished: ${startStep} of ${plan.steps} steps. To train further, raise ${key}.`);
     if (args.json) printJson({ run: runDirectory, step: startStep, state: 'done' });
     return;
   }
@@ -97,9 +88,8 @@ async function trainPrepared(
   );
   for (const line of supplyLines(plan, prepared.config.corpus.packing)) say(`windows: ${line}`);
   if (args.resume) say(startStep > 0 ? `resuming from step ${startStep}` : 'no checkpoint yet: starting at step 0');
-  const terminal = openTrainingTerminal(plan.steps, startStep, args.quiet);
-  onStop((name) => terminal.say(`${name}: finishing this step, then saving; once more stops at once`));
-  // Parameters and two moments of four bytes at 20 MB/s, and a second for what else there is.
+  const reportToUser = reportToTerminal(plan.steps, startStep, args.quiet);
+  // Parameters and two AdamW moments, 4 bytes each, written at 20 MB/s; one second for everything else.
   limit?.savingTakes(1000 + (plan.parameters * 12) / 20_000);
   let lastMs: number | undefined;
   try {
@@ -113,11 +103,11 @@ async function trainPrepared(
           if (lastMs !== undefined) limit?.stepTook(performance.now() - lastMs);
           lastMs = performance.now();
         }
-        terminal.report(fact);
+        reportToUser(fact);
         if (args.json && fact.kind !== 'saving') printJson(fact);
       },
     });
-    terminal.close();
+    clearLive();
     const { step, state, reason, elapsedMs, waitingShare, validationLoss } = outcome;
     if (args.json) printJson({ run: runDirectory, step, state, reason, validationLoss, device, waitingShare });
     if (state === 'stopped') {
@@ -134,6 +124,6 @@ async function trainPrepared(
     );
     say(`to sample: clm sample ${shownDirectory}`);
   } finally {
-    terminal.close();
+    clearLive();
   }
 }

@@ -203,7 +203,7 @@ describe('training', () => {
         if (signals === 0 && /step \d+\/100000/.test(text)) {
           signals = 1;
           child.kill('SIGINT');
-        } else if (signals === 1 && text.includes('once more stops at once')) {
+        } else if (signals === 1 && text.includes('a second one stops immediately')) {
           signals = 2;
           child.kill('SIGINT');
         }
