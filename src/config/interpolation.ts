@@ -6,8 +6,8 @@
 import { z } from 'zod';
 import { wrongInput } from '../errors.ts';
 import { schemaAt, suggestKey } from './keys.ts';
-import { parseLocated, location, valueAt } from './located.ts';
-import type { KeyPath, LocatedScalar, LocatedValue, Origin } from './located.ts';
+import { location, parseKeyPath, parseLocated, valueAt } from './located.ts';
+import type { LocatedScalar, LocatedValue, Origin } from './located.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -49,7 +49,7 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
 
   const valueOfKey = (name: string, origin: Origin, above: readonly LocatedValue[]): LocatedValue => {
     if (name.startsWith('env:')) return variableValue(name, origin, variables);
-    const path = keyPath(name);
+    const path = parseKeyPath(name);
     const schema = path && schemaAt(path);
     if (!path || !schema) {
       const hint = path ? suggestKey(path.slice(0, -1), String(path.at(-1))) : 'write e.g. ${model.width}';
@@ -83,12 +83,6 @@ function variableValue(name: string, origin: Origin, variables: Variables): Loca
     );
   const scalar = /^[\w.+~-]+$/.test(text) ? parseLocated(text, () => origin) : null;
   return scalar ?? { kind: 'scalar', origin, value: text };
-}
-
-/** `corpus.sources[0].path` as a path, or undefined if the text is not one. */
-function keyPath(name: string): KeyPath | undefined {
-  if (!/^[^.[\]]+(\.[^.[\]]+|\[\d+\])*$/.test(name)) return undefined;
-  return [...name.matchAll(/(\[)?([^.[\]]+)/g)].map(([, bracket, part = '']) => (bracket ? Number(part) : part));
 }
 
 const isScalar = (value: unknown): value is string | number | boolean | null =>

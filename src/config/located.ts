@@ -151,6 +151,12 @@ export function renderKeyPath(path: KeyPath): string {
   return path.map((key, i) => (typeof key === 'number' ? `[${key}]` : i === 0 ? key : `.${key}`)).join('');
 }
 
+/** The path in a text such as `corpus.sources[0].path`, or undefined if it is not one. */
+export function parseKeyPath(text: string): KeyPath | undefined {
+  if (!/^[^.[\]]+(\.[^.[\]]+|\[\d+\])*$/.test(text)) return undefined;
+  return [...text.matchAll(/(\[)?([^.[\]]+)/g)].map(([, bracket, part = '']) => (bracket ? Number(part) : part));
+}
+
 /** The value at `path`, or undefined if nothing is written there. */
 export function valueAt(tree: LocatedValue, path: KeyPath): LocatedValue | undefined {
   let value: LocatedValue | undefined = tree;

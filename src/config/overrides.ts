@@ -1,8 +1,8 @@
 /** `--set KEY=VALUE` on the command line: the last layer of a config. */
 import { resolve } from 'node:path';
 import { wrongInput } from '../errors.ts';
-import { parseLocated, renderKeyPath, valueAt, withValue } from './located.ts';
-import type { KeyPath, LocatedValue, Origin } from './located.ts';
+import { parseKeyPath, parseLocated, renderKeyPath, valueAt, withValue } from './located.ts';
+import type { LocatedValue, Origin } from './located.ts';
 
 /**
  * The tree with one `KEY=VALUE` merged over it. KEY is a path such as `model.layers` or `corpus.sources[0].path`;
@@ -16,7 +16,10 @@ export function applyOverride(tree: LocatedValue, assignment: string): LocatedVa
   const origin: Origin = { source, line: null, column: null, directory: resolve() };
   const equals = assignment.indexOf('=');
   if (equals < 1) throw wrongInput(`${source}: write --set KEY=VALUE, e.g. --set model.layers=6`);
-  const path = parseKeyPath(assignment.slice(0, equals), source);
+  const key = assignment.slice(0, equals);
+  const path = parseKeyPath(key);
+  if (path === undefined)
+    throw wrongInput(`${source}: ${key} is not a key; keys look like model.layers or corpus.sources[0].path`);
   if (path[0] === 'extends') throw wrongInput(`${source}: extends can only be set in a file`);
   path.forEach((key, i) => {
     const parent = valueAt(tree, path.slice(0, i));
@@ -27,13 +30,6 @@ export function applyOverride(tree: LocatedValue, assignment: string): LocatedVa
     }
   });
   return withValue(tree, path, flagValue(assignment.slice(equals + 1), origin));
-}
-
-function parseKeyPath(text: string, source: string): KeyPath {
-  if (!/^[^.[\]]+(\.[^.[\]]+|\[\d+\])*$/.test(text)) {
-    throw wrongInput(`${source}: ${text} is not a key; keys look like model.layers or corpus.sources[0].path`);
-  }
-  return [...text.matchAll(/(\[)?([^.[\]]+)/g)].map(([, bracket, part = '']) => (bracket ? Number(part) : part));
 }
 
 function flagValue(text: string, origin: Origin): LocatedValue {
