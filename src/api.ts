@@ -1,6 +1,6 @@
 /**
- * The JavaScript API: `import { loadRun, complete, completeAll, stream, score } from 'clm'`. One run a process at a
- * time is what it is made for; results are those of the commands `sample` and `score` for the same settings.
+ * The JavaScript API: `import { loadRun, complete, completeAll, stream, score } from 'clm'`. With the same settings, the
+ * results equal those of the commands `sample` and `score`. Intended for one open run per process.
  */
 import type { Completion } from './sampling/completion.ts';
 import { openDecoding, type Decoding } from './sampling/decoding.ts';
@@ -18,26 +18,27 @@ export type { Alternative } from './sampling/sampler.ts';
 export { ExpectedError } from './errors.ts';
 
 export interface LoadOptions {
-  /** `last` (the default), `best` by validation loss, or a step. */
+  /** `last` (default), `best` (lowest validation loss) or the step of a checkpoint. */
   checkpoint?: 'last' | 'best' | number;
+  /** The default is the run's config. */
   device?: 'auto' | 'cpu' | 'cuda';
-  /** What the matrices are kept in; bfloat16 takes half the memory. The default is float32. */
+  /** Type of the matrices in memory; bfloat16 takes half the memory of float32, the default. */
   weights?: 'float32' | 'bfloat16';
-  /** Texts that grow side by side at most; the default is 8. */
+  /** Maximum number of completions generated at the same time; default 8. */
   batch?: number;
 }
 
-/** A model in memory. Its calls must not overlap: await one before the next. */
+/** A loaded model. Calls on one run must not overlap: await each before the next. */
 export interface Run {
   readonly name: string;
   readonly step: number;
   readonly contextLength: number;
   readonly tokenizer: Tokenizer;
-  /** Frees what it holds; nothing can be asked of it afterwards. */
+  /** Frees the memory of the model; the run cannot be used afterwards. */
   close(): void;
 }
 
-/** A prompt with settings that lie over those of the call. */
+/** A prompt, if needed with its own settings, which override those of the call. */
 export type Prompt = string | ({ prompt: string } & SettingsInput);
 
 interface OpenRun extends Run {
@@ -49,9 +50,9 @@ interface OpenRun extends Run {
 const openRuns = new WeakMap<Run, OpenRun>();
 
 /**
- * Loads a run directory or a checkpoint folder.
+ * Loads a model from a run directory or a checkpoint folder.
  *
- * @throws ExpectedError where there is none, or it is damaged; its `message` says what to do
+ * @throws ExpectedError if there is none or it is damaged; `message` says what to do
  */
 export async function loadRun(
   directory: string,
@@ -76,13 +77,13 @@ export async function loadRun(
   return run;
 }
 
-/** One completion of a prompt. Settings that are left out are the run's own. */
+/** Generates one completion of a prompt. The defaults of settings come from the config of the run. */
 export async function complete(run: Run, prompt: Prompt, settings: SettingsInput = {}): Promise<Completion> {
   for await (const completion of completeAll(run, [prompt], { ...settings, samples: 1 })) return completion;
   throw new Error('a prompt had no completion');
 }
 
-/** The completions of many prompts, `samples` of each, in their order; prompts are taken as they are needed. */
+/** Generates `samples` completions of each prompt, in order. Prompts are read from the iterable as they are needed. */
 export async function* completeAll(
   run: Run,
   prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
@@ -97,7 +98,7 @@ export async function* completeAll(
   }
 }
 
-/** The text of one completion as it is written; ending the loop ends the completion. */
+/** Yields the text of one completion as it is generated; leaving the loop ends the completion. */
 export async function* stream(
   run: Run,
   prompt: Prompt,
@@ -109,9 +110,9 @@ export async function* stream(
     if (event.kind === 'text') yield event.text;
 }
 
-/** ln p of a text, token by token. */
+/** Computes ln p of every token of a text. */
 export async function score(run: Run, text: string): Promise<TextScore>;
-/** ln p of each choice as what follows the prompt, and which is likeliest. */
+/** Computes ln p of each choice as a continuation of the prompt, and which is likeliest. */
 export async function score(run: Run, question: { prompt: string; choices: readonly string[] }): Promise<ChoiceScores>;
 export async function score(
   run: Run,
@@ -124,6 +125,6 @@ export async function score(
 
 function opened(run: Run): OpenRun {
   const open = openRuns.get(run);
-  if (!open) throw new TypeError('this is no run of loadRun');
+  if (!open) throw new TypeError('not a run returned by loadRun');
   return open;
 }

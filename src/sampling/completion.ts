@@ -1,5 +1,6 @@
 /**
- * One completion as it grows: from logits to the next token, its text, and whether it ends. Knows no tensors.
+ * A completion in progress: draws the next token from the logits, decodes its text and decides whether to end. Pure
+ * JavaScript, without TensorFlow.
  */
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { randomStream } from '../random.ts';
@@ -11,56 +12,58 @@ type FinishReason = 'length' | 'stop' | 'endOfText';
 
 export interface Completion {
   prompt: string;
-  /** The text that follows the prompt, without a stop text. */
+  /** The text after the prompt, without the stop text. */
   completion: string;
   promptTokenIds: number[];
-  /** Every token drawn, the one that ended the completion included. */
+  /** All sampled tokens, including the one that ended the completion. */
   tokenIds: number[];
   tokens: number;
   finishReason: FinishReason;
   seed: number;
-  /** ln p of each token by the model, where asked for. */
+  /** ln p of each token, if requested. */
   logProbabilities?: number[];
-  /** The likeliest tokens in the place of each, where asked for. */
+  /** The likeliest tokens at each position, if requested. */
   alternatives?: Alternative[][];
   tokensPerSecond: number;
   firstTokenMs: number;
 }
 
-export interface Growing {
+export interface CompletionInProgress {
   readonly promptTokenIds: readonly number[];
   readonly tokenIds: readonly number[];
   readonly settings: CompletionSettings;
   readonly finishReason: FinishReason | null;
   /**
-   * Draws the next token from its logits (V, or more where the vocabulary is padded). @returns the text that is certain
-   * now
+   * Samples the next token.
+   *
+   * @param logits (V, or more with a padded vocabulary)
+   * @returns the text that can be shown now
    */
-  take(logits: Float32Array): string;
-  /** Ends it where no token follows any more: the context is full. @returns the text that was held back */
+  sampleNext(logits: Float32Array): string;
+  /** Ends the completion without a further token. @returns the text that was held back */
   endHere(): string;
   result(beganMs: number, prefillBeganMs: number): Completion;
 }
 
-/** @param settings `seed` is that of this very completion */
-export function growCompletion(
+/** @param settings `seed` is the one of this completion, not of its prompt */
+export function startCompletion(
   prompt: string,
   promptTokenIds: readonly number[],
   settings: CompletionSettings,
   tokenizer: Tokenizer,
-): Growing {
+): CompletionInProgress {
   const { minTokens, maxTokens, seed } = settings;
   const sampler = {
     ...settings,
     logitBias: new Map(Object.entries(settings.logitBias).map(([id, bias]) => [Number(id), bias])),
   };
-  const ending = new Set([...settings.stopTokenIds, ...(tokenizer.endOfText === null ? [] : [tokenizer.endOfText])]);
+  const endTokens = new Set([...settings.stopTokenIds, ...(tokenizer.endOfText === null ? [] : [tokenizer.endOfText])]);
   const seen = new Set(promptTokenIds);
   const decoder = tokenizer.decoder({ continuesText: true });
   const watcher = watchForStops(settings.stop);
   const tokenIds: number[] = [];
   const logProbabilities: number[] = [];
-  const likeliest: Alternative[][] = [];
+  const alternativesOfTokens: Alternative[][] = [];
   let completion = '';
   let finishReason: FinishReason | null = null;
   let firstTokenAtMs = 0;
@@ -74,12 +77,12 @@ export function growCompletion(
     return show(rest);
   };
   const takePiece = (piece: string): string => {
-    if (tokenIds.length < minTokens) return show(piece); // stop texts are not looked for yet
+    if (tokenIds.length < minTokens) return show(piece); // stop texts count only from then on
     const { text, stopped } = watcher.push(piece);
     if (stopped) finishReason = 'stop';
     return show(text);
   };
-  const rest = (): string => watcher.end() + decoder.end();
+  const heldBack = (): string => watcher.end() + decoder.end();
 
   return {
     promptTokenIds,
@@ -88,24 +91,24 @@ export function growCompletion(
     get finishReason() {
       return finishReason;
     },
-    take: (logits) => {
+    sampleNext: (logits) => {
       const uniform = randomStream(seed, 'completion', tokenIds.length).uniform();
-      const forbidden = tokenIds.length < minTokens ? ending : [];
+      const forbidden = tokenIds.length < minTokens ? endTokens : [];
       const tokenId = sampleToken(logits.subarray(0, tokenizer.vocabularySize), sampler, uniform, { seen, forbidden });
       if (tokenIds.length === 0) firstTokenAtMs = performance.now();
       tokenIds.push(tokenId);
       seen.add(tokenId);
       if (settings.logProbabilities !== null) {
         logProbabilities.push(logProbability(logits, tokenId));
-        likeliest.push(alternatives(logits, settings.logProbabilities, tokenizer.vocabularySize));
+        alternativesOfTokens.push(alternatives(logits, settings.logProbabilities, tokenizer.vocabularySize));
       }
-      if (tokenId === tokenizer.endOfText) return finish('endOfText', rest());
-      if (ending.has(tokenId)) return finish('stop', rest());
+      if (tokenId === tokenizer.endOfText) return finish('endOfText', heldBack());
+      if (endTokens.has(tokenId)) return finish('stop', heldBack());
       const text = takePiece(decoder.write(tokenId));
-      if (finishReason === null && tokenIds.length === maxTokens) return text + finish('length', rest());
+      if (finishReason === null && tokenIds.length === maxTokens) return text + finish('length', heldBack());
       return text;
     },
-    endHere: () => finish('length', rest()),
+    endHere: () => finish('length', heldBack()),
     result: (beganMs, prefillBeganMs) => ({
       prompt,
       completion,
@@ -115,7 +118,7 @@ export function growCompletion(
       finishReason: finishReason ?? 'length',
       seed,
       ...(settings.logProbabilities === null ? {} : { logProbabilities }),
-      ...((settings.logProbabilities ?? 0) > 0 ? { alternatives: likeliest } : {}),
+      ...((settings.logProbabilities ?? 0) > 0 ? { alternatives: alternativesOfTokens } : {}),
       tokensPerSecond: (tokenIds.length / (performance.now() - prefillBeganMs)) * 1000,
       firstTokenMs: firstTokenAtMs - beganMs,
     }),

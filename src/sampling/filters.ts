@@ -1,20 +1,20 @@
 /**
- * What changes or narrows a distribution before a token is drawn from it, each a pure function of the scores (V).
- * Scores are logits in double precision; −∞ is a token that cannot be drawn. The functions write into the scores they
- * are given and return them. Kept sets are those of Hugging Face's transformers, in whose order they are applied:
- * logit bias, repetition penalty, forbidden tokens, temperature, top-k, top-p, min-p.
+ * Filters that change the distribution before a token is drawn (logits processors in transformers). Scores (V) are
+ * logits in double precision; −∞ excludes a token. Every filter changes the scores in place and returns them. The order
+ * and the tokens kept are those of transformers: logit bias, repetition penalty, forbidden tokens, temperature, top-k,
+ * top-p, min-p.
  */
 export type Scores = Float64Array;
 
-/** Adds a number to the logits of single tokens. */
+/** Adds a bias to the logits of some tokens. */
 export function addLogitBias(scores: Scores, bias: ReadonlyMap<number, number>): Scores {
   for (const [tokenId, value] of bias) scores[tokenId]! += value;
   return scores;
 }
 
 /**
- * Makes tokens that stand in the text already less likely (Keskar et al. 2019, https://arxiv.org/abs/1909.05858,
- * section 4.1): a positive logit is divided by the penalty, a negative one multiplied.
+ * Makes tokens that already occur in the text less likely (Keskar et al. 2019, https://arxiv.org/abs/1909.05858,
+ * section 4.1): positive logits are divided by the penalty, negative ones multiplied.
  */
 export function penaliseRepetition(scores: Scores, penalty: number, seen: Iterable<number>): Scores {
   if (penalty === 1) return scores;
@@ -30,28 +30,29 @@ export function forbid(scores: Scores, tokenIds: Iterable<number>): Scores {
   return scores;
 }
 
-/** @param temperature above 0 */
+/** @param temperature greater than 0 */
 export function scaleByTemperature(scores: Scores, temperature: number): Scores {
   if (temperature !== 1) for (let i = 0; i < scores.length; i++) scores[i]! /= temperature;
   return scores;
 }
 
-/** Keeps the k largest; equals at the border are all kept. */
+/** Keeps the k largest scores, and all that equal the k-th. */
 export function keepTopK(scores: Scores, k: number | null): Scores {
   if (k === null || k >= scores.length) return scores;
   return dropBelow(scores, kthLargest(scores, k));
 }
 
 /**
- * Nucleus sampling (Holtzman et al. 2019, https://arxiv.org/abs/1904.09751): keeps the smallest set of likeliest tokens
- * whose probabilities sum to at least p.
+ * Nucleus sampling (Holtzman et al. 2019, https://arxiv.org/abs/1904.09751): keeps the smallest set of the likeliest
+ * tokens whose probabilities sum to at least p.
  */
 export function keepTopP(scores: Scores, p: number | null): Scores {
   if (p === null || p >= 1) return scores;
   const probabilities = softmax(scores);
-  // Where those below a probability sum to at most 1 − p, all of them go: only the others have to be sorted.
+  // Sorting the whole vocabulary is slow. If the probabilities below a bound sum to at most 1 − p, those tokens are all
+  // dropped, and only the others need to be sorted.
   const sumBelow = (bound: number): number => probabilities.reduce((sum, each) => (each < bound ? sum + each : sum), 0);
-  let least = Number.MIN_VALUE; // tokens of probability 0 are gone already
+  let least = Number.MIN_VALUE; // tokens with probability 0 are already excluded
   for (let k = 64; k < scores.length; k *= 8) {
     const bound = kthLargest(probabilities, k);
     if (sumBelow(bound) > 1 - p) continue;
@@ -63,7 +64,7 @@ export function keepTopP(scores: Scores, p: number | null): Scores {
   let dropped = 0;
   while (dropped < sorted.length - 1 && (cumulative += sorted[dropped]!) <= 1 - p) dropped++;
   const border = sorted[dropped]!;
-  let equalsDropped = dropped - sorted.indexOf(border); // of equals at the border the first go
+  let equalsDropped = dropped - sorted.indexOf(border); // of equal probabilities the lowest ids are dropped
   for (let i = 0; i < scores.length; i++) {
     if (probabilities[i]! < border || (probabilities[i] === border && equalsDropped-- > 0)) scores[i] = -Infinity;
   }
@@ -71,7 +72,7 @@ export function keepTopP(scores: Scores, p: number | null): Scores {
 }
 
 /**
- * Keeps tokens at least `share` times as likely as the likeliest (Nguyen et al. 2024,
+ * Keeps tokens that are at least `share` times as likely as the likeliest one (Nguyen et al. 2024,
  * https://arxiv.org/abs/2407.01082).
  */
 export function keepMinP(scores: Scores, share: number | null): Scores {
@@ -83,8 +84,7 @@ export function keepMinP(scores: Scores, share: number | null): Scores {
 }
 
 /**
- * The k-th largest of the values (k from 1), by selection (Hoare 1961): only the part that it lies in is looked at
- * again.
+ * The k-th largest value (k from 1), by quickselect (Hoare 1961), which partitions only the part that contains it.
  */
 export function kthLargest(values: Float64Array, k: number): number {
   const parted = Float64Array.from(values);
@@ -108,7 +108,7 @@ export function kthLargest(values: Float64Array, k: number): number {
   return parted[wanted]!;
 }
 
-/** The index of the largest value, the first of equals. */
+/** The index of the largest value; the first one of equals. */
 export function likeliest(values: Float32Array | Float64Array): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;

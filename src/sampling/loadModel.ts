@@ -1,4 +1,4 @@
-/** A trained model, ready to be asked: from a run directory or a checkpoint folder alone. */
+/** Loads a trained model from a run directory or a checkpoint folder. */
 import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.ts';
 import { readState } from '../checkpoint/checkpointFiles.ts';
@@ -19,10 +19,10 @@ export interface LoadedModel {
   config: Config;
   tokenizer: Tokenizer;
   step: number;
-  /** Of the file that the weights are from. */
+  /** Hash of the file with the weights. */
   modelSha256: string;
   weights: Precision;
-  /** Holds the parameters of `table`. */
+  /** Contains the parameters of `table`. */
   session: Session;
   table: ParameterSpec[];
   close(): void;
@@ -33,9 +33,10 @@ type DeviceOption = 'auto' | 'cpu' | 'cuda' | undefined;
 /**
  * @param run a run directory or a checkpoint folder
  * @param options.checkpoint `last`, `best` (by validation loss) or a step
- * @param options.precision of the products, the run's own where it is left out
- * @param options.weights what matrices are kept in; bfloat16 halves their memory, for programs that read `weights`
- * @throws wrong input where there is no such checkpoint, or it is damaged
+ * @param options.precision of matrix products; the default is the run's
+ * @param options.weights type of the matrices in memory; with bfloat16 they can only be used by programs that read them
+ *   by `Variables.weights`
+ * @throws wrong input if there is no such checkpoint or it is damaged
  */
 export async function loadModel(
   run: string,
@@ -63,10 +64,10 @@ export async function loadModel(
   };
 }
 
-/** Bytes of a model that are read at a time: it never lies in memory twice. */
+/** Bytes of weights read at a time, so that the model is never in memory twice. */
 const bytesAtATime = 64e6;
 
-/** A session that holds the tensors of a file. */
+/** A session with the tensors of a file. */
 async function sessionOf(
   file: string,
   table: readonly ParameterSpec[],
@@ -91,15 +92,15 @@ async function sessionOf(
   });
 }
 
-/** The folder that `--checkpoint` means. */
+/** The folder that the option `--checkpoint` names. */
 async function checkpointFolder(run: string, which: string): Promise<string> {
   if (which === 'last') return resolveCheckpoint(run, which);
   if (/^\d+$/.test(which)) return resolveCheckpoint(run, Number(which));
   if (which !== 'best')
     throw wrongInput(
-      `--checkpoint is ${which}; it must be last, best or the step of a checkpoint, as --checkpoint 500`,
+      `--checkpoint is ${which}; it must be last, best or the step of a checkpoint, e.g. --checkpoint 500`,
     );
   const best = await bestCheckpoint(run);
   if (best !== undefined) return best.path;
-  throw wrongInput(`${run} has no checkpoint whose validation loss is known. Take --checkpoint last.`);
+  throw wrongInput(`${run} has no checkpoint with a validation loss; use --checkpoint last`);
 }

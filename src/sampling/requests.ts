@@ -1,4 +1,4 @@
-/** From prompts as people give them to requests that can be generated: checked, encoded, a request for each sample. */
+/** Turns prompts into completion requests: checks their settings, encodes them, and makes one request per sample. */
 import { createHash } from 'node:crypto';
 import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
@@ -7,43 +7,44 @@ import type { CompletionRequest } from './generate.ts';
 import type { LoadedModel } from './loadModel.ts';
 import { completeSettings, type CompletionSettings } from './settings.ts';
 
-/** A prompt with what is asked of its completions alone. */
+/** A prompt with its own settings. */
 export interface AskedPrompt {
   prompt: string;
-  /** Settings by name, unchecked; they lie over those of all prompts. */
+  /** Unchecked; they override the settings of all prompts. */
   settings?: Record<string, unknown>;
-  /** Handed through to the results. */
+  /** Copied to the results. */
   id?: unknown;
-  /** Where it stands, for messages: as `prompts.jsonl:17: `; empty for the command line. */
-  place?: string;
+  /** For messages, e.g. `prompts.jsonl:17: `; empty for the command line. */
+  location?: string;
 }
 
 interface RequestOptions {
-  /** Of all prompts that do not say otherwise. */
+  /** The settings of all prompts. */
   settings: CompletionSettings;
   tokenizer: Tokenizer;
   contextLength: number;
-  /** How a prompt is called where it has no place of its own, for messages. */
+  /** How messages call a prompt without a location. */
   promptName?: string;
 }
 
 /**
- * The requests of one prompt, one for each sample, with seeds that count up.
+ * The requests of one prompt: one for each sample, with consecutive seeds.
  *
- * @throws wrong input where a setting is none, the prompt is empty or cannot be encoded, or does not fit a context
- *   beyond which the completion is to stop
+ * @throws wrong input if a setting is unknown or out of range, if the prompt is empty or cannot be encoded, or if it is
+ *   longer than the context and `beyondContext` is `stop`
  */
 export function requestsOf(
   asked: AskedPrompt,
   { settings: common, tokenizer, contextLength, promptName = 'the prompt' }: RequestOptions,
 ): CompletionRequest[] {
-  const { prompt, place = '' } = asked;
-  const settings = completeSettings(common, asked.settings ?? {}, tokenizer.vocabularySize, (key) => `${place}${key}`);
-  const promptTokenIds = encodePrompt(prompt, tokenizer, `${place}${promptName}`);
+  const { prompt, location = '' } = asked;
+  const nameOf = (key: string): string => `${location}${key}`;
+  const settings = completeSettings(common, asked.settings ?? {}, tokenizer.vocabularySize, nameOf);
+  const promptTokenIds = encodePrompt(prompt, tokenizer, nameOf(promptName));
   if (settings.beyondContext === 'stop' && promptTokenIds.length > contextLength) {
     throw wrongInput(
-      `${place}${promptName} has ${promptTokenIds.length} tokens, more than the context length of ${contextLength}. ` +
-        'Shorten it, or let the context slide (beyondContext: slide).',
+      `${nameOf(promptName)} has ${promptTokenIds.length} tokens, more than the context length of ${contextLength}; ` +
+        'shorten it or set beyondContext to slide',
     );
   }
   return Array.from({ length: settings.samples }, (_, i) => ({
@@ -53,7 +54,7 @@ export function requestsOf(
   }));
 }
 
-/** An empty prompt is the beginning of a document where the tokenizer has a token for that. */
+/** An empty prompt becomes the end-of-text token, after which a document begins, if the tokenizer has one. */
 function encodePrompt(prompt: string, tokenizer: Tokenizer, name: string): number[] {
   let tokenIds: number[];
   try {
@@ -63,20 +64,21 @@ function encodePrompt(prompt: string, tokenizer: Tokenizer, name: string): numbe
   }
   if (tokenIds.length > 0) return tokenIds;
   if (tokenizer.endOfText !== null) return [tokenizer.endOfText];
-  throw wrongInput(`${name} is empty: there is nothing to continue. Give at least one character, for example a space.`);
+  throw wrongInput(`${name} is empty; give at least one character to continue, e.g. a space`);
 }
 
-/** The default of samples.prompt, which a text of one line does not contain. */
+/** The default of samples.prompt. A vocabulary made from a text of a single line does not contain it. */
 const newline = '\n';
 
 /**
- * samples.prompt; where it is the default and the vocabulary has no newline, the vocabulary's first token.
+ * The prompt of a run's samples: `samples.prompt`, or the first token of the vocabulary if that is the default newline
+ * and the vocabulary has none.
  *
- * @throws wrong input naming the key where the prompt is empty or cannot be encoded
+ * @throws wrong input naming the key if the prompt is empty or cannot be encoded
  */
 export function defaultPrompt({ samples }: Pick<Config, 'samples'>, tokenizer: Tokenizer): string {
   const { prompt } = samples;
-  if (prompt === '') throw wrongInput('samples.prompt is empty: there is nothing to continue.');
+  if (prompt === '') throw wrongInput('samples.prompt is empty; give at least one character to continue');
   try {
     tokenizer.encode(prompt);
     return prompt;
@@ -86,12 +88,15 @@ export function defaultPrompt({ samples }: Pick<Config, 'samples'>, tokenizer: T
   }
 }
 
-/** Of the model's weights and how they are kept, the prompt's tokens, and every setting. */
+/**
+ * A short hash of everything that determines a completion: the weights and their precision, the tokens of the prompt
+ * and all settings. It tells whether a completion in a file is the one requested.
+ */
 export function fingerprintOf(
   { promptTokenIds, settings }: Pick<CompletionRequest, 'promptTokenIds' | 'settings'>,
   { modelSha256, weights }: Pick<LoadedModel, 'modelSha256' | 'weights'>,
 ): string {
-  const { samples: _, ...own } = settings; // the seed says which of them this is
+  const { samples: _, ...own } = settings; // each sample has its own seed
   const sorted = Object.entries(own).sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
     .update(JSON.stringify([modelSha256, weights, promptTokenIds, sorted]))

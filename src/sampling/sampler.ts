@@ -1,4 +1,4 @@
-/** From logits to a token: pure functions of (logits, settings, what was said before, a uniform number). */
+/** Draws a token from logits: pure functions of the logits, the settings, the tokens so far and a uniform number. */
 import {
   addLogitBias,
   forbid,
@@ -13,29 +13,29 @@ import {
 } from './filters.ts';
 
 interface SamplerSettings {
-  /** Divides the logits before the softmax; 0 takes the likeliest token (the first of equals). */
+  /** Divides the logits before the softmax. 0 always takes the likeliest token (the first one of equals). */
   temperature: number;
-  /** Draw from the k likeliest tokens only; null draws from all. */
+  /** Draw from the k likeliest tokens; null: from all. */
   topK: number | null;
-  /** Draw from the smallest set of likeliest tokens whose probabilities sum to at least this; null from all. */
+  /** Draw from the smallest set of the likeliest tokens whose probabilities sum to at least this; null: from all. */
   topP: number | null;
-  /** Draw from tokens at least this share as likely as the likeliest; null from all. */
+  /** Draw from tokens that are at least this share as likely as the likeliest one; null: from all. */
   minP: number | null;
-  /** Above 1 makes tokens that stand in prompt or completion less likely; 1 changes nothing. */
+  /** Values above 1 make tokens of the prompt and completion less likely; 1 has no effect. */
   repetitionPenalty: number;
-  /** Added to the logits of single tokens, by token id. */
+  /** Added to logits, by token id. */
   logitBias: ReadonlyMap<number, number>;
 }
 
-/** What a draw depends on besides logits and settings. */
-interface Spoken {
-  /** The distinct tokens of prompt and completion so far. */
+/** The state of the text that a draw depends on. */
+interface TextState {
+  /** The distinct tokens of prompt and completion. */
   seen: Iterable<number>;
-  /** Tokens that may not come now. */
+  /** Tokens that must not be drawn now. */
   forbidden: Iterable<number>;
 }
 
-const nothing: Spoken = { seen: [], forbidden: [] };
+const noState: TextState = { seen: [], forbidden: [] };
 
 /**
  * Draws a token id from `logits` (V).
@@ -46,9 +46,9 @@ export function sampleToken(
   logits: Float32Array,
   settings: SamplerSettings,
   uniform: number,
-  spoken: Spoken = nothing,
+  state: TextState = noState,
 ): number {
-  const scores = filteredScores(logits, settings, spoken);
+  const scores = filteredScores(logits, settings, state);
   if (settings.temperature === 0) return likeliest(scores);
   const probabilities = softmax(scores);
   let rest = uniform;
@@ -60,14 +60,14 @@ export function sampleToken(
     rest -= probability;
     if (rest < 0) return tokenId;
   }
-  return last; // the sum fell short of 1 by rounding
+  return last; // rounding made the sum less than 1
 }
 
-/** The scores that a token is drawn from, in the order that filters.ts names; at temperature 0 nothing is narrowed. */
+/** Applies the filters in the order given in filters.ts; at temperature 0 only the first three. */
 export function filteredScores(
   logits: Float32Array,
   settings: SamplerSettings,
-  { seen, forbidden }: Spoken = nothing,
+  { seen, forbidden }: TextState = noState,
 ): Scores {
   const { temperature, topK, topP, minP, repetitionPenalty, logitBias } = settings;
   let scores = addLogitBias(new Float64Array(logits), logitBias);
@@ -77,18 +77,22 @@ export function filteredScores(
   return keepMinP(keepTopP(keepTopK(scores, topK), topP), minP);
 }
 
-/** A token and the natural logarithm of its probability. */
+/** A token with ln p. */
 export interface Alternative {
   tokenId: number;
   logProbability: number;
 }
 
-/** ln p of one token by the model itself: of the logits as they are, before any setting. */
+/** ln p of one token, from the logits before any filter. */
 export function logProbability(logits: Float32Array, tokenId: number): number {
   return logits[tokenId]! - logSumOfExponentials(logits);
 }
 
-/** The n likeliest of so many tokens by the model itself, likeliest first, of equals the lower id. */
+/**
+ * The n likeliest tokens before any filter, likeliest first; of equals, the lower id first.
+ *
+ * @param tokens only ids below this are considered; the rest is padding of the vocabulary
+ */
 export function alternatives(logits: Float32Array, n: number, tokens = logits.length): Alternative[] {
   const best: number[] = []; // ids, likeliest first
   for (let tokenId = 0; tokenId < tokens; tokenId++) {

@@ -1,17 +1,17 @@
 /**
- * What can be asked of a completion: one schema for the command line, the lines of a prompts file and the
- * JavaScript API, with the same names and bounds.
+ * The settings of a completion. One schema serves the command line, prompt files and the JavaScript API, so names and
+ * ranges are the same everywhere.
  */
 import { z } from 'zod';
 import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
 
-const wholeFrom = (least: number) =>
+const wholeNumberFrom = (least: number) =>
   z
     .int()
     .min(least)
     .meta({ must: `a whole number of at least ${least}` });
-const from = (least: number) =>
+const numberFrom = (least: number) =>
   z
     .number()
     .min(least)
@@ -20,18 +20,20 @@ const texts = z
   .union([z.string().min(1), z.array(z.string().min(1))])
   .transform((value) => (typeof value === 'string' ? [value] : value));
 
-/** Requests that are still held in memory at once. */
-const mostSamples = 1_000_000;
+/** The requests of all samples of a prompt are in memory at once. */
+const maxSamples = 1_000_000;
 
 const settingsSchema = z.strictObject({
-  maxTokens: wholeFrom(1),
-  minTokens: wholeFrom(0),
-  temperature: from(0),
-  topK: wholeFrom(1).nullable(),
-  topP: z.number().gt(0).max(1).meta({ must: 'a number above 0, at most 1' }).nullable(),
+  maxTokens: wholeNumberFrom(1),
+  minTokens: wholeNumberFrom(0),
+  temperature: numberFrom(0),
+  topK: wholeNumberFrom(1).nullable(),
+  topP: z.number().gt(0).max(1).meta({ must: 'a number above 0 and at most 1' }).nullable(),
   minP: z.number().min(0).max(1).meta({ must: 'a number from 0 to 1' }).nullable(),
   repetitionPenalty: z.number().gt(0).meta({ must: 'a number above 0' }),
-  logitBias: z.record(z.string().regex(/^\d+$/), z.number()).meta({ must: 'an object of token ids and numbers' }),
+  logitBias: z
+    .record(z.string().regex(/^\d+$/), z.number())
+    .meta({ must: 'an object with token ids as keys and numbers as values' }),
   stop: texts.meta({ must: 'a text or a list of texts, none of them empty' }),
   stopTokenIds: z.array(z.int().min(0)).meta({ must: 'a list of token ids' }),
   beyondContext: z.enum(['slide', 'stop']).meta({ must: 'slide or stop' }),
@@ -39,28 +41,28 @@ const settingsSchema = z.strictObject({
   samples: z
     .int()
     .min(1)
-    .max(mostSamples)
-    .meta({ must: `a whole number from 1 to ${mostSamples}` }),
-  seed: wholeFrom(0),
+    .max(maxSamples)
+    .meta({ must: `a whole number from 1 to ${maxSamples}` }),
+  seed: wholeNumberFrom(0),
 });
 
-/** What can be asked, all of it with defaults. `stop` may be one text. */
+/** Settings as given; all are optional, and `stop` may be a single text. */
 export type SettingsInput = Partial<z.input<typeof settingsSchema>>;
 
-/** How one completion is made. */
+/** The settings of one completion, complete and checked. */
 export interface CompletionSettings extends z.output<typeof settingsSchema> {
   /*
-   * maxTokens          tokens drawn at most
-   * minTokens          no end before so many: ending tokens are forbidden, stop texts not looked for
-   * stop               texts that end the completion and are not part of it
-   * stopTokenIds       tokens that end it, their text not part of it
-   * beyondContext      slide: the oldest quarter of a full context is let go; stop: the completion ends there
-   * logProbabilities   report ln p of each token, and so many likeliest alternatives; null: not
-   * samples            completions of the prompt, the i-th (from 0) with seed + i
+   * maxTokens          maximum number of tokens
+   * minTokens          before this many tokens, end tokens are forbidden and stop texts ignored
+   * stop               texts that end the completion and are not included in it
+   * stopTokenIds       tokens that end the completion; their text is not included
+   * beyondContext      when the context is full: slide drops its oldest quarter, stop ends the completion
+   * logProbabilities   report ln p of each token and this many of the likeliest alternatives; null: neither
+   * samples            completions of the prompt; the i-th (from 0) uses seed + i
    */
 }
 
-/** The defaults of a run: its own `samples` section where it has the key, else what changes nothing. */
+/** The defaults of a run: the values of its `samples` section, and no effect for all other settings. */
 export const defaultSettings = ({ samples, seed }: Pick<Config, 'samples' | 'seed'>): CompletionSettings => ({
   maxTokens: samples.maxTokens,
   minTokens: 0,
@@ -79,38 +81,37 @@ export const defaultSettings = ({ samples, seed }: Pick<Config, 'samples' | 'see
 });
 
 /**
- * Lays what was asked over the defaults.
+ * Overrides the defaults by the given settings.
  *
- * @param asked unchecked; keys that are undefined are left at the default
- * @param name how the asker spells a key, for messages, as (key) => `--${key}`
- * @throws wrong input naming the key and what must stand there
+ * @param given unchecked; undefined values keep the default
+ * @param name how messages spell a key, e.g. (key) => `--${key}`
+ * @throws wrong input naming the key and its allowed values
  */
 export function completeSettings(
   defaults: CompletionSettings,
-  asked: Record<string, unknown>,
+  given: Record<string, unknown>,
   vocabularySize: number,
   name: (key: string) => string = (key) => key,
 ): CompletionSettings {
-  const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined));
-  const parsed = settingsSchema.partial().safeParse(given);
+  const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const parsed = settingsSchema.partial().safeParse(defined);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     if (issue.code === 'unrecognized_keys') {
-      throw wrongInput(
-        `${name(issue.keys[0]!)} is no setting of a completion; there are ${Object.keys(settingsSchema.shape).join(', ')}`,
-      );
+      const known = Object.keys(settingsSchema.shape).join(', ');
+      throw wrongInput(`${name(issue.keys[0]!)} is not a setting of a completion; the settings are ${known}`);
     }
     const key = String(issue.path[0]) as keyof typeof settingsSchema.shape;
     const schema = settingsSchema.shape[key] as z.ZodType;
     const inner = schema instanceof z.ZodNullable ? (schema.unwrap() as z.ZodType) : schema;
-    throw wrongInput(
-      `${name(key)} must be ${String(inner.meta()?.['must'])}, not ${typeof given[key] === 'number' ? String(given[key]) : JSON.stringify(given[key])}`,
-    );
+    const value = defined[key];
+    const shown = typeof value === 'number' ? String(value) : JSON.stringify(value); // NaN has no JSON
+    throw wrongInput(`${name(key)} must be ${String(inner.meta()?.['must'])}, not ${shown}`);
   }
   const settings = { ...defaults, ...(parsed.data as Partial<CompletionSettings>) };
   if (settings.minTokens > settings.maxTokens) {
     throw wrongInput(
-      `${name('minTokens')} (${settings.minTokens}) is more than ${name('maxTokens')} (${settings.maxTokens})`,
+      `${name('minTokens')} (${settings.minTokens}) is greater than ${name('maxTokens')} (${settings.maxTokens})`,
     );
   }
   for (const [key, ids] of [
@@ -119,7 +120,7 @@ export function completeSettings(
   ] as const) {
     const unknown = ids.find((id) => id >= vocabularySize);
     if (unknown !== undefined)
-      throw wrongInput(`${name(key)}: ${unknown} is no token id; the vocabulary has 0 … ${vocabularySize - 1}`);
+      throw wrongInput(`${name(key)}: ${unknown} is not a token id; token ids are 0 … ${vocabularySize - 1}`);
   }
   return settings;
 }

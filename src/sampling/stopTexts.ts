@@ -1,9 +1,9 @@
-/** Stop texts in a text that grows by pieces: found across the borders of tokens, and never shown even in part. */
+/** Finds stop texts in text that arrives in pieces, also across tokens, and never shows even a part of one. */
 
 interface StopWatcher {
-  /** Takes the next piece; `text` is what may be shown now, `stopped` whether a stop text is complete. */
+  /** Adds a piece. @returns the text that can be shown now, and whether a stop text is complete */
   push(piece: string): { text: string; stopped: boolean };
-  /** What was held back, because it might have become a stop text. */
+  /** The text held back because it could have become a stop text. */
   end(): string;
 }
 
@@ -25,7 +25,7 @@ export function watchForStops(stops: readonly string[]): StopWatcher {
   return { push, end: () => held };
 }
 
-/** Length of the longest end of `text` with which a stop text begins. */
+/** Length of the longest suffix of `text` that is the beginning of a stop text. */
 function longestBeginning(text: string, stops: readonly string[]): number {
   const longest = Math.min(text.length, Math.max(0, ...stops.map((stop) => stop.length - 1)));
   for (let length = longest; length > 0; length--) {

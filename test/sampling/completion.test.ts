@@ -3,7 +3,7 @@ import { bytesTokenizer } from '../../src/data/tokenizers/bytes.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import type { Completion } from '../../src/sampling/completion.ts';
 import { openDecoding, type Decoding } from '../../src/sampling/decoding.ts';
-import { generate, slidWindow, type CompletionRequest } from '../../src/sampling/generate.ts';
+import { generate, slideContext, type CompletionRequest } from '../../src/sampling/generate.ts';
 import { requestsOf } from '../../src/sampling/requests.ts';
 import { completeSettings, defaultSettings } from '../../src/sampling/settings.ts';
 import { recordTrainingStep } from '../../src/training/step/step.ts';
@@ -113,7 +113,7 @@ describe('completion', () => {
       let slides = 0;
       for (const tokenId of long!.tokenIds) {
         if (text.length - windowStart > 9) {
-          const kept = slidWindow({ promptTokenIds: text, tokenIds: [] }, 9);
+          const kept = slideContext({ promptTokenIds: text, tokenIds: [] }, 9);
           windowStart = text.length - kept.length;
           slides++;
         }
@@ -276,12 +276,12 @@ describe('settings', () => {
     [{ topP: 0 }, /topP must be a number above 0/],
     [{ temperature: -1 }, /temperature must be a number of at least 0, not -1/],
     [{ maxTokens: 1.5 }, /maxTokens must be a whole number of at least 1, not 1\.5/],
-    [{ minTokens: 13 }, /minTokens \(13\) is more than maxTokens \(12\)/],
+    [{ minTokens: 13 }, /minTokens \(13\) is greater than maxTokens \(12\)/],
     [{ stop: [''] }, /stop must be a text or a list of texts/],
-    [{ stopTokenIds: [99] }, /99 is no token id; the vocabulary has 0 … 12/],
-    [{ logitBias: { x: 1 } }, /logitBias must be an object of token ids/],
+    [{ stopTokenIds: [99] }, /99 is not a token id; token ids are 0 … 12/],
+    [{ logitBias: { x: 1 } }, /logitBias must be an object with token ids/],
     [{ topK: 0 }, /topK must be a whole number of at least 1/],
-    [{ tempreature: 1 }, /tempreature is no setting of a completion/],
+    [{ tempreature: 1 }, /tempreature is not a setting of a completion/],
   ])('%j is refused', (asked, message) => {
     expect(() => completeSettings(defaults, asked, vocabularySize)).toThrow(message);
   });

@@ -1,6 +1,6 @@
 /**
- * One text through the model with everything visible: tokens, inputs and shifted targets, what the model gives the
- * target at every position, and that the mean of those losses is the loss that training minimises.
+ * Runs one text through the model and shows everything: tokens, shifted targets, the probability of the target at every
+ * position, and that the mean of the losses is the loss that training minimises.
  *
  * n tokens · V vocabulary size
  */
@@ -16,34 +16,34 @@ import { alternatives, type Alternative } from '../sampler.ts';
 
 export interface Inspection {
   tokenIds: number[];
-  /** What each token stands for. */
+  /** The text of each token. */
   texts: string[];
-  /** Where each token begins in the UTF-8 of the text. */
+  /** Byte offset of each token in the UTF-8 of the text. */
   startBytes: number[];
-  /** (n − 1) the token that follows each input: tokenIds, shifted by one. */
+  /** (n − 1) the token after each input: tokenIds shifted by one. */
   targetIds: number[];
   /** (n − 1) −ln p of each target, nats. */
   losses: number[];
   /** (n − 1) */
   probabilities: number[];
-  /** (n − 1) 1 where the target is the likeliest token. */
+  /** (n − 1) rank of the target among all tokens; 1 is the likeliest. */
   ranks: number[];
   /** Mean of `losses`. */
   loss: number;
-  /** The loss of the same text as training computes it, in one number (float32). */
+  /** The loss of the text as training computes it, in float32. */
   modelLoss: number;
-  /** ln V: the loss of a model that finds every token equally likely. */
+  /** ln V: the loss if all tokens were equally likely. */
   uniformLoss: number;
-  /** V, padding included. */
+  /** V, with padding. */
   vocabularySize: number;
   contextLength: number;
-  /** (n) the likeliest tokens after each position, the last included. */
+  /** (n) the likeliest next tokens after each position, also after the last one. */
   alternatives: (Alternative & { text: string })[][];
 }
 
 /**
- * @param top how many alternatives are listed at each position
- * @throws wrong input where the text has less than two tokens, or more than the context length
+ * @param top number of alternatives listed at each position
+ * @throws wrong input if the text has fewer than two tokens, or more than the context length
  */
 export async function inspectText(
   {
@@ -58,11 +58,9 @@ export async function inspectText(
   const tokenIds = Array.from(tokenizer.encode(text));
   const n = tokenIds.length;
   if (n < 2)
-    throw wrongInput(`The text has ${n === 0 ? 'no token' : 'one token'}; a prediction and its target need two.`);
+    throw wrongInput(`the text has ${n === 0 ? 'no token' : 'one token'}; a prediction and its target need two`);
   if (n > model.contextLength) {
-    throw wrongInput(
-      `The text has ${n} tokens, more than the context length of ${model.contextLength}: the model never sees it at once. Shorten it.`,
-    );
+    throw wrongInput(`the text has ${n} tokens, more than the context length of ${model.contextLength}; shorten it`);
   }
   const inputs = {
     inputs: { shape: [n], dtype: 'int32' },
@@ -77,7 +75,7 @@ export async function inspectText(
     return { logits, losses: sparseCrossEntropy(logits, feeds['targets']!), loss: div(sum, n - 1) };
   });
   const targetIds = tokenIds.slice(1);
-  const weights = new Float32Array(n).fill(1, 0, n - 1); // what follows the last token is not known
+  const weights = new Float32Array(n).fill(1, 0, n - 1); // the token after the last one is unknown
   const result = await program.run({
     inputs: Int32Array.from(tokenIds),
     targets: Int32Array.from([...targetIds, 0]),

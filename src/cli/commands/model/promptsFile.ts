@@ -24,7 +24,7 @@ export async function* promptsOfFile(
     number++;
     if (line.trim() === '') continue;
     known ??= line.startsWith('{') ? 'jsonl' : 'text';
-    yield known === 'text' ? { prompt: line, place: placeOf(file, number) } : parseLine(line, placeOf(file, number));
+    yield known === 'text' ? { prompt: line, location: placeOf(file, number) } : parseLine(line, placeOf(file, number));
   }
 }
 
@@ -66,5 +66,5 @@ export function parseObject(line: string, place: string): Record<string, unknown
 function parseLine(line: string, place: string): AskedPrompt {
   const { prompt, id, ...settings } = parseObject(line, place);
   if (typeof prompt !== 'string') throw wrongInput(`${place}"prompt" must be a text`);
-  return { prompt, settings, place, ...(id === undefined ? {} : { id }) };
+  return { prompt, settings, location: place, ...(id === undefined ? {} : { id }) };
 }

@@ -89,11 +89,11 @@ async function* pendingRequests(
       settings,
       tokenizer,
       contextLength,
-      promptName: asked.place === undefined ? '--prompt' : 'the prompt',
+      promptName: asked.location === undefined ? '--prompt' : 'the prompt',
     });
     const { length } = requests[0]!.promptTokenIds;
     if (length > contextLength && !args.quiet)
-      note(`${asked.place ?? ''}the prompt has ${length} tokens; the model sees the last ${contextLength}`);
+      note(`${asked.location ?? ''}the prompt has ${length} tokens; the model sees the last ${contextLength}`);
     for (const request of requests) {
       index++;
       const fingerprint = fingerprintOf(request, model);

@@ -66,6 +66,6 @@ it('takes a Hugging Face folder through sampling and training, and back', async 
 
   expect(await clm(['export', at('trained'), at('exported')])).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('is not empty, so nothing is written there'),
+    stderr: expect.stringContaining('is not empty; name a new folder'),
   });
 });

@@ -163,7 +163,7 @@ describe('clm sample', () => {
     writeFileSync(at('bad.jsonl'), '{"prompt":"the "}\n{"prompt":"the ","topq":1}\n');
     const { code, stderr } = await clm(['sample', run, '--prompts', at('bad.jsonl'), '--json']);
     expect(code).toBe(2);
-    expect(stderr).toMatch(/bad\.jsonl:2: topq is no setting of a completion/);
+    expect(stderr).toMatch(/bad\.jsonl:2: topq is not a setting of a completion/);
   });
 
   it('at a terminal: text streams, Ctrl-C stops the completion and not the program, and prompts are remembered', async () => {

@@ -317,6 +317,6 @@ console.log(JSON.stringify({ one, streamed, many, text, question, refused, step:
     });
     expect(result['streamed']).toBe(result['completion']);
     expect(['cat', 'sat']).toContain(result['choice']);
-    expect(result['refusal']).toMatch(/maxToken is no setting of a completion/);
+    expect(result['refusal']).toMatch(/maxToken is not a setting of a completion/);
   });
 });
