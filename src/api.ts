@@ -1,6 +1,6 @@
 /**
- * The JavaScript API: `import { loadRun, complete, completeAll, stream, score } from 'clm'`. With the same settings, the
- * results equal those of the commands `sample` and `score`. Intended for one open run per process.
+ * The JavaScript API: `import { loadRun, complete, completeAll, stream, score } from 'clm'`. With the same settings,
+ * the results equal those of the commands `sample` and `score`. Intended for one open run per process.
  */
 import type { Completion } from './sampling/completion.ts';
 import { openDecoding, type Decoding } from './sampling/decoding.ts';

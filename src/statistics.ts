@@ -67,3 +67,11 @@ export const spreadText = (spread: Spread | null): string =>
   spread === null
     ? '–'
     : spread.mean.toFixed(4) + (spread.deviation === null ? '' : ` ± ${spread.deviation.toFixed(4)}`);
+
+/** How a group compares with the best one, e.g. `0.0300 higher, within the spread between seeds (95 %: ±0.0500)`. */
+export function differenceText({ difference, margin, isWithinSpread }: Difference): string {
+  const higher = `${difference.toFixed(4)} higher`;
+  if (margin === null) return `${higher}, spread between seeds unknown (one seed each)`;
+  const relation = isWithinSpread ? 'within' : 'beyond';
+  return `${higher}, ${relation} the spread between seeds (95 %: ±${margin.toFixed(4)})`;
+}

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
-import { spreadText } from '../../statistics.ts';
+import { differenceText, spreadText } from '../../statistics.ts';
 import { compareRuns, type Comparison } from '../comparison.ts';
 import type { RunHistory } from '../runHistory.ts';
 import { readCompletions } from './completions.ts';
@@ -187,18 +187,11 @@ function comparisonTable({ groups, differences, amount, rankedBy }: Comparison):
       spreadText(group.trainingLoss),
       group.tokensPerSecond ? Math.round(group.tokensPerSecond.mean).toLocaleString('en-US') : '–',
     ];
-    const verdict = i > 0 ? differenceText(differences[i - 1]) : group[rankedBy] ? 'lowest loss' : '';
+    const difference = differences[i - 1];
+    const verdict = difference ? differenceText(difference) : i === 0 && group[rankedBy] ? 'lowest loss' : '';
     return `<tr>${names.map(rowHead).join('')}${numbers.map(numberCell).join('')}${cell(verdict)}</tr>`;
   });
   return scrollingTable('Comparison', head.map(column).join(''), rows);
-}
-
-function differenceText(difference: Comparison['differences'][number] | undefined): string {
-  if (!difference) return '';
-  const above = `${difference.difference.toFixed(4)} higher`;
-  if (difference.margin === null) return `${above}; one seed each`;
-  const relation = difference.isWithinSpread ? 'within' : 'beyond';
-  return `${above}, ${relation} the spread between seeds (±${difference.margin.toFixed(4)})`;
 }
 
 const valueText = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? '–'));

@@ -9,7 +9,7 @@ import {
 } from '../../../experiments/comparison.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readRunHistory } from '../../../experiments/runHistory.ts';
-import { spreadText } from '../../../statistics.ts';
+import { differenceText, spreadText } from '../../../statistics.ts';
 import { duration, grouped, printJson, printResult } from '../../terminal/output.ts';
 import { renderTable, type Column } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -30,12 +30,12 @@ export function compare({ runs, at, amount, rank, json }: ArgumentsOf<typeof com
 }
 
 function print({ differing, alignment, amount, groups, differences, rankedBy }: Comparison): void {
-  const telling = Object.keys(groups[0]?.values ?? {});
+  const keys = Object.keys(groups[0]?.values ?? {});
   if (differing.length === 0) printResult('all configs are equal');
   for (const { key, values } of differing) printResult(`${key}: ${[...new Set(values.map(valueText))].join(', ')}`);
   printResult('');
   const columns: Column<Group>[] = [
-    { title: telling.length === 0 ? 'runs' : telling.map(lastPart).join(', '), text: (group) => groupName(group) },
+    { title: keys.length === 0 ? 'runs' : keys.map(lastPart).join(', '), text: (group) => groupName(group) },
     { title: 'n', align: 'right', text: ({ runs }) => String(runs.length) },
     { title: 'final val loss', align: 'right', text: ({ validationLoss }) => spreadText(validationLoss) },
     { title: 'best val loss', align: 'right', text: ({ bestValidationLoss }) => spreadText(bestValidationLoss) },
@@ -57,13 +57,7 @@ function print({ differing, alignment, amount, groups, differences, rankedBy }: 
   if (groups.length < 2 || !best?.[rankedBy]) return;
   printResult(`\nbest: ${groupName(best)}, validation loss ${spreadText(best[rankedBy])} (n ${best[rankedBy].n})`);
   differences.forEach((difference, i) => {
-    if (difference === null) return;
-    const { difference: above, margin, isWithinSpread } = difference;
-    const verdict =
-      margin === null
-        ? 'one seed each, so the spread of seeds is unknown'
-        : `${isWithinSpread ? 'within' : 'beyond'} the spread of seeds (95 %: ±${margin.toFixed(4)})`;
-    printResult(`  ${groupName(groups[i + 1]!)}: ${above.toFixed(4)} higher, ${verdict}`);
+    if (difference !== null) printResult(`  ${groupName(groups[i + 1]!)}: ${differenceText(difference)}`);
   });
 }
 
@@ -80,7 +74,7 @@ const lastPart = (key: string): string => key.slice(key.lastIndexOf('.') + 1);
 const valueText = (value: unknown): string =>
   typeof value === 'string' ? value : (JSON.stringify(value) ?? 'not set');
 
-/** Done runs go without saying. */
+/** States other than `done`, with their number. */
 function stateText(states: readonly string[]): string {
   const others = states.filter((state) => state !== 'done');
   return [...new Set(others)].map((state) => `${others.filter((each) => each === state).length} ${state}`).join(', ');

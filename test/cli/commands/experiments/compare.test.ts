@@ -38,7 +38,7 @@ learningRate  n   final val loss    best val loss     at 40 tokens       train l
 0.001         3  1.5100 ± 0.0100  1.5100 ± 0.0100  1.5100 ± 0.0100  1.7500 ± 0.0000       102
 
 best: 0.002, validation loss 1.2600 ± 0.0100 (n 3)
-  0.001: 0.2500 higher, beyond the spread of seeds (95 %: ±0.0227)
+  0.001: 0.2500 higher, beyond the spread between seeds (95 %: ±0.0227)
 `,
   );
   const { stdout: json } = await clm(['compare', folder, '--json', '--at', 'flops']);

@@ -147,7 +147,7 @@ describe('clm sample', () => {
     [['--prompt', ''], /--prompt is empty/],
     [['--prompt', 'Ü'], /--prompt: .*U\+00DC/],
     [['--temperature', '-1'], /--temperature must be a number of at least 0, not -1/],
-    [['--top-p', '2'], /--top-p must be a number above 0, at most 1, not 2/],
+    [['--top-p', '2'], /--top-p must be a number above 0 and at most 1, not 2/],
     [['--logit-bias', 'x'], /--logit-bias is x; it must be TOKEN=NUMBER/],
     [['--prompts', '/nowhere/prompts.txt'], /\/nowhere\/prompts\.txt: it is not there/],
     [['--prompt', 'a', '--prompts', '-'], /choose one/],
