@@ -42,7 +42,7 @@ export async function openRunDirectory(
   await pruneCheckpoints(runDirectory, step, config.checkpoints); // a kill may have prevented it after the save
   const differences = environmentDifferences(paths.environment, environment);
   if (differences.length > 0) {
-    warn(`resuming with another ${differences.join(', ')}: losses may differ in the last digits`);
+    warn(`resuming with another ${differences.join(', ')}: losses may no longer be bitwise the same`);
   }
   await writeFileDurably(paths.config, renderConfig(config));
   await writeFileDurably(paths.environment, `${JSON.stringify(environment, null, 2)}\n`);

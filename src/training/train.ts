@@ -72,8 +72,8 @@ export async function train(
       // Once in a while: the loss on the validation text.
       const evaluated = due.evaluation && !wasStopped ? await evaluate(parts, progress, signal) : null;
       if (evaluated !== null) progress = { ...progress, validation: evaluated };
-      const isExhaustedEarly = step < plan.steps && isExhausted(progress.validation, config.evaluation.patience);
-      const isOver = step === plan.steps || isExhaustedEarly;
+      const stopsEarly = step < plan.steps && isExhausted(progress.validation, config.evaluation.patience);
+      const isOver = step === plan.steps || stopsEarly;
 
       // Once in a while: a completion.
       if (due.sample && !wasStopped) report({ kind: 'sample', step, ...(await sample(step)) });
@@ -87,7 +87,7 @@ export async function train(
         const waitingShare = clock.waitedMs / Math.max(performance.now() - clock.beganMs, 1);
         const isDone = isOver && (evaluated !== null || logged.has('evaluation'));
         if (!isDone) return { step, state: 'stopped', reason: String(signal.reason), waitingShare };
-        return { step, state: 'done', reason: isExhaustedEarly ? noGain(progress.validation) : null, waitingShare };
+        return { step, state: 'done', reason: stopsEarly ? noGain(progress.validation) : null, waitingShare };
       }
 
       progress = await update(parts, progress, clock);

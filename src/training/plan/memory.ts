@@ -41,7 +41,7 @@ const allocated = 1.05;
 
 /**
  * @param vocabularySize rows of the output head
- * @param isComposed whether the step is composed of TensorFlow's operations, which keep more than clm's own
+ * @param isComposed whether the step uses TensorFlow's operations instead of clm's kernels: they keep more arrays
  */
 export function memoryPlan(
   config: SizedConfig,
@@ -56,20 +56,20 @@ export function memoryPlan(
   const muonMatrices = optimizer.kind === 'muon' ? count(isMuonMatrix) : 0;
   const moments = 2 * parameters - muonMatrices;
   const optimizerState = moments + (training.emaDecay === null ? 0 : parameters);
-  const summed = training.microBatchesPerStep > 1 ? parameters : 0; // over micro-batches, kept from step to step
-  const half = productFloats(config, isComposed);
-  const head = half * headGradientFloats(config, vocabularySize);
-  // All gradients are there before the first update; where micro-batches are summed, each goes as soon as it is added.
-  const underWay = (summed > 0 ? head : half * parameters) + (isComposed ? head : 0);
+  const summed = training.microBatchesPerStep > 1 ? parameters : 0; // gradient sums, kept from step to step
+  const productSize = productFloats(config, isComposed);
+  const head = productSize * headGradientFloats(config, vocabularySize);
+  // With one micro-batch all gradients exist before the update; with several, each is freed once it has been added.
+  const underWay = (summed > 0 ? head : productSize * parameters) + (isComposed ? head : 0);
   const floats = {
     parameters,
     optimizer: optimizerState,
-    // Those of the micro-batch, their sums, Muon's directions.
+    // Gradients of the micro-batch, their sums, Muon's directions.
     gradients: summed + underWay + 2 * muonMatrices,
     activations: activationFloats(config, isComposed),
     mask: maskFloats(config),
-    logits: half * logitFloats(config, vocabularySize, isComposed),
-    // The snapshot that is written while training goes on.
+    logits: productSize * logitFloats(config, vocabularySize, isComposed),
+    // The snapshot that is written while training continues.
     checkpoint: parameters + optimizerState,
   };
   const held = floats.parameters + floats.optimizer + floats.checkpoint + summed;
@@ -80,11 +80,11 @@ export function memoryPlan(
   return Object.freeze({ process: processBytes, ...bytes, total }) as MemoryPlan;
 }
 
-/** Of what goes into products and comes from them, in numbers of 4 bytes: between own operations it stays bfloat16. */
+/** Size of inputs and outputs of matrix products, in units of 4 bytes: clm's kernels keep them in bfloat16. */
 const productFloats = ({ training }: SizedConfig, isComposed: boolean): number =>
   training.precision === 'bfloat16' && !isComposed ? 0.5 : 1;
 
-/** What the backward pass keeps of the blocks: of every block, or its input alone and one block at a time. */
+/** What the backward pass keeps: all activations of every block; with recompute every block's input, and one block. */
 function activationFloats(config: SizedConfig, isComposed: boolean): number {
   const { model, training } = config;
   const {
@@ -100,25 +100,25 @@ function activationFloats(config: SizedConfig, isComposed: boolean): number {
   } = model;
   const N = training.microBatchSize * T;
   const isDropped = dropout > 0;
-  const half = productFloats(config, isComposed);
-  // Arrays of a row: the residual stream, twice; norms, twice; queries, keys and values; what they attend to; the
-  // feed-forward, of which the composed activation keeps one more, and the composed norms two.
+  const productSize = productFloats(config, isComposed);
+  // Arrays of a row: the residual stream, twice; the norms, twice; queries, keys and values; attention's output; the
+  // feed-forward. Composed operations keep one more array of the activation and two more of the norms.
   const products = 2 * C + (H + 2 * K) * D + H * D + (family === 'llama' ? 3 : 2) * F;
-  const row = 2 * C + half * products + (isDropped ? 2 * C : 0) + (isComposed ? F + 2 * C : 0);
-  // Attention weights; with dropout also which were dropped and what was kept.
-  const square = half * (isDropped ? 3 : 1) * H * T;
-  // Gradients of the block that the backward pass is in, and of its dropped weights.
-  const underWay = half * ((isDropped ? 4 : 2) * H * T + (family === 'llama' ? 3 : 2) * F);
+  const row = 2 * C + productSize * products + (isDropped ? 2 * C : 0) + (isComposed ? F + 2 * C : 0);
+  // Attention weights; with dropout also the dropout mask and the weights it leaves.
+  const square = productSize * (isDropped ? 3 : 1) * H * T;
+  // Gradients inside the block that the backward pass is in, those of attention weights included.
+  const underWay = productSize * ((isDropped ? 4 : 2) * H * T + (family === 'llama' ? 3 : 2) * F);
   const kept = training.recompute === 'block' ? L * C + row + square : L * (row + square);
   return N * (kept + underWay + 3 * C);
 }
 
-/** What hides the documents of a window from each other, (T, T) of each window; made from two more of its size. */
+/** The mask between the documents of a window, (B, T, T), and two temporary arrays of its size. */
 const maskFloats = ({ corpus, model, training }: SizedConfig): number =>
   corpus.packing === 'documents' ? 3 * training.microBatchSize * model.contextLength ** 2 : 0;
 
 /**
- * Logits, in whose place comes their gradient; of a large vocabulary a chunk of rows of them, and the sum of the head's
+ * Logits; their gradient takes their place. With a large vocabulary a chunk of rows at a time, and the sum of the head's
  * gradients.
  */
 function logitFloats(config: SizedConfig, V: number, isComposed: boolean): number {
@@ -128,15 +128,15 @@ function logitFloats(config: SizedConfig, V: number, isComposed: boolean): numbe
   return branches * ((isComposed ? 2 : 1) * rows * V + (rows < branchRows ? V * config.model.width : 0));
 }
 
-/** The gradient of the output head, which is there before all others. */
+/** The gradient of the output head, the first of all. */
 const headGradientFloats = (config: SizedConfig, V: number): number =>
   branchCount(config.training) * V * config.model.width;
 
-/** Bytes of the key/value cache with which one completion of a whole window is sampled. */
+/** Bytes of the key/value cache for sampling one completion of a whole window. */
 export const keyValueCacheBytes = ({ layers, keyValueHeads, headSize, contextLength }: Config['model']): number =>
   2 * layers * keyValueHeads * headSize * contextLength * floatBytes;
 
-/** The memory of the machine, or what a container leaves of it. */
+/** The memory of the machine, or the limit of its container. */
 export function availableBytes(): number {
   const limit = process.constrainedMemory();
   return limit > 0 ? Math.min(limit, os.totalmem()) : os.totalmem();
