@@ -52,7 +52,9 @@ export async function replaceFileDurably(path: string, write: (temporaryPath: st
 
 /** Appends all of `bytes`; a single write may write fewer. */
 export async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
+  for (let done = 0; done < bytes.length; ) {
+    done += (await file.write(bytes, done, bytes.length - done)).bytesWritten;
+  }
 }
 
 /**
