@@ -1,5 +1,5 @@
-// The helpers behind InParallel. Between the products of a token pass microseconds, so a helper without work spins a
-// while before it sleeps: to wake it takes as long as the work itself.
+// The helper threads of InParallel. While a token is sampled, microseconds pass between products, so a helper without
+// work spins for a while before it sleeps: waking it takes as long as the work itself.
 #include "parallel.h"
 
 #if defined(__x86_64__)
@@ -14,13 +14,13 @@
 
 namespace {
 
-constexpr int kMostThreads = 8;  // two or three cores take all that a memory gives
+constexpr int kMostThreads = 8;  // two or three cores already saturate the memory of a small machine
 constexpr int kSpins = 2000;     // 30 to 100 µs
 constexpr uint64_t kPartBits = 32;
 constexpr uint64_t kNoPart = (uint64_t{1} << kPartBits) - 1;
 
-// How a thread rounds and whether it takes the smallest numbers for 0, as TensorFlow's threads do: helpers must do as
-// the thread they help, or chance would decide about bits.
+// How a thread rounds and whether it flushes denormals to 0, as TensorFlow's threads do. Helpers take over the mode of
+// the thread they help, or else the bits of a result would depend on which thread computed it.
 #if defined(__x86_64__)
 inline uint64_t FloatMode() { return _mm_getcsr(); }
 inline void SetFloatMode(uint64_t mode) { _mm_setcsr(static_cast<unsigned>(mode)); }
@@ -51,7 +51,7 @@ class Crew {
   }
 
   void Run(int64_t parts, void (*body)(int64_t, const void*), const void* context) {
-    // One job at a time: who finds the crew at work does its own alone.
+    // One job at a time: a thread that finds the crew busy does its parts alone.
     if (!busy_.try_lock()) {
       for (int64_t part = 0; part < parts; part++) body(part, context);
       return;
@@ -69,14 +69,19 @@ class Crew {
       wake_.notify_all();
     }
     TakeParts(job);
-    // A helper that was taken off its core in the middle of a part needs one to go on: the wait gives way.
-    for (int spin = 0; done_.load() < parts; spin++) spin < kSpins ? Pause() : std::this_thread::yield();
+    // Yields in the end, because a helper that was preempted in the middle of a part needs a core to finish it.
+    for (int spin = 0; done_.load() < parts; spin++) {
+      if (spin < kSpins)
+        Pause();
+      else
+        std::this_thread::yield();
+    }
     busy_.unlock();
   }
 
  private:
-  // Takes parts of a job until none is left. A part is taken by raising `next_`, which names the job too: of a job that
-  // is over nothing can be taken, however late a helper comes.
+  // Runs parts of a job until none is left. A part is claimed by incrementing `next_`, which also holds the number of
+  // the job, so a late helper cannot claim a part of a job that is over.
   void TakeParts(uint64_t job) {
     for (uint64_t next = next_.load();;) {
       const auto body = body_.load();
@@ -135,7 +140,4 @@ void RunParts(int64_t parts, void (*body)(int64_t, const void*), const void* con
 
 int ThreadsPerBranch() { return threadsPerBranch.load(std::memory_order_relaxed); }
 
-// Called before a program runs whose session has shared the cores among branches.
-extern "C" __attribute__((visibility("default"))) void SetClmThreadsPerBranch(int threads) {
-  threadsPerBranch.store(threads);
-}
+void SetThreadsPerBranch(int threads) { threadsPerBranch.store(threads); }

@@ -1,13 +1,14 @@
-// Threads of clm's own, for kernels that are bound by memory: TensorFlow's cannot be had through its C API.
+// Runs the parts of a kernel on several threads. They are clm's own: TensorFlow's C API does not offer TensorFlow's.
 #pragma once
 
 #include <cstdint>
 
-// How many threads there are to share work among, the calling one included.
+// Number of threads of the process for kernels, the calling one included.
 int ThreadCount();
 
-// Runs body(part) for every part from 0 to parts − 1, on the calling thread and on helpers as far as they are free, and
-// returns when all are done. Chance decides which thread runs a part, so parts must not depend on each other.
+// Runs body(part) for every part from 0 to parts − 1, on the calling thread and on those helpers that are free, and
+// returns when all are done. Which thread runs a part is left to chance, so the result of a part must not depend on it,
+// and parts must not depend on each other.
 void RunParts(int64_t parts, void (*body)(int64_t part, const void* context), const void* context);
 
 template <typename Body>
@@ -15,15 +16,17 @@ void InParallel(int64_t parts, const Body& body) {
   RunParts(parts, [](int64_t part, const void* context) { (*static_cast<const Body*>(context))(part); }, &body);
 }
 
-// Of these, how many a branch of a training step has to itself; 1 until it is told.
+// How many of these threads a branch of a step (one of the micro-batches computed at the same time) may use; 1 at
+// first.
 int ThreadsPerBranch();
+void SetThreadsPerBranch(int threads);
 
-// Runs body(first, last) over ranges of `count` rows that cost about `cost` numbers each, on the threads of a branch
-// where it is worth it. Only for bodies that treat every row alone.
+// Runs body(first, last) over ranges that together are [0, count). A row costs about as much as `cost` additions; the
+// threads of the branch share the rows if that pays. Only for bodies that treat each row on its own.
 template <typename Body>
 void ShareRows(int64_t count, int64_t cost, const Body& body) {
-  constexpr int64_t kWorthIt = 1 << 14;  // numbers, some 10 µs
-  const int64_t rowsAtATime = kWorthIt / cost + 1;
+  constexpr int64_t kMinimalWork = 1 << 14;  // of a range: some 10 µs
+  const int64_t rowsAtATime = kMinimalWork / cost + 1;
   if (ThreadsPerBranch() == 1 || count <= rowsAtATime) return body(int64_t{0}, count);
   InParallel((count + rowsAtATime - 1) / rowsAtATime, [&](int64_t part) {
     const int64_t first = part * rowsAtATime;

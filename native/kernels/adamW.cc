@@ -1,6 +1,6 @@
-// The update of a parameter by AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101), in one pass over
-// parameter, moments and gradient, with the clipping of the gradient and the decay of the weight.
-#include "../kernel.h"
+// The update of a parameter by AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) in one pass over
+// parameter, moments and gradient, including gradient clipping and weight decay.
+#include "../operation.h"
 
 namespace {
 
@@ -8,11 +8,11 @@ struct Adam {
   float oneMinusBeta1, oneMinusBeta2, stepSize, epsilon, gradientFactor, decay;
 };
 
-// In the order of TensorFlow's operations: decay, then ResourceApplyAdam, whose ε is added to √v before the bias
-// correction.
+// Computed in the order of TensorFlow's operations: weight decay, then ResourceApplyAdam, which adds ε to √v before the
+// bias correction.
 template <typename T>
-INLINE void AdamWLoop(int64_t n, const Adam& adam, float* __restrict parameter, float* __restrict firstMoment,
-                      float* __restrict secondMoment, const T* __restrict gradient) {
+VARIANTS void AdamW(int64_t n, const Adam& adam, float* __restrict parameter, float* __restrict firstMoment,
+                    float* __restrict secondMoment, const T* __restrict gradient) {
   const auto [oneMinusBeta1, oneMinusBeta2, stepSize, epsilon, gradientFactor, decay] = adam;
   for (int64_t i = 0; i < n; i++) {
     const float g = Load(gradient + i) * gradientFactor;
@@ -24,14 +24,6 @@ INLINE void AdamWLoop(int64_t n, const Adam& adam, float* __restrict parameter, 
     secondMoment[i] = v;
   }
 }
-VARIANTS void AdamW(int64_t n, const Adam& adam, float* parameter, float* firstMoment, float* secondMoment,
-                    const float* gradient) {
-  AdamWLoop(n, adam, parameter, firstMoment, secondMoment, gradient);
-}
-VARIANTS void AdamW(int64_t n, const Adam& adam, float* parameter, float* firstMoment, float* secondMoment,
-                    const Bfloat16* gradient) {
-  AdamWLoop(n, adam, parameter, firstMoment, secondMoment, gradient);
-}
 
 struct AdamWAttributes {
   float beta1 = 0, beta2 = 0, weightDecay = 0;
@@ -42,39 +34,33 @@ struct AdamWAttributes {
   }
 };
 
-// Inputs: handle of the variable that is updated · parameter · first moment · second moment · gradient · learning rate
-// · β₁ᵗ · β₂ᵗ · ε·√(1−β₂ᵗ) · factor of the gradient. The values of variables share the variables' memory and are
-// updated in it: nothing else of the program may still read the old ones, which its control edges see to.
-void ComputeAdamW(void* kernel, TF_OpKernelContext* context) {
-  const auto& [beta1, beta2, weightDecay] = *static_cast<AdamWAttributes*>(kernel);
-  Execution run(context, 1);
-  if (!run.ok()) return;
+// Inputs: handle of the parameter's variable · parameter · first moment · second moment · gradient · learning rate ·
+// β₁ᵗ · β₂ᵗ · ε·√(1−β₂ᵗ) · factor of the gradient. Inputs 1 to 3 share the memory of their variables and are updated in
+// it: control edges of the graph must ensure that nothing reads the former values afterwards.
+template <typename T>
+void ComputeAdamW(Update& run, const AdamWAttributes& attributes) {
   const int64_t n = run.size(1);
   for (int i = 2; i <= 4; i++) run.expectSize(i, n);
   for (int i = 5; i <= 9; i++) run.expectSize(i, 1);
   if (!run.ok()) return;
+  const auto& [beta1, beta2, weightDecay] = attributes;
   const float learningRate = run.scalar(5);
   const Adam adam{1.0f - beta1,  1.0f - beta2,  learningRate * std::sqrt(1.0f - run.scalar(7)) / (1.0f - run.scalar(6)),
                   run.scalar(8), run.scalar(9), learningRate * weightDecay};
-  if (run.isHalf(4))
-    AdamW(n, adam, run.variable(1), run.variable(2), run.variable(3), run.input<Bfloat16>(4));
-  else
-    AdamW(n, adam, run.variable(1), run.variable(2), run.variable(3), run.input(4));
+  AdamW(n, adam, run.variable(1), run.variable(2), run.variable(3), run.input<T>(4));
 }
+
+const Registration adamW =
+    Operation("ClmAdamW",
+              {"variable: resource", "parameter: float", "first_moment: float", "second_moment: float", "gradient: T",
+               "learning_rate: float", "beta1_power: float", "beta2_power: float", "epsilon: float",
+               "gradient_factor: float"},
+              {})
+        .attribute("beta1: float")
+        .attribute("beta2: float")
+        .attribute("weight_decay: float")
+        .updates()
+        .shapes(ShapesOfFirst<0>)
+        .kernels<ComputeAdamW<float>, ComputeAdamW<Bfloat16>>();
 
 }  // namespace
-
-void RegisterAdamW(TF_Status* status) {
-  Register(
-      {"ClmAdamW",
-       {"variable: resource", "parameter: float", "first_moment: float", "second_moment: float", "gradient: T",
-        "learning_rate: float", "beta1_power: float", "beta2_power: float", "epsilon: float", "gradient_factor: float"},
-       {},
-       {kProductType, "beta1: float", "beta2: float", "weight_decay: float"},
-       ShapesOfFirst<0>,
-       ComputeAdamW,
-       NewAttributes<AdamWAttributes>,
-       DeleteAttributes<AdamWAttributes>,
-       true},
-      status);
-}

@@ -1,17 +1,17 @@
-// Attention of one new position of each slot to the positions of it that are filled, read where they are cached.
+// Attention of one new token of each slot to the filled positions of its key/value cache, read in place.
 //
-// B slots · K key/value heads · G queries of each · S positions that a slot has room for · D head size
+// B slots · K key/value heads · G queries of each · S capacity of a slot in positions · D head size
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "../kernel.h"
 #include "../math/lanes.h"
+#include "../operation.h"
 #include "../parallel.h"
 
 namespace {
 
-// Numbers of keys and values from which on the threads share the work.
+// The threads share the work if it reads at least this many numbers of keys (and as many of values).
 constexpr int64_t kShared = 1 << 14;
 
 INLINE float Dot(int64_t D, const float* a, const float* b) {
@@ -23,7 +23,7 @@ INLINE float Dot(int64_t D, const float* a, const float* b) {
   return sum;
 }
 
-// output (D) = softmax(query (D) · keysᵀ / √D) · values, of n positions; `weights` holds n numbers.
+// output (D) = softmax(query (D) · keysᵀ / √D) · values over n positions; `weights` is a buffer of n numbers.
 VARIANTS void Attend(int64_t n, int64_t D, const float* query, const float* keys, const float* values,
                      float* __restrict weights, float* __restrict output) {
   const float scale = 1.0f / std::sqrt(static_cast<float>(D));
@@ -41,9 +41,8 @@ VARIANTS void Attend(int64_t n, int64_t D, const float* query, const float* keys
   for (int64_t d = 0; d < D; d++) output[d] /= sum;
 }
 
-void ComputeCachedAttention(void*, TF_OpKernelContext* context) {
-  Execution run(context);
-  if (run.ok() && run.rank(0) != 4) run.fail("clm: queries must be of rank 4");
+void ComputeCachedAttention(Execution& run) {
+  run.expectRank(0, 4);
   if (!run.ok()) return;
   const int64_t B = run.dimension(0, 0), K = run.dimension(0, 1), G = run.dimension(0, 2), D = run.dimension(0, 3);
   const int64_t S = run.size(1) / std::max<int64_t>(1, B * K * D);
@@ -51,10 +50,11 @@ void ComputeCachedAttention(void*, TF_OpKernelContext* context) {
   run.expectSize(3, B);
   const float *query = run.input(0), *keys = run.input(1), *values = run.input(2);
   const int32_t* positions = run.input<int32_t>(3);
-  float* output = run.output(0, 0);
+  float* output = run.outputLike(0, 0);
   if (!run.ok()) return;
   for (int64_t b = 0; b < B; b++)
-    if (positions[b] < 0 || positions[b] >= S) return run.fail("clm: a position outside the cache");
+    if (positions[b] < 0 || positions[b] >= S)
+      return run.fail("position " + std::to_string(positions[b]) + " is outside the cache of " + std::to_string(S));
   const int64_t most = 1 + *std::max_element(positions, positions + B);
   const auto attend = [&](int64_t head) {
     const int64_t n = 1 + positions[head / K];
@@ -66,14 +66,10 @@ void ComputeCachedAttention(void*, TF_OpKernelContext* context) {
   for (int64_t head = 0; head < B * K; head++) attend(head);
 }
 
-}  // namespace
+const Registration cachedAttention =
+    Operation("ClmCachedAttention", {"query: float", "keys: float", "values: float", "positions: int32"},
+              {"output: float"})
+        .shapes(ShapesOfFirst<1>)
+        .kernel<ComputeCachedAttention>();
 
-void RegisterCachedAttention(TF_Status* status) {
-  Register({"ClmCachedAttention",
-            {"query: float", "keys: float", "values: float", "positions: int32"},
-            {"output: float"},
-            {},
-            ShapesOfFirst<1>,
-            ComputeCachedAttention},
-           status);
-}
+}  // namespace

@@ -1,14 +1,14 @@
-// Cross-entropy against targets, weighted, with its gradient by the logits, which takes the logits' memory.
+// Weighted cross-entropy and its gradient by the logits, which is written into the logits' memory.
 //
 // N rows · V vocabulary size
 #include <vector>
 
-#include "../kernel.h"
+#include "../operation.h"
 #include "../parallel.h"
 
 namespace {
 
-// weight·(−ln softmax(logits)[target]) of one row, and its gradient; `row` holds V numbers.
+// weight·(−ln softmax(logits)[target]) of one row, and its gradient; `row` is a buffer of V numbers.
 template <typename T>
 INLINE float CrossEntropyRow(int64_t V, const T* logits, int32_t target, float weight, float* __restrict row,
                              T* dLogits) {
@@ -21,27 +21,26 @@ INLINE float CrossEntropyRow(int64_t V, const T* logits, int32_t target, float w
   return weight * (std::log(sum) + largest - targetLogit);
 }
 
-VARIANTS void CrossEntropy(int64_t N, int64_t V, const float* logits, const int32_t* targets, const float* weights,
-                           float* row, float* losses, float* dLogits) {
-  for (int64_t n = 0; n < N; n++)
-    losses[n] = CrossEntropyRow(V, logits + n * V, targets[n], weights[n], row, dLogits + n * V);
-}
-VARIANTS void CrossEntropy(int64_t N, int64_t V, const Bfloat16* logits, const int32_t* targets, const float* weights,
-                           float* row, float* losses, Bfloat16* dLogits) {
+template <typename T>
+VARIANTS void CrossEntropy(int64_t N, int64_t V, const T* logits, const int32_t* targets, const float* weights,
+                           float* row, float* losses, T* dLogits) {
   for (int64_t n = 0; n < N; n++)
     losses[n] = CrossEntropyRow(V, logits + n * V, targets[n], weights[n], row, dLogits + n * V);
 }
 
 template <typename T>
-void CrossEntropyOf(Execution& run) {
+void ComputeCrossEntropy(Execution& run) {
+  run.expectRank(0, 2);
+  if (!run.ok()) return;
   const int64_t N = run.dimension(0, 0), V = run.dimension(0, 1);
   for (int i = 1; i <= 2; i++) run.expectSize(i, N);
-  float* losses = run.output(0, 0, 1);
+  float* losses = run.outputLike(0, 0, 1);
   T* dLogits = run.outputOver<T>(1, 0);
   if (!run.ok()) return;
   const int32_t* targets = run.input<int32_t>(1);
   for (int64_t n = 0; n < N; n++)
-    if (targets[n] < 0 || targets[n] >= V) return run.fail("clm: a target that is no token of the vocabulary");
+    if (targets[n] < 0 || targets[n] >= V)
+      return run.fail("target " + std::to_string(targets[n]) + " is outside the vocabulary of " + std::to_string(V));
   const T* logits = run.input<T>(0);
   const float* weights = run.input(2);
   ShareRows(N, V, [&](int64_t first, int64_t last) {
@@ -50,32 +49,16 @@ void CrossEntropyOf(Execution& run) {
                  dLogits + first * V);
   });
 }
-void ComputeCrossEntropy(void*, TF_OpKernelContext* context) {
-  Execution run(context);
-  if (run.ok()) run.isHalf(0) ? CrossEntropyOf<Bfloat16>(run) : CrossEntropyOf<float>(run);
-}
 
 // (N, V), (N), (N) → (N), (N, V)
 void CrossEntropyShapes(TF_ShapeInferenceContext* context, TF_Status* status) {
-  TF_ShapeHandle* logits = TF_NewShapeHandle();
-  TF_ShapeHandle* rows = TF_NewShapeHandle();
-  TF_ShapeInferenceContextGetInput(context, 0, logits, status);
-  if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextWithRank(context, logits, 2, logits, status);
-  if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextSubshape(context, logits, 0, 1, rows, status);
-  if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextSetOutput(context, 0, rows, status);
-  if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextSetOutput(context, 1, logits, status);
-  TF_DeleteShapeHandle(logits);
-  TF_DeleteShapeHandle(rows);
+  ShapeAlong(context, status, 0, {{0, 0}});
+  ShapeAlong(context, status, 1, {{0, 0}, {0, 1}});
 }
+
+const Registration crossEntropy =
+    Operation("ClmCrossEntropy", {"logits: T", "targets: int32", "weights: float"}, {"losses: float", "d_logits: T"})
+        .shapes(CrossEntropyShapes)
+        .kernels<ComputeCrossEntropy<float>, ComputeCrossEntropy<Bfloat16>>();
 
 }  // namespace
-
-void RegisterCrossEntropy(TF_Status* status) {
-  Register({"ClmCrossEntropy",
-            {"logits: T", "targets: int32", "weights: float"},
-            {"losses: float", "d_logits: T"},
-            {kProductType},
-            CrossEntropyShapes,
-            ComputeCrossEntropy},
-           status);
-}

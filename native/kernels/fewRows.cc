@@ -1,28 +1,27 @@
-// Products of a few rows with a matrix of weights, float32 or bfloat16: what a token costs. They are bound by reading
-// the weights, so every weight is read once, in order, by all cores, and used for all rows. Numbers are added up in
-// float32 in an order that depends neither on the number of rows nor on the threads, so that a row gets the same bits
-// alone and in a batch.
+// Products of a few rows with a matrix of float32 or bfloat16 weights: most of the time of sampling a token. They are
+// bound by reading the weights, so every weight is read once, in order, by all cores, and used for all rows. Numbers
+// are added up in float32 in an order that depends neither on the number of rows nor on the threads: a row gives the
+// same bits alone and in a batch.
 //
-// M rows · K inputs · N outputs; a bias is N numbers, or none
+// M rows · K inputs · N outputs; the bias is empty or of N numbers
 #include <vector>
 
-#include "../kernel.h"
 #include "../math/lanes.h"
+#include "../operation.h"
 #include "../parallel.h"
 
 namespace {
 
-// Work from which on the threads share a product: weights, or an eighth of the multiplications.
+// The threads share a product from this much work on: number of weights, or an eighth of the multiplications.
 constexpr int64_t kShared = 1 << 17;
 
-// Rows of weights that one pass over the outputs takes in: as many streams as a core follows well.
+// Rows of weights that one pass over the outputs reads: as many streams as a core prefetches well.
 constexpr int kStreams = 8;
 
-// `count` columns of x (M, K) · w (K, N) + bias, from where w and bias (or null) point to, into rows of `stride`
-// numbers.
+// The first `count` columns of x (M, K) · w (K, N) + bias (or null), into rows of `stride` numbers.
 template <typename T>
-INLINE void ColumnsLoop(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const T* w, const float* bias,
-                        float* sums, int64_t stride) {
+VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const T* w, const float* bias,
+                      float* sums, int64_t stride) {
   const int64_t whole = count / kLanes * kLanes;
   for (int64_t m = 0; m < M; m++)
     for (int64_t n = 0; n < count; n++) sums[m * stride + n] = bias == nullptr ? 0.0f : bias[n];
@@ -51,17 +50,9 @@ INLINE void ColumnsLoop(int64_t M, int64_t K, int64_t N, int64_t count, const fl
     for (int64_t i = 0; i < K; i++)
       for (int64_t n = whole; n < count; n++) sums[m * stride + n] += x[m * K + i] * Load(w + i * N + n);
 }
-VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const float* w, const float* bias,
-                      float* sums, int64_t stride) {
-  ColumnsLoop(M, K, N, count, x, w, bias, sums, stride);
-}
-VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const Bfloat16* w,
-                      const float* bias, float* sums, int64_t stride) {
-  ColumnsLoop(M, K, N, count, x, w, bias, sums, stride);
-}
 
-// Outputs [first, last) of y (M, N). They are summed up apart: rows of y that lie a multiple of 4,096 bytes from each
-// other, as of most models, would drive each other and the weights out of the cache.
+// Columns [first, last) of y (M, N) = x · w + bias. They are summed up in a buffer of its own: in most models the rows
+// of y are a multiple of 4,096 bytes apart and would evict each other and the weights from the cache.
 template <typename T>
 void SumColumns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w,
                 const float* bias, float* y) {
@@ -72,7 +63,7 @@ void SumColumns(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, co
   for (int64_t m = 0; m < M; m++) std::memcpy(y + m * N + first, sums.data() + m * stride, count * sizeof(float));
 }
 
-// R outputs of M rows: scalar products of rows of x (M, K) and w (R, K), into y of N columns.
+// Dot products of M rows of x (M, K) with R rows of w (R, K), into y, whose rows are N numbers apart.
 template <int M, int R, typename T>
 INLINE void Dots(int64_t K, int64_t N, const float* x, const T* w, float* y) {
   const int64_t whole = K / kLanes * kLanes;
@@ -98,10 +89,9 @@ INLINE void Dots(int64_t K, int64_t N, const float* x, const T* w, float* y) {
     }
 }
 
-// Outputs [first, last) of y (M, N) = x (M, K) · wᵀ with w (N, K).
+// Columns [first, last) of y (M, N) = x (M, K) · wᵀ with w (N, K).
 template <typename T>
-INLINE void RowsLoop(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w,
-                     float* y) {
+VARIANTS void Rows(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const T* w, float* y) {
   constexpr int kAtOnce = 4;
   int64_t n = first;
   for (; n + kAtOnce <= last; n += kAtOnce) {
@@ -112,19 +102,11 @@ INLINE void RowsLoop(int64_t M, int64_t K, int64_t N, int64_t first, int64_t las
   for (; n < last; n++)
     for (int64_t m = 0; m < M; m++) Dots<1, 1>(K, N, x + m * K, w + n * K, y + m * N + n);
 }
-VARIANTS void Rows(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const float* w,
-                   float* y) {
-  RowsLoop(M, K, N, first, last, x, w, y);
-}
-VARIANTS void Rows(int64_t M, int64_t K, int64_t N, int64_t first, int64_t last, const float* x, const Bfloat16* w,
-                   float* y) {
-  RowsLoop(M, K, N, first, last, x, w, y);
-}
 
-// Outputs of a part. Columns are parted in as many as there are threads, because long runs of a row are read fastest,
-// or so that the sums stay in the nearest cache; rows of weights more finely, so that a thread that is held up is
-// helped.
-int64_t PartOf(int64_t M, int64_t N, bool transposed) {
+// How many outputs a part has. Columns are divided by the number of threads, because long runs of a row are read
+// fastest, and further until the sums fit into the first cache. Rows of weights are divided more finely, so that other
+// threads can help one that is held up.
+int64_t PartLength(int64_t M, int64_t N, bool transposed) {
   constexpr int64_t kNearNumbers = 8192, kRowsAtATime = 512;
   if (transposed) return kRowsAtATime;
   const int64_t share = (N + ThreadCount() - 1) / ThreadCount();
@@ -133,52 +115,41 @@ int64_t PartOf(int64_t M, int64_t N, bool transposed) {
 }
 
 template <bool transposed, typename T>
-void FewRowsOf(Execution& run) {
+void ComputeFewRows(Execution& run) {
+  for (int i = 0; i < 2; i++) run.expectRank(i, 2);
+  if (!run.ok()) return;
   const int64_t M = run.dimension(0, 0), K = run.dimension(0, 1), N = run.dimension(1, transposed ? 0 : 1);
-  if (run.dimension(1, transposed ? 1 : 0) != K) run.fail("clm: rows and weights of different widths");
+  if (run.dimension(1, transposed ? 1 : 0) != K)
+    run.fail("the weights, " + run.shapeText(1) + ", do not fit the rows, " + run.shapeText(0));
   const float* x = run.input(0);
   const T* w = run.input<T>(1);
   const bool isBiased = !transposed && run.size(2) > 0;
   if (isBiased) run.expectSize(2, N);
   const float* bias = isBiased ? run.input(2) : nullptr;
-  float* y = run.outputOf(0, {M, N});
+  float* y = run.output(0, {M, N});
   if (!run.ok()) return;
   const bool isShared = K * N * (M < 8 ? 1 : M / 8) >= kShared;
-  const int64_t width = isShared ? PartOf(M, N, transposed) : N;
-  InParallel((N + width - 1) / width, [&](int64_t part) {
-    const int64_t first = part * width, last = first + width < N ? first + width : N;
-    transposed ? Rows(M, K, N, first, last, x, w, y) : SumColumns(M, K, N, first, last, x, w, bias, y);
+  const int64_t length = isShared ? PartLength(M, N, transposed) : N;
+  InParallel((N + length - 1) / length, [&](int64_t part) {
+    const int64_t first = part * length, last = first + length < N ? first + length : N;
+    if (transposed)
+      Rows(M, K, N, first, last, x, w, y);
+    else
+      SumColumns(M, K, N, first, last, x, w, bias, y);
   });
 }
 
-template <bool transposed>
-void ComputeFewRows(void*, TF_OpKernelContext* context) {
-  Execution run(context);
-  if (run.ok() && (run.rank(0) != 2 || run.rank(1) != 2)) run.fail("clm: rows and weights must be matrices");
-  if (run.ok()) run.isHalf(1) ? FewRowsOf<transposed, Bfloat16>(run) : FewRowsOf<transposed, float>(run);
-}
-
-// (M, K) and (K, N), or (N, K) → (M, N)
+// (M, K) and (K, N), or (N, K) if transposed → (M, N)
 template <bool transposed>
 void FewRowsShape(TF_ShapeInferenceContext* context, TF_Status* status) {
   ShapeAlong(context, status, 0, {{0, 0}, {1, transposed ? 0 : 1}});
 }
 
-}  // namespace
+const Registration fewRows = Operation("ClmFewRows", {"x: float", "w: T", "bias: float"}, {"y: float"})
+                                 .shapes(FewRowsShape<false>)
+                                 .kernels<ComputeFewRows<false, float>, ComputeFewRows<false, Bfloat16>>();
+const Registration fewRowsTransposed = Operation("ClmFewRowsTransposed", {"x: float", "w: T"}, {"y: float"})
+                                           .shapes(FewRowsShape<true>)
+                                           .kernels<ComputeFewRows<true, float>, ComputeFewRows<true, Bfloat16>>();
 
-void RegisterFewRows(TF_Status* status) {
-  Register({"ClmFewRows",
-            {"x: float", "w: T", "bias: float"},
-            {"y: float"},
-            {kProductType},
-            FewRowsShape<false>,
-            ComputeFewRows<false>},
-           status);
-  Register({"ClmFewRowsTransposed",
-            {"x: float", "w: T"},
-            {"y: float"},
-            {kProductType},
-            FewRowsShape<true>,
-            ComputeFewRows<true>},
-           status);
-}
+}  // namespace

@@ -1,31 +1,33 @@
-// Causal self-attention of queries, keys and values that stand side by side in rows, as their projection gave them:
-// heads are read and written where they are, and products leave out what the mask hides. On the tile unit only, see
-// tiles.h.
+// Self-attention on the output of the joint projection to queries, keys and values: heads are read and written where
+// they are, without a transposed copy, and products skip blocks that the mask hides. Needs the tile unit, see
+// math/tiles.h.
 //
 // B micro-batch size · T positions · K heads · D head size
 #include <algorithm>
 #include <memory>
 #include <vector>
 
-#include "../kernel.h"
-#include "../parallel.h"
 #include "../math/softmax.h"
 #include "../math/tiles.h"
+#include "../operation.h"
+#include "../parallel.h"
 
 namespace {
 
-// Queries, or keys, whose products are made at once: so many that packing the other side pays, so few that hidden ones
-// of a causal mask are mostly left out.
+// Queries, or keys, of a block: enough that packing the other side pays, few enough that most of what a causal mask
+// hides is skipped.
 constexpr int64_t kBlock = 128;
 
-// What every head of an execution shares; `projected` is input 0 (B, T, 3, K, D), `mask` (T, T) or (B, 1, 1, T, T).
+// What all heads share: the shape of the projection (B, T, 3, K, D) and the mask (T, T) or (B, 1, 1, T, T).
 struct Heads {
-  int64_t B, T, K, D;
-  const float* mask;
-  bool isShared;
-  std::vector<Span> seen;  // keys, by query of each mask
+  int64_t B = 0, T = 0, K = 0, D = 0;
+  const float* mask = nullptr;
+  bool isShared = true;    // one mask for the micro-batch
+  std::vector<Span> seen;  // keys that a query sees, for each query of each mask
 
   Heads(Execution& run, int projected, int maskInput) {
+    run.expectRank(projected, 5);
+    if (!run.ok()) return;
     B = run.dimension(projected, 0), T = run.dimension(projected, 1), K = run.dimension(projected, 3),
     D = run.dimension(projected, 4);
     mask = run.input(maskInput);
@@ -34,7 +36,7 @@ struct Heads {
     for (int64_t row = 0; run.ok() && row < (isShared ? T : B * T); row++) seen.push_back(SeenBy(mask + row * T, T));
   }
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(D)); }
-  // Between rows of a projected part, and of what a head gives.
+  // Numbers from a row to the next: of the projection, and of the attended values.
   int64_t projectedStride() const { return 3 * K * D; }
   int64_t stride() const { return K * D; }
   int64_t firstMask(int64_t b) const { return isShared ? 0 : b * T; }
@@ -46,7 +48,7 @@ struct Heads {
       for (int64_t head = first; head < last; head++) body(head / K, head % K);
     });
   }
-  // Runs body(first, last, keys that any of these queries sees) for blocks of queries.
+  // Runs body(first, last, range of the keys that these queries see) for blocks of queries.
   template <typename Body>
   void forQueries(int64_t b, const Body& body) const {
     for (int64_t first = 0; first < T; first += kBlock) {
@@ -59,7 +61,7 @@ struct Heads {
       body(first, last, keys);
     }
   }
-  // Runs body(first, last, queries from the first to the last that sees any of these keys) for blocks of keys.
+  // Runs body(first, last, range of the queries that see any of these keys) for blocks of keys.
   template <typename Body>
   void forKeys(int64_t b, const Body& body) const {
     for (int64_t first = 0; first < T; first += kBlock) {
@@ -75,12 +77,13 @@ struct Heads {
   }
 };
 
+// Outputs: attended (B, T, K, D) · attention weights (B, K, T, T) for the gradient.
 template <typename T>
-void HeadsAttentionOf(Execution& run) {
+void ComputeHeadsAttention(Execution& run) {
   const Heads heads(run, 0, 1);
   const int64_t from = heads.projectedStride(), to = heads.stride(), S = heads.T, size = heads.D, count = heads.K;
-  T* attended = run.outputOf<T>(0, {heads.B, S, count, size});
-  T* weights = run.outputOf<T>(1, {heads.B, count, S, S});
+  T* attended = run.output<T>(0, {heads.B, S, count, size});
+  T* weights = run.output<T>(1, {heads.B, count, S, S});
   if (!run.ok()) return;
   const T* projected = run.input<T>(0);
   heads.forEach([&](int64_t b, int64_t head) {
@@ -99,27 +102,22 @@ void HeadsAttentionOf(Execution& run) {
         const float* mask = heads.mask + (heads.firstMask(b) + t) * S + seen.begin;
         T* scores = p + t * S + seen.begin;
         Softmax(seen.end - seen.begin, heads.scale(), scores, mask, row.data(), scores);
-        HideRest(p + t * S, seen, S);
+        SetHiddenTo0(p + t * S, seen, S);
       }
       MultiplyTiles<false, false>(last - first, size, width, Matrix<T>{block, S},
                                   Matrix<T>{value + keys.begin * from, from}, out + first * to, to);
     });
   });
 }
-void ComputeHeadsAttention(void*, TF_OpKernelContext* context) {
-  Execution run(context);
-  if (run.ok() && run.rank(0) != 5) run.fail("clm: projected rows must be of rank 5");
-  if (run.ok()) run.isHalf(0) ? HeadsAttentionOf<Bfloat16>(run) : HeadsAttentionOf<float>(run);
-}
 
-// Inputs: projected · weights (B, K, T, T) · gradient by what was attended (B, T, K, D) · mask.
+// Inputs: projected · weights (B, K, T, T) · gradient by the attended values (B, T, K, D) · mask.
 template <typename T>
-void HeadsAttentionGradOf(Execution& run) {
+void ComputeHeadsAttentionGrad(Execution& run) {
   const Heads heads(run, 0, 3);
   const int64_t from = heads.projectedStride(), to = heads.stride(), S = heads.T, size = heads.D, count = heads.K;
   run.expectSize(1, heads.B * count * S * S);
   run.expectSize(2, heads.B * S * to);
-  T* dProjected = run.output<T>(0, 0);
+  T* dProjected = run.outputLike<T>(0, 0);
   if (!run.ok()) return;
   const T *projected = run.input<T>(0), *weights = run.input<T>(1), *dAttended = run.input<T>(2);
   heads.forEach([&](int64_t b, int64_t head) {
@@ -138,7 +136,7 @@ void HeadsAttentionGradOf(Execution& run) {
         const Span seen = heads.seen[heads.firstMask(b) + t];
         T* scores = dScores.get() + t * S + seen.begin;
         SoftmaxGrad(seen.end - seen.begin, heads.scale(), p + t * S + seen.begin, scores, scores);
-        HideRest(dScores.get() + t * S, seen, S);
+        SetHiddenTo0(dScores.get() + t * S, seen, S);
       }
       MultiplyTiles<false, false>(last - first, size, width, Matrix<T>{block, S},
                                   Matrix<T>{key + keys.begin * from, from}, dQuery + first * from, from);
@@ -159,11 +157,6 @@ void HeadsAttentionGradOf(Execution& run) {
     });
   });
 }
-void ComputeHeadsAttentionGrad(void*, TF_OpKernelContext* context) {
-  Execution run(context);
-  if (run.ok() && run.rank(0) != 5) run.fail("clm: projected rows must be of rank 5");
-  if (run.ok()) run.isHalf(0) ? HeadsAttentionGradOf<Bfloat16>(run) : HeadsAttentionGradOf<float>(run);
-}
 
 // (B, T, 3, K, D) → (B, T, K, D), (B, K, T, T)
 void HeadsAttentionShapes(TF_ShapeInferenceContext* context, TF_Status* status) {
@@ -171,21 +164,14 @@ void HeadsAttentionShapes(TF_ShapeInferenceContext* context, TF_Status* status) 
   ShapeAlong(context, status, 1, {{0, 0}, {0, 3}, {0, 1}, {0, 1}});
 }
 
-}  // namespace
+const Registration headsAttention =
+    Operation("ClmHeadsAttention", {"projected: T", "mask: float"}, {"attended: T", "weights: T"})
+        .shapes(HeadsAttentionShapes)
+        .kernels<ComputeHeadsAttention<float>, ComputeHeadsAttention<Bfloat16>>();
+const Registration headsAttentionGrad =
+    Operation("ClmHeadsAttentionGrad", {"projected: T", "weights: T", "d_attended: T", "mask: float"},
+              {"d_projected: T"})
+        .shapes(ShapesOfFirst<1>)
+        .kernels<ComputeHeadsAttentionGrad<float>, ComputeHeadsAttentionGrad<Bfloat16>>();
 
-void RegisterHeadsAttention(TF_Status* status) {
-  Register({"ClmHeadsAttention",
-            {"projected: T", "mask: float"},
-            {"attended: T", "weights: T"},
-            {kProductType},
-            HeadsAttentionShapes,
-            ComputeHeadsAttention},
-           status);
-  Register({"ClmHeadsAttentionGrad",
-            {"projected: T", "weights: T", "d_attended: T", "mask: float"},
-            {"d_projected: T"},
-            {kProductType},
-            ShapesOfFirst<1>,
-            ComputeHeadsAttentionGrad},
-           status);
-}
+}  // namespace

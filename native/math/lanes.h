@@ -1,9 +1,9 @@
-// Sixteen numbers side by side, as one vector of the widest registers or several of narrower ones.
+// A vector of 16 numbers: one of the widest registers, or several narrower ones.
 #pragma once
 
 #include "vectors.h"
 
-// Lanes never pass a call, everything here is inlined: how they would be passed does not matter.
+// GCC warns that passing such vectors depends on the target; all functions here are inlined, so none is passed.
 #pragma GCC diagnostic ignored "-Wpsabi"
 
 typedef float Lanes __attribute__((vector_size(4 * kLanes)));
@@ -14,11 +14,11 @@ INLINE Lanes LoadLanes(const float* x) {
   return lanes;
 }
 INLINE Lanes LoadLanes(const Bfloat16* x) {
-  typedef uint16_t Halves __attribute__((vector_size(2 * kLanes)));
+  typedef uint16_t Bits __attribute__((vector_size(2 * kLanes)));
   typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
-  Halves halves;
-  std::memcpy(&halves, x, sizeof halves);
-  return reinterpret_cast<Lanes>(__builtin_convertvector(halves, Words) << 16);
+  Bits bits;
+  std::memcpy(&bits, x, sizeof bits);
+  return reinterpret_cast<Lanes>(__builtin_convertvector(bits, Words) << 16);
 }
 INLINE void StoreLanes(float* y, Lanes lanes) { std::memcpy(y, &lanes, sizeof lanes); }
 

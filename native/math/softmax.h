@@ -1,18 +1,18 @@
-// The softmax of one query's scores with its scale and mask, and its gradient, over the keys that the query sees.
+// The softmax of one query's scaled and masked scores, and its gradient, over the keys that the query sees.
 #pragma once
 
 #include "vectors.h"
 
 namespace {
 
-// What the mask adds where nothing is to be seen is below this.
+// A mask adds 0 to the scores of visible keys and a number below this (−1e9) to those of hidden ones.
 constexpr float kHidden = -1e8f;
 
 struct Span {
   int64_t begin, end;
 };
 
-// The keys from the first to the last that a query sees; all where it sees none, for the softmax is then over equals.
+// The keys from the first to the last that a query sees. If it sees none, all: softmax then weights all keys equally.
 Span SeenBy(const float* mask, int64_t keys) {
   Span seen{0, keys};
   while (seen.begin < seen.end && mask[seen.begin] < kHidden) seen.begin++;
@@ -20,25 +20,18 @@ Span SeenBy(const float* mask, int64_t keys) {
   return seen.begin < seen.end ? seen : Span{0, keys};
 }
 
-// softmax(scale·scores + mask) of n keys; `row` holds n numbers.
+// weights = softmax(scale·scores + mask) over n keys; `row` is a buffer of n numbers.
 template <typename T>
-INLINE void SoftmaxLoop(int64_t n, float scale, const T* scores, const float* __restrict mask, float* __restrict row,
-                        T* weights) {
+VARIANTS void Softmax(int64_t n, float scale, const T* scores, const float* __restrict mask, float* __restrict row,
+                      T* weights) {
   for (int64_t i = 0; i < n; i++) row[i] = scale * Load(scores + i) + mask[i];
   const float inverse = 1.0f / ExponentialsFrom(Largest(n, row), n, row);
   for (int64_t i = 0; i < n; i++) Store(weights + i, row[i] * inverse);
 }
-VARIANTS void Softmax(int64_t n, float scale, const float* scores, const float* mask, float* row, float* weights) {
-  SoftmaxLoop(n, scale, scores, mask, row, weights);
-}
-VARIANTS void Softmax(int64_t n, float scale, const Bfloat16* scores, const float* mask, float* row,
-                      Bfloat16* weights) {
-  SoftmaxLoop(n, scale, scores, mask, row, weights);
-}
 
-// scale · weights∘(dWeights − Σ weights∘dWeights) of n keys.
+// dScores = scale · weights∘(dWeights − Σ weights∘dWeights) over n keys.
 template <typename T>
-INLINE void SoftmaxGradLoop(int64_t n, float scale, const T* weights, const T* dWeights, T* dScores) {
+VARIANTS void SoftmaxGrad(int64_t n, float scale, const T* weights, const T* dWeights, T* dScores) {
   const int64_t whole = n - n % kLanes;
   float lanes[kLanes] = {};
   for (int64_t i = 0; i < whole; i += kLanes)
@@ -48,16 +41,10 @@ INLINE void SoftmaxGradLoop(int64_t n, float scale, const T* weights, const T* d
   IN_PLACE
   for (int64_t i = 0; i < n; i++) Store(dScores + i, scale * Load(weights + i) * (Load(dWeights + i) - sum));
 }
-VARIANTS void SoftmaxGrad(int64_t n, float scale, const float* weights, const float* dWeights, float* dScores) {
-  SoftmaxGradLoop(n, scale, weights, dWeights, dScores);
-}
-VARIANTS void SoftmaxGrad(int64_t n, float scale, const Bfloat16* weights, const Bfloat16* dWeights,
-                          Bfloat16* dScores) {
-  SoftmaxGradLoop(n, scale, weights, dWeights, dScores);
-}
 
+// Sets the entries of a row that belong to hidden keys to 0.
 template <typename T>
-void HideRest(T* row, Span seen, int64_t keys) {
+void SetHiddenTo0(T* row, Span seen, int64_t keys) {
   std::memset(static_cast<void*>(row), 0, seen.begin * sizeof(T));
   std::memset(static_cast<void*>(row + seen.end), 0, (keys - seen.end) * sizeof(T));
 }

@@ -1,11 +1,15 @@
-// What the loops of the kernels are made of: written so that a compiler turns them into vector instructions.
+// Building blocks of the kernels' loops, written so that the compiler turns them into vector instructions.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
-// One library serves every x86-64: the loader picks the widest variant that the processor has.
+// One library serves every x86-64 processor: GCC compiles a function marked VARIANTS, or each instance of such a
+// template, once for each of these levels (v4: AVX-512, v3: AVX2 and FMA), and the loader picks the best one for the
+// processor. Everything that is to use the wider vectors must be inlined into such a function: mark what it calls
+// INLINE. Other compilers get the default variant: before GCC 12 the levels are unknown, and clang does not clone
+// templates.
 #if defined(__x86_64__) && defined(__linux__) && !defined(__clang__) && __GNUC__ >= 12
 #define VARIANTS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
@@ -13,15 +17,16 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-// Before a loop that writes element i of an array in whose place element i of another may be read, and no other
-// element.
+// Before a loop whose output may be one of its inputs, if element i depends on no other element of it: the compiler
+// then vectorises without a check for overlap.
 #if defined(__clang__)
 #define IN_PLACE _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define IN_PLACE _Pragma("GCC ivdep")
 #endif
 
-// Partial sums of a row: enough for the widest vectors, added up in a fixed order.
+// Number of partial sums of a row. It fills the widest vectors and is the same for all variants, so that rows are added
+// up in the same order.
 constexpr int kLanes = 16;
 
 INLINE float SumOfLanes(const float* lanes) {
@@ -50,7 +55,7 @@ INLINE float Largest(int64_t n, const float* x) {
   return lanes[0];
 }
 
-// The upper half of a float32.
+// The upper 16 bits of a float32.
 struct Bfloat16 {
   uint16_t bits;
 };
@@ -64,7 +69,7 @@ INLINE float Load(const Bfloat16* x) {
 }
 
 INLINE void Store(float* y, float value) { *y = value; }
-// To the nearest, ties to even; what is not a number stays so.
+// Rounds to the nearest, ties to even; NaN stays NaN.
 INLINE void Store(Bfloat16* y, float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
@@ -72,7 +77,8 @@ INLINE void Store(Bfloat16* y, float value) {
   y->bits = static_cast<uint16_t>(value != value ? 0x7fc0u : rounded);
 }
 
-// eˣ to 2 units in the last place, without branches so that loops over it vectorise: 2ⁿ · eʳ, |r| ≤ ½ ln 2.
+// eˣ with an error of at most 2 units in the last place, as 2ⁿ · eʳ with |r| ≤ ½ ln 2. It has no branches, so that
+// loops over it vectorise.
 INLINE float Exponential(float x) {
   x = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
   const float n = __builtin_rintf(x * 1.44269504f);
@@ -91,7 +97,7 @@ INLINE float Exponential(float x) {
   return e * power;
 }
 
-// eˣ of the differences from the largest, in place; 0 below e⁻⁸⁷, as of a hidden key. Returns their sum.
+// Replaces a row by exp(row − largest) and returns the sum. What is below e⁻⁸⁷, e.g. of a hidden key, becomes 0.
 INLINE float ExponentialsFrom(float largest, int64_t n, float* row) {
   for (int64_t i = 0; i < n; i++) {
     const float difference = row[i] - largest;

@@ -197,7 +197,7 @@ describe.skipIf(!hasTileProducts())('products on tiles', () => {
       return program.run({ a: normals('a', size(a!)), b: normals('b', size(b!)) });
     };
     await expect(attempt()).rejects.toThrow(
-      what === 'fit' ? 'do not fit each other' : 'as many matrices on both sides',
+      what === 'fit' ? 'inner dimensions' : 'batches of a product must be of the same size',
     );
   });
 });

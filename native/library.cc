@@ -1,0 +1,22 @@
+// The functions of the library that clm calls by name (src/runtime/capi.ts); all others are hidden.
+#include "math/tiles.h"
+#include "operation.h"
+#include "parallel.h"
+
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+// Called once a process, after libtensorflow has been loaded. Returns TensorFlow's error code; 0 is success.
+EXPORTED int RegisterClmOperations() {
+  TF_Status* status = TF_NewStatus();
+  RegisterOperations(status);
+  const int code = TF_GetCode(status);
+  TF_DeleteStatus(status);
+  return code;
+}
+
+// How many threads each kernel of the programs that run next may use: their number divided by that of the branches of a
+// step (micro-batches computed at the same time).
+EXPORTED void SetClmThreadsPerBranch(int threads) { SetThreadsPerBranch(threads); }
+
+// Can matrix products be computed by ClmProduct and its transposed forms on this processor?
+EXPORTED int ClmHasTiles() { return HasTiles(); }
