@@ -1,10 +1,10 @@
-/** The tokenizer `bytes`: a token id is a byte of UTF-8, so every text can be encoded. Row 5 of the walk. */
+/** The tokenizer `bytes`: a token is a byte of UTF-8, so every text can be encoded. */
 import { checkTokenId, endOfTextToken, refuseLoneSurrogates, tokenizerFormat, tokenizerVersion } from './tokenizer.ts';
 import type { DecodeOptions, StreamingDecoder, Tokenizer } from './tokenizer.ts';
 
 /**
- * 256 ids, and one more that ends a document where asked for. Bytes that form no character are decoded as U+FFFD, as
- * the Encoding Standard has it.
+ * 256 ids, and with `endOfText` one more that ends a document. Bytes that do not form a character are decoded as
+ * U+FFFD, as in the Encoding Standard.
  */
 export function bytesTokenizer({ endOfText: hasEnd = false }: { endOfText?: boolean } = {}): Tokenizer {
   const endOfText = hasEnd ? 256 : null;
@@ -46,12 +46,12 @@ export function bytesTokenizer({ endOfText: hasEnd = false }: { endOfText?: bool
   };
 }
 
-/** What a streaming decoder gives out for all of these ids. */
+/** The text of these ids by a streaming decoder. */
 export function decodeAll(decoder: StreamingDecoder, tokenIds: ArrayLike<number>): string {
   let text = '';
   for (let i = 0; i < tokenIds.length; i++) text += decoder.write(tokenIds[i]!);
   return text + decoder.end();
 }
 
-// Without `ignoreBOM` the decoder would swallow a U+FEFF at the start of the text.
+// Without `ignoreBOM` the decoder would drop a U+FEFF at the start of the text.
 const utf8Decoder = () => new TextDecoder('utf-8', { ignoreBOM: true });

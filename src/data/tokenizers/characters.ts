@@ -1,6 +1,6 @@
 /**
- * The tokenizer `characters`: a token is a Unicode code point of the corpus. Row 5 of the walk.
- * Works on UTF-8 bytes throughout, because making strings of a corpus would take most of the time.
+ * The tokenizer `characters`: a token is a Unicode code point of the corpus. Works on UTF-8 bytes, because converting a
+ * corpus to strings would take most of the time.
  */
 import { wrongInput } from '../../errors.ts';
 import {
@@ -16,11 +16,11 @@ import { codePointAt, sequenceLength } from '../utf8.ts';
 
 const codePoints = 0x110000;
 
-/** Notes which code points occur; one bit of work per character and 1.1 MB, whatever the size of the corpus. */
+/** Records which code points occur, in 1.1 MB whatever the size of the corpus. */
 interface CharacterCensus {
-  /** Notes the characters of well-formed UTF-8 that splits none, and returns how many there are. */
+  /** Records the characters of well-formed UTF-8. @returns their number */
   count(utf8: Uint8Array): number;
-  /** The characters noted so far, by ascending code point. */
+  /** The characters so far, by ascending code point. */
   characters(): string;
 }
 
@@ -50,8 +50,8 @@ export function characterCensus(): CharacterCensus {
 }
 
 /**
- * The tokenizer whose ids are the places in `characters`, and one more that ends a document where asked for.
- * @param characters at least one, each once, by ascending code point; what `CharacterCensus` gives.
+ * The tokenizer whose ids are the indices in `characters`, and with `endOfText` one more that ends a document.
+ * @param characters at least one, each once, by ascending code point, as from `CharacterCensus`
  */
 export function charactersTokenizer(
   characters: string,
@@ -60,7 +60,7 @@ export function charactersTokenizer(
   const list = [...characters];
   const codes = list.map((character) => character.codePointAt(0)!);
   if (list.length === 0 || codes.some((code, i) => i > 0 && code <= codes[i - 1]!)) {
-    throw new Error('a vocabulary has at least one character, each once, by ascending code point');
+    throw new Error('a vocabulary must have at least one character, each once, by ascending code point');
   }
   const idByCode = new Int32Array(Math.max(0x80, codes.at(-1)! + 1)).fill(-1);
   for (const [id, code] of codes.entries()) idByCode[code] = id;
@@ -104,7 +104,7 @@ export function charactersTokenizer(
 }
 
 function encodeWith(idByCode: Int32Array, utf8: Uint8Array, origin: TextOrigin): Int32Array {
-  const tokenIds = new Int32Array(utf8.length); // as long as it can get; most texts are nearly all ASCII
+  const tokenIds = new Int32Array(utf8.length); // the most there can be; most texts are nearly all ASCII
   let tokens = 0;
   for (let at = 0; at < utf8.length; ) {
     const lead = utf8[at]!;
@@ -117,10 +117,10 @@ function encodeWith(idByCode: Int32Array, utf8: Uint8Array, origin: TextOrigin):
   return tokenIds.subarray(0, tokens);
 }
 
-function unknownCharacter(code: number, place: string, remedy: string): Error {
+function unknownCharacter(code: number, location: string, remedy: string): Error {
   const name = `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
   return wrongInput(
-    `The character ${JSON.stringify(String.fromCodePoint(code))} (${name}) ${place} is not in the vocabulary: ` +
+    `The character ${JSON.stringify(String.fromCodePoint(code))} (${name}) ${location} is not in the vocabulary: ` +
       `the model was trained without it. ${remedy}`,
   );
 }

@@ -1,6 +1,6 @@
 /**
- * What a tokenizer is: text to token ids and back. Row 5 of the walk. The kinds stand beside this file; a tokenizer's
- * file on disk is read and written in tokenizerFile.ts.
+ * The interface of tokenizers: text to token ids and back. The kinds are in the files beside this one; tokenizerFile.ts
+ * reads and writes them.
  */
 import { wrongInput } from '../../errors.ts';
 
@@ -9,55 +9,54 @@ export interface Tokenizer {
   /** Token ids are 0 … vocabularySize − 1. */
   readonly vocabularySize: number;
   /**
-   * UTF-8 bytes that each token id stands for; 0 for special tokens. A text has as many bytes as its tokens together,
-   * unless the tokenizer changes texts before it cuts them (normalisation, the space before a text of SentencePiece).
+   * UTF-8 bytes of each token's text, by id; 0 for special tokens. The bytes of a text's tokens add up to its bytes,
+   * unless the tokenizer changes the text first (normalization, the space that SentencePiece puts before it).
    */
   readonly byteLengths: Uint16Array;
-  /** The id that ends a document; no text is encoded to it unless asked for. null where there is none. */
+  /** The id that ends a document, or null. Text is not encoded to it unless `specialTokens` is set. */
   readonly endOfText: number | null;
   /**
-   * One whole text. Begins with the tokens that the tokenizer puts before every text, if any.
-   * @throws wrongInput where the text holds a lone surrogate, or something the vocabulary lacks.
+   * Encodes one whole text. Starts with the tokens that the tokenizer puts before every text, if any.
+   * @throws wrongInput for a lone surrogate, or text that is not in the vocabulary
    */
   encode(text: string, options?: EncodeOptions): Int32Array;
   /**
-   * The fast way for files: one whole document. `utf8` is well formed and splits no character.
-   * @throws wrongInput naming what the vocabulary lacks, its place and the remedy, both as told by `origin`.
+   * Encodes one whole document: faster than `encode` for files. `utf8` is well formed and of whole characters.
+   * @throws wrongInput naming text that is not in the vocabulary, with location and remedy from `origin`
    */
   encodeUtf8(utf8: Uint8Array, origin: TextOrigin): Int32Array;
   /**
-   * A document that comes in chunks. The ids of all chunks together are those of the whole document, whatever the
-   * chunks, if what is left of one (`utf8` from `bytes` on) is put before the next.
+   * Encodes a document that comes in chunks. The ids of all chunks together are those of the whole document, however it
+   * is cut, if the caller puts the rest of a chunk (`utf8` from `bytes` on) before the next chunk.
    * @throws wrongInput as `encodeUtf8`
    */
   encodeChunk(utf8: Uint8Array, part: DocumentPart, origin: TextOrigin): EncodedChunk;
   /**
-   * How many bytes of a chunk `encodeChunk` would encode where the document does not end with it. Costs next to
-   * nothing.
+   * How many bytes of a chunk `encodeChunk` would encode if the document does not end with it. Very cheap.
    */
   certainBytes(utf8: Uint8Array): number;
-  /** @throws wrongInput for a token id that is not in the vocabulary. */
+  /** @throws wrongInput for a token id that is not in the vocabulary */
   decode(tokenIds: ArrayLike<number>, options?: DecodeOptions): string;
-  /** Decodes a completion while it is being written. */
+  /** Decodes a completion while it is being generated. */
   decoder(options?: DecodeOptions): StreamingDecoder;
-  /** What is kept on disk; `tokenizerFromFile` makes the same tokenizer of it. */
+  /** The content of its file, from which `tokenizerFromFile` makes the same tokenizer. */
   toJSON(): object;
 }
 
 export interface EncodeOptions {
-  /** Text that spells a special token becomes that token; by default it is text like any other. */
+  /** Text that spells a special token becomes that token; by default it is ordinary text. */
   readonly specialTokens?: boolean;
 }
 
 export interface DecodeOptions {
-  /** Special tokens are spelt out; by default they are no text. */
+  /** Special tokens are spelled out; by default they decode to nothing. */
   readonly specialTokens?: boolean;
-  /** The tokens go on with a text: a space that SentencePiece put before a whole text is then one of the text's own. */
+  /** The tokens continue a text, so a leading space belongs to it and was not put there by SentencePiece. */
   readonly continuesText?: boolean;
 }
 
 export interface DocumentPart {
-  /** The document begins with this chunk: so do all its chunks until one gives tokens. */
+  /** The document starts with this chunk. Stays true until a chunk has yielded tokens. */
   readonly startsText: boolean;
   /** The document ends with this chunk. */
   readonly endsText: boolean;
@@ -66,40 +65,40 @@ export interface DocumentPart {
 export interface EncodedChunk {
   readonly tokenIds: Int32Array;
   /**
-   * How much of the chunk the ids stand for: all of it where the document ends, else at least one byte if the chunk
-   * has `longestHeldBytes`. Encoding may begin anew at that place, with `startsText: false` and equal ids.
+   * How many bytes of the chunk are encoded: all if the document ends, else at least one if the chunk has
+   * `longestHeldBytes`. Encoding can restart there, with `startsText: false` and equal ids.
    */
   readonly bytes: number;
 }
 
-/** A chunk of this many bytes always gives tokens, so that a reader need not keep more. */
+/** A chunk of this many bytes always yields tokens, so that a reader does not have to keep more. */
 export const longestHeldBytes = 65_536;
 
-/** What can be said to the user about a text that cannot be encoded. */
+/** For messages about text that cannot be encoded. */
 export interface TextOrigin {
   /** Where the byte at `index` of the text is, e.g. "at byte 17 of a.txt". */
   location(index: number): string;
   readonly remedy: string;
 }
 
-/** The texts given out, joined, are `decode` of all ids written. */
+/** The returned texts, joined, are `decode` of all ids written. */
 export interface StreamingDecoder {
-  /** The text that is certain after this token: empty while a character is incomplete. */
+  /** The text that is complete after this token; empty while a character is incomplete. */
   write(tokenId: number): string;
-  /** The text still held back; U+FFFD for a character that never became complete. */
+  /** The rest of the text; U+FFFD for a character that was never completed. */
   end(): string;
 }
 
 export const tokenizerFormat = 'clm-tokenizer';
 export const tokenizerVersion = 1;
 
-/** How the special token that ends a document is spelt wherever clm names it itself. */
+/** The spelling of the special token that ends a document in clm's own tokenizers. */
 export const endOfTextToken = '<|endoftext|>';
 
-/** Half of a pair of UTF-16 units without the other half: no character, and nothing UTF-8 can hold. */
+/** Half of a UTF-16 surrogate pair without the other half: not a character, and not encodable as UTF-8. */
 export const loneSurrogate = /\p{Surrogate}/u;
 
-/** @throws wrongInput for a text that is no Unicode text, because UTF-8 has no bytes for a lone surrogate. */
+/** @throws wrongInput for a text with a lone surrogate, which UTF-8 cannot encode */
 export function refuseLoneSurrogates(text: string): void {
   const index = text.search(loneSurrogate);
   if (index < 0) return;
@@ -107,17 +106,17 @@ export function refuseLoneSurrogates(text: string): void {
   throw wrongInput(`The text is not well formed: a lone surrogate (U+${code}) at character ${countOf(text, index)}.`);
 }
 
-/** How many characters stand before `index`, which counts UTF-16 units. */
+/** The number of characters before `index`, which counts UTF-16 units. */
 const countOf = (text: string, index: number): number => [...text.slice(0, index)].length;
 
-/** The origin of a text that was given by hand. */
+/** The origin of a text from the command line or the API. */
 export const originOfText = (utf8: Buffer, remedy: string): TextOrigin => ({
   location: (index) => `at character ${[...utf8.toString('utf8', 0, index)].length} of the text`,
   remedy,
 });
 
-/** @throws wrongInput for ids that a tokenizer with `vocabularySize` ids does not have. */
+/** @throws wrongInput for an id outside of the vocabulary */
 export function checkTokenId(tokenId: number, vocabularySize: number): void {
   if (Number.isInteger(tokenId) && tokenId >= 0 && tokenId < vocabularySize) return;
-  throw wrongInput(`${tokenId} is no token id: the vocabulary has the ids 0 … ${vocabularySize - 1}.`);
+  throw wrongInput(`${tokenId} is not a token id: the vocabulary has the ids 0 … ${vocabularySize - 1}.`);
 }

@@ -1,6 +1,6 @@
 /**
- * A tokenizer on disk: for characters and bytes JSON of clm's own that names its format and version, for byte-pair
- * encoding Hugging Face's tokenizer.json. Files come from anywhere, so all is checked.
+ * Reads and writes tokenizer.json: for `characters` and `bytes` in a JSON format of clm with its name and version, for
+ * byte-pair encoding in Hugging Face's format. Files may come from anywhere, so everything is checked.
  */
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -13,8 +13,8 @@ import { charactersTokenizer } from './characters.ts';
 import { loneSurrogate, tokenizerFormat, tokenizerVersion } from './tokenizer.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** The largest files of large vocabularies have 30 MB. */
-const mostCharacters = 2 ** 27;
+/** The files of the largest vocabularies have 30 MB. */
+const maximumCharacters = 2 ** 27;
 
 const header = { format: z.literal(tokenizerFormat), version: z.literal(tokenizerVersion) };
 
@@ -30,63 +30,63 @@ const fileSchema = z.discriminatedUnion('kind', [
       .string()
       .min(1, 'no characters')
       .refine((text) => !loneSurrogate.test(text), 'a lone surrogate')
-      .refine(ascends, 'characters that are not each there once, by ascending code point'),
+      .refine(ascends, 'characters that are not unique and sorted by code point'),
   }),
 ]);
 
 /**
- * The tokenizer of a file, or of a folder that holds a tokenizer.json: a run, a checkpoint, a folder of Hugging Face's.
+ * The tokenizer of a file, or of a folder with a tokenizer.json: a run, a checkpoint, a Hugging Face model.
  * @param endOfText as `tokenizerFromFile`
- * @throws wrongInput as `tokenizerFromFile`, and where there is no such file
+ * @throws wrongInput as `tokenizerFromFile`, and if there is no such file
  */
 export async function readTokenizerFile(fileOrFolder: string, endOfText?: string | null): Promise<Tokenizer> {
   let file = fileOrFolder;
   try {
     if ((await stat(file)).isDirectory()) file = path.join(file, 'tokenizer.json');
     const { size } = await stat(file);
-    if (size > mostCharacters) throw wrongInput(`${file} is too large for a tokenizer: ${size} bytes.`);
+    if (size > maximumCharacters) throw wrongInput(`${file} is too large for a tokenizer: ${size} bytes.`);
     return tokenizerFromFile(await readFile(file, 'utf8'), file, endOfText);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR')
-      throw wrongInput(`There is no tokenizer at ${file}.`, { cause: error });
+      throw wrongInput(`No tokenizer at ${file}. Name a tokenizer.json, or a folder with one.`, { cause: error });
     if (code === 'EACCES' || code === 'EPERM')
-      throw wrongInput(`${file} cannot be read: permission denied.`, { cause: error });
-    if (code === 'EISDIR') throw wrongInput(`${file} is a folder where a tokenizer.json should be.`, { cause: error });
+      throw wrongInput(`Cannot read ${file}: permission denied.`, { cause: error });
+    if (code === 'EISDIR') throw wrongInput(`${file} is a folder, not a tokenizer.json.`, { cause: error });
     throw error;
   }
 }
 
-/** The text of a tokenizer's file, ending in a newline; equal tokenizers give equal bytes. */
+/** The text of a tokenizer's file, with a newline at the end. Equal tokenizers have equal files. */
 export const renderTokenizer = (tokenizer: Tokenizer): string => `${JSON.stringify(tokenizer.toJSON(), null, 2)}\n`;
 
 /**
- * The tokenizer of a file's text, of either format.
- * @param source the file's path, only for messages.
- * @param endOfTextOfFile for a tokenizer.json: the special token that ends a document, null for none; by default the
- *   file's own or the usual one
- * @throws wrongInput naming the file and what is wrong with it.
+ * The tokenizer of a file's text, in either format.
+ * @param source the file's path, only for messages
+ * @param endOfTextOfFile for Hugging Face's format: the special token that ends a document, null for none; by default
+ *   the one the file names, or a usual one
+ * @throws wrongInput naming the file and what is wrong with it
  */
 export function tokenizerFromFile(text: string, source: string, endOfTextOfFile?: string | null): Tokenizer {
-  if (text.length > mostCharacters)
+  if (text.length > maximumCharacters)
     throw wrongInput(`${source} is too large for a tokenizer: ${text.length} characters.`);
   const value = parseJson(text, source);
   if (looksLikeHuggingFace(value)) return tokenizerFromHuggingFace(value as object, source, endOfTextOfFile);
   const { format, version } = headerOf(value);
   if (format !== tokenizerFormat) {
-    throw wrongInput(`${source} is no tokenizer of clm: its "format" is not "${tokenizerFormat}".`);
+    throw wrongInput(`${source} is not a clm tokenizer: its "format" is not "${tokenizerFormat}".`);
   }
   if (version !== tokenizerVersion) {
     throw wrongInput(
       `${source} has version ${JSON.stringify(version)} of the tokenizer format; ` +
-        `this clm reads version ${tokenizerVersion}. Use the clm that wrote it.`,
+        `this clm reads version ${tokenizerVersion}. Use the version of clm that wrote it.`,
     );
   }
   const result = fileSchema.safeParse(value);
   if (!result.success) {
     const [problem] = result.error.issues;
     const key = problem?.path.length ? `"${problem.path.join('.')}": ` : '';
-    throw wrongInput(`${source} is damaged: ${key}${problem?.message}. Take a fresh copy of the file.`);
+    throw wrongInput(`${source} is damaged: ${key}${problem?.message}. Get a fresh copy of the file.`);
   }
   const options = { endOfText: result.data.endOfText === true };
   return result.data.kind === 'bytes' ? bytesTokenizer(options) : charactersTokenizer(result.data.characters, options);
@@ -96,7 +96,7 @@ function parseJson(text: string, source: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw wrongInput(`${source} is damaged: it is not JSON. Take a fresh copy of the file.`, { cause });
+    throw wrongInput(`${source} is damaged: it is not JSON. Get a fresh copy of the file.`, { cause });
   }
 }
 

@@ -56,8 +56,8 @@ describe('bytes', () => {
       'The text is not well formed: a lone surrogate (U+D800) at character 1.',
     );
     for (const id of [-1, 256, 0.5, NaN]) {
-      expect(() => tokenizer.decode([id])).toThrow(`${id} is no token id: the vocabulary has the ids 0 … 255.`);
-      expect(() => tokenizer.decoder().write(id)).toThrow('is no token id');
+      expect(() => tokenizer.decode([id])).toThrow(`${id} is not a token id: the vocabulary has the ids 0 … 255.`);
+      expect(() => tokenizer.decoder().write(id)).toThrow('is not a token id');
     }
   });
 });

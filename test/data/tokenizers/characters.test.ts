@@ -69,7 +69,7 @@ describe('characters', () => {
   test('refuse lone surrogates and ids outside the vocabulary', () => {
     const tokenizer = tokenizerOf('ab\uFFFD');
     expect(() => tokenizer.encode('a\uDC00')).toThrow('a lone surrogate (U+DC00) at character 1.');
-    expect(() => tokenizer.decode([0, 3])).toThrow('3 is no token id: the vocabulary has the ids 0 … 2.');
-    expect(() => tokenizer.decoder().write(-1)).toThrow('-1 is no token id');
+    expect(() => tokenizer.decode([0, 3])).toThrow('3 is not a token id: the vocabulary has the ids 0 … 2.');
+    expect(() => tokenizer.decoder().write(-1)).toThrow('-1 is not a token id');
   });
 });

@@ -24,18 +24,18 @@ describe('the file of a tokenizer', () => {
 
   const file = { format: 'clm-tokenizer', version: 1, kind: 'characters', characters: 'ab' };
   test.each([
-    ['no JSON', '{', 'tokenizer.json is damaged: it is not JSON. Take a fresh copy of the file.'],
-    ['null', 'null', 'tokenizer.json is no tokenizer of clm: its "format" is not "clm-tokenizer".'],
-    ['a list', '[]', 'tokenizer.json is no tokenizer of clm: its "format" is not "clm-tokenizer".'],
-    ['another format', { ...file, format: 'bpe' }, 'is no tokenizer of clm'],
+    ['no JSON', '{', 'tokenizer.json is damaged: it is not JSON. Get a fresh copy of the file.'],
+    ['null', 'null', 'tokenizer.json is not a clm tokenizer: its "format" is not "clm-tokenizer".'],
+    ['a list', '[]', 'tokenizer.json is not a clm tokenizer: its "format" is not "clm-tokenizer".'],
+    ['another format', { ...file, format: 'bpe' }, 'is not a clm tokenizer'],
     ['a later version', { ...file, version: 2 }, 'has version 2 of the tokenizer format; this clm reads version 1.'],
     ['an unknown kind', { ...file, kind: 'words' }, 'tokenizer.json is damaged: "kind": '],
     ['an unknown key', { ...file, extra: 1 }, 'damaged: Unrecognized key: "extra"'],
     ['no characters', { ...file, characters: '' }, '"characters": no characters.'],
     ['characters that are no text', { ...file, characters: ['a'] }, '"characters": '],
-    ['a character twice', { ...file, characters: 'aab' }, 'not each there once, by ascending code point'],
-    ['another order', { ...file, characters: 'ba' }, 'not each there once, by ascending code point'],
-    ['the order of UTF-16', { ...file, characters: '😀\uFFFF' }, 'not each there once, by ascending code point'],
+    ['a character twice', { ...file, characters: 'aab' }, 'not unique and sorted by code point'],
+    ['another order', { ...file, characters: 'ba' }, 'not unique and sorted by code point'],
+    ['the order of UTF-16', { ...file, characters: '😀\uFFFF' }, 'not unique and sorted by code point'],
     ['a lone surrogate', { ...file, characters: 'a\uD800' }, '"characters": a lone surrogate.'],
   ])('is refused with %s', (_, content, message) => {
     let error: unknown;

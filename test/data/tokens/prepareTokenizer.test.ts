@@ -72,6 +72,6 @@ describe('preparing byte-pair encoding', () => {
     const { tokenizer } = await prepareTokenizer({ kind: 'file', path: `${folder}/t.json` }, corpus);
     expect(tokenizer.vocabularySize).toBe(420);
     const error = await rejection(prepareTokenizer({ kind: 'file', path: `${folder}/none.json` }, corpus));
-    expect(error.message).toBe(`There is no tokenizer at ${folder}/none.json.`);
+    expect(error.message).toBe(`No tokenizer at ${folder}/none.json. Name a tokenizer.json, or a folder with one.`);
   });
 });

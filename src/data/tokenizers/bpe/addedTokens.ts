@@ -1,22 +1,22 @@
-/** Tokens that are cut out of a text as a whole, before anything else is done with it. */
+/** Added tokens are found in a text as a whole, before it is split into words. */
 import { codePointAt, previousCharacter, sequenceLength } from '../../utf8.ts';
 import { characterFlags, space } from './characterClasses.ts';
 
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
-  /** Text that spells it is text like any other unless the caller asks otherwise. */
+  /** Text that spells it is ordinary text unless the caller asks for special tokens. */
   readonly isSpecial: boolean;
-  /** Looked for after the text is normalised. */
+  /** Searched for after normalization. */
   readonly isNormalized: boolean;
-  /** Takes the whitespace before it away, or behind it. */
+  /** Includes the whitespace before it, or after it. */
   readonly stripsLeft: boolean;
   readonly stripsRight: boolean;
-  /** Is none within a word. */
+  /** Not matched inside a word. */
   readonly isSingleWord: boolean;
 }
 
-/** Calls `piece` for the stretches of utf8[start, end) in order: those that are tokens, and those between them. */
+/** Calls `piece` in order for the added tokens in utf8[start, end) and for the text between them. */
 export type CutTokens = (
   utf8: Uint8Array,
   start: number,
@@ -24,10 +24,10 @@ export type CutTokens = (
   piece: (start: number, end: number, tokenId: number) => void,
 ) => void;
 
-/** The id given for a stretch between tokens. */
+/** The id passed for text between added tokens. */
 export const noToken = -1;
 
-/** Cuts at the leftmost token, and there at the longest; undefined where there is nothing to look for. */
+/** Finds the leftmost token, and of several there the longest. undefined without tokens. */
 export function tokenCutter(tokens: readonly AddedToken[]): CutTokens | undefined {
   if (tokens.length === 0) return undefined;
   const byFirstByte: { token: AddedToken; utf8: Buffer }[][] = Array.from({ length: 256 }, () => []);
@@ -43,19 +43,19 @@ export function tokenCutter(tokens: readonly AddedToken[]): CutTokens | undefine
       const found =
         begins[utf8[at]!] === 0
           ? undefined
-          : byFirstByte[utf8[at]!]!.find((candidate) => standsAt(candidate.utf8, utf8, at, end));
+          : byFirstByte[utf8[at]!]!.find((candidate) => matchesAt(candidate.utf8, utf8, at, end));
       if (found === undefined) {
         at++;
         continue;
       }
       const { id, isSingleWord, stripsLeft, stripsRight } = found.token;
-      const behind = at + found.utf8.length;
-      if (isSingleWord && (isWordCharacter(utf8, at, start, -1) || isWordCharacter(utf8, behind, end, 1))) {
-        at = behind;
+      const after = at + found.utf8.length;
+      if (isSingleWord && (isWordCharacter(utf8, at, start, -1) || isWordCharacter(utf8, after, end, 1))) {
+        at = after;
         continue;
       }
       const from = stripsLeft ? whitespaceStart(utf8, at, pieceStart) : at;
-      const to = stripsRight ? whitespaceEnd(utf8, behind, end) : behind;
+      const to = stripsRight ? whitespaceEnd(utf8, after, end) : after;
       if (from > pieceStart) piece(pieceStart, from, noToken);
       piece(from, to, id);
       at = pieceStart = to;
@@ -64,7 +64,7 @@ export function tokenCutter(tokens: readonly AddedToken[]): CutTokens | undefine
   };
 }
 
-/** Where the whitespace begins that ends at `at`, not before `first`. */
+/** The start of the whitespace before `at`, not before `first`. */
 function whitespaceStart(utf8: Uint8Array, at: number, first: number): number {
   const flags = characterFlags();
   while (at > first) {
@@ -75,18 +75,18 @@ function whitespaceStart(utf8: Uint8Array, at: number, first: number): number {
   return at;
 }
 
-/** Where the whitespace ends that begins at `at`. */
+/** The end of the whitespace at `at`. */
 function whitespaceEnd(utf8: Uint8Array, at: number, end: number): number {
   const flags = characterFlags();
   while (at < end && (flags[codePointAt(utf8, at)]! & space) !== 0) at += sequenceLength(utf8[at]!);
   return at;
 }
 
-/** \w as Hugging Face's tokenizers has it. */
+/** \w of Hugging Face's tokenizers. */
 const wordCharacter = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 
 /**
- * Whether a character of words stands before `at` (direction −1) or there (1), within the text that ends at `limit`.
+ * Whether there is a word character before `at` (direction −1) or at it (1), in a text that ends at `limit`.
  */
 function isWordCharacter(utf8: Uint8Array, at: number, limit: number, direction: -1 | 1): boolean {
   if (at === limit) return false;
@@ -96,24 +96,24 @@ function isWordCharacter(utf8: Uint8Array, at: number, limit: number, direction:
 }
 
 /**
- * Whether a cut at `at` would fall into one of the tokens, or right behind one, where the rest of the text would no
- * longer be seen to follow a token.
+ * Whether a cut at `at` would fall inside one of the tokens, or right after one: the rest of the text must be known to
+ * follow a token.
  */
-export function cutsToken(tokens: readonly Uint8Array[], utf8: Uint8Array, at: number): boolean {
+export function splitsToken(tokens: readonly Uint8Array[], utf8: Uint8Array, at: number): boolean {
   return tokens.some((token) => {
     for (let start = Math.max(0, at - token.length); start < at; start++) {
-      if (standsAt(token, utf8, start, utf8.length)) return true;
+      if (matchesAt(token, utf8, start, utf8.length)) return true;
     }
     return false;
   });
 }
 
-/** Whether a cut at `at` would part whitespace, of which a token may take all. */
-export function cutsWhitespace(utf8: Uint8Array, at: number): boolean {
+/** Whether a cut at `at` would split whitespace, all of which a token may include. */
+export function splitsWhitespace(utf8: Uint8Array, at: number): boolean {
   return whitespaceEnd(utf8, at, utf8.length) > at && whitespaceStart(utf8, at, 0) < at;
 }
 
-function standsAt(token: Uint8Array, utf8: Uint8Array, at: number, end: number): boolean {
+function matchesAt(token: Uint8Array, utf8: Uint8Array, at: number, end: number): boolean {
   if (at + token.length > end) return false;
   for (let i = 0; i < token.length; i++) if (utf8[at + i] !== token[i]) return false;
   return true;

@@ -1,4 +1,4 @@
-/** A tokenizer by byte-pair encoding, from its description: text → segments → words → merged tokens, and back. */
+/** The byte-pair encoding tokenizer: text → segments → words → merged tokens, and back. */
 import { wrongInput } from '../../../errors.ts';
 import { decodeAll } from '../bytes.ts';
 import { checkTokenId, originOfText, refuseLoneSurrogates } from '../tokenizer.ts';
@@ -10,7 +10,7 @@ import type {
   TextOrigin,
   Tokenizer,
 } from '../tokenizer.ts';
-import { cutsToken, cutsWhitespace, noToken, tokenCutter } from './addedTokens.ts';
+import { splitsToken, splitsWhitespace, noToken, tokenCutter } from './addedTokens.ts';
 import type { AddedToken, CutTokens } from './addedTokens.ts';
 import { mergeTable } from './mergeTable.ts';
 import type { Merge } from './mergeTable.ts';
@@ -20,38 +20,37 @@ import { wordEncoder } from './wordEncoder.ts';
 import type { FirstTokens } from './wordEncoder.ts';
 
 export interface BpeDescription {
-  /** The bytes that each id stands for, by id; undefined for an id that is no token. */
+  /** The bytes of each token, by id; undefined for an unused id. */
   readonly tokens: readonly (Uint8Array | undefined)[];
   readonly merges: readonly Merge[];
   readonly firstTokens: FirstTokens;
-  /** Words that are tokens without any merging, by their bytes as Latin-1; undefined where the merges alone decide. */
+  /** Tokens that are used for whole words without merging, by their bytes as Latin-1; undefined for none. */
   readonly wholeWords: ReadonlyMap<string, number> | undefined;
   /** Calls `word` for each word of a piece of normalised text. */
   readonly words: (utf8: Uint8Array, start: number, end: number, word: (start: number, end: number) => void) => void;
-  /** What is done to a piece of text before it is cut; `startsPiece` where a text or what follows a token begins. */
+  /** Normalizes a piece of text before it is cut; `startsPiece` at the start of a text and after an added token. */
   readonly normalize: ((utf8: Uint8Array, startsPiece: boolean) => Uint8Array) | undefined;
   readonly isBorder: IsBorder;
   readonly addedTokens: readonly AddedToken[];
-  /** Put before every text. */
+  /** Ids that every text starts with. */
   readonly startTokenIds: readonly number[];
   readonly endOfText: number | null;
-  /** A space at the start of a decoded text was put there by `normalize`. */
+  /** Whether decoding drops a leading space, because `normalize` put it there. */
   readonly dropsFirstSpace: boolean;
-  /** The tokenizer's file. */
+  /** The content of the tokenizer's file. */
   readonly json: object;
 }
 
-/** Encoders by what they look for: lazily made, because their caches cost memory. */
 type EncodeInto = (ids: IdList, utf8: Uint8Array, startsPiece: boolean, origin: TextOrigin, offset: number) => void;
 
-/** Ids in a buffer that grows. */
+/** A growing buffer of ids. */
 interface IdList {
   ids: Int32Array;
   count: number;
 }
 
-/** A longer list, as of a large file that is one text, is given up after use. */
-const mostKeptIds = 2 ** 20;
+/** A longer buffer, e.g. after one large text, is released after use. */
+const maximumKeptIds = 2 ** 20;
 
 export function bpeTokenizer(description: BpeDescription): Tokenizer {
   const { tokens, addedTokens, startTokenIds, endOfText, isBorder } = description;
@@ -59,16 +58,18 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
   const special = new Set(addedTokens.filter(({ isSpecial }) => isSpecial).map(({ id }) => id));
   for (const id of special) byteLengths[id] = 0;
   const ordinary = addedTokens.filter(({ isSpecial }) => !isSpecial);
+  // Made when first used, because their caches take memory.
   const encodePlain = lazily(() => pieceEncoder(description, ordinary));
   const encodeSpecial = lazily(() => pieceEncoder(description, addedTokens));
   const outside = (cutters: readonly AddedToken[]): IsBorder => {
     const spellings = cutters.map(({ content }) => Buffer.from(content));
     const strips = cutters.some(({ stripsLeft, stripsRight }) => stripsLeft || stripsRight);
-    return (text, at) => isBorder(text, at) && !(strips && cutsWhitespace(text, at)) && !cutsToken(spellings, text, at);
+    return (text, at) =>
+      isBorder(text, at) && !(strips && splitsWhitespace(text, at)) && !splitsToken(spellings, text, at);
   };
   const isBorderOfAll = outside(addedTokens);
   const isBorderOfPlain = outside(ordinary);
-  const list: IdList = { ids: new Int32Array(0), count: 0 }; // used again for every text, because most are short
+  const list: IdList = { ids: new Int32Array(0), count: 0 }; // reused for every text, because most are short
 
   function encodePart(utf8: Uint8Array, part: DocumentPart, origin: TextOrigin, withSpecial: boolean): EncodedChunk {
     const encode = withSpecial ? encodeSpecial() : encodePlain();
@@ -87,7 +88,7 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
       start = end;
     }
     const tokenIds = list.ids.slice(0, list.count);
-    if (list.ids.length > mostKeptIds) list.ids = new Int32Array(0);
+    if (list.ids.length > maximumKeptIds) list.ids = new Int32Array(0);
     return { tokenIds, bytes: start };
   }
 
@@ -117,7 +118,7 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
   };
 }
 
-/** Encodes a piece of text: added tokens, normalisation, the added tokens of normalised text, words. */
+/** Encodes a segment: added tokens, normalization, added tokens of normalized text, words. */
 function pieceEncoder(description: BpeDescription, tokens: readonly AddedToken[]): EncodeInto {
   const { normalize, words } = description;
   const cutRaw = tokenCutter(tokens.filter(({ isNormalized }) => !isNormalized));
@@ -142,7 +143,7 @@ function pieceEncoder(description: BpeDescription, tokens: readonly AddedToken[]
     cut(cutRaw, raw, 0, raw.length, (start, end) => {
       const isNew = start > 0 || startsText;
       const utf8 = normalize === undefined ? raw : normalize(raw.subarray(start, end), isNew);
-      // places inside a normalised piece are nearly those of the text
+      // for messages, offsets in a normalized piece are taken for those of the text
       const shift = normalize === undefined ? 0 : start;
       const [from, to] = normalize === undefined ? [start, end] : [0, utf8.length];
       cut(cutNormalized, utf8, from, to, (pieceStart, pieceEnd) => {
@@ -185,7 +186,7 @@ function streamingDecoder(
     write: (tokenId) => {
       checkTokenId(tokenId, tokens.length);
       const bytes = tokens[tokenId];
-      if (bytes === undefined) throw wrongInput(`${tokenId} is no token id: the vocabulary leaves it out.`);
+      if (bytes === undefined) throw wrongInput(`${tokenId} is not a token id: the vocabulary does not use it.`);
       if (special.has(tokenId)) return utf8.decode() + (specialTokens ? Buffer.from(bytes).toString() : '');
       if (!dropsSpace || bytes.length === 0) return utf8.decode(bytes, { stream: true });
       dropsSpace = false;

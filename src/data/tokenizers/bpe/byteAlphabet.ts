@@ -1,6 +1,6 @@
 /**
- * Byte-level BPE writes bytes as printable characters (GPT-2, 2019): those of Latin-1 that print stand for themselves,
- * the other 68 bytes, in order, for U+0100 and on. A token of a file is a string in this alphabet.
+ * Byte-level BPE writes bytes as printable characters (GPT-2, 2019): printable Latin-1 as itself, the other 68 bytes,
+ * in order, as U+0100 and on. Tokens in files are strings in this alphabet.
  */
 const printable = (byte: number): boolean =>
   (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
@@ -13,14 +13,14 @@ export const characterOfByte: readonly string[] = (() => {
 
 const byteOfCharacter = new Map(characterOfByte.map((character, byte) => [character, byte]));
 
-/** Bytes in the alphabet's characters. */
+/** The spelling of bytes in this alphabet. */
 export function spelling(bytes: Uint8Array): string {
   let text = '';
   for (const byte of bytes) text += characterOfByte[byte]!;
   return text;
 }
 
-/** The bytes of a token, or undefined where it has a character that is not of the alphabet. */
+/** The bytes of a spelling; undefined if it has a character outside of the alphabet. */
 export function bytesOfSpelling(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) {

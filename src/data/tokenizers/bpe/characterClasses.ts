@@ -1,14 +1,13 @@
 /**
- * Which characters are letters, numbers, whitespace: what the patterns of pre-tokenisation ask. One byte of flags for
- * every code point, made once a process from the regular expressions of the running Node, and so of its Unicode
- * version.
+ * Which characters are letters, numbers or whitespace, for the patterns of pre-tokenization. One byte of flags for
+ * every code point, made once per process from regular expressions, and so by the Unicode version of the running Node.
  */
 
 /** \p{L} */
 export const letter = 1;
 /** \p{N} */
 export const number = 2;
-/** \s as Hugging Face's tokenizers has it: White_Space, which is not JavaScript's \s (U+0085 is in, U+FEFF is not). */
+/** \s of Hugging Face's tokenizers: White_Space. Unlike JavaScript's \s it includes U+0085 and excludes U+FEFF. */
 export const space = 4;
 /** \r or \n; also `space`. */
 export const newline = 8;
@@ -18,7 +17,7 @@ export const lower = 32;
 
 const codePoints = 0x110000;
 const planeSize = 0x10000;
-/** The other planes are unassigned or private: no letters, numbers or spaces. */
+/** The other planes have no letters, numbers or spaces. */
 const planes = [0, 1, 2, 3, 14];
 let flags: Uint8Array | undefined;
 let hasCase = false;
@@ -33,7 +32,7 @@ const cased = [
   [/[\p{Ll}\p{Lm}\p{Lo}\p{M}]+/gu, lower],
 ] as const;
 
-/** Flags of every code point, by code point, `upper` and `lower` perhaps not among them. */
+/** Flags by code point, without `upper` and `lower`. */
 export function characterFlags(): Uint8Array {
   if (flags !== undefined) return flags;
   flags = new Uint8Array(codePoints);
@@ -64,7 +63,7 @@ function mark(marked: Uint8Array, classes: readonly (readonly [RegExp, number])[
   }
 }
 
-/** The characters of a plane, one after the other; in place of surrogates, which are none, stands U+0000. */
+/** All characters of a plane in order, with U+0000 in place of surrogates, which are not characters. */
 function textOfPlane(plane: number): string {
   const units = new Uint16Array(plane === 0 ? planeSize : 2 * planeSize);
   for (let i = 0; i < planeSize; i++) {

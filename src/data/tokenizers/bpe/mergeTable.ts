@@ -1,4 +1,4 @@
-/** The merges of a BPE as a hash table of integer pairs: which two tokens become which, and in what order. */
+/** The merges of a BPE as a hash table of pairs of ids: which two tokens become which, and their ranks. */
 
 export interface Merge {
   readonly left: number;
@@ -7,21 +7,21 @@ export interface Merge {
 }
 
 export interface MergeTable {
-  /** The place of a pair in the list of merges, the first merged first; −1 for a pair that is never merged. */
+  /** The index of a pair in the list of merges, lowest merged first; −1 for a pair that is never merged. */
   rank(left: number, right: number): number;
-  /** The token that the merge of a rank gives, by rank. */
+  /** The resulting token of each merge, by rank. */
   readonly merged: Int32Array;
 }
 
-/** Pairs of the ids below this, most often those of single bytes, are looked up without hashing. */
+/** Pairs of ids below this, usually single bytes, are looked up without hashing. */
 const smallIds = 288;
 
-/** Open addressing with linear probing, at most half full. Of a pair that is listed twice the later place counts. */
+/** Open addressing with linear probing, at most half full. For a pair listed twice the later rank counts. */
 export function mergeTable(merges: readonly Merge[]): MergeTable {
   let size = 16;
   while (size < 2 * merges.length) size *= 2;
   const mask = size - 1;
-  const slots = new Int32Array(4 * size).fill(-1); // left, right, rank, and one to fill a cache line by whole slots
+  const slots = new Int32Array(4 * size).fill(-1); // left, right, rank, unused: slots then do not straddle cache lines
   const find = (left: number, right: number): number => {
     let slot = pairHash(left, right) & mask;
     while (slots[4 * slot] !== -1 && (slots[4 * slot] !== left || slots[4 * slot + 1] !== right))
@@ -43,7 +43,7 @@ export function mergeTable(merges: readonly Merge[]): MergeTable {
   };
 }
 
-/** Mixes two token ids into 32 bits (the multipliers are those of murmur3's and xxHash's finalisers). */
+/** Mixes two token ids into 32 bits (multipliers of the finalizers of murmur3 and xxHash). */
 export function pairHash(left: number, right: number): number {
   let hash = Math.imul(left, 0x85ebca6b) ^ Math.imul(right, 0x9e3779b1);
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);

@@ -1,15 +1,15 @@
 /**
- * Byte-pair encoding of one word: as long as there is one, the pair of the lowest rank is merged, the leftmost first.
+ * Byte-pair encoding of one word: the pair of the lowest rank, leftmost first, is merged until no pair is left.
  */
 import type { MergeTable } from './mergeTable.ts';
 
 const none = 0x7fffffff;
-/** Up to here looking at every pair after every merge is faster than a heap. */
+/** Up to this length, checking every pair after every merge is faster than a heap. */
 const shortWord = 48;
-/** Ranks and positions share a number in the heap; longer words do not occur, see segments.ts. */
-const positions = 2 ** 18;
+/** More than the length of any word (see segments.ts): a heap entry is rank · positionCount + position. */
+const positionCount = 2 ** 18;
 
-/** Merges the ids in front of `word` and returns how many are left, at its front. */
+/** Merges the first `length` ids of `word` in place. @returns how many ids are left */
 type MergeWord = (word: Int32Array, length: number) => number;
 
 export function wordMerger(table: MergeTable): MergeWord {
@@ -48,7 +48,7 @@ function shortWordMerger({ rank, merged }: MergeTable): MergeWord {
   };
 }
 
-/** The same in n log n: a heap of merges that may be out of date, over a linked list of what is left of the word. */
+/** The same in O(n log n): a heap of merges, some of them outdated, over a linked list of the remaining tokens. */
 function longWordMerger({ rank, merged }: MergeTable): MergeWord {
   let next = new Int32Array(1024);
   let previous = new Int32Array(1024);
@@ -61,7 +61,7 @@ function longWordMerger({ rank, merged }: MergeTable): MergeWord {
     }
     const propose = (left: number, right: number): void => {
       const found = rank(word[left]!, word[right]!);
-      if (found >= 0) heap.push(found * positions + left);
+      if (found >= 0) heap.push(found * positionCount + left);
     };
     for (let i = 0; i < length; i++) {
       next[i] = i + 1;
@@ -69,12 +69,12 @@ function longWordMerger({ rank, merged }: MergeTable): MergeWord {
       if (i > 0) propose(i - 1, i);
     }
     for (let top = heap.pop(); top >= 0; top = heap.pop()) {
-      const left = top % positions;
+      const left = top % positionCount;
       const right = next[left]!;
       const isCurrent =
-        word[left] !== gone && right < length && rank(word[left]!, word[right]!) * positions + left === top;
+        word[left] !== gone && right < length && rank(word[left]!, word[right]!) * positionCount + left === top;
       if (!isCurrent) continue;
-      word[left] = merged[(top - left) / positions]!;
+      word[left] = merged[(top - left) / positionCount]!;
       word[right] = gone;
       next[left] = next[right]!;
       if (next[left]! < length) {
@@ -89,7 +89,7 @@ function longWordMerger({ rank, merged }: MergeTable): MergeWord {
   };
 }
 
-/** A binary heap of numbers ≥ 0 that gives the smallest first, and −1 when it is empty. */
+/** A binary min-heap of numbers ≥ 0. `pop` returns −1 if it is empty. */
 function numberHeap(capacity: number): { push(value: number): void; pop(): number } {
   let values = new Float64Array(capacity);
   let count = 0;

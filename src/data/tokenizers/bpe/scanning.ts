@@ -1,8 +1,8 @@
-/** What the scanners of patterns.ts have in common: where runs of a kind of character end in UTF-8. */
+/** Shared by the scanners of patterns.ts: where runs of a class of characters end in UTF-8. */
 import { codePointAt, previousCharacter, sequenceLength } from '../../utf8.ts';
 import { letter, number, space } from './characterClasses.ts';
 
-/** The end of the run of characters from `at` on whose flags, of those in `mask`, are `wanted`. */
+/** The end of the run of characters from `at` on with `flags & mask === wanted`. */
 export function runEnd(
   flags: Uint8Array,
   utf8: Uint8Array,
@@ -24,7 +24,7 @@ export function runEnd(
   return at;
 }
 
-/** `\s+(?!\S)|\s+`: whitespace leaves its last character to the word behind it. */
+/** `\s+(?!\S)|\s+`: whitespace without its last character, which belongs to the next word. */
 export function spaceEnd(flags: Uint8Array, utf8: Uint8Array, start: number, end: number): number {
   const run = runEnd(flags, utf8, start, end, space, space);
   if (run === end) return run;
@@ -32,7 +32,7 @@ export function spaceEnd(flags: Uint8Array, utf8: Uint8Array, start: number, end
   return last === start ? run : last;
 }
 
-/** `\s*[\r\n]+|\s+(?!\S)|\s+`: whitespace up to its last line end, if it has one. */
+/** `\s*[\r\n]+|\s+(?!\S)|\s+`: whitespace up to its last line end, if any. */
 export function lineEnd(flags: Uint8Array, utf8: Uint8Array, start: number, end: number): number {
   const run = runEnd(flags, utf8, start, end, space, space);
   for (let at = run - 1; at >= start; at--) if (utf8[at] === 0x0a || utf8[at] === 0x0d) return at + 1;
@@ -43,7 +43,7 @@ export function lineEnd(flags: Uint8Array, utf8: Uint8Array, start: number, end:
 
 /**
  * Bytes of 's, 't, 'm, 'd, 're, 've or 'll at `at`, else 0.
- * @param caseBit 0x20 where capitals count too; then so does the long s, U+017F, which is an s without its case
+ * @param caseBit 0x20 to ignore case, which also matches the long s (U+017F); else 0
  */
 export function contractionBytes(utf8: Uint8Array, at: number, end: number, caseBit: number): number {
   if (at + 1 >= end) return 0;
@@ -57,12 +57,12 @@ export function contractionBytes(utf8: Uint8Array, at: number, end: number, case
 }
 
 /**
- * What GPT-4's kin have in common behind their words: `\p{N}{1,n}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
- * from a character on that begins no word of letters.
+ * The part that the patterns since GPT-4 share: `\p{N}{1,n}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`, at a
+ * character that does not start a word of letters.
  * @param longestNumber n
- * @param slash whether the line ends behind punctuation may be mixed with slashes
+ * @param slash whether slashes may be among the line ends after punctuation
  */
-export function wordlessEnd(
+export function nonLetterEnd(
   flags: Uint8Array,
   utf8: Uint8Array,
   start: number,

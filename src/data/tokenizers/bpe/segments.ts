@@ -1,20 +1,20 @@
 /**
- * Cuts a text into segments of bounded length that are encoded each on its own, so that a line of gigabytes needs no
- * more memory than any other text. The cuts depend on nothing but the text, and where one is safe the ids stay those of
- * the whole: no pattern of patterns.ts has a word that goes on with a space after anything but whitespace, or with
- * whitespace after a letter or a number. Only where 64 KiB hold no such place is a word cut in two.
+ * Cuts a text into segments of bounded length that are encoded separately, so that memory is bounded even for a line of
+ * gigabytes. The cuts depend only on the text, and are at word boundaries, which keeps the ids those of the whole text:
+ * in no pattern of patterns.ts does a word continue with a space after a non-whitespace character, or with whitespace
+ * after a letter or number. Only in 64 KiB without such a boundary is a word cut in two.
  */
 import { longestHeldBytes } from '../tokenizer.ts';
 import { codePointAt, previousCharacter } from '../../utf8.ts';
 import { characterFlags, letter, number, space } from './characterClasses.ts';
 
-/** The longest segment. A chunk that is longer has a segment whose end is certain. */
+/** The longest segment, so that a chunk of `longestHeldBytes` always has a complete segment. */
 const segmentBytes = longestHeldBytes - 1;
 
-/** Whether a word surely begins at `at`, whatever stands around the characters on both sides of it. */
+/** Whether a word certainly starts at `at`, judged by the characters before and after it alone. */
 export type IsBorder = (utf8: Uint8Array, at: number) => boolean;
 
-/** For the patterns of byte-level BPE. */
+/** Word boundaries for the patterns of byte-level BPE. */
 export function wordBorder(): IsBorder {
   const flags = characterFlags();
   return (utf8, at) => {
@@ -25,11 +25,11 @@ export function wordBorder(): IsBorder {
   };
 }
 
-/** For SentencePiece: a space after another character. */
+/** Word boundaries for SentencePiece: a space after another character. */
 export const spaceBorder: IsBorder = (utf8, at) => utf8[at] === 0x20 && utf8[at - 1] !== 0x20;
 
 /**
- * The end of the segment that begins at `start` of a document's text, or −1 where that depends on what follows `utf8`.
+ * The end of the segment that starts at `start` of a document's text, or −1 if it depends on text after `utf8`.
  * @param endsText the document ends with `utf8`
  */
 export function segmentEnd(utf8: Uint8Array, start: number, endsText: boolean, isBorder: IsBorder): number {

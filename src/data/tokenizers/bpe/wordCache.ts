@@ -1,21 +1,21 @@
 /**
- * The words that were encoded before, with their ids: most words of a text are among them. A hash table over the bytes
- * of the words in flat arrays; when it is full it is emptied, so its memory is bounded (about 12 MB) whatever the text.
+ * Caches the ids of words, because most words of a text have occurred before. A hash table over the bytes of the words
+ * in flat arrays. It is emptied when it is full, so its memory is bounded (about 12 MB).
  */
 
 const slotCount = 2 ** 18;
-const mostWords = slotCount / 2;
+const maximumWords = slotCount / 2;
 const keyBytes = 2 ** 22;
 const idCount = 2 ** 20;
-/** Longer words are rarely met again. */
+/** Longer words rarely occur again, so they are not cached. */
 const longestWord = 127;
 /** Slots have four numbers: hash, length + 256 · ids, start of the key, the id itself or the start of the ids. */
 const lastSlot = 4 * slotCount - 4;
 
 interface WordCache {
-  /** Copies the ids of the word to `ids` from `count` on and returns the new count; −1 for a word that is not there. */
+  /** Copies the ids of the word to `ids` from `count` on. @returns the new count; −1 if the word is not cached */
   find(utf8: Uint8Array, start: number, end: number, ids: Int32Array, count: number): number;
-  /** Stores the word that the last `find` did not find, with its ids, which lie in `ids` from `from` to `to`. */
+  /** Stores the word that the last `find` did not find, with the ids from index `from` to `to` of `ids`. */
   store(utf8: Uint8Array, start: number, end: number, ids: Int32Array, from: number, to: number): void;
 }
 
@@ -62,7 +62,7 @@ export function wordCache(): WordCache {
     },
     store: (utf8, start, end, ids, from, to) => {
       if (end - start > longestWord) return;
-      if (words === mostWords || keyEnd + end - start > keyBytes || idsEnd + to - from > idCount) {
+      if (words === maximumWords || keyEnd + end - start > keyBytes || idsEnd + to - from > idCount) {
         slots.fill(0);
         words = keyEnd = idsEnd = 0;
         return;

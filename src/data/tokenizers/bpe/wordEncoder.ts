@@ -1,17 +1,17 @@
-/** One word to ids, by the cache or by merging. */
+/** Encodes one word, from the cache or by merging. */
 import type { MergeTable } from './mergeTable.ts';
 import { wordMerger } from './mergeWord.ts';
 import { wordCache } from './wordCache.ts';
 
 /**
- * Writes the tokens of a word before any merge to the front of `word`: one a byte, or one a character.
- * @returns their number; −1 − n where byte n of the word belongs to no token
+ * Writes the tokens of a word before any merge to `word`: one per byte or per character.
+ * @returns their number; −1 − n if byte n of the word is not in the vocabulary
  */
 export type FirstTokens = (utf8: Uint8Array, start: number, end: number, word: Int32Array) => number;
 
 /**
- * Appends the ids of the word to `ids`, which has room for one id a byte, from `count` on.
- * @returns the new count; −1 − n where byte n of the word belongs to no token
+ * Writes the ids of the word to `ids` from index `count` on. `ids` must have room for one id per byte.
+ * @returns the new count; −1 − n if byte n of the word is not in the vocabulary
  */
 type EncodeWord = (utf8: Uint8Array, start: number, end: number, ids: Int32Array, count: number) => number;
 

@@ -77,10 +77,10 @@ test.each([
     Uint8Array.of(0x61, 0xc3, 0xa9, 0xff),
     'No character of UTF-8 begins or goes on at byte 3 of stdin. Convert the text to UTF-8.',
   ],
-  [['encode', '--tokenizer', 'nowhere'], '', 'There is no tokenizer at nowhere.'],
+  [['encode', '--tokenizer', 'nowhere'], '', 'No tokenizer at nowhere. Name a tokenizer.json, or a folder with one.'],
   [['encode', '--tokenizer', 'TOKENIZER', '--text', 'a', '--file', 'b'], '', 'Give --text or --file, not both.'],
   [['encode', '--tokenizer', 'TOKENIZER', '--file', 'nowhere.txt'], '', 'cannot read nowhere.txt: it is not there.'],
-  [['decode', '--tokenizer', 'TOKENIZER'], '1 2 280', '280 is no token id: the vocabulary has the ids 0 … 279.'],
+  [['decode', '--tokenizer', 'TOKENIZER'], '1 2 280', '280 is not a token id: the vocabulary has the ids 0 … 279.'],
   [['decode', '--tokenizer', 'TOKENIZER'], '1 -2', '-2 is no token id; ids are whole numbers from 0 on.'],
   [['decode', '--tokenizer', 'TOKENIZER'], '{"ids":[1]}', 'stdin holds JSON without tokenIds, a list of token ids.'],
   [

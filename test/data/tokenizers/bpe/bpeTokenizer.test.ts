@@ -164,6 +164,6 @@ describe('byte-level BPE', () => {
 
   test('refuses lone surrogates and ids it does not have', () => {
     expect(() => tokenizer.encode('a\uD800')).toThrow('a lone surrogate (U+D800) at character 1.');
-    expect(() => tokenizer.decode([tokenizer.vocabularySize])).toThrow('is no token id');
+    expect(() => tokenizer.decode([tokenizer.vocabularySize])).toThrow('is not a token id');
   });
 });

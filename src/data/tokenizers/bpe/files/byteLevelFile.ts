@@ -1,4 +1,4 @@
-/** The parts of a tokenizer.json by which byte-level BPE cuts words: GPT-2, Llama 3, Qwen, SmolLM and their kin. */
+/** Reads the parts of a tokenizer.json that are specific to byte-level BPE: GPT-2, Llama 3, Qwen, SmolLM. */
 import type { BpeDescription } from '../bpeTokenizer.ts';
 import { bytesOfSpelling, characterOfByte } from '../byteAlphabet.ts';
 import type { Fields } from './fileFields.ts';
@@ -10,7 +10,6 @@ import type { FirstTokens } from '../wordEncoder.ts';
 
 type Normalize = NonNullable<BpeDescription['normalize']>;
 
-/** What byte-level files say about text; the rest of a `BpeDescription` is the same for all kinds. */
 export function byteLevelParts(
   file: Fields,
   model: Fields,
@@ -23,9 +22,9 @@ export function byteLevelParts(
   if (addsSpace) normalizers.push(withFirstSpace);
   model.only('byte_fallback', false, null);
   const decoder = file.fields('decoder');
-  if (decoder === undefined) throw file.refusal('decoder', 'is missing; byte-level tokens need ByteLevel.');
+  if (decoder === undefined) throw file.refusal('decoder', 'is missing; byte-level BPE needs ByteLevel.');
   decoder.only('type', 'ByteLevel');
-  decoder.finish('add_prefix_space', 'trim_offsets', 'use_regex'); // concern encoding and offsets, not this text
+  decoder.finish('add_prefix_space', 'trim_offsets', 'use_regex'); // these do not affect decoding
   const ignoresMerges = model.flag('ignore_merges');
   return {
     firstTokens: tokensOfBytes(vocabulary),
@@ -62,7 +61,7 @@ function wordsOfVocabulary(vocabulary: ReadonlyMap<string, number>): Map<string,
   return words;
 }
 
-/** Scanners one inside the other: each cuts the pieces of the one before. */
+/** Nested scanners: each splits the words of the one before. */
 export function wordsBy(scanners: readonly WordEnd[]): BpeDescription['words'] {
   const [wordEnd, ...inner] = scanners;
   if (wordEnd === undefined) return (_, start, end, word) => word(start, end);
@@ -82,7 +81,8 @@ export function wordsBy(scanners: readonly WordEnd[]): BpeDescription['words'] {
 
 function readPreTokenizer(file: Fields): { scanners: WordEnd[]; addsSpace: boolean } {
   const top = file.fields('pre_tokenizer');
-  if (top === undefined) throw file.refusal('pre_tokenizer', 'is missing; clm knows byte-level ones.');
+  if (top === undefined)
+    throw file.refusal('pre_tokenizer', 'is missing; clm supports ByteLevel, alone or at the end of a Sequence.');
   const isSequence = top.value('type') === 'Sequence';
   const steps = isSequence ? top.list('pretokenizers') : [top];
   if (isSequence) top.finish();
@@ -95,29 +95,29 @@ function readPreTokenizer(file: Fields): { scanners: WordEnd[]; addsSpace: boole
       if (step.flag('use_regex', true)) scanners.push(gpt2Pattern.scanner());
       addsSpace = step.flag('add_prefix_space', true);
       if (addsSpace && i > 0)
-        throw step.refusal('add_prefix_space', 'true is nothing clm can do behind another pre-tokenizer.');
-      step.finish('trim_offsets'); // places in the text, which clm does not give
+        throw step.refusal('add_prefix_space', 'true is not supported after another pre-tokenizer.');
+      step.finish('trim_offsets'); // about offsets in the text, which clm does not compute
     } else if (type === 'Digits') {
       scanners.push(digitsScanner(step.flag('individual_digits')));
       step.finish();
     } else if (type === 'Split') {
       scanners.push(readSplit(step));
     } else {
-      throw step.refusal('type', `${shown(type)} is nothing clm can do; it knows ByteLevel, Digits, Split, Sequence.`);
+      throw step.refusal('type', `${shown(type)} is not supported; clm supports ByteLevel, Digits, Split, Sequence.`);
     }
   }
-  if (steps.at(-1)?.value('type') !== 'ByteLevel') throw file.refusal('pre_tokenizer', 'does not end in ByteLevel.');
+  if (steps.at(-1)?.value('type') !== 'ByteLevel') throw file.refusal('pre_tokenizer', 'does not end with ByteLevel.');
   return { scanners, addsSpace };
 }
 
-/** All of a text belongs to matches of the known patterns, so keeping the matches and cutting at them is the same. */
+/** Matches of the known patterns cover the whole text, so keeping matches is the same as splitting at them. */
 function readSplit(step: Fields): WordEnd {
   const expression = step.fields('pattern')?.value('Regex');
   const pattern = patterns.find(({ expressions }) => expressions.some((known) => known === expression));
   if (pattern === undefined) {
     throw step.refusal(
       'pattern',
-      `${shown(step.value('pattern'))} is a pattern clm does not know; docs/tokenizers.md says how to add one.`,
+      `${shown(step.value('pattern'))} is a pattern clm does not support; docs/add-a-tokenizer.md says how to add one.`,
     );
   }
   const isInverted = step.flag('invert');
@@ -125,7 +125,7 @@ function readSplit(step: Fields): WordEnd {
   if (behavior !== (isInverted ? 'Removed' : 'Isolated')) {
     throw step.refusal(
       'behavior',
-      `${shown(behavior)} with invert ${isInverted} is nothing clm can do; it knows Isolated, and Removed with invert.`,
+      `${shown(behavior)} with invert ${isInverted} is not supported; clm supports Isolated, and Removed with invert.`,
     );
   }
   step.finish();
@@ -145,7 +145,7 @@ function readNormalizer(file: Fields): Normalize[] {
   });
 }
 
-/** Unicode's normalisation form C, by the tables of the running Node. */
+/** Unicode normalization form C, by the tables of the running Node. */
 const composed: Normalize = (utf8) => {
   if (utf8.every((byte) => byte < 0x80)) return utf8;
   const text = Buffer.from(utf8.buffer, utf8.byteOffset, utf8.length).toString();

@@ -1,31 +1,31 @@
-/** The fields of a tokenizer.json, each read with its type or refused by its name: nothing is passed over. */
+/** Reads the fields of a tokenizer.json, each with its type. Unknown fields are refused, never ignored. */
 import { wrongInput } from '../../../../errors.ts';
 
-/** One mapping of the file, as it is asked for its fields. */
+/** One JSON object of the file. */
 export interface Fields {
-  /** Where the mapping stands, as in "pre_tokenizer.pretokenizers[0]"; empty for the file itself. */
+  /** Its path in the file, e.g. "pre_tokenizer.pretokenizers[0]"; empty for the file itself. */
   readonly at: string;
-  /** The value as it is; undefined where the field is missing. */
+  /** The raw value; undefined if the field is missing. */
   value(name: string): unknown;
   text(name: string): string;
-  /** false where the field is missing, unless another default is given. */
+  /** `missing` if the field is missing, by default false. */
   flag(name: string, missing?: boolean): boolean;
-  /** A nested mapping; undefined where it is missing or null. */
+  /** A nested object; undefined if it is missing or null. */
   fields(name: string): Fields | undefined;
-  /** A list of mappings. */
+  /** An array of objects; empty if it is missing or null. */
   list(name: string): Fields[];
-  /** The only values that clm knows of a field. Missing counts as null. */
+  /** Refuses any value but these. Missing counts as null. */
   only(name: string, ...values: (string | boolean | number | null)[]): void;
-  /** The error for what clm does not do. */
+  /** The error for a field that clm cannot use. */
   refusal(name: string, what: string): Error;
-  /** @throws wrongInput for fields that nobody asked for */
+  /** @throws wrongInput for fields that were neither read nor are in `ignored` */
   finish(...ignored: string[]): void;
 }
 
 /** @param path of the file, for messages. */
 export function fieldsOf(value: unknown, path: string, at = ''): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw wrongInput(`${path}: ${at === '' ? 'the file' : at} is no mapping. Take a fresh copy of the file.`);
+    throw wrongInput(`${path}: ${at === '' ? 'the file' : at} is not a JSON object. Get a fresh copy of the file.`);
   }
   const entries = new Map(Object.entries(value));
   const asked = new Set<string>();
@@ -39,7 +39,7 @@ export function fieldsOf(value: unknown, path: string, at = ''): Fields {
     if (typeof found === type) return found;
     throw refusal(
       name,
-      `${shown(found)} is no ${type === 'string' ? 'text' : 'true or false'}. Take a fresh copy of the file.`,
+      `${shown(found)} is not ${type === 'string' ? 'a string' : 'true or false'}. Get a fresh copy of the file.`,
     );
   };
   return {
@@ -54,22 +54,23 @@ export function fieldsOf(value: unknown, path: string, at = ''): Fields {
     },
     list: (name) => {
       const found = get(name) ?? [];
-      if (!Array.isArray(found)) throw refusal(name, 'is no list. Take a fresh copy of the file.');
+      if (!Array.isArray(found)) throw refusal(name, 'is not an array. Get a fresh copy of the file.');
       return found.map((item, i) => fieldsOf(item, path, `${nameOf(name)}[${i}]`));
     },
     only: (name, ...values) => {
       const found = get(name) ?? null;
       if (values.some((value) => value === found)) return;
-      throw refusal(name, `${shown(found)} is nothing clm can do; it knows ${values.map(shown).join(', ')}.`);
+      throw refusal(name, `${shown(found)} is not supported; clm supports ${values.map(shown).join(', ')}.`);
     },
     finish: (...ignored) => {
       const unknown = [...entries.keys()].find((name) => !asked.has(name) && !ignored.includes(name));
-      if (unknown !== undefined) throw refusal(unknown, 'is a field clm does not know, so it cannot do what it asks.');
+      if (unknown !== undefined)
+        throw refusal(unknown, 'is a field that clm does not support. Ignoring it could change the token ids.');
     },
   };
 }
 
-/** A value in a message, cut short. */
+/** A value for a message, shortened. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing';
   return text.length > 120 ? `${text.slice(0, 120)}…` : text;

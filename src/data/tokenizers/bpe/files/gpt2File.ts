@@ -1,13 +1,12 @@
 /**
- * tokenizer.json as GPT-2 has it: byte-level BPE that cuts words by GPT-2's pattern, and one token that ends a
- * document.
+ * Writes a tokenizer.json like GPT-2's: byte-level BPE with GPT-2's pattern, and one special token, end-of-text.
  */
 import { endOfTextToken } from '../../tokenizer.ts';
 
 interface Gpt2Vocabulary {
-  /** Ids by the spelling of tokens in the alphabet of bytes, that of end-of-text among them. */
+  /** Ids by spelling in the byte alphabet, including end-of-text. */
   readonly vocabulary: Record<string, number>;
-  /** Pairs of spellings, or two with a space between, the first to be merged first. */
+  /** Pairs of spellings, or two spellings with a space between, in order of merging. */
   readonly merges: readonly (string | [left: string, right: string])[];
   readonly endOfTextId: number;
 }
@@ -37,8 +36,7 @@ export function gpt2File({ vocabulary, merges, endOfTextId }: Gpt2Vocabulary): o
 }
 
 /**
- * `model` of a tokenizer.json whose tokens are spelt in the alphabet of bytes; vocabulary and merges as in
- * `Gpt2Vocabulary`.
+ * `model` of a byte-level tokenizer.json; vocabulary and merges as in `Gpt2Vocabulary`.
  */
 export const byteLevelModel = (vocabulary: Record<string, number>, merges: Gpt2Vocabulary['merges']): object => ({
   type: 'BPE',

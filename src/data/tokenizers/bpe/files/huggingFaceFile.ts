@@ -1,6 +1,6 @@
 /**
- * Hugging Face's tokenizer.json, as far as it describes byte-pair encoding, read into a tokenizer. Whatever in a file
- * clm does not know is refused by name, because passing over it would give other ids.
+ * Reads a tokenizer from Hugging Face's tokenizer.json, if it describes byte-pair encoding. Anything in the file that
+ * clm does not support is refused by name, because ignoring it would change the token ids.
  */
 import type { Tokenizer } from '../../tokenizer.ts';
 import { bpeTokenizer } from '../bpeTokenizer.ts';
@@ -11,19 +11,19 @@ import type { Fields } from './fileFields.ts';
 import { readAddedTokens, readMerges, readVocabulary } from './fileVocabulary.ts';
 import { sentencePieceParts } from './sentencePieceFile.ts';
 
-/** Special tokens that end a document, the likeliest first; the file itself does not say which it is. */
+/** Special tokens that usually end a document, most likely first; the file itself does not name one. */
 const usualEnds = ['<|endoftext|>', '<|end_of_text|>', '</s>', '<eos>', '<|im_end|>'];
 
-/** Whether this JSON wants to be a tokenizer.json, judged by what clm's own format has not. */
+/** Whether this JSON is in Hugging Face's format: it has fields that clm's own format does not have. */
 export const looksLikeHuggingFace = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.hasOwn(value, 'model') && !Object.hasOwn(value, 'format');
 
 /**
- * @param json the parsed file; the tokenizer keeps it and is written as it
+ * @param json the parsed file; the tokenizer keeps it and is saved as it
  * @param path only for messages
- * @param endOfText spelling of the token that ends a document, null for none; by default what the file's own "clm"
- *   says, else the first of the usual ones
- * @throws wrongInput naming the file, the field and what clm cannot do with it
+ * @param endOfText spelling of the token that ends a document, null for none; by default the one in the file's "clm"
+ *   field, else the first of the usual ones
+ * @throws wrongInput naming the file, the field and what is wrong with it
  */
 export function tokenizerFromHuggingFace(json: object, path: string, endOfText?: string | null): Tokenizer {
   const file = fieldsOf(json, path);
@@ -36,7 +36,7 @@ export function tokenizerFromHuggingFace(json: object, path: string, endOfText?:
   model.only('dropout', null, 0);
   model.only('continuing_subword_prefix', null, '');
   model.only('end_of_word_suffix', null, '');
-  model.value('unk_token'); // never needed: either every byte is a token, or clm says that one is not
+  model.value('unk_token'); // never needed: every byte is a token, or clm refuses the text
   model.value('fuse_unk');
   const vocabulary = readVocabulary(model);
   const merges = readMerges(model, vocabulary);
@@ -52,7 +52,7 @@ export function tokenizerFromHuggingFace(json: object, path: string, endOfText?:
   for (const { id, content, isSpecial, isNormalized } of addedTokens) {
     tokens[id] = Buffer.from(content);
     if (isNormalized && isSpecial && parts.normalize !== undefined) {
-      throw file.refusal('added_tokens', `${shown(content)} is special and normalized, which clm cannot do.`);
+      throw file.refusal('added_tokens', `${shown(content)} is special and normalized, which clm does not support.`);
     }
   }
   const startTokenIds = readPostProcessor(file, vocabulary, addedTokens);
@@ -80,11 +80,11 @@ function endOfTextId(file: Fields, addedTokens: readonly AddedToken[], wanted: u
   const known = [...special.keys()].slice(0, 8).map(shown).join(', ') || 'none';
   throw file.refusal(
     'added_tokens',
-    `${shown(wanted)}, which is to end documents, is no special token; there are: ${known}.`,
+    `${shown(wanted)}, which should end documents, is not a special token; the file has ${known}.`,
   );
 }
 
-/** The ids that every text begins with. */
+/** The ids that every text starts with. */
 function readPostProcessor(
   file: Fields,
   vocabulary: ReadonlyMap<string, number>,
@@ -99,17 +99,17 @@ function readPostProcessor(
     step.only('type', 'ByteLevel', 'TemplateProcessing');
     if (step.value('type') === 'ByteLevel') return []; // adjusts offsets only
     const template = step.list('single');
-    const places = template.map((item) => item.fields('Sequence') ?? item.fields('SpecialToken'));
+    const items = template.map((item) => item.fields('Sequence') ?? item.fields('SpecialToken'));
     if (template.findIndex((item) => item.value('Sequence') !== undefined) !== template.length - 1) {
       throw step.refusal(
         'single',
-        'tokens behind the text are nothing clm can do; give the end of a document as tokenizer.endOfText.',
+        'tokens after the text are not supported; set the token that ends a document with tokenizer.endOfText.',
       );
     }
-    return places.slice(0, -1).map((place) => {
-      const name = place?.text('id') ?? '';
+    return items.slice(0, -1).map((item) => {
+      const name = item?.text('id') ?? '';
       const id = addedTokens.find(({ content }) => content === name)?.id ?? vocabulary.get(name);
-      if (id === undefined) throw step.refusal('single', `${shown(name)} is no token.`);
+      if (id === undefined) throw step.refusal('single', `${shown(name)} is not a token.`);
       return id;
     });
   });

@@ -1,6 +1,7 @@
 /**
- * The parts of a tokenizer.json that came from SentencePiece's BPE (Llama 2, Mistral): tokens are text in which ▁ is a
- * space, and what the vocabulary lacks falls back to one token a byte. Inside clm ▁ is a plain space throughout.
+ * Reads the parts of a tokenizer.json that are specific to SentencePiece's BPE (Llama 2, Mistral): tokens are text with
+ * ▁ for a space, and characters that are not in the vocabulary fall back to one token per byte. clm uses plain spaces
+ * inside.
  */
 import { codePointAt, sequenceLength } from '../../../utf8.ts';
 import type { BpeDescription } from '../bpeTokenizer.ts';
@@ -20,13 +21,13 @@ export function sentencePieceParts(
   readonly bytesOfToken: (spelling: string) => Uint8Array | undefined;
 } {
   const firstSpace = readNormalizers(file) ?? readMetaspace(file);
-  if (firstSpace === undefined) throw file.refusal('normalizer', `nothing turns spaces into ${mark}.`);
+  if (firstSpace === undefined) throw file.refusal('normalizer', `nothing replaces spaces by ${mark}.`);
   const byteTokens = Int32Array.from({ length: 256 }, (_, byte) => vocabulary.get(byteSpelling(byte)) ?? -1);
   if (byteTokens.includes(-1))
     throw model.refusal('vocab', `lacks ${byteSpelling(byteTokens.indexOf(-1))}, which byte_fallback needs.`);
   const spanning = [...vocabulary.keys()].find((token) => /[^▁]▁/u.test(token));
   if (spanning !== undefined)
-    throw model.refusal('vocab', `the token ${shown(spanning)} spans a space, which clm cannot do.`);
+    throw model.refusal('vocab', `the token ${shown(spanning)} spans a space, which clm does not support.`);
   model.only('ignore_merges', false, null);
   const byteOfSpelling = new Map(Array.from({ length: 256 }, (_, byte) => [byteSpelling(byte), byte]));
   return {
@@ -73,14 +74,14 @@ function tokensOfCharacters(vocabulary: ReadonlyMap<string, number>, byteTokens:
   };
 }
 
-/** ▁ in a text cannot be told from a space. */
+/** ▁ in a text is treated as a space. */
 function withPlainSpaces(utf8: Uint8Array, withFirstSpace: boolean): Uint8Array {
   let text = Buffer.from(utf8.buffer, utf8.byteOffset, utf8.length);
   if (text.includes(markUtf8)) text = Buffer.from(text.toString().replaceAll(mark, ' '));
   return withFirstSpace && text.length > 0 ? Buffer.concat([Buffer.of(0x20), text]) : text;
 }
 
-/** Prepend and Replace; undefined where there is no normalizer. */
+/** Reads Prepend and Replace; undefined without a normalizer. */
 function readNormalizers(file: Fields): 'always' | 'never' | undefined {
   const top = file.fields('normalizer');
   if (top === undefined) return undefined;
@@ -103,9 +104,9 @@ function readNormalizers(file: Fields): 'always' | 'never' | undefined {
     }
     step.finish();
   }
-  if (!replaces) throw file.refusal('normalizer', `nothing turns spaces into ${mark}.`);
+  if (!replaces) throw file.refusal('normalizer', `nothing replaces spaces by ${mark}.`);
   if (file.fields('pre_tokenizer') !== undefined)
-    throw file.refusal('pre_tokenizer', 'must be null where the normalizer makes the spaces.');
+    throw file.refusal('pre_tokenizer', 'must be null if the normalizer replaces spaces.');
   return firstSpace;
 }
 
@@ -114,13 +115,13 @@ function readMetaspace(file: Fields): 'always' | 'never' | undefined {
   if (step === undefined) return undefined;
   step.only('type', 'Metaspace');
   step.only('replacement', mark);
-  step.only('prepend_scheme', 'never'); // the others skip the space where there is one, or after a token
+  step.only('prepend_scheme', 'never'); // the others add the space only in some positions
   step.only('split', false, true);
   step.finish();
   return 'never';
 }
 
-/** Whether decoding takes away the first space of a text. */
+/** Whether decoding drops the first space of a text. */
 function readDecoder(file: Fields): boolean {
   const decoder = file.fields('decoder');
   if (decoder === undefined) throw file.refusal('decoder', 'is missing.');

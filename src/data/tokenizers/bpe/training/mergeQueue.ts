@@ -1,32 +1,32 @@
 /**
- * The pairs that wait to be merged, the most frequent first, among equals the one with the smaller ids; and in which
- * words each is to be looked for. An entry holds the words that one step brought it; a pair may have several entries.
- * Counts change while entries wait: one that comes up with an old count goes back with the new one.
+ * A priority queue of the pairs to merge, the most frequent first, then the smallest ids; with the words that each pair
+ * may occur in. A pair has one entry for every step that added words to it. Counts change while entries wait, so an
+ * entry that reaches the top with an outdated count is put back with the new one.
  */
 import type { PairTable } from './pairTable.ts';
 import { grown } from './wordCounts.ts';
 
 interface MergeQueue {
-  /** The pair now also stands in `word`. */
+  /** The pair now also occurs in `word`. */
   note(pair: number, word: number): void;
-  /** Makes entries of what was noted since the last time. */
+  /** Makes entries of everything noted since the last call. */
   pushNoted(): void;
-  /** The pair to merge next; −1 where none is left. Its words are then taken one by one. */
+  /** The pair to merge next; −1 if none is left. Take its words with `takeWord`. */
   pop(): number;
-  /** A word of the entry that came last; −1 after all of them. */
+  /** The next word of the entry last popped; −1 after all of them. */
   takeWord(): number;
 }
 
 export function mergeQueue(pairs: PairTable): MergeQueue {
-  // Words of entries: linked lists of nodes, which are used again.
+  // Words of entries: linked lists of nodes, which are reused.
   let nodeWords = new Int32Array(2 ** 16);
   let nodeNext = new Int32Array(2 ** 16);
   let nodes = 0;
   let freeNode = -1;
-  // Lists in the making, by pair.
+  // Lists of noted words, by pair.
   let noted = new Int32Array(2 ** 14).fill(-1);
   const notedPairs: number[] = [];
-  // Entries, and the heap of their numbers.
+  // Entries, and the heap of their indices.
   let entryPairs = new Int32Array(2 ** 14);
   let entryCounts = new Float64Array(2 ** 14);
   let entryNodes = new Int32Array(2 ** 14);
@@ -78,7 +78,7 @@ export function mergeQueue(pairs: PairTable): MergeQueue {
     heap[at] = entry;
   };
 
-  /** Lets the entry, which takes the place of the first, sink to where it belongs. */
+  /** Replaces the top of the heap by `entry` and restores the heap order. */
   const sink = (entry: number): void => {
     let at = 0;
     for (;;) {

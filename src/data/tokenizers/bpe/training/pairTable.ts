@@ -1,9 +1,9 @@
-/** Pairs of ids numbered as they come, with how often each occurs: a hash table in typed arrays. */
+/** Pairs of ids, indexed in order of occurrence, and their counts: a hash table in typed arrays. */
 import { pairHash } from '../mergeTable.ts';
 import { grown } from './wordCounts.ts';
 
 export interface PairTable {
-  /** The number of a pair, a new one if need be. */
+  /** The index of a pair, which is added if it is new. */
   of(left: number, right: number): number;
   left(pair: number): number;
   right(pair: number): number;

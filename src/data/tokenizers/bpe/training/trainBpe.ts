@@ -1,4 +1,4 @@
-/** A byte-level BPE of one's own: counts the words of documents, trains merges, and makes the tokenizer of them. */
+/** Trains a byte-level BPE: counts the words of documents, finds the merges, and makes the tokenizer. */
 import { endOfTextToken } from '../../tokenizer.ts';
 import type { DocumentPart, Tokenizer } from '../../tokenizer.ts';
 import { characterOfByte, spelling } from '../byteAlphabet.ts';
@@ -12,13 +12,12 @@ import type { TrainedMerges } from './trainMerges.ts';
 import { wordCounter } from './wordCounts.ts';
 
 interface BpeTraining {
-  /** Counts a document that comes in chunks; the bytes that it got through, as `Tokenizer.encodeChunk`. */
+  /** Counts a document that comes in chunks. @returns the bytes counted, as `Tokenizer.encodeChunk` */
   addChunk(utf8: Uint8Array, part: Pick<DocumentPart, 'endsText'>): number;
-  /** Different words that were given up to bound the memory. */
+  /** Number of distinct words that were dropped to bound the memory. */
   readonly droppedWords: number;
   /**
-   * @param vocabularySize tokens wanted, the bytes and the end of a document among them; a text without as many pairs
-   * gives fewer
+   * @param vocabularySize tokens wanted, including the bytes and end-of-text; a text with too few pairs yields fewer
    */
   train(vocabularySize: number): Tokenizer;
 }
@@ -52,7 +51,7 @@ export function bpeTraining(): BpeTraining {
   };
 }
 
-/** tokenizer.json of the merges: GPT-2's way to cut words, and id 0 to end a document. */
+/** tokenizer.json of the merges, with GPT-2's pattern and end-of-text as id 0. */
 function fileOf({ tokens, merges }: TrainedMerges): object {
   const spellings = tokens.map((bytes, id) => (id === 0 ? endOfTextToken : spelling(bytes)));
   return gpt2File({

@@ -1,23 +1,23 @@
 /**
- * Training of byte-pair encoding (Sennrich, Haddow and Birch, 2016): the most frequent pair of neighbouring tokens
- * becomes a token, again and again. Which pair comes first among equals, and what happens when two merges spell the
- * same token, is as in Hugging Face's trainer, so that the same text gives the same tokenizer.
+ * Trains byte-pair encoding (Sennrich, Haddow and Birch, 2016): again and again, the most frequent pair of adjacent
+ * tokens becomes a token. Ties, and merges that spell the same token, are handled as in Hugging Face's trainer, so that
+ * the same text yields the same tokenizer.
  */
 import { mergeQueue } from './mergeQueue.ts';
 import { pairTable } from './pairTable.ts';
 import type { CountedWords } from './wordCounts.ts';
 
 export interface TrainedMerges {
-  /** Bytes of every token, by id: the first ones that were given, then one for each new spelling. */
+  /** Bytes of every token, by id: the given ones, then one for each new spelling. */
   readonly tokens: Uint8Array[];
-  /** Pairs of ids, the first merged first, each once. */
+  /** Pairs of ids in order of merging, each once. */
   readonly merges: { left: number; right: number }[];
 }
 
 /**
  * @param idOfByte the token of each byte, before any merge
- * @param tokens bytes of the tokens that exist before any merge, by id; those of no bytes take part in nothing
- * @param vocabularySize tokens wanted, those included; a text whose pairs are used up gives fewer
+ * @param tokens bytes of the tokens before any merge, by id; a token without bytes (end-of-text) is never merged
+ * @param vocabularySize tokens wanted, those included; a text with too few pairs yields fewer
  */
 export function trainMerges(
   words: CountedWords,
@@ -28,7 +28,7 @@ export function trainMerges(
   }: { idOfByte: Int32Array; tokens: readonly Uint8Array[]; vocabularySize: number },
 ): TrainedMerges {
   const { size, starts, counts } = words;
-  const symbols = new Int32Array(starts[size]!); // the words as they are merged, each from its start on
+  const symbols = new Int32Array(starts[size]!); // the tokens of the words, each from its start on
   const lengths = new Int32Array(size);
   for (let i = 0; i < symbols.length; i++) symbols[i] = idOfByte[words.bytes[i]!]!;
   const pairs = pairTable();
@@ -47,7 +47,7 @@ export function trainMerges(
   const tokens = [...firstTokens];
   const idBySpelling = new Map(tokens.map((bytes, id) => [latin1(bytes), id]));
   const merges: { left: number; right: number }[] = [];
-  const placeOfPair = new Map<number, number>(); // a pair that comes again counts where it came last
+  const lastMergeOfPair = new Map<number, number>(); // a pair may be merged again; its last merge counts
   while (tokens.length < vocabularySize) {
     const pair = queue.pop();
     if (pair < 0) break;
@@ -61,7 +61,7 @@ export function trainMerges(
       tokens.push(bytes);
       idBySpelling.set(spelling, merged);
     }
-    placeOfPair.set(pair, merges.length);
+    lastMergeOfPair.set(pair, merges.length);
     merges.push({ left, right });
     for (let word = queue.takeWord(); word >= 0; word = queue.takeWord()) {
       lengths[word] = mergeInWord(starts[word]!, lengths[word]!, left, right, merged, (a, b, change) => {
@@ -72,10 +72,10 @@ export function trainMerges(
     }
     queue.pushNoted();
   }
-  const last = new Set(placeOfPair.values());
-  return { tokens, merges: merges.filter((_, place) => last.has(place)) };
+  const last = new Set(lastMergeOfPair.values());
+  return { tokens, merges: merges.filter((_, index) => last.has(index)) };
 
-  /** Replaces the pair wherever it stands in the word and reports which pairs come and go. @returns the new length */
+  /** Merges the pair wherever it occurs in the word and reports changed pairs. @returns the word's new length */
   function mergeInWord(
     start: number,
     length: number,

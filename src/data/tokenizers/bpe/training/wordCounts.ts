@@ -1,28 +1,28 @@
-/** How often each word of a text occurs: what BPE is trained on. A hash table over bytes in flat arrays. */
+/** Counts the words of a text, for training BPE. A hash table over bytes in flat arrays. */
 
-/** Bounds for the words themselves; reached by about a gigabyte of varied text. */
+/** Reached by about a gigabyte of varied text. */
 const defaultLimits = { words: 2 ** 22, bytes: 2 ** 27 };
 
 export interface CountedWords {
-  /** Number of different words. */
+  /** Number of distinct words. */
   readonly size: number;
   /** The bytes of word w are bytes[starts[w]] to bytes[starts[w + 1]]. */
   readonly bytes: Uint8Array;
   readonly starts: Uint32Array;
   readonly counts: Float64Array;
-  /** Words that were given up to stay within the limits, all of them rare. */
+  /** Number of words, all rare, that were dropped to stay within the limits. */
   readonly dropped: number;
 }
 
 interface WordCounter {
   add(utf8: Uint8Array, start: number, end: number): void;
-  /** The words so far, in the order of their first occurrence. */
+  /** The words so far, in order of first occurrence. */
   words(): CountedWords;
 }
 
 /**
- * @param limits different words, and their bytes, that are held at a time. Where either is reached, the words that have
- *   occurred least often are forgotten, until half is free again.
+ * @param limits on the distinct words, and on their bytes. When either is reached, the rarest words are dropped until
+ *   half is free again.
  */
 export function wordCounter(limits: { words: number; bytes: number } = defaultLimits): WordCounter {
   let slots = new Int32Array(2 ** 16); // word + 1
@@ -55,8 +55,8 @@ export function wordCounter(limits: { words: number; bytes: number } = defaultLi
     for (let word = 0; word < size; word++) slots[slotOf(bytes, starts[word]!, starts[word + 1]!)] = word + 1;
   };
 
-  /** Forgets all words that occurred at most `least` times, for the smallest `least` that frees half. */
-  const forgetRare = (): void => {
+  /** Drops all words that occurred at most `least` times, with `least` doubled until half is free. */
+  const dropRareWords = (): void => {
     let [words, end] = [size, starts[size]!];
     for (let least = 1; words > limits.words / 2 || end > limits.bytes / 2; least *= 2) {
       words = end = 0;
@@ -85,7 +85,7 @@ export function wordCounter(limits: { words: number; bytes: number } = defaultLi
       }
       const length = end - start;
       if (size === limits.words || starts[size]! + length > limits.bytes) {
-        forgetRare();
+        dropRareWords();
         slot = slotOf(text, start, end);
       }
       if (2 * size >= slots.length) {
@@ -107,7 +107,7 @@ export function wordCounter(limits: { words: number; bytes: number } = defaultLi
   };
 }
 
-/** A longer array with the same front. */
+/** A longer copy of an array. */
 export function grown<Numbers extends Uint8Array | Int32Array | Uint32Array | Float64Array>(
   array: Numbers,
   length: number,

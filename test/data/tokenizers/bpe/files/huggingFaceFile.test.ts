@@ -18,39 +18,43 @@ function refusal(change: (file: any) => void, name = 'gpt2', endOfText?: string)
 
 describe('a tokenizer.json', () => {
   test.each<[string, (file: any) => void, string]>([
-    ['a field clm does not know', (file) => (file.extra = 1), 't.json: extra: is a field clm does not know'],
+    ['an unknown field', (file) => (file.extra = 1), 't.json: extra: is a field that clm does not support'],
     [
       'an unknown version',
       (file) => (file.version = '2.0'),
-      't.json: version: "2.0" is nothing clm can do; it knows "1.0".',
+      't.json: version: "2.0" is not supported; clm supports "1.0".',
     ],
     [
       'truncation',
       (file) => (file.truncation = { max_length: 3 }),
-      't.json: truncation: {"max_length":3} is nothing clm can do',
+      't.json: truncation: {"max_length":3} is not supported',
     ],
     [
       'another model',
       (file) => (file.model.type = 'Unigram'),
-      't.json: model.type: "Unigram" is nothing clm can do; it knows "BPE", null.',
+      't.json: model.type: "Unigram" is not supported; clm supports "BPE", null.',
     ],
-    ['dropout', (file) => (file.model.dropout = 0.1), 'model.dropout: 0.1 is nothing clm can do'],
+    ['dropout', (file) => (file.model.dropout = 0.1), 'model.dropout: 0.1 is not supported'],
     [
       'a suffix of words',
       (file) => (file.model.end_of_word_suffix = '</w>'),
-      'model.end_of_word_suffix: "</w>" is nothing',
+      'model.end_of_word_suffix: "</w>" is not supported',
     ],
-    ['an unknown field of the model', (file) => (file.model.magic = true), 'model.magic: is a field clm does not know'],
+    [
+      'an unknown field of the model',
+      (file) => (file.model.magic = true),
+      'model.magic: is a field that clm does not support',
+    ],
     ['no model', (file) => (file.model = null), 't.json: model: is missing.'],
-    ['no vocabulary', (file) => (file.model.vocab = []), 'model.vocab: is no mapping'],
-    ['an id that is no number', (file) => (file.model.vocab.a = '5'), 'model.vocab: "a" has the id "5"'],
+    ['no vocabulary', (file) => (file.model.vocab = []), 'model.vocab: is not an object of tokens and ids'],
+    ['an id that is not a number', (file) => (file.model.vocab.a = '5'), 'model.vocab: "a" has the id "5"'],
     [
       'a huge id',
       (file) => (file.model.vocab.a = 2 ** 31),
       'model.vocab: "a" has the id 2147483648; ids are 0 … 4194303.',
     ],
     ['a negative id', (file) => (file.model.vocab.a = -1), 'model.vocab: "a" has the id -1'],
-    ['an id given twice', (file) => (file.model.vocab.a = file.model.vocab.b), 'is given twice'],
+    ['an id used twice', (file) => (file.model.vocab.a = file.model.vocab.b), 'is used twice'],
     [
       'a merge of unknown tokens',
       (file) => (file.model.merges[0] = ['a', '§§']),
@@ -61,47 +65,52 @@ describe('a tokenizer.json', () => {
       (file) => (file.model.merges[0] = ['z', 'z']),
       'model.merges[0]: "zz" is not in the vocabulary',
     ],
-    ['a merge of three', (file) => (file.model.merges[0] = 'a b c'), 'model.merges[0]: "a b c" are not two tokens'],
+    [
+      'a merge of three',
+      (file) => (file.model.merges[0] = 'a b c'),
+      'model.merges[0]: "a b c" is not a pair of tokens',
+    ],
     [
       'another pre-tokenizer',
       (file) => (file.pre_tokenizer = { type: 'BertPreTokenizer' }),
-      'pre_tokenizer.type: "BertPreTokenizer" is nothing clm can do',
+      'pre_tokenizer.type: "BertPreTokenizer" is not supported',
     ],
     ['no pre-tokenizer', (file) => (file.pre_tokenizer = null), 'pre_tokenizer: is missing'],
     [
       'an unknown normalizer',
       (file) => (file.normalizer = { type: 'Lowercase' }),
-      'normalizer.type: "Lowercase" is nothing clm can do; it knows "NFC".',
+      'normalizer.type: "Lowercase" is not supported; clm supports "NFC".',
     ],
     ['another decoder', (file) => (file.decoder = { type: 'WordPiece' }), 'decoder.type: "WordPiece"'],
     [
-      'tokens behind texts',
+      'tokens after the text',
       (file) =>
         (file.post_processor = {
           type: 'TemplateProcessing',
           single: [{ Sequence: { id: 'A' } }, { SpecialToken: { id: '<|endoftext|>' } }],
         }),
-      'post_processor.single: tokens behind the text',
+      'post_processor.single: tokens after the text are not supported',
     ],
     [
       'a token that strips somehow',
       (file) => (file.added_tokens[0].lstrip = 'left'),
-      'added_tokens[0].lstrip: "left" is no true or false. Take a fresh copy of the file.',
+      'added_tokens[0].lstrip: "left" is not true or false. Get a fresh copy of the file.',
     ],
-    ['an empty token', (file) => (file.added_tokens[0].content = ''), 'added_tokens[0].content: "" can be no token.'],
-    ['a list for a mapping', (file) => (file.added_tokens[0] = []), 'added_tokens[0] is no mapping'],
+    ['an empty token', (file) => (file.added_tokens[0].content = ''), 'added_tokens[0].content: "" cannot be a token.'],
+    ['an array instead of an object', (file) => (file.added_tokens[0] = []), 'added_tokens[0] is not a JSON object'],
   ])('is refused with %s', (_, change, message) => expect(refusal(change)).toContain(message));
 
   test('is refused with a pattern that clm does not know, whatever it would cost to run', () => {
     const change = (file: any) => (file.pre_tokenizer.pretokenizers[0].pattern.Regex = '(a+)+$');
     expect(refusal(change, 'llama3')).toBe(
-      't.json: pre_tokenizer.pretokenizers[0].pattern: {"Regex":"(a+)+$"} is a pattern clm does not know; docs/tokenizers.md says how to add one.',
+      't.json: pre_tokenizer.pretokenizers[0].pattern: {"Regex":"(a+)+$"} is a pattern clm does not support; ' +
+        'docs/add-a-tokenizer.md says how to add one.',
     );
   });
 
   test('is refused where it lacks the token that is to end documents', () => {
     expect(refusal(() => {}, 'gpt2', '</s>')).toBe(
-      't.json: added_tokens: "</s>", which is to end documents, is no special token; there are: "<|endoftext|>".',
+      't.json: added_tokens: "</s>", which should end documents, is not a special token; the file has "<|endoftext|>".',
     );
   });
 
