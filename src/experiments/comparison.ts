@@ -75,34 +75,26 @@ export function compareRuns(
   const least = reached.some((each) => each === null) ? null : Math.min(...(reached as number[]));
   const amount = least === null || options.amount === undefined ? least : Math.min(least, options.amount);
 
-  const groups = new Map<string, Group>();
+  const runsByGroup = new Map<string, Pick<Group, 'values' | 'runs'>>();
   runs.forEach((run, i) => {
     const values = Object.fromEntries(groupKeys.map(({ key, values: each }) => [key, each[i] ?? null]));
-    const name = JSON.stringify(values);
-    const group = groups.get(name) ?? {
-      values,
-      runs: [],
-      validationLoss: null,
-      bestValidationLoss: null,
-      alignedLoss: null,
-      trainingLoss: null,
-      tokensPerSecond: null,
-    };
+    const group = runsByGroup.get(JSON.stringify(values)) ?? { values, runs: [] };
     group.runs.push(figuresOf(run, alignment, amount));
-    groups.set(name, group);
+    runsByGroup.set(JSON.stringify(values), group);
   });
-  for (const group of groups.values()) {
-    for (const key of [
-      'validationLoss',
-      'bestValidationLoss',
-      'alignedLoss',
-      'trainingLoss',
-      'tokensPerSecond',
-    ] as const) {
-      group[key] = spreadOf(group.runs.map((run) => run[key]));
-    }
-  }
-  const ranked = [...groups.values()].sort((a, b) => (a[rankedBy]?.mean ?? Infinity) - (b[rankedBy]?.mean ?? Infinity));
+  const groups = [...runsByGroup.values()].map((group): Group => {
+    const spread = (key: keyof RunFigures & keyof Group): Spread | null =>
+      spreadOf(group.runs.map((figures) => figures[key]));
+    return {
+      ...group,
+      validationLoss: spread('validationLoss'),
+      bestValidationLoss: spread('bestValidationLoss'),
+      alignedLoss: spread('alignedLoss'),
+      trainingLoss: spread('trainingLoss'),
+      tokensPerSecond: spread('tokensPerSecond'),
+    };
+  });
+  const ranked = groups.toSorted((a, b) => (a[rankedBy]?.mean ?? Infinity) - (b[rankedBy]?.mean ?? Infinity));
   const best = ranked[0]?.[rankedBy];
   const differences = ranked
     .slice(1)

@@ -55,14 +55,7 @@ export function readRunHistory(runDirectory: string): RunHistory {
     updates.tokensPerSecond.push(update.tokensPerSecond);
     updates.trainedMs.push(beforeMs + elapsedMs);
   };
-  const scanned: ScannedUpdate = {
-    step: 0,
-    loss: 0,
-    learningRate: 0,
-    gradientNorm: 0,
-    tokensPerSecond: 0,
-    elapsedMs: 0,
-  };
+  const scanned = updateOf({});
   for (const bytes of completeLines(runPaths(runDirectory).metrics)) {
     for (let at = 0; at < bytes.length; ) {
       const end = bytes.indexOf(0x0a, at);
@@ -75,9 +68,8 @@ export function readRunHistory(runDirectory: string): RunHistory {
       at = end + 1;
     }
   }
-  const summary = summarizeRun(runDirectory);
   return {
-    summary,
+    summary: summarizeRun(runDirectory),
     environment: readEnvironment(runDirectory),
     config: readFlatConfig(runDirectory),
     updates,
@@ -85,9 +77,10 @@ export function readRunHistory(runDirectory: string): RunHistory {
   };
 }
 
-function updateOf(record: StepRecord): ScannedUpdate {
+/** A record that JSON.parse has read; missing numbers are NaN. */
+function updateOf(record: Partial<StepRecord>): ScannedUpdate {
   return {
-    step: record.step,
+    step: record.step ?? NaN,
     loss: finite(record.loss) ?? NaN,
     learningRate: finite(record.learningRate) ?? NaN,
     gradientNorm: finite(record.gradientNorm) ?? NaN,

@@ -16,18 +16,7 @@ export interface View {
   visible: boolean[];
 }
 
-const palette = [
-  '#0072b2',
-  '#d55e00',
-  '#009e73',
-  '#cc79a7',
-  '#b38600',
-  '#56b4e9',
-  '#8a63d2',
-  '#6b7280',
-  '#c2185b',
-  '#4caf50',
-];
+const palette = '#0072b2 #d55e00 #009e73 #cc79a7 #b38600 #56b4e9 #8a63d2 #6b7280 #c2185b #4caf50'.split(' ');
 export const colourOf = (run: number): string => palette[run % palette.length]!;
 /** After ten runs the colours repeat, with dashed lines. */
 export const dashOf = (run: number): number[] =>
@@ -64,20 +53,9 @@ export function drawChart(
       dash: dashOf(index),
       isMain: true,
     };
-    return isNoisy && view.raw
-      ? [
-          {
-            x,
-            y,
-            label: run.name,
-            colour: `${colour}${shown.length > 6 ? '26' : '50'}`,
-            width: 1,
-            dash: [],
-            isMain: false,
-          },
-          main,
-        ]
-      : [main];
+    const faint = `${colour}${shown.length > 6 ? '26' : '50'}`;
+    const unsmoothed = { ...main, x, y, colour: faint, width: 1, dash: [], isMain: false };
+    return isNoisy && view.raw ? [unsmoothed, main] : [main];
   });
   lines.sort((a, b) => Number(a.isMain) - Number(b.isMain)); // smoothed curves are drawn over all unsmoothed ones
   const grid = sharedGrid(lines, gridSlots, view.logX);
@@ -88,6 +66,12 @@ export function drawChart(
   const columns = onGrid(lines, grid).map((column) =>
     isLogY ? column.map((value) => (value !== null && value <= 0 ? null : value)) : column,
   );
+  const axis: UPlot.Axis = {
+    stroke: ink,
+    grid: { stroke: line, width: 1 },
+    ticks: { stroke: line },
+    values: (_, splits) => splits.map((value) => (value === null ? '' : compact(value))),
+  };
   const plot = new uPlot(
     {
       width: Math.max(240, frame.clientWidth),
@@ -96,22 +80,8 @@ export function drawChart(
       cursor: { drag: { x: true, y: false }, focus: { prox: 24 } },
       scales: { x: { time: false, distr: view.logX ? 3 : 1 }, y: { distr: isLogY ? 3 : 1 } },
       axes: [
-        {
-          stroke: ink,
-          grid: { stroke: line, width: 1 },
-          ticks: { stroke: line },
-          label: axisNames[view.axis],
-          labelSize: 22,
-          size: 36,
-          values: (_, splits) => splits.map((value) => (value === null ? '' : compact(value))),
-        },
-        {
-          stroke: ink,
-          grid: { stroke: line, width: 1 },
-          ticks: { stroke: line },
-          size: 58,
-          values: (_, splits) => splits.map((value) => (value === null ? '' : compact(value))),
-        },
+        { ...axis, label: axisNames[view.axis], labelSize: 22, size: 36 },
+        { ...axis, size: 58 },
       ],
       series: [
         {},
