@@ -13,7 +13,7 @@ const names = () => readdir(join(run(), 'checkpoints')).then((entries) => entrie
 const steps = async () => (await listCheckpoints(run())).map(({ step }) => step);
 
 describe('save and load', () => {
-  it('gives back everything that was saved', async () => {
+  it('returns everything that was saved', async () => {
     const path = await save(500);
     expect(path).toBe(join(run(), 'checkpoints', 'step-00000500'));
     expect((await readdir(path)).sort()).toEqual([
@@ -27,7 +27,7 @@ describe('save and load', () => {
     expect(await loadCheckpoint(path, { optimizer: false })).toEqual({ path, ...smallCheckpoint(500), optimizer: [] });
   });
 
-  it('gives the same bytes for the same state, and says no path, host or time', async () => {
+  it('writes equal bytes for equal state, without path, host or time', async () => {
     const first = await contentsOf(await save(7));
     const second = await contentsOf(await saveCheckpoint(join(run(), 'other'), smallCheckpoint(7), { keepLast: null }));
     expect(second).toEqual(first);
@@ -53,13 +53,13 @@ describe('save and load', () => {
     expect(await names()).toEqual(['step-00000003']);
   });
 
-  it('refuses training fields that would hide its own', async () => {
+  it('refuses fields of the training record that would overwrite its own', async () => {
     const content = { ...smallCheckpoint(3), state: { cursor: null, sha256: 'x' } };
     await expect(saveCheckpoint(run(), content, { keepLast: null })).rejects.toThrow('may not have a field sha256');
     expect(await names()).toEqual([]);
   });
 
-  it('leaves earlier checkpoints alone when saving fails', async () => {
+  it('leaves earlier checkpoints untouched if saving fails', async () => {
     await save(2);
     const [before] = await contentsOf(join(run(), 'checkpoints', 'step-00000002'));
     const broken = { ...smallCheckpoint(3), optimizer: [{ name: 'm', shape: [2], values: new Float32Array(3) }] };
@@ -70,7 +70,7 @@ describe('save and load', () => {
 });
 
 describe('keepLast', () => {
-  it('keeps the newest by step, also where text order differs', async () => {
+  it('keeps the newest by step, also if the alphabetical order differs', async () => {
     for (const step of [99_999_999, 100_000_003, 5]) await save(step);
     await save(100_000_007, 2);
     expect(await steps()).toEqual([100_000_003, 100_000_007]);
@@ -81,15 +81,15 @@ describe('keepLast', () => {
     expect(await steps()).toEqual([2, 3, 5, 7]);
   });
 
-  it('never deletes what was just saved, nor steps after it', async () => {
+  it('never deletes the checkpoint just saved, nor later ones', async () => {
     for (const step of [2, 3, 11]) await save(step);
     await save(5, 1);
     expect(await steps()).toEqual([5, 11]);
   });
 });
 
-describe('damage', () => {
-  it('finds every truncation of every file', async () => {
+describe('a damaged checkpoint', () => {
+  it('is detected after any truncation of any file', async () => {
     const path = await save(3);
     for (const [name, whole] of await contentsOf(path)) {
       expect(whole.length).toBeGreaterThan(10);
@@ -104,7 +104,7 @@ describe('damage', () => {
     await loadCheckpoint(path, { optimizer: true });
   });
 
-  it('finds every changed byte of every file', async () => {
+  it('is detected after a change of any byte of any file', async () => {
     const path = await save(3);
     for (const [name, whole] of await contentsOf(path)) {
       for (let index = 0; index < whole.length; index += 3) {
@@ -118,7 +118,7 @@ describe('damage', () => {
     }
   });
 
-  it('finds a missing file, bytes too many, and a file from another checkpoint', async () => {
+  it('is detected with a missing file, extra bytes, or a file from another checkpoint', async () => {
     const path = await save(3);
     const other = await save(5);
     await copyFile(join(other, 'model.safetensors'), join(path, 'model.safetensors'));
@@ -129,14 +129,14 @@ describe('damage', () => {
     expect((await failureOf(loadCheckpoint(path, { optimizer: false }))).message).toContain('is missing');
   });
 
-  it('does not ask for the optimizer where it is not needed', async () => {
+  it('may lack the optimizer if it is not needed', async () => {
     const path = await save(3);
     await rm(join(path, 'optimizer.safetensors'));
     expect((await loadCheckpoint(path, { optimizer: false })).step).toBe(3);
     expect((await failureOf(loadCheckpoint(path, { optimizer: true }))).message).toContain('optimizer.safetensors');
   });
 
-  it('tells a later version and foreign files from damage', async () => {
+  it('is told from a later version and from foreign files', async () => {
     const path = await save(3);
     const text = await readFile(join(path, 'state.json'), 'utf8');
     await writeFile(join(path, 'state.json'), text.replace('"version": 1', '"version": 2'));
@@ -150,7 +150,7 @@ describe('damage', () => {
 });
 
 describe('newestValidCheckpoint', () => {
-  it('takes the newest that is whole and reports the others', async () => {
+  it('returns the newest intact one and reports the others', async () => {
     for (const step of [2, 3, 5]) await save(step);
     await rm(join(run(), 'checkpoints', 'step-00000005', 'state.json'));
     const { checkpoint, skipped } = await newestValidCheckpoint(run());
@@ -160,7 +160,7 @@ describe('newestValidCheckpoint', () => {
     expect(skipped[0]!.reason).toContain('state.json is missing');
   });
 
-  it('finds none where there is none, or all are damaged', async () => {
+  it('returns none if there is none, or all are damaged', async () => {
     expect(await newestValidCheckpoint(run())).toEqual({ checkpoint: undefined, skipped: [] });
     await writeFile(join(await save(2), 'tokenizer.json'), '');
     const { checkpoint, skipped } = await newestValidCheckpoint(run());
@@ -168,7 +168,7 @@ describe('newestValidCheckpoint', () => {
     expect(skipped).toHaveLength(1);
   });
 
-  it('sees neither unfinished nor half-deleted ones, but one that was being replaced', async () => {
+  it('ignores unfinished and half-deleted ones, but not one that was being replaced', async () => {
     await save(2);
     const folder = join(run(), 'checkpoints');
     await rename(await save(3), join(folder, '.step-00000003.clm-replaced-41-lx3-0'));
@@ -182,7 +182,7 @@ describe('newestValidCheckpoint', () => {
 });
 
 describe('resolveCheckpoint', () => {
-  it('finds the last, a step, and a checkpoint folder itself', async () => {
+  it('finds the last one, the one of a step, and a checkpoint folder itself', async () => {
     for (const step of [20, 30, 50]) await save(step);
     const path = (step: number) => join(run(), 'checkpoints', `step-000000${step}`);
     expect(await resolveCheckpoint(run(), 'last')).toBe(path(50));
@@ -203,7 +203,7 @@ describe('resolveCheckpoint', () => {
     expect((await inFolder).message).toContain('is the checkpoint of step 20');
   });
 
-  it('says what is the matter where there is none', async () => {
+  it('explains why there is none', async () => {
     expect((await failureOf(resolveCheckpoint(join(run(), 'absent'), 'last'))).message).toContain('There is no run at');
     expect((await failureOf(resolveCheckpoint(run(), 'last'))).message).toContain('neither a run directory nor');
     await writeFile(join(run(), 'config.yaml'), '');

@@ -14,7 +14,7 @@ const save = (step: number, loss: number | null, retention: Retention = { keepLa
 };
 const steps = async () => (await listCheckpoints(run())).map(({ step }) => step);
 
-it('keeps the newest, the best and those of every so many steps', async () => {
+it('keeps the newest, the best and those at multiples of keepEvery', async () => {
   const losses: [number, number | null][] = [
     [2, 3],
     [4, 1],
@@ -28,7 +28,7 @@ it('keeps the newest, the best and those of every so many steps', async () => {
   expect((await bestCheckpoint(run()))?.step).toBe(4);
 });
 
-it('of equal losses the earlier is the best, and later steps are neither counted nor deleted', async () => {
+it('prefers the earlier of equal losses, and neither counts nor deletes later steps', async () => {
   for (const [step, loss] of [
     [2, 1],
     [4, 1],
@@ -41,7 +41,7 @@ it('of equal losses the earlier is the best, and later steps are neither counted
   expect(await steps()).toEqual([2, 6, 20, 22]);
 });
 
-it('a damaged best one is none', async () => {
+it('ignores a damaged best checkpoint', async () => {
   for (const [step, loss] of [
     [2, 3],
     [4, 1],
@@ -51,7 +51,7 @@ it('a damaged best one is none', async () => {
   expect((await bestCheckpoint(run()))?.step).toBe(2);
 });
 
-it('verify names the checkpoints and the tensors that are damaged', async () => {
+it('verify names damaged checkpoints and tensors', async () => {
   await save(2, null);
   const path = await save(4, null);
   const file = join(path, 'model.safetensors');

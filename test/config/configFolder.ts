@@ -1,4 +1,4 @@
-/** Config files for tests, in a folder that is gone afterwards. */
+/** Config files for tests, in a folder that is deleted afterwards. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -11,7 +11,7 @@ export interface ConfigFolder {
   path(name: string): string;
   /** Writes a file, with the folders it needs; returns its path. */
   write(name: string, text: string | Uint8Array): string;
-  /** The message with which `a.yaml` of this text is refused, the folder's path left out. */
+  /** The message that refuses `a.yaml` with this text, without the path of the folder. */
   refusal(text: string | Uint8Array, ...set: string[]): string;
 }
 

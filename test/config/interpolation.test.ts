@@ -7,7 +7,7 @@ const folder = useConfigFolder();
 const load = (text: string, ...set: string[]) => loadConfig(folder.write('a.yaml', text), { set });
 
 describe('${…} in a config', () => {
-  it('is the value of another key with its type, of a default too, spelt out inside a text', () => {
+  it('is the value of another key with its type, also of a default, and text inside a longer text', () => {
     const config = load(`${corpus}
 name: "w\${model.width}-\${training.microBatchSize}"
 model: { width: 96, contextLength: "\${model.width}", layers: "\${model.heads}", heads: 6 }
@@ -18,7 +18,7 @@ samples: { prompt: "costs $\${5} and \${model.heads}, \${name}" }
     expect(config.samples.prompt).toBe('costs ${5} and 6, w96-12');
   });
 
-  it('sees what --set and extends lay over', () => {
+  it('sees the values of --set and extends', () => {
     folder.write('base.yaml', `${corpus}model: { width: 32, contextLength: "\${model.width}" }\n`);
     expect(load('extends: base.yaml\n', 'model.width=64').model.contextLength).toBe(64);
     expect(load('extends: base.yaml\nmodel: { width: 16 }\n').model.contextLength).toBe(16);
@@ -41,7 +41,7 @@ samples: { prompt: "\${env:CLM_TEST_NOWHERE:-two words}" }
     }
   });
 
-  it('is gone from the resolved config, which is read back as it was', () => {
+  it('does not occur in the resolved config, which is read back unchanged', () => {
     const config = load(`${corpus}samples: { prompt: "$\${env:HOME} \${seed} $" }\n`);
     expect(config.samples.prompt).toBe('${env:HOME} 1337 $');
     expect(parseResolvedConfig(renderConfig(config), 'config.yaml')).toEqual(config);

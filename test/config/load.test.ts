@@ -31,7 +31,7 @@ describe('loadConfig', () => {
     }
   });
 
-  it('lets a length given by a flag win over the file’s other one', () => {
+  it('lets a length in a flag replace another length in the file', () => {
     const file = folder.write('a.yaml', `${corpus}training: { steps: 19 }\n`);
     const lengths = (...set: string[]) => {
       const { steps, tokens, epochs } = loadConfig(file, { set }).training;
@@ -46,21 +46,21 @@ describe('loadConfig', () => {
     );
   });
 
-  it('reads numbers by YAML 1.2 and leaves what looks like YAML 1.1 alone', () => {
+  it('reads numbers as YAML 1.2, and yes as text unlike YAML 1.1', () => {
     const text = `${corpus}optimizer: { learningRate: 1e-3, epsilon: 1E-9 }\nseed: 0x1F\nsamples: { prompt: yes }\n`;
     const config = loadConfig(folder.write('a.yaml', text));
     expect([config.optimizer.learningRate, config.optimizer.epsilon, config.seed]).toEqual([0.001, 1e-9, 31]);
     expect(config.samples.prompt).toBe('yes');
   });
 
-  it('gives steps by default only when no length is given', () => {
+  it('sets steps by default only if no length is set', () => {
     const training = (text: string) => loadConfig(folder.write('a.yaml', corpus + text)).training;
     expect(training('training: { epochs: 1.5 }')).toMatchObject({ steps: null, tokens: null, epochs: 1.5 });
     expect(training('training: { tokens: 7919 }')).toMatchObject({ steps: null, tokens: 7919, epochs: null });
     expect(training('training: { microBatchSize: 5 }')).toMatchObject({ steps: 2000, tokens: null, epochs: null });
   });
 
-  it('makes a name of the file name', () => {
+  it('derives the name from the file name', () => {
     const name = (file: string) => loadConfig(folder.write(file, corpus)).name;
     expect(['my run (2).yaml', '.hidden.yml', 'größe.yaml'].map(name)).toEqual(['my-run--2-', 'hidden', 'gr--e']);
   });
@@ -72,7 +72,7 @@ describe('loadConfig', () => {
 });
 
 describe('extends', () => {
-  it('lays defaults, chain, file and flags over each other: mappings merged, lists replaced', () => {
+  it('applies defaults, chain, file and flags in this order; merges mappings and replaces lists', () => {
     const two = 'corpus: { sources: [{ path: one.txt }, { path: two.txt }], validation: { tail: 0.2 } }\n';
     folder.write('base/root.yaml', `${two}seed: 2\nmodel: { layers: 2, heads: 2, width: 22 }\nname: root\n`);
     folder.write('base/middle.yaml', 'extends: root.yaml\nmodel: { layers: 3 }\nseed: 3\n');
@@ -86,7 +86,7 @@ describe('extends', () => {
     expect(config.corpus.sources.map(({ path }) => ({ path }))).toEqual([{ path: folder.path('three.txt') }]);
   });
 
-  it('takes a relative path relative to the file that wrote it', () => {
+  it('resolves a relative path against the file it is written in', () => {
     folder.write('base/root.yaml', 'corpus: { sources: [{ path: ../texts/*.txt }, { path: /abs/olute.txt }] }');
     const config = loadConfig(folder.write('runs/x.yaml', 'extends: ../base/root.yaml'));
     expect(config.corpus.sources.map(({ path }) => ({ path }))).toEqual([
@@ -95,7 +95,7 @@ describe('extends', () => {
     ]);
   });
 
-  it('refuses circles, also those through a link', () => {
+  it('refuses circles, also through a symbolic link', () => {
     folder.write('b.yaml', 'extends: c.yaml');
     const file = folder.write('a.yaml', 'extends: b.yaml');
     symlinkSync(file, folder.path('c.yaml'));
@@ -104,7 +104,7 @@ describe('extends', () => {
     );
   });
 
-  it('names the file and place that ask for a missing one', () => {
+  it('names the file and location that refer to a missing file', () => {
     expect(folder.refusal(`${corpus}extends: gone.yaml`)).toBe('a.yaml:2:10: gone.yaml does not exist');
     expect(folder.refusal('extends: [a.yaml]')).toBe('a.yaml:1:10: extends must be the path of a config file');
   });
@@ -121,7 +121,7 @@ describe('extends', () => {
 describe('--set', () => {
   const load = (...set: string[]) => loadConfig(folder.write('a.yaml', corpus), { set });
 
-  it('reads scalars and flow style as YAML and any other text as it stands', () => {
+  it('reads scalars and flow style as YAML, and any other text literally', () => {
     const config = load(
       'training.tokens=1e6',
       'samples.everySteps=null',
@@ -156,7 +156,7 @@ describe('--set', () => {
     expect(resolve('x.txt')).toBe(join(process.cwd(), 'x.txt'));
   });
 
-  it('can give what no file gives', () => {
+  it('can set a key that is in no file', () => {
     const config = loadConfig(folder.write('b.yaml', 'seed: 3'), { set: ['corpus.sources[0].path=x.txt'] });
     expect(config.corpus.sources.map(({ path }) => ({ path }))).toEqual([{ path: resolve('x.txt') }]);
   });

@@ -10,7 +10,7 @@ const folder = useConfigFolder();
 const load = (text: string, ...set: string[]) => loadConfig(folder.write('a.yaml', corpus + text), { set });
 
 describe('model.preset', () => {
-  it('gives the keys that are not written, and is plain keys in what is resolved', () => {
+  it('provides the keys that are not set, and becomes plain keys in the resolved config', () => {
     const config = load('model: { preset: smollm-135m, layers: 5 }', 'model.dropout=0.1');
     expect(config.model).toMatchObject({
       preset: null,
@@ -24,7 +24,7 @@ describe('model.preset', () => {
     expect(parseResolvedConfig(renderConfig(config), 'config.yaml')).toEqual(config);
   });
 
-  it('can come from a flag', () => {
+  it('can be set by a flag', () => {
     expect(load('', 'model.preset=qwen3-0.6b').model).toMatchObject({
       headSize: 128,
       queryKeyNorm: true,
@@ -32,7 +32,7 @@ describe('model.preset', () => {
     });
   });
 
-  it('unknown, names its place and the nearest', () => {
+  it('is refused with its location and the nearest preset if unknown', () => {
     expect(folder.refusal(`${corpus}model: { preset: gpt2-124 }`)).toMatch(
       /^a\.yaml:2:18: unknown model\.preset "gpt2-124"; did you mean gpt2-124m\? The presets are gpt2-124m, /,
     );
@@ -53,18 +53,18 @@ describe('model.preset', () => {
     ['tinyllama-1.1b', 32_000, 1_100_048_384],
     ['qwen2.5-0.5b', 151_936, 494_032_768],
     ['qwen3-0.6b', 151_936, 596_049_920],
-  ])('%s has the parameters of its model', (preset, vocabularySize, parameters) => {
+  ])('%s has the number of parameters of its model', (preset, vocabularySize, parameters) => {
     const { model } = load(`model: { preset: ${preset} }`);
     const table = parameterTable(model, vocabularySize);
     expect(table.reduce((sum, { shape }) => sum + elementCount(shape), 0)).toBe(parameters);
   });
 
-  it('is tested above for every name', () => {
+  it('has a test above for every name', () => {
     expect(Object.keys(presets).length).toBe(13);
   });
 });
 
-describe('sizes of the decoder that do not fit', () => {
+describe('sizes of the decoder that do not match', () => {
   it.each([
     [
       'model: { heads: 4, keyValueHeads: 3 }',
@@ -81,7 +81,7 @@ describe('sizes of the decoder that do not fit', () => {
     expect(folder.refusal(`${corpus}${line}\n`)).toEqual(message);
   });
 
-  it('follow from the others where they are not given', () => {
+  it('follow from the others if they are not set', () => {
     expect(load('model: { family: llama, width: 128, heads: 4, biases: true }').model).toMatchObject({
       keyValueHeads: 4,
       headSize: 32,

@@ -5,8 +5,8 @@ import { corpus, useConfigFolder, wrongInputMessage } from './configFolder.ts';
 
 const folder = useConfigFolder();
 
-describe('a config that is refused', () => {
-  it('is told every problem, in the order of the lines', () => {
+describe('an invalid config', () => {
+  it('is refused with every problem, in the order of the lines', () => {
     const text =
       `${corpus}seed: -1\nmodel: { widht: 64, layers: two, heads: 2.5, dropout: 1 }\n` +
       'batch_size: 3\nlearningRate: 1\nbogus: 1\ntraining: { epochs: .inf }\n';
@@ -116,7 +116,7 @@ describe('a config that is refused', () => {
   });
 });
 
-describe('impossible combinations', () => {
+describe('invalid combinations', () => {
   it.each([
     [
       'model: { width: 35, heads: 3 }',
@@ -177,12 +177,12 @@ describe('impossible combinations', () => {
     expect(folder.refusal(`${corpus}${line}\n`)).toBe(message);
   });
 
-  it('let the limits themselves through, and a short run that ends while it warms up', () => {
+  it('do not include the limits themselves, nor a run shorter than its warm-up', () => {
     const text = 'training: { steps: 99 }\noptimizer: { learningRate: 1e-4 }\nmodel: { heads: 128 }\n';
     expect(loadConfig(folder.write('a.yaml', corpus + text)).schedule.warmupSteps).toBe(100);
   });
 
-  it('name the flag that makes one', () => {
+  it('name the flag', () => {
     expect(folder.refusal(`${corpus}training: { steps: 300 }`, 'training.tokens=7919', 'training.steps=5')).toBe(
       '--set training.steps=5: only one of training.steps (--set training.steps=5) and training.tokens ' +
         '(--set training.tokens=7919) can set the length of the run; set the others to null',
@@ -193,7 +193,7 @@ describe('impossible combinations', () => {
   });
 });
 
-describe('text that is no config', () => {
+describe('text that is not a config', () => {
   const tens = (name: string) => `[${Array(10).fill(name).join(', ')}]`;
   it.each([
     ['nothing', '', 'a.yaml is empty; a config needs at least corpus: { sources: [{ path: … }] }'],
@@ -201,7 +201,7 @@ describe('text that is no config', () => {
     ['a list', '- seed: 3', 'a.yaml:1:1: a config must be a mapping of keys to values'],
     ['text', 'It is a truth', 'a.yaml:1:1: a config must be a mapping of keys to values'],
     ['a tab', 'model:\n\tlayers: 3\n', 'a.yaml:2:1: YAML cannot be indented with tabs; use spaces'],
-    ['a key twice', 'seed: 1\nmodel: {}\nseed: 2\n', 'a.yaml:3:1: duplicate key in the same mapping; remove one'],
+    ['a duplicate key', 'seed: 1\nmodel: {}\nseed: 2\n', 'a.yaml:3:1: duplicate key in the same mapping; remove one'],
     ['a tag', 'model: !!python/object {}', 'a.yaml:1:8: YAML tags (!…) are not supported; remove it'],
     ['a list as key', '? [a]\n: 3\n', 'a.yaml:1:1: a key must be plain text'],
     ['an alias of nothing', 'model: *base\n', 'a.yaml:1:8: *base refers to an anchor that is not defined above it'],
@@ -221,7 +221,7 @@ describe('text that is no config', () => {
     expect(folder.refusal(text)).toEqual(message);
   });
 
-  it('an open bracket: says where the text ends', () => {
+  it('an unclosed bracket, with the end of the text', () => {
     expect(folder.refusal(`${corpus}model: { layers: 3\n`)).toMatch(/^a\.yaml:3:1: not valid YAML: /);
   });
 
@@ -235,7 +235,7 @@ describe('text that is no config', () => {
     );
   });
 
-  it('a folder, or nothing at all', () => {
+  it('a folder or a missing file', () => {
     mkdirSync(folder.path('sub'));
     expect(wrongInputMessage(() => loadConfig(folder.path('sub')))).toBe(
       `${folder.path('sub')} is a folder, not a config file`,
@@ -245,7 +245,7 @@ describe('text that is no config', () => {
     );
   });
 
-  it('tells bad keys of the encoding of the corpus', () => {
+  it('invalid values of corpus.workers and corpus.cache', () => {
     const refused = (assignment: string) => folder.refusal(corpus, assignment);
     expect(refused('corpus.workers=0')).toContain('corpus.workers must be at least 1, but is 0');
     expect(refused('corpus.workers=1.5')).toContain('corpus.workers must be a whole number, but is 1.5');

@@ -8,7 +8,7 @@ import { corpus, useConfigFolder, wrongInputMessage } from './configFolder.ts';
 const folder = useConfigFolder();
 
 describe('renderConfig and parseResolvedConfig', () => {
-  it('give back an equal, frozen config', () => {
+  it('return an equal, frozen config', () => {
     const text = `${corpus}training: { epochs: 1.5 }\ncheckpoints: { keepLast: null }\noptimizer: { epsilon: 1e-7 }\n`;
     const config = loadConfig(folder.write('a.yaml', text));
     const again = parseResolvedConfig(renderConfig(config), '/elsewhere/config.yaml');
@@ -18,7 +18,7 @@ describe('renderConfig and parseResolvedConfig', () => {
     expect(renderConfig(again)).toBe(renderConfig(config));
   });
 
-  it('keep any text and any path', () => {
+  it('preserve any text and any path', () => {
     const path = folder.write('a.yaml', corpus);
     const words = fc.oneof(
       fc.string({ unit: 'binary' }),
@@ -59,7 +59,7 @@ describe('renderConfig and parseResolvedConfig', () => {
     expect(leafKeys().length).toBeGreaterThan(30);
   });
 
-  it('refuse a damaged text by its path', () => {
+  it('refuse a damaged text, naming its path', () => {
     const text = renderConfig(loadConfig(folder.write('a.yaml', corpus))).replace('layers: 4', 'layers: 4.5');
     expect(wrongInputMessage(() => parseResolvedConfig(text, 'runs/a/config.yaml'))).toMatch(
       /^runs\/a\/config\.yaml:\d+:11: model\.layers must be a whole number, but is 4\.5$/,
@@ -109,7 +109,7 @@ describe('resumeDifferences', () => {
     ['training.recompute=block', 'training.recompute'],
     ['training.emaDecay=0.99', 'training.emaDecay'],
     ['training.guard.outlierDeviations=6', 'training.guard.outlierDeviations'],
-  ])('names what %s changes', (assignment, key) => {
+  ])('names the key that %s changes', (assignment, key) => {
     expect(resumeDifferences(load(), load(assignment))).toEqual([key]);
   });
 

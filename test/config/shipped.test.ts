@@ -15,13 +15,13 @@ const files = readdirSync(repository('configs')).filter((name) => name.endsWith(
 const folder = useConfigFolder();
 
 describe('configs/', () => {
-  it('holds the shipped configs', () => {
+  it('has the shipped configs', () => {
     for (const name of ['moby-dick', 'nanogpt-shakespeare-char', 'nanogpt-shakespeare-char-gpu', 'reference']) {
       expect(files).toContain(`${name}.yaml`);
     }
   });
 
-  it.each(files)('%s loads, under its own name, and tells editors its schema', (name) => {
+  it.each(files)('%s loads, has its file name as name, and declares its schema for editors', (name) => {
     const path = repository(`configs/${name}`);
     expect(loadConfig(path).name).toBe(basename(name, '.yaml'));
     expect(readFileSync(path, 'utf8').split('\n')[0]).toBe(
@@ -75,7 +75,7 @@ describe('configs/', () => {
       expect(written([])).toEqual(leafKeys().map(renderKeyPath));
     });
 
-    it('has every value at its default, but for the sources, which have none', () => {
+    it('has every value at its default, except the sources, which have none', () => {
       const reference = loadConfig(path);
       const defaults = loadConfig(folder.write('reference.yaml', corpus));
       expect({ ...reference, corpus: { ...reference.corpus, sources: [] } }).toEqual({
@@ -99,11 +99,11 @@ describe('the schema', () => {
     expect(silent.map(renderKeyPath)).toEqual([]);
   });
 
-  it('is what schema/config.schema.json says; node scripts/docs/write-schema.mjs writes it anew', () => {
+  it('equals schema/config.schema.json (node scripts/docs/write-schema.mjs updates it)', () => {
     expect(readFileSync(repository('schema/config.schema.json'), 'utf8')).toBe(renderConfigJsonSchema());
   });
 
-  it('lets a file extend another and leave out what that one gives, but no list entry lack its path', () => {
+  it('lets a file that extends another omit keys, but no list entry omit its path', () => {
     const schema = JSON.parse(renderConfigJsonSchema());
     expect(schema.properties.extends.type).toBe('string');
     expect([

@@ -20,7 +20,7 @@ async function leaveLock(change: Partial<LockHolder>): Promise<void> {
 }
 
 describe('the lock of a run', () => {
-  it('refuses a second one while it is held, and leaves nothing behind', async () => {
+  it('refuses a second lock while it is held, and leaves nothing behind', async () => {
     const lock = await lockRun(run());
     const failure = await failureOf(lockRun(run()));
     expect(failure.kind).toBe('wrongInput');
@@ -33,8 +33,8 @@ describe('the lock of a run', () => {
   it.each<[string, Partial<LockHolder>]>([
     ['of a process that is gone', { pid: 2 ** 22 - 1 }],
     ['of another process with the same id', { startTicks: '1' }],
-    ['from before the machine was started anew', { bootId: 'another', pid: 1 }],
-  ])('takes over one %s', async (_, change) => {
+    ['from before a reboot', { bootId: 'another', pid: 1 }],
+  ])('takes over a lock %s', async (_, change) => {
     await leaveLock(change);
     expect(liveHolder(run())).toBeUndefined();
     const lock = await lockRun(run());
@@ -43,7 +43,7 @@ describe('the lock of a run', () => {
     await lock.release();
   });
 
-  it('takes over one that a crash of the machine has torn', async () => {
+  it('takes over a lock that a crash of the machine has torn', async () => {
     await mkdir(run(), { recursive: true });
     await writeFile(path(), '{"pid": 4');
     await (await lockRun(run())).release();
@@ -52,7 +52,7 @@ describe('the lock of a run', () => {
   it.each<[string, Partial<LockHolder>]>([
     ['another host', { host: 'elsewhere', bootId: 'another' }],
     ['another container', { pidNamespace: 'pid:[1]' }],
-  ])('explains one of %s', async (_, change) => {
+  ])('explains a lock of %s', async (_, change) => {
     await leaveLock(change);
     const failure = await failureOf(lockRun(run()));
     expect(failure.message).toContain('on another machine or in another container');
@@ -60,7 +60,7 @@ describe('the lock of a run', () => {
     expect(existsSync(path())).toBe(true);
   });
 
-  it('is made anew where somebody deleted it, and lost where another process took it since', async () => {
+  it('is created again if somebody deleted it, and lost if another process took it meanwhile', async () => {
     const lock = await lockRun(run());
     await lock.renew();
     await rm(join(folder(), 'runs'), { recursive: true });
@@ -74,7 +74,7 @@ describe('the lock of a run', () => {
     await other.release();
   });
 
-  it('lets exactly one of many win, over a dead lock too', async () => {
+  it('lets exactly one of many processes win, also over a dead lock', async () => {
     for (let race = 0; race < 20; race++) {
       if (race % 2 === 1) await leaveLock({ pid: 2 ** 22 - 1 });
       const attempts = await Promise.allSettled(Array.from({ length: 8 }, () => lockRun(run())));

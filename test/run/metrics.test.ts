@@ -16,7 +16,7 @@ const scores = { loss: 2, perplexity: 7, bitsPerByte: 3, tokens: 5 };
 const evaluation = (step: number): MetricsRecord => ({ kind: 'evaluation', step, ...scores });
 const checkpoint = (step: number): MetricsRecord => ({ kind: 'checkpoint', step, path: `step-0000000${step}` });
 
-/** Evaluation every 2 and checkpoint every 3 updates, as the loop writes them: from `from`, stopping at `to`. */
+/** Evaluates every 2 and saves every 3 updates, in the order of the training loop, from step `from` to `to`. */
 function loop(from: number, to: number, append: (record: MetricsRecord) => void): void {
   for (let step = from; ; step++) {
     const resumedHere = step === from && from > 0; // what was due here was done before the stop
@@ -29,7 +29,7 @@ function loop(from: number, to: number, append: (record: MetricsRecord) => void)
 const isDue = ({ kind, step }: MetricsRecord) => step % (kind === 'checkpoint' ? 3 : 2) === 0;
 
 describe('openMetrics', () => {
-  it('has each record with the system at once, appends to what is there, and closes twice', async () => {
+  it('hands each record to the system at once, appends to an existing file, and may be closed twice', async () => {
     await writeFile(path(), lines(update(1)));
     const metrics = openMetrics(path());
     metrics.append(update(2));
@@ -41,7 +41,7 @@ describe('openMetrics', () => {
     expect(await read()).toBe(lines(update(1), update(2), update(3)));
   });
 
-  it.skipIf(!existsSync('/dev/full'))('warns of a full disk once, and fails where the records must be on disk', () => {
+  it.skipIf(!existsSync('/dev/full'))('warns of a full disk once, and fails on flush', () => {
     const warnings: string[] = [];
     const metrics = openMetrics('/dev/full', (message) => void warnings.push(message));
     for (const step of [1, 2]) metrics.append(update(step));
@@ -49,7 +49,7 @@ describe('openMetrics', () => {
     expect(() => metrics.flush()).toThrow('Cannot write /dev/full: the disk is full');
   });
 
-  it('begins anew where the run was deleted meanwhile, and says so once', async () => {
+  it('starts a new file if the run was deleted meanwhile, with one warning', async () => {
     const file = join(folder(), 'run', 'metrics.jsonl');
     await mkdir(dirname(file));
     const warnings: string[] = [];
@@ -65,7 +65,7 @@ describe('openMetrics', () => {
     expect(warnings).toEqual([expect.stringContaining(`${file} was deleted`)]);
   });
 
-  it('writes through no symbolic link', async () => {
+  it('does not write through a symbolic link', async () => {
     const link = join(folder(), 'link.jsonl');
     await symlink(join(folder(), 'elsewhere'), link);
     expect(() => openMetrics(link)).toThrow('it is a symbolic link');
@@ -73,7 +73,7 @@ describe('openMetrics', () => {
 });
 
 describe('truncateMetrics', () => {
-  it('keeps the step itself with what came before its checkpoint, and drops the rest', async () => {
+  it('keeps the step itself with the records before its checkpoint, and drops the rest', async () => {
     const kept = lines(evaluation(0), update(1), update(2), update(3), evaluation(3), checkpoint(3));
     await writeFile(path(), kept + lines(update(4), evaluation(4), checkpoint(5)));
     expect(await truncateMetrics(path(), 3)).toEqual({
@@ -84,7 +84,7 @@ describe('truncateMetrics', () => {
     expect(await readdir(folder())).toEqual(['metrics.jsonl']);
   });
 
-  it('drops a torn last line wherever it is torn, with or without its end', async () => {
+  it('drops a torn last line, wherever it is torn', async () => {
     const kept = lines(update(1), update(2));
     const torn = lines(update(3));
     expect(torn.length).toBeGreaterThan(20);
@@ -108,7 +108,7 @@ describe('truncateMetrics', () => {
     expect(await readdir(folder())).toEqual(['metrics.jsonl']);
   });
 
-  it('works on no file, an empty one, and one of many chunks', async () => {
+  it('works for a missing file, an empty one, and one of many chunks', async () => {
     expect(await truncateMetrics(path(), 7)).toEqual({ droppedRecords: 0, kindsAtStep: [] });
     expect(await readdir(folder())).toEqual([]);
     await writeFile(path(), '');
@@ -122,7 +122,7 @@ describe('truncateMetrics', () => {
     expect((await read()) === lines(...records.slice(0, 40_009))).toBe(true);
   });
 
-  it('makes the log after any stop and resume that of an uninterrupted run', async () => {
+  it('makes the log equal to that of an uninterrupted run, after any stop and resume', async () => {
     const uninterrupted: object[] = [];
     loop(0, 12, (record) => uninterrupted.push(record));
     for (let stop = 1; stop < 12; stop++) {
@@ -130,7 +130,7 @@ describe('truncateMetrics', () => {
         await writeFile(path(), '');
         const first = openMetrics(path());
         loop(0, stop, first.append);
-        // Killed a step later instead of stopped in order: more than the checkpoint knows of.
+        // Killed a step later instead of stopped: the log is ahead of the checkpoint.
         if (lostSteps > 0) loop(stop, stop + lostSteps, first.append);
         first.close();
         const { kindsAtStep } = await truncateMetrics(path(), stop, isDue);

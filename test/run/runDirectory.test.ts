@@ -14,7 +14,7 @@ const environment = describeEnvironment({ device: 'cpu', tensorflow: '2.21.0', t
 const start = (configText = 'name: one\n') =>
   createRunDirectory(run(), { configText, tokenizerText: '{"kind":"bytes"}', environment });
 
-describe('a run from somewhere else', () => {
+describe('a run from an untrusted source', () => {
   it.each(['checkpoints', 'samples'])(
     'leads no write or deletion through a link in the place of its %s',
     async (name) => {
@@ -29,7 +29,7 @@ describe('a run from somewhere else', () => {
     },
   );
 
-  it('is not read without end', async () => {
+  it('is read up to a limit', async () => {
     await start();
     const paths = runPaths(run());
     await writeFile(paths.environment, '');
@@ -41,8 +41,8 @@ describe('a run from somewhere else', () => {
   });
 });
 
-describe('a fresh run', () => {
-  it('has what it starts with', async () => {
+describe('a new run', () => {
+  it('has its first files', async () => {
     expect(await directoryState(run())).toBe('absent');
     const paths = await start();
     expect(paths).toEqual(runPaths(run()));
@@ -58,7 +58,7 @@ describe('a fresh run', () => {
     expect(await directoryState(run())).toBe('empty-or-no-checkpoint');
   });
 
-  it('replaces one that was stopped before its first checkpoint, but no files of the user', async () => {
+  it('replaces a run that stopped before its first checkpoint, but no files of the user', async () => {
     const paths = await start();
     await writeFile(paths.metrics, '{"kind":"step","step":1}\n');
     await writeFile(join(paths.samples, 'step-00000000.txt'), 'old');
@@ -72,7 +72,7 @@ describe('a fresh run', () => {
     expect(await readFile(join(run(), 'notes.txt'), 'utf8')).toBe('mine');
   });
 
-  it('starts in an empty directory, or one that only saw a write begin', async () => {
+  it('starts in an empty directory, or one with only an unfinished write', async () => {
     await mkdir(run(), { recursive: true });
     expect(await directoryState(run())).toBe('empty-or-no-checkpoint');
     await writeFile(join(run(), '.environment.json.clm-unfinished-41-lx3-0'), '{');
@@ -101,7 +101,7 @@ describe('a fresh run', () => {
     expect(await readdir(run())).toEqual([name]);
   });
 
-  it('refuses a file in its way', async () => {
+  it('refuses a file in its path', async () => {
     await writeFile(join(folder(), 'runs'), '');
     expect((await failureOf(directoryState(run()))).message).toContain('is a file, not a folder');
     expect((await failureOf(directoryState(join(folder(), 'runs')))).message).toContain(
@@ -111,7 +111,7 @@ describe('a fresh run', () => {
 });
 
 describe('environment', () => {
-  it('says versions, machine and command', () => {
+  it('describes versions, machine and command', () => {
     expect(environment).toMatchObject({
       program: 'clm',
       versions: { clm: expect.stringMatching(/^\d+\.\d+\.\d+/) as string, node: process.versions.node },
@@ -125,7 +125,7 @@ describe('environment', () => {
     expect(JSON.parse(JSON.stringify(environment))).toEqual(environment);
   });
 
-  it('keeps credentials out of the command, and keys that only look like them in', () => {
+  it('removes credentials from the command, but not keys that only look like them', () => {
     const args = ['--set', 'training.tokens=7', '--password', 'x', '--access-token=x', 'hub.apiKey=x'];
     const clean = ['--set', 'training.tokens=7', '--password', '***', '--access-token=***', 'hub.apiKey=***'];
     expect(withoutCredentials([...args, 'https://me:x@h/p'])).toEqual([...clean, 'https://***@h/p']);
@@ -136,7 +136,7 @@ describe('environment', () => {
     ]);
   });
 
-  it('reads the commit of a checkout, loose, packed, detached or linked', async () => {
+  it('has the commit of a checkout: loose, packed, detached or linked', async () => {
     const commit = (digit: string) => digit.repeat(40);
     const git = join(folder(), 'repository', '.git');
     expect(commitOf(join(folder(), 'repository'))).toBeNull();

@@ -17,7 +17,7 @@ const folder = useTemporaryFolder();
 const systemError = (code: string) => Object.assign(new Error(`${code}: made up`), { code });
 
 describe('files', () => {
-  it('writes and replaces, leaving nothing else', async () => {
+  it('are written and replaced, leaving nothing else', async () => {
     const path = join(folder(), 'deep', 'er', 'file.txt');
     await writeFileDurably(path, 'old');
     await writeFileDurably(path, 'new');
@@ -25,7 +25,7 @@ describe('files', () => {
     expect(await readdir(join(folder(), 'deep', 'er'))).toEqual(['file.txt']);
   });
 
-  it('cannot replace a folder, and leaves it as it was', async () => {
+  it('do not replace a folder', async () => {
     const path = join(folder(), 'taken');
     await mkdir(path);
     await expect(writeFileDurably(path, 'x')).rejects.toThrow(`${path} is a folder, not a file.`);
@@ -40,7 +40,7 @@ describe('folders', () => {
   const path = () => join(folder(), 'thing');
   const write = (text: string) => writeFolderDurably(path(), (place) => writeFile(join(place, 'file'), text));
 
-  it('makes and replaces a folder', async () => {
+  it('are created and replaced', async () => {
     await write('old');
     await write('new');
     expect(await readFile(join(path(), 'file'), 'utf8')).toBe('new');
@@ -48,7 +48,7 @@ describe('folders', () => {
   });
 
   const refusals = ['ENOSPC', 'EROFS', 'EACCES', 'EDQUOT'];
-  it.each(refusals)('keeps the old one whole on %s, and says what to do', async (code) => {
+  it.each(refusals)('stay unchanged on %s, with a message that says what to do', async (code) => {
     await write('old');
     let begun = false;
     const failure = await failureOf(
@@ -66,7 +66,7 @@ describe('folders', () => {
     expect(await readdir(folder())).toEqual(['thing']);
   });
 
-  it.skipIf(!existsSync('/proc'))('refuses a place where nothing can be made', async () => {
+  it.skipIf(!existsSync('/proc'))('are refused where the file system does not allow them', async () => {
     const failure = await failureOf(makeFolder('/proc/clm/deep'));
     expect(failure).toMatchObject({
       kind: 'environment',
@@ -74,7 +74,7 @@ describe('folders', () => {
     });
   });
 
-  it('refuses a name that is too long', async () => {
+  it('are refused if the name is too long', async () => {
     const failure = await failureOf(makeFolder(join(folder(), 'x'.repeat(300), 'deep')));
     expect(failure).toMatchObject({
       kind: 'wrongInput',
@@ -83,26 +83,26 @@ describe('folders', () => {
     expect(await readdir(folder())).toEqual([]);
   });
 
-  it.skipIf(!existsSync('/dev/full'))('meets a disk that is really full', async () => {
+  it.skipIf(!existsSync('/dev/full'))('report a disk that is really full', async () => {
     const failure = await failureOf(writeFolderDurably(path(), () => writeFile('/dev/full', 'x')));
     expect(failure.kind).toBe('environment');
     expect(failure.message).toContain('the disk is full');
     expect(await readdir(folder())).toEqual([]);
   });
 
-  it('passes other errors on', async () => {
+  it('pass other errors on', async () => {
     const bug = new Error('a bug');
     await expect(writeFolderDurably(path(), () => Promise.reject(bug))).rejects.toBe(bug);
     expect(await readdir(folder())).toEqual([]);
   });
 
-  it('deletes a folder', async () => {
+  it('are deleted', async () => {
     await write('old');
     await removeFolder(path());
     expect(await readdir(folder())).toEqual([]);
   });
 
-  it('makes a folder with its parents, and does not mind one that is there', async () => {
+  it('are created with their parents, unless they exist', async () => {
     const deep = join(folder(), 'a', 'b', 'c');
     await makeFolder(deep);
     await makeFolder(deep);
@@ -111,7 +111,7 @@ describe('folders', () => {
 });
 
 describe('leftovers', () => {
-  it('are removed, and nothing else is', async () => {
+  it('are deleted, and nothing else', async () => {
     await mkdir(join(folder(), '.step-00000002.clm-unfinished-41-lx3-0'));
     await writeFile(join(folder(), '.step-00000002.clm-unfinished-41-lx3-0', 'model.safetensors'), 'half');
     await mkdir(join(folder(), '.step-00000001.clm-removed-41-lx3-1'));
@@ -124,7 +124,7 @@ describe('leftovers', () => {
     expect(await removeLeftovers(join(folder(), 'absent'))).toEqual([]);
   });
 
-  it('of a replacement stopped between its two renames are put back', async () => {
+  it('of a replacement interrupted between its two renames are restored', async () => {
     const replaced = join(folder(), '.thing.clm-replaced-41-lx3-0');
     await mkdir(replaced);
     await writeFile(join(replaced, 'file'), 'old');
@@ -134,7 +134,7 @@ describe('leftovers', () => {
     expect(await readFile(join(folder(), 'thing', 'file'), 'utf8')).toBe('old');
   });
 
-  it('of a replacement stopped after them are removed', async () => {
+  it('of a replacement interrupted after them are deleted', async () => {
     await mkdir(join(folder(), '.thing.clm-replaced-41-lx3-0'));
     await mkdir(join(folder(), 'thing'));
     await writeFile(join(folder(), 'thing', 'file'), 'new');
@@ -145,13 +145,13 @@ describe('leftovers', () => {
 });
 
 describe('diskFailure', () => {
-  it('names the file that could not be read, not what was to be written from it', () => {
+  it('names the file that could not be read, not the file being written from it', () => {
     const inner = diskFailure(systemError('EIO'), 'read', '/models/model.safetensors');
     expect((inner as Error).message).toContain('Cannot read /models/model.safetensors');
     expect(diskFailure(inner, 'write', '/run/checkpoints/step-00000000')).toBe(inner);
   });
 
-  it('renames a failure of ours to the outer path, and passes on what it does not know', () => {
+  it('rewords an ExpectedError with the outer path, and passes on unknown errors', () => {
     const inner = diskFailure(systemError('ENOSPC'), 'write', '/run/.x.clm-unfinished-1-2-3/model.safetensors');
     const outer = diskFailure(inner, 'write', '/run/x');
     expect(outer).toMatchObject({ kind: 'environment', exitCode: 3 });

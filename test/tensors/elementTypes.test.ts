@@ -5,7 +5,7 @@ const all = Uint16Array.from({ length: 65_536 }, (_, i) => i);
 const halvesOf = (bytes: Uint8Array): Uint16Array => new Uint16Array(bytes.slice().buffer);
 
 describe.each(['F16', 'BF16'] as const)('%s', (type) => {
-  it('comes back from float32 bit for bit, every number of it', () => {
+  it('survives conversion to float32 and back bit for bit, for every value', () => {
     const values = toFloat32(new Uint8Array(all.buffer), type);
     const back = halvesOf(fromFloat32(values, type));
     const different = [...all].filter((half) => back[half] !== half);
@@ -24,7 +24,7 @@ describe('rounding', () => {
   const rounded = (value: number, type: 'F16' | 'BF16') =>
     toFloat32(fromFloat32(Float32Array.of(value), type), type)[0];
 
-  it('goes to the nearest, ties to even', () => {
+  it('is to nearest, ties to even', () => {
     // One unit of the last place of 1 is 2^-10 in float16 and 2^-7 in bfloat16.
     expect([1 + 2 ** -11, 1 + 3 * 2 ** -11, 1 + 2 ** -11 + 2 ** -20].map((value) => rounded(value, 'F16'))).toEqual([
       1,
@@ -38,7 +38,7 @@ describe('rounding', () => {
     ]);
   });
 
-  it('reaches the small and the infinite of float16', () => {
+  it('covers subnormals and infinity of float16', () => {
     expect(
       [2 ** -24, 2 ** -25, 3 * 2 ** -25, 1023.5 * 2 ** -24, -(2 ** -14)].map((value) => rounded(value, 'F16')),
     ).toEqual([2 ** -24, 0, 2 ** -23, 2 ** -14, -(2 ** -14)]);

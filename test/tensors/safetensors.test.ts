@@ -16,7 +16,7 @@ const tensor = (name: string, shape: number[], first = 0): NamedTensor => ({
   values: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => first + i),
 });
 
-/** A file with this header (padded as given) and so many bytes of data. */
+/** Writes a file with this header and `dataBytes` bytes of data. */
 async function writeRaw(header: string | Uint8Array, dataBytes: number, headerBytes?: bigint): Promise<void> {
   const json = Buffer.from(header);
   const length = Buffer.alloc(8);
@@ -25,7 +25,7 @@ async function writeRaw(header: string | Uint8Array, dataBytes: number, headerBy
 }
 
 describe('writing and reading', () => {
-  it('gives back names, shapes, bits and order', async () => {
+  it('preserves names, shapes, bits and order', async () => {
     const special = Float32Array.of(NaN, -0, Infinity, -Infinity, 1e-45, 3.4028234663852886e38, 1 / 3);
     const tensors = [
       tensor('10', [2, 3, 5], 7), // as a key of an object, '10' and '2' would come first and in the other order
@@ -55,7 +55,7 @@ describe('writing and reading', () => {
     expect(await readSafetensors(file())).toEqual([]);
   });
 
-  it('has exactly the bytes of the format, header padded to 8', async () => {
+  it('writes exactly the bytes of the format, with the header padded to 8', async () => {
     const { digest } = await writeSafetensors(file(), [{ name: 'a', shape: [2], values: Float32Array.of(1, -2) }]);
     const bytes = await readFile(file());
     const json = '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}';
@@ -68,14 +68,14 @@ describe('writing and reading', () => {
     expect(await readFile(file())).toEqual(bytes);
   });
 
-  it('crosses the border of a chunk', async () => {
+  it('works across chunks', async () => {
     const large = tensor('large', [2_097_169]); // 8 MiB and 68 bytes
     await writeSafetensors(file(), [tensor('first', [3]), large]);
     const [, read] = await readSafetensors(file());
     expect(Buffer.compare(Buffer.from(read!.values.buffer), Buffer.from(large.values.buffer))).toBe(0);
   });
 
-  it('refuses tensors that contradict themselves', async () => {
+  it('refuses inconsistent tensors', async () => {
     await expect(writeSafetensors(file(), [tensor('a', [2]), tensor('a', [3])])).rejects.toThrow('two tensors');
     await expect(writeSafetensors(file(), [tensor('__metadata__', [2])])).rejects.toThrow('reserved');
     const wrong = { name: 'a', shape: [2, 3], values: new Float32Array(5) };
@@ -108,17 +108,22 @@ describe('hostile files', () => {
     ['gap at the start', `{"a":${entry('[1]', '[4,8]')}}`, 8, 'gap'],
     ['gap between', `{"a":${entry('[1]', '[0,4]')},"b":${entry('[1]', '[8,12]')}}`, 12, 'gap'],
     ['overlap', `{"a":${entry('[2]', '[0,8]')},"b":${entry('[1]', '[4,8]')}}`, 8, '"b" overlaps'],
-    ['same place', `{"a":${entry('[1]', '[0,4]')},"b":${entry('[1]', '[0,4]')}}`, 4, 'overlaps'],
+    ['same location', `{"a":${entry('[1]', '[0,4]')},"b":${entry('[1]', '[0,4]')}}`, 4, 'overlaps'],
     ['bytes at the end', `{"a":${entry('[1]', '[0,4]')}}`, 9, 'last 5 bytes'],
-    ['name twice', `{"a":${entry('[1]', '[0,4]')},"a":${entry('[1]', '[0,4]')}}`, 4, 'duplicate key "a"'],
+    ['duplicate name', `{"a":${entry('[1]', '[0,4]')},"a":${entry('[1]', '[0,4]')}}`, 4, 'duplicate key "a"'],
     [
-      'name twice in disguise',
+      'duplicate name, escaped',
       `{"a":${entry('[1]', '[0,4]')},"\\u0061" :${entry('[1]', '[0,4]')}}`,
       4,
       'duplicate key "a"',
     ],
-    ['field twice', '{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4, 'duplicate key "dtype"'],
-    ['metadata that are no strings', '{"__metadata__":{"a":1}}', 0, '__metadata__'],
+    [
+      'duplicate field',
+      '{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+      4,
+      'duplicate key "dtype"',
+    ],
+    ['metadata that are not strings', '{"__metadata__":{"a":1}}', 0, '__metadata__'],
     ['metadata that are a list', '{"__metadata__":["a"]}', 0, '__metadata__'],
   ];
 
@@ -143,14 +148,14 @@ describe('hostile files', () => {
     expect((await failureOf(readSafetensors(file()))).message).toContain('UTF-8');
   });
 
-  it('refuses deep nesting and endless strings without dying', async () => {
+  it('refuses deep nesting and unterminated strings without crashing', async () => {
     await writeRaw(`{"a":${'['.repeat(200_000)}${']'.repeat(200_000)}}`, 0);
     expect((await failureOf(readSafetensors(file()))).kind).toBe('wrongInput');
     await writeRaw(`{"a":"${'\\n'.repeat(1_000_000)}"}`, 0);
     expect((await failureOf(readSafetensors(file()))).kind).toBe('wrongInput');
   });
 
-  it('refuses what is missing or a folder', async () => {
+  it('refuses a missing file and a folder', async () => {
     expect((await failureOf(readSafetensors(file()))).message).toContain('does not exist');
     await mkdir(file());
     expect((await failureOf(readSafetensors(file()))).message).toContain('is a folder');
@@ -165,7 +170,7 @@ describe('hostile files', () => {
     }
   });
 
-  it('answers any change of one byte with tensors or a refusal, never another error', async () => {
+  it('reads or refuses a file with any changed byte, without another error', async () => {
     await writeSafetensors(file(), [tensor('a', [2, 3]), tensor('b', [5])], { k: 'v' });
     const whole = await readFile(file());
     let refused = 0;
