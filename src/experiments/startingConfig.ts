@@ -60,17 +60,9 @@ export interface StartingChoices {
   schema: string;
 }
 
-export function renderStartingConfig({
-  name,
-  textPath,
-  textBytes,
-  field,
-  minutes,
-  size,
-  steps,
-  schema,
-}: StartingChoices): string {
-  const { layers, heads, width, contextLength, microBatchSize } = size;
+export function renderStartingConfig(choices: StartingChoices): string {
+  const { name, textPath, textBytes, field, minutes, steps, schema } = choices;
+  const { layers, heads, width, contextLength, microBatchSize } = choices.size;
   const every = Math.max(1, Math.round(steps / 4));
   const isLong = textBytes > largestCharacterText;
   const tokenizer = isLong

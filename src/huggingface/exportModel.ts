@@ -13,7 +13,7 @@ import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
 import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { mappingOf, tensorFromParameter, tensorShape } from './tensorMapping.ts';
-import type { ModelType } from './modelTypes.ts';
+import { architectures, type ModelType } from './modelTypes.ts';
 import { tokenizerFiles } from './tokenizerJson.ts';
 
 /** Float types by their names in torch and on the command line. */
@@ -136,16 +136,7 @@ function configJson(
   dtype: ExportType,
 ): object {
   const shared = {
-    architectures: [
-      {
-        gpt2: 'GPT2LMHeadModel',
-        llama: 'LlamaForCausalLM',
-        mistral: 'MistralForCausalLM',
-        qwen2: 'Qwen2ForCausalLM',
-        qwen3: 'Qwen3ForCausalLM',
-        smollm3: 'SmolLM3ForCausalLM',
-      }[kind],
-    ],
+    architectures: [architectures[kind]],
     model_type: kind,
     torch_dtype: dtype,
     dtype,

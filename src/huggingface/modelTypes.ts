@@ -4,10 +4,19 @@
  * other key is refused by name.
  */
 
-/** `model_type` in config.json. */
-export type ModelType = 'gpt2' | 'llama' | 'mistral' | 'qwen2' | 'qwen3' | 'smollm3';
+/** The class in transformers of each `model_type`. */
+export const architectures = {
+  gpt2: 'GPT2LMHeadModel',
+  llama: 'LlamaForCausalLM',
+  mistral: 'MistralForCausalLM',
+  qwen2: 'Qwen2ForCausalLM',
+  qwen3: 'Qwen3ForCausalLM',
+  smollm3: 'SmolLM3ForCausalLM',
+};
 
-export const modelTypes: readonly ModelType[] = ['gpt2', 'llama', 'mistral', 'qwen2', 'qwen3', 'smollm3'];
+/** `model_type` in config.json. */
+export type ModelType = keyof typeof architectures;
+export const modelTypes = Object.keys(architectures) as readonly ModelType[];
 
 /** Defaults that the models of the Llama family share, unless they override them below. */
 const llamaDefaults = {

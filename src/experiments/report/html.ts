@@ -1,3 +1,3 @@
-/** Text as HTML that shows exactly that text. Whatever a run has written must go through here. */
+/** Text as HTML that shows exactly that text. Everything that comes from a run must go through here. */
 export const escaped = (text: string): string =>
   text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);

@@ -49,11 +49,8 @@ const bucketsOfAllRuns = 14_000;
 
 export function reportData(runs: readonly RunHistory[]): ReportData {
   const buckets = Math.max(100, Math.min(1500, Math.floor(bucketsOfAllRuns / runs.length)));
-  const sources = [
-    ...new Set(
-      runs.flatMap(({ evaluations }) => evaluations.flatMap((evaluation) => Object.keys(sourceLosses(evaluation)))),
-    ),
-  ];
+  const lossesOfSources = runs.flatMap(({ evaluations }) => evaluations.map(sourceLosses));
+  const sources = [...new Set(lossesOfSources.flatMap((losses) => Object.keys(losses)))];
   const evaluationCharts = [
     { key: 'validation', title: 'Validation loss', of: (evaluation: EvaluationRecord) => finite(evaluation.loss) },
     ...sources.map((source) => ({
@@ -76,18 +73,10 @@ export function reportData(runs: readonly RunHistory[]): ReportData {
         const curve = thinned(updates.step, updates[key], key === 'learningRate' ? Math.min(buckets, 200) : buckets);
         return [key, encodedCurve(curve)] as const;
       });
+      const steps = evaluations.map(({ step }) => step);
       const ofEvaluations = evaluationCharts.map(({ key, of }) => {
         const losses = evaluations.map((evaluation) => of(evaluation) ?? NaN);
-        return [
-          key,
-          encodedCurve(
-            thinned(
-              evaluations.map(({ step }) => step),
-              losses,
-              buckets,
-            ),
-          ),
-        ] as const;
+        return [key, encodedCurve(thinned(steps, losses, buckets))] as const;
       });
       return {
         name: summary.name,

@@ -27,19 +27,18 @@ export async function planSweep(
   const plans = new Map<string, RunPlan>();
   const planned: PlannedRun[] = [];
   for (const run of runs) {
-    const runConfig = refusedAs(run.name, () => loadConfig(config, { set: run.set }));
-    const { corpus, tokenizer, model, training } = runConfig;
-    const key = JSON.stringify([corpus, tokenizer, model, training]);
-    let plan = plans.get(key);
-    if (plan === undefined) {
+    const plan = await namingRun(run.name, async () => {
+      const runConfig = loadConfig(config, { set: run.set });
+      const { corpus, tokenizer, model, training } = runConfig;
+      const key = JSON.stringify([corpus, tokenizer, model, training]);
+      const known = plans.get(key);
+      if (known !== undefined) return known;
       // A directory that does not exist: whether the run may start in its own is checked by its process.
       const located = { config: runConfig, runDirectory: join(output, '.planned'), resume: false };
-      plan = await prepareTraining(located).then(
-        ({ plan: made }) => made,
-        (error: unknown) => refused(run.name, error),
-      );
-      plans.set(key, plan);
-    }
+      const prepared = await prepareTraining(located);
+      plans.set(key, prepared.plan);
+      return prepared.plan;
+    });
     const summary = summarizeRun(join(output, run.name));
     const isOver = summary.state === 'done' || (summary.state === 'failed' && !retry);
     const stepsLeft = isOver ? 0 : Math.max(0, plan.steps - summary.step);
@@ -59,16 +58,12 @@ export function measuredFlops(planned: readonly PlannedRun[]): number | null {
   return speeds.length === 0 ? null : speeds.reduce((sum, each) => sum + each, 0) / speeds.length;
 }
 
-function refusedAs<Result>(name: string, action: () => Result): Result {
+/** Puts the name of the run before the message of a wrong input. */
+async function namingRun<Result>(name: string, action: () => Promise<Result>): Promise<Result> {
   try {
-    return action();
+    return await action();
   } catch (error) {
-    return refused(name, error);
-  }
-}
-
-function refused(name: string, error: unknown): never {
-  if (error instanceof ExpectedError && error.kind === 'wrongInput')
+    if (!(error instanceof ExpectedError) || error.kind !== 'wrongInput') throw error;
     throw wrongInput(`${name}: ${error.message}`, { cause: error });
-  throw error;
+  }
 }

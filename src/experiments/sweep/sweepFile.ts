@@ -169,19 +169,12 @@ function randomDraws(random: LocatedMapping | undefined): Sweep['random'] {
     if (name !== 'linear' && name !== 'log') throw fail(scale!, 'scale must be linear or log');
     if (from >= to) throw fail(tree, `${key}: from must be less than to`);
     if (name === 'log' && from <= 0) throw fail(tree, `${key}: a log scale needs from greater than 0`);
-    return {
-      key,
-      from,
-      to,
-      scale: name,
-      whole: plainValue(tree.entries.get('whole')?.value ?? falseHere(tree)) === true,
-    };
+    const whole = valueAt(tree, ['whole']);
+    return { key, from, to, scale: name, whole: whole !== undefined && plainValue(whole) === true };
   });
   if (ranges.length === 0) throw fail(random, 'random.ranges is missing: keys with { from, to }');
   return { draws, seed, ranges };
 }
-
-const falseHere = (tree: LocatedValue): LocatedValue => ({ kind: 'scalar', origin: tree.origin, value: false });
 
 /** A list of seeds, or how many: 3 means the seeds 1, 2 and 3. */
 function seedsOf(value: LocatedValue | undefined): number[] | null {

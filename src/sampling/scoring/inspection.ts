@@ -46,15 +46,11 @@ export interface Inspection {
  * @throws wrong input if the text has fewer than two tokens, or more than the context length
  */
 export async function inspectText(
-  {
-    session,
-    model,
-    table,
-    tokenizer,
-  }: { session: Session; model: ModelConfig; table: readonly ParameterSpec[]; tokenizer: Tokenizer },
+  loaded: { session: Session; model: ModelConfig; table: readonly ParameterSpec[]; tokenizer: Tokenizer },
   text: string,
   top: number,
 ): Promise<Inspection> {
+  const { session, model, table, tokenizer } = loaded;
   const tokenIds = Array.from(tokenizer.encode(text));
   const n = tokenIds.length;
   if (n < 2)

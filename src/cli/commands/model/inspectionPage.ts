@@ -1,4 +1,5 @@
 /** An inspection as one self-contained page: no script, no network, readable on a phone and in the dark. */
+import { escaped } from '../../../experiments/report/html.ts';
 import type { Inspection } from '../../../sampling/scoring/inspection.ts';
 import { escapeControls } from '../../terminal/output.ts';
 
@@ -93,5 +94,3 @@ function maskGrid({ tokenIds }: Inspection): string {
 /** A token with blanks and line ends made visible, as text and never as markup. */
 const shown = (text: string): string =>
   escaped(escapeControls(text.replaceAll('\n', '⏎').replaceAll('\t', '⇥').replaceAll(' ', '·')));
-
-const escaped = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
