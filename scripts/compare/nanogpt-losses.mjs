@@ -13,8 +13,7 @@ import { loadConfig } from '../../dist/config/load.js';
 import { trainingBatches, validationBatches } from '../../dist/data/windows/batches.js';
 import { openCorpus } from '../../dist/data/files/openCorpus.js';
 import { prepareTokenizer } from '../../dist/data/tokens/prepareTokenizer.js';
-import { initialParameters } from '../../dist/model/initialise.js';
-import { parameterTable } from '../../dist/model/parameters.js';
+import { initialParameters, parameterTable } from '../../dist/model/parameters.js';
 
 const text = /** @type {const} */ ({ type: 'string' });
 const { values: options } = parseArgs({

@@ -26,8 +26,7 @@ if (process.argv[2] === 'all') {
 }
 
 const { configSchema } = await import('../../dist/config/schema.js');
-const { initialParameters } = await import('../../dist/model/initialise.js');
-const { parameterTable } = await import('../../dist/model/parameters.js');
+const { initialParameters, parameterTable } = await import('../../dist/model/parameters.js');
 const { openSession } = await import('../../dist/runtime/openSession.js');
 const { memoryPlan } = await import('../../dist/training/plan/memory.js');
 const { moveIntoSession } = await import('../../dist/training/tensorValues.js');

@@ -4,8 +4,7 @@
  */
 import { matMul, slice } from '@tensorflow/tfjs-core';
 import type { Config } from '../config/schema.ts';
-import { initialParameters } from '../model/initialise.ts';
-import { parameterTable } from '../model/parameters.ts';
+import { initialParameters, parameterTable } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
 import { median } from '../statistics.ts';
@@ -90,7 +89,7 @@ export async function benchmark(
       matmulGflops,
       mode,
       precision,
-      device: session.device,
+      device: session.settings.device,
       recordMs,
       waitingShare: waitedMs / stepMs.reduce((sum, ms) => sum + ms, 0),
       ...(profile && { profile: profileOf(timings, profiledSteps) }),

@@ -1,21 +1,22 @@
 /**
- * The decoder as a pure function: tokens in, logits at every position out, in one pass (teacher forcing).
- * Pre-norm blocks of attention and feed-forward around a residual stream; which positions, norm and activation
- * they have is decided by the family: GPT-2 (Radford et al. 2019) or Llama (Touvron et al. 2023).
+ * The decoder as a pure function of parameters and tokens: tokens in, logits at every position out, in one pass. Pre-norm
+ * blocks of attention and feed-forward around a residual stream; the family decides which positions, norm and activation
+ * they have: GPT-2 (Radford et al. 2019) or Llama (Touvron et al. 2023).
  *
- * B micro-batch size · T positions · C width · V vocabulary size · N = B·T rows
+ * B micro-batch size · T positions · C width · F feed-forward width · V vocabulary size · N = B·T rows
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
-import { recomputed } from '../runtime/recomputed.ts';
+import { gelu, swiglu } from '../ops/activations.ts';
+import { rowsOf, transposedProduct, valuesOf, type Weight } from '../ops/linear.ts';
+import { layerNorm, rmsNorm } from '../ops/norm.ts';
+import { recomputed } from '../ops/recomputed.ts';
+import { addTo } from '../ops/sums.ts';
 import { scope } from '../runtime/recording.ts';
-import { rowsOf, transposedProduct } from '../runtime/weights.ts';
-import { selfAttention, attentionContextOf, type AttentionContext } from './attention.ts';
-import type { DecoderPass, Parameters } from './decoderPass.ts';
+import { attentionContextOf, selfAttention, type AttentionContext } from './attention.ts';
+import { linear, type DecoderPass, type Parameters } from './decoderPass.ts';
 import { drop } from './dropout.ts';
-import { feedForward } from './feedForward.ts';
-import { norm } from './norms.ts';
+import type { ModelConfig } from './parameters.ts';
 import { addLearnedPositions, isRotated } from './positions.ts';
-import { addTo } from './residual.ts';
 
 /** inputs (N) int32 token ids → logits (N, V): row b·T+t scores what follows token t of window b. */
 export function decode(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {
@@ -27,7 +28,7 @@ export const logitsOf = (parameters: Parameters, hidden: Tensor): Tensor =>
   transposedProduct(hidden, outputHead(parameters));
 
 /** The matrix (V, C) that turns hidden states into logits: one of its own, or the token embedding (tied). */
-export const outputHead = (parameters: Parameters): Tensor =>
+export const outputHead = <W extends Weight>(parameters: Parameters<W>): W =>
   parameters['head.weight'] ?? parameters['embedding.tokens']!;
 
 /** inputs (N) → the normalised residual stream (N, C) that the output head reads. */
@@ -44,16 +45,16 @@ export function hiddenStatesOf(parameters: Parameters, tokens: Tensor, pass: Dec
   let x = scope('embedding', () => embed(parameters, tokens, pass));
   for (let layer = 0; layer < pass.model.layers; layer++) {
     const path = `blocks.${layer}`;
-    const seen = isRotated(pass.model, layer) ? context : { ...context, rotation: null };
-    x = scope(path, () => (pass.recompute ? recomputedBlock : block)(parameters, path, x, pass, seen));
+    const ownContext = isRotated(pass.model, layer) ? context : { ...context, rotation: null };
+    x = scope(path, () => (pass.recompute ? recomputedBlock : block)(parameters, path, x, pass, ownContext));
   }
   return norm(parameters, 'finalNorm', x, pass.model);
 }
 
-/** tokens (N, C) → with the embeddings of their positions where they are learned (N, C). */
+/** tokens (N, C) → with the embeddings of their positions if those are learned (N, C). */
 function embed(parameters: Parameters, tokens: Tensor, pass: DecoderPass): Tensor {
-  const placed = pass.model.family === 'gpt2' ? addLearnedPositions(parameters, tokens, pass) : tokens;
-  return drop(placed, pass.dropout, 'embedding');
+  const positioned = pass.model.family === 'gpt2' ? addLearnedPositions(parameters, tokens, pass) : tokens;
+  return drop(positioned, pass.dropout, 'embedding');
 }
 
 /** x (N, C) → (N, C). */
@@ -75,6 +76,21 @@ export function block(
   return addTo(h, drop(fed, dropout, `${path}.feedForward`));
 }
 
+/** Every row on its own through a wider layer, GELU in family gpt2 and SwiGLU in family llama: x (N, C) → (N, C). */
+function feedForward(parameters: Parameters, path: string, x: Tensor, { family }: ModelConfig): Tensor {
+  const up = linear(parameters, `${path}.up`, x); // (N, F)
+  const active = family === 'gpt2' ? gelu(up) : swiglu(linear(parameters, `${path}.gate`, x), up);
+  return linear(parameters, `${path}.down`, active);
+}
+
+/** LayerNorm in family gpt2, RMSNorm in family llama: x (N, C) → (N, C). */
+function norm(parameters: Parameters, path: string, x: Tensor, { family, normEpsilon }: ModelConfig): Tensor {
+  const gain = valuesOf(parameters[`${path}.gain`]!);
+  if (family === 'llama') return rmsNorm(x, gain, normEpsilon);
+  const bias = parameters[`${path}.bias`];
+  return layerNorm(x, gain, bias ? valuesOf(bias) : null, normEpsilon);
+}
+
 /** A block whose activations are not kept for the backward pass, but computed again in it. */
 function recomputedBlock(
   parameters: Parameters,
@@ -85,11 +101,11 @@ function recomputedBlock(
 ): Tensor {
   const names = Object.keys(parameters).filter((name) => name.startsWith(`${path}.`));
   const { mask, rotation } = context;
-  const compute = ([input, ...values]: Tensor[], [again, cosines, signedSines]: Tensor[]): Tensor => {
+  const compute = ([input, ...values]: Tensor[], [sameMask, cosines, signedSines]: Tensor[]): Tensor => {
     const named = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
-    const seen = { mask: again!, rotation: rotation && { cosines: cosines!, signedSines: signedSines! } };
-    return block(named, path, input!, pass, seen);
+    const turned = rotation && { cosines: cosines!, signedSines: signedSines! };
+    return block(named, path, input!, pass, { mask: sameMask!, rotation: turned });
   };
-  const inputs = [x, ...names.map((name) => parameters[name]!)];
+  const inputs = [x, ...names.map((name) => valuesOf(parameters[name]!))];
   return recomputed(compute, inputs, [mask, ...(rotation ? [rotation.cosines, rotation.signedSines] : [])]);
 }

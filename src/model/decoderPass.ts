@@ -1,10 +1,11 @@
-/** What every part of the decoder is handed: the parameters, and what this forward pass is about. */
+/** What every part of the decoder is given: the parameters, and what this forward pass is about. */
 import type { Tensor } from '@tensorflow/tfjs-core';
+import { linearProduct, valuesOf, type Weight } from '../ops/linear.ts';
 import type { Dropout } from './dropout.ts';
 import type { ModelConfig } from './parameters.ts';
 
-/** Tensors by the names of the parameter table. */
-export type Parameters = Record<string, Tensor>;
+/** Weights by the names of the parameter table: tensors if gradients are taken, else in any type they are stored in. */
+export type Parameters<W extends Weight = Weight> = Readonly<Record<string, W>>;
 
 /** What one forward pass is about. */
 export interface DecoderPass {
@@ -14,21 +15,21 @@ export interface DecoderPass {
   /** … of T rows each, at most the context length. */
   length: number;
   /**
-   * (B·T) int32: the place of each row in its piece of a document, from 0, where a window holds several pieces that
-   * must not see each other; null or absent where it holds one text.
+   * (B·T) int32: the place of each row in its piece of a document, from 0, if a window holds several pieces that must
+   * not see each other; null or absent if it holds one text.
    */
   documentPositions?: Tensor | null;
   /** null outside training. */
   dropout: Dropout | null;
   /** Whether the blocks are computed again in the backward pass, which then needs less memory. */
   recompute?: boolean;
-  /** null or absent where every row's predecessors are in the pass: in training, and wherever nothing is cached. */
+  /** null or absent if every row's predecessors are in the pass: in training, and wherever nothing is cached. */
   cache?: KeyValueCache | null;
 }
 
 /**
- * Makes a pass go on from earlier ones (cached decoding): it computes T new rows of each window, which see positions
- * whose keys and values are kept outside.
+ * Lets a pass continue earlier ones (cached decoding): it computes T new rows of each window, which see positions whose
+ * keys and values are kept outside.
  *
  * B windows · T new rows · K key/value heads · G queries of each · D head size
  */
@@ -38,10 +39,19 @@ export interface KeyValueCache {
   /**
    * Keeps the new keys and values of a block and returns what the queries attend to, (B, K, G·T, D).
    *
-   * @param path of the block's attention, as `blocks.3.attention`
+   * @param path of the block's attention, e.g. `blocks.3.attention`
    * @param query (B, K, G·T, D), normalised and rotated as the keys
    * @param key (B, K, T, D) @param value (B, K, T, D)
-   * @param mask (T, T), added to the scores: what the new rows see of each other
+   * @param mask (T, T), added to the scores: which of the new rows see each other
    */
   attend(path: string, query: Tensor, key: Tensor, value: Tensor, mask: Tensor): Tensor;
+}
+
+/**
+ * x (N, inputs) → (N, outputs). Rows are flattened to two dimensions throughout the decoder because tfjs's gradient of a
+ * batched product does not sum over a broadcast batch.
+ */
+export function linear(parameters: Parameters, path: string, x: Tensor): Tensor {
+  const bias = parameters[`${path}.bias`];
+  return linearProduct(x, parameters[`${path}.weight`]!, bias ? valuesOf(bias) : null);
 }

@@ -1,27 +1,26 @@
 /**
- * Dropout by stateless random numbers: which elements fall out depends only on (seed, site, branch, counter), so
+ * Dropout by stateless random numbers: which elements are dropped depends only on (seed, site, branch, counter), so
  * recorded, eager and resumed steps drop the same ones and nothing random is saved.
  */
-import { cast, greaterEqual, mul, scalar, stack, type Tensor } from '@tensorflow/tfjs-core';
+import { mul, scalar, stack, type Tensor } from '@tensorflow/tfjs-core';
+import { randomMask } from '../ops/dropoutMask.ts';
 import { statelessSeed } from '../random.ts';
-import { statelessUniform } from '../ops/operations.ts';
 
 export interface Dropout {
   /** Probability that an element is dropped. */
   rate: number;
   seed: number;
-  /** Which part of the micro-batch this is: branches drop elements of their own. */
+  /** Which part of the micro-batch this is: each branch drops elements of its own. */
   branch: number;
   /** int32 scalar, different for every micro-batch ever trained on. */
   counter: Tensor;
 }
 
-/** 1/(1−rate) where kept, 0 where dropped; null where nothing is dropped (rate 0, or not training). */
+/** 1/(1−rate) for what is kept, 0 for what is dropped; null if nothing is dropped (rate 0, or not training). */
 export function dropoutMask(dropout: Dropout | null, site: string, shape: readonly number[]): Tensor | null {
   if (dropout === null || dropout.rate === 0) return null;
   const [siteSeed] = statelessSeed(dropout.seed, `dropout ${site}`, dropout.branch);
-  const uniform = statelessUniform(shape, stack([scalar(siteSeed, 'int32'), dropout.counter]));
-  return mul(cast(greaterEqual(uniform, dropout.rate), 'float32'), 1 / (1 - dropout.rate));
+  return randomMask(shape, dropout.rate, stack([scalar(siteSeed, 'int32'), dropout.counter]));
 }
 
 export function drop(x: Tensor, dropout: Dropout | null, site: string): Tensor {

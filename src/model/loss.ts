@@ -3,21 +3,21 @@
  *
  * N rows · C width · V vocabulary size
  */
-import { add, concat, customGrad, matMul, mul, reshape, slice, sum, type Tensor } from '@tensorflow/tfjs-core';
-import { fusedCrossEntropy, hasFusedOperations } from '../ops/fusedOperations.ts';
-import { crossEntropyAndGradient } from '../ops/operations.ts';
+import { add, concat, matMul, mul, slice, type Tensor } from '@tensorflow/tfjs-core';
+import { weightedCrossEntropy } from '../ops/crossEntropy.ts';
+import { withGradient } from '../ops/withGradient.ts';
 import { computedAfter, knownScalar, scope } from '../runtime/recording.ts';
-import { chunkRows } from './lossChunks.ts';
+import { chunkRows } from './parameters.ts';
 
 /**
  * Σ weight·(−ln p(target)) over all positions, a scalar.
  *
- * Of a large vocabulary the logits are many times what the blocks keep, so they are computed in chunks, each with its
- * gradient at once (as Hsu et al. 2024 do, https://arxiv.org/abs/2410.10989): no (N, V) ever exists.
+ * With a large vocabulary the logits are many times larger than what the blocks keep, so they are computed in chunks,
+ * each with its gradient at once (Hsu et al. 2024, https://arxiv.org/abs/2410.10989): no (N, V) ever exists.
  *
- * @param hidden (N, C) @param head (V, C) @param targets (N) int32 @param weights (N), 0 on padding, elsewhere what a
- *   position counts, as 1/targets of the step
- * @param options.isTrained whether the gradient will be asked for; only then is it computed beside the loss
+ * @param hidden (N, C) @param head (V, C) @param targets (N) int32 @param weights (N), 0 on padding, else the weight of
+ *   a position, such as 1/targets of the step
+ * @param options.isTrained whether the gradient will be asked for; only then is it computed with the loss
  * @param options.rows of logits held at a time
  */
 export function summedLoss(
@@ -37,26 +37,9 @@ export function summedLoss(
     : scoredChunks(hidden, head, targets, weights, chunks);
 }
 
-/** Σ weight·(−ln p(target)) of logits (N, V), a scalar, and its gradient (N, V) by them. */
-function weightedCrossEntropy(logits: Tensor, targets: Tensor, weights: Tensor): { loss: Tensor; dLogits: Tensor } {
-  if (!hasFusedOperations()) return composedCrossEntropy(logits, targets, weights);
-  const [losses, dLogits] = fusedCrossEntropy(logits, targets, weights);
-  return { loss: sum(losses!), dLogits: dLogits! };
-}
-
-/** The same from TensorFlow's operations. */
-export function composedCrossEntropy(
-  logits: Tensor,
-  targets: Tensor,
-  weights: Tensor,
-): { loss: Tensor; dLogits: Tensor } {
-  const { losses, gradient } = crossEntropyAndGradient(logits, targets);
-  return { loss: sum(mul(losses, weights)), dLogits: mul(gradient, reshape(weights, [-1, 1])) };
-}
-
 type Chunks = { start: number; count: number }[];
 
-/** `compute` for every chunk, each after what the one before gave: side by side they would be in memory together. */
+/** `compute` for every chunk, each after the result of the one before: side by side all would be in memory at once. */
 function oneByOne<R>(
   chunks: Chunks,
   compute: (start: number, count: number, before: R | null) => R,
@@ -91,28 +74,29 @@ function trainedChunks(hidden: Tensor, head: Tensor, targets: Tensor, weights: T
     /** (rows, C) of each chunk */
     dHidden: Tensor[];
   }
-  const crossEntropy = customGrad((...args) => {
-    const [x, w, save] = args as unknown as [Tensor, Tensor, (tensors: Tensor[]) => void];
-    const step = (start: number, count: number, before: Sums | null): Sums => {
-      const rows = slice(x, [start, 0], [count, C]);
-      const logits = matMul(rows, w, false, true);
-      const { loss, dLogits } = weightedCrossEntropy(
-        logits,
-        slice(targets, [start], [count]),
-        slice(weights, [start], [count]),
-      );
-      const dHead = matMul(dLogits, rows, true, false);
-      const dHidden = matMul(dLogits, w);
-      if (before === null) return { loss, dHead, dHidden: [dHidden] };
-      return { loss: add(before.loss, loss), dHead: add(before.dHead, dHead), dHidden: [...before.dHidden, dHidden] };
-    };
-    const { loss, dHead, dHidden } = oneByOne(chunks, step, (sums) => sums.dHead);
-    save([dHidden.length === 1 ? dHidden[0]! : concat(dHidden, 0), dHead]);
-    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+  const step = (start: number, count: number, before: Sums | null): Sums => {
+    const rows = slice(hidden, [start, 0], [count, C]);
+    const logits = matMul(rows, head, false, true);
+    const { loss, dLogits } = weightedCrossEntropy(
+      logits,
+      slice(targets, [start], [count]),
+      slice(weights, [start], [count]),
+    );
+    const dHead = matMul(dLogits, rows, true, false);
+    const dHidden = matMul(dLogits, head);
+    if (before === null) return { loss, dHead, dHidden: [dHidden] };
+    return { loss: add(before.loss, loss), dHead: add(before.dHead, dHead), dHidden: [...before.dHidden, dHidden] };
+  };
+  return withGradient(
+    [hidden, head],
+    () => {
+      const { loss, dHead, dHidden } = oneByOne(chunks, step, (sums) => sums.dHead);
+      return { value: loss, saved: [dHidden.length === 1 ? dHidden[0]! : concat(dHidden, 0), dHead] };
+    },
+    (dy, [dHidden, dHead]) => {
       const isWhole = knownScalar(dy) === 1;
-      return saved.map((gradient) => (isWhole ? gradient.clone() : mul(gradient, dy))); // what is saved is disposed of
-    };
-    return { value: loss, gradFunc };
-  });
-  return crossEntropy(hidden, head);
+      const scaled = (gradient: Tensor): Tensor => (isWhole ? gradient.clone() : mul(gradient, dy)); // saved is disposed
+      return [scaled(dHidden), scaled(dHead)];
+    },
+  );
 }

@@ -1,10 +1,13 @@
 /**
- * The table of a decoder's parameters: names, shapes, how each starts and whether it decays. One ordered
- * walk over it serves initialisation, optimizer, checkpoint, counting and export. Loads nothing native.
+ * The table of a decoder's parameters: names, shapes, how each starts and whether it decays. Initialisation, optimizer,
+ * checkpoint, counting and export all walk over it in this order. Loads nothing native, because the plan of a run needs
+ * it too.
  *
  * C width · V vocabulary size · T context length · L layers
  */
 import type { Config } from '../config/schema.ts';
+import { randomStream } from '../random.ts';
+import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
 
 export type ModelConfig = Config['model'];
 
@@ -12,15 +15,15 @@ export type ModelConfig = Config['model'];
 type Initial = { kind: 'normal'; deviation: number } | { kind: 'ones' } | { kind: 'zeros' };
 
 export interface ParameterSpec {
-  /** The path of the part it belongs to, as `blocks.3.attention.output`. */
+  /** The path of the part it belongs to, e.g. `blocks.3.attention.output`. */
   name: string;
   shape: number[];
   initial: Initial;
   /** Weight decay pulls matrices towards zero; vectors (gains, biases) are left alone. */
   decays: boolean;
-  /** Takes part in a matrix product of the forward pass: what FLOPs are counted by. */
+  /** Takes part in a matrix product of the forward pass; FLOPs are counted by these. */
   multiplies: boolean;
-  /** Columns of each map where several stand side by side in one matrix, as query, key and value. */
+  /** Columns of each map if one matrix holds several side by side, such as query, key and value. */
   parts?: readonly number[];
 }
 
@@ -100,4 +103,30 @@ export function parameterTable(model: ModelConfig, tokens: number): ParameterSpe
     ...norm('finalNorm'),
     ...(tied ? [] : [matrix('head.weight', rows, width)]),
   ];
+}
+
+/** The values parameters start from: a pure function of the seed and each parameter's name. */
+export function initialParameters(table: readonly ParameterSpec[], seed: number): NamedTensor[] {
+  return table.map(({ name, shape, initial }) => {
+    const values = new Float32Array(elementCount(shape));
+    if (initial.kind === 'ones') values.fill(1);
+    if (initial.kind === 'normal') {
+      const stream = randomStream(seed, `parameter ${name}`);
+      for (let i = 0; i < values.length; i++) values[i] = initial.deviation * stream.normal();
+    }
+    return { name, shape, values };
+  });
+}
+
+/** Whether a parameter is a matrix inside the blocks: those that Muon updates, if it is the optimizer. */
+export const isBlockMatrix = ({ name, shape }: ParameterSpec): boolean =>
+  name.startsWith('blocks.') && shape.length === 2;
+
+/** Logits (128 MB of them) that are held at a time; a larger (N, V) is computed in chunks of rows. */
+const chunkElements = 2 ** 25;
+
+/** All N rows of logits, or about equal chunks of them. @param V vocabulary size */
+export function chunkRows(N: number, V: number, elements = chunkElements): number {
+  const chunks = Math.min(N, Math.ceil((N * V) / elements));
+  return Math.ceil(N / chunks);
 }

@@ -2,13 +2,13 @@
  * How the decoder knows the order of its rows. Family gpt2 adds a learned vector of each position to the embedding;
  * family llama rotates queries and keys (RoPE, Su et al. 2021, https://arxiv.org/abs/2104.09864): number i of a head
  * and number i + D/2 are a point in the plane, turned by position · frequency_i, so that the product of a query and a
- * key depends on how far apart they stand. Halves rather than neighbours are paired, as in Hugging Face's weights.
+ * key depends on their distance. Numbers i and i + D/2 rather than neighbours are paired, as in Hugging Face's weights.
  *
  * B micro-batch size · T positions · C width · K key/value heads · G queries of each · D head size
  */
-import { add, cos, customGrad, mul, reshape, sin, slice, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
-import { integersAsFloats, swapHalves } from '../ops/operations.ts';
-import { rowsOf } from '../runtime/weights.ts';
+import { add, cast, cos, mul, reshape, sin, slice, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
+import { rowsOf, valuesOf } from '../ops/linear.ts';
+import type { Rotation } from '../ops/rotation.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import type { ModelConfig } from './parameters.ts';
 
@@ -18,23 +18,16 @@ export function addLearnedPositions(parameters: Parameters, tokens: Tensor, pass
   const all = parameters['embedding.positions']!; // (context length, C)
   const positionIds = positionIdsOf(pass);
   if (positionIds) return add(tokens, rowsOf(all, positionIds));
-  const positions = T === model.contextLength ? all : slice(all, [0, 0], [T, model.width]);
+  const learned = valuesOf(all);
+  const positions = T === model.contextLength ? learned : slice(learned, [0, 0], [T, model.width]);
   return reshape(add(reshape(tokens, [B, T, model.width]), positions), [B * T, model.width]);
 }
 
-/** (B·T) int32: the position of each row, where it is not its place in the window. */
+/** (B·T) int32: the position of each row; null if it is its place in the window. */
 const positionIdsOf = ({ cache, documentPositions }: DecoderPass): Tensor | null =>
   cache?.positionIds ?? documentPositions ?? null;
 
-/** Cosines and sines by which the rows of a pass are turned, made once for all blocks. */
-export interface Rotation {
-  /** (T, D), or (B, 1, 1, T, D) where the rows have position ids. */
-  cosines: Tensor;
-  /** As `cosines`, the first half of each row negated. */
-  signedSines: Tensor;
-}
-
-/** The rotation of a pass; null in a family that has none. Only D frequencies are constants of a recording. */
+/** The rotation of a pass; null in a family without. Of it, a recording holds only D frequencies as constants. */
 export function rotationOf(pass: DecoderPass): Rotation | null {
   const { model, batchSize: B, length: T } = pass;
   if (model.family === 'gpt2') return null;
@@ -42,7 +35,7 @@ export function rotationOf(pass: DecoderPass): Rotation | null {
   const frequencies = ropeFrequencies(model);
   const positionIds = positionIdsOf(pass);
   const positions = positionIds
-    ? integersAsFloats(positionIds)
+    ? cast(positionIds, 'float32')
     : tensor1d(Float32Array.from({ length: T }, (_, t) => t));
   const angles = mul(
     reshape(positions, positionIds ? [B, 1, 1, T, 1] : [T, 1]),
@@ -53,8 +46,9 @@ export function rotationOf(pass: DecoderPass): Rotation | null {
 }
 
 /**
- * Whether a layer (from 0) knows positions. Some models leave them out in every fourth (NoPE; Kazemnejad et al. 2023,
- * https://arxiv.org/abs/2305.19466): there the causal mask alone tells order.
+ * Whether a layer (from 0) is rotated. Some models leave it out in every fourth (NoPE; Kazemnejad et al. 2023,
+ * https://arxiv.org/abs/2305.19466): there the causal mask alone
+ * gives the order.
  */
 export const isRotated = ({ nopeEveryLayers }: ModelConfig, layer: number): boolean =>
   nopeEveryLayers === null || (layer + 1) % nopeEveryLayers !== 0;
@@ -72,17 +66,4 @@ function ropeFrequencies({ headSize: D, ropeTheta, ropeScaling }: ModelConfig): 
     const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
     return kept * frequency + ((1 - kept) * frequency) / factor;
   });
-}
-
-/** x (B, K, G·T, D) → same shape, row t of each head turned by the angles of its position. */
-export function rotate(x: Tensor, { cosines, signedSines }: Rotation, T: number): Tensor {
-  const [B, K, rows, D] = x.shape as [number, number, number, number];
-  const turned = customGrad((...args) => {
-    const [input, save] = args as unknown as [Tensor, (tensors: Tensor[]) => void];
-    save([cosines, signedSines]);
-    // A rotation's transpose is its inverse: the angle with the other sign.
-    const gradFunc = (dy: Tensor, [c, s]: Tensor[]): Tensor[] => [add(mul(dy, c!), mul(swapHalves(dy), mul(s!, -1)))];
-    return { value: add(mul(input, cosines), mul(swapHalves(input), signedSines)), gradFunc };
-  });
-  return reshape(turned(reshape(x, [B, K, rows / T, T, D])), [B, K, rows, D]);
 }

@@ -1,6 +1,6 @@
 /**
- * What tfjs-node's backend asks of its binding, as far as clm uses it. Three things answer to it: the
- * binding itself (eager), the recorder, and the bfloat16 wrapper around either.
+ * What tfjs-node's backend asks of its binding, as far as clm uses it. Three things implement it: the binding itself
+ * (eager), the recorder, and the wrapper for matrix products around either (products.ts).
  */
 
 /** An attribute of an operation as tfjs-node passes it; `type` is a TF_AttrType code. */
@@ -17,11 +17,28 @@ export interface TensorHandle {
   shape: number[];
 }
 
+/** How an operation takes bfloat16 tensors; numbers are the places of its inputs and outputs. */
+export interface Bfloat16Use {
+  /** Inputs that are cast to bfloat16 if they are not. */
+  inputs: readonly number[];
+  /** Inputs that are never cast: the operation is in bfloat16 only if all of these already are. */
+  ifAlready?: readonly number[];
+  /** Outputs that are bfloat16 if the operation is. */
+  outputs: readonly number[] | 'all';
+}
+
 export interface Binding {
   createTensor(shape: number[], dtype: number, values: ArrayBufferView): number;
   deleteTensor(id: number): void;
   tensorDataSync(id: number): Float32Array;
-  executeOp(name: string, attributes: Attribute[], inputIds: number[], outputs: number): TensorHandle[];
+  /** @param bfloat16 for an operation that products.ts does not know: only clm's kernels say it themselves */
+  executeOp(
+    name: string,
+    attributes: Attribute[],
+    inputIds: number[],
+    outputs: number,
+    bfloat16?: Bfloat16Use,
+  ): TensorHandle[];
 }
 
 /** TF_AttrType codes, as in tensorflow/c/c_api.h. */
@@ -41,3 +58,11 @@ export const stringAttribute = (name: string, value: string): Attribute => ({
   type: attributeTypes.string,
   value,
 });
+
+/** Attributes of GatherV2 along the first axis. @param type TF_DataType of the table */
+export const gatherAttributes = (type: number): Attribute[] => [
+  intAttribute('batch_dims', 0),
+  typeAttribute('Tparams', type),
+  typeAttribute('Tindices', 3),
+  typeAttribute('Taxis', 3),
+];

@@ -1,15 +1,9 @@
 /**
- * The part of TensorFlow's C API that clm uses (tensorflow/c/c_api.h), reached through koffi in the
- * same shared library that tfjs-node is bound to. Nothing above `runtime/` sees it.
+ * The part of TensorFlow's C API that clm uses (tensorflow/c/c_api.h), through koffi, from the same shared library that
+ * tfjs-node is linked to.
  */
-import { createRequire } from 'node:module';
 import path from 'node:path';
-
-/** Loaded when it is first needed: commands that refuse their input never load native code. */
-const koffi = (): typeof import('koffi')['default'] => createRequire(import.meta.url)('koffi');
-
-/** An opaque C pointer. */
-export type Pointer = unknown;
+import { askForHugePages, koffi, type CFunction, type Pointer } from './libc.ts';
 
 /** One output of a graph operation: TF_Output. */
 export interface Output {
@@ -63,12 +57,6 @@ const declarations = [
 
 type FunctionName<D extends string> = D extends `${string} TF_${infer Rest}(${string}` ? `TF_${Rest}` : never;
 
-/** A C function; koffi checks its arguments at the call, `async` runs it on another thread. */
-interface CFunction {
-  (...args: unknown[]): unknown;
-  async(...args: unknown[]): void;
-}
-
 /** The C functions by name. */
 export type CApi = Record<FunctionName<(typeof declarations)[number]>, CFunction>;
 
@@ -89,45 +77,6 @@ export function loadCApi(libraryDirectory: string, extension: 'so' | 'dylib'): C
     declarations.map((declaration) => [/TF_\w+(?=\()/.exec(declaration)?.[0], library.func(declaration)]),
   ) as CApi;
   return loaded;
-}
-
-/** Held for good: koffi unloads what is not, and TensorFlow would then call into nothing. */
-const loadedOperations: unknown[] = [];
-
-/** clm's own operations, loaded. */
-export interface OperationsLibrary {
-  /** Makes them known to TensorFlow; returns 0 or the TF_Code of the failure. */
-  register(): number;
-  /** How many threads each branch of the programs to come has for them. */
-  setThreadsPerBranch(threads: number): void;
-  /** 1 where the processor has a unit that multiplies tiles. */
-  hasTiles(): number;
-}
-
-/** Loads the library of clm's own operations. @throws where it does not load */
-export function loadOperations(file: string): OperationsLibrary {
-  const library = koffi().load(file);
-  loadedOperations.push(library);
-  return {
-    register: library.func('int RegisterClmOperations()') as never,
-    setThreadsPerBranch: library.func('void SetClmThreadsPerBranch(int)') as never,
-    hasTiles: library.func('int ClmHasTiles()') as never,
-  };
-}
-
-/** dup and dup2 of the C library. */
-export function loadDescriptorFunctions(): { dup(descriptor: number): number; dup2(from: number, to: number): number } {
-  const libc = koffi().load(process.platform === 'darwin' ? 'libSystem.B.dylib' : 'libc.so.6');
-  return { dup: libc.func('int dup(int)'), dup2: libc.func('int dup2(int, int)') } as never;
-}
-
-let mallocTrim: CFunction | undefined;
-
-/** Gives the system what is free in this process but lies between things in use, where the C library keeps it. */
-export function returnFreeMemory(): void {
-  if (process.platform !== 'linux') return;
-  mallocTrim ??= koffi().load('libc.so.6').func('int malloc_trim(size_t)');
-  mallocTrim(0);
 }
 
 /** Calls `body` with a fresh TF_Status (one per call in flight) and throws its message, prefixed by `what`. */
@@ -152,21 +101,6 @@ export const int64s = (values: readonly number[]): BigInt64Array => BigInt64Arra
 
 /** Tensors from this size on are worth huge pages. */
 const largeBytes = 4e6;
-const pageBytes = 4096n;
-const MADV_HUGEPAGE = 14;
-let madvise: CFunction | undefined;
-
-/**
- * Lets Linux back memory by pages of 2 MB, while nothing is written there yet: weights are read from end to end for
- * every token, which goes faster with fewer pages to look up. A wish; where it is refused, nothing is lost.
- */
-function askForHugePages(data: Pointer, bytes: number): void {
-  if (process.platform !== 'linux') return;
-  madvise ??= koffi().load('libc.so.6').func('int madvise(uintptr_t, size_t, int)');
-  const start = koffi().address(data as never);
-  const firstPage = ((start + pageBytes - 1n) / pageBytes) * pageBytes;
-  madvise(firstPage, Number(((start + BigInt(bytes) - firstPage) / pageBytes) * pageBytes), MADV_HUGEPAGE);
-}
 
 /** A new TF_Tensor holding a copy of `values`; the caller deletes it. */
 export function newTensor(c: CApi, shape: readonly number[], dataType: number, values: ArrayBufferView): Pointer {

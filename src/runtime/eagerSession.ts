@@ -1,39 +1,31 @@
 /** The session that runs a program operation by operation: the reference for recorded ones, and 2 to 3 times slower. */
-import { tensor, tidy, type Tensor } from '@tensorflow/tfjs-core';
+import { tensor } from '@tensorflow/tfjs-core';
 import type { NamedTensor } from '../tensors/tensors.ts';
-import { bfloat16Products } from './bfloat16.ts';
 import { boolAttribute, shapeAttribute, stringAttribute, typeAttribute, type Binding } from './binding.ts';
 import { dataTypes } from './capi.ts';
-import { shareCores } from './operationsLibrary.ts';
-import { checkedValues, type InputSpec, type Program, type Values } from './program.ts';
-import { withBinding } from './recording.ts';
-import type { Definition, Precision, Session } from './session.ts';
+import { shareCores } from './kernelLibrary.ts';
+import { withProducts } from './products.ts';
+import { computing, tidied } from './recording.ts';
+import { checkedValues, inputEntries, mapValues } from './session.ts';
+import type { Definition, Inputs, InputSpecs, Precision, Program, Session, SessionSettings } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
-import { float32Products } from './tileProducts.ts';
-import { variableOperations } from './variables.ts';
+import { variableOperations, type Variable } from './variables.ts';
 
 let sessions = 0;
 
 export class EagerSession implements Session {
-  readonly mode = 'eager';
-  readonly precision: Precision;
-  readonly device: 'cpu' | 'cuda';
-  readonly deviceReason: string;
-  readonly branches: number;
+  readonly settings: SessionSettings;
   readonly #tensorFlow: TensorFlow;
   /** Variables live in the process by name; the number keeps two sessions apart. */
   readonly #container = `session-${++sessions}`;
-  readonly #variables = new Map<string, { shape: number[]; handleId: number }>();
+  readonly #variables = new Map<string, Variable>();
 
-  constructor(tensorFlow: TensorFlow, precision: Precision, branches: number) {
-    this.branches = branches;
-    this.precision = precision;
-    this.device = tensorFlow.device;
-    this.deviceReason = tensorFlow.deviceReason;
+  constructor(tensorFlow: TensorFlow, settings: SessionSettings) {
+    this.settings = settings;
     this.#tensorFlow = tensorFlow;
   }
 
-  async addVariables(tensors: readonly NamedTensor[], stored: Precision = 'float32'): Promise<void> {
+  async addVariables(tensors: readonly NamedTensor[], storedAs: Precision = 'float32'): Promise<void> {
     const { eagerBinding } = this.#tensorFlow;
     const dtype = typeAttribute('dtype', dataTypes.float32);
     for (const { name, shape, values } of tensors) {
@@ -41,7 +33,7 @@ export class EagerSession implements Session {
       // The binding takes over an array that happens to be aligned instead of copying it: without a copy of its own a
       // variable that is updated in place would write into the caller's, or into another variable's, memory.
       const valueId = eagerBinding.createTensor(shape, dataTypes.float32, values.slice());
-      const keptId = stored === 'float32' ? valueId : roundedToHalf(eagerBinding, valueId);
+      const keptId = storedAs === 'float32' ? valueId : roundedToBfloat16(eagerBinding, valueId);
       eagerBinding.executeOp('AssignVariableOp', [dtype], [handleId, keptId], 0);
       for (const id of new Set([valueId, keptId])) eagerBinding.deleteTensor(id);
     }
@@ -53,7 +45,7 @@ export class EagerSession implements Session {
 
   async readVariables(names: readonly string[]): Promise<NamedTensor[]> {
     const { backend } = this.#tensorFlow;
-    const variables = variableOperations(backend, (name) => this.#variable(name).handleId);
+    const variables = variableOperations(backend, (name) => this.#variable(name));
     return names.map((name) => {
       const value = variables.read(name);
       const values = Float32Array.from(value.dataSync());
@@ -62,33 +54,29 @@ export class EagerSession implements Session {
     });
   }
 
-  program(name: string, inputs: Record<string, InputSpec>, define: Definition): Program {
-    const { backend } = this.#tensorFlow;
-    const variables = variableOperations(backend, (variable) => this.#variable(variable).handleId);
-    const run = async (values: Record<string, Values>): Promise<Record<string, Float32Array>> => {
-      shareCores(1); // operations run one after another
-      const compute = (): Record<string, Float32Array> => {
-        let results: Record<string, Float32Array> = {};
-        tidy(() => {
-          const tensors: Record<string, Tensor> = {};
-          for (const [input, spec] of Object.entries(inputs)) {
-            const checked = checkedValues(name, input, spec, values[input]);
-            tensors[input] = tensor(checked, [...spec.shape], spec.dtype);
-          }
-          results = Object.fromEntries(
-            Object.entries(define(tensors, variables)).map(([output, t]) => [output, Float32Array.from(t.dataSync())]),
-          );
-        });
-        return results;
-      };
-      const { binding } = backend;
-      return withBinding(
-        backend,
-        this.precision === 'bfloat16' ? bfloat16Products(binding, false) : float32Products(binding),
-        compute,
-      );
+  program<const I extends InputSpecs, O extends string>(
+    name: string,
+    inputs: I,
+    define: Definition<I, O>,
+  ): Program<I, O> {
+    const { backend, eagerBinding } = this.#tensorFlow;
+    const variables = variableOperations(backend, (variable) => this.#variable(variable));
+    const compute = (values: Parameters<Program['run']>[0]): Record<O, Float32Array> => {
+      const feeds = inputEntries(inputs).map(([input, spec]) => {
+        const checked = checkedValues(name, input, spec, values[input]);
+        return [input, tensor(checked, [...spec.shape], spec.dtype)] as const;
+      });
+      const outputs = define(Object.fromEntries(feeds) as Inputs<I>, variables);
+      return mapValues(outputs, (output) => Float32Array.from(output.dataSync()));
     };
-    return { run };
+    return {
+      run: async (values) => {
+        shareCores(1); // operations run one after another
+        const binding = withProducts(eagerBinding, this.settings, false);
+        const computation = { binding, recorder: null, kernels: this.settings.kernels };
+        return computing(backend, computation, () => tidied(() => compute(values)));
+      },
+    };
   }
 
   async traced(): Promise<never> {
@@ -112,23 +100,23 @@ export class EagerSession implements Session {
       stringAttribute('container', ''),
     ];
     const handleId = this.#tensorFlow.eagerBinding.executeOp('VarHandleOp', attributes, [], 1)[0]!.id;
-    this.#variables.set(name, { shape, handleId });
+    this.#variables.set(name, { shape, handleId, storedAs: 'float32' });
     return handleId;
   }
 
-  #variable(name: string): { shape: number[]; handleId: number } {
+  #variable(name: string): Variable {
     const variable = this.#variables.get(name);
     if (!variable) throw new Error(`there is no variable ${name}`);
     return variable;
   }
 }
 
-/** The numbers that bfloat16 has for these, in float32: what a variable kept in it is read as. */
-function roundedToHalf(binding: Binding, id: number): number {
+/** The nearest bfloat16 numbers, in float32: what a variable stored in bfloat16 is read as. */
+function roundedToBfloat16(binding: Binding, id: number): number {
   const cast = (from: number, to: number, input: number): number =>
     binding.executeOp('Cast', [typeAttribute('SrcT', from), typeAttribute('DstT', to)], [input], 1)[0]!.id;
-  const half = cast(dataTypes.float32, dataTypes.bfloat16, id);
-  const rounded = cast(dataTypes.bfloat16, dataTypes.float32, half);
-  binding.deleteTensor(half);
+  const stored = cast(dataTypes.float32, dataTypes.bfloat16, id);
+  const rounded = cast(dataTypes.bfloat16, dataTypes.float32, stored);
+  binding.deleteTensor(stored);
   return rounded;
 }

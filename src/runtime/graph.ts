@@ -4,9 +4,10 @@
  * graph may grow between runs, TF_SessionRun takes new nodes in by itself.
  */
 import os from 'node:os';
-import { bufferBytes, int64s, throwOnError, withStatus, type CApi, type Output, type Pointer } from './capi.ts';
 import { attributeTypes, type Attribute } from './binding.ts';
-import type { ProgramOptions } from './program.ts';
+import { bufferBytes, int64s, throwOnError, withStatus, type CApi, type Output } from './capi.ts';
+import type { Pointer } from './libc.ts';
+import type { ProgramOptions } from './session.ts';
 import { fullTrace, nodeTimings, type NodeTiming } from './trace.ts';
 
 interface Operation {

@@ -1,23 +1,31 @@
-/** The door to the runtime: loads TensorFlow and opens a session of the kind asked for. */
+/** Loads TensorFlow and opens a session of the kind asked for. */
 import { EagerSession } from './eagerSession.ts';
+import type { Kernels } from './kernelLibrary.ts';
 import { RecordedSession } from './recordedSession.ts';
-import type { Mode, Precision, Session } from './session.ts';
+import type { Mode, Precision, Session, SessionSettings } from './session.ts';
 import { loadTensorFlow, type DeviceChoice } from './tensorflow.ts';
 
 /**
  * Opens a session; loads TensorFlow on the first call of the process.
  *
  * @param options.branches parallel branches its programs will have; the cores are shared among them (default 1)
+ * @param options.kernels fewer of clm's kernels than this machine has (default: all), for comparison
  */
 export function openSession(options: {
   mode: Mode;
   precision: Precision;
   device: DeviceChoice;
   branches?: number;
+  kernels?: Kernels;
 }): Session {
+  const { mode, precision } = options;
   const tensorFlow = loadTensorFlow(options.device);
-  const branches = tensorFlow.device === 'cuda' ? 1 : (options.branches ?? 1);
-  return options.mode === 'recorded'
-    ? new RecordedSession(tensorFlow, options.precision, branches)
-    : new EagerSession(tensorFlow, options.precision, branches);
+  const { device, deviceReason, kernels: available } = tensorFlow;
+  const kernels = fewer(options.kernels ?? available, available);
+  const branches = device === 'cuda' ? 1 : (options.branches ?? 1);
+  const settings: SessionSettings = { mode, precision, device, deviceReason, branches, kernels };
+  return mode === 'recorded' ? new RecordedSession(tensorFlow, settings) : new EagerSession(tensorFlow, settings);
 }
+
+const order: readonly Kernels[] = ['none', 'vectors', 'tiles'];
+const fewer = (a: Kernels, b: Kernels): Kernels => (order.indexOf(a) < order.indexOf(b) ? a : b);

@@ -1,45 +1,33 @@
 /** The session whose programs are recorded into one TensorFlow graph and run as one call each. */
-import { tidy, type Tensor } from '@tensorflow/tfjs-core';
+import { toBfloat16 } from '../tensors/elementTypes.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
-import { bfloat16Products, toHalves } from './bfloat16.ts';
-import { typeAttribute, type Binding } from './binding.ts';
-import { dataTypes, newTensor, tensorValues, type Output, type Pointer } from './capi.ts';
+import { typeAttribute } from './binding.ts';
+import { dataTypes, newTensor, tensorValues, type Output } from './capi.ts';
 import { GraphSession } from './graph.ts';
-import { shareCores } from './operationsLibrary.ts';
-import { checkedValues, type InputSpec, type Program, type ProgramOptions, type Values } from './program.ts';
+import { shareCores } from './kernelLibrary.ts';
+import type { Pointer } from './libc.ts';
+import { withProducts } from './products.ts';
 import { Recorder } from './recorder.ts';
-import { recordingWith } from './recording.ts';
-import type { Definition, Precision, Session } from './session.ts';
+import { computing, tidied } from './recording.ts';
+import { checkedValues, inputEntries, mapValues } from './session.ts';
+import type { Definition, Inputs, InputSpecs, Precision, Program, ProgramOptions } from './session.ts';
+import type { Session, SessionSettings } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
 import type { NodeTiming } from './trace.ts';
-import { float32Products } from './tileProducts.ts';
-import { variableOperations } from './variables.ts';
-
-interface Variable {
-  shape: number[];
-  handleId: number;
-  stored: Precision;
-}
+import { variableOperations, type Variable } from './variables.ts';
 
 export class RecordedSession implements Session {
-  readonly mode = 'recorded';
-  readonly precision: Precision;
-  readonly device: 'cpu' | 'cuda';
-  readonly deviceReason: string;
-  readonly branches: number;
+  readonly settings: SessionSettings;
   readonly #tensorFlow: TensorFlow;
   readonly #graph: GraphSession;
   readonly #recorder: Recorder;
   readonly #variables = new Map<string, Variable>();
   readonly #readers = new Map<string, Output>();
 
-  constructor(tensorFlow: TensorFlow, precision: Precision, branches: number) {
-    this.branches = branches;
-    this.precision = precision;
-    this.device = tensorFlow.device;
-    this.deviceReason = tensorFlow.deviceReason;
+  constructor(tensorFlow: TensorFlow, settings: SessionSettings) {
+    this.settings = settings;
     this.#tensorFlow = tensorFlow;
-    this.#graph = new GraphSession(tensorFlow.c, branches);
+    this.#graph = new GraphSession(tensorFlow.c, settings.branches);
     this.#recorder = new Recorder(tensorFlow.c, this.#graph, tensorFlow.eagerBinding);
   }
 
@@ -48,18 +36,18 @@ export class RecordedSession implements Session {
     return this.#recorder.size;
   }
 
-  async addVariables(tensors: readonly NamedTensor[], stored: Precision = 'float32'): Promise<void> {
+  async addVariables(tensors: readonly NamedTensor[], storedAs: Precision = 'float32'): Promise<void> {
     const { c } = this.#tensorFlow;
-    const dtype = typeAttribute('dtype', dataTypes[stored]);
+    const dtype = typeAttribute('dtype', dataTypes[storedAs]);
     const feeds: { output: Output; tensor: Pointer }[] = [];
     const { updates } = this.#recorder.updatesOf(() => {
       for (const { name, shape, values } of tensors) {
-        const handleId = this.#recorder.variableHandle(name, shape, dataTypes[stored]);
-        this.#variables.set(name, { shape, handleId, stored });
-        const value = this.#recorder.placeholder(`initial/${name}`, shape, dataTypes[stored]);
+        const handleId = this.#recorder.variableHandle(name, shape, dataTypes[storedAs]);
+        this.#variables.set(name, { shape, handleId, storedAs });
+        const value = this.#recorder.placeholder(`initial/${name}`, shape, dataTypes[storedAs]);
         this.#recorder.executeOp('AssignVariableOp', [dtype], [handleId, value.id], 0);
-        const kept = stored === 'float32' ? values : toHalves(values);
-        feeds.push({ output: value.output, tensor: newTensor(c, shape, dataTypes[stored], kept) });
+        const kept = storedAs === 'float32' ? values : toBfloat16(values);
+        feeds.push({ output: value.output, tensor: newTensor(c, shape, dataTypes[storedAs], kept) });
       }
     });
     try {
@@ -70,74 +58,67 @@ export class RecordedSession implements Session {
   }
 
   addView(view: string, variable: string, shape: number[]): void {
-    const { stored } = this.#variable(variable);
+    const { storedAs } = this.#variable(variable);
     this.#variables.set(view, {
       shape,
-      handleId: this.#recorder.variableHandle(variable, shape, dataTypes[stored]),
-      stored,
+      handleId: this.#recorder.variableHandle(variable, shape, dataTypes[storedAs]),
+      storedAs,
     });
   }
 
   async readVariables(names: readonly string[]): Promise<NamedTensor[]> {
-    const { c } = this.#tensorFlow;
-    const fetched = await this.#graph.run(
-      [],
-      names.map((name) => this.#reader(name)),
-      [],
-    );
-    return names.map((name, i) => {
-      const values = tensorValues(c, fetched[i]);
-      c.TF_DeleteTensor(fetched[i]);
-      return { name, shape: this.#variable(name).shape, values };
-    });
+    const readers = names.map((name) => this.#reader(name));
+    const fetched = await this.#graph.run([], readers, []);
+    return names.map((name, i) => ({ name, shape: this.#variable(name).shape, values: this.#take(fetched[i]) }));
   }
 
-  program(name: string, inputs: Record<string, InputSpec>, define: Definition, options: ProgramOptions = {}): Program {
+  program<const I extends InputSpecs, O extends string>(
+    name: string,
+    inputs: I,
+    define: Definition<I, O>,
+    options: ProgramOptions = {},
+  ): Program<I, O> {
     const { backend, c } = this.#tensorFlow;
     const recorder = this.#recorder;
-    const binding: Binding =
-      this.precision === 'bfloat16' ? bfloat16Products(recorder, true) : float32Products(recorder);
-    const placeholders = new Map<string, { spec: InputSpec; output: Output }>();
-    const variables = variableOperations(
-      backend,
-      (variable) => this.#variable(variable).handleId,
-      (variable) => this.#variable(variable).stored === 'bfloat16',
-    );
-    const fetches = new Map<string, Output>();
-    const record = (): void => {
-      const symbols: Record<string, Tensor> = {};
-      for (const [input, spec] of Object.entries(inputs)) {
-        const dtype = dataTypes[spec.dtype];
-        const { id, output } = recorder.placeholder(input, spec.shape, dtype);
-        placeholders.set(input, { spec, output });
-        symbols[input] = backend.createOutputTensor({ id, dtype, shape: [...spec.shape] });
-      }
-      for (const [output, tensor] of Object.entries(define(symbols, variables))) {
+    const binding = withProducts(recorder, this.settings, true);
+    const variables = variableOperations(backend, (variable) => this.#variable(variable));
+    const placeholders = inputEntries(inputs);
+    const record = (): { feeds: Output[]; fetches: Record<O, Output> } => {
+      const fed = placeholders.map(([input, spec]) => recorder.placeholder(input, spec.shape, dataTypes[spec.dtype]));
+      const symbols = placeholders.map(([input, { shape, dtype }], i) => {
+        const handle = { id: fed[i]!.id, dtype: dataTypes[dtype], shape: [...shape] };
+        return [input, backend.createOutputTensor(handle)] as const;
+      });
+      const outputs = define(Object.fromEntries(symbols) as Inputs<I>, variables);
+      const fetches = mapValues(outputs, (tensor) => {
         // By an operation, for the tensor itself may be bfloat16.
         const float = typeAttribute('T', dataTypes.float32);
         const [fetched] = backend.binding.executeOp('Identity', [float], backend.getInputTensorIds([tensor]), 1);
-        fetches.set(output, recorder.output(fetched!.id, output));
-      }
+        return recorder.output(fetched!.id, 'Identity');
+      });
+      return { feeds: fed.map(({ output }) => output), fetches };
     };
-    const { updates } = recorder.updatesOf(() =>
-      recordingWith(backend, recorder, binding, () => recorder.scoped(name, () => tidy(record))),
+    const computation = { binding, recorder, kernels: this.settings.kernels };
+    const { result, updates } = recorder.updatesOf(() =>
+      computing(backend, computation, () => recorder.scoped(name, () => tidied(record))),
     );
+    const fetches = Object.entries<Output>(result.fetches);
 
-    const run = async (values: Record<string, Values>): Promise<Record<string, Float32Array>> => {
-      const feeds = Array.from(placeholders, ([input, { spec, output }]) => ({
-        output,
+    const run = async (values: Parameters<Program['run']>[0]): Promise<Record<O, Float32Array>> => {
+      const feeds = placeholders.map(([input, spec], i) => ({
+        output: result.feeds[i]!,
         tensor: newTensor(c, spec.shape, dataTypes[spec.dtype], checkedValues(name, input, spec, values[input])),
       }));
       try {
-        shareCores(this.branches);
-        const fetched = await this.#graph.run(feeds, [...fetches.values()], updates, options);
-        return Object.fromEntries(
-          Array.from(fetches.keys(), (output, i) => {
-            const result = tensorValues(c, fetched[i]);
-            c.TF_DeleteTensor(fetched[i]);
-            return [output, result];
-          }),
+        shareCores(this.settings.branches);
+        const fetched = await this.#graph.run(
+          feeds,
+          fetches.map(([, output]) => output),
+          updates,
+          options,
         );
+        const entries = fetches.map(([output], i) => [output, this.#take(fetched[i])]);
+        return Object.fromEntries(entries) as Record<O, Float32Array>;
       } finally {
         for (const feed of feeds) c.TF_DeleteTensor(feed.tensor);
       }
@@ -153,6 +134,14 @@ export class RecordedSession implements Session {
     this.#graph.close();
   }
 
+  /** The values of a tensor, which is deleted. */
+  #take(tensor: Pointer): Float32Array {
+    const { c } = this.#tensorFlow;
+    const values = tensorValues(c, tensor);
+    c.TF_DeleteTensor(tensor);
+    return values;
+  }
+
   #variable(name: string): Variable {
     const variable = this.#variables.get(name);
     if (!variable) throw new Error(`there is no variable ${name}`);
@@ -162,8 +151,8 @@ export class RecordedSession implements Session {
   #reader(name: string): Output {
     let output = this.#readers.get(name);
     if (!output) {
-      const { handleId, stored } = this.#variable(name);
-      if (stored !== 'float32') throw new Error(`${name} is kept in ${stored} and cannot be read back`);
+      const { handleId, storedAs } = this.#variable(name);
+      if (storedAs !== 'float32') throw new Error(`${name} is stored in ${storedAs} and cannot be read back`);
       const dtype = typeAttribute('dtype', dataTypes.float32);
       const [handle] = this.#recorder.executeOp('ReadVariableOp', [dtype], [handleId], 1);
       output = this.#recorder.output(handle!.id, 'ReadVariableOp');

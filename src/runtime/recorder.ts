@@ -5,8 +5,9 @@
  */
 import { stringAttribute, shapeAttribute, typeAttribute } from './binding.ts';
 import type { Attribute, Binding, TensorHandle } from './binding.ts';
-import { dataTypes, newTensor, type CApi, type Output, type Pointer } from './capi.ts';
+import { dataTypes, newTensor, type CApi, type Output } from './capi.ts';
 import type { GraphSession } from './graph.ts';
+import type { Pointer } from './libc.ts';
 
 /** Ids of symbolic tensors start here; smaller ids are tensors of the eager binding. */
 const firstSymbolicId = 1e9;

@@ -1,66 +1,89 @@
-/** Swapping the recorder in and out, and what a definition may say to it; both do nothing when run eagerly. */
-import type { Tensor } from '@tensorflow/tfjs-core';
+/** What computes at the moment, and what a definition may say to it; most of it does nothing when run eagerly. */
+import { tidy, type Tensor } from '@tensorflow/tfjs-core';
 import type { Binding } from './binding.ts';
+import type { Kernels } from './kernelLibrary.ts';
 import type { Recorder } from './recorder.ts';
 import { loadedTensorFlow, type TensorFlowBackend } from './tensorflow.ts';
 
-let active: Recorder | undefined;
-
-/** Runs `body` (synchronous) with `binding` in the place of tfjs-node's own. */
-export function recordingWith<T>(backend: TensorFlowBackend, recorder: Recorder, binding: Binding, body: () => T): T {
-  active = recorder;
-  try {
-    return withBinding(backend, binding, body);
-  } finally {
-    active = undefined;
-  }
+interface Computation {
+  /** Takes the place of tfjs-node's own binding. */
+  binding: Binding;
+  /** null when operations run at once. */
+  recorder: Recorder | null;
+  /** Those of the session. */
+  kernels: Kernels;
 }
 
-/** Runs `body` with `binding` as the backend's; it gets the codes (TF_FLOAT …) that the backend reads off its own. */
-export function withBinding<T>(backend: TensorFlowBackend, binding: Binding, body: () => T): T {
-  const own = backend.binding;
-  const codes = Object.getOwnPropertyNames(own).filter((name) => name.startsWith('TF_'));
-  const standIn: Binding = {
-    createTensor: (shape, dtype, values) => binding.createTensor(shape, dtype, values),
-    deleteTensor: (id) => binding.deleteTensor(id),
-    tensorDataSync: (id) => binding.tensorDataSync(id),
-    executeOp: (name, attributes, inputIds, outputs) => binding.executeOp(name, attributes, inputIds, outputs),
-  };
-  const named = own as unknown as Record<string, unknown>;
-  backend.binding = Object.assign(standIn, Object.fromEntries(codes.map((name) => [name, named[name]])));
+let active: Computation | undefined;
+
+/** Runs `body` (synchronous) so that the operations in it go to `computation`. */
+export function computing<T>(backend: TensorFlowBackend, computation: Computation, body: () => T): T {
+  const { binding } = backend;
+  const outer = active;
+  active = computation;
+  backend.binding = withCodesOf(binding, computation.binding);
   try {
     return body();
   } finally {
-    backend.binding = own;
+    backend.binding = binding;
+    active = outer;
   }
 }
 
-/** Names the nodes that `body` records, so that an error of a run says where it comes from. */
-export const scope = <T>(name: string, body: () => T): T => (active ? active.scoped(name, body) : body());
+/** Runs `body` and disposes of the tensors made in it; it returns what is not a tensor. */
+export function tidied<T>(body: () => T): T {
+  let result: { value: T } | undefined;
+  tidy(() => {
+    result = { value: body() };
+  });
+  return result!.value;
+}
 
-/** The value of a scalar; null where it is known only when the program being recorded runs. */
+/** `standIn` with the codes (TF_FLOAT …) that the backend reads off its own binding. */
+function withCodesOf(own: Binding, standIn: Binding): Binding {
+  const codes = Object.getOwnPropertyNames(own).filter((name) => name.startsWith('TF_'));
+  return {
+    ...Object.fromEntries(codes.map((name) => [name, Reflect.get(own, name)])),
+    createTensor: (shape, dtype, values) => standIn.createTensor(shape, dtype, values),
+    deleteTensor: (id) => standIn.deleteTensor(id),
+    tensorDataSync: (id) => standIn.tensorDataSync(id),
+    executeOp: (...operation) => standIn.executeOp(...operation),
+  };
+}
+
+/** The kernels of the session whose program is being recorded or run. @throws outside of a program */
+export function kernelsInUse(): Kernels {
+  if (!active) throw new Error('an operation is computed outside of a program');
+  return active.kernels;
+}
+
+/** Names the nodes that `body` records, so that an error of a run says where it comes from. */
+export const scope = <T>(name: string, body: () => T): T =>
+  active?.recorder ? active.recorder.scoped(name, body) : body();
+
+/** The value of a scalar; null if it is known only when the program being recorded runs. */
 export function knownScalar(x: Tensor): number | null {
   try {
     return x.dataSync()[0]!;
   } catch (error) {
-    if (active) return null;
+    if (active?.recorder) return null;
     throw error;
   }
 }
 
 /**
- * Makes everything `body` computes wait for `tensors`: it begins late, and is never taken for an equal computation made
- * before (TensorFlow merges those), which is what saves memory. An update of a variable whose old value is still being
- * read would cost a copy of it, or change what is read; eagerly, order is the order of the lines.
+ * Makes everything `body` computes wait for `tensors`. So it begins late, and TensorFlow does not merge it with an equal
+ * computation made before: both save memory. An update must wait until the old value has been read: it would cost a
+ * copy of the variable, or change what is read. In eager mode, program order decides.
  */
 export const computedAfter = <T>(tensors: readonly Tensor[], body: () => T): T =>
-  active ? active.allAfter(loadedTensorFlow().backend.getInputTensorIds(tensors), body) : body();
+  active?.recorder ? active.recorder.allAfter(loadedTensorFlow().backend.getInputTensorIds(tensors), body) : body();
 
 /**
- * Makes the updates in `body` only where `condition`, a bool scalar, holds, reads of what they updated included. The
- * rest of what `body` computes may run all the same: only what reaches a variable counts.
+ * Makes the updates of variables in `body` only if `condition`, a bool scalar, holds. What else `body` computes may run
+ * in any case.
  */
 export function updatesIf(condition: Tensor, body: () => void): void {
-  if (active) active.onlyIf(loadedTensorFlow().backend.getInputTensorIds([condition])[0]!, body);
+  if (active?.recorder) active.recorder.onlyIf(loadedTensorFlow().backend.getInputTensorIds([condition])[0]!, body);
   else if (condition.dataSync()[0]) body();
 }

@@ -1,32 +1,68 @@
 /**
- * A session owns variables and runs programs over them. Two kinds answer to the same interface: recorded
- * (one TF_SessionRun a call, off the JavaScript thread) and eager (operation by operation, the reference).
+ * A session owns variables and runs programs over them. There are two kinds: recorded (one TF_SessionRun a call, off the
+ * JavaScript thread) and eager (operation by operation, the reference).
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { NamedTensor } from '../tensors/tensors.ts';
-import type { InputSpec, Program, ProgramOptions } from './program.ts';
+import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
+import type { Kernels } from './kernelLibrary.ts';
 import type { NodeTiming } from './trace.ts';
 import type { Variables } from './variables.ts';
 
 export type Precision = 'float32' | 'bfloat16';
 export type Mode = 'recorded' | 'eager';
 
-/** What a program computes, as a function of tfjs tensors; called once when recorded, at each run when eager. */
-export type Definition = (inputs: Record<string, Tensor>, variables: Variables) => Record<string, Tensor>;
+/** Shape and type of a program's input; int32 for token ids and counters. */
+export interface InputSpec {
+  shape: readonly number[];
+  dtype: 'float32' | 'int32';
+}
+export type InputSpecs = Readonly<Record<string, InputSpec | undefined>>;
 
-export interface Session {
+/** A tensor for each input; optional where the input is. */
+export type Inputs<I> = { readonly [K in keyof I]: Tensor };
+
+export type Values = Float32Array | Int32Array;
+
+/** @typeParam I its inputs by name @typeParam O names of its outputs */
+export interface Program<I = InputSpecs, O extends string = string> {
+  /** Runs once and returns the outputs' float32 values. Calls must not overlap. */
+  run(values: { readonly [K in keyof I]: Values }): Promise<Record<O, Float32Array>>;
+}
+
+export interface ProgramOptions {
+  /**
+   * Run its operations one after the other on one thread, which may share their work with others. Right for many small
+   * ones, for which handing them from thread to thread would take longer than computing them.
+   */
+  onOneThread?: boolean;
+  /** It takes at most a millisecond: run it on the JavaScript thread, in a turn of its own, without another thread. */
+  isBrief?: boolean;
+}
+
+/** What a program computes, as a function of tfjs tensors; called once if recorded, at each run if eager. */
+export type Definition<I, O extends string> = (inputs: Inputs<I>, variables: Variables) => Record<O, Tensor>;
+
+/** What is fixed when a session is opened. */
+export interface SessionSettings {
   readonly mode: Mode;
   readonly precision: Precision;
   readonly device: 'cpu' | 'cuda';
+  /** Why this device was taken, for people. */
   readonly deviceReason: string;
   /** Parallel branches that programs should have: what was asked for on a CPU, 1 on a GPU. */
   readonly branches: number;
+  /** The kernels of clm's that its programs are computed with. */
+  readonly kernels: Kernels;
+}
+
+export interface Session {
+  readonly settings: SessionSettings;
   /**
-   * Makes variables with these initial values.
+   * Creates variables with these initial values.
    *
-   * @param stored what they are kept in; those in bfloat16 can only be read, as weights (`Variables.weights`)
+   * @param storedAs those stored in bfloat16 can only be read, as weights (`Variables.weight`)
    */
-  addVariables(tensors: readonly NamedTensor[], stored?: Precision): Promise<void>;
+  addVariables(tensors: readonly NamedTensor[], storedAs?: Precision): Promise<void>;
   /**
    * A further name for a variable, under which programs know it by another shape: a variable may be assigned values of
    * several sizes, and a program that reads it must be recorded for one.
@@ -34,8 +70,30 @@ export interface Session {
   addView(view: string, variable: string, shape: number[]): void;
   /** The present values, in the order of `names`. */
   readVariables(names: readonly string[]): Promise<NamedTensor[]>;
-  program(name: string, inputs: Record<string, InputSpec>, define: Definition, options?: ProgramOptions): Program;
-  /** Runs `body` and returns what each node of the graph took in it. @throws where the session is eager */
+  program<const I extends InputSpecs, O extends string>(
+    name: string,
+    inputs: I,
+    define: Definition<I, O>,
+    options?: ProgramOptions,
+  ): Program<I, O>;
+  /** Runs `body` and returns how long each node of the graph took in it. @throws if the session is eager */
   traced(body: () => Promise<void>): Promise<NodeTiming[]>;
   close(): void;
 }
+
+/** The inputs of a program that are there, by name. */
+export const inputEntries = (inputs: InputSpecs): [string, InputSpec][] =>
+  Object.entries(inputs).filter((entry): entry is [string, InputSpec] => entry[1] !== undefined);
+
+/** The values for an input, checked against its specification, so that a wrong length never reaches native code. */
+export function checkedValues(program: string, input: string, spec: InputSpec, values: Values | undefined): Values {
+  const size = elementCount(spec.shape);
+  const fits = spec.dtype === 'int32' ? values instanceof Int32Array : values instanceof Float32Array;
+  if (!values || !fits || values.length !== size) {
+    throw new Error(`program ${program}: input ${input} must be ${size} ${spec.dtype} values`);
+  }
+  return values;
+}
+
+export const mapValues = <K extends string, A, B>(record: Record<K, A>, convert: (value: A) => B): Record<K, B> =>
+  Object.fromEntries(Object.entries<A>(record).map(([key, value]) => [key, convert(value)])) as Record<K, B>;

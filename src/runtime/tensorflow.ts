@@ -1,23 +1,23 @@
 /**
- * Loads tfjs-node on the libtensorflow that set-up installed, once a process, and hands out its backend.
- * Whatever must be in the environment before the library is loaded is set here.
+ * Loads tfjs-node on the libtensorflow that set-up installed, once a process, and returns its backend. Environment
+ * variables that must be set before the library is loaded are set here.
  */
 import { createRequire } from 'node:module';
-import { closeSync, openSync } from 'node:fs';
 import util from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { environmentFailure } from '../errors.ts';
-import { attributeTypes, type Attribute, type Binding } from './binding.ts';
-import { dataTypes, loadCApi, loadDescriptorFunctions, type CApi } from './capi.ts';
+import { attributeTypes, type Attribute, type Bfloat16Use, type Binding } from './binding.ts';
+import { dataTypes, loadCApi, type CApi } from './capi.ts';
 import { readInstallation, type Installation } from './installation.ts';
-import { hasTiles, registerFusedOperations } from './operationsLibrary.ts';
+import { loadKernels, type Kernels } from './kernelLibrary.ts';
+import { withQuietStderr } from './libc.ts';
 
 /** The parts of tfjs-node's backend that clm relies on. */
 export interface TensorFlowBackend {
   binding: Binding;
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
   createOutputTensor(handle: { id: number; dtype: number; shape: number[] }): tf.Tensor;
-  executeMultipleOutputs(name: string, attributes: Attribute[], inputs: readonly tf.Tensor[], n: number): tf.Tensor[];
+  isUsingGpuDevice: boolean;
 }
 
 export interface TensorFlow {
@@ -29,10 +29,8 @@ export interface TensorFlow {
   device: 'cpu' | 'cuda';
   /** Why this device was taken, for people. */
   deviceReason: string;
-  /** See fusedOperations.ts. */
-  hasFusedOperations: boolean;
-  /** See tileProducts.ts. */
-  hasTileProducts: boolean;
+  /** The kernels of clm's that can be used. */
+  kernels: Kernels;
 }
 
 export type DeviceChoice = 'auto' | 'cpu' | 'cuda';
@@ -43,7 +41,7 @@ let loaded: TensorFlow | undefined;
  * The TensorFlow of this process. The device is fixed by the first call: a later one with another
  * choice is refused, because the library reads it only while it is being loaded.
  *
- * @throws environment failure where set-up has not run, or `cuda` is asked for and there is none.
+ * @throws environment failure if the set-up has not run, or `cuda` is asked for and there is no GPU
  */
 export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
   if (loaded) {
@@ -59,8 +57,9 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
     );
   }
   setEnvironment(choice === 'auto' ? installation.device : choice);
-  loaded = withQuietStderr(() => load(installation));
-  const usesGpu = tf.engine().backend !== undefined && isUsingGpu(loaded);
+  // Kernels register themselves with messages that no log level stops, because it is read after them.
+  loaded = wantsTensorFlowLog() ? load(installation) : withQuietStderr(() => load(installation));
+  const usesGpu = loaded.backend.isUsingGpuDevice;
   const wanted = choice === 'auto' ? installation.device : choice;
   if (wanted === 'cuda' && !usesGpu) {
     throw environmentFailure(
@@ -68,23 +67,39 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
     );
   }
   loaded.device = usesGpu ? 'cuda' : 'cpu';
-  loaded.hasFusedOperations = loaded.device === 'cpu' && registerFusedOperations(installation.operationsPath);
-  loaded.hasTileProducts = loaded.hasFusedOperations && hasTiles();
+  if (loaded.device === 'cpu') loaded.kernels = loadKernels(installation.operationsPath);
   loaded.deviceReason = choice === 'auto' ? installation.why : `asked for (device: ${choice})`;
   return loaded;
 }
 
-/** The TensorFlow already loaded; a bug where nothing has loaded it. */
+/** The TensorFlow already loaded. @throws if no session was opened before: a bug */
 export function loadedTensorFlow(): TensorFlow {
   if (!loaded) throw new Error('TensorFlow is used before a session was opened');
   return loaded;
 }
 
-/** Whose operations compute, for people and for comparing runs: each choice rounds in its own way. */
-export const operationsOf = ({ hasFusedOperations, hasTileProducts }: TensorFlow): string =>
-  !hasFusedOperations ? "TensorFlow's" : hasTileProducts ? "clm's, products on the tile unit" : "clm's";
+/** An input of an operation: a tensor, or the value of a variable that is kept in another type than float32. */
+export type OperationInput = tf.Tensor | { readonly valueId: number };
 
-/** Is TensorFlow's own chatter wanted (CLM_TENSORFLOW_LOG=1)? */
+/** Runs (or records) an operation of TensorFlow or of clm's kernels by its name; not differentiable. */
+export function executeOperation(
+  name: string,
+  attributes: Attribute[],
+  inputs: readonly OperationInput[],
+  outputs: number,
+  bfloat16?: Bfloat16Use,
+): tf.Tensor[] {
+  const { backend } = loadedTensorFlow();
+  const ids = inputs.flatMap((input) => ('valueId' in input ? input.valueId : backend.getInputTensorIds([input])));
+  const handles = backend.binding.executeOp(name, attributes, ids, outputs, bfloat16);
+  return handles.map((handle) => backend.createOutputTensor(handle));
+}
+
+/** Whose operations compute, for people and for comparing runs: each choice rounds in its own way. */
+export const operationsOf = ({ kernels }: Pick<TensorFlow, 'kernels'>): string =>
+  ({ none: "TensorFlow's", vectors: "clm's", tiles: "clm's, products on the tile unit" })[kernels];
+
+/** Are TensorFlow's own messages wanted (CLM_TENSORFLOW_LOG=1)? */
 const wantsTensorFlowLog = () => process.env['CLM_TENSORFLOW_LOG'] === '1';
 
 function setEnvironment(device: 'cpu' | 'cuda'): void {
@@ -98,19 +113,19 @@ function setEnvironment(device: 'cpu' | 'cuda'): void {
 
 function load(installation: Installation): TensorFlow {
   // tfjs calls two functions that Node 23 removed.
-  const legacy = util as unknown as Record<string, unknown>;
-  legacy['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
-  legacy['isArray'] ??= Array.isArray;
+  const legacy: { isNullOrUndefined?: (value: unknown) => boolean; isArray?: (value: unknown) => boolean } = util;
+  legacy.isNullOrUndefined ??= (value) => value === null || value === undefined;
+  legacy.isArray ??= Array.isArray;
   try {
     createRequire(import.meta.url)('@tensorflow/tfjs-node-gpu');
   } catch (error) {
-    // A library that is gone or cut off; the first line says which.
+    // A library is missing or damaged; the first line says which.
     const [reason] = (error as Error).message.split('\n');
     throw environmentFailure(`TensorFlow does not load (${reason}): run "npm run setup".`);
   }
-  const backend = tf.engine().backend as unknown as TensorFlowBackend;
+  const backend = tf.engine().backend as unknown as TensorFlowBackend; // tfjs-node exports no type of its backend
   const eagerBinding = backend.binding as TensorFlow['eagerBinding'];
-  assertCodes(eagerBinding as unknown as Record<string, number>);
+  assertCodes(eagerBinding);
   const c = loadCApi(installation.libraryDirectory, process.platform === 'darwin' ? 'dylib' : 'so');
   return {
     eagerBinding,
@@ -119,13 +134,12 @@ function load(installation: Installation): TensorFlow {
     version: c.TF_Version() as string,
     device: 'cpu',
     deviceReason: '',
-    hasFusedOperations: false,
-    hasTileProducts: false,
+    kernels: 'none',
   };
 }
 
-/** Our copies of TensorFlow's enumerations must be the binding's. */
-function assertCodes(binding: Record<string, number>): void {
+/** clm's copies of TensorFlow's enumerations must be the binding's. */
+function assertCodes(binding: Binding): void {
   const expected: Record<string, number> = {
     TF_FLOAT: dataTypes.float32,
     TF_INT32: dataTypes.int32,
@@ -139,30 +153,7 @@ function assertCodes(binding: Record<string, number>): void {
     TF_ATTR_SHAPE: attributeTypes.shape,
   };
   for (const [name, code] of Object.entries(expected)) {
-    if (binding[name] !== code) throw new Error(`tfjs-node's ${name} is ${binding[name]}, clm expects ${code}`);
-  }
-}
-
-const isUsingGpu = (tensorFlow: TensorFlow): boolean =>
-  (tensorFlow.backend as unknown as { isUsingGpuDevice: boolean }).isUsingGpuDevice;
-
-/**
- * Runs `body` with file descriptor 2 on /dev/null: kernels register themselves with messages that no log
- * level stops, because it is read after them. By dup and dup2, so that what shares the descriptor's offset
- * (a log file that takes stdout too) is not disturbed.
- */
-function withQuietStderr<T>(body: () => T): T {
-  if (wantsTensorFlowLog()) return body();
-  const { dup, dup2 } = loadDescriptorFunctions();
-  const kept = dup(2);
-  if (kept < 0) return body();
-  const nowhere = openSync('/dev/null', 'a');
-  dup2(nowhere, 2);
-  closeSync(nowhere);
-  try {
-    return body();
-  } finally {
-    dup2(kept, 2);
-    closeSync(kept);
+    const actual: unknown = Reflect.get(binding, name);
+    if (actual !== code) throw new Error(`tfjs-node's ${name} is ${actual}, clm expects ${code}`);
   }
 }

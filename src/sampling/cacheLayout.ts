@@ -9,7 +9,7 @@
  */
 import { add, pad, reshape, slice, tensor, type Tensor } from '@tensorflow/tfjs-core';
 import type { ModelConfig } from '../model/parameters.ts';
-import { gatherRows, replaceRows } from '../ops/operations.ts';
+import { gatherRows, replaceRows } from '../ops/rows.ts';
 import type { Session } from '../runtime/session.ts';
 import type { Variables } from '../runtime/variables.ts';
 

@@ -89,7 +89,7 @@ export function openDecoding(
         firstRow: Int32Array.of(firstRowOf(slot, cache, capacity)),
       });
       lengths[slot] = cached[slot] = tokenIds.length;
-      return logits!;
+      return logits;
     },
     copy: async (from, to, length) => {
       await makeRoom(length);
@@ -113,9 +113,9 @@ export function openDecoding(
       for (let slot = 0; slot < slots; slot++)
         if (!next.has(slot)) positions[slot] = cached[slot] = Math.min(cached[slot]!, capacity - 1);
       const { logits } = await stepProgram(capacity).run({ inputs, positions });
-      const V = logits!.length / slots;
+      const V = logits.length / slots;
       for (const slot of next.keys()) cached[slot] = ++lengths[slot]!;
-      return new Map([...next.keys()].map((slot) => [slot, logits!.subarray(slot * V, (slot + 1) * V)]));
+      return new Map([...next.keys()].map((slot) => [slot, logits.subarray(slot * V, (slot + 1) * V)]));
     },
     free: (slot) => {
       lengths[slot] = 0;

@@ -43,12 +43,28 @@ export function toFloat32(bytes: Uint8Array, type: FloatType): Float32Array {
 /** Converts float32 values to little-endian bytes, rounded to nearest, ties to even. */
 export function fromFloat32(values: Float32Array, type: FloatType): Uint8Array {
   if (type === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  if (type === 'BF16') return new Uint8Array(toBfloat16(values).buffer);
   const bits16 = new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++) {
     single[0] = values[i]!;
-    bits16[i] = type === 'BF16' ? bfloat16Bits(singleBits[0]!) : float16Bits(singleBits[0]!);
+    bits16[i] = float16Bits(singleBits[0]!);
   }
   return new Uint8Array(bits16.buffer);
+}
+
+/**
+ * The nearest bfloat16 numbers, ties to even: the upper 16 bits of the float32 ones. Every NaN becomes the same one
+ * (0x7fc0), as in clm's kernels (native/math/vectors.h).
+ */
+export function toBfloat16(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const rounded = new Uint16Array(bits.length);
+  for (let i = 0; i < bits.length; i++) {
+    const word = bits[i]!;
+    const isNumber = (word & 0x7fffffff) <= 0x7f800000;
+    rounded[i] = isNumber ? (word + 0x7fff + ((word >>> 16) & 1)) >>> 16 : 0x7fc0;
+  }
+  return rounded;
 }
 
 /** A float16: sign 1, exponent 5, fraction 10 bits. */
@@ -58,11 +74,6 @@ function fromFloat16(bits: number): number {
   const fraction = bits & 1023;
   if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-function bfloat16Bits(bits: number): number {
-  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40; // a NaN stays one
-  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 
 function float16Bits(bits: number): number {

@@ -64,7 +64,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   let { step } = prepared.progress;
   let validationLoss: number | undefined;
   const onWarning = (message: string): void => options.report({ kind: 'warning', step, message });
-  options.report({ kind: 'device', device: session.device, reason: session.deviceReason });
+  options.report({ kind: 'device', device: session.settings.device, reason: session.settings.deviceReason });
   const programs = await recordPrograms(session, prepared, onWarning);
   const start = await openRunDirectory(prepared, session, onWarning);
   const metrics = openMetrics(runPaths(runDirectory).metrics, onWarning);
@@ -99,7 +99,10 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     const outcome = await train(parts, start, { signal: options.signal, takeSave: options.takeSave ?? (() => false) });
     metrics.flush(); // a run is done only once its log is complete
     await setStatus(outcome.state, outcome.reason);
-    return { device: session.device, outcome: { ...outcome, elapsedMs: performance.now() - beganMs, validationLoss } };
+    return {
+      device: session.settings.device,
+      outcome: { ...outcome, elapsedMs: performance.now() - beganMs, validationLoss },
+    };
   } catch (error) {
     await setStatus('failed', error instanceof Error ? error.message : String(error));
     if (!(error instanceof ExpectedError) || error.kind !== 'diverged') throw error;

@@ -83,10 +83,10 @@ async function cutLog({
 
 function environmentOf({ plan }: PreparedTraining, session: Session): Environment {
   const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
-  const { device: name, deviceReason: reason, mode } = session;
+  const { device: name, deviceReason: reason, mode } = session.settings;
   return describeEnvironment({
     plan: { steps, tokensPerStep, parameters, flopsPerToken },
-    device: { name, reason, mode, operations: operationsOf(loadedTensorFlow()) },
+    device: { name, reason, mode, operations: operationsOf(session.settings) },
     tensorflow: loadedTensorFlow().version,
     threads: os.availableParallelism(),
   });

@@ -4,7 +4,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { returnFreeMemory } from '../runtime/capi.ts';
+import { returnFreeMemory } from '../runtime/libc.ts';
 import type { Session } from '../runtime/session.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 

@@ -61,7 +61,7 @@ export async function answers(
         targets: { shape: [N], dtype: 'int32' },
         weights: { shape: [N], dtype: 'float32' },
       },
-      (feeds, variables) => {
+      (feeds, variables): Record<string, Tensor> => {
         const values = table.map(({ name }) => variables.read(name));
         const named = (tensors: Tensor[]) => Object.fromEntries(table.map(({ name }, i) => [name, tensors[i]!]));
         const logits = decode(named(values), feeds['inputs']!, pass);

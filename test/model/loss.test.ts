@@ -1,7 +1,7 @@
 import { mul, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { summedLoss } from '../../src/model/loss.ts';
-import { chunkRows } from '../../src/model/lossChunks.ts';
+import { chunkRows } from '../../src/model/parameters.ts';
 import { randomStream } from '../../src/random.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Mode } from '../../src/runtime/session.ts';
@@ -39,14 +39,14 @@ describe('summedLoss', () => {
   ] as const)('gives in chunks of rows what it gives whole: %s, %i rows', async (mode, rows) => {
     expect(N % rows === 0).toBe(rows === 1); // an uneven last chunk, too
     const [whole, chunks] = [await lossOf(mode, N), await lossOf(mode, rows)];
-    expect(whole['value']![0]).toBeGreaterThan(10);
-    for (const name of ['value', 'scored', 'dHidden', 'dHead']) {
-      const scale = Math.max(...whole[name]!.map(Math.abs));
-      chunks[name]!.forEach((value, i) =>
-        expect(Math.abs(value - whole[name]![i]!) / scale, `${name}[${i}]`).toBeLessThan(1e-6),
+    expect(whole.value[0]).toBeGreaterThan(10);
+    for (const name of ['value', 'scored', 'dHidden', 'dHead'] as const) {
+      const scale = Math.max(...whole[name].map(Math.abs));
+      chunks[name].forEach((value, i) =>
+        expect(Math.abs(value - whole[name][i]!) / scale, `${name}[${i}]`).toBeLessThan(1e-6),
       );
     }
-    expect(chunks['dHidden']!.slice(4 * C, 5 * C)).toEqual(new Float32Array(C)); // padding moves nothing
+    expect(chunks.dHidden.slice(4 * C, 5 * C)).toEqual(new Float32Array(C)); // padding moves nothing
   });
 
   it('has the gradient of the softmax: probability minus one-hot', async () => {

@@ -1,11 +1,15 @@
 import { add, matMul, mul, reshape, scalar, sum, tensor, tensor1d } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
-import { gatherRows, statelessUniform } from '../../src/ops/operations.ts';
+import { configSchema } from '../../src/config/schema.ts';
+import { statelessUniform } from '../../src/ops/dropoutMask.ts';
+import { gatherRows } from '../../src/ops/rows.ts';
+import { accumulate } from '../../src/ops/sums.ts';
 import { RecordedSession } from '../../src/runtime/recordedSession.ts';
 import { scope } from '../../src/runtime/recording.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Mode, Session } from '../../src/runtime/session.ts';
 import { loadTensorFlow } from '../../src/runtime/tensorflow.ts';
+import { adamW } from '../../src/training/optimizers/adamw.ts';
 
 const sessions: Session[] = [];
 const open = (mode: Mode, precision: 'float32' | 'bfloat16' = 'float32'): Session => {
@@ -43,7 +47,11 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
   it('updates by Adam as the paper, with its ε', async () => {
     const session = open(mode);
     const zeros = (name: string) => ({ name, shape: [2], values: new Float32Array(2) });
-    await session.addVariables([{ name: 'p', shape: [2], values: Float32Array.of(1, -1) }, zeros('m'), zeros('v')]);
+    await session.addVariables([
+      { name: 'p', shape: [2], values: Float32Array.of(1, -1) },
+      zeros('p/firstMoment'),
+      zeros('p/secondMoment'),
+    ]);
     const beta1 = 0.9;
     const beta2 = 0.99;
     const epsilon = 1e-2; // large enough to matter
@@ -55,17 +63,10 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
       epsilon: { shape: [], dtype: 'float32' },
     } as const;
     const program = session.program('adam', inputs, (feeds, variables) => {
-      variables.adamW({
-        parameter: 'p',
-        firstMoment: 'm',
-        secondMoment: 'v',
-        gradient: feeds['gradient']!,
-        gradientFactor: null,
-        beta1Power: feeds['beta1Power']!,
-        beta2Power: feeds['beta2Power']!,
-        learningRate: scalar(rate),
-        epsilon: feeds['epsilon']!,
-        ...{ beta1, beta2, weightDecay: 0 },
+      adamW.apply(variables, configSchema.shape.optimizer.parse({ betas: [beta1, beta2], weightDecay: 0 }), {
+        spec: { name: 'p', shape: [2], initial: { kind: 'ones' }, decays: false, multiplies: false },
+        ...{ variable: 'p', parameter: variables.read('p'), gradient: feeds.gradient, gradientFactor: null },
+        scalars: { ...feeds, learningRate: scalar(rate) },
       });
       return { one: scalar(1) };
     });
@@ -92,26 +93,21 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
     p!.values.forEach((value, i) => expect(value).toBeCloseTo(expected.p[i]!, 5));
   });
 
-  it.each([true, false])(
-    'adds up anew where the sum begins, whatever was there (own operations: %s)',
-    async (isOwn) => {
-      const tensorFlow = loadTensorFlow();
-      expect(tensorFlow.hasFusedOperations).toBe(true);
-      tensorFlow.hasFusedOperations = isOwn;
-      try {
-        const session = open(mode);
-        await session.addVariables([{ name: 'sum', shape: [3], values: Float32Array.of(NaN, Infinity, 5) }]);
-        const inputs = { value: { shape: [3], dtype: 'float32' }, hasBegun: { shape: [], dtype: 'float32' } } as const;
-        const add = session.program('add', inputs, ({ value, hasBegun }, variables) => {
-          variables.accumulate('sum', value!, hasBegun!);
-          return { value: value! };
-        });
-        await add.run({ value: Float32Array.of(1, 2, 3), hasBegun: Float32Array.of(0) });
-        await add.run({ value: Float32Array.of(10, 20, 30), hasBegun: Float32Array.of(1) });
-        expect((await session.readVariables(['sum']))[0]!.values).toEqual(Float32Array.of(11, 22, 33));
-      } finally {
-        tensorFlow.hasFusedOperations = true;
-      }
+  it.each(['none', 'vectors'] as const)(
+    'adds up anew when the sum begins, whatever was there (kernels: %s)',
+    async (kernels) => {
+      const session = openSession({ mode, precision: 'float32', device: 'cpu', kernels });
+      expect(session.settings.kernels).toBe(kernels);
+      await session.addVariables([{ name: 'sum', shape: [3], values: Float32Array.of(NaN, Infinity, 5) }]);
+      const inputs = { value: { shape: [3], dtype: 'float32' }, hasBegun: { shape: [], dtype: 'float32' } } as const;
+      const add = session.program('add', inputs, ({ value, hasBegun }, variables) => {
+        accumulate(variables, 'sum', value, hasBegun);
+        return { value };
+      });
+      await add.run({ value: Float32Array.of(1, 2, 3), hasBegun: Float32Array.of(0) });
+      await add.run({ value: Float32Array.of(10, 20, 30), hasBegun: Float32Array.of(1) });
+      expect((await session.readVariables(['sum']))[0]!.values).toEqual(Float32Array.of(11, 22, 33));
+      session.close();
     },
   );
 
@@ -120,6 +116,7 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
     const program = session.program('double', { x: { shape: [2], dtype: 'float32' } }, ({ x }) => ({ y: add(x!, x!) }));
     await expect(program.run({ x: new Float32Array(3) })).rejects.toThrow('input x must be 2 float32 values');
     await expect(program.run({ x: new Int32Array(2) })).rejects.toThrow('input x must be 2 float32 values');
+    // @ts-expect-error: an input is missing
     await expect(program.run({})).rejects.toThrow('input x must be 2 float32 values');
   });
 

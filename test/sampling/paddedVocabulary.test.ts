@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
-import { initialParameters } from '../../src/model/initialise.ts';
-import { parameterTable } from '../../src/model/parameters.ts';
+import { initialParameters, parameterTable } from '../../src/model/parameters.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import { openDecoding } from '../../src/sampling/decoding.ts';
 import { generate } from '../../src/sampling/generate.ts';

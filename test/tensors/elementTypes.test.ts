@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fromFloat32, toFloat32 } from '../../src/tensors/elementTypes.ts';
+import { fromFloat32, toBfloat16, toFloat32 } from '../../src/tensors/elementTypes.ts';
 
 const all = Uint16Array.from({ length: 65_536 }, (_, i) => i);
 const halvesOf = (bytes: Uint8Array): Uint16Array => new Uint16Array(bytes.slice().buffer);
@@ -36,6 +36,11 @@ describe('rounding', () => {
       1 + 2 ** -6,
       -1 - 2 ** -7,
     ]);
+  });
+
+  it('makes every NaN the same bfloat16', () => {
+    const bits = Uint32Array.of(0x7fc00000, 0xffc00000, 0x7f800001, 0xffffffff, 0x7f800000, 0xff800000);
+    expect([...toBfloat16(new Float32Array(bits.buffer))]).toEqual([0x7fc0, 0x7fc0, 0x7fc0, 0x7fc0, 0x7f80, 0xff80]);
   });
 
   it('covers subnormals and infinity of float16', () => {

@@ -1,4 +1,5 @@
 /** Documents packed into a window are each what they are alone: by logits, loss and gradient. */
+import type { Tensor } from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/schema.ts';
 import type { MicroBatch } from '../../src/data/windows/batches.ts';
@@ -99,7 +100,7 @@ async function gradientsOf(
   const program = session.program(
     `gradients${config.training.microBatchSize}`,
     lossInputs(session, config),
-    (feeds, variables) => {
+    (feeds, variables): Record<string, Tensor> => {
       const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
       const { loss, gradients } = lossAndGradients(session, config, table, parameters, feeds);
       return { loss, ...Object.fromEntries(gradients.map((gradient, i) => [`g${i}`, gradient])) };

@@ -2,9 +2,9 @@
 import type { Config } from '../../src/config/schema.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import type { MicroBatch } from '../../src/data/windows/batches.ts';
-import { initialParameters } from '../../src/model/initialise.ts';
-import { parameterTable } from '../../src/model/parameters.ts';
+import { initialParameters, parameterTable } from '../../src/model/parameters.ts';
 import { randomStream } from '../../src/random.ts';
+import type { Kernels } from '../../src/runtime/kernelLibrary.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Mode, Session } from '../../src/runtime/session.ts';
 import { trainingState } from '../../src/training/step/trainingState.ts';
@@ -44,8 +44,8 @@ export function randomMicroBatch(config: Config, index: number, padding = 0): Mi
 }
 
 /** A session that holds the decoder's first parameters and the optimizer's zeros. */
-export async function openTinySession(config: Config, mode: Mode): Promise<Session> {
-  const session = openSession({ mode, ...config.training, device: 'cpu' });
+export async function openTinySession(config: Config, mode: Mode, kernels?: Kernels): Promise<Session> {
+  const session = openSession({ mode, ...config.training, device: 'cpu', ...(kernels && { kernels }) });
   const table = parameterTable(config.model, vocabularySize);
   const parameters = initialParameters(table, config.seed);
   await session.addVariables([...parameters, ...trainingState(config, table, parameters)]);

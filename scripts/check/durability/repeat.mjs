@@ -7,8 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { configSchema } from '../../../dist/config/schema.js';
-import { initialParameters } from '../../../dist/model/initialise.js';
-import { parameterTable } from '../../../dist/model/parameters.js';
+import { initialParameters, parameterTable } from '../../../dist/model/parameters.js';
 import { openSession } from '../../../dist/runtime/openSession.js';
 import { moveIntoSession } from '../../../dist/training/tensorValues.js';
 import { recordTrainingStep } from '../../../dist/training/step/step.js';

@@ -10,7 +10,7 @@ import { wrongInput } from '../../errors.ts';
 import { hiddenStates, logitsOf, outputHead } from '../../model/decoder.ts';
 import { summedLoss } from '../../model/loss.ts';
 import { vocabularyRows, type ModelConfig, type ParameterSpec } from '../../model/parameters.ts';
-import { sparseCrossEntropy } from '../../ops/operations.ts';
+import { sparseCrossEntropy } from '../../ops/crossEntropy.ts';
 import type { Session } from '../../runtime/session.ts';
 import { alternatives, type Alternative } from '../sampler.ts';
 
@@ -65,10 +65,10 @@ export async function inspectText(
   } as const;
   const program = session.program('inspection', inputs, (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-    const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: 1, length: n, dropout: null });
+    const hidden = hiddenStates(parameters, feeds.inputs, { model, batchSize: 1, length: n, dropout: null });
     const logits = logitsOf(parameters, hidden);
-    const sum = summedLoss(hidden, outputHead(parameters), feeds['targets']!, feeds['weights']!, { isTrained: false });
-    return { logits, losses: sparseCrossEntropy(logits, feeds['targets']!), loss: div(sum, n - 1) };
+    const sum = summedLoss(hidden, outputHead(parameters), feeds.targets, feeds.weights, { isTrained: false });
+    return { logits, losses: sparseCrossEntropy(logits, feeds.targets), loss: div(sum, n - 1) };
   });
   const targetIds = tokenIds.slice(1);
   const weights = new Float32Array(n).fill(1, 0, n - 1); // the token after the last one is unknown
@@ -78,8 +78,8 @@ export async function inspectText(
     weights,
   });
   const V = vocabularyRows(model, tokenizer.vocabularySize);
-  const rows = Array.from({ length: n }, (_, t) => result['logits']!.subarray(t * V, (t + 1) * V));
-  const losses = Array.from(result['losses']!.subarray(0, n - 1));
+  const rows = Array.from({ length: n }, (_, t) => result.logits.subarray(t * V, (t + 1) * V));
+  const losses = Array.from(result.losses.subarray(0, n - 1));
   const textOf = (tokenId: number): string => tokenizer.decode([tokenId], { specialTokens: true, continuesText: true });
   let startByte = 0;
   return {
@@ -95,7 +95,7 @@ export async function inspectText(
       (target, t) => 1 + rows[t]!.reduce((likelier, logit) => likelier + Number(logit > rows[t]![target]!), 0),
     ),
     loss: losses.reduce((sum, loss) => sum + loss, 0) / (n - 1),
-    modelLoss: result['loss']![0]!,
+    modelLoss: result.loss[0]!,
     uniformLoss: Math.log(V),
     vocabularySize: V,
     contextLength: model.contextLength,

@@ -5,9 +5,8 @@
  */
 import { concat, reshape, slice } from '@tensorflow/tfjs-core';
 import { hiddenStates, logitsOf } from '../../model/decoder.ts';
-import { chunkRows } from '../../model/lossChunks.ts';
-import type { ModelConfig, ParameterSpec } from '../../model/parameters.ts';
-import { sparseCrossEntropy } from '../../ops/operations.ts';
+import { chunkRows, type ModelConfig, type ParameterSpec } from '../../model/parameters.ts';
+import { sparseCrossEntropy } from '../../ops/crossEntropy.ts';
 import type { Session } from '../../runtime/session.ts';
 import { paddedLength, recordedOnce } from '../recordedSizes.ts';
 import type { TokenLosses } from './overlappingWindows.ts';
@@ -28,14 +27,14 @@ export function openTokenLosses(
     const N = B * P;
     const inputs = { inputs: { shape: [N], dtype: 'int32' }, targets: { shape: [N], dtype: 'int32' } } as const;
     return session.program(`losses${B}x${P}`, inputs, (feeds, variables) => {
-      const parameters = Object.fromEntries(table.map((spec) => [spec.name, variables.weights(spec.name)]));
-      const hidden = hiddenStates(parameters, feeds['inputs']!, { model, batchSize: B, length: P, dropout: null });
+      const parameters = Object.fromEntries(table.map((spec) => [spec.name, variables.weight(spec.name)]));
+      const hidden = hiddenStates(parameters, feeds.inputs, { model, batchSize: B, length: P, dropout: null });
       // With a large vocabulary the logits of all rows at once would take gigabytes.
       const rows = chunkRows(N, vocabularySize);
       const parts = Array.from({ length: Math.ceil(N / rows) }, (_, i) => {
         const count = Math.min(rows, N - i * rows);
         const part = logitsOf(parameters, slice(hidden, [i * rows, 0], [count, model.width]));
-        return sparseCrossEntropy(part, slice(feeds['targets']!, [i * rows], [count]));
+        return sparseCrossEntropy(part, slice(feeds.targets, [i * rows], [count]));
       });
       return { losses: reshape(parts.length === 1 ? parts[0]! : concat(parts), [N]) };
     });
@@ -55,7 +54,7 @@ export function openTokenLosses(
         targets.set(tokenIds.subarray(1), row * P);
       }
       const { losses } = await programFor(B, P).run({ inputs, targets });
-      return windows.map(({ length }, row) => losses!.slice(row * P, row * P + length - 1));
+      return windows.map(({ length }, row) => losses.slice(row * P, row * P + length - 1));
     },
   };
 }

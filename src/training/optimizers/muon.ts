@@ -1,16 +1,14 @@
 /**
- * Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) for the matrices inside the blocks:
- * momentum, each matrix of which is made nearly orthogonal, so that every direction of it moves alike. Embeddings, the
- * output head and vectors are AdamW's. Each update is scaled by 0.2·√(larger side), the size AdamW's
- * updates have (Liu et al. 2025, https://arxiv.org/abs/2502.16982, section 2.2), so that one learning
- * rate and one weight decay serve both.
+ * Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) for the matrices inside the blocks: momentum that
+ * is made nearly orthogonal, so that every direction of a matrix moves alike. Embeddings, the output head and vectors
+ * are updated by AdamW. Each update is scaled by 0.2·√(larger side), the size of AdamW's updates (Liu et al. 2025,
+ * https://arxiv.org/abs/2502.16982, section 2.2), so that one learning rate and one weight decay serve both.
  */
-import { elementCount } from '../../tensors/tensors.ts';
 import { add, concat, div, matMul, maximum, mul, slice, sqrt, transpose, type Tensor } from '@tensorflow/tfjs-core';
-import { halfSquaredNorm } from '../../ops/operations.ts';
+import { isBlockMatrix } from '../../model/parameters.ts';
+import { halfSquaredNorm } from '../../ops/sums.ts';
+import { elementCount } from '../../tensors/tensors.ts';
 import { adamW } from './adamw.ts';
-import { isMuonMatrix } from './muonMatrices.ts';
-import type { Optimizer } from './optimizer.ts';
 
 /** Jordan's coefficients: steep at zero, so that five iterations are enough; singular values end in 0.7 … 1.2. */
 const [a, b, c] = [3.4445, -4.775, 2.0315];
@@ -20,9 +18,9 @@ const defaultMomentum = 0.95;
 
 const momentumName = (parameter: string): string => `${parameter}/momentum`;
 
-export const muon: Optimizer = {
+export const muon: typeof adamW = {
   initialState(spec) {
-    if (!isMuonMatrix(spec)) return adamW.initialState(spec);
+    if (!isBlockMatrix(spec)) return adamW.initialState(spec);
     return [{ name: momentumName(spec.name), shape: spec.shape, values: new Float32Array(elementCount(spec.shape)) }];
   },
 
@@ -30,9 +28,9 @@ export const muon: Optimizer = {
 
   apply(variables, config, update) {
     const { spec, variable, parameter, scalars } = update;
-    if (!isMuonMatrix(spec)) return adamW.apply(variables, config, update);
+    if (!isBlockMatrix(spec)) return adamW.apply(variables, config, update);
     const gradient = update.gradientFactor === null ? update.gradient : mul(update.gradient, update.gradientFactor);
-    const learningRate = scalars['learningRate']!;
+    const learningRate = scalars.learningRate;
     const decay = config.momentum ?? defaultMomentum;
     // Nesterov's look ahead: the mean as it would be after this gradient once more.
     const mean = add(mul(variables.read(momentumName(spec.name)), decay), mul(gradient, 1 - decay));

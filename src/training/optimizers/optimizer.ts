@@ -1,6 +1,6 @@
 /**
- * What an optimizer is: three plain functions. State belongs to a parameter by
- * its path, so nothing depends on an order; the session holds it as variables and checkpoints carry it.
+ * An optimizer is three plain functions. Its state belongs to a parameter by the parameter's path, so nothing depends on
+ * an order; the session holds the state as variables, and checkpoints contain it.
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { NamedTensor } from '../../tensors/tensors.ts';
@@ -10,8 +10,8 @@ import type { Variables } from '../../runtime/variables.ts';
 
 export type OptimizerConfig = Config['optimizer'];
 
-/** One parameter and what its update is made of. */
-interface ParameterUpdate {
+/** One parameter and what its update is computed from. @typeParam S names of the optimizer's scalars */
+interface ParameterUpdate<S extends string> {
   spec: ParameterSpec;
   /** The variable that holds the parameter. */
   variable: string;
@@ -19,17 +19,18 @@ interface ParameterUpdate {
   parameter: Tensor;
   /** Of the parameter's shape. */
   gradient: Tensor;
-  /** What clips it, a scalar to multiply it by; null where nothing is clipped. */
+  /** The scalar that the gradient is multiplied by to clip it; null without clipping. */
   gradientFactor: Tensor | null;
-  /** The scalars of `scalars`, and `learningRate`. */
-  scalars: Readonly<Record<string, Tensor>>;
+  /** Those of `Optimizer.scalars`, and the learning rate of this update. */
+  scalars: Readonly<Record<S | 'learningRate', Tensor>>;
 }
 
-export interface Optimizer {
+/** @typeParam S names of its scalars */
+export interface Optimizer<S extends string = string> {
   /** The state of one parameter before the first update; names begin with the parameter's. */
   initialState(spec: ParameterSpec): NamedTensor[];
   /** The scalars that change from update to update, for update `t` (from 1): fed to the recorded step. */
-  scalars(config: OptimizerConfig, t: number): Record<string, number>;
+  scalars(config: OptimizerConfig, t: number): Record<S, number>;
   /** Records the update of one parameter and of its state. */
-  apply(variables: Variables, config: OptimizerConfig, update: ParameterUpdate): void;
+  apply(variables: Variables, config: OptimizerConfig, update: ParameterUpdate<S>): void;
 }

@@ -7,12 +7,10 @@
  */
 import os from 'node:os';
 import type { Config } from '../../config/schema.ts';
-import { chunkRows } from '../../model/lossChunks.ts';
-import type { ParameterSpec } from '../../model/parameters.ts';
+import { chunkRows, isBlockMatrix, type ParameterSpec } from '../../model/parameters.ts';
 import { elementCount } from '../../tensors/tensors.ts';
-import { wantsOwnOperations } from '../../runtime/ownOperations.ts';
+import { wantsKernels } from '../../processor.ts';
 import { branchCount } from '../step/branches.ts';
-import { isMuonMatrix } from '../optimizers/muonMatrices.ts';
 
 const purposes = [
   'process',
@@ -47,13 +45,13 @@ export function memoryPlan(
   config: SizedConfig,
   table: readonly ParameterSpec[],
   vocabularySize: number,
-  isComposed = !wantsOwnOperations(),
+  isComposed = !wantsKernels(),
 ): MemoryPlan {
   const { training, optimizer } = config;
   const count = (belongs: (spec: ParameterSpec) => boolean): number =>
     table.filter(belongs).reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const parameters = count(() => true);
-  const muonMatrices = optimizer.kind === 'muon' ? count(isMuonMatrix) : 0;
+  const muonMatrices = optimizer.kind === 'muon' ? count(isBlockMatrix) : 0;
   const moments = 2 * parameters - muonMatrices;
   const optimizerState = moments + (training.emaDecay === null ? 0 : parameters);
   const summed = training.microBatchesPerStep > 1 ? parameters : 0; // gradient sums, kept from step to step

@@ -14,7 +14,7 @@ type Evaluate = (
   signal?: AbortSignal,
 ) => Promise<Evaluation | null>;
 
-/** Records the evaluation over the session's variables. A run returns null where the signal stopped it. */
+/** Records the evaluation over the session's variables. Returns null if the signal stopped it. */
 export function recordEvaluation(
   session: Session,
   { corpus, model }: Pick<Config, 'corpus' | 'model'>,
@@ -24,7 +24,7 @@ export function recordEvaluation(
   const shape = {
     model,
     microBatchSize: batchSize,
-    branches: session.branches,
+    branches: session.settings.branches,
     packsDocuments: corpus.packing === 'documents',
   };
   const program = session.program('evaluation', microBatchInputs(shape), (feeds, variables) => {
@@ -37,11 +37,11 @@ export function recordEvaluation(
     for await (const microBatch of microBatches) {
       if (signal?.aborted) return null;
       const { source } = microBatch;
-      const result = await program.run(microBatchFeeds(microBatch));
+      const { loss } = await program.run(microBatchFeeds(microBatch));
       const scored = scoredText(microBatch, tokenizer);
       if (source !== undefined && !bySource.has(source)) bySource.set(source, { summedLoss: 0, tokens: 0, bytes: 0 });
       for (const sums of source === undefined ? [whole] : [whole, bySource.get(source)!]) {
-        sums.summedLoss += result['loss']![0]!;
+        sums.summedLoss += loss[0]!;
         sums.tokens += scored.tokens;
         sums.bytes += scored.bytes;
       }

@@ -1,6 +1,5 @@
 /**
- * Rows 9 to 11 of the walk up to the gradients: a micro-batch's share of the step's mean loss, and its gradient
- * by every parameter.
+ * From a micro-batch to gradients: its share of the step's mean loss, and the gradient of that by every parameter.
  *
  * N = B·T positions of a micro-batch
  */
@@ -8,12 +7,11 @@ import { add, mul, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import type { Config } from '../../config/schema.ts';
 import type { MicroBatch } from '../../data/windows/batches.ts';
 import { tokenEmbeddings } from '../../model/decoder.ts';
-import type { Parameters } from '../../model/decoderPass.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
-import { addProducts, addRows, sumOfRows } from '../../ops/operations.ts';
+import { addRows, sumOfRows } from '../../ops/rows.ts';
+import { addProducts } from '../../ops/sums.ts';
 import { scope } from '../../runtime/recording.ts';
-import type { InputSpec, Values } from '../../runtime/program.ts';
-import type { Session } from '../../runtime/session.ts';
+import type { Inputs, InputSpec, Session } from '../../runtime/session.ts';
 import {
   branchesOf,
   branchLoss,
@@ -23,26 +21,27 @@ import {
   type MicroBatchShape,
 } from './microBatchLoss.ts';
 
+type Tensors = Readonly<Record<string, Tensor>>;
+
 /**
  * The loss and the gradients in the table's order, of each branch by itself and then summed.
  *
- * The rows of the token embedding are looked up before the gradient is taken: its gradient by them is added to the rows
- * of the output head's, where they are one matrix, rather than made a second (V, C), most of it zeros.
- *
- * @param feeds the tensors of `lossInputs`
+ * The rows of the token embedding are looked up before the gradient is taken. If the embedding is also the output head,
+ * the gradient by these rows is then added to the rows of the head's gradient; a second (V, C), most of it zeros, is
+ * never made.
  */
 export function lossAndGradients(
   session: Session,
   config: Config,
   table: readonly ParameterSpec[],
-  parameters: Parameters,
-  feeds: Record<string, Tensor>,
+  parameters: Tensors,
+  feeds: Inputs<ReturnType<typeof lossInputs>>,
 ): { loss: Tensor; gradients: Tensor[] } {
   const { model, seed, training } = config;
-  const dropout = model.dropout > 0 ? { rate: model.dropout, seed, counter: feeds['dropoutCounter']! } : null;
-  // The weights are scaled rather than the loss: then the gradient that comes back from it is 1, and no pass over the
-  // gradients of logits is made to multiply them.
-  const weights = mul(feeds['weights']!, feeds['lossScale']!);
+  const dropout = model.dropout > 0 ? { rate: model.dropout, seed, counter: feeds.dropoutCounter! } : null;
+  // The weights are scaled rather than the loss: then the gradient that comes back is 1, which saves a pass over the
+  // gradients of the logits.
+  const weights = mul(feeds.weights, feeds.lossScale);
   const branches = branchesOf({ ...feeds, weights }, shapeOf(session, config), {
     dropout,
     recompute: training.recompute === 'block',
@@ -66,7 +65,7 @@ export function lossAndGradients(
 const tokenTable = 'embedding.tokens';
 
 /** The loss of a branch and its gradients by the parameters of `names` and by the embeddings of its inputs. */
-function branchGradients(parameters: Parameters, names: readonly string[], branch: Branch) {
+function branchGradients(parameters: Tensors, names: readonly string[], branch: Branch) {
   const lossOf = (tokens: Tensor, ...values: Tensor[]): Tensor =>
     branchLoss(Object.fromEntries(names.map((name, i) => [name, values[i]!])), tokens, branch, { isTrained: true });
   const inputs = [tokenEmbeddings(parameters, branch.inputs), ...names.map((name) => parameters[name]!)];
@@ -75,26 +74,30 @@ function branchGradients(parameters: Parameters, names: readonly string[], branc
   return { inputs: branch.inputs, loss: value, dTokens: dTokens!, gradients };
 }
 
-const shapeOf = ({ branches }: Session, { corpus, model, training }: Config): MicroBatchShape => ({
+const shapeOf = ({ settings }: Session, { corpus, model, training }: Config): MicroBatchShape => ({
   model,
   microBatchSize: training.microBatchSize,
-  branches,
+  branches: settings.branches,
   packsDocuments: corpus.packing === 'documents',
 });
 
-/** What a program that takes gradients is fed. */
-export const lossInputs = (session: Session, config: Config): Record<string, InputSpec> => ({
-  ...microBatchInputs(shapeOf(session, config)),
-  lossScale: { shape: [], dtype: 'float32' },
-  ...(config.model.dropout > 0 && { dropoutCounter: { shape: [], dtype: 'int32' } as const }),
-});
+/** The inputs of a program that takes gradients. */
+export const lossInputs = (session: Session, config: Config) => {
+  const lossScale: InputSpec = { shape: [], dtype: 'float32' };
+  const dropoutCounter: InputSpec = { shape: [], dtype: 'int32' };
+  return {
+    ...microBatchInputs(shapeOf(session, config)),
+    lossScale,
+    ...(config.model.dropout > 0 && { dropoutCounter }),
+  };
+};
 
 /**
  * The values of `lossInputs`.
  *
  * @param lossScale 1/targets of the whole step @param counter number of micro-batches trained on before this one
  */
-export const lossFeeds = (microBatch: MicroBatch, lossScale: number, counter: number): Record<string, Values> => ({
+export const lossFeeds = (microBatch: MicroBatch, lossScale: number, counter: number) => ({
   ...microBatchFeeds(microBatch),
   lossScale: Float32Array.of(lossScale),
   dropoutCounter: Int32Array.of(counter),

@@ -1,81 +1,75 @@
 /**
- * The loss of a micro-batch, computed in branches: parts of its windows that stand side by side in the graph. Sums run
- * in a fixed order, so the number of branches belongs to what makes losses repeatable to the bit.
+ * The loss of a micro-batch, computed in branches: parts of its windows that are side by side in the graph. Sums are made
+ * in a fixed order, so losses are repeatable to the bit only with the same number of branches.
  *
  * B micro-batch size · T positions · N = B·T
  */
 import { add, slice, type Tensor } from '@tensorflow/tfjs-core';
 import type { MicroBatch } from '../../data/windows/batches.ts';
 import { hiddenStatesOf, outputHead, tokenEmbeddings } from '../../model/decoder.ts';
-import type { DecoderPass, Parameters } from '../../model/decoderPass.ts';
+import type { DecoderPass } from '../../model/decoderPass.ts';
 import type { Dropout } from '../../model/dropout.ts';
 import { summedLoss } from '../../model/loss.ts';
 import type { ModelConfig } from '../../model/parameters.ts';
 import { scope } from '../../runtime/recording.ts';
-import type { InputSpec, Values } from '../../runtime/program.ts';
+import type { Inputs, InputSpec } from '../../runtime/session.ts';
 import { branchWindows } from './branches.ts';
 
 export interface MicroBatchShape {
   model: ModelConfig;
   microBatchSize: number;
   branches: number;
-  /** Whether windows hold several documents, whose places are fed beside the tokens. */
+  /** Whether windows hold several documents; the positions of tokens in them are then fed too. */
   packsDocuments: boolean;
 }
 
-/** What a pass whose gradient will be asked for has beside the shape. */
+/** What a pass has in training besides its shape. */
 interface TrainedPass {
   dropout: Omit<Dropout, 'branch'> | null;
   /** Whether the blocks are computed again in the backward pass. */
   recompute: boolean;
 }
 
-/** What a program over micro-batches is fed: inputs, targets, weights and, of packed documents, positions; each (N). */
-export function microBatchInputs({
-  model,
-  microBatchSize,
-  packsDocuments,
-}: MicroBatchShape): Record<string, InputSpec> {
+/** The inputs of a program over micro-batches, each (N); positions only if documents are packed. */
+export const microBatchInputs = ({ model, microBatchSize, packsDocuments }: MicroBatchShape) => {
   const shape = [microBatchSize * model.contextLength];
-  return {
-    inputs: { shape, dtype: 'int32' },
-    targets: { shape, dtype: 'int32' },
-    weights: { shape, dtype: 'float32' },
-    ...(packsDocuments && { positions: { shape, dtype: 'int32' } as const }),
-  };
-}
+  const integers: InputSpec = { shape, dtype: 'int32' };
+  const weights: InputSpec = { shape, dtype: 'float32' };
+  return { inputs: integers, targets: integers, weights, ...(packsDocuments && { positions: integers }) };
+};
+
+/** The tensors of `microBatchInputs`. */
+export type MicroBatchTensors = Inputs<ReturnType<typeof microBatchInputs>>;
 
 /** The values of `microBatchInputs`. */
-export const microBatchFeeds = ({ inputs, targets, lossMask, positions }: MicroBatch): Record<string, Values> => ({
-  inputs,
-  targets,
-  weights: lossMask,
+export const microBatchFeeds = ({ inputs, targets, lossMask, positions }: MicroBatch) => ({
+  ...{ inputs, targets, weights: lossMask },
   ...(positions && { positions }),
 });
 
-/** A part of a micro-batch that is computed beside the others. */
+/** A part of a micro-batch that is computed in parallel with the others. */
 export interface Branch {
-  /** What its nodes are named below. */
+  /** The names of its nodes begin with it. */
   name: string;
   pass: DecoderPass;
-  /** Its share of what the micro-batch is fed. */
+  /** Its share of the micro-batch. */
   inputs: Tensor;
   targets: Tensor;
   weights: Tensor;
 }
 
-/** @param feeds the tensors of `microBatchInputs` @param trained null outside training */
+/** @param trained null outside training */
 export function branchesOf(
-  feeds: Record<string, Tensor>,
-  { model, microBatchSize, branches, packsDocuments }: MicroBatchShape,
+  feeds: MicroBatchTensors,
+  { model, microBatchSize, branches }: MicroBatchShape,
   trained: TrainedPass | null,
 ): Branch[] {
   const T = model.contextLength;
   return branchWindows(microBatchSize, branches).map(({ start, windows }, branch) => {
-    const part = (name: string): Tensor =>
-      windows === microBatchSize ? feeds[name]! : slice(feeds[name]!, [start * T], [windows * T]);
+    const part = (whole: Tensor): Tensor =>
+      windows === microBatchSize ? whole : slice(whole, [start * T], [windows * T]);
     const dropout = trained?.dropout ? { ...trained.dropout, branch } : null;
-    const documentPositions = packsDocuments ? part('positions') : null;
+    const documentPositions = feeds.positions ? part(feeds.positions) : null;
     return {
       name: `branch${branch}`,
       pass: {
@@ -86,16 +80,16 @@ export function branchesOf(
         dropout,
         recompute: trained?.recompute ?? false,
       },
-      inputs: part('inputs'),
-      targets: part('targets'),
-      weights: part('weights'),
+      inputs: part(feeds.inputs),
+      targets: part(feeds.targets),
+      weights: part(feeds.weights),
     };
   });
 }
 
 /** Σ weight·(−ln p(target)) over a branch, a scalar. @param tokens (rows, C), the embeddings of its inputs */
 export function branchLoss(
-  parameters: Parameters,
+  parameters: Readonly<Record<string, Tensor>>,
   tokens: Tensor,
   branch: Branch,
   { isTrained }: { isTrained: boolean },
@@ -105,7 +99,11 @@ export function branchLoss(
 }
 
 /** Σ weight·(−ln p(target)) over a micro-batch outside training, a scalar. */
-export function microBatchLoss(parameters: Parameters, feeds: Record<string, Tensor>, shape: MicroBatchShape): Tensor {
+export function microBatchLoss(
+  parameters: Readonly<Record<string, Tensor>>,
+  feeds: MicroBatchTensors,
+  shape: MicroBatchShape,
+): Tensor {
   const losses = branchesOf(feeds, shape, null).map((branch) =>
     scope(branch.name, () =>
       branchLoss(parameters, tokenEmbeddings(parameters, branch.inputs), branch, { isTrained: false }),

@@ -1,13 +1,23 @@
 /**
- * One training step (rows 9 to 11 of the walk): micro-batches → logits → loss → gradients → clip → update,
- * as programs of a session: recorded once and run as one call, or run eagerly operation by operation.
+ * One training step as programs of a session, recorded once and run as one call, or run eagerly. Its call tree:
+ *
+ *   wholeStep                                    one micro-batch, one program; or accumulatedStep: several, two programs
+ *   ├─ readTrained            update.ts          the weights being trained
+ *   ├─ lossAndGradients       gradients.ts       tfjs's valueAndGrads of, in each branch of the micro-batch,
+ *   │  └─ branchLoss          microBatchLoss.ts
+ *   │     ├─ hiddenStatesOf   model/decoder.ts   forward: tokens → residual stream, through every block
+ *   │     └─ summedLoss       model/loss.ts      logits → cross-entropy, and its gradient at once
+ *   ├─ (accumulate            ops/sums.ts        adds the gradients of a micro-batch to those of the step)
+ *   └─ recordUpdate           update.ts          gradient norm and clip
+ *      ├─ gate                guard.ts           is the update made at all?
+ *      └─ optimizer.apply     optimizers/        weights and moments, parameter by parameter
  */
 import type { Config } from '../../config/schema.ts';
 import type { MicroBatch } from '../../data/windows/batches.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
+import { accumulate } from '../../ops/sums.ts';
+import type { InputSpec, Session } from '../../runtime/session.ts';
 import { elementCount } from '../../tensors/tensors.ts';
-import type { Program } from '../../runtime/program.ts';
-import type { Session } from '../../runtime/session.ts';
 import { lossAndGradients, lossFeeds, lossInputs } from './gradients.ts';
 import type { SkipReason } from '../../run/metrics.ts';
 import { skipReason } from './guard.ts';
@@ -18,7 +28,7 @@ export interface StepResult {
   loss: number;
   /** Global norm of the gradient before clipping. */
   gradientNorm: number;
-  /** Why the update was not made; null where it was. */
+  /** Why the update was not made; null if it was. */
   skipped: SkipReason | null;
 }
 
@@ -52,7 +62,7 @@ function wholeStep(session: Session, config: Config, table: readonly ParameterSp
       ...lossFeeds(microBatch!, 1 / microBatch!.targetCount, step - 1),
       ...updateFeeds(config, step, learningRate),
     });
-    return stepResult(result['loss']![0]!, result);
+    return stepResult(result.loss[0]!, result);
   };
 }
 
@@ -73,17 +83,18 @@ async function accumulatedStep(
       values: new Float32Array(elementCount(shape)),
     })),
   );
-  const inputs = { ...lossInputs(session, config), hasBegun: { shape: [], dtype: 'float32' } as const };
-  const accumulate: Program = session.program('accumulate', inputs, (feeds, variables) => {
+  const scalar: InputSpec = { shape: [], dtype: 'float32' };
+  const inputs = { ...lossInputs(session, config), hasBegun: scalar };
+  const accumulation = session.program('accumulate', inputs, (feeds, variables) => {
     const { loss, gradients } = lossAndGradients(session, config, table, readTrained(config, variables, table), feeds);
-    table.forEach(({ name }, i) => variables.accumulate(gradientName(name), gradients[i]!, feeds['hasBegun']!));
+    table.forEach(({ name }, i) => accumulate(variables, gradientName(name), gradients[i]!, feeds.hasBegun));
     return { loss };
   });
-  const finishInputs = { ...updateInputs(config), loss: { shape: [], dtype: 'float32' } as const };
-  const finish: Program = session.program('update', finishInputs, (feeds, variables) => {
+  const finishInputs = { ...updateInputs(config), loss: scalar };
+  const finish = session.program('update', finishInputs, (feeds, variables) => {
     const gradients = table.map(({ name }) => variables.read(gradientName(name)));
     const parameters = readTrained(config, variables, table);
-    return recordUpdate(config, table, variables, parameters, gradients, feeds['loss']!, feeds);
+    return recordUpdate(config, table, variables, parameters, gradients, feeds.loss, feeds);
   });
   return async (microBatches, step, learningRate) => {
     const targets = microBatches.reduce((count, microBatch) => count + microBatch.targetCount, 0);
@@ -91,8 +102,8 @@ async function accumulatedStep(
     for (const [i, microBatch] of microBatches.entries()) {
       const counter = (step - 1) * microBatchesPerStep + i;
       const hasBegun = Float32Array.of(i === 0 ? 0 : 1);
-      const result = await accumulate.run({ ...lossFeeds(microBatch, 1 / targets, counter), hasBegun });
-      loss += result['loss']![0]!;
+      const result = await accumulation.run({ ...lossFeeds(microBatch, 1 / targets, counter), hasBegun });
+      loss += result.loss[0]!;
     }
     return stepResult(
       loss,
@@ -101,8 +112,8 @@ async function accumulatedStep(
   };
 }
 
-const stepResult = (loss: number, { gradientNorm, skipped }: Record<string, Float32Array>): StepResult => ({
+const stepResult = (loss: number, update: Record<'gradientNorm' | 'skipped', Float32Array>): StepResult => ({
   loss,
-  gradientNorm: gradientNorm![0]!,
-  skipped: skipReason(skipped![0]!),
+  gradientNorm: update.gradientNorm[0]!,
+  skipped: skipReason(update.skipped[0]!),
 });

@@ -51,7 +51,7 @@ async function tensorFlow(device: 'auto' | 'cpu' | 'cuda'): Promise<Finding[]> {
     const session = openSession({ mode: 'recorded', precision: 'float32', device });
     await session.addVariables([{ name: 'six', shape: [1], values: Float32Array.of(6) }]);
     const program = session.program('check', {}, (_, variables) => ({ value: variables.read('six') }));
-    const value = (await program.run({}))['value']?.[0];
+    const value = (await program.run({})).value[0];
     session.close();
     return [
       { what: 'libtensorflow', found: loaded.version, ok: true },

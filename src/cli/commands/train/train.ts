@@ -4,7 +4,7 @@ import type { Config } from '../../../config/schema.ts';
 import { lockRun, type RunLock } from '../../../run/lock.ts';
 import { clearLeftovers } from '../../../run/runDirectory.ts';
 import { findConfig, prepareTraining, type PreparedTraining } from '../../../training/prepare.ts';
-import { hasBfloat16Arithmetic } from '../../../runtime/bfloat16Support.ts';
+import { hasBfloat16Arithmetic } from '../../../processor.ts';
 import { runTraining } from '../../../training/run.ts';
 import { clearLive, showWaiting } from '../../terminal/liveLine.ts';
 import { duration, grouped, note, printJson, printWarning } from '../../terminal/output.ts';

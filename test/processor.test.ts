@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { hasBfloat16Arithmetic } from '../../src/runtime/bfloat16Support.ts';
+import { hasBfloat16Arithmetic } from '../src/processor.ts';
 
 describe('hasBfloat16Arithmetic', () => {
   it.each([

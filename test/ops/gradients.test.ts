@@ -1,11 +1,14 @@
 import { concat, mul, reshape, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
-import { gelu, swiglu } from '../../src/model/activations.ts';
-import { attend, causalMask, splitHeads } from '../../src/model/attention.ts';
-import { layerNorm, rmsNorm } from '../../src/model/norms.ts';
-import { rotate, rotationOf } from '../../src/model/positions.ts';
+import { causalMask } from '../../src/model/attention.ts';
+import { rotationOf } from '../../src/model/positions.ts';
+import { gelu, swiglu } from '../../src/ops/activations.ts';
+import { attend, splitHeads } from '../../src/ops/attention.ts';
+import { sparseCrossEntropy } from '../../src/ops/crossEntropy.ts';
+import { layerNorm, rmsNorm } from '../../src/ops/norm.ts';
+import { rotate } from '../../src/ops/rotation.ts';
+import { gatherRows } from '../../src/ops/rows.ts';
 import { randomStream } from '../../src/random.ts';
-import { gatherRows, sparseCrossEntropy } from '../../src/ops/operations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import { tinyConfig } from '../training/tinyRun.ts';
 
@@ -21,7 +24,7 @@ type Arguments = { shape: number[]; values: Float32Array }[];
 /** Compares the gradient of Σ direction·f(arguments) with central differences, argument by argument. */
 async function check(name: string, args: Arguments, f: (...tensors: Tensor[]) => Tensor): Promise<void> {
   const inputs = Object.fromEntries(args.map(({ shape }, i) => [`x${i}`, { shape, dtype: 'float32' as const }]));
-  const program = session.program(name, inputs, (feeds) => {
+  const program = session.program(name, inputs, (feeds): Record<string, Tensor> => {
     const tensors = args.map((_, i) => feeds[`x${i}`]!);
     // A weight that differs from place to place: a plain sum would hide gradients that only sum up right.
     const objective = (...xs: Tensor[]): Tensor => {

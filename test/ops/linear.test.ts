@@ -1,11 +1,10 @@
 import { add, gather, matMul, tensor, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
+import { cachedAttention } from '../../src/ops/cachedAttention.ts';
+import { linearProduct, rowsOf, transposedProduct, valuesOf, type Weight } from '../../src/ops/linear.ts';
 import { randomStream } from '../../src/random.ts';
-import { fusedCachedAttention } from '../../src/ops/fusedOperations.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Session } from '../../src/runtime/session.ts';
-import { linearProduct, rowsOf, transposedProduct } from '../../src/runtime/weights.ts';
-import { maskedAttention } from '../../src/sampling/decodingPrograms.ts';
 
 const modes = ['recorded', 'eager'] as const;
 const sessions = Object.fromEntries(
@@ -23,7 +22,7 @@ let programs = 0;
 const compute = async (
   session: Session,
   inputs: Record<string, { shape: number[]; values: Float32Array | Int32Array }>,
-  define: (feeds: Record<string, Tensor>, weights: (name: string) => Tensor) => Tensor,
+  define: (feeds: Record<string, Tensor>, weights: (name: string) => Weight) => Tensor,
 ) => {
   const specs = Object.fromEntries(
     Object.entries(inputs).map(([name, { shape, values }]) => [
@@ -34,7 +33,7 @@ const compute = async (
   const program = session.program(
     `test${programs++}`,
     specs,
-    (feeds, variables) => ({ y: define(feeds, variables.weights) }),
+    (feeds, variables) => ({ y: define(feeds, variables.weight) }),
     { onOneThread: true },
   );
   return (await program.run(Object.fromEntries(Object.entries(inputs).map(([name, { values }]) => [name, values])))).y!;
@@ -73,15 +72,15 @@ describe.each(modes)('weights, %s', (mode) => {
       await session.addVariables([{ name, shape, values: normals(name, K * N) }], stored);
       const x = normals(`x${name}`, 23 * K);
       const bias = tensorOf(normals(`bias${name}`, N));
-      const product = (input: Tensor, w: Tensor) =>
+      const product = (input: Tensor, w: Weight) =>
         transposed ? add(transposedProduct(input, w), bias()) : linearProduct(input, w, bias());
       const rows = (from: number, count: number) => ({
         x: { shape: [count, K], values: x.slice(from * K, (from + count) * K) },
       });
-      // 23 rows of the largest are too much work for the own operation: that is TensorFlow's product.
+      // 23 rows of the largest are too much work for the kernel: that is TensorFlow's product.
       const all = await compute(session, rows(0, 23), ({ x: input }, weights) => product(input!, weights(name)));
       const plain = await compute(session, rows(0, 23), ({ x: input }, weights) =>
-        add(matMul(input!, weights(name), false, transposed), bias()),
+        add(matMul(input!, valuesOf(weights(name)), false, transposed), bias()),
       );
       expectClose(all, plain, 1e-6);
       let alone: Float32Array | undefined;
@@ -143,15 +142,15 @@ describe.each(modes)('weights, %s', (mode) => {
         values: part('values', [B * K * S, D]),
         positions: { shape: [B], values: positions },
       };
-      const by = (attend: typeof maskedAttention) =>
+      const by = (attend: typeof cachedAttention.composed) =>
         compute(session, inputs, (feeds) =>
           attend(feeds['query']!, feeds['keys']!, feeds['values']!, feeds['positions']!),
         );
-      expectClose(await by(fusedCachedAttention), await by(maskedAttention), 1e-5);
+      expectClose(await by(cachedAttention.kernel), await by(cachedAttention.composed), 1e-5);
       const outside = { ...inputs, positions: { shape: [B], values: positions.map(() => S) } };
       await expect(
         compute(session, outside, (feeds) =>
-          fusedCachedAttention(feeds['query']!, feeds['keys']!, feeds['values']!, feeds['positions']!),
+          cachedAttention.kernel(feeds['query']!, feeds['keys']!, feeds['values']!, feeds['positions']!),
         ),
       ).rejects.toThrow('outside the cache');
     },
@@ -161,6 +160,6 @@ describe.each(modes)('weights, %s', (mode) => {
 describe('variables in bfloat16', () => {
   it('cannot be read back', async () => {
     await sessions.recorded.addVariables([{ name: 'half', shape: [2, 2], values: normals('half', 4) }], 'bfloat16');
-    await expect(sessions.recorded.readVariables(['half'])).rejects.toThrow('half is kept in bfloat16');
+    await expect(sessions.recorded.readVariables(['half'])).rejects.toThrow('half is stored in bfloat16');
   });
 });

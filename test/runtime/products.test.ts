@@ -1,19 +1,22 @@
 import { matMul, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { randomStream } from '../../src/random.ts';
-import { toHalves } from '../../src/runtime/bfloat16.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { RecordedSession } from '../../src/runtime/recordedSession.ts';
 import type { Precision, Session } from '../../src/runtime/session.ts';
-import { loadTensorFlow } from '../../src/runtime/tensorflow.ts';
-import { hasTileProducts } from '../../src/runtime/tileProducts.ts';
+import { executeOperation, loadTensorFlow } from '../../src/runtime/tensorflow.ts';
+import { toBfloat16 } from '../../src/tensors/elementTypes.ts';
 
-const tensorFlow = loadTensorFlow('cpu');
 const sessions = new Map<string, Session>();
 /** One of each kind: to open one takes longer than a product. */
-function open(precision: Precision, branches = 1, mode: 'recorded' | 'eager' = 'recorded'): Session {
-  const kind = `${precision} ${branches} ${mode}`;
-  if (!sessions.has(kind)) sessions.set(kind, openSession({ mode, precision, branches, device: 'cpu' }));
+function open(
+  precision: Precision,
+  branches = 1,
+  mode: 'recorded' | 'eager' = 'recorded',
+  kernels: 'vectors' | 'tiles' = 'tiles',
+): Session {
+  const kind = `${precision} ${branches} ${mode} ${kernels}`;
+  if (!sessions.has(kind)) sessions.set(kind, openSession({ mode, precision, branches, kernels, device: 'cpu' }));
   return sessions.get(kind)!;
 }
 afterAll(() => sessions.forEach((session) => session.close()));
@@ -83,15 +86,6 @@ function relativeError(actual: Float32Array, { indices, values }: { indices: num
 const expectSame = (actual: Float32Array, expected: Float32Array): void =>
   expect(Buffer.compare(Buffer.from(actual.buffer), Buffer.from(expected.buffer))).toBe(0);
 
-async function byTensorFlow<T>(body: () => Promise<T>): Promise<T> {
-  tensorFlow.hasTileProducts = false;
-  try {
-    return await body();
-  } finally {
-    tensorFlow.hasTileProducts = true;
-  }
-}
-
 // Where each size ends within a tile, within a pair of tiles, or beyond a block of K (384 and 1,536), of columns (512)
 // or of rows (1,024); the last ones are shared by threads, along the rows and along the columns.
 const transposed = ['neither', 'A', 'B'] as const;
@@ -107,7 +101,7 @@ const large: Matrices[] = [
 ];
 
 // These need the unit: elsewhere products are TensorFlow's, which all other tests are then about.
-describe.skipIf(!hasTileProducts())('products on tiles', () => {
+describe.skipIf(loadTensorFlow('cpu').kernels !== 'tiles')('products on tiles', () => {
   it.each([...sizes, ...large])(
     'are as near to the exact ones as TensorFlow’s: $batch $M × $K × $N, transposed: $transposed',
     async (matrices) => {
@@ -116,7 +110,7 @@ describe.skipIf(!hasTileProducts())('products on tiles', () => {
       const b = normals('b', count * matrices.K * matrices.N);
       const exact = exactEntries(matrices, a, b);
       const actual = await product(open('float32'), matrices, a, b);
-      const stock = await byTensorFlow(() => product(open('float32'), matrices, a, b));
+      const stock = await product(open('float32', 1, 'recorded', 'vectors'), matrices, a, b);
       expect(relativeError(actual, exact)).toBeLessThan(2.5e-7);
       expect(relativeError(actual, exact)).toBeLessThan(Math.max(1.25 * relativeError(stock, exact), 1.2e-7));
       expectSame(await product(open('float32', 2), matrices, a, b), actual); // by one thread instead of several
@@ -129,7 +123,7 @@ describe.skipIf(!hasTileProducts())('products on tiles', () => {
     async (matrices) => {
       const count = matrices.batch.reduce((n, size) => n * size, 1);
       const rounded = (values: Float32Array): Float32Array =>
-        new Float32Array(Uint32Array.from(toHalves(values), (half) => half << 16).buffer);
+        new Float32Array(Uint32Array.from(toBfloat16(values), (bits) => bits << 16).buffer);
       const a = normals('a', count * matrices.M * matrices.K);
       const b = normals('b', count * matrices.K * matrices.N);
       const exact = exactEntries(matrices, rounded(a), rounded(b));
@@ -142,7 +136,7 @@ describe.skipIf(!hasTileProducts())('products on tiles', () => {
     },
   );
 
-  it('are recorded as clm’s own operations, and as TensorFlow’s where both matrices are transposed', async () => {
+  it('are recorded as clm’s kernels, and as TensorFlow’s operation if both matrices are transposed', async () => {
     const session = open('float32') as RecordedSession;
     const inputs = { a: { shape: [5, 7], dtype: 'float32' as const }, b: { shape: [7, 5], dtype: 'float32' as const } };
     const program = session.program('kinds', inputs, ({ a, b }) => ({
@@ -189,10 +183,9 @@ describe.skipIf(!hasTileProducts())('products on tiles', () => {
     const inputs = { a: { shape: a!, dtype: 'float32' as const }, b: { shape: b!, dtype: 'float32' as const } };
     const size = (shape: number[]): number => shape.reduce((n, length) => n * length, 1);
     const attempt = async (): Promise<unknown> => {
-      const { backend } = tensorFlow;
       const program = open('float32').program(`wrong${programs++}`, inputs, (feeds) => {
         const types = ['A', 'B', 'T'].map((name) => ({ name, type: 4, value: 1 }));
-        return { c: backend.executeMultipleOutputs('ClmProduct', types, [feeds['a']!, feeds['b']!], 1)[0]! };
+        return { c: executeOperation('ClmProduct', types, [feeds.a, feeds.b], 1)[0]! };
       });
       return program.run({ a: normals('a', size(a!)), b: normals('b', size(b!)) });
     };

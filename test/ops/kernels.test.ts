@@ -1,14 +1,16 @@
 import { matMul, mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
-import { composedGelu, composedSwiglu, gelu, swiglu } from '../../src/model/activations.ts';
-import { attend, attendRows, causalMask, composedWeights, joinHeads, splitHeads } from '../../src/model/attention.ts';
-import { composedCrossEntropy } from '../../src/model/loss.ts';
-import { composedLayerNorm, composedRmsNorm, layerNorm, rmsNorm } from '../../src/model/norms.ts';
+import { causalMask } from '../../src/model/attention.ts';
+import { gelu, swiglu } from '../../src/ops/activations.ts';
+import { attend, attendRows, attentionWeights, joinHeads, splitHeads } from '../../src/ops/attention.ts';
+import { weightedCrossEntropy } from '../../src/ops/crossEntropy.ts';
+import { runKernel } from '../../src/ops/kernels.ts';
+import { layerNorm, rmsNorm } from '../../src/ops/norm.ts';
+import { addRows } from '../../src/ops/rows.ts';
+import { addProducts, halfSquaredNorm } from '../../src/ops/sums.ts';
 import { randomStream } from '../../src/random.ts';
-import { fusedCrossEntropy, fusedGeluGradient, fusedNorm, hasFusedOperations } from '../../src/ops/fusedOperations.ts';
-import { addProducts, addRows, composedAddRows, halfSquaredNorm } from '../../src/ops/operations.ts';
+import { boolAttribute, floatAttribute } from '../../src/runtime/binding.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
-import { hasTileProducts } from '../../src/runtime/tileProducts.ts';
 
 const sessions = (['recorded', 'eager'] as const).map((mode) =>
   openSession({ mode, precision: 'float32', device: 'cpu' }),
@@ -62,14 +64,14 @@ const rows = { rows: { shape: [B * wideT, 3 * K * wideD], values: normals('rows'
 const wideSizes = { B, T: wideT, K, G: 1, D: wideD };
 const composedRows = (x: Tensor, mask: Tensor): Tensor => {
   const { query, key, value } = splitHeads(x, wideSizes);
-  return joinHeads(attend(query, key, value, mask, null, composedWeights), wideSizes);
+  return joinHeads(attend(query, key, value, mask, null, attentionWeights.composed), wideSizes);
 };
 
 // Sizes that are no multiple of any vector's width, one below it, and one above; values far outside what a decoder
 // makes.
 const cases: Case[] = [
-  ['gelu', { x: { shape: [13, 37], values: normals('x', 13 * 37, 2) } }, gelu, composedGelu],
-  ['gelu of large values', { x: { shape: [2, 11], values: normals('x', 22, 40) } }, gelu, composedGelu],
+  ['gelu', { x: { shape: [13, 37], values: normals('x', 13 * 37, 2) } }, gelu, gelu.composed],
+  ['gelu of large values', { x: { shape: [2, 11], values: normals('x', 22, 40) } }, gelu, gelu.composed],
   [
     'swiglu',
     {
@@ -77,21 +79,21 @@ const cases: Case[] = [
       up: { shape: [7, 29], values: normals('up', 7 * 29, 2) },
     },
     swiglu,
-    composedSwiglu,
+    swiglu.composed,
   ],
   [
     'attention to all before',
     heads,
     (q, k, v) => attend(q!, k!, v!, causalMask(T), null),
-    (q, k, v) => attend(q!, k!, v!, causalMask(T), null, composedWeights),
+    (q, k, v) => attend(q!, k!, v!, causalMask(T), null, attentionWeights.composed),
   ],
   [
     'attention within documents',
     heads,
     (q, k, v) => attend(q!, k!, v!, tensor(documents, [B, 1, 1, T, T]), null),
-    (q, k, v) => attend(q!, k!, v!, tensor(documents, [B, 1, 1, T, T]), null, composedWeights),
+    (q, k, v) => attend(q!, k!, v!, tensor(documents, [B, 1, 1, T, T]), null, attentionWeights.composed),
   ],
-  ...(hasTileProducts()
+  ...(sessions[0]!.settings.kernels === 'tiles'
     ? ([
         [
           'attention of rows',
@@ -115,9 +117,9 @@ const cases: Case[] = [
       gain: { shape: [131], values: normals('gain', 131, 1) },
     },
     (x, gain) => layerNorm(x!, gain!, null, 1e-5),
-    (x, gain) => composedLayerNorm(x!, gain!, 1e-5),
+    (x, gain) => layerNorm.composed(x!, gain!, null, 1e-5),
   ],
-  ['gelu of many', { x: { shape: [149, 251], values: normals('x', 149 * 251, 2) } }, gelu, composedGelu],
+  ['gelu of many', { x: { shape: [149, 251], values: normals('x', 149 * 251, 2) } }, gelu, gelu.composed],
   ...([5, 16, 53] as const).flatMap((C): Case[] => {
     const inputs = {
       x: { shape: [11, C], values: normals('x', 11 * C, 3, 2) },
@@ -128,15 +130,20 @@ const cases: Case[] = [
         `layerNorm of ${C}`,
         inputs,
         (x, gain) => layerNorm(x!, gain!, null, 1e-5),
-        (x, gain) => composedLayerNorm(x!, gain!, 1e-5),
+        (x, gain) => layerNorm.composed(x!, gain!, null, 1e-5),
       ],
-      [`rmsNorm of ${C}`, inputs, (x, gain) => rmsNorm(x!, gain!, 1e-6), (x, gain) => composedRmsNorm(x!, gain!, 1e-6)],
+      [
+        `rmsNorm of ${C}`,
+        inputs,
+        (x, gain) => rmsNorm(x!, gain!, 1e-6),
+        (x, gain) => rmsNorm.composed(x!, gain!, 1e-6),
+      ],
     ];
   }),
 ];
 
 describe('operations of one pass', () => {
-  it('are used on this machine', () => expect(hasFusedOperations()).toBe(true));
+  it('are used on this machine', () => expect(sessions[0]!.settings.kernels).not.toBe('none'));
 
   it.each(cases)(
     '%s equals its composition, value and gradients, recorded and eager',
@@ -148,7 +155,7 @@ describe('operations of one pass', () => {
       for (const session of sessions) {
         const run = (which: string, f: (...x: Tensor[]) => Tensor) =>
           session
-            .program(`${which} ${name}`.replaceAll(' ', '_'), specs, (tensors) => {
+            .program(`${which} ${name}`.replaceAll(' ', '_'), specs, (tensors): Record<string, Tensor> => {
               const arguments_ = Object.keys(inputs).map((key) => tensors[key]!);
               const y = f(...arguments_);
               const direction = tensor(normals('direction', y.size, 1), y.shape);
@@ -158,7 +165,7 @@ describe('operations of one pass', () => {
             .run(feeds);
         const [actual, expected] = [await run('fused', fused), await run('composed', composed)];
         for (const key of Object.keys(expected))
-          expectClose(actual[key]!, expected[key]!, `${session.mode} ${name}: ${key}`);
+          expectClose(actual[key]!, expected[key]!, `${session.settings.mode} ${name}: ${key}`);
       }
     },
   );
@@ -175,23 +182,18 @@ describe('operations of one pass', () => {
     const weights = normals('weights', N, 1).fill(0, 5, 7);
     const targets = Int32Array.from({ length: N }, (_, n) => (n * 29) % V);
     for (const session of sessions) {
-      const fused = session.program('fusedCrossEntropy', specs, (feeds) => {
-        const [losses, dLogits] = fusedCrossEntropy(feeds['logits']!, feeds['targets']!, feeds['weights']!) as [
-          Tensor,
-          Tensor,
-        ];
-        return { loss: sum(losses), dLogits };
+      const fused = session.program('kernelCrossEntropy', specs, (feeds) => {
+        return weightedCrossEntropy.kernel(feeds.logits, feeds.targets, feeds.weights);
       });
-      const composed = session.program(
-        'composedCrossEntropy',
-        specs,
-        (feeds) => composedCrossEntropy(feeds['logits']!, feeds['targets']!, feeds['weights']!) as never,
+      const composed = session.program('composedCrossEntropy', specs, (feeds) =>
+        weightedCrossEntropy.composed(feeds.logits, feeds.targets, feeds.weights),
       );
       const [actual, expected] = [
         await fused.run({ logits, targets, weights }),
         await composed.run({ logits, targets, weights }),
       ];
-      for (const key of ['loss', 'dLogits']) expectClose(actual[key]!, expected[key]!, `${session.mode} ${key}`);
+      for (const key of ['loss', 'dLogits'] as const)
+        expectClose(actual[key]!, expected[key]!, `${session.settings.mode} ${key}`);
       await expect(fused.run({ logits, targets: targets.slice().fill(V, 3, 4), weights })).rejects.toThrow(
         'is outside the vocabulary of',
       );
@@ -213,10 +215,10 @@ describe('operations of one pass', () => {
         sum: addRows(matrix!, rows!, which!),
       }));
       const composed = session.program('composedAddRows', specs, ({ matrix, rows, ids: which }) => ({
-        sum: composedAddRows(matrix!, rows!, which!),
+        sum: addRows.composed(matrix!, rows!, which!),
       }));
       const [actual, expected] = [await fused.run(feeds), await composed.run(feeds)];
-      expectClose(actual['sum']!, expected['sum']!, `${session.mode} rows added`);
+      expectClose(actual['sum']!, expected['sum']!, `${session.settings.mode} rows added`);
       expect(actual['sum']!.slice((V - 1) * C)).toEqual(feeds.matrix.slice((V - 1) * C));
       for (const wrong of [-1, V])
         await expect(fused.run({ ...feeds, ids: ids.slice().fill(wrong, 9, 10) })).rejects.toThrow(
@@ -259,10 +261,12 @@ describe('operations of one pass', () => {
     const specs = { x: { shape: [3, 5], dtype: 'float32' }, other: { shape: [3], dtype: 'float32' } } as const;
     const feeds = { x: normals('x', 15, 1), other: normals('other', 3, 1) };
     for (const session of sessions) {
-      const gradient = session.program('wrongGelu', specs, ({ x, other }) => ({ dx: fusedGeluGradient(x!, other!) }));
+      const gradient = session.program('wrongGelu', specs, ({ x, other }) => ({
+        dx: runKernel('ClmGeluGrad', [x, other])[0],
+      }));
       await expect(gradient.run(feeds)).rejects.toThrow('input 1 of shape (3) must have 15 elements');
       const norm = session.program('wrongNorm', specs, ({ x, other }) => ({
-        y: fusedNorm(x!, other!, { epsilon: 1e-5, centred: true })[0]!,
+        y: runKernel('ClmNorm', [x, other], [floatAttribute('epsilon', 1e-5), boolAttribute('centred', true)])[0],
       }));
       await expect(norm.run(feeds)).rejects.toThrow('input 1 of shape (3) must have 5 elements');
     }

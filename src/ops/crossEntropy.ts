@@ -1,0 +1,40 @@
+/**
+ * Cross-entropy of logits (N, V) against targets (N) int32, in nats. Loss and gradient are computed at once, and no
+ * one-hot (N, V) is ever made.
+ */
+import { mul, reshape, sum, type Tensor } from '@tensorflow/tfjs-core';
+import { typeAttribute } from '../runtime/binding.ts';
+import { dataTypes } from '../runtime/capi.ts';
+import { executeOperation } from '../runtime/tensorflow.ts';
+import { operation, runKernel } from './kernels.ts';
+import { withGradient } from './withGradient.ts';
+
+/** Σ weight·(−ln p(target)), a scalar, and its gradient (N, V) by the logits. @param weights (N) */
+export const weightedCrossEntropy = operation({
+  kernel: (logits: Tensor, targets: Tensor, weights: Tensor): { loss: Tensor; dLogits: Tensor } => {
+    const [losses, dLogits] = runKernel('ClmCrossEntropy', [logits, targets, weights]);
+    return { loss: sum(losses), dLogits };
+  },
+  composed: (logits: Tensor, targets: Tensor, weights: Tensor): { loss: Tensor; dLogits: Tensor } => {
+    const { losses, gradient } = lossesAndGradient(logits, targets);
+    return { loss: sum(mul(losses, weights)), dLogits: mul(gradient, reshape(weights, [-1, 1])) };
+  },
+});
+
+/** The losses (N), differentiable by the logits. */
+export const sparseCrossEntropy = (logits: Tensor, targets: Tensor): Tensor =>
+  withGradient(
+    [logits],
+    () => {
+      const { losses, gradient } = lossesAndGradient(logits, targets);
+      return { value: losses, saved: [gradient] };
+    },
+    (dy, [gradient]) => [mul(gradient, reshape(dy, [-1, 1]))],
+  );
+
+/** The losses (N) and their gradient (N, V). */
+function lossesAndGradient(logits: Tensor, targets: Tensor): { losses: Tensor; gradient: Tensor } {
+  const types = [typeAttribute('T', dataTypes.float32), typeAttribute('Tlabels', dataTypes.int32)];
+  const [losses, gradient] = executeOperation('SparseSoftmaxCrossEntropyWithLogits', types, [logits, targets], 2);
+  return { losses: losses!, gradient: gradient! };
+}

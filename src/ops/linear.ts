@@ -1,0 +1,71 @@
+/**
+ * Products of rows with weights. Weights are tensors where gradients are taken. In generation they are `StoredWeight`s:
+ * a product of a few rows is bound by reading the weights, which clm's kernel (native/kernels/fewRows.cc) does once and
+ * in the type they are stored in. Everything is computed in float32, whatever that type is.
+ *
+ * M rows · K inputs · N outputs
+ */
+import { matMul, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
+import { typeAttribute } from '../runtime/binding.ts';
+import { dataTypes } from '../runtime/capi.ts';
+import { computedAfter } from '../runtime/recording.ts';
+import { executeOperation } from '../runtime/tensorflow.ts';
+import type { StoredWeight } from '../runtime/variables.ts';
+import { operation, runKernel } from './kernels.ts';
+import { gatherRows } from './rows.ts';
+import { withGradient } from './withGradient.ts';
+
+export type Weight = Tensor | StoredWeight;
+
+const isStored = (w: Weight): w is StoredWeight => 'storedAs' in w;
+
+/** All of a weight in float32. */
+export const valuesOf = (w: Weight): Tensor => (isStored(w) ? w.inFloat32() : w);
+
+/**
+ * The same once x is computed: if all bfloat16 weights were cast at the start, they would take the memory that storing
+ * them in bfloat16 saves.
+ */
+const valuesAfter = (x: Tensor, w: Weight): Tensor =>
+  isStored(w) && w.storedAs === 'bfloat16' ? computedAfter([x], () => w.inFloat32()) : valuesOf(w);
+
+/** What the kernel for few rows does faster than TensorFlow's product: few rows, or little work. */
+const isSmall = (x: Tensor, w: StoredWeight): boolean => {
+  const [rows, size] = [x.shape[0]!, w.shape[0]! * w.shape[1]!];
+  return rows <= 16 || rows * size <= 2 ** 22;
+};
+
+/** x (M, K) · w (K, N) + bias (N) → (M, N). Differentiable if w is a tensor. */
+export const linearProduct = operation({
+  kernel: (x: Tensor, w: Weight, bias: Tensor | null): Tensor =>
+    isStored(w) && isSmall(x, w)
+      ? runKernel('ClmFewRows', [x, w, bias ?? tensor1d([])], [storedType(w)])[0]
+      : linearProduct.composed(x, w, bias),
+  composed: (x: Tensor, w: Weight, bias: Tensor | null): Tensor => addBias(matMul(x, valuesAfter(x, w)), bias),
+});
+
+/** x (M, K) · wᵀ, w (N, K) → (M, N). Differentiable if w is a tensor. */
+export const transposedProduct = operation({
+  kernel: (x: Tensor, w: Weight): Tensor =>
+    isStored(w) && isSmall(x, w)
+      ? runKernel('ClmFewRowsTransposed', [x, w], [storedType(w)])[0]
+      : transposedProduct.composed(x, w),
+  composed: (x: Tensor, w: Weight): Tensor => matMul(x, valuesAfter(x, w), false, true),
+});
+
+const storedType = ({ storedAs }: StoredWeight) => typeAttribute('T', dataTypes[storedAs]);
+
+/** Rows of `table` (V, C) by `ids` (N) int32 → (N, C). Of a stored bfloat16 table only these rows are cast. */
+export const rowsOf = (table: Weight, ids: Tensor): Tensor =>
+  isStored(table) ? table.rowsInFloat32(ids) : gatherRows(table, ids);
+
+/** y (N, C) + bias (C), faster than an Add that has to broadcast; y if the bias is null. */
+export function addBias(y: Tensor, bias: Tensor | null): Tensor {
+  if (bias === null) return y;
+  const float = typeAttribute('T', dataTypes.float32);
+  return withGradient(
+    [y, bias],
+    () => ({ value: executeOperation('BiasAdd', [float], [y, bias], 1)[0]! }),
+    (dy) => [dy, executeOperation('BiasAddGrad', [float], [dy], 1)[0]!],
+  );
+}

@@ -1,0 +1,55 @@
+/** Loads the library of clm's native kernels (native/, compiled by the set-up) into this process. */
+import os from 'node:os';
+import { environmentFailure } from '../errors.ts';
+import { wantsKernels } from '../processor.ts';
+import { koffi, type CFunction } from './libc.ts';
+
+/**
+ * Which of clm's kernels are used: none, those that compute with the processor's vectors, or these and the products and
+ * attention that need its tile unit.
+ */
+export type Kernels = 'none' | 'vectors' | 'tiles';
+
+interface KernelLibrary {
+  /** Registers the kernels with TensorFlow; returns 0 or the TF_Code of the failure. */
+  register: CFunction;
+  /** How many threads each branch of the programs to come has. */
+  setThreadsPerBranch: CFunction;
+  /** 1 if the processor has a tile unit. */
+  hasTiles: CFunction;
+}
+
+/** Kept for good: koffi unloads a library that nobody holds, and TensorFlow would then call into nothing. */
+let library: KernelLibrary | undefined;
+
+/**
+ * Registers the kernels with the TensorFlow of this process, once.
+ *
+ * @returns those to use; none with CLM_FUSED_OPERATIONS=0 or on a machine of many cores, no tiles with
+ *   CLM_TILE_PRODUCTS=0
+ * @throws environment failure if the library does not load
+ */
+export function loadKernels(file: string): Kernels {
+  if (!wantsKernels()) return 'none';
+  library = load(file);
+  const code = library.register();
+  if (code !== 0) throw new Error(`clm's kernels could not be registered (TF_Code ${code})`);
+  return process.env['CLM_TILE_PRODUCTS'] !== '0' && library.hasTiles() === 1 ? 'tiles' : 'vectors';
+}
+
+function load(file: string): KernelLibrary {
+  try {
+    const loaded = koffi().load(file);
+    return {
+      register: loaded.func('int RegisterClmOperations()'),
+      setThreadsPerBranch: loaded.func('void SetClmThreadsPerBranch(int)'),
+      hasTiles: loaded.func('int ClmHasTiles()'),
+    };
+  } catch (error) {
+    throw environmentFailure(`clm's kernels do not load (${(error as Error).message}): run "npm run setup".`);
+  }
+}
+
+/** Shares the cores among the branches of the program about to run. */
+export const shareCores = (branches: number): void =>
+  void library?.setThreadsPerBranch(Math.max(1, Math.floor(os.availableParallelism() / branches)));

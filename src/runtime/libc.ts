@@ -1,0 +1,64 @@
+/** The functions of the C library that clm calls itself, through koffi. */
+import { closeSync, openSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+/** An opaque C pointer. */
+export type Pointer = unknown;
+
+/** A C function; koffi checks its arguments at the call, `async` runs it on another thread. */
+export interface CFunction {
+  (...args: unknown[]): unknown;
+  async(...args: unknown[]): void;
+}
+
+/** Loaded when it is first needed: commands that refuse their input never load native code. */
+export const koffi = (): typeof import('koffi')['default'] => createRequire(import.meta.url)('koffi');
+
+const functions = new Map<string, CFunction>();
+
+/** @param declaration in C, e.g. "int dup(int)" */
+function libc(declaration: string): CFunction {
+  const file = process.platform === 'darwin' ? 'libSystem.B.dylib' : 'libc.so.6';
+  const known = functions.get(declaration) ?? koffi().load(file).func(declaration);
+  functions.set(declaration, known);
+  return known;
+}
+
+/**
+ * Runs `body` with file descriptor 2 on /dev/null. By dup and dup2, so that what shares the descriptor's offset (a log
+ * file that takes stdout too) is not disturbed.
+ */
+export function withQuietStderr<T>(body: () => T): T {
+  const dup2 = libc('int dup2(int, int)');
+  const kept = libc('int dup(int)')(2) as number;
+  if (kept < 0) return body();
+  const nowhere = openSync('/dev/null', 'a');
+  dup2(nowhere, 2);
+  closeSync(nowhere);
+  try {
+    return body();
+  } finally {
+    dup2(kept, 2);
+    closeSync(kept);
+  }
+}
+
+/** Returns free memory to the system, also what lies between blocks in use, which the C library would keep. */
+export function returnFreeMemory(): void {
+  if (process.platform === 'linux') libc('int malloc_trim(size_t)')(0);
+}
+
+const pageBytes = 4096n;
+const MADV_HUGEPAGE = 14;
+
+/**
+ * Lets Linux back memory by pages of 2 MB, before anything is written there: weights are read from end to end for every
+ * token, which is faster with fewer pages to look up. Only a hint; nothing is lost if it is refused.
+ */
+export function askForHugePages(data: Pointer, bytes: number): void {
+  if (process.platform !== 'linux') return;
+  const start = koffi().address(data as never);
+  const firstPage = ((start + pageBytes - 1n) / pageBytes) * pageBytes;
+  const length = Number(((start + BigInt(bytes) - firstPage) / pageBytes) * pageBytes);
+  libc('int madvise(uintptr_t, size_t, int)')(firstPage, length, MADV_HUGEPAGE);
+}

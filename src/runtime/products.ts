@@ -1,0 +1,153 @@
+/**
+ * The matrix products of a session, as a wrapper around any binding: in bfloat16 if that is the session's precision, and
+ * on the processor's tile unit if there is one.
+ *
+ * tfjs has no bfloat16, so that every tensor looks like float32 to it. Here it is known which tensors are bfloat16:
+ * results of products, what only moves their numbers (a transpose), and results of clm's kernels that the next product
+ * reads. For every other operation they are cast to float32, so that everything between products (norms, softmax, loss,
+ * optimizer, parameters) computes in float32.
+ *
+ * On tiles, products are computed by clm's kernels (native/kernels/product.cc): in float32 faster and nearer to the exact
+ * product than TensorFlow's (docs/speed.md), in bfloat16 without a copy of float32 inputs.
+ */
+import { typeAttribute, type Attribute, type Bfloat16Use, type Binding, type TensorHandle } from './binding.ts';
+import { dataTypes } from './capi.ts';
+import type { Kernels } from './kernelLibrary.ts';
+import type { Precision } from './session.ts';
+
+/**
+ * @param reuseCasts casts of one tensor are shared by all that read it: right while recording, when an id is never used
+ *   twice; eagerly each cast is deleted after its use
+ */
+export function withProducts(
+  binding: Binding,
+  { precision, kernels }: { precision: Precision; kernels: Kernels },
+  reuseCasts: boolean,
+): Binding {
+  if (precision === 'bfloat16') return bfloat16Products(binding, kernels, reuseCasts);
+  return kernels === 'tiles' ? tileProducts(binding) : binding;
+}
+
+/**
+ * The kernel in place of TensorFlow's operation `name`: null if that is not a product, or one of two transposed matrices.
+ *
+ * @param types TF_DataTypes of both inputs and of the output: all float32, or the output bfloat16
+ */
+function tileProduct(
+  name: string,
+  attributes: readonly Attribute[],
+  types: { a: number; b: number; output: number },
+): { name: string; attributes: Attribute[] } | null {
+  if (name !== 'BatchMatMulV2') return null;
+  const isTransposed = (attribute: string): boolean => attributes.find((a) => a.name === attribute)?.value === true;
+  const [a, b] = [isTransposed('adj_x'), isTransposed('adj_y')];
+  if (a && b) return null;
+  return {
+    name: a ? 'ClmProductTransposedA' : b ? 'ClmProductTransposedB' : 'ClmProduct',
+    attributes: [typeAttribute('A', types.a), typeAttribute('B', types.b), typeAttribute('T', types.output)],
+  };
+}
+
+const float32 = { a: dataTypes.float32, b: dataTypes.float32, output: dataTypes.float32 };
+
+/** Float32 products on tiles. */
+const tileProducts = (binding: Binding): Binding => ({
+  createTensor: (shape, dtype, values) => binding.createTensor(shape, dtype, values),
+  deleteTensor: (id) => binding.deleteTensor(id),
+  tensorDataSync: (id) => binding.tensorDataSync(id),
+  executeOp(name, attributes, inputIds, outputs) {
+    const kernel = tileProduct(name, attributes, float32);
+    return kernel === null
+      ? binding.executeOp(name, attributes, inputIds, outputs)
+      : binding.executeOp(kernel.name, kernel.attributes, inputIds, 1);
+  },
+});
+
+const product: Bfloat16Use = { inputs: [0, 1], outputs: [0] };
+const mover: Bfloat16Use = { inputs: [], ifAlready: [0], outputs: 'all' };
+/** TensorFlow's operations that take bfloat16; clm's kernels say it themselves (src/ops/kernels.ts). */
+const operations: Readonly<Record<string, Bfloat16Use>> = {
+  MatMul: product,
+  BatchMatMulV2: product,
+  Reshape: mover,
+  Transpose: mover,
+  Unpack: mover,
+  SplitV: mover,
+};
+
+const useOf = (name: string, inputIds: readonly number[]): Bfloat16Use | undefined =>
+  name === 'Pack' ? { inputs: [], ifAlready: inputIds.map((_, i) => i), outputs: 'all' } : operations[name];
+
+function bfloat16Products(binding: Binding, kernels: Kernels, reuseCasts: boolean): Binding {
+  /** Ids of the tensors that are bfloat16. */
+  const bfloat16Ids = new Set<number>();
+  /** The same numbers in the other type, by id. */
+  const casts = new Map<number, number>();
+  /** Made for one operation and deleted after it. */
+  let temporary: number[] = [];
+
+  const cast = (id: number, to: number): number => {
+    const known = casts.get(id);
+    if (known !== undefined) return known;
+    const from = to === dataTypes.bfloat16 ? dataTypes.float32 : dataTypes.bfloat16;
+    const made = binding.executeOp('Cast', [typeAttribute('SrcT', from), typeAttribute('DstT', to)], [id], 1)[0]!.id;
+    if (reuseCasts) casts.set(id, made);
+    else temporary.push(made);
+    return made;
+  };
+  const inBfloat16 = (id: number): number => (bfloat16Ids.has(id) ? id : cast(id, dataTypes.bfloat16));
+  const inFloat32 = (id: number): number => (bfloat16Ids.has(id) ? cast(id, dataTypes.float32) : id);
+  const deleteTemporary = (): void => {
+    temporary.forEach((id) => binding.deleteTensor(id));
+    temporary = [];
+  };
+
+  const marked = (handle: TensorHandle): TensorHandle => {
+    bfloat16Ids.add(handle.id);
+    return { ...handle, dtype: dataTypes.float32 };
+  };
+  const typeOf = (id: number | undefined): number => (bfloat16Ids.has(id!) ? dataTypes.bfloat16 : dataTypes.float32);
+  const execute = (
+    name: string,
+    attributes: Attribute[],
+    inputIds: number[],
+    outputs: number,
+    use = useOf(name, inputIds),
+  ): TensorHandle[] => {
+    const types = { a: typeOf(inputIds[0]), b: typeOf(inputIds[1]), output: dataTypes.bfloat16 };
+    const onTiles = kernels === 'tiles' ? tileProduct(name, attributes, types) : null;
+    if (onTiles !== null) return binding.executeOp(onTiles.name, onTiles.attributes, inputIds, 1).map(marked);
+    const ifAlready = use?.ifAlready ?? [];
+    if (use === undefined || !ifAlready.every((i) => bfloat16Ids.has(inputIds[i]!)))
+      return binding.executeOp(name, attributes, inputIds.map(inFloat32), outputs);
+    const inputs = inputIds.map((id, i) =>
+      ifAlready.includes(i) ? id : use.inputs.includes(i) ? inBfloat16(id) : inFloat32(id),
+    );
+    const typed = attributes.map((a) => (a.name === 'T' ? typeAttribute('T', dataTypes.bfloat16) : a));
+    return binding
+      .executeOp(name, typed, inputs, outputs)
+      .map((handle, i) => (use.outputs === 'all' || use.outputs.includes(i) ? marked(handle) : handle));
+  };
+
+  return {
+    createTensor: (shape, dtype, values) => binding.createTensor(shape, dtype, values),
+    deleteTensor(id) {
+      if (!reuseCasts) bfloat16Ids.delete(id); // the id may be used again
+      binding.deleteTensor(id);
+    },
+    tensorDataSync(id) {
+      try {
+        return binding.tensorDataSync(inFloat32(id));
+      } finally {
+        deleteTemporary();
+      }
+    },
+    executeOp(name, attributes, inputIds, outputs, use) {
+      try {
+        return execute(name, attributes, inputIds, outputs, use);
+      } finally {
+        deleteTemporary();
+      }
+    },
+  };
+}
