@@ -7,9 +7,9 @@ import { shareCores } from './kernelLibrary.ts';
 import { withProducts } from './products.ts';
 import { computing, tidied } from './recording.ts';
 import { checkedValues, inputEntries, mapValues } from './session.ts';
-import type { Definition, Inputs, InputSpecs, Precision, Program, Session, SessionSettings } from './session.ts';
+import type { Definition, Inputs, InputSpecs, Program, Session, SessionSettings } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
-import { variableOperations, type Variable } from './variables.ts';
+import { variableOperations, type Precision, type Variable } from './variables.ts';
 
 let sessions = 0;
 

@@ -2,8 +2,9 @@
 import { EagerSession } from './eagerSession.ts';
 import type { Kernels } from './kernelLibrary.ts';
 import { RecordedSession } from './recordedSession.ts';
-import type { Mode, Precision, Session, SessionSettings } from './session.ts';
+import type { Mode, Session, SessionSettings } from './session.ts';
 import { loadTensorFlow, type DeviceChoice } from './tensorflow.ts';
+import type { Precision } from './variables.ts';
 
 /**
  * Opens a session; loads TensorFlow on the first call of the process.

@@ -13,7 +13,7 @@
 import { typeAttribute, type Attribute, type Bfloat16Use, type Binding, type TensorHandle } from './binding.ts';
 import { dataTypes } from './capi.ts';
 import type { Kernels } from './kernelLibrary.ts';
-import type { Precision } from './session.ts';
+import type { Precision } from './variables.ts';
 
 /**
  * @param reuseCasts casts of one tensor are shared by all that read it: right while recording, when an id is never used

@@ -10,11 +10,11 @@ import { withProducts } from './products.ts';
 import { Recorder } from './recorder.ts';
 import { computing, tidied } from './recording.ts';
 import { checkedValues, inputEntries, mapValues } from './session.ts';
-import type { Definition, Inputs, InputSpecs, Precision, Program, ProgramOptions } from './session.ts';
+import type { Definition, Inputs, InputSpecs, Program, ProgramOptions } from './session.ts';
 import type { Session, SessionSettings } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
 import type { NodeTiming } from './trace.ts';
-import { variableOperations, type Variable } from './variables.ts';
+import { variableOperations, type Precision, type Variable } from './variables.ts';
 
 export class RecordedSession implements Session {
   readonly settings: SessionSettings;

@@ -6,9 +6,8 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
 import type { Kernels } from './kernelLibrary.ts';
 import type { NodeTiming } from './trace.ts';
-import type { Variables } from './variables.ts';
+import type { Precision, Variables } from './variables.ts';
 
-export type Precision = 'float32' | 'bfloat16';
 export type Mode = 'recorded' | 'eager';
 
 /** Shape and type of a program's input; int32 for token ids and counters. */

@@ -5,8 +5,10 @@
 import { scalar, type Tensor } from '@tensorflow/tfjs-core';
 import { gatherAttributes, typeAttribute, type Attribute, type Bfloat16Use, type TensorHandle } from './binding.ts';
 import { dataTypes } from './capi.ts';
-import type { Precision } from './session.ts';
 import type { TensorFlowBackend } from './tensorflow.ts';
+
+/** What products are computed in, and variables are stored in. */
+export type Precision = 'float32' | 'bfloat16';
 
 /** The value of a variable as generation reads it: in the type it is stored in, and without gradients. */
 export interface StoredWeight {

@@ -13,7 +13,8 @@ import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
 import { parameterTable, type ParameterSpec } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
-import type { Precision, Session } from '../runtime/session.ts';
+import type { Session } from '../runtime/session.ts';
+import type { Precision } from '../runtime/variables.ts';
 
 export interface LoadedModel {
   config: Config;

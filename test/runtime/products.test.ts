@@ -3,8 +3,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { randomStream } from '../../src/random.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { RecordedSession } from '../../src/runtime/recordedSession.ts';
-import type { Precision, Session } from '../../src/runtime/session.ts';
+import type { Session } from '../../src/runtime/session.ts';
 import { executeOperation, loadTensorFlow } from '../../src/runtime/tensorflow.ts';
+import type { Precision } from '../../src/runtime/variables.ts';
 import { toBfloat16 } from '../../src/tensors/elementTypes.ts';
 
 const sessions = new Map<string, Session>();

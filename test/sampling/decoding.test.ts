@@ -44,7 +44,12 @@ async function uncachedLogits(
   const program = session.program('whole', { inputs: { shape: [positions], dtype: 'int32' } }, (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
     return {
-      logits: decode(parameters, feeds['inputs']!, { model: config.model, batchSize: 1, length, dropout: null }),
+      logits: decode(parameters, feeds['inputs']!, {
+        model: config.model,
+        batchSize: 1,
+        length: positions,
+        dropout: null,
+      }),
     };
   });
   const { logits } = await program.run({ inputs: Int32Array.from(tokenIds) });
