@@ -1,4 +1,4 @@
-/** A real browser for tests of pages, where one is installed. */
+/** A real browser for tests of pages, if one is installed. */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -11,10 +11,10 @@ const places = [
   '/usr/bin/google-chrome-stable',
 ];
 
-/** Path of Chromium or Chrome; undefined where there is none (`apt-get install chromium`). */
+/** Path of Chromium or Chrome; undefined if there is none (`apt-get install chromium`). */
 export const chromiumPath = places.find((place) => existsSync(place));
 
-/** Opens the browser with a profile of its own, hands it over, and closes it. */
+/** Opens the browser with a temporary profile, passes it on, and closes it. */
 export async function withChromium<Result>(
   options: { viewport: { width: number; height: number }; colorScheme?: 'light' | 'dark'; isMobile?: boolean },
   use: (context: BrowserContext) => Promise<Result>,

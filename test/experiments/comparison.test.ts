@@ -9,7 +9,7 @@ import { writeRun, type FakeRun } from './runFolders.ts';
 const folder = useTemporaryFolder();
 const history = (name: string, run: FakeRun) => readRunHistory(writeRun(path.join(folder(), name), run));
 
-/** A run of four steps of rate `rate` and seed `seed` that ends at `loss`. */
+/** A run of four steps that ends at `loss`. */
 const ofRate = (rate: number, seed: number, loss: number, steps = 4) =>
   history(`r${rate}s${seed}`, {
     losses: Array.from({ length: steps }, () => 3),
@@ -18,11 +18,13 @@ const ofRate = (rate: number, seed: number, loss: number, steps = 4) =>
       [2, 2],
       [steps, loss],
     ],
-    config: `name: r${rate}s${seed}\nseed: ${seed}\noptimizer: { learningRate: ${rate}, betas: [0.9, 0.99] }\ncheckpoints: { everySteps: ${seed} }\n`,
+    config:
+      `name: r${rate}s${seed}\nseed: ${seed}\noptimizer: { learningRate: ${rate}, betas: [0.9, 0.99] }\n` +
+      `checkpoints: { everySteps: ${seed} }\n`,
   });
 
 describe('statistics of seeds', () => {
-  it('are those of the textbook', () => {
+  it('equal those of the textbook', () => {
     expect(spreadOf([2, 4, 4, 4, 5, 5, 7, 9, null])).toEqual({ n: 8, mean: 5, deviation: Math.sqrt(32 / 7) });
     expect(spreadOf([3])).toEqual({ n: 1, mean: 3, deviation: null });
     expect(spreadOf([null])).toBeNull();
@@ -39,10 +41,10 @@ describe('statistics of seeds', () => {
     }
   });
 
-  it('tell a difference from the spread, by Welch', () => {
+  it('tell whether a difference is within the spread, by Welch', () => {
     const a = spreadOf([1, 1.1, 1.2])!;
     const b = spreadOf([1.9, 2.1, 2.3])!;
-    // By hand: variances 0.01/3 and 0.04/3, ν = (0.05/3)² / ((0.01/3)²/2 + (0.04/3)²/2) = 50/17.
+    // Computed by hand: variances 0.01/3 and 0.04/3, ν = (0.05/3)² / ((0.01/3)²/2 + (0.04/3)²/2) = 50/17.
     const { difference, margin, isWithinSpread } = differenceOf(a, b);
     expect(difference).toBeCloseTo(1, 12);
     expect(margin).toBeCloseTo(studentQuantile(50 / 17) * Math.sqrt(0.05 / 3), 9);
@@ -54,7 +56,7 @@ describe('statistics of seeds', () => {
 });
 
 describe('comparing runs', () => {
-  it('groups what differs only by seed, ranks the groups, and says which differences count', () => {
+  it('groups runs that differ only by seed, ranks the groups, and tells which differences count', () => {
     const runs = [
       ofRate(0.1, 1, 1.5),
       ofRate(0.1, 2, 1.52),
@@ -75,7 +77,7 @@ describe('comparing runs', () => {
     expect(differences.map((difference) => difference!.isWithinSpread)).toEqual([true, false]);
   });
 
-  it('aligns runs of different length at what the shorter one had', () => {
+  it('aligns runs of different lengths at the end of the shorter one', () => {
     const short = ofRate(0.1, 1, 1.5, 4);
     const long = ofRate(0.2, 1, 1, 10); // evaluated at 2 (loss 2) and 10 (loss 1): 1.75 at step 4
     for (const alignment of ['tokens', 'flops', 'time', 'steps'] as const) {
@@ -96,7 +98,7 @@ describe('comparing runs', () => {
     expect([1, 10, 15, 30, 31].map((step) => amountAt(run, 'time', step))).toEqual([100, 100, 200, 300, 300]);
   });
 
-  it('takes a run that is older than a key for one with its default', () => {
+  it('treats a run that is older than a key as having its default', () => {
     const corpus = 'corpus: { sources: [{ path: /a.txt }] }';
     const older = history('older', { losses: [3], evaluations: [[1, 2]], config: `${corpus}\nmodel: { layers: 2 }\n` });
     const newer = history('newer', {
@@ -116,7 +118,7 @@ describe('comparing runs', () => {
     ]);
   });
 
-  it('tells sources apart by the key of the entry that differs', () => {
+  it('distinguishes sources by the key that differs', () => {
     const of = (name: string) =>
       history(name, { losses: [3], evaluations: [[1, 2]], config: `corpus: { sources: [{ path: /${name}.txt }] }\n` });
     expect(compareRuns([of('one'), of('two')]).differing).toEqual([

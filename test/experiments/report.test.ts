@@ -8,7 +8,7 @@ import { chromiumPath, withChromium } from './chromium.ts';
 import { writeRun } from './runFolders.ts';
 
 describe('thinning a curve', () => {
-  it('keeps every spike, the order, the ends, and means that add up', () => {
+  it('keeps spikes, order, ends, and the mean', () => {
     const x = Array.from({ length: 10_007 }, (_, i) => i);
     const y = x.map((i) => (i === 4001 ? 99 : i === 7003 ? -50 : Math.sin(i)));
     const curve = thinned(x, y, 100);
@@ -23,7 +23,7 @@ describe('thinning a curve', () => {
     expect(Math.abs(mean(curve.mean) - mean(y))).toBeLessThan(1e-3);
   });
 
-  it('keeps few points as they are, without those that are no number', () => {
+  it('keeps short curves as they are, without points that are not finite', () => {
     const curve = thinned([1, 2, 3, 5], [4, NaN, 6, 5], 100);
     expect([[...curve.x], [...curve.y], [...curve.mean]]).toEqual([
       [1, 3, 5],
@@ -63,7 +63,7 @@ describe('clm report', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('asks nothing of the network', () => {
+  it('loads nothing from the network', () => {
     const text = readFileSync(page, 'utf8');
     expect(text).not.toMatch(/(src|href)=["']?https?:/);
     expect(text).toContain("default-src 'none'");
@@ -93,7 +93,7 @@ describe('clm report', () => {
           expect(await completion.textContent()).toBe(markup);
           expect(await completion.isVisible()).toBe(true);
 
-          // Values by keyboard alone.
+          // Values can be read with the keyboard.
           await tab.locator('.chart').first().focus();
           for (let i = 0; i < 5; i++) await tab.keyboard.press('ArrowRight');
           await tab.keyboard.press('+');
@@ -101,7 +101,7 @@ describe('clm report', () => {
             /^step [\d,]+: <_script><b>x \d+\.\d+ · a \d+\.\d+$/,
           );
 
-          // Every control redraws; log axes and another x axis without trouble.
+          // Every control redraws the charts.
           for (const id of ['log-x', 'log-y']) await tab.locator(`#${id}`).check();
           for (const axis of ['tokens', 'flops', 'time']) await tab.locator('#x-axis').selectOption(axis);
           await tab.locator('#runs input').first().uncheck();

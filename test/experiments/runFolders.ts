@@ -1,11 +1,11 @@
-/** Run directories for tests, as clm writes them, without training anything. */
+/** Run directories for tests, as clm writes them, without training. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 export interface FakeRun {
   /** Validation losses by step. */
   evaluations?: [step: number, loss: number][];
-  /** Training losses of updates 1, 2, …; null leaves one out. */
+  /** Training losses of updates 1, 2, …; null skips the record of one. */
   losses?: number[];
   steps?: number;
   config?: string;
@@ -13,7 +13,7 @@ export interface FakeRun {
   samples?: Record<string, string>;
 }
 
-/** Writes a run of 10 tokens a step, 100 ms a step and 6 FLOPs a token; returns its directory. */
+/** Writes a run with 10 tokens and 100 ms per step and 6 FLOPs per token. @returns its directory */
 export function writeRun(
   directory: string,
   { evaluations = [], losses = [], steps = losses.length, config, environment = {}, samples = {} }: FakeRun,

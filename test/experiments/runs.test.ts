@@ -15,7 +15,7 @@ const at = (...names: string[]) => path.join(folder(), ...names);
 const hourAgo = () => (Date.now() - 3_600_000) / 1000;
 
 describe('reading metrics', () => {
-  it('reads the end of a long file alone, and evaluations from anywhere in it', () => {
+  it('reads only the end of a long file, but evaluations from anywhere in it', () => {
     const losses = Array.from({ length: 500 }, (_, i) => 5 - i / 200);
     writeRun(at('run'), {
       losses,
@@ -38,7 +38,7 @@ describe('reading metrics', () => {
     ]);
   });
 
-  it('leaves a torn last line and passes over a line that is no record', () => {
+  it('ignores an incomplete last line and lines that are not records', () => {
     writeRun(at('torn'), {});
     writeFileSync(
       at('torn/metrics.jsonl'),
@@ -49,7 +49,7 @@ describe('reading metrics', () => {
     expect(readMetricsTail(at('nothing'))).toBeUndefined();
   });
 
-  it('scans step records as JSON.parse reads them, and leaves it all that is not one', () => {
+  it('scans step records like JSON.parse, and leaves other lines to it', () => {
     const update = { step: 0, loss: 0, learningRate: 0, gradientNorm: 0, tokensPerSecond: 0, elapsedMs: 0 };
     const scan = (text: string) => scanUpdate(Buffer.from(text), 0, text.length, update);
     for (let i = 0; i < 2000; i++) {
@@ -84,7 +84,7 @@ describe('reading metrics', () => {
     }
   });
 
-  it('follows a file record by record, and starts over where it was cut', () => {
+  it('follows a file record by record, and starts over if the file is cut', () => {
     const metrics = followMetrics(at('m'));
     expect(metrics.read()).toEqual({ records: [], restarted: false });
     writeFileSync(at('m'), '{"kind":"step","step":1}\n{"kind":"step","st');
@@ -96,8 +96,8 @@ describe('reading metrics', () => {
   });
 });
 
-describe('a run at a glance', () => {
-  it('is done where the last step is evaluated, running where it has just written, else stopped', () => {
+describe('the summary of a run', () => {
+  it('is done if the last step is evaluated, running if it has just written, else stopped', () => {
     const done = writeRun(at('done'), {
       losses: [3, 2, 2.5, 1],
       evaluations: [
@@ -125,7 +125,7 @@ describe('a run at a glance', () => {
     expect(summarizeRun(other).ageMs).toBeGreaterThan(3_500_000);
   });
 
-  it('has failed where its sweep says so, with the reason, until the sweep says otherwise', () => {
+  it('is failed if the log of its sweep says so, with the reason, until it is started again', () => {
     const run = writeRun(at('rates/a'), { losses: [3], steps: 5 });
     const note = (record: object) => appendFileSync(at('rates/sweep.jsonl'), `${JSON.stringify(record)}\n`);
     note({ kind: 'started', run: 'a' });
@@ -136,7 +136,7 @@ describe('a run at a glance', () => {
     expect(summarizeRun(run).state).toBe('running');
   });
 
-  it('is found below a folder, and by the name of the folder', () => {
+  it('is found below a folder, and by its own path', () => {
     for (const name of ['b', 'a', 'sweep/c']) writeRun(at(name), { losses: [1] });
     expect(findRuns(folder())).toEqual([at('a'), at('b'), at('sweep/c')]);
     expect(resolveRuns([at('a'), at('sweep')])).toEqual([at('a'), at('sweep/c')]);
@@ -156,11 +156,11 @@ describe('a chart in the terminal', () => {
     expect(lines).toHaveLength(height);
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
     expect(lines[0]).toMatch(/50 │[⠁⠃⠉⠙⠑⠈⠒⠢⢄⡀⢇⠇⡇]/);
-    expect(lines.at(-2)!.trimEnd()).toHaveLength(width); // falls to the lower right corner
+    expect(lines.at(-2)!.trimEnd()).toHaveLength(width); // the curve reaches the lower right corner
     expect(lines.at(-1)).toMatch(/└0─+49$/);
   });
 
-  it('paints each series, bears one value and none', () => {
+  it('paints each series, and draws one value or none', () => {
     const paint = (text: string, series: number) => `<${series}${text}>`;
     const drawn = terminalChart(
       [

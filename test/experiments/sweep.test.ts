@@ -15,7 +15,7 @@ const sweep = (text: string) => {
 const runs = (text: string) => expandSweep(sweep(text));
 
 describe('the runs of a sweep', () => {
-  it('are every combination of grids, pairs and seeds, named by what differs', () => {
+  it('are all combinations of grids, zipped lists and seeds, named by the values that differ', () => {
     const made = runs(`config: a.yaml
 set: { training.steps: 7 }
 grid: { optimizer.learningRate: [1e-3, 0.02] }
@@ -38,7 +38,7 @@ seeds: 2
     expect(new Set(made.map(({ name }) => name)).size).toBe(8);
   });
 
-  it('draw from ranges by seed: the same again, others for another seed, spread as the scale says', () => {
+  it('draw from ranges by seed: repeatable, different for another seed, on the given scale', () => {
     const text = (seed: number) => `config: a.yaml
 random:
   draws: 400
@@ -54,7 +54,7 @@ random:
     expect(values(2, 'optimizer.learningRate')).not.toEqual(rates);
     expect(Math.min(...rates)).toBeGreaterThanOrEqual(1e-4);
     expect(Math.max(...rates)).toBeLessThanOrEqual(1e-2);
-    expect(rates.length).toBeGreaterThan(380); // four digits: a few are drawn twice
+    expect(rates.length).toBeGreaterThan(380); // values have four digits, so a few are equal
     // Half of them below the geometric mean, within 4 standard deviations of a fair coin.
     expect(Math.abs(rates.filter((rate) => rate < 1e-3).length - rates.length / 2)).toBeLessThan(40);
     const layers = values(1, 'model.layers');
@@ -63,14 +63,14 @@ random:
     expect(layers.every(Number.isInteger)).toBe(true);
   });
 
-  it('take paths relative to the file of the sweep, and name a run by the file', () => {
+  it('resolve paths relative to the sweep file, and name a run by its file', () => {
     const [run] = runs('config: sub/a.yaml\ngrid: { "corpus.sources[0].path": [texts/b.txt] }\n');
     expect(sweep('config: sub/a.yaml\nseeds: [5]\n').config).toBe(path.join(folder(), 'sub/a.yaml'));
     expect(run!.name).toBe('path-b.txt');
     expect(run!.set[1]).toBe(`corpus.sources[0].path=${JSON.stringify(path.join(folder(), 'texts/b.txt'))}`);
   });
 
-  it('are only the base config with its fixed values where nothing varies', () => {
+  it('are just the base config with its fixed values if nothing varies', () => {
     expect(runs('config: a.yaml\n')).toEqual([{ name: 'rates', set: ['name="rates"'] }]);
   });
 

@@ -29,14 +29,14 @@ async function completions(
   for await (const event of generate(decoding, tokenizer, requests, { order })) {
     if (event.kind === 'text') texts.set(event.index, (texts.get(event.index) ?? '') + event.text);
     else {
-      expect(texts.get(event.index) ?? '').toBe(event.completion.completion); // what was streamed is what it is
+      expect(texts.get(event.index) ?? '').toBe(event.completion.completion); // the streamed text is the whole text
       done.push(event.completion);
     }
   }
   return done;
 }
 
-/** A decoding whose texts go on with a fixed sequence of bytes, whatever the prompt. */
+/** A decoding that yields a fixed sequence of bytes, whatever the prompt. */
 function scripted(bytes: number[], V = 257): Decoding {
   let at = 0;
   const logits = (): Float32Array => new Float32Array(V).fill(-1).map((_, i) => (i === bytes[at]! ? 1 : -1));
@@ -68,10 +68,10 @@ function scripted(bytes: number[], V = 257): Decoding {
 }
 
 describe('completion', () => {
-  it('says a sentence it was trained on, to the end of the context', async () => {
+  it('reproduces a sentence it was trained on, up to the context length', async () => {
     const session = await openTinySession(config, 'recorded');
     const step = await recordTrainingStep(session, config, table);
-    // A cycle of 13 tokens in an order of its own: each token has one successor.
+    // A cycle of 13 tokens in an unusual order: each token has one successor.
     const successor = (token: number) => (token * 5 + 3) % vocabularySize;
     const sentence = [2];
     while (sentence.length < 3 * T) sentence.push(successor(sentence.at(-1)!));
@@ -87,7 +87,7 @@ describe('completion', () => {
     const decoding = openDecoding(session, model, table, 1);
     const [whole] = await completions(decoding, ask('c', { maxTokens: T }));
     expect(whole!.tokenIds).toEqual(sentence.slice(1, T + 1));
-    // A full context: stop ends it, slide goes on.
+    // When the context is full, stop ends the completion and slide continues it.
     const [stopped] = await completions(decoding, ask('c', { maxTokens: 2 * T, beyondContext: 'stop' }));
     expect(stopped).toMatchObject({ tokens: T, finishReason: 'length' });
     const [slid] = await completions(decoding, ask('c', { maxTokens: 2 * T }));
@@ -96,7 +96,7 @@ describe('completion', () => {
   });
 
   it.each(['gpt2', 'llama'] as const)(
-    'beyond the context is what a fresh reading of the window says, %s',
+    'beyond the context equals a completion of the remaining window, %s',
     async (family) => {
       const sliding = tinyConfig({ model: { family, heads: 1, contextLength: 9 } });
       const slidingTable = parameterTable(sliding.model, vocabularySize);
@@ -107,7 +107,7 @@ describe('completion', () => {
         requestsOf({ prompt: 'abc' }, { ...options, settings: { ...defaults, maxTokens: 30 }, contextLength: 9 }),
       );
       expect(long!.tokens).toBe(30);
-      // The window of every token, computed anew: it grows to 9, then keeps 7 (a quarter of 9 is 2) and grows again.
+      // The expected window of every token: it grows to 9, then keeps 7 (a quarter of 9 is 2) and grows again.
       const text = [0, 1, 2];
       let windowStart = 0;
       let slides = 0;
@@ -126,7 +126,7 @@ describe('completion', () => {
     },
   );
 
-  it('is decided by the seed, whatever the batch and the order', async () => {
+  it('depends on the seed, not on the batch or the order', async () => {
     const session = await openTinySession(config, 'recorded');
     const requests = (): CompletionRequest[] =>
       ['a', 'bcd', 'lkjihgfedcba', 'm', 'ab'].flatMap((prompt, i) =>
@@ -152,7 +152,7 @@ describe('completion', () => {
     again.close();
   });
 
-  it('of many samples reads their prompt once, and says what each would say alone', async () => {
+  it('of many samples reads the prompt once, and each equals the sample alone', async () => {
     const asked = { temperature: 1, samples: 5, seed: 3, maxTokens: 2 * T };
     const texts: unknown[][] = [];
     for (const slots of [1, 3]) {
@@ -167,7 +167,7 @@ describe('completion', () => {
         },
       };
       const shared = await completions(counted, [...ask('abcd', asked), ...ask('ehbk', { ...asked, maxTokens: 5 })]);
-      // a text that slid has overwritten the prompt, and the next sample reads it anew
+      // sliding has overwritten the prompt, so the next sample reads it again
       expect(read).toBe(slots === 1 ? 6 : 3);
       read = 0;
       const apart = ask('abcd', asked).map((request) => ({ ...request, promptTokenIds: [...request.promptTokenIds] }));
@@ -220,7 +220,7 @@ describe('the end of a completion', () => {
     throw new Error('no completion');
   };
 
-  it('is a stop text, which is no part of it', async () => {
+  it('is a stop text, which is not included', async () => {
     expect(await run('one.\n\nQ: two', { stop: ['\n\nQ', 'two'] })).toMatchObject({
       completion: 'one.',
       finishReason: 'stop',
@@ -228,7 +228,7 @@ describe('the end of a completion', () => {
     });
   });
 
-  it('is the end of the text, or a stop token', async () => {
+  it('is an end-of-text token or a stop token', async () => {
     expect(await run([97, 98, 256, 99])).toMatchObject({
       completion: 'ab',
       tokenIds: [97, 98, 256],
@@ -242,7 +242,7 @@ describe('the end of a completion', () => {
     });
   });
 
-  it('is the number of tokens, where held-back text is let go', async () => {
+  it('is after maxTokens, and releases held-back text', async () => {
     expect(await run('abcdef', { maxTokens: 3, stop: 'cx' })).toMatchObject({
       completion: 'abc',
       tokens: 3,
@@ -251,7 +251,7 @@ describe('the end of a completion', () => {
     expect(await run('ab€', { maxTokens: 4 })).toMatchObject({ completion: 'ab\uFFFD', tokens: 4 });
   });
 
-  it('does not come before minTokens', async () => {
+  it('is not before minTokens', async () => {
     const early = await run([256, 256, 256, 256], { minTokens: 2 });
     expect(early.tokens).toBe(3);
     expect(early.tokenIds.slice(0, 2)).not.toContain(256);
@@ -262,7 +262,7 @@ describe('the end of a completion', () => {
     });
   });
 
-  it('reports log-probabilities where asked', async () => {
+  it('reports log-probabilities if requested', async () => {
     const { logProbabilities, alternatives } = await run('ab', { maxTokens: 2, logProbabilities: 1 });
     const expected = 1 - Math.log(Math.E + 256 / Math.E);
     logProbabilities!.forEach((value) => expect(value).toBeCloseTo(expected, 9));
@@ -286,7 +286,7 @@ describe('settings', () => {
     expect(() => completeSettings(defaults, asked, vocabularySize)).toThrow(message);
   });
 
-  it('an empty prompt, one of unknown characters, and one too long for a context that stops are refused', () => {
+  it('refuse an empty prompt, unknown characters, and with beyondContext stop a prompt longer than the context', () => {
     expect(() => ask('')).toThrow(/is empty/);
     expect(() => ask('xyz')).toThrow(/the prompt: /);
     expect(() => ask('abcdefghijklmabcdefghijklm', { beyondContext: 'stop' })).toThrow(

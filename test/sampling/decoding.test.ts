@@ -7,7 +7,7 @@ import { openDecoding } from '../../src/sampling/decoding.ts';
 import { paddedLength } from '../../src/sampling/recordedSizes.ts';
 import { openTinySession, tinyConfig, vocabularySize as V } from '../training/tinyRun.ts';
 
-const contextLength = 150; // crosses two sizes of the cache
+const contextLength = 150; // needs three capacities of the cache: 64, 128, 150
 const families: Record<string, Partial<Config['model']>> = {
   gpt2: { biases: true },
   'llama, grouped heads': { family: 'llama', heads: 6, keyValueHeads: 2, width: 12, tiedEmbeddings: false },
@@ -79,7 +79,7 @@ describe.each(Object.entries(families))('cached decoding of %s', (_, model) => {
     expectClose(whole[0](7), whole[0](7), 'itself');
     expect(whole[0](7)).not.toEqual(whole[1](7));
     const decoding = openDecoding(session, config.model, parameterTable(config.model, V), 3);
-    // Two texts of different lengths side by side, the second begun when the first is under way; a slot stays free.
+    // Two texts of different lengths; the second begins while the first is in progress. One slot stays free.
     expectClose(await decoding.prefill(0, texts[0].slice(0, 1)), whole[0](0), 'prefill of one token');
     let second = 0;
     for (let position = 1; position < length; position++) {
@@ -99,7 +99,7 @@ describe.each(Object.entries(families))('cached decoding of %s', (_, model) => {
     }
     expect(decoding.length(0)).toBe(length);
     if (length === contextLength) await expect(decoding.step(new Map([[0, 1]]))).rejects.toThrow(/full/);
-    // A slot that is used again remembers nothing.
+    // A reused slot depends on nothing before.
     decoding.free(0);
     expectClose(await decoding.prefill(0, texts[1].slice(0, 20)), whole[1](19), 'another text in the same slot');
     expectClose((await decoding.step(new Map([[0, texts[1][20]!]]))).get(0)!, whole[1](20), 'its next token');

@@ -16,7 +16,7 @@ const config = tinyConfig({ model: { vocabularySize: rows, contextLength: 11 } }
 const { model } = config;
 const table = parameterTable(model, tokens);
 
-/** A decoder that thinks a padding row by far the likeliest everywhere: of two opposite rows one always is. */
+/** A decoder for which a padding row is always the likeliest: of two opposite rows, one has the largest logit. */
 async function misledSession() {
   const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu' });
   const parameters = initialParameters(table, 3);
@@ -29,8 +29,8 @@ async function misledSession() {
   return session;
 }
 
-describe('rows of the vocabulary that no token has', () => {
-  it('are never sampled, though the model finds them the likeliest', async () => {
+describe('padding rows of the vocabulary', () => {
+  it('are never sampled, even if they are the likeliest', async () => {
     const session = await misledSession();
     const settings = { ...defaultSettings(config), maxTokens: 9, seed: 5, logProbabilities: 3 };
     const decoding = openDecoding(session, model, table, 2);
@@ -44,13 +44,13 @@ describe('rows of the vocabulary that no token has', () => {
         const { tokenIds, logProbabilities, alternatives } = event.completion;
         expect(tokenIds).toHaveLength(9);
         expect(Math.max(...tokenIds, ...alternatives!.flat().map(({ tokenId }) => tokenId))).toBeLessThan(tokens);
-        expect(Math.max(...logProbabilities!)).toBeLessThan(-3); // the padding has nearly all
+        expect(Math.max(...logProbabilities!)).toBeLessThan(-3); // padding has nearly all of the probability
       }
     }
     session.close();
   });
 
-  it('count in the loss, and are not listed among the likeliest tokens', async () => {
+  it('count in the loss, and are not listed as alternatives', async () => {
     const session = await misledSession();
     const inspection = await inspectText({ session, model, table, tokenizer }, 'abcabc', 5);
     session.close();

@@ -3,7 +3,7 @@ import { randomStream } from '../../src/random.ts';
 import { keepMinP, keepTopK, keepTopP, kthLargest, penaliseRepetition, softmax } from '../../src/sampling/filters.ts';
 import { alternatives, filteredScores, logProbability, sampleToken } from '../../src/sampling/sampler.ts';
 
-const logits = Float32Array.from([0.1, 0.4, 0.2, 0.3], Math.log); // probabilities are the numbers themselves
+const logits = Float32Array.from([0.1, 0.4, 0.2, 0.3], Math.log); // the numbers are the probabilities
 const all = {
   temperature: 1,
   topK: null,
@@ -30,17 +30,17 @@ describe('sampleToken', () => {
     expect(sampleToken(logits, greedy, 0, { seen: [], forbidden: [1] })).toBe(3);
   });
 
-  it('draws from what top-k leaves, by its share', () => {
+  it('draws from the tokens that top-k keeps, by their shares', () => {
     const draws = Array.from({ length: 50 }, (_, i) => sampleToken(logits, { ...all, topK: 2 }, i / 50));
     expect(new Set(draws)).toEqual(new Set([1, 3]));
-    expect(draws.filter((id) => id === 1)).toHaveLength(29); // 0.4 of 0.7 of fifty
+    expect(draws.filter((id) => id === 1)).toHaveLength(29); // 0.4/0.7 of fifty
   });
 
-  it('takes a token of probability above zero even where the sum falls short of 1', () => {
+  it('draws a token of probability above zero even if rounding makes the sum less than 1', () => {
     expect(sampleToken(Float32Array.of(0, 0, -1e9), all, 1 - 2 ** -53)).toBe(1);
   });
 
-  it('stands extreme logits', () => {
+  it('accepts extreme logits', () => {
     expect(sampleToken(Float32Array.of(-3e38, 3e38, 0), all, 0.5)).toBe(1);
   });
 });
@@ -52,7 +52,7 @@ describe('the filters', () => {
     softmax(filteredScores(logits, { ...all, temperature: 1e6 })).forEach((p) => expect(p).toBeCloseTo(0.25, 5));
   });
 
-  it('top-k keeps the k likeliest, and equals at the border', () => {
+  it('top-k keeps the k likeliest, and tokens equal to the k-th', () => {
     expect(kept(keepTopK(scores(0.1, 0.4, 0.2, 0.3), 2))).toEqual([1, 3]);
     expect(kept(keepTopK(Float64Array.of(1, 2, 1, 0), 2))).toEqual([0, 1, 2]);
     expect(kept(keepTopK(scores(0.1, 0.9), 9))).toEqual([0, 1]);
@@ -61,13 +61,13 @@ describe('the filters', () => {
   it('top-p keeps the smallest set whose sum is at least p, and at least one token', () => {
     expect(kept(keepTopP(scores(0.125, 0.5, 0.125, 0.25), 0.51))).toEqual([1, 3]);
     expect(kept(keepTopP(scores(0.125, 0.5, 0.125, 0.25), 0.49))).toEqual([1]);
-    expect(kept(keepTopP(scores(0.125, 0.5, 0.125, 0.25), 0.8))).toEqual([1, 2, 3]); // of equals the later
-    expect(kept(keepTopP(scores(0.5, 0.5), 0.5))).toEqual([1]); // its probability is p itself
+    expect(kept(keepTopP(scores(0.125, 0.5, 0.125, 0.25), 0.8))).toEqual([1, 2, 3]); // of equals, higher ids
+    expect(kept(keepTopP(scores(0.5, 0.5), 0.5))).toEqual([1]); // its probability equals p
     expect(kept(keepTopP(scores(0.5, 0.5), 1e-9))).toEqual([1]);
     expect(kept(keepTopP(scores(0.5, 0.5), 1))).toEqual([0, 1]);
   });
 
-  it('min-p keeps what is likely enough beside the likeliest', () => {
+  it('min-p keeps tokens that are likely enough relative to the likeliest', () => {
     expect(kept(keepMinP(scores(0.1, 0.4, 0.2, 0.3), 0.5))).toEqual([1, 2, 3]);
     expect(kept(keepMinP(scores(0.1, 0.4, 0.2, 0.3), 1))).toEqual([1]);
   });
@@ -76,7 +76,7 @@ describe('the filters', () => {
     expect([...penaliseRepetition(Float64Array.of(2, -2, 3, 0), 2, new Set([0, 1, 3]))]).toEqual([1, -4, 3, 0]);
   });
 
-  it('come in the order of transformers: bias, penalty, temperature, top-k, top-p, min-p', () => {
+  it('are applied in the order of transformers: bias, penalty, temperature, top-k, top-p, min-p', () => {
     const values = Float32Array.of(1, 3, -1, 2);
     const settings = {
       temperature: 0.5,
@@ -90,14 +90,14 @@ describe('the filters', () => {
       ]),
     };
     // bias: 4 3 −2 2; penalty on 0 and 2: 2 3 −4 2; temperature: 4 6 −8 4; top-k: 4 6 · 4; p: 0.107 0.787 · 0.107, of
-    // equals the later
+    // equals the higher id
     const result = filteredScores(values, settings, { seen: [0, 2], forbidden: [] });
     expect([...result]).toEqual([-Infinity, 6, -Infinity, 4]);
   });
 });
 
 describe('log-probabilities', () => {
-  it('are those of the model, before any setting', () => {
+  it('are those before any filter', () => {
     [0.1, 0.4, 0.2, 0.3].forEach((p, i) => expect(logProbability(logits, i)).toBeCloseTo(Math.log(p), 6));
     expect(alternatives(logits, 2).map(({ tokenId }) => tokenId)).toEqual([1, 3]);
     expect(alternatives(logits, 2)[1]!.logProbability).toBeCloseTo(Math.log(0.3), 6);
@@ -119,7 +119,7 @@ describe('filters of many tokens, some of them equal', () => {
     };
   });
 
-  it('top-p keeps what sorting all of them keeps', () => {
+  it('top-p keeps the same tokens as sorting the whole vocabulary', () => {
     let mostKept = 0;
     const flat = Array.from({ length: 8 }, (_, i) => {
       const stream = randomStream(5, 'flat scores', i);
@@ -133,7 +133,7 @@ describe('filters of many tokens, some of them equal', () => {
       expect(kept(keepTopP(Float64Array.from(values), p))).toEqual([...values.keys()].filter((id) => !gone.has(id)));
       mostKept = Math.max(mostKept, values.length - gone.size);
     }
-    expect(mostKept).toBeGreaterThan(64); // more than are looked at first
+    expect(mostKept).toBeGreaterThan(64); // more than the first bound selects
     expect(cases.some(({ V }) => V > 600)).toBe(true);
   });
 

@@ -21,7 +21,7 @@ async function* inChunks(tokenIds: Int32Array, size: number) {
 }
 
 describe('overlapping windows', () => {
-  it('score every token but the first once, with the overlap before it', async () => {
+  it('score every token but the first once, with the overlap as context', async () => {
     const sizes = fc.record({
       n: fc.integer({ min: 0, max: 40 }),
       T: fc.integer({ min: 1, max: 9 }),
@@ -57,7 +57,7 @@ describe('scoring', () => {
     const tokenLosses = openTokenLosses(session, model, table, vocabularySize);
     const ids = tokenizer.encode(text);
     const n = ids.length;
-    // By hand: one token at a time, with the window that the stride gives it.
+    // Reference: one token at a time, with the context that the stride leaves it.
     const alone = async (from: number, token: number): Promise<number> =>
       (await tokenLosses.ofWindows([ids.subarray(from, token + 1)]))[0]!.at(-1)!;
     for (const overlap of [0, 3, 6]) {
@@ -96,7 +96,7 @@ describe('scoring', () => {
     session.close();
   });
 
-  it('scores texts and choices: a choice is worth the tokens it adds', async () => {
+  it('scores texts and choices: a choice is scored by the tokens it adds', async () => {
     const session = await openTinySession(config, 'recorded');
     const tools = { tokenLosses: openTokenLosses(session, model, table, vocabularySize), tokenizer };
     const whole = await scoreText(tools, 'abcde');
@@ -105,7 +105,7 @@ describe('scoring', () => {
     const { choices, best, bestPerByte } = await scoreChoices(tools, 'abc', ['de', 'e', 'dm']);
     expect(choices[0]!.logProbability).toBeCloseTo(whole.logProbability - prompt.logProbability, 5);
     expect(choices.map(({ tokens }) => tokens)).toEqual([2, 1, 2]);
-    expect(best).toBe(1); // one token is likelier than two by an untrained model
+    expect(best).toBe(1); // to an untrained model one token is likelier than two
     const perByte = choices.map(({ logProbability, bytes }) => logProbability / bytes);
     expect(perByte[bestPerByte]).toBe(Math.max(...perByte));
     expect(await lossesOfText(tools.tokenLosses, tokenizer.encode(text))).toHaveLength(text.length - 1);
@@ -128,7 +128,7 @@ describe('inspection', () => {
     });
     const { losses, loss, modelLoss, probabilities, ranks, alternatives } = inspection;
     expect(loss).toBe(losses.reduce((sum, each) => sum + each, 0) / 4);
-    expect(Math.abs(loss - modelLoss)).toBeLessThan(2 ** -22 * loss); // equal but for the last bit of float32
+    expect(Math.abs(loss - modelLoss)).toBeLessThan(2 ** -22 * loss); // equal except for the last bit of float32
     const [scored] = await openTokenLosses(session, model, table, vocabularySize).ofWindows([inspection.tokenIds]);
     losses.forEach((each, t) => {
       expect(each).toBeCloseTo(scored![t]!, 5);

@@ -14,7 +14,7 @@ function feed(stops: string[], pieces: string[]): { shown: string; stopped: bool
 }
 
 describe('stop texts', () => {
-  it('are found across the borders of pieces and never shown in part', () => {
+  it('are found across pieces, and never shown in part', () => {
     const watcher = watchForStops(['\n\nQ:']);
     expect(watcher.push('yes\n')).toEqual({ text: 'yes', stopped: false });
     expect(watcher.push('\n')).toEqual({ text: '', stopped: false });
@@ -22,12 +22,12 @@ describe('stop texts', () => {
     expect(watcher.push(': why')).toEqual({ text: '', stopped: true });
   });
 
-  it('let go what turns out to be none', () => {
+  it('release text that turns out not to be one', () => {
     expect(feed(['abc'], ['ab', 'ab', 'd'])).toEqual({ shown: 'ababd', stopped: false });
     expect(feed(['abc'], ['xab'])).toEqual({ shown: 'xab', stopped: false });
   });
 
-  it('end the text where indexOf finds the first, however it is cut', () => {
+  it('end the text where indexOf finds the first one, however the text is cut into pieces', () => {
     const letters = fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 14 });
     const stops = fc.array(fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 4 }), {
       maxLength: 2,
@@ -39,7 +39,7 @@ describe('stop texts', () => {
         const { shown, stopped } = feed(stopTexts, pieces);
         expect(stopped).toBe(stopTexts.some((stop) => text.includes(stop)));
         if (stopped) found++;
-        // The first to be complete ends the text, so nothing shown contains one.
+        // The first complete one ends the text, so the text shown contains none.
         expect(text.startsWith(shown)).toBe(true);
         if (!stopped) expect(shown).toBe(text);
         for (const stop of stopTexts) expect(shown.includes(stop)).toBe(false);
