@@ -1,11 +1,12 @@
 /** All logged updates and evaluations of a run, in columns, with its config; `compare` and `report` need them. */
 import { parse } from 'yaml';
 import { readBounded } from '../storage/boundedFile.ts';
+import { readEnvironment, type Environment } from '../run/environment.ts';
 import { runPaths } from '../run/runPaths.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { ExpectedError } from '../errors.ts';
 import { completeLines, parseRecord, type EvaluationRecord, type StepRecord } from '../run/metrics.ts';
-import { finite, readEnvironment, summarizeRun, type RunEnvironment, type RunSummary } from './runSummary.ts';
+import { finite, summarizeRun, type RunSummary } from './runSummary.ts';
 import { scanUpdate, type ScannedUpdate } from '../run/updateScanner.ts';
 
 /** The logged updates; entry i of every column belongs to the same update. */
@@ -21,7 +22,7 @@ export interface Updates {
 
 export interface RunHistory {
   summary: RunSummary;
-  environment: RunEnvironment | undefined;
+  environment: Partial<Environment> | undefined;
   /**
    * Values of the resolved config by key, such as `model.layers` or `corpus.sources[0].path`. A list of plain values
    * is one value.

@@ -1,7 +1,7 @@
 /** The state, progress, losses and speed of a run, read from the ends of its files so that listing runs is fast. */
 import { statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import { readBounded } from '../storage/boundedFile.ts';
+import { readEnvironment } from '../run/environment.ts';
 import { runPaths } from '../run/runPaths.ts';
 import type { EvaluationRecord } from '../run/metrics.ts';
 import { readEvaluations, readMetricsTail } from '../run/readMetrics.ts';
@@ -30,24 +30,6 @@ export interface RunSummary extends RunState {
   device: string | null;
 }
 
-/** The entries of `environment.json` used here; it has more. */
-export interface RunEnvironment {
-  program?: string;
-  device?: { name?: string; reason?: string; mode?: string } | string | null;
-  plan?: { steps: number; tokensPerStep: number; parameters: number; flopsPerToken: number } | null;
-  [key: string]: unknown;
-}
-
-/** `environment.json` of a run, or undefined if it is missing or incomplete. */
-export function readEnvironment(runDirectory: string): RunEnvironment | undefined {
-  try {
-    const environment: unknown = JSON.parse(readBounded(runPaths(runDirectory).environment).toString('utf8'));
-    return typeof environment === 'object' && environment !== null ? (environment as RunEnvironment) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** @param nowMs the current time, in ms since 1970 */
 export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSummary {
   const paths = runPaths(runDirectory);
@@ -60,7 +42,6 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
   const step = Math.max(0, ...records.map((record) => record.step));
   const steps = environment?.plan?.steps ?? null;
   const changedMs = tail?.changedMs ?? changedMsOf(runDirectory, nowMs);
-  const { device } = environment ?? {};
   return {
     name: basename(resolve(runDirectory)),
     path: runDirectory,
@@ -81,7 +62,7 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
     tokensPerSecond: finite(median(updates.flatMap((update) => finite(update.tokensPerSecond) ?? []))),
     ageMs: Math.max(0, nowMs - changedMs),
     tokensPerStep: environment?.plan?.tokensPerStep ?? null,
-    device: typeof device === 'string' ? device : (device?.name ?? null),
+    device: environment?.device?.name ?? null,
   };
 }
 

@@ -4,28 +4,22 @@ import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readBounded } from '../storage/boundedFile.ts';
+import { runPaths } from './runPaths.ts';
 
 /** In environment.json, marks a directory as a clm run. */
 export const program = 'clm';
 
-/** Facts that only the runtime knows, filled in by the code that loads TensorFlow. */
-interface DeviceFacts {
-  /** The device used, and why. */
-  device: unknown;
+/** Facts that only the runtime knows, filled in by the code that loads TensorFlow; null for an imported model. */
+interface RuntimeFacts {
+  /** The device used, why, and whose operations run in which mode. */
+  device: { name: string; reason: string; mode: string; operations: string } | null;
   tensorflow: string | null;
   threads: number | null;
 }
 
-/** Key figures of the plan, so that the metrics can be read without the corpus. */
-interface PlanFacts {
-  steps: number;
-  tokensPerStep: number;
-  parameters: number;
-  flopsPerToken: number;
-}
-
-export interface Environment extends DeviceFacts {
-  plan: PlanFacts | null;
+export interface Environment extends RuntimeFacts {
+  /** Key figures of the plan, so that the metrics can be read without the corpus. */
+  plan: { steps: number; tokensPerStep: number; parameters: number; flopsPerToken: number } | null;
   program: typeof program;
   versions: { clm: string; node: string };
   /** Commit of clm itself if it runs from a git checkout. */
@@ -46,7 +40,7 @@ const packageFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
  * @param args the command line after `clm`
  */
 export function describeEnvironment(
-  facts: DeviceFacts & { plan?: PlanFacts },
+  facts: RuntimeFacts & Partial<Pick<Environment, 'plan'>>,
   args: readonly string[] = process.argv.slice(2),
 ): Environment {
   const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string };
@@ -94,31 +88,34 @@ export function commitOf(checkout: string): string | null {
   }
 }
 
-/**
- * Differences of machine and versions from the environment.json at `path`; each may change the last bits of a sum.
- * @returns none if there is no such file, or it cannot be read
- */
-export function environmentDifferences(path: string, now: Environment): string[] {
-  let before: Partial<Environment> | null;
+/** The `environment.json` of a run, or undefined if it is missing or not JSON. An older clm may lack some of the fields. */
+export function readEnvironment(runDirectory: string): Partial<Environment> | undefined {
   try {
-    before = JSON.parse(readBounded(path).toString('utf8')) as Partial<Environment> | null;
+    const environment: unknown = JSON.parse(readBounded(runPaths(runDirectory).environment).toString('utf8'));
+    return typeof environment === 'object' && environment !== null ? environment : undefined;
   } catch {
-    return []; // an imported or copied checkpoint has no environment.json
+    return undefined;
   }
-  const facts = (environment: Partial<Environment> | null): Record<string, unknown> => {
-    const device = environment?.device as { name?: unknown; mode?: unknown; operations?: unknown } | undefined;
-    return {
-      'version of clm': environment?.versions?.clm,
-      'commit of clm': environment?.commit,
-      'version of TensorFlow': environment?.tensorflow,
-      device: device?.name,
-      mode: device?.mode,
-      operations: device?.operations,
-      processor: environment?.cpu?.model,
-      'number of threads': environment?.threads,
-    };
-  };
-  const [old, present] = [facts(before), facts(now)];
+}
+
+/**
+ * Differences of machine and versions from the run's environment.json; each may change the last bits of a sum.
+ * @returns none if the run has none that can be read, such as an imported or copied checkpoint
+ */
+export function environmentDifferences(runDirectory: string, now: Environment): string[] {
+  const before = readEnvironment(runDirectory);
+  if (before === undefined) return [];
+  const facts = ({ versions, commit, tensorflow, device, cpu, threads }: Partial<Environment>) => ({
+    'version of clm': versions?.clm,
+    'commit of clm': commit,
+    'version of TensorFlow': tensorflow,
+    device: device?.name,
+    mode: device?.mode,
+    operations: device?.operations,
+    processor: cpu?.model,
+    'number of threads': threads,
+  });
+  const [old, present]: [Record<string, unknown>, Record<string, unknown>] = [facts(before), facts(now)];
   return Object.keys(present)
     .filter((name) => old[name] !== present[name])
     .map((name) => `${name} (${String(old[name])}, now ${String(present[name])})`);

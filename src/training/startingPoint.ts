@@ -40,7 +40,7 @@ export async function openRunDirectory(
   const { step } = progress;
   await clearLeftovers(runDirectory);
   await pruneCheckpoints(runDirectory, step, config.checkpoints); // a kill may have prevented it after the save
-  const differences = environmentDifferences(paths.environment, environment);
+  const differences = environmentDifferences(runDirectory, environment);
   if (differences.length > 0) {
     warn(`resuming with another ${differences.join(', ')}: losses may no longer be bitwise the same`);
   }

@@ -10,7 +10,8 @@ import { failureOf, smallCheckpoint, useTemporaryFolder } from '../temporaryFold
 
 const folder = useTemporaryFolder();
 const run = () => join(folder(), 'runs', 'one');
-const environment = describeEnvironment({ device: 'cpu', tensorflow: '2.21.0', threads: 2 }, ['train', 'a.yaml']);
+const device = { name: 'cpu', reason: 'no GPU', mode: 'graph', operations: "clm's" };
+const environment = describeEnvironment({ device, tensorflow: '2.21.0', threads: 2 }, ['train', 'a.yaml']);
 const start = (configText = 'name: one\n') =>
   createRunDirectory(run(), { configText, tokenizerText: '{"kind":"bytes"}', environment });
 
@@ -115,7 +116,7 @@ describe('environment', () => {
     expect(environment).toMatchObject({
       program: 'clm',
       versions: { clm: expect.stringMatching(/^\d+\.\d+\.\d+/) as string, node: process.versions.node },
-      device: 'cpu',
+      device,
       tensorflow: '2.21.0',
       threads: 2,
       platform: { system: process.platform, architecture: process.arch },

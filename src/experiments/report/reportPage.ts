@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
 import { differenceText, spreadText } from '../../statistics.ts';
 import { compareRuns, type Comparison } from '../comparison.ts';
+import type { Environment } from '../../run/environment.ts';
 import type { RunHistory } from '../runHistory.ts';
 import { readCompletions } from './completions.ts';
 import { escaped } from './html.ts';
@@ -213,7 +214,7 @@ function configTable(runs: readonly RunHistory[]): string {
 }
 
 function environmentTable(runs: readonly RunHistory[]): string {
-  const keys = [...new Set(runs.flatMap(({ environment }) => Object.keys(environment ?? {})))];
+  const keys = [...new Set(runs.flatMap(({ environment }) => Object.keys(environment ?? {}) as (keyof Environment)[]))];
   const rows = keys.map((key) => ({ key, values: runs.map(({ environment }) => environment?.[key]) }));
   return differencesTable('Environment', runs, rows, 'entries are equal');
 }

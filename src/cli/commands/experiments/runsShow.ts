@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { runPaths } from '../../../run/runPaths.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readEvaluations } from '../../../run/readMetrics.ts';
-import { readEnvironment, summarizeRun } from '../../../experiments/runSummary.ts';
+import { summarizeRun } from '../../../experiments/runSummary.ts';
+import { readEnvironment } from '../../../run/environment.ts';
 import { wrongInput } from '../../../errors.ts';
 import { ageText, grouped, printJson, printResult } from '../../terminal/output.ts';
 import { lossText, renderTable } from '../../terminal/table.ts';
@@ -40,8 +41,8 @@ export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
     ['last record', `${ageText(ageMs)} ago`],
     ['began', existsSync(paths.config) ? statSync(paths.config).mtime.toISOString() : null],
     ['device', summary.device],
-    ['command', Array.isArray(environment?.['command']) ? environment['command'].join(' ') : null],
-    ['commit', typeof environment?.['commit'] === 'string' ? environment['commit'] : null],
+    ['command', environment?.command?.join(' ') ?? null],
+    ['commit', environment?.commit ?? null],
     ['checkpoints', checkpoints.length === 0 ? 'none' : checkpoints.join(', ')],
   ];
   for (const [what, text] of facts) if (text !== null) printResult(`${what.padEnd(16)}${text}`);
