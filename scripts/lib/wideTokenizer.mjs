@@ -1,7 +1,9 @@
-// A tokenizer.json of bytes whose vocabulary is filled up with tokens that no text has: a head of the size of GPT-2's
-// without its merges.
+/**
+ * A tokenizer.json of bytes whose vocabulary is filled up with tokens that no text has: a head of the size of GPT-2's
+ * without its merges.
+ */
 import { writeFileSync } from 'node:fs';
-import { characterOfByte } from '../../dist/data/tokenizers/bpe/byteAlphabet.js';
+import { characterOfByte } from '#clm/data/tokenizers/bpe/byteAlphabet.js';
 
 /** @param {string} file @param {number} vocabulary at least 256 */
 export function writeWideTokenizer(file, vocabulary) {

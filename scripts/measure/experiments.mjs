@@ -1,54 +1,58 @@
-// Figures of the experiments: npm run measure -- experiments [runs] [report] [logging]; all three by default.
-//   runs      clm runs over 1,000 run directories of 2,000 updates each
-//   report    clm report of 20 runs of 100,000 updates: time, size, and in Chromium the first paint, the time until all
-//             charts stand, and the longest that a change of any control keeps the page from answering
-//   logging   what writing every step to every log costs of a step of configs/moby-dick.yaml: one process trains, in
-//             blocks of 10 steps with and without, by turns
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+/**
+ * Measures clm runs over 1,000 runs, and clm report of 20 runs of 100,000 updates in a browser.
+ *
+ *   npm run measure -- experiments [runs] [report]
+ *
+ * Both by default. report: time and size of the page, and in Chromium the first paint, the time until all charts are
+ * drawn, and the longest time without an answer while every control is used.
+ *
+ * Time: 3 minutes
+ */
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { print, program, run as runProgram, scratchFolder } from '../lib/clm.mjs';
+import { spread } from '../lib/statistics.mjs';
 
-const root = path.resolve(import.meta.dirname, '../..');
-const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-measure-experiments-'));
-const print = (text) => process.stdout.write(`${text}\n`);
-const sorted = (values) => values.toSorted((a, b) => a - b);
-const quantile = (values, share) => sorted(values)[Math.min(values.length - 1, Math.floor(share * values.length))];
-const spread = (values, digits, unit) =>
-  `median ${quantile(values, 0.5).toFixed(digits)} ${unit} (${sorted(values)[0].toFixed(digits)} to ${sorted(values).at(-1).toFixed(digits)}, ${values.length} times)`;
+const scratch = scratchFolder('experiments');
 
-/** Seconds of a whole process. */
+/** Seconds of a whole process. @param {string[]} args */
 function seconds(args) {
   const beganMs = performance.now();
-  const { status, stderr } = spawnSync(process.execPath, [path.join(root, 'dist/cli/main.js'), ...args], {
-    cwd: scratch,
-    encoding: 'utf8',
-    maxBuffer: 1e8,
-  });
-  if (status !== 0) throw new Error(`clm ${args.join(' ')}: exit code ${status}\n${stderr}`);
+  runProgram(process.execPath, [program, ...args], { cwd: scratch });
   return (performance.now() - beganMs) / 1000;
 }
 
-/** A run directory as clm writes it: a record for every update, and 21 evaluations. */
+/**
+ * A run directory as clm writes it: a record for every update, and 21 evaluations.
+ * @param {string} folder @param {number} run @param {number} updates
+ */
 function writeRun(folder, run, updates) {
   mkdirSync(folder, { recursive: true });
+  /** @type {string[]} */
   const lines = [];
   for (let step = 0; step <= updates; step++) {
     const noise = Math.sin(step * 12.9898 + run) * 0.1 + (step % 9973 === 1 ? 5 : 0);
     const loss = 1.5 + 3 / (1 + step / 500) + noise;
     if (step > 0)
       lines.push(
-        `{"kind":"step","step":${step},"loss":${loss},"learningRate":${0.001 * (1 - step / updates / 2)},"gradientNorm":${1 + noise * noise},"tokensPerSecond":${30_000 + 2000 * noise},"elapsedMs":${25 * step}}`,
+        JSON.stringify({
+          ...{ kind: 'step', step, loss, learningRate: 0.001 * (1 - step / updates / 2) },
+          ...{ gradientNorm: 1 + noise * noise, tokensPerSecond: 30_000 + 2000 * noise, elapsedMs: 25 * step },
+        }),
       );
     if (step % Math.ceil(updates / 20) === 0)
       lines.push(
-        `{"kind":"evaluation","step":${step},"loss":${loss},"perplexity":${Math.exp(loss)},"bitsPerByte":${loss / Math.LN2},"tokens":120000}`,
+        JSON.stringify({
+          ...{ kind: 'evaluation', step, loss, perplexity: Math.exp(loss), bitsPerByte: loss / Math.LN2 },
+          tokens: 120_000,
+        }),
       );
   }
   writeFileSync(path.join(folder, 'metrics.jsonl'), `${lines.join('\n')}\n`);
   writeFileSync(
     path.join(folder, 'config.yaml'),
-    `name: run-${run}\nseed: ${run % 4}\noptimizer:\n  learningRate: ${0.001 * (1 + (run >> 2))}\nmodel:\n  layers: 4\n`,
+    `name: run-${run}\nseed: ${run % 4}\noptimizer: { learningRate: ${0.001 * (1 + (run >> 2))} }\nmodel: { layers: 4 }\n`,
   );
   writeFileSync(
     path.join(folder, 'environment.json'),
@@ -124,24 +128,28 @@ async function report() {
   }
 }
 
-/** Opens the page in a fresh context, uses every control, and scrolls through it. */
+/**
+ * Opens the page in a fresh context, uses every control, and scrolls through it.
+ * @param {import('playwright-core').Browser} browser @param {string} page
+ */
 async function loadPage(browser, page) {
   const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
   const tab = await context.newPage();
   await tab.goto(`file://${page}`);
-  await tab.waitForFunction(() => document.body.dataset['drawnMs'] !== undefined);
+  await tab.waitForFunction("document.body.dataset['drawnMs'] !== undefined");
   const times = await tab.evaluate(() => ({
     paintMs: performance.getEntriesByName('first-contentful-paint')[0].startTime,
-    drawnMs: Number(document.body.dataset['drawnMs']),
+    drawnMs: Number(/** @type {any} */ (globalThis).document.body.dataset['drawnMs']),
   }));
   await tab.evaluate(() => {
-    globalThis.longestMs = 0;
+    const page = /** @type {any} */ (globalThis);
+    page.longestMs = 0;
     new PerformanceObserver((list) =>
-      list.getEntries().forEach(({ duration }) => (globalThis.longestMs = Math.max(globalThis.longestMs, duration))),
-    ).observe({ type: 'longtask', buffered: false });
+      list.getEntries().forEach(({ duration }) => (page.longestMs = Math.max(page.longestMs, duration))),
+    ).observe(/** @type {any} */ ({ type: 'longtask', buffered: false }));
   });
   let changes = 0;
-  const settle = async (act) => {
+  const settle = async (/** @type {() => Promise<unknown>} */ act) => {
     await act();
     changes++;
     await tab.waitForTimeout(400);
@@ -153,130 +161,32 @@ async function loadPage(browser, page) {
   await settle(() => tab.locator('#runs input').first().uncheck());
   await tab.locator('.chart').first().focus();
   for (const key of ['ArrowRight', '+', '+', '0']) await settle(() => tab.keyboard.press(key));
-  const longestMs = await tab.evaluate(() => globalThis.longestMs);
+  const longestMs = await tab.evaluate(() => /** @type {any} */ (globalThis).longestMs);
   const frameMs = await tab.evaluate(
     () =>
       new Promise((resolve) => {
+        const page = /** @type {any} */ (globalThis);
+        /** @type {number[]} */
         const between = [];
+        /** @type {number | undefined} */
         let before;
-        scrollTo(0, 0);
-        const frame = (now) => {
+        page.scrollTo(0, 0);
+        const frame = (/** @type {number} */ now) => {
           if (before !== undefined) between.push(now - before);
           before = now;
-          scrollBy(0, 40);
-          if (between.length < 100) return requestAnimationFrame(frame);
+          page.scrollBy(0, 40);
+          if (between.length < 100) return page.requestAnimationFrame(frame);
           resolve(between.sort((a, b) => a - b)[95]);
         };
-        requestAnimationFrame(frame);
+        page.requestAnimationFrame(frame);
       }),
   );
   await context.close();
   return { ...times, longestMs, frameMs, changes };
 }
 
-async function logging(blocks = 200, stepsOfBlock = 10) {
-  const load = (file) => import(`../../dist/${file}`);
-  const [{ findConfig, prepareTraining }, { recordPrograms }, { openTrainingSession }, { train }, { openStepWatch }] =
-    await Promise.all(
-      ['prepare.js', 'programs.js', 'run.js', 'train.js', 'divergence.js'].map((file) => load(`training/${file}`)),
-    );
-  const [{ openMetrics }, { metricsReport, openSinks }, { openStepBatches }, { openTrainingTerminal }] =
-    await Promise.all(
-      ['run/metrics.js', 'training/sinks/sinks.js', 'training/stepBatches.js', 'cli/terminal/trainingTerminal.js'].map(
-        load,
-      ),
-    );
-  const folder = path.join(scratch, 'logged');
-  mkdirSync(folder);
-  const steps = blocks * stepsOfBlock;
-  const set = [
-    `training.steps=${steps}`,
-    'corpus.validation.tail=0.002',
-    'evaluation.everySteps=null',
-    'samples.everySteps=null',
-    'checkpoints.everySteps=null',
-  ];
-  const request = {
-    configPath: path.join(root, 'configs/moby-dick.yaml'),
-    runDirectory: path.join(folder, 'run'),
-    set,
-  };
-  const prepared = await prepareTraining(findConfig({ ...request, resume: false }));
-  const { config } = prepared;
-  const session = openTrainingSession(config, 'recorded');
-  const metrics = openMetrics(path.join(folder, 'metrics.jsonl'));
-  const sinks = await openSinks(folder, { log: ['tensorboard', 'csv'], everySteps: 1 }, 0, print);
-  const terminal = openTrainingTerminal(steps, 0, false);
-  const reports = [metricsReport(metrics, 1), ...sinks.map(({ report }) => report), terminal.report];
-  const stepMs = Array.from({ length: blocks }, () => []);
-  const logMs = [];
-  let beforeMs = performance.now();
-  const report = (fact) => {
-    if (fact.kind !== 'step') return void (beforeMs = performance.now());
-    const block = Math.floor((fact.step - 1) / stepsOfBlock);
-    // The first two pairs of blocks are for warming up.
-    const logs = block % 2 === 0;
-    if (logs) {
-      const beganMs = performance.now();
-      for (const each of reports) each(fact);
-      logMs.push(performance.now() - beganMs);
-    }
-    const nowMs = performance.now();
-    stepMs[block].push(nowMs - beforeMs);
-    beforeMs = nowMs;
-  };
-  try {
-    const programs = await recordPrograms(session, prepared, print);
-    const start = { ...prepared.progress, logged: new Set(['evaluation', 'checkpoint']) };
-    // so that it is stopped before the end, which would evaluate and save
-    const plan = { ...prepared.plan, steps: steps + 1 };
-    const stopping = new AbortController();
-    const stopReport = (fact) => {
-      if (fact.kind === 'step' && fact.step > steps) return;
-      report(fact);
-      if (fact.kind === 'step' && fact.step === steps) stopping.abort('measured');
-    };
-    const noSaves = {
-      begin: async () => {},
-      finished: async () => {},
-      failAfterSaving: (failure) => Promise.reject(failure),
-    };
-    const watch = openStepWatch(config.training.guard.maxSkips, undefined);
-    const parts = {
-      config,
-      plan,
-      programs,
-      watch,
-      report: stopReport,
-      saves: noSaves,
-      batches: openStepBatches(prepared),
-    };
-    await train(parts, start, { signal: stopping.signal, takeSave: () => false });
-  } finally {
-    terminal.close();
-    metrics.close();
-    for (const { close } of sinks) close();
-    session.close();
-  }
-  const medians = stepMs.map((times) => quantile(times, 0.5));
-  const pairs = Array.from(
-    { length: (blocks >> 1) - 2 },
-    (_, i) => 100 * (medians[2 * i + 4] / medians[2 * i + 5] - 1),
-  );
-  const withoutMs = quantile(
-    medians.filter((_, block) => block % 2 === 1),
-    0.5,
-  );
-  const meanLogMs = logMs.reduce((sum, ms) => sum + ms, 0) / logMs.length;
-  print(
-    `a step of configs/moby-dick.yaml without logging: ${withoutMs.toFixed(2)} ms; calls of all sinks (metrics.jsonl, event file, metrics.csv, terminal): mean ${(1000 * meanLogMs).toFixed(0)} µs, median ${(1000 * quantile(logMs, 0.5)).toFixed(0)} µs, ${((100 * meanLogMs) / withoutMs).toFixed(2)} % of it`,
-  );
-  print(
-    `logged blocks of ${stepsOfBlock} steps against their neighbours: median ${quantile(pairs, 0.5).toFixed(2)} % more (quartiles ${quantile(pairs, 0.25).toFixed(2)} and ${quantile(pairs, 0.75).toFixed(2)}, ${pairs.length} pairs)`,
-  );
-}
-
-const parts = { runs, report, logging };
+/** @type {Record<string, () => unknown>} */
+const parts = { runs, report };
 const asked = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts);
 const unknown = asked.find((name) => !(name in parts));
 if (unknown !== undefined) {
@@ -284,8 +194,4 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 print(`${os.cpus()[0].model.trim()}, ${os.availableParallelism()} cores, Node ${process.versions.node}`);
-try {
-  for (const name of asked) await parts[name]();
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
-}
+for (const name of asked) await parts[name]();

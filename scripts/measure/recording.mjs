@@ -1,18 +1,22 @@
 /**
- * What recording nanoGPT's GPU config (L6 H6 C384, T 256, B 64, dropout) into a graph costs: time, nodes and bytes of
- * constants. Nothing is run, so that it takes no GPU and seconds.
+ * Measures what recording nanoGPT's GPU config (L6 H6 C384, T 256, B 64, dropout) into a graph costs.
  *
  *   npm run measure -- recording
+ *
+ * Prints time, nodes and bytes of constants. Nothing is trained: no GPU is needed.
+ *
+ * Time: 5 s
  */
 import path from 'node:path';
+import { root } from '../lib/clm.mjs';
 
-const { loadConfig } = await import('../../dist/config/load.js');
-const { initialParameters, parameterTable } = await import('../../dist/model/parameters.js');
-const { openSession } = await import('../../dist/runtime/openSession.js');
-const { recordTrainingStep } = await import('../../dist/training/step/step.js');
-const { trainingState } = await import('../../dist/training/step/trainingState.js');
+const { loadConfig } = await import('#clm/config/load.js');
+const { initialParameters, parameterTable } = await import('#clm/model/parameters.js');
+const { openSession } = await import('#clm/runtime/openSession.js');
+const { recordTrainingStep } = await import('#clm/training/step/step.js');
+const { trainingState } = await import('#clm/training/step/trainingState.js');
 
-const config = loadConfig(path.join(import.meta.dirname, '../../configs/nanogpt-shakespeare-char-gpu.yaml'));
+const config = loadConfig(path.join(root, 'configs/nanogpt-shakespeare-char-gpu.yaml'));
 const table = parameterTable(config.model, 65);
 const parameters = initialParameters(table, config.seed);
 for (const isFused of [true, false]) {
@@ -24,7 +28,8 @@ for (const isFused of [true, false]) {
   const startMs = performance.now();
   await recordTrainingStep(session, config, table);
   const recordMs = Math.round(performance.now() - startMs);
-  const { nodes, constantBytes } = session.recordedSize;
+  const { nodes, constantBytes } = /** @type {import('#clm/runtime/recordedSession.js').RecordedSession} */ (session)
+    .recordedSize;
   const { microBatchSize, microBatchesPerStep } = config.training;
   const operations = isFused ? "clm's own" : 'as on a GPU';
   console.log(

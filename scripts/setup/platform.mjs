@@ -27,7 +27,7 @@ export function machineFacts() {
 /** Version of the C library of this process; undefined where it is not glibc (Alpine's musl). */
 function glibc() {
   // Without this, the report looks up the names of all network peers.
-  process.report.excludeNetwork = true;
+  /** @type {{ excludeNetwork?: boolean }} */ (process.report).excludeNetwork = true;
   const report = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (process.report.getReport());
   return report.header.glibcVersionRuntime;
 }

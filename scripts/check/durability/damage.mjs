@@ -1,17 +1,26 @@
-// Damages a small checkpoint in every way that one bit or a lost end can, and sees that each is noticed:
-// node scripts/check/durability/damage.mjs [FLIPS_IN_DATA [SEED]]
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+/**
+ * Damages a small checkpoint in every way that one flipped bit or a cut file can; clm must notice each.
+ *
+ *   npm run check -- damage [FLIPS=1000 [SEED=1]]
+ *
+ * Flips every bit of the headers, of state.json, config.yaml and tokenizer.json, and FLIPS random bits of the tensor
+ * data of each file; cuts every file to every length.
+ *
+ * Time: 10 s
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { loadCheckpoint, saveCheckpoint } from '../../../dist/checkpoint/checkpoint.js';
-import { readSafetensors } from '../../../dist/tensors/safetensors.js';
+import { loadCheckpoint, saveCheckpoint } from '#clm/checkpoint/checkpoint.js';
+import { readSafetensors } from '#clm/tensors/safetensors.js';
+import { scratchFolder } from '../../lib/clm.mjs';
 
 const [flips = 1000, seed = 1] = process.argv.slice(2).map(Number);
 let state = seed;
 const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-const run = mkdtempSync(path.join(os.tmpdir(), 'clm-damage-'));
-const values = (count) => Float32Array.from({ length: count }, () => random() - 0.5);
-const tensors = (names) => names.map((name) => ({ name, shape: [16, 24], values: values(384) }));
+const run = scratchFolder('damage');
+const values = (/** @type {number} */ count) => Float32Array.from({ length: count }, () => random() - 0.5);
+const tensors = (/** @type {string[]} */ names) =>
+  names.map((name) => ({ name, shape: [16, 24], values: values(384) }));
 const folder = await saveCheckpoint(
   run,
   {
@@ -50,7 +59,7 @@ for (const name of ['state.json', 'config.yaml', 'tokenizer.json', 'model.safete
   const file = path.join(folder, name);
   const whole = readFileSync(file);
   const dataStart = name.endsWith('.safetensors') ? 8 + Number(whole.readBigUInt64LE()) : whole.length;
-  const flipped = (bit) => {
+  const flipped = (/** @type {number} */ bit) => {
     const bytes = Buffer.from(whole);
     bytes[bit >> 3] ^= 1 << (bit & 7);
     return bytes;
@@ -68,5 +77,4 @@ for (const name of ['state.json', 'config.yaml', 'tokenizer.json', 'model.safete
   await loadCheckpoint(folder, { optimizer: true });
   console.log(`${name}: ${8 * dataStart} bits of text or header and ${whole.length} lengths`);
 }
-rmSync(run, { recursive: true });
 console.log(`damage: ${tried} damaged checkpoints, all noticed (${headersAlone} by the safetensors reader alone)`);

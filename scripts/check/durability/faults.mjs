@@ -1,15 +1,22 @@
-// Fails every call to the file system that a save and a metrics write make, once each and in several ways, by a layer
-// put around node:fs; then replays every prefix of the recorded calls as a crash of the machine would leave it, with
-// only what was flushed on disk; then trains into a full file system, and a read-only one (where it may mount them):
-// node scripts/check/durability/faults.mjs
+/**
+ * Makes every file system call of a save fail once, and replays crashes: no checkpoint may be lost or falsely
+ * reported.
+ *
+ *   npm run check -- faults
+ *
+ * A layer around node:fs injects the failures. Then every prefix of the recorded calls is replayed as a crash of the
+ * machine would leave it, with only what was flushed on disk. Last, training into a full and into a read-only file
+ * system, if this user may mount one.
+ *
+ * Time: 1 minute
+ */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { program } from '../../lib/clm.mjs';
 
-const root = path.resolve(import.meta.dirname, '../../..');
 // In memory where that can be: what is tested is the order of the calls, not the disk.
 const scratch = fs.mkdtempSync(path.join(fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'clm-faults-'));
 const own = { readFileSync: fs.readFileSync, writeFileSync: fs.writeFileSync, mkdirSync: fs.mkdirSync };
@@ -46,21 +53,23 @@ await probe.close();
 const pathOf = new WeakMap();
 const realOpen = fs.promises.open;
 fs.promises.open = around('open', async (/** @type {any[]} */ ...args) => {
-  const handle = await realOpen(...args);
+  const handle = await realOpen(.../** @type {Parameters<typeof realOpen>} */ (args));
   pathOf.set(handle, args[0]);
   return handle;
 });
+const promises = /** @type {Record<string, any>} */ (fs.promises);
+const calls = /** @type {Record<string, any>} */ (fs);
 for (const name of ['mkdir', 'rename', 'rm', 'stat', 'statfs', 'readdir', 'writeFile'])
-  fs.promises[name] = around(name, fs.promises[name]);
+  promises[name] = around(name, promises[name]);
 for (const name of ['write', 'sync', 'close'])
   handles[name] = around(name, handles[name], (self) => [pathOf.get(self)]);
-for (const name of ['openSync', 'writeSync', 'fsyncSync', 'closeSync']) fs[name] = around(name, fs[name]);
+for (const name of ['openSync', 'writeSync', 'fsyncSync', 'closeSync']) calls[name] = around(name, calls[name]);
 syncBuiltinESMExports();
 
-const { newestValidCheckpoint, saveCheckpoint } = await import('../../../dist/checkpoint/checkpoint.js');
-const { openMetrics, truncateMetrics } = await import('../../../dist/run/metrics.js');
-const { clearLeftovers } = await import('../../../dist/run/runDirectory.js');
-const { ExpectedError } = await import('../../../dist/errors.js');
+const { newestValidCheckpoint, saveCheckpoint } = await import('#clm/checkpoint/checkpoint.js');
+const { openMetrics, truncateMetrics } = await import('#clm/run/metrics.js');
+const { clearLeftovers } = await import('#clm/run/runDirectory.js');
+const { ExpectedError } = await import('#clm/errors.js');
 
 /** @param {number} step */
 const content = (step) => ({
@@ -79,11 +88,12 @@ async function freshRun() {
 }
 /**
  * The operation under test: a record, flushed, and a checkpoint that replaces one of its own step or prunes another.
+ * @param {string} run @param {number} step
  */
 async function operation(run, step) {
   const metrics = openMetrics(path.join(run, 'metrics.jsonl'));
   try {
-    metrics.append({ kind: 'step', step });
+    metrics.append(/** @type {any} */ ({ kind: 'step', step }));
     metrics.flush();
   } finally {
     metrics.close();
@@ -154,10 +164,15 @@ for (const step of [2, 3]) {
     [...tree.keys()].filter((file) => file === folder || file.startsWith(`${folder}/`));
   layer.seen = (name, [first, second]) => {
     if (name === 'writeFile' || name === 'write') tree.set(first, { bytes: own.readFileSync(first), flushed: false });
-    else if (name === 'sync') for (const file of tree.has(first) ? [first] : []) tree.get(file).flushed = true;
-    else if (name === 'rename') {
+    else if (name === 'sync') {
+      const file = tree.get(first);
+      if (file !== undefined) file.flushed = true;
+    } else if (name === 'rename') {
       for (const file of below(first)) {
-        tree.set(second + file.slice(first.length), tree.get(file));
+        tree.set(
+          second + file.slice(first.length),
+          /** @type {{ bytes: Buffer, flushed: boolean }} */ (tree.get(file)),
+        );
         tree.delete(file);
       }
     } else if (name === 'rm') {
@@ -207,7 +222,7 @@ if (mounted) {
         'training: { microBatchSize: 3, steps: 60 }\nschedule: { warmupSteps: 1 }\nsamples: { everySteps: null, prompt: It }\n' +
         'evaluation: { everySteps: null }\ncheckpoints: { everySteps: 5, keepLast: null }\n',
     );
-    const clm = path.join(root, 'dist/cli/main.js');
+    const clm = program;
     const run = path.join(mount, 'run');
     const { status, stderr } = spawnSync(process.execPath, [clm, 'train', config, '--run', run], { encoding: 'utf8' });
     if (status !== 3 || !stderr.includes('The last checkpoint could not be saved'))

@@ -1,26 +1,37 @@
-// Feeds mutated configs, safetensors headers, tokenizer files, logs and JSON lines to their readers: each must answer
-// or refuse with one of our messages, within a second, changing no prototype; a tokenizer that is accepted must encode
-// and decode: node scripts/check/durability/fuzz.mjs [COUNT [SEED]]
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+/**
+ * Feeds mutated configs, safetensors headers, tokenizer files, logs and JSON lines to their readers.
+ *
+ *   npm run check -- fuzz [COUNT=10000 [SEED=1]]
+ *
+ * Each reader must answer or refuse with an error message of clm, within a second of processor time, and change no
+ * prototype; a tokenizer that is accepted must encode and decode.
+ *
+ * Time: 30 s
+ */
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { truncateMetrics } from '../../../dist/run/metrics.js';
-import { BadHeader, parseHeader } from '../../../dist/tensors/safetensorsHeader.js';
-import { loadConfig, parseResolvedConfig } from '../../../dist/config/load.js';
-import { renderConfig } from '../../../dist/config/resolved.js';
-import { fileDocuments } from '../../../dist/data/files/fileDocuments.js';
-import { tokenizerFromFile } from '../../../dist/data/tokenizers/tokenizerFile.js';
-import { ExpectedError } from '../../../dist/errors.js';
+import { truncateMetrics } from '#clm/run/metrics.js';
+import { BadHeader, parseHeader } from '#clm/tensors/safetensorsHeader.js';
+import { loadConfig, parseResolvedConfig } from '#clm/config/load.js';
+import { renderConfig } from '#clm/config/resolved.js';
+import { fileDocuments } from '#clm/data/files/fileDocuments.js';
+import { tokenizerFromFile } from '#clm/data/tokenizers/tokenizerFile.js';
+import { ExpectedError } from '#clm/errors.js';
+import { scratchFolder } from '../../lib/clm.mjs';
 
 const [count = 10_000, seed = 1] = process.argv.slice(2).map(Number);
 let state = seed;
 const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-const below = (limit) => Math.floor(random() * limit);
+const below = (/** @type {number} */ limit) => Math.floor(random() * limit);
 
-const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-fuzz-'));
+const scratch = scratchFolder('fuzz');
 const log = path.join(scratch, 'metrics.jsonl');
 const lines = path.join(scratch, 'documents.jsonl');
-const entry = (start, end) => ({ dtype: 'F32', shape: [2, (end - start) / 8], data_offsets: [start, end] });
+const entry = (/** @type {number} */ start, /** @type {number} */ end) => ({
+  dtype: 'F32',
+  shape: [2, (end - start) / 8],
+  data_offsets: [start, end],
+});
 /** A tokenizer.json of byte-level BPE with the 256 bytes, some merges and an end of text. @param {object} parts */
 function huggingFace(parts) {
   const spelling = [...Array(256).keys()].map((byte) => {
@@ -47,6 +58,8 @@ function huggingFace(parts) {
     model: { type: 'BPE', vocab, merges },
   });
 }
+/** @typedef {'yaml' | 'safetensors' | 'tokenizer' | 'log' | 'jsonLines'} Kind */
+/** @type {Record<Kind, string[]>} */
 const seeds = {
   yaml: [
     'name: a\nseed: 3\ncorpus: { sources: [{ path: x.txt }], validation: { tail: 0.1 } }\nmodel: { layers: 2, heads: 2, width: 8 }\n',
@@ -157,6 +170,7 @@ function mutated(text) {
   return text;
 }
 
+/** @type {Record<Kind, (text: string) => unknown>} */
 const readers = {
   yaml: (text) => parseResolvedConfig(text, '/fuzz/config.yaml'),
   safetensors: (text) => parseHeader(Buffer.from(text), 64),
@@ -184,7 +198,7 @@ const readers = {
 // A complete config, as a run has it; that and the other first ones are well formed, or nothing deep would be reached.
 writeFileSync(path.join(scratch, 'whole.yaml'), seeds.yaml[0]);
 seeds.yaml.unshift(renderConfig(loadConfig(path.join(scratch, 'whole.yaml'))));
-const kinds = Object.keys(readers);
+const kinds = /** @type {Kind[]} */ (Object.keys(readers));
 for (const kind of kinds) await readers[kind](seeds[kind][0]);
 for (const text of seeds.tokenizer) readers.tokenizer(text);
 const accepted = Object.fromEntries(kinds.map((kind) => [kind, 0]));
@@ -210,11 +224,9 @@ for (let i = 0; i < count; i++) {
   const tookMs = (user + system) / 1000;
   longestMs = Math.max(longestMs, tookMs);
   if (tookMs > 1000) throw new Error(`${kind} input ${i} (seed ${seed}) took ${tookMs} ms: ${JSON.stringify(text)}`);
-  if ({}.polluted !== undefined || [].polluted !== undefined)
-    throw new Error(`${kind} input ${i} changed a prototype: ${text}`);
+  if ('polluted' in {} || 'polluted' in []) throw new Error(`${kind} input ${i} changed a prototype: ${text}`);
   if (i % 1000 === 0) peakBytes = Math.max(peakBytes, process.memoryUsage().rss);
 }
-rmSync(scratch, { recursive: true });
 const megabytes = Math.round(peakBytes / 1e6);
 const shares = kinds.map((kind) => `${kind} ${accepted[kind]} of ${given[kind]}`).join(', ');
 console.log(

@@ -1,15 +1,21 @@
-// Trains for a while with evaluations, samples and checkpoints all the time, and measures what grows: memory after
-// garbage collection, tensors, handles, open files, files left over. Then what saving costs a model of 10.7 million
-// parameters, in pairs of runs with and without. With LEAK, which must be noticed, see soak/leak.mjs. Below four
-// minutes, memory has not settled: node scripts/check/durability/soak.mjs [MINUTES [PAIRS [LEAK]]]
+/**
+ * Trains for MINUTES with evaluations, samples and checkpoints all the time, and measures what grows.
+ *
+ *   npm run check -- soak [MINUTES=4 [PAIRS=3 [LEAK]]]
+ *
+ * Watched: memory after garbage collection, tensors, handles, open files, left-over files. Then what saving costs a
+ * model of 10.7 million parameters, in PAIRS of runs with and without. LEAK is heap, allocated, tensors or files: a
+ * leak that must be noticed. Memory has not settled before four minutes.
+ *
+ * Time: MINUTES, and 2 minutes for each pair
+ */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { program } from '../../lib/clm.mjs';
 import { meanDifference, slope } from './soak/slope.mjs';
 
-const root = path.resolve(import.meta.dirname, '../../..');
 const [minutes = 4, pairs = 3] = process.argv.slice(2, 4).map(Number);
 const leak = process.argv[4];
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-soak-'));
@@ -17,7 +23,6 @@ const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-soak-'));
 const memory = existsSync('/dev/shm') ? mkdtempSync('/dev/shm/clm-soak-') : scratch;
 process.on('exit', () => [scratch, memory].forEach((folder) => rmSync(folder, { recursive: true, force: true })));
 writeFileSync(path.join(scratch, 'text.txt'), 'It was the best of times, it was the worst of times. '.repeat(3000));
-const clm = path.join(root, 'dist/cli/main.js');
 /** @param {string} name @param {string} text */
 function config(name, text) {
   const file = path.join(scratch, `${name}.yaml`);
@@ -43,14 +48,14 @@ checkpoints: { everySteps: 10, keepLast: 2, keepBest: 1 }
   const run = path.join(memory, 'run');
   const loaded = ['probe.mjs', ...(leak === undefined ? [] : ['leak.mjs'])].flatMap((name) => [
     '--import',
-    path.join(root, 'scripts/check/durability/soak', name),
+    path.join(import.meta.dirname, 'soak', name),
   ]);
   // A young generation that is small all the time hides no growth by its own rise and fall.
   const probe = ['--expose-gc', '--max-semi-space-size=1', ...loaded];
   const train = ['train', file, '--quiet', '--run', run, '--max-time', `${Math.round(minutes * 60)}s`];
   // Nor shall what C's allocator keeps free for each thread: with one arena for all, it keeps next to nothing.
   const env = { ...process.env, MALLOC_ARENA_MAX: '1', CLM_SOAK_LEAK: leak };
-  const child = spawn(process.execPath, [...probe, clm, ...train], {
+  const child = spawn(process.execPath, [...probe, program, ...train], {
     stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
     env,
   });
@@ -81,7 +86,7 @@ checkpoints: { everySteps: 10, keepLast: 2, keepBest: 1 }
   const grows = (
     /** @type {string} */ key,
     /** @type {string} */ name,
-    /** @type {((values: number[]) => number)=} */ reduce,
+    /** @type {((values: number[]) => number) | undefined} */ reduce = undefined,
   ) => {
     const { mean, perMinute, margin } = slope(
       settled.map((sample) => ({ minute: sample.minute, value: sample[key] })),
@@ -146,7 +151,7 @@ samples: { everySteps: null, prompt: It }
   const loopMs = async (everySteps) => {
     const run = path.join(scratch, 'timed');
     const args = ['train', file, '--quiet', '--run', run, '--set', `checkpoints.everySteps=${everySteps}`];
-    const status = await ended(spawn(process.execPath, [clm, ...args], { stdio: ['ignore', 'ignore', 'inherit'] }));
+    const status = await ended(spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'ignore', 'inherit'] }));
     if (status !== 0) throw new Error(`a timed run ended with ${status}`);
     const records = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
       .trimEnd()

@@ -1,16 +1,23 @@
-// npm run check -- editor-schema --server FILE: asks a YAML language server (npm install yaml-language-server
-// somewhere; FILE is its bin/yaml-language-server) what an editor would: completion of keys and values, the text on
-// hovering, and that a wrong value is marked while ${…} is not, with schema/config.schema.json.
+/**
+ * Asks a YAML language server what an editor would show for a config with schema/config.schema.json.
+ *
+ *   npm run check -- editor-schema --server FILE
+ *
+ * FILE is bin/yaml-language-server of the npm package yaml-language-server, installed outside of clm. Keys and values
+ * must be completed, hovering must show the description, and a wrong value must be marked while ${…} is not.
+ *
+ * Time: 5 s
+ */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { root } from '../../lib/clm.mjs';
 
-const root = path.resolve(import.meta.dirname, '../../..');
 const at = process.argv.indexOf('--server');
 if (at < 0) {
   process.stderr.write(
-    'error: name the server: npm run check -- editor-schema --server node_modules/yaml-language-server/bin/yaml-language-server\n',
+    'error: name the server: --server …/node_modules/yaml-language-server/bin/yaml-language-server\n',
   );
   process.exit(2);
 }
@@ -18,15 +25,18 @@ const server = spawn(process.execPath, [path.resolve(process.argv[at + 1]), '--s
   stdio: ['pipe', 'pipe', 'inherit'],
 });
 const schema = pathToFileURL(path.join(root, 'schema/config.schema.json')).href;
+/** @type {Map<number, (result: any) => void>} */
 const waiting = new Map();
+/** @type {Map<string, { message: string, range: { start: { line: number, character: number } } }[]>} */
 const diagnostics = new Map();
 let pending = Buffer.alloc(0);
 let lastId = 0;
 
-const send = (message) => {
+const send = (/** @type {object} */ message) => {
   const body = JSON.stringify({ jsonrpc: '2.0', ...message });
   server.stdin.write(`Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 };
+/** @param {string} method @param {object} params @returns {Promise<any>} */
 const ask = (method, params) =>
   new Promise((resolve) => {
     waiting.set(++lastId, resolve);
@@ -54,10 +64,12 @@ server.stdout.on('data', (chunk) => {
   }
 });
 
+/** @param {string} what @param {boolean} isTrue @param {unknown} found */
 const check = (what, isTrue, found) => {
   if (!isTrue) throw new Error(`not so: ${what}; found ${JSON.stringify(found)}`);
   process.stdout.write(`${what}\n`);
 };
+/** @param {string} name @param {string} text */
 const open = (name, text) => {
   const uri = `file:///${name}.yaml`;
   send({
@@ -92,7 +104,8 @@ try {
     ...open('keys', 'model:\n  \n'),
     position: { line: 2, character: 2 },
   });
-  const labels = (keys?.items ?? []).map(({ label }) => label);
+  /** @type {string[]} */
+  const labels = (keys?.items ?? []).map((/** @type {{ label: string }} */ { label }) => label);
   check(
     'keys of model are offered',
     ['layers', 'heads', 'width', 'contextLength'].every((key) => labels.includes(key)),
@@ -103,7 +116,8 @@ try {
     ...open('values', 'device: \n'),
     position: { line: 1, character: 8 },
   });
-  const offered = (values?.items ?? []).map(({ label }) => label);
+  /** @type {string[]} */
+  const offered = (values?.items ?? []).map((/** @type {{ label: string }} */ { label }) => label);
   check(
     'values of device are offered',
     ['auto', 'cpu', 'cuda'].every((value) => offered.includes(value)),
@@ -122,7 +136,7 @@ try {
   );
 
   const wrong = open('wrong', 'model: { width: wide, layers: "${model.heads}" }\ntrainnig: {}\n').textDocument.uri;
-  for (let i = 0; i < 100 && !(diagnostics.get(wrong)?.length > 0); i++)
+  for (let i = 0; i < 100 && (diagnostics.get(wrong) ?? []).length === 0; i++)
     await new Promise((resolve) => setTimeout(resolve, 50));
   const marked = (diagnostics.get(wrong) ?? []).map(
     ({ message, range }) => `${range.start.line}:${range.start.character} ${message}`,

@@ -1,16 +1,21 @@
-// npm run check -- sweep [STEPS] [--set KEY=VALUE …]: a sweep of three learning rates and three seeds of the small
-// shipped model (default: 200 steps; 2000 is the model as shipped, a minute or two a run) is killed twice at random
-// moments while runs are under way, the second time together with the runs. It ends, makes nothing again that was done,
-// equals the nine runs made singly to the last bit, and `clm compare` names the best rate with its spread.
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+/**
+ * Kills a sweep twice at random moments: it must end with the same runs as if each had been made alone.
+ *
+ *   npm run check -- sweep [STEPS=200] [--set KEY=VALUE …]
+ *
+ * Three learning rates times three seeds of the small shipped model; the second kill takes the runs with it. The sweep
+ * must repeat no finished run, equal the nine runs made alone to the last bit, and clm compare must name the best rate
+ * with its spread. 2000 steps are the model as shipped.
+ *
+ * Time: 3 minutes; with 2000 steps a minute or two for each of 18 runs
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { clm, print, program, root, scratchFolder } from '../../lib/clm.mjs';
 
-const root = path.resolve(import.meta.dirname, '../../..');
-const program = path.join(root, 'dist/cli/main.js');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { set: { type: 'string', multiple: true, default: [] } },
@@ -32,21 +37,10 @@ const fixed = {
     values.set.map((assignment) => assignment.split(/=(.*)/s, 2)).map(([key, value]) => [key, JSON.parse(value)]),
   ),
 };
-const print = (text) => process.stdout.write(`${text}\n`);
-const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-check-sweep-'));
+const scratch = scratchFolder('sweep');
 const output = path.join(scratch, 'sweep');
 
-function clm(args) {
-  const { status, stdout } = spawnSync(process.execPath, [program, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    encoding: 'utf8',
-    maxBuffer: 1e8,
-  });
-  if (status !== 0) throw new Error(`clm ${args.join(' ')}: exit code ${status}`);
-  return stdout;
-}
-
-/** Records of a file that may be being written. */
+/** Records of a file that may be being written. @param {string} file @returns {any[]} */
 const records = (file) =>
   existsSync(file)
     ? readFileSync(file, 'utf8')
@@ -54,9 +48,9 @@ const records = (file) =>
         .slice(0, -1)
         .map((line) => JSON.parse(line))
     : [];
-const metricsOf = (run) => records(path.join(run, 'metrics.jsonl'));
+const metricsOf = (/** @type {string} */ run) => records(path.join(run, 'metrics.jsonl'));
 const notes = () => records(path.join(output, 'sweep.jsonl'));
-const facts = (run) =>
+const facts = (/** @type {string} */ run) =>
   metricsOf(run)
     .filter(({ kind }) => kind === 'step' || kind === 'evaluation')
     .map(({ kind, step, loss, gradientNorm }) => JSON.stringify({ kind, step, loss, gradientNorm }));
@@ -66,8 +60,10 @@ const progress = () =>
   names.map(({ name }) => metricsOf(path.join(output, name)).findLast(({ kind }) => kind === 'step')?.step ?? 0);
 
 /**
- * Lets the sweep go on until so many updates are made in all, and kills it; @returns the names of the runs that were
- * done.
+ * Lets the sweep go on until so many updates are made in all, and kills it.
+ * @param {string[]} sweep the command
+ * @param {{ updates: number, jobs: number, withRuns: boolean }} when
+ * @returns the names of the runs that were done
  */
 async function killedAt(sweep, { updates, jobs, withRuns }) {
   const child = spawn(process.execPath, [program, ...sweep, '--jobs', String(jobs)], {
@@ -93,56 +89,53 @@ async function killedAt(sweep, { updates, jobs, withRuns }) {
   return done;
 }
 
+/** @param {number} low @param {number} high */
 const between = (low, high) => Math.round(9 * steps * (low + (high - low) * Math.random()));
 
-try {
-  writeFileSync(
-    path.join(scratch, 'sweep.yaml'),
-    JSON.stringify({ config, set: fixed, grid: { 'optimizer.learningRate': rates }, seeds }),
-  );
-  const sweep = ['sweep', path.join(scratch, 'sweep.yaml'), '--output', output];
-  const beganMs = performance.now();
-  const done = [
-    ...(await killedAt(sweep, { updates: between(0.05, 0.45), jobs: 1, withRuns: false })),
-    ...(await killedAt(sweep, { updates: between(0.5, 0.9), jobs: 2, withRuns: true })),
-  ];
-  clm([...sweep, '--jobs', '2']);
-  print(`the sweep ended, ${((performance.now() - beganMs) / 1000).toFixed(0)} s in all`);
-  for (const run of done) {
-    const begun = notes().filter((note) => note.run === run);
-    if (begun.findIndex(({ kind }) => kind === 'done') !== begun.length - 1)
-      throw new Error(`${run} was done and made again`);
-  }
-  for (const { rate, seed, name } of names) {
-    const run = path.join(scratch, `single-${rate}-${seed}`);
-    const set = Object.entries({ ...fixed, 'optimizer.learningRate': rate, seed }).flatMap(([key, value]) => [
-      '--set',
-      `${key}=${JSON.stringify(value)}`,
-    ]);
-    clm(['train', config, '--run', run, '--quiet', ...set]);
-    const [swept, single] = [facts(path.join(output, name)), facts(run)];
-    if (single.length < steps) throw new Error(`only ${single.length} records in ${run}`);
-    const differs = single.findIndex((fact, i) => fact !== swept[i]);
-    if (differs !== -1 || swept.length !== single.length)
-      throw new Error(`rate ${rate}, seed ${seed} differs: ${swept[differs]} instead of ${single[differs]}`);
-  }
-  print(`all nine runs equal those made singly, every loss and gradient norm of ${steps} steps`);
-
-  const final = (run) => metricsOf(run).findLast(({ kind }) => kind === 'evaluation').loss;
-  const means = rates.map((rate) => ({
-    rate,
-    mean: seeds.reduce((sum, seed) => sum + final(path.join(scratch, `single-${rate}-${seed}`)), 0) / seeds.length,
-  }));
-  const best = means.reduce((lowest, each) => (each.mean < lowest.mean ? each : lowest));
-  const [first] = JSON.parse(clm(['compare', output, '--json'])).groups;
-  const named = first.values['optimizer.learningRate'];
-  if (
-    named !== best.rate ||
-    Math.abs(first.validationLoss.mean - best.mean) > 1e-9 ||
-    !(first.validationLoss.deviation > 0)
-  )
-    throw new Error(`compare names ${named}, the single runs ${best.rate}`);
-  print(clm(['compare', output]));
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
+writeFileSync(
+  path.join(scratch, 'sweep.yaml'),
+  JSON.stringify({ config, set: fixed, grid: { 'optimizer.learningRate': rates }, seeds }),
+);
+const sweep = ['sweep', path.join(scratch, 'sweep.yaml'), '--output', output];
+const beganMs = performance.now();
+const done = [
+  ...(await killedAt(sweep, { updates: between(0.05, 0.45), jobs: 1, withRuns: false })),
+  ...(await killedAt(sweep, { updates: between(0.5, 0.9), jobs: 2, withRuns: true })),
+];
+clm(...sweep, '--jobs', '2');
+print(`the sweep ended, ${((performance.now() - beganMs) / 1000).toFixed(0)} s in all`);
+for (const run of done) {
+  const begun = notes().filter((note) => note.run === run);
+  if (begun.findIndex(({ kind }) => kind === 'done') !== begun.length - 1)
+    throw new Error(`${run} was done and made again`);
 }
+for (const { rate, seed, name } of names) {
+  const run = path.join(scratch, `single-${rate}-${seed}`);
+  const set = Object.entries({ ...fixed, 'optimizer.learningRate': rate, seed }).flatMap(([key, value]) => [
+    '--set',
+    `${key}=${JSON.stringify(value)}`,
+  ]);
+  clm('train', config, '--run', run, '--quiet', ...set);
+  const [swept, single] = [facts(path.join(output, name)), facts(run)];
+  if (single.length < steps) throw new Error(`only ${single.length} records in ${run}`);
+  const differs = single.findIndex((fact, i) => fact !== swept[i]);
+  if (differs !== -1 || swept.length !== single.length)
+    throw new Error(`rate ${rate}, seed ${seed} differs: ${swept[differs]} instead of ${single[differs]}`);
+}
+print(`all nine runs equal those made singly, every loss and gradient norm of ${steps} steps`);
+
+const final = (/** @type {string} */ run) => metricsOf(run).findLast(({ kind }) => kind === 'evaluation').loss;
+const means = rates.map((rate) => ({
+  rate,
+  mean: seeds.reduce((sum, seed) => sum + final(path.join(scratch, `single-${rate}-${seed}`)), 0) / seeds.length,
+}));
+const best = means.reduce((lowest, each) => (each.mean < lowest.mean ? each : lowest));
+const [first] = JSON.parse(clm('compare', output, '--json')).groups;
+const named = first.values['optimizer.learningRate'];
+if (
+  named !== best.rate ||
+  Math.abs(first.validationLoss.mean - best.mean) > 1e-9 ||
+  !(first.validationLoss.deviation > 0)
+)
+  throw new Error(`compare names ${named}, the single runs ${best.rate}`);
+print(clm('compare', output));

@@ -1,15 +1,20 @@
-// npm run check -- tensorboard --python PYTHON: trains a few steps with --log tensorboard and csv, resumes, and has
-// TensorBoard's own reader (pip install tensorboard) read the event files back: every scalar must be that of
-// metrics.jsonl as a 32-bit float, the text that of samples/.
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import os from 'node:os';
+/**
+ * Trains with --log tensorboard and csv and lets TensorBoard's own reader read the event files back.
+ *
+ *   npm run check -- tensorboard --python PYTHON
+ *
+ * Every scalar must be that of metrics.jsonl as a 32-bit float, the text that of samples/; also after a resume. PYTHON
+ * has the package tensorboard.
+ *
+ * Time: 20 s
+ */
+import { readFileSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { clm, jsonLines, print, root, run as output, scratchFolder } from '../../lib/clm.mjs';
 
-const root = path.resolve(import.meta.dirname, '../../..');
-const at = process.argv.indexOf('--python');
-const python = at > 0 ? process.argv[at + 1] : 'python3';
-const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-check-tensorboard-'));
+const { python } = parseArgs({ options: { python: { type: 'string', default: 'python3' } } }).values;
+const scratch = scratchFolder('tensorboard');
 const run = path.join(scratch, 'run');
 const reader = `
 import json, sys
@@ -23,103 +28,83 @@ print(json.dumps({
 }))
 `;
 
-function output(program, args) {
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1e8 });
-  if (status !== 0) throw new Error(`${program} ${args.slice(0, 3).join(' ')}: exit code ${status}\n${stderr}`);
-  return stdout;
-}
-const train = (...args) =>
-  output(process.execPath, [
-    path.join(root, 'dist/cli/main.js'),
-    'train',
-    ...args,
-    '--quiet',
-    '--log',
-    'tensorboard',
-    '--log',
-    'csv',
-  ]);
+/** @param {...string} args */
+const train = (...args) => clm('train', ...args, '--quiet', '--log', 'tensorboard', '--log', 'csv');
+/** @param {string} what @param {boolean} isTrue */
 const check = (what, isTrue) => {
   if (!isTrue) throw new Error(`not so: ${what}`);
-  process.stdout.write(`${what}\n`);
+  print(what);
 };
 
-try {
-  const set = [
-    'training.steps=6',
-    'evaluation.everySteps=3',
-    'checkpoints.everySteps=4',
-    'samples.everySteps=3',
-    'samples.maxTokens=30',
-    'corpus.validation.tail=0.002',
-    'model.layers=1',
-  ];
-  train(path.join(root, 'configs/moby-dick.yaml'), '--run', run, ...set.flatMap((assignment) => ['--set', assignment]));
-  // As if it had been stopped after the checkpoint of step 4: steps 5 and 6 are written again.
-  rmSync(path.join(run, 'checkpoints/step-00000006'), { recursive: true });
-  train('--run', run, '--resume', '--set', 'training.steps=8');
-  check('two event files', readdirSync(path.join(run, 'tensorboard')).length === 2);
-  const { scalars, texts } = JSON.parse(output(python, ['-c', reader, path.join(run, 'tensorboard')]));
-  const records = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  for (const [tag, kind, key] of [
-    ['training/loss', 'step', 'loss'],
-    ['training/learningRate', 'step', 'learningRate'],
-    ['training/gradientNorm', 'step', 'gradientNorm'],
-    ['training/tokensPerSecond', 'step', 'tokensPerSecond'],
-    ['validation/loss', 'evaluation', 'loss'],
-    ['validation/bitsPerByte', 'evaluation', 'bitsPerByte'],
-  ]) {
-    const expected = records
-      .filter((record) => record.kind === kind)
-      .map((record) => [record.step, Math.fround(record[key])]);
-    check(
-      `${tag}: ${expected.length} values as in metrics.jsonl`,
-      expected.length > 2 && JSON.stringify(scalars[tag]) === JSON.stringify(expected),
-    );
-  }
-  const sample = readFileSync(path.join(run, 'samples/step-00000006.txt'), 'utf8');
-  const [step, text] = texts.sample.at(-1);
+const set = [
+  'training.steps=6',
+  'evaluation.everySteps=3',
+  'checkpoints.everySteps=4',
+  'samples.everySteps=3',
+  'samples.maxTokens=30',
+  'corpus.validation.tail=0.002',
+  'model.layers=1',
+];
+train(path.join(root, 'configs/moby-dick.yaml'), '--run', run, ...set.flatMap((assignment) => ['--set', assignment]));
+// As if it had been stopped after the checkpoint of step 4: steps 5 and 6 are written again.
+rmSync(path.join(run, 'checkpoints/step-00000006'), { recursive: true });
+train('--run', run, '--resume', '--set', 'training.steps=8');
+check('two event files', readdirSync(path.join(run, 'tensorboard')).length === 2);
+const { scalars, texts } = JSON.parse(output(python, ['-c', reader, path.join(run, 'tensorboard')]));
+const records = jsonLines(readFileSync(path.join(run, 'metrics.jsonl'), 'utf8'));
+for (const [tag, kind, key] of [
+  ['training/loss', 'step', 'loss'],
+  ['training/learningRate', 'step', 'learningRate'],
+  ['training/gradientNorm', 'step', 'gradientNorm'],
+  ['training/tokensPerSecond', 'step', 'tokensPerSecond'],
+  ['validation/loss', 'evaluation', 'loss'],
+  ['validation/bitsPerByte', 'evaluation', 'bitsPerByte'],
+]) {
+  const expected = records
+    .filter((record) => record.kind === kind)
+    .map((record) => [record.step, Math.fround(record[key])]);
   check(
-    'the last completion',
-    step === 6 &&
-      text
-        .split('\n')
-        .map((line) => line.slice(4))
-        .join('\n') === sample,
+    `${tag}: ${expected.length} values as in metrics.jsonl`,
+    expected.length > 2 && JSON.stringify(scalars[tag]) === JSON.stringify(expected),
   );
-  const rows = readFileSync(path.join(run, 'metrics.csv'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .slice(1)
-    .map((row) => row.split(','));
-  const logged = records.filter(({ kind }) => kind !== 'checkpoint');
-  check(
-    `metrics.csv: ${rows.length} rows as in metrics.jsonl`,
-    rows.length === logged.length &&
-      rows.every(
-        ([kind, step, loss], i) =>
-          kind === logged[i].kind && Number(step) === logged[i].step && Number(loss) === logged[i].loss,
-      ),
-  );
-  // A run that has lost its checkpoints begins anew: what the earlier files say of it is forgotten.
-  rmSync(path.join(run, 'checkpoints'), { recursive: true });
-  train(
-    path.join(root, 'configs/moby-dick.yaml'),
-    '--run',
-    run,
-    ...set.flatMap((assignment) => ['--set', assignment]),
-    '--set',
-    'training.steps=2',
-  );
-  const anew = JSON.parse(output(python, ['-c', reader, path.join(run, 'tensorboard')])).scalars;
-  check(
-    'a run begun anew: only its own steps',
-    JSON.stringify(anew['training/loss'].map(([step]) => step)) === '[1,2]' &&
-      JSON.stringify(anew['validation/loss'].map(([step]) => step)) === '[0,2]',
-  );
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
 }
+const sample = readFileSync(path.join(run, 'samples/step-00000006.txt'), 'utf8');
+const [step, text] = texts.sample.at(-1);
+check(
+  'the last completion',
+  step === 6 &&
+    text
+      .split('\n')
+      .map((/** @type {string} */ line) => line.slice(4))
+      .join('\n') === sample,
+);
+const rows = readFileSync(path.join(run, 'metrics.csv'), 'utf8')
+  .trimEnd()
+  .split('\n')
+  .slice(1)
+  .map((row) => row.split(','));
+const logged = records.filter(({ kind }) => kind !== 'checkpoint');
+check(
+  `metrics.csv: ${rows.length} rows as in metrics.jsonl`,
+  rows.length === logged.length &&
+    rows.every(
+      ([kind, step, loss], i) =>
+        kind === logged[i].kind && Number(step) === logged[i].step && Number(loss) === logged[i].loss,
+    ),
+);
+// A run that has lost its checkpoints begins anew: what the earlier files say of it is forgotten.
+rmSync(path.join(run, 'checkpoints'), { recursive: true });
+train(
+  path.join(root, 'configs/moby-dick.yaml'),
+  '--run',
+  run,
+  ...set.flatMap((assignment) => ['--set', assignment]),
+  '--set',
+  'training.steps=2',
+);
+const anew = JSON.parse(output(python, ['-c', reader, path.join(run, 'tensorboard')])).scalars;
+check(
+  'a run begun anew: only its own steps',
+  JSON.stringify(anew['training/loss'].map((/** @type {number[]} */ [step]) => step)) === '[1,2]' &&
+    JSON.stringify(anew['validation/loss'].map((/** @type {number[]} */ [step]) => step)) === '[0,2]',
+);

@@ -1,13 +1,20 @@
-// Shows on a machine without a GPU that the CUDA variant is whole: node scripts/check/setup/cuda-libraries.mjs [CACHE_FOLDER]
-// Sets up CUDA in a copy of the project (3.4 GB to fetch, 6 GB on disk; with CACHE_FOLDER they stay there, else all
-// is removed at the end), then looks for every CUDA library where libtensorflow looks, loads it with all it needs in
-// turn, and lets TensorFlow compute on the CPU. LD_LIBRARY_PATH is not set. Linux x86-64; needs readelf (binutils).
-
+/**
+ * Checks on a machine without a GPU that the CUDA variant of the set-up is complete.
+ *
+ *   npm run check -- cuda-libraries [CACHE_FOLDER]
+ *
+ * Sets up CUDA in a copy of the project, finds every CUDA library where libtensorflow looks for it, loads it with all
+ * it needs, and lets TensorFlow compute on the CPU; LD_LIBRARY_PATH is not set. Downloads 3.4 GB and needs 6 GB of
+ * disk; with CACHE_FOLDER they stay there, else everything is removed at the end. Linux x86-64 with readelf
+ * (binutils).
+ *
+ * Time: 5 minutes, mostly the download
+ */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { root } from '../../lib/clm.mjs';
 
 /** What TensorFlow 2.21 opens by name when it uses a GPU, and what these open in turn. */
 const cudaLibraries = [
@@ -21,7 +28,6 @@ const neededInTurn = [
   'curand/lib/libcurand.so.10',
 ];
 
-const root = path.resolve(import.meta.dirname, '../../..');
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-cuda-'));
 const clone = path.join(scratch, 'clone');
 const cache = path.resolve(process.argv[2] ?? path.join(scratch, 'cache'));
@@ -42,7 +48,7 @@ console.log([...product.dataSync()].join(' '));
 `;
 
 try {
-  for (const part of ['scripts', 'src', 'package.json', 'package-lock.json', 'tsconfig.json', '.npmrc']) {
+  for (const part of ['scripts', 'src', 'native', 'package.json', 'package-lock.json', 'tsconfig.json', '.npmrc']) {
     cpSync(path.join(root, part), path.join(clone, part), { recursive: true });
   }
   const setUp = spawnSync(process.execPath, ['scripts/setup.mjs', '--device', 'cuda'], {

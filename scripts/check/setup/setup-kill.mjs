@@ -1,14 +1,19 @@
-// Kills the set-up (SIGKILL, its npm, pip and compiler left alone) at random moments, over and over, and sees that the
-// next one mends all: node scripts/check/setup/setup-kill.mjs [COUNT [SEED]]
-// Works on a copy of the project with a cache of its own in the temporary folder; fetches the wheel again and again.
-
+/**
+ * Kills the set-up (SIGKILL) at random moments, again and again: the next set-up must repair everything.
+ *
+ *   npm run check -- setup-kill [COUNT=10 [SEED=1]]
+ *
+ * Its npm, pip and compiler are left running. Works on a copy of the project with a cache of its own in the temporary
+ * folder, and downloads TensorFlow again and again.
+ *
+ * Time: 5 minutes
+ */
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { root } from '../../lib/clm.mjs';
 
-const root = path.resolve(import.meta.dirname, '../../..');
 const count = Number(process.argv[2] ?? 10);
 let state = Number(process.argv[3] ?? 1);
 /** Uniform in [0, 1), repeatable by its seed: the linear congruential generator of Numerical Recipes. */
@@ -18,7 +23,7 @@ const longestMs = 45_000;
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-kill-'));
 const clone = path.join(scratch, 'clone with a space');
 const env = { ...process.env, XDG_CACHE_HOME: path.join(scratch, 'cache') };
-for (const part of ['scripts', 'src', 'package.json', 'package-lock.json', 'tsconfig.json', '.npmrc']) {
+for (const part of ['scripts', 'src', 'native', 'package.json', 'package-lock.json', 'tsconfig.json', '.npmrc']) {
   cpSync(path.join(root, part), path.join(clone, part), { recursive: true });
 }
 const setUp = ['scripts/setup.mjs', '--device', 'cpu'];

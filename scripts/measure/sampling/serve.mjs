@@ -1,27 +1,31 @@
-// Completions and prefills by clm, timed on request: what scripts/measure/sampling.mjs runs beside transformers.
-//
-//   node scripts/measure/sampling/serve.mjs RUN float32|bfloat16 SLOTS
-//
-// A line of JSON in, a line out: {"batch","promptTokens","tokens"} → {"seconds","residentBytes"},
-// {"prefill"} → {"seconds"}, {"matmul":true} → {"gflops"}.
+/**
+ * Completions and prefills by clm, timed on request: what scripts/measure/sampling.mjs runs beside transformers.
+ *
+ *   node scripts/measure/sampling/serve.mjs RUN float32|bfloat16 SLOTS
+ *
+ * Reads requests as JSON lines and answers each with one: {"batch","promptTokens","tokens"} →
+ * {"seconds","residentBytes"}, {"prefill"} → {"seconds"}, {"matmul":true} → {"gflops"}.
+ */
 import { createInterface } from 'node:readline';
-import { generate } from '../../../dist/sampling/generate.js';
-import { loadModel } from '../../../dist/sampling/loadModel.js';
-import { openDecoding } from '../../../dist/sampling/decoding.js';
-import { completeSettings, defaultSettings } from '../../../dist/sampling/settings.js';
-import { matmulMeter } from '../../../dist/checks/benchmark.js';
+import { generate } from '#clm/sampling/generate.js';
+import { loadModel } from '#clm/sampling/loadModel.js';
+import { openDecoding } from '#clm/sampling/decoding.js';
+import { completeSettings, defaultSettings } from '#clm/sampling/settings.js';
+import { matmulMeter } from '#clm/checks/benchmark.js';
 
 const [run, weights, slots] = process.argv.slice(2);
 const { config, tokenizer, session, table, close } = await loadModel(run, {
   checkpoint: 'last',
   precision: 'float32',
-  weights,
+  weights: /** @type {'float32' | 'bfloat16'} */ (weights),
 });
 const decoding = openDecoding(session, config.model, table, Number(slots));
 const measureMatmul = await matmulMeter(session);
+/** @param {number} count @param {number} salt */
 const idsOf = (count, salt) => Array.from({ length: count }, (_, i) => (i * 7919 + salt * 31) % 256);
-const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+const say = (/** @type {object} */ value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
+/** @param {{ batch: number, promptTokens: number, tokens: number }} request */
 async function complete({ batch, promptTokens, tokens }) {
   const settings = completeSettings(
     defaultSettings(config),
@@ -42,6 +46,7 @@ async function complete({ batch, promptTokens, tokens }) {
   return { seconds: (performance.now() - startMs) / 1000, residentBytes: process.memoryUsage.rss() };
 }
 
+/** @param {number} count */
 async function prefill(count) {
   const startMs = performance.now();
   await decoding.prefill(0, idsOf(count, 1));

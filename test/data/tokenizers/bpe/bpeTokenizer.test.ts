@@ -156,9 +156,9 @@ describe('byte-level BPE', () => {
   ])('encodes 200 kB of %s in little time', (_, unit) => {
     const text = unit.repeat(200_000 / Buffer.byteLength(unit));
     for (const [name, each] of everyTokenizer) {
-      const beganMs = performance.now();
+      const before = process.cpuUsage(); // of the processor: the machine may be busy
       each.encode(text);
-      expect(performance.now() - beganMs, name).toBeLessThan(1000); // what is quadratic takes minutes
+      expect(process.cpuUsage(before).user / 1000, name).toBeLessThan(1000); // what is quadratic takes minutes
     }
   });
 
