@@ -1,7 +1,8 @@
 /**
- * Signals to a training process. SIGINT, SIGTERM and SIGHUP ask it to stop: while it prepares, at once, since there is
- * nothing to save; in training the first lets the step finish and be saved, and a second stops at once, by the default
- * handler, because process.exit would wait for the native call in flight. SIGUSR1 asks for a checkpoint.
+ * Signals to a training process. SIGINT, SIGTERM and SIGHUP ask it to stop. Before training it stops immediately, since
+ * there is nothing to save. In training the first signal lets the step finish and be saved; a second one stops
+ * immediately, by the default handler, because process.exit would wait for the native call in flight. SIGUSR1 asks for
+ * a checkpoint.
  */
 import { constants } from 'node:os';
 import { clearLive } from './terminal/liveLine.ts';
@@ -9,22 +10,22 @@ import { clearLive } from './terminal/liveLine.ts';
 const stops = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export interface StopSignals {
-  /** Aborts at the first signal, or by `stop`; its reason is the signal's name or what `stop` was given. */
+  /** Aborts at the first signal or call of `stop`; its reason is the name of the signal or the reason of `stop`. */
   signal: AbortSignal;
-  /** Stops as a signal would, for another reason and with exit code 0. */
+  /** Stops like a signal, for another reason and with exit code 0. */
   stop(reason: string): void;
-  /** Whether SIGUSR1 came since the last call. */
+  /** Whether SIGUSR1 arrived since the last call. */
   takeSave(): boolean;
-  /** The result, or `stopped` as soon as a signal comes: for work that may be given up half done. */
+  /** The result, or `stopped` as soon as a signal arrives: for work that may be abandoned. */
   unlessStopped<Result>(work: Promise<Result>): Promise<Result | 'stopped'>;
-  /** 128 plus the number of the signal that came; 0 where none did. */
+  /** 128 plus the number of the signal that arrived; 0 without a signal. */
   exitCode(): number;
   close(): void;
 }
 
 /**
  * @param onFirst is called with the name of the first signal that asks to stop
- * @param onSave is called when a checkpoint is asked for; without it SIGUSR1 is left alone
+ * @param onSave is called when SIGUSR1 asks for a checkpoint; without it the signal is not handled
  */
 export function stopSignals(onFirst: (name: string) => unknown, onSave?: () => unknown): StopSignals {
   const controller = new AbortController();
@@ -45,7 +46,7 @@ export function stopSignals(onFirst: (name: string) => unknown, onSave?: () => u
     process.on(name, handler);
     return [name, handler] as const;
   });
-  // A sweep that started this run and is gone can stop it no more; its end is a stop.
+  // The sweep that started this run has ended and can no longer stop it: stop now.
   const orphaned = (): void => void process.kill(process.pid, 'SIGTERM');
   if (process.connected) {
     process.once('disconnect', orphaned);
@@ -55,7 +56,7 @@ export function stopSignals(onFirst: (name: string) => unknown, onSave?: () => u
     isSaveWanted = true;
     onSave?.();
   };
-  if (onSave) process.on('SIGUSR1', save); // without a listener Node would open its debugger
+  if (onSave) process.on('SIGUSR1', save); // without a listener Node opens its debugger
   const close = (): void => {
     process.off('disconnect', orphaned);
     for (const [name, handler] of handlers) process.off(name, handler);

@@ -10,7 +10,7 @@ interface Input {
   readonly origin: TextOrigin;
 }
 
-/** @throws wrongInput for both of text and file, a missing file, a text that is no Unicode */
+/** @throws wrongInput for both text and file, an unreadable file, or a text with lone surrogates */
 export async function readInput({
   text,
   file,
@@ -40,30 +40,30 @@ export async function readInput({
   }
 }
 
-/** The error for a file that the system refuses to open or read. */
+/** The error for a file that cannot be opened or read. */
 export function unreadable(file: string, cause: unknown): Error {
   const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
   const reasons: Record<string, string> = {
-    ENOENT: 'it is not there',
+    ENOENT: 'it does not exist',
     EISDIR: 'it is a folder',
     EACCES: 'permission denied',
   };
   return wrongInput(`cannot read ${file}: ${reasons[code] ?? code}.`, { cause });
 }
 
-/** @throws wrongInput naming the first byte that begins no character */
+/** @throws wrongInput naming the first byte that is not valid UTF-8 */
 export function wellFormed(utf8: Buffer, origin: TextOrigin): Buffer {
   if (isUtf8(utf8)) return utf8;
-  let [good, bad] = [0, utf8.length]; // utf8[0, good) is well formed but for a character cut at its end
+  let [good, bad] = [0, utf8.length]; // utf8[0, good) is well formed, except for a character cut off at its end
   while (bad - good > 1) {
     const middle = (good + bad) >> 1;
     if (isPrefix(utf8, middle)) good = middle;
     else bad = middle;
   }
-  throw wrongInput(`No character of UTF-8 begins or goes on ${origin.location(good)}. Convert the text to UTF-8.`);
+  throw wrongInput(`Invalid UTF-8 ${origin.location(good)}. Convert the text to UTF-8.`);
 }
 
-/** Whether the first `length` bytes could be the start of a text. */
+/** Whether the first `length` bytes can be the start of a valid text. */
 function isPrefix(utf8: Buffer, length: number): boolean {
   try {
     new TextDecoder('utf-8', { fatal: true }).decode(utf8.subarray(0, length), { stream: true });
@@ -81,14 +81,14 @@ export function parseTokenIds(text: string): number[] {
   try {
     value = JSON.parse(trimmed);
   } catch (cause) {
-    throw wrongInput('stdin is neither numbers nor one JSON object with tokenIds.', { cause });
+    throw wrongInput('stdin must be numbers, or one JSON object with tokenIds.', { cause });
   }
   const ids: unknown = Array.isArray(value) ? value : (value as { tokenIds?: unknown }).tokenIds;
-  if (!Array.isArray(ids)) throw wrongInput('stdin holds JSON without tokenIds, a list of token ids.');
+  if (!Array.isArray(ids)) throw wrongInput('The JSON on stdin must have tokenIds, a list of token ids.');
   return ids.map((id: unknown) => tokenId(typeof id === 'number' ? String(id) : JSON.stringify(id)));
 }
 
 function tokenId(text: string): number {
   if (/^\d{1,10}$/.test(text)) return Number(text);
-  throw wrongInput(`${text.slice(0, 40)} is no token id; ids are whole numbers from 0 on.`);
+  throw wrongInput(`${text.slice(0, 40)} is not a token id; ids are whole numbers from 0.`);
 }

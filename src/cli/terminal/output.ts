@@ -31,7 +31,7 @@ export const warningText = (message: string): string => `${colour('yellow', 'war
 
 /**
  * Text from a model or a corpus for a stream. On a terminal its control characters, which could move the cursor, set
- * the title or paste into the shell, are shown as e.g. \u{1b}, except line ends and tabs. A pipe gets the text as it is.
+ * the title or paste into the shell, are shown as e.g. \u{1b}, except line ends and tabs. A pipe gets the text as is.
  */
 export const harmless = (text: string, stream: { isTTY?: boolean } = process.stdout): string =>
   stream.isTTY ? escapeControls(text) : text;

@@ -1,6 +1,6 @@
 /**
- * `clm sample RUN -i`: a line to type prompts at, with history; the completion streams in below it. Ctrl-C stops the
- * completion; at the empty line it ends the program, as Ctrl-D does.
+ * `clm sample RUN -i`: a line to type prompts, with history; the completion streams in below. Ctrl-C stops the
+ * completion, or at the prompt ends the program, like Ctrl-D.
  */
 import { createInterface } from 'node:readline/promises';
 import { ExpectedError } from '../../errors.ts';
@@ -29,8 +29,8 @@ export async function promptLoop(model: LoadedModel, settings: CompletionSetting
     else completing.abort();
   };
   lines.on('SIGINT', interrupt);
-  process.on('SIGINT', interrupt); // where stdin is no terminal
-  note(`step ${model.step} of ${config.name}; type a prompt. Ctrl-C stops a completion, Ctrl-D ends.`);
+  process.on('SIGINT', interrupt); // if stdin is not a terminal
+  note(`${config.name}, step ${model.step}. Type a prompt; Ctrl-C stops a completion, Ctrl-D quits.`);
   lines.setPrompt('> ');
   lines.prompt();
   try {
@@ -46,12 +46,12 @@ export async function promptLoop(model: LoadedModel, settings: CompletionSetting
           for await (const event of events) process.stdout.write(event.kind === 'text' ? harmless(event.text) : '\n');
         } catch (error) {
           if (!(error instanceof ExpectedError)) throw error;
-          printError(error.message); // a prompt that cannot be encoded: the next one may
+          printError(error.message); // e.g. a prompt that cannot be encoded; go on with the next
         } finally {
           completing = undefined;
         }
       }
-      if (!isClosed) lines.prompt(); // else it would listen again: Ctrl-D may have come with the line
+      if (!isClosed) lines.prompt(); // Ctrl-D may have come with the line; a prompt would listen again
     }
   } finally {
     process.off('SIGINT', interrupt);

@@ -1,4 +1,4 @@
-/** Tables in plain text: columns aligned, numbers to the right, the first column cut where the terminal is narrow. */
+/** Plain text tables with aligned columns; the first column is cut if the terminal is narrow. */
 
 export interface Column<Row> {
   title: string;
@@ -6,7 +6,7 @@ export interface Column<Row> {
   text: (row: Row) => string;
 }
 
-/** @param width of the terminal in characters; Infinity where lines may be as long as they are */
+/** @param width of the terminal in characters; Infinity for no limit */
 export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[], width = Infinity): string[] {
   const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ text }) => text(row)))];
   const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i]!.length)));
@@ -23,9 +23,9 @@ export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<
   );
 }
 
-/** Width of the terminal that stdout is, or Infinity in a pipe. */
+/** Width of stdout's terminal, or Infinity in a pipe. */
 export const stdoutWidth = (): number =>
   process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : Infinity;
 
-/** A loss, or a dash where there is none. */
+/** A loss, or a dash if there is none. */
 export const lossText = (loss: number | null): string => (loss === null ? '–' : loss.toFixed(4));

@@ -1,4 +1,4 @@
-/** `clm compare RUN…`: what differs between runs, their losses side by side, and whether seeds differ as much. */
+/** `clm compare RUN…`: the differing config keys of runs, their losses, and whether seeds alone differ as much. */
 import { wrongInput } from '../../../errors.ts';
 import {
   compareRuns,
@@ -30,12 +30,12 @@ export function compare({ runs, at, amount, rank, json }: ArgumentsOf<typeof com
 }
 
 function print({ differing, alignment, amount, groups, differences, rankedBy }: Comparison): void {
-  const keys = Object.keys(groups[0]?.values ?? {});
-  if (differing.length === 0) printResult('all configs are equal');
+  const differingKeys = Object.keys(groups[0]?.values ?? {});
+  if (differing.length === 0) printResult('all configs are the same');
   for (const { key, values } of differing) printResult(`${key}: ${[...new Set(values.map(valueText))].join(', ')}`);
   printResult('');
   const columns: Column<Group>[] = [
-    { title: keys.length === 0 ? 'runs' : keys.map(lastPart).join(', '), text: (group) => groupName(group) },
+    { title: differingKeys.map(lastPart).join(', ') || 'runs', text: groupName },
     { title: 'n', align: 'right', text: ({ runs }) => String(runs.length) },
     { title: 'final val loss', align: 'right', text: ({ validationLoss }) => spreadText(validationLoss) },
     { title: 'best val loss', align: 'right', text: ({ bestValidationLoss }) => spreadText(bestValidationLoss) },
@@ -61,7 +61,7 @@ function print({ differing, alignment, amount, groups, differences, rankedBy }: 
   });
 }
 
-/** A group of longer values, paths mostly, is named by its runs; the values stand above the table. */
+/** A group with longer values, mostly paths, is named by its runs; its values are printed above the table. */
 const longestLabel = 60;
 
 function groupName({ values, runs }: Group): string {

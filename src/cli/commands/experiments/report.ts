@@ -1,4 +1,4 @@
-/** `clm report RUN…`: curves, completions, configs and the comparison of runs as one HTML page. */
+/** `clm report RUN…`: one HTML page with the curves, completions, configs and comparison of runs. */
 import path from 'node:path';
 import { writeFileDurably } from '../../../storage/durable.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
@@ -13,9 +13,8 @@ export async function report({ runs, output, title, json, quiet }: ArgumentsOf<t
   const heading = title ?? runs.map((run) => path.basename(path.resolve(run))).join(', ');
   const page = renderReport(paths.map(readRunHistory), { title: heading, madeAt: new Date() });
   await writeFileDurably(path.resolve(output), page);
-  if (json) printJson({ report: path.resolve(output), runs: paths.length, bytes: Buffer.byteLength(page) });
-  else if (!quiet)
-    note(
-      `wrote ${output}: ${paths.length} ${paths.length === 1 ? 'run' : 'runs'}, ${(Buffer.byteLength(page) / 1e6).toFixed(1)} MB`,
-    );
+  const bytes = Buffer.byteLength(page);
+  const counted = `${paths.length} ${paths.length === 1 ? 'run' : 'runs'}`;
+  if (json) printJson({ report: path.resolve(output), runs: paths.length, bytes });
+  else if (!quiet) note(`wrote ${output}: ${counted}, ${(bytes / 1e6).toFixed(1)} MB`);
 }

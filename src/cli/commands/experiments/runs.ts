@@ -1,4 +1,4 @@
-/** `clm runs`: a table of runs; one run in full; a live chart of running ones. */
+/** `clm runs`: a table of runs. */
 import { relative } from 'node:path';
 import { findRuns } from '../../../experiments/findRuns.ts';
 import { summarizeRun, type RunSummary } from '../../../experiments/runSummary.ts';
@@ -9,7 +9,7 @@ import type { runsUsage } from './usage.ts';
 
 const lastIfNull = (value: number | null): number => value ?? Infinity;
 
-/** What comes first is what is looked for: the lowest loss, the fastest, the latest. */
+/** The most interesting run comes first: latest, lowest loss or fastest. */
 const orders = {
   age: (a, b) => a.ageMs - b.ageMs,
   name: (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
@@ -38,7 +38,7 @@ const columns: Column<RunSummary>[] = [
   { title: '', text: ({ reason }) => brief(reason ?? '') },
 ];
 
-/** The reason in full is for `clm runs show`. */
+/** `clm runs show` prints the whole reason. */
 const brief = (reason: string): string => (reason.length > 60 ? `${reason.slice(0, 59)}…` : reason);
 
 export function list({ dir, sort, reverse, state, name, json }: ArgumentsOf<typeof runsUsage>): void {
@@ -54,8 +54,8 @@ export function list({ dir, sort, reverse, state, name, json }: ArgumentsOf<type
     return;
   }
   if (runs.length === 0)
-    return void note(`no ${name === undefined && state === undefined ? 'runs' : 'such runs'} below ${dir}`);
-  // Runs of a sweep carry its name.
+    return void note(`no ${name === undefined && state === undefined ? 'runs' : 'matching runs'} in ${dir}`);
+  // Named by the path below the folder, so that runs of a sweep carry its name.
   const named = runs.map((run) => ({ ...run, name: shortened(run.path, dir) }));
   renderTable(named, columns, stdoutWidth()).forEach((line) => printResult(line));
 }

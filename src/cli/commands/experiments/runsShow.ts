@@ -1,4 +1,4 @@
-/** `clm runs show RUN`: everything there is to say about one run. */
+/** `clm runs show RUN`: state, evaluations, checkpoints, environment and config of one run. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { runPaths } from '../../../run/runPaths.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
@@ -13,7 +13,7 @@ import type { runsShowUsage } from './usage.ts';
 
 export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
   const [path, another] = resolveRuns([run]);
-  if (path === undefined || another !== undefined) throw wrongInput(`${run} holds several runs; name one of them`);
+  if (path === undefined || another !== undefined) throw wrongInput(`${run} contains several runs; name one of them`);
   const summary = summarizeRun(path);
   const paths = runPaths(path);
   const environment = readEnvironment(path) ?? null;
@@ -38,8 +38,8 @@ export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
         : `${lossText(validationLoss)}, best ${lossText(bestValidationLoss)} at step ${grouped(bestStep ?? 0)}`,
     ],
     ['speed', tokensPerSecond === null ? null : `${grouped(tokensPerSecond)} tokens/s`],
-    ['last record', `${ageText(ageMs)} ago`],
-    ['began', existsSync(paths.config) ? statSync(paths.config).mtime.toISOString() : null],
+    ['last update', `${ageText(ageMs)} ago`],
+    ['started', existsSync(paths.config) ? statSync(paths.config).mtime.toISOString() : null],
     ['device', summary.device],
     ['command', environment?.command?.join(' ') ?? null],
     ['commit', environment?.commit ?? null],

@@ -1,6 +1,6 @@
 /**
- * `clm runs watch RUN…`: a chart of losses that grows as the runs write. On a terminal it owns the whole screen, as
- * `top` does, so that no change of size leaves anything behind; in a pipe it prints lines.
+ * `clm runs watch RUN…`: a chart of losses that is updated while the runs train. On a terminal it takes the whole
+ * screen, as `top` does, so that resizing leaves nothing behind; in a pipe it prints lines.
  */
 import { styleText } from 'node:util';
 import { basename, resolve } from 'node:path';
@@ -108,7 +108,7 @@ function openRun(path: string): { run: Watched; look: () => MetricsRecord[] } {
   return { run, look };
 }
 
-/** A screen of the terminal's present size: one line a run, and the chart in what is left. */
+/** A screen of the terminal's current size: one line per run, and the chart in the remaining lines. */
 function screenOf(runs: readonly Watched[]): string[] {
   const width = Math.max(20, process.stdout.columns);
   const height = Math.max(6, process.stdout.rows);
@@ -144,7 +144,7 @@ function timeLeft({ state, step, steps, tokensPerSecond, tokensPerStep }: RunSum
 
 const cut = (text: string, width: number): string => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
 
-/** Lines for a pipe: every evaluation, and now and then where a run stands. */
+/** Lines for a pipe: every evaluation, and every 10 s the state of a run. */
 function linePrinter(json: boolean): (run: Watched, records: readonly MetricsRecord[]) => void {
   const saidMs = new Map<string, number>();
   return (run, records) => {

@@ -1,4 +1,4 @@
-/** `clm sweep SWEEP.yaml`: many runs from one base config, planned first, resumable. */
+/** `clm sweep SWEEP.yaml`: trains many runs from one base config; checks all plans first, and can be resumed. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import path from 'node:path';
@@ -23,15 +23,15 @@ export async function sweep(args: ArgumentsOf<typeof sweepUsage>): Promise<void>
   const expectedMs = await expectedTime(planned, sweep.config, args.dryRun ? note : say);
   if (args.dryRun) return printPlan(planned, expectedMs, args.json);
   const left = planned.filter(({ flopsLeft }) => flopsLeft > 0).length;
-  say(
-    `${sweep.name}: ${planned.length} runs, ${left} of them to make, into ${path.relative(process.cwd(), output) || '.'}${expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`}`,
-  );
+  const shownOutput = path.relative(process.cwd(), output) || '.';
+  const expected = expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`;
+  say(`${sweep.name}: ${planned.length} runs, ${left} of them to train, into ${shownOutput}${expected}`);
   await makeFolder(output);
 
   let ended = 0;
   let firstFailure = 0;
   const signals = stopSignals((name) =>
-    say(`${name}: the runs under way finish their step and save; once more stops at once`),
+    say(`${name}: the current runs finish their step and save; a second one stops immediately`),
   );
   try {
     await runSweep(planned, {
@@ -49,19 +49,19 @@ export async function sweep(args: ArgumentsOf<typeof sweepUsage>): Promise<void>
     signals.close();
   }
   if (signals.exitCode() !== 0) {
-    say(`stopped. To go on: clm sweep ${args.sweep}`);
+    say(`stopped. To continue: clm sweep ${args.sweep}`);
     process.exitCode = signals.exitCode();
     return;
   }
   if (firstFailure !== 0) process.exitCode = firstFailure;
-  say(`to compare: clm compare ${path.relative(process.cwd(), output) || '.'}`);
+  say(`to compare: clm compare ${shownOutput}`);
 }
 
 function factText(fact: Exclude<SweepEvent, { kind: 'started' | 'failed' }>): string {
   if (fact.kind === 'stopped') return `${fact.run}: stopped`;
   const { state, reason, validationLoss } = fact.summary;
   if (fact.kind === 'skipped')
-    return `${fact.run}: ${state} before${reason === null ? '' : ` (${reason}); --retry makes it again`}`;
+    return `${fact.run}: already ${state}${reason === null ? '' : ` (${reason}); --retry repeats it`}`;
   return `${fact.run}: done in ${duration(fact.elapsedMs)}, validation loss ${lossText(validationLoss)}`;
 }
 
@@ -83,14 +83,13 @@ function printPlan(planned: readonly PlannedRun[], expectedMs: number | null, js
     },
   ]);
   rows.forEach((line) => printResult(line));
-  printResult(
-    `\n${planned.length} ${planned.length === 1 ? 'run' : 'runs'}${expectedMs === null ? '' : `, about ${duration(expectedMs)} of training on this machine`}`,
-  );
+  const expected = expectedMs === null ? '' : `, about ${duration(expectedMs)} of training on this machine`;
+  printResult(`\n${planned.length} ${planned.length === 1 ? 'run' : 'runs'}${expected}`);
 }
 
 /**
- * From the FLOPs that are left and the speed of the sweep's own runs or, before there are any, of `clm bench` on its
- * first config. Evaluations, samples and checkpoints come on top; null where the benchmark fails, as the runs will.
+ * From the remaining FLOPs and the speed of the sweep's finished runs or, if there are none, of `clm bench` on the
+ * first config. Does not include evaluations, samples and checkpoints. Null if the benchmark fails, as the runs will.
  */
 async function expectedTime(
   planned: readonly PlannedRun[],
@@ -102,16 +101,9 @@ async function expectedTime(
   if (first === undefined) return 0;
   const measured = measuredFlops(planned);
   if (measured !== null) return (1000 * flops) / measured;
-  say('measuring the speed of the first config');
-  const args = [
-    process.argv[1]!,
-    'bench',
-    config,
-    '--steps',
-    '10',
-    '--json',
-    ...first.set.flatMap((assignment) => ['--set', assignment]),
-  ];
+  say('measuring the training speed of the first config');
+  const sets = first.set.flatMap((assignment) => ['--set', assignment]);
+  const args = [process.argv[1]!, 'bench', config, '--steps', '10', '--json', ...sets];
   try {
     const { stdout } = await promisify(execFile)(process.execPath, args);
     const { gflops } = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { gflops: number };

@@ -1,6 +1,6 @@
 /**
- * The file of `clm sample --output`: a line for each completion, whole as soon as it is there. A run that was stopped
- * is continued: completions that stand in the file are not made again.
+ * The file of `clm sample --output`: one JSON line per completion, appended as soon as it is complete. When the command
+ * is repeated after a stop, completions already in the file are skipped.
  */
 import { closeSync, createReadStream, existsSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -10,16 +10,16 @@ import { wrongInput } from '../../../errors.ts';
 import { parseObject } from './promptsFile.ts';
 
 export interface CompletionsFile {
-  /** Completions that the file held when it was opened. */
+  /** Number of completions in the file when it was opened. */
   readonly found: number;
-  /** Whether completion `index` stands in the file. @throws wrong input where it is another than is asked for now */
+  /** Whether the file has completion `index`. @throws wrong input if that one was made for another request */
   has(index: number, fingerprint: string): boolean;
-  /** Appends a line; with the operating system on return. @throws environment failure where the disk refuses */
+  /** Appends a line; the operating system has it on return. @throws environment failure if the disk refuses */
   append(value: unknown): void;
   close(): void;
 }
 
-/** Opens or makes the file, and its folder; a last line without an end, left by a kill, is cut off. */
+/** Opens or creates the file and its folder. An incomplete last line, left by a kill, is cut off. */
 export async function openCompletionsFile(path: string): Promise<CompletionsFile> {
   await makeFolder(dirname(path));
   const made = new Map<number, string>();
@@ -39,9 +39,8 @@ export async function openCompletionsFile(path: string): Promise<CompletionsFile
       const found = made.get(index);
       if (found === undefined) return false;
       if (found !== fingerprint) {
-        throw wrongInput(
-          `${path}: completion ${index} was made with another prompt, seed, setting or model. Name another --output, or move the file away.`,
-        );
+        const problem = `completion ${index} was made with another prompt, seed, setting or model`;
+        throw wrongInput(`${path}: ${problem}. Choose another --output, or move the file away.`);
       }
       return true;
     },
@@ -61,7 +60,7 @@ export async function openCompletionsFile(path: string): Promise<CompletionsFile
   };
 }
 
-/** Reads the lines that have an end. @returns their bytes */
+/** Reads the complete lines. @returns their length in bytes */
 async function readMade(path: string, made: Map<number, string>): Promise<number> {
   let wholeBytes = 0;
   let number = 0;
@@ -72,7 +71,7 @@ async function readMade(path: string, made: Map<number, string>): Promise<number
       for (let end = carried.indexOf(0x0a); end >= 0; end = carried.indexOf(0x0a)) {
         const { index, fingerprint } = parseObject(carried.toString('utf8', 0, end), `${path}:${++number}: `);
         if (typeof index !== 'number' || typeof fingerprint !== 'string') {
-          throw wrongInput(`${path}:${number}: this is no completion of clm sample --output. Name another file.`);
+          throw wrongInput(`${path}:${number}: this is not a line of clm sample --output. Choose another file.`);
         }
         made.set(index, fingerprint);
         wholeBytes += end + 1;

@@ -1,4 +1,4 @@
-/** `clm evaluate`: loss, perplexity and bits per byte over a whole validation set, or over a text. */
+/** `clm evaluate`: computes loss, perplexity and bits per byte of a whole validation set, or of a text. */
 import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { wrongInput } from '../../../errors.ts';
 import { evaluateCorpus, evaluateTokens, type TextEvaluation } from '../../../sampling/scoring/perplexity.ts';
@@ -21,7 +21,7 @@ export async function evaluate(args: ArgumentsOf<typeof evaluateUsage>): Promise
     }
     if (input === undefined && !hasCorpus(config)) {
       throw wrongInput(
-        `${args.run} was imported and has no validation text of its own. Name one: --file FILE, or --text TEXT.`,
+        `${args.run} was imported and has no validation set. Give a text with --file FILE or --text TEXT.`,
       );
     }
     const tokenLosses = openTokenLosses(session, config.model, table, tokenizer.vocabularySize);
@@ -37,7 +37,7 @@ export async function evaluate(args: ArgumentsOf<typeof evaluateUsage>): Promise
             ),
             sources: [],
           };
-    if (whole === null) throw wrongInput('The text has less than two tokens: there is nothing to score.');
+    if (whole === null) throw wrongInput('The text has fewer than two tokens: there is nothing to evaluate.');
     if (args.json) {
       printJson(sources.length > 1 ? { ...whole, sources } : whole);
       return;
@@ -54,4 +54,5 @@ async function* oneText(tokenIds: Int32Array) {
 }
 
 const describe = ({ loss, perplexity, bitsPerByte, tokens, bytes }: TextEvaluation): string =>
-  `loss ${loss.toFixed(4)}  perplexity ${perplexity.toFixed(2)}  bits per byte ${bitsPerByte.toFixed(3)}  (${grouped(tokens)} tokens, ${grouped(bytes)} bytes)`;
+  `loss ${loss.toFixed(4)}  perplexity ${perplexity.toFixed(2)}  bits per byte ${bitsPerByte.toFixed(3)}` +
+  `  (${grouped(tokens)} tokens, ${grouped(bytes)} bytes)`;

@@ -1,4 +1,4 @@
-/** `clm inspect`: one text through a trained run or an untrained config, with everything visible. */
+/** `clm inspect`: shows what a trained or untrained model does with a text, token by token. */
 import { statSync } from 'node:fs';
 import { writeFileDurably } from '../../../storage/durable.ts';
 import { loadConfig } from '../../../config/load.ts';
@@ -34,7 +34,7 @@ export async function inspect(args: ArgumentsOf<typeof inspectUsage>): Promise<v
     }
     if (args.html !== undefined) {
       await writeFileDurably(args.html, inspectionPage(inspection, { text, name: config.name, step }));
-      if (!args.quiet) note(`the page is in ${args.html}`);
+      if (!args.quiet) note(`wrote ${args.html}`);
     }
     if (args.json) {
       const { alternatives, ...rest } = inspection;
@@ -52,7 +52,7 @@ function isConfig(model: string): boolean {
   return statSync(model, { throwIfNoEntry: false })?.isFile() === true;
 }
 
-/** What training would start from: the tokenizer of the config's corpus, and the first parameters of its seed. */
+/** What training would start from: the tokenizer of the config's corpus, and initial parameters from its seed. */
 async function untrained(
   args: ArgumentsOf<typeof inspectUsage>,
 ): Promise<Omit<LoadedModel, 'modelSha256' | 'weights'>> {

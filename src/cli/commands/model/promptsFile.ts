@@ -1,4 +1,4 @@
-/** Prompts from where they stand: arguments, a file or stdin, one at a time, so that any number of them fits. */
+/** Prompts and other lines of a file or stdin, read one at a time, so that the file may be larger than the memory. */
 import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -9,8 +9,8 @@ import { unreadable } from '../../textInput.ts';
 export type PromptsFormat = 'text' | 'jsonl';
 
 /**
- * The prompts of a file, `-` for stdin: each line one prompt, or an object with "prompt", settings of its own, and an
- * "id" that comes back with the completions. Without a format: by the name (.jsonl), else by the first character.
+ * The prompts of a file, `-` for stdin. Each line is a prompt, or a JSON object with "prompt", settings, and an "id"
+ * that is repeated with the completions. Without a format: by the name (.jsonl), else by the first character.
  *
  * @throws wrong input naming file and line
  */
@@ -29,11 +29,12 @@ export async function* promptsOfFile(
 }
 
 /**
- * The lines of a file or of stdin (`-`), streamed. @throws wrong input where the file cannot be read, or a line is no
- * UTF-8
+ * The lines of a file or of stdin (`-`), streamed.
+ *
+ * @throws wrong input if the file cannot be read, or a line is not UTF-8
  */
 export async function* linesOf(file: string): AsyncGenerator<string, void, void> {
-  // Bytes, a character each: as text, readline would end lines at U+2028 too, and put U+FFFD where there is no UTF-8.
+  // One character per byte: given text, readline would also split at U+2028 and hide invalid UTF-8 behind U+FFFD.
   const input = file === '-' ? process.stdin.setEncoding('latin1') : createReadStream(file, 'latin1');
   let number = 0;
   try {
@@ -50,21 +51,21 @@ export async function* linesOf(file: string): AsyncGenerator<string, void, void>
 
 export const placeOf = (file: string, line: number): string => `${file === '-' ? 'stdin' : file}:${line}: `;
 
-/** An object of one line. @throws wrong input naming the place */
+/** Parses the JSON object of a line. @throws wrong input naming file and line */
 export function parseObject(line: string, place: string): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch (cause) {
-    throw wrongInput(`${place}this is not JSON (${(cause as Error).message})`, { cause });
+    throw wrongInput(`${place}invalid JSON (${(cause as Error).message})`, { cause });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw wrongInput(`${place}an object is expected on each line`);
+    throw wrongInput(`${place}each line must be a JSON object`);
   return value as Record<string, unknown>;
 }
 
 function parseLine(line: string, place: string): AskedPrompt {
   const { prompt, id, ...settings } = parseObject(line, place);
-  if (typeof prompt !== 'string') throw wrongInput(`${place}"prompt" must be a text`);
+  if (typeof prompt !== 'string') throw wrongInput(`${place}"prompt" must be a string`);
   return { prompt, settings, location: place, ...(id === undefined ? {} : { id }) };
 }

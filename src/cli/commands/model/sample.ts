@@ -1,4 +1,4 @@
-/** `clm sample`: completions of prompts, streamed to stdout, or a line of JSON each. */
+/** `clm sample`: completes prompts, as text that streams to stdout, or as JSON lines. */
 import { once } from 'node:events';
 import { wrongInput } from '../../../errors.ts';
 import { openDecoding } from '../../../sampling/decoding.ts';
@@ -15,7 +15,7 @@ import type { sampleUsage } from './usage.ts';
 
 export async function sample(args: ArgumentsOf<typeof sampleUsage>): Promise<void> {
   checkArguments(args);
-  // Products in bfloat16 would cast every weight for every token: only what is read of memory may be halved.
+  // Computing in bfloat16 would cast every weight for every token: only the weights in memory may be bfloat16.
   const { checkpoint, device, weights } = args;
   const model = await loadModel(args.run, { checkpoint, device, precision: 'float32', weights });
   try {
@@ -41,8 +41,8 @@ async function printCompletions(
   const decoding = openDecoding(model.session, model.config.model, model.table, Math.min(args.batch, known));
   const file = args.output === undefined ? undefined : await openCompletionsFile(args.output);
   if (file !== undefined && file.found > 0 && !args.quiet)
-    note(`${args.output} holds ${file.found} completions already`);
-  const begun: Begun[] = []; // by the order in which they are begun, as far as their completions are not there yet
+    note(`${args.output} already contains ${file.found} completions`);
+  const begun: Begun[] = []; // in the order of the requests; deleted once completed
   const requests = pendingRequests(args, model, settings, file, begun);
   const asText = args.json || file !== undefined ? undefined : textWriter(begun);
   try {
@@ -64,9 +64,9 @@ async function printCompletions(
   }
 }
 
-/** What has to be known of a request until its completion is given out. */
+/** What is kept of a request until its completion is written. */
 interface Begun {
-  /** Counts the completions asked for, those that stand in --output already included. */
+  /** Number of the completion among all requested, including those already in --output. */
   index: number;
   id: unknown;
   prompt: string;
@@ -99,7 +99,7 @@ async function* pendingRequests(
       const fingerprint = fingerprintOf(request, model);
       if (file?.has(index, fingerprint)) continue;
       begun.push({ index, id: asked.id, prompt: asked.prompt, fingerprint });
-      yield begun.length === 1 ? { ...request, beganMs: 0 } : request; // the first waits since the process began
+      yield begun.length === 1 ? { ...request, beganMs: 0 } : request; // the first has waited since the process started
     }
   }
 }
@@ -112,7 +112,7 @@ async function* askedPrompts(
   else for (const prompt of args.prompt ?? [defaultPrompt(model.config, model.tokenizer)]) yield { prompt };
 }
 
-/** Streams the text whose turn it is, and keeps those that have begun after it. */
+/** Streams the completion whose turn it is, and buffers later ones. */
 function textWriter(begun: readonly Begun[]): { write(index: number, text: string): void; end(index: number): void } {
   const kept = new Map<number, { text: string; ended: boolean }>();
   let turn = -1;
@@ -145,7 +145,7 @@ function textWriter(begun: readonly Begun[]): { write(index: number, text: strin
   return { write: (index, text) => put(index, text, false), end: (index) => put(index, '', true) };
 }
 
-/** Waits until stdout takes more, so that a slow reader does not fill our memory. */
+/** Waits until stdout accepts more, so that a slow reader does not fill the memory. */
 const drained = async (): Promise<void> => {
   await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]).catch(() => undefined);
 };
@@ -153,20 +153,14 @@ const drained = async (): Promise<void> => {
 function checkArguments(args: ArgumentsOf<typeof sampleUsage>): void {
   assertWhole('batch', args.batch, 1);
   if (args.prompt !== undefined && args.prompts !== undefined)
-    throw wrongInput('--prompt and --prompts are given; choose one');
-  if (args.format !== undefined && args.prompts === undefined)
-    throw wrongInput('--format says what the lines of --prompts are, which is not given');
+    throw wrongInput('--prompt and --prompts are both given; choose one');
+  if (args.format !== undefined && args.prompts === undefined) throw wrongInput('--format needs --prompts');
   if (args.logProbabilities !== undefined && !args.json && args.output === undefined) {
-    throw wrongInput('--log-probabilities needs --json or --output: they are no text');
+    throw wrongInput('--log-probabilities needs --json or --output');
   }
-  if (
-    args.interactive &&
-    (args.prompt !== undefined || args.prompts !== undefined || args.json || args.output !== undefined)
-  ) {
-    throw wrongInput(
-      '--interactive asks for prompts itself and prints text: leave out --prompt, --prompts, --json and --output',
-    );
-  }
+  const isFixed = args.prompt !== undefined || args.prompts !== undefined || args.json || args.output !== undefined;
+  if (args.interactive && isFixed)
+    throw wrongInput('--interactive cannot be combined with --prompt, --prompts, --json or --output');
 }
 
 /** The settings that the command line asks for, by their names in settings.ts, not yet checked. */

@@ -1,4 +1,4 @@
-/** `clm score`: log-probabilities of given texts, and which of several choices the model finds likeliest. */
+/** `clm score`: computes log-probabilities of texts, and finds the most likely of several choices. */
 import { wrongInput } from '../../../errors.ts';
 import { loadModel } from '../../../sampling/loadModel.ts';
 import { scoreChoices, scoreText, type ScoringTools } from '../../../sampling/scoring/textScores.ts';
@@ -15,22 +15,20 @@ export async function score(args: ArgumentsOf<typeof scoreUsage>): Promise<void>
   try {
     const { config, tokenizer, session, table } = model;
     const tools = { tokenLosses: openTokenLosses(session, config.model, table, tokenizer.vocabularySize), tokenizer };
-    const right = { questions: 0, best: 0, bestPerByte: 0 };
+    const correct = { questions: 0, best: 0, bestPerByte: 0 };
     for await (const item of items) {
       if (process.stdout.errored) return; // the reader has gone
-      await printScore(tools, item, args.json, right);
+      await printScore(tools, item, args.json, correct);
     }
-    if (right.questions === 0) return;
+    if (correct.questions === 0) return;
     const summary = {
-      questions: right.questions,
-      accuracy: right.best / right.questions,
-      accuracyPerByte: right.bestPerByte / right.questions,
+      questions: correct.questions,
+      accuracy: correct.best / correct.questions,
+      accuracyPerByte: correct.bestPerByte / correct.questions,
     };
+    const perByte = `${percent(summary.accuracyPerByte)} by log-probability per byte`;
     if (args.json) printJson(summary);
-    else
-      printResult(
-        `${summary.questions} questions: ${percent(summary.accuracy)} right, ${percent(summary.accuracyPerByte)} by log-probability per byte`,
-      );
+    else printResult(`${summary.questions} questions: ${percent(summary.accuracy)} correct, ${perByte}`);
   } finally {
     model.close();
   }
@@ -45,7 +43,7 @@ async function printScore(
   tools: ScoringTools,
   item: Item,
   json: boolean,
-  right: { questions: number; best: number; bestPerByte: number },
+  correct: { questions: number; best: number; bestPerByte: number },
 ): Promise<void> {
   const id = item.id === undefined ? {} : { id: item.id };
   if ('text' in item) {
@@ -56,9 +54,9 @@ async function printScore(
   }
   const scores: ChoiceScores = await named(item.place, () => scoreChoices(tools, item.prompt, item.choices));
   if (item.answer !== undefined) {
-    right.questions++;
-    right.best += Number(scores.best === item.answer);
-    right.bestPerByte += Number(scores.bestPerByte === item.answer);
+    correct.questions++;
+    correct.best += Number(scores.best === item.answer);
+    correct.bestPerByte += Number(scores.bestPerByte === item.answer);
   }
   if (json) {
     printJson({ ...id, prompt: item.prompt, ...scores, ...(item.answer === undefined ? {} : { answer: item.answer }) });
@@ -71,14 +69,14 @@ async function printScore(
   }
 }
 
-/** The texts to score, from the command line, a file, or stdin. @throws wrong input where options contradict */
+/** The texts to score, from the command line, a file, or stdin. @throws wrong input for conflicting options */
 function itemsOf({ text, prompt, choice, file }: ArgumentsOf<typeof scoreUsage>): AsyncIterable<Item> | Item[] {
   const given = [text, prompt ?? choice, file].filter((value) => value !== undefined).length;
-  if (given > 1) throw wrongInput('choose one of --text, --prompt with --choice, and --file');
+  if (given > 1) throw wrongInput('give only one of --text, --prompt with --choice, and --file');
   if (text !== undefined) return [{ place: '', text }];
   if (prompt !== undefined || choice !== undefined) {
     if (prompt?.length !== 1 || choice === undefined)
-      throw wrongInput('choices need one --prompt and at least one --choice');
+      throw wrongInput('--choice needs exactly one --prompt, and --prompt at least one --choice');
     return [{ place: '', prompt: prompt[0]!, choices: choice }];
   }
   return itemsOfFile(file ?? '-');
@@ -91,7 +89,8 @@ async function* itemsOfFile(file: string): AsyncGenerator<Item, void, void> {
     if (line.trim() === '') continue;
     const { text, prompt, choices, answer, id, ...unknown } = parseObject(line, place);
     const [key] = Object.keys(unknown);
-    if (key !== undefined) throw wrongInput(`${place}"${key}" is none of text, prompt, choices, answer and id`);
+    if (key !== undefined)
+      throw wrongInput(`${place}unknown key "${key}"; known are text, prompt, choices, answer and id`);
     if (typeof text === 'string' && prompt === undefined && choices === undefined) {
       yield { place, text, ...(id === undefined ? {} : { id }) };
       continue;
@@ -99,12 +98,12 @@ async function* itemsOfFile(file: string): AsyncGenerator<Item, void, void> {
     const isList =
       Array.isArray(choices) && choices.length > 0 && choices.every((choice) => typeof choice === 'string');
     if (typeof prompt !== 'string' || !isList)
-      throw wrongInput(`${place}either "text", or "prompt" and a list of "choices", must be given`);
+      throw wrongInput(`${place}give either "text", or "prompt" and a list of "choices"`);
     if (
       answer !== undefined &&
       !(Number.isInteger(answer) && (answer as number) >= 0 && (answer as number) < choices.length)
     ) {
-      throw wrongInput(`${place}"answer" must be the place of the right choice in "choices", from 0`);
+      throw wrongInput(`${place}"answer" must be the index of the correct choice in "choices", from 0`);
     }
     yield {
       place,
@@ -116,7 +115,7 @@ async function* itemsOfFile(file: string): AsyncGenerator<Item, void, void> {
   }
 }
 
-/** Says where the text stands that could not be scored. */
+/** Adds the place of the text to the message if it cannot be scored. */
 async function named<T>(place: string, score: () => Promise<T>): Promise<T> {
   try {
     return await score();
@@ -127,6 +126,7 @@ async function named<T>(place: string, score: () => Promise<T>): Promise<T> {
 }
 
 const scoreLine = ({ logProbability, tokens }: TextScore): string =>
-  `ln p ${logProbability.toFixed(3).padStart(9)}  ${(logProbability / tokens).toFixed(3).padStart(7)} a token (${tokens})`;
+  `ln p ${logProbability.toFixed(3).padStart(9)}` +
+  `  ${(logProbability / tokens).toFixed(3).padStart(7)} per token (${tokens})`;
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;

@@ -1,4 +1,4 @@
-/** `clm config show CONFIG` prints what would run; `clm config schema` the JSON Schema for editors. */
+/** `clm config show CONFIG` prints the complete config; `clm config schema` prints the JSON Schema for editors. */
 import { renderConfigJsonSchema } from '../../../config/jsonSchema.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { renderConfig } from '../../../config/resolved.ts';

@@ -1,4 +1,4 @@
-/** `clm doctor`: what is installed, which device is taken and why, what is missing and the command that mends it. */
+/** `clm doctor`: what is installed, which device is used and why, what is missing and how to fix it. */
 import { existsSync } from 'node:fs';
 import os from 'node:os';
 import { ExpectedError } from '../../../errors.ts';
@@ -39,7 +39,7 @@ function machine(): Finding[] {
       ok: true,
     },
     { what: 'processor', found: os.cpus()[0]?.model.trim() ?? 'unknown', ok: true },
-    { what: 'NVIDIA driver', found: hasDriver ? 'found' : 'none, so the processor computes', ok: true },
+    { what: 'NVIDIA driver', found: hasDriver ? 'found' : 'none; the CPU is used', ok: true },
   ];
 }
 
@@ -59,7 +59,7 @@ async function tensorFlow(device: 'auto' | 'cpu' | 'cuda'): Promise<Finding[]> {
       { what: 'operations', found: operationsOf(loaded), ok: true },
       {
         what: 'recorded step',
-        found: value === 6 ? 'a recorded program runs' : `gave ${value} instead of 6`,
+        found: value === 6 ? 'a recorded program runs' : `returned ${value} instead of 6`,
         ok: value === 6,
       },
     ];

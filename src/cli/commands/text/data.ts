@@ -1,4 +1,4 @@
-/** `clm data check CONFIG`: what the corpus of a config holds, before anything is trained on it. */
+/** `clm data check CONFIG`: what the corpus of a config contains, before anything is trained on it. */
 import { loadConfig } from '../../../config/load.ts';
 import { checkCorpus, type CorpusCheck, type ExampleWindow, type PartContent } from '../../../data/checkCorpus.ts';
 import type { Packing } from '../../../data/files/corpus.ts';
@@ -25,12 +25,12 @@ export async function check({ config: path, set, examples, json }: ArgumentsOf<t
 function printCheck(result: CorpusCheck, files: number, packing: Packing): void {
   const row = (name: string, { documents, tokens, bytes }: PartContent): string =>
     `${name.padEnd(12)}${grouped(documents).padStart(14)}${grouped(tokens).padStart(18)}${grouped(bytes).padStart(18)}`;
-  printResult(`${grouped(files)} file${files === 1 ? '' : 's'}, ${result.bytesPerToken.toFixed(3)} bytes a token`);
+  printResult(`${grouped(files)} file${files === 1 ? '' : 's'}, ${result.bytesPerToken.toFixed(3)} bytes per token`);
   printResult(`${''.padEnd(12)}${'documents'.padStart(14)}${'tokens'.padStart(18)}${'bytes'.padStart(18)}`);
   for (const [name, part] of [
     ['training', result.training],
     ['validation', result.validation],
-    ['together', result],
+    ['total', result],
   ] as const) {
     printResult(row(name, part));
   }
@@ -44,32 +44,26 @@ function printCheck(result: CorpusCheck, files: number, packing: Packing): void 
     );
   }
   for (const line of supplyLines(result, packing)) printResult(`windows: ${line}`);
-  if (packing === 'documents') printResult(`mask: ${(result.maskBytes / 1e6).toFixed(1)} MB for a micro-batch`);
+  if (packing === 'documents') printResult(`attention mask: ${(result.maskBytes / 1e6).toFixed(1)} MB per micro-batch`);
   const { overlap } = result;
-  printResult(
-    `duplicates: ${grouped(result.duplicates)} documents; empty documents left out: ${grouped(result.emptyDocuments)}`,
-  );
-  printResult(
-    `validation that is also trained on: ${grouped(overlap.documents)} documents, ${grouped(overlap.lines)} of ${grouped(overlap.ofLines)} lines of 40 bytes or more`,
-  );
-  if (result.badBytes > 0) printResult(`bytes that are no UTF-8, mended: ${grouped(result.badBytes)}`);
+  const { duplicates, emptyDocuments, badBytes } = result;
+  printResult(`duplicate documents: ${grouped(duplicates)}; empty documents left out: ${grouped(emptyDocuments)}`);
+  const lines = `${grouped(overlap.lines)} of ${grouped(overlap.ofLines)} lines of 40 bytes or more`;
+  printResult(`validation text that is also in the training text: ${grouped(overlap.documents)} documents, ${lines}`);
+  if (badBytes > 0) printResult(`invalid UTF-8 bytes, replaced or skipped: ${grouped(badBytes)}`);
   for (const example of result.examples) printExample(example);
   if (overlap.documents > 0)
-    printWarning(
-      `${grouped(overlap.documents)} validation documents are trained on: the validation loss will flatter the model`,
-    );
+    printWarning(`${grouped(overlap.documents)} validation documents are also trained on: their loss is too low`);
 }
 
-const shownPlaces = 12;
+const shownPositions = 12;
 
-/** The window's text, then its first places: the token, and the target that follows it. */
+/** The text of a token window, and at its first positions the token and its target, the next token. */
 function printExample({ tokens, targets, learnt }: ExampleWindow): void {
-  printResult(`\na training window of ${tokens.length} tokens: ${JSON.stringify(tokens.join(''))}`);
-  printResult('  place  token → target');
-  for (let place = 0; place < Math.min(shownPlaces, tokens.length); place++) {
-    const note = learnt[place] ? '' : '   (no loss: prompt or padding)';
-    printResult(
-      `  ${String(place).padStart(5)}  ${JSON.stringify(tokens[place])} → ${JSON.stringify(targets[place])}${note}`,
-    );
+  printResult(`\ntraining window of ${tokens.length} tokens: ${JSON.stringify(tokens.join(''))}`);
+  printResult('  position  token → target');
+  for (let t = 0; t < Math.min(shownPositions, tokens.length); t++) {
+    const note = learnt[t] ? '' : '   (no loss: prompt or padding)';
+    printResult(`  ${String(t).padStart(8)}  ${JSON.stringify(tokens[t])} → ${JSON.stringify(targets[t])}${note}`);
   }
 }

@@ -1,4 +1,4 @@
-/** `clm tokenizer train|encode|decode|stats`: tokenizers on their own, without a model. */
+/** `clm tokenizer train|encode|decode|stats`: works with a tokenizer alone, without a model. */
 import { existsSync } from 'node:fs';
 import { writeFileDurably } from '../../../storage/durable.ts';
 import { vocabularySizes } from '../../../config/schema.ts';
@@ -24,10 +24,10 @@ export async function train({
     throw wrongInput(`--vocabulary-size must be a whole number from ${least} to ${most}`);
   }
   if (existsSync(output))
-    throw wrongInput(`${output} is there already. Remove it, or name another file with --output.`);
+    throw wrongInput(`${output} already exists. Remove it, or choose another file with --output.`);
   const beganMs = performance.now();
   const files = sources.map((path) => ({ path }));
-  await sourceFiles(files, '--sources'); // what is not there is an option here, and no key of a config
+  await sourceFiles(files, '--sources'); // so that a missing file is reported for the option, not for a config key
   const corpus = await openCorpus({ sources: files, validation: { tail: 0.5 }, shuffleTokens: 1024 });
   const { tokenizer, bytes, droppedWords } = await trainTokenizer(
     corpus,
@@ -37,11 +37,11 @@ export async function train({
   await writeFileDurably(output, renderTokenizer(tokenizer));
   const elapsedMs = Math.round(performance.now() - beganMs);
   if (tokenizer.vocabularySize < vocabularySize) {
-    printWarning(`the text gives ${tokenizer.vocabularySize} tokens, not ${vocabularySize}: no pair of tokens is left`);
+    printWarning(`only ${tokenizer.vocabularySize} of ${vocabularySize} tokens: the text has no more pairs to merge`);
   }
-  if (droppedWords > 0 && !quiet) note(`${grouped(droppedWords)} rare words were left out to bound the memory`);
+  if (droppedWords > 0 && !quiet) note(`${grouped(droppedWords)} rare words were left out to limit the memory`);
   if (json) printJson({ vocabularySize: tokenizer.vocabularySize, bytes, elapsedMs, output });
-  else printResult(`${grouped(tokenizer.vocabularySize)} tokens from ${grouped(bytes)} bytes, into ${output}`);
+  else printResult(`${grouped(tokenizer.vocabularySize)} tokens from ${grouped(bytes)} bytes, written to ${output}`);
 }
 
 export async function encode(args: ArgumentsOf<typeof tokenizerEncodeUsage>): Promise<void> {
@@ -67,7 +67,7 @@ export async function decode({
   else process.stdout.write(harmless(text));
 }
 
-/** Encoded before the clock starts, so that the code is compiled; the words of the rest are still new. */
+/** Encoded before the clock starts, so that the code is compiled; the words of the rest are not yet cached. */
 const warmUpBytes = 2_000_000;
 
 export async function stats(args: ArgumentsOf<typeof tokenizerStatsUsage>): Promise<void> {

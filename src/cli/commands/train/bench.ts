@@ -1,4 +1,4 @@
-/** `clm bench`: how fast the training step of a config runs, and how near it comes to the machine's matmul peak. */
+/** `clm bench`: measures how fast a config trains, and compares it with the machine's matmul peak. */
 import { loadConfig } from '../../../config/load.ts';
 import { wrongInput } from '../../../errors.ts';
 import { preparePlan } from '../../../training/plan/preparePlan.ts';
@@ -6,12 +6,14 @@ import { benchmark } from '../../../checks/benchmark.ts';
 import type { OperationProfile } from '../../../checks/profile.ts';
 import { grouped, note, printJson, printResult } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
+import { renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { benchUsage } from './usage.ts';
 
 export async function bench(args: ArgumentsOf<typeof benchUsage>): Promise<void> {
   assertWhole('steps', args.steps, 1);
-  if (args.profile && args.eager) throw wrongInput('--profile needs the recorded step: leave out --eager');
+  if (args.profile && args.eager)
+    throw wrongInput('--profile measures the recorded step; it cannot be combined with --eager');
   const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
   const mode = args.eager ? 'eager' : 'recorded';
   const prepared = await preparePlan(loadConfig(args.config, { set }));
@@ -20,31 +22,28 @@ export async function bench(args: ArgumentsOf<typeof benchUsage>): Promise<void>
     printJson(result);
     return;
   }
+  const { mode: ranMode, precision, device, recordMs, gflops, matmulGflops } = result;
   if (!args.quiet)
-    note(
-      `${result.mode}, ${result.precision}, ${result.device}; median of ${args.steps} steps, recorded in ${Math.round(result.recordMs)} ms`,
-    );
+    note(`${ranMode}, ${precision}, ${device}; median of ${args.steps} steps, recorded in ${Math.round(recordMs)} ms`);
   printResult(`${result.msPerStep.toFixed(1)} ms per step`);
   printResult(`${grouped(result.tokensPerSecond)} tokens/s`);
-  const share = (100 * result.gflops) / result.matmulGflops;
-  printResult(
-    `${result.gflops.toFixed(1)} GFLOP/s, ${share.toFixed(0)} % of the matmul peak (${result.matmulGflops.toFixed(0)} GFLOP/s)`,
-  );
+  const share = `${((100 * gflops) / matmulGflops).toFixed(0)} %`;
+  printResult(`${gflops.toFixed(1)} GFLOP/s, ${share} of the matmul peak (${matmulGflops.toFixed(0)} GFLOP/s)`);
   printResult(`waited for data ${(100 * result.waitingShare).toFixed(2)} % of the time`);
   if (result.profile) printProfile(result.profile);
 }
 
-/** Operations below a thousandth of the time are summed in one line. */
+/** Operations that take less than 0.1 % of the time are summed in one line. */
 function printProfile(profile: readonly OperationProfile[]): void {
   const shown = profile.filter(({ share }) => share >= 0.001);
   const others = profile.filter(({ share }) => share < 0.001);
   const sum = (field: 'count' | 'threadMs' | 'share'): number => others.reduce((total, row) => total + row[field], 0);
   const rows = [...shown, { operation: 'others', count: sum('count'), threadMs: sum('threadMs'), share: sum('share') }];
-  const width = Math.max(...rows.map(({ operation }) => operation.length));
-  printResult(`${'operation'.padEnd(width)}  a step   thread ms   share`);
-  for (const { operation, count, threadMs, share } of rows) {
-    printResult(
-      `${operation.padEnd(width)}  ${String(Math.round(count)).padStart(6)}  ${threadMs.toFixed(2).padStart(10)}  ${(100 * share).toFixed(1).padStart(4)} %`,
-    );
-  }
+  const lines = renderTable(rows, [
+    { title: 'operation', text: ({ operation }) => operation },
+    { title: 'per step', align: 'right', text: ({ count }) => String(Math.round(count)) },
+    { title: 'thread ms', align: 'right', text: ({ threadMs }) => threadMs.toFixed(2) },
+    { title: 'share', align: 'right', text: ({ share }) => `${(100 * share).toFixed(1)} %` },
+  ]);
+  for (const line of lines) printResult(line);
 }

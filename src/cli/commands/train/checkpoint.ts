@@ -1,4 +1,4 @@
-/** `clm checkpoint verify`: is everything that a run has saved whole. */
+/** `clm checkpoint verify`: verifies every checkpoint of a run. */
 import { verifyCheckpoints } from '../../../checkpoint/verify.ts';
 import { wrongInput } from '../../../errors.ts';
 import { printJson, printResult } from '../../terminal/output.ts';
@@ -12,11 +12,11 @@ export async function verify({ run, json }: ArgumentsOf<typeof checkpointVerifyU
     if (verdict.valid) valid++;
     else damaged++;
     if (json) printJson(verdict);
-    else printResult(verdict.valid ? `whole    ${verdict.path}` : `DAMAGED  ${verdict.path}\n  ${verdict.reason}`);
+    else printResult(verdict.valid ? `intact   ${verdict.path}` : `DAMAGED  ${verdict.path}\n  ${verdict.reason}`);
     if (!json && verdict.damagedTensors.length > 0)
       printResult(`  damaged tensors: ${verdict.damagedTensors.join(', ')}`);
   }
-  if (valid + damaged === 0) throw wrongInput(`There is no checkpoint at ${run}.`);
+  if (valid + damaged === 0) throw wrongInput(`There is no checkpoint in ${run}.`);
   if (json) printJson({ run, valid, damaged });
   if (damaged > 0) process.exitCode = 2;
 }

@@ -1,4 +1,4 @@
-/** `clm init`: asks for a text and a time, measures this machine, and writes a commented config that fits both. */
+/** `clm init`: asks for a text and a training time, measures this machine, and writes a commented config for them. */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -31,7 +31,7 @@ export async function init(args: ArgumentsOf<typeof initUsage>): Promise<void> {
       .replace(/[^A-Za-z0-9._-]/g, '-')
       .replace(/^[-.]+/, '') || 'first';
   const output = args.output ?? `${name}.yaml`;
-  if (existsSync(output)) throw wrongInput(`${output} exists already; choose another name with --output`);
+  if (existsSync(output)) throw wrongInput(`${output} already exists; choose another name with --output`);
 
   const say = args.quiet ? () => {} : note;
   const choices = (size: StartingChoices['size'], steps: number, folder: string): StartingChoices => ({
@@ -45,7 +45,7 @@ export async function init(args: ArgumentsOf<typeof initUsage>): Promise<void> {
   try {
     const measure = (size: StartingChoices['size']): Promise<number> =>
       msPerStep(path.join(scratch, 'config.yaml'), renderStartingConfig(choices(size, 1000, scratch)));
-    say('measuring this machine on your text');
+    say('measuring the training speed on your text');
     const trial = modelSizes[1]!;
     const trialMs = await measure(trial);
     const size = sizeFor(minutes, stepFlops(trial, textBytes) / (trialMs / 1000), textBytes);
@@ -53,9 +53,8 @@ export async function init(args: ArgumentsOf<typeof initUsage>): Promise<void> {
     const steps = stepsFor(minutes, stepMs);
     await writeFileDurably(output, renderStartingConfig(choices(size, steps, path.dirname(path.resolve(output)))));
     if (args.json) printJson({ config: path.resolve(output), ...size, steps, msPerStep: stepMs });
-    say(
-      `wrote ${output}: ${size.layers} layers of width ${size.width}, ${grouped(steps)} steps of ${stepMs.toFixed(1)} ms`,
-    );
+    const time = `${grouped(steps)} steps of ${stepMs.toFixed(1)} ms`;
+    say(`wrote ${output}: ${size.layers} layers of width ${size.width}, ${time}`);
     say(`to train: clm train ${output}`);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
@@ -68,27 +67,29 @@ interface Answers {
   minutes: number;
 }
 
-/** What the flags do not say is asked for, where there is somebody to ask. */
+/** Asks for what the options do not give, if stdin is a terminal. */
 async function answers({ text, minutes, ...rest }: ArgumentsOf<typeof initUsage>): Promise<Answers> {
   if (minutes !== undefined) checkMinutes(minutes);
   const field = rest.field ?? null;
   if (field === '')
-    throw wrongInput('--field is empty. Name the field or column that holds the text, or leave it out.');
+    throw wrongInput('--field is empty. Name the field or column that contains the text, or leave it out.');
   if (text !== undefined && minutes !== undefined) return { text, field, minutes };
   if (!process.stdin.isTTY) {
     if (text === undefined)
-      throw wrongInput('--text is missing, and there is no terminal to ask: clm init --text FILE --minutes 5');
+      throw wrongInput(
+        '--text is missing, and there is no terminal to ask on. Run e.g. clm init --text FILE --minutes 5',
+      );
     return { text, field, minutes: minutes ?? 5 };
   }
   const { ask, close } = openQuestions();
   try {
-    const askedText = text ?? (await ask('Which text shall it learn from (a file or a folder)? ', existingText));
+    const askedText = text ?? (await ask('Text to train on (a file or a folder): ', existingText));
     const hasFields = /\.(jsonl|ndjson|json|csv|tsv|parquet)(\.gz|\.zst)?$/i.test(askedText);
     const askedField =
       field ??
-      (hasFields ? await ask('Which field or column holds the text? [text] ', (answer) => answer || 'text') : null);
+      (hasFields ? await ask('Field or column that contains the text [text]: ', (answer) => answer || 'text') : null);
     const askedMinutes =
-      minutes ?? (await ask('How many minutes may training take? [5] ', (answer) => checkMinutes(Number(answer || 5))));
+      minutes ?? (await ask('Training time in minutes [5]: ', (answer) => checkMinutes(Number(answer || 5))));
     return { text: askedText, field: askedField, minutes: askedMinutes };
   } finally {
     close();
@@ -96,7 +97,7 @@ async function answers({ text, minutes, ...rest }: ArgumentsOf<typeof initUsage>
 }
 
 interface Questions {
-  /** Asks until an answer is taken: what `accept` refuses is said, and asked again. */
+  /** Asks until `accept` takes the answer; its errors are printed. */
   ask: <Answer>(question: string, accept: (answer: string) => Answer | Promise<Answer>) => Promise<Answer>;
   close: () => void;
 }
@@ -105,9 +106,9 @@ function openQuestions(): Questions {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   terminal.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   const left = new Promise<never>((_, reject) =>
-    terminal.once('close', () => reject(wrongInput('There was no answer; nothing is written.'))),
+    terminal.once('close', () => reject(wrongInput('There was no answer; no config was written.'))),
   );
-  left.catch(() => undefined); // of interest only while a question waits
+  left.catch(() => undefined); // matters only while a question is open
   return {
     ask: async (question, accept) => {
       for (;;) {
@@ -125,34 +126,28 @@ function openQuestions(): Questions {
 }
 
 async function existingText(answer: string): Promise<string> {
-  if (answer === '') throw wrongInput('Name a text file, or a folder of them.');
+  if (answer === '') throw wrongInput('Enter a text file, or a folder of text files.');
   await bytesOf(answer);
   return answer;
 }
 
 function checkMinutes(minutes: number): number {
   if (minutes > 0 && minutes <= 60 * 24 * 30) return minutes;
-  throw wrongInput('--minutes must be a number greater than 0, and at most a month');
+  throw wrongInput('--minutes must be a number greater than 0, and at most 43200 (30 days)');
 }
 
-/** Bytes of all files of the text. @throws wrongInput where there are none */
+/** Bytes of all files of the text. @throws wrongInput if there are none */
 async function bytesOf(text: string): Promise<number> {
   const files = await sourceFiles([{ path: text }], '--text');
   return files.reduce((sum, { path: file }) => sum + statSync(file).size, 0);
 }
 
-/** By `clm bench` in a process of its own; what it refuses is refused here. */
+/** Measured by `clm bench` in a separate process. @throws wrongInput with its message */
 async function msPerStep(file: string, config: string): Promise<number> {
   writeFileSync(file, config);
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [
-      process.argv[1]!,
-      'bench',
-      file,
-      '--steps',
-      '10',
-      '--json',
-    ]);
+    const args = [process.argv[1]!, 'bench', file, '--steps', '10', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
     return (JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { msPerStep: number }).msPerStep;
   } catch (error) {
     const message = /error: ([^\n]+)/.exec(String((error as { stderr?: string }).stderr))?.[1];

@@ -1,4 +1,4 @@
-/** `clm plan`: what a run will be in numbers, whether it fits this machine, and what to turn where it does not. */
+/** `clm plan`: the size and cost of a run before it starts, whether it fits this machine, and how to make it fit. */
 import { loadConfig } from '../../../config/load.ts';
 import type { Config } from '../../../config/schema.ts';
 import { howToFit, refuseTooLarge, type RunPlan } from '../../../training/plan/plan.ts';
@@ -8,7 +8,7 @@ import { supplyLines } from '../../terminal/supplyText.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { planUsage } from './usage.ts';
 
-/** Steps that a measurement makes after its warm-up. */
+/** Steps of a measurement, after warm-up. */
 const measuredSteps = 3;
 
 export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
@@ -30,9 +30,8 @@ export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
   }
   for (const line of planLines(plan, config)) printResult(line);
   if (measured) {
-    printResult(
-      `time         ${duration(expectedMs!)} (${measured.msPerStep.toFixed(1)} ms a step, ${grouped(measured.tokensPerSecond)} tokens/s), without evaluations`,
-    );
+    const speed = `${measured.msPerStep.toFixed(1)} ms per step, ${grouped(measured.tokensPerSecond)} tokens/s`;
+    printResult(`time         ${duration(expectedMs!)} (${speed}), without evaluations`);
   }
 }
 
@@ -48,16 +47,19 @@ function planLines(plan: RunPlan, { corpus, training }: Config): string[] {
   const megabytes = (count: number): string => `${grouped(count / 1e6)} MB`;
   const parts = Object.entries(parametersByPart).filter(([, count]) => count > 0);
   const { total, ...purposes } = bytes;
+  const used = Object.entries(purposes).filter(([, count]) => count > 0);
+  const memory = used.map(([purpose, count]) => `${purpose} ${megabytes(count)}`);
+  const { microBatchesPerStep } = training;
+  const microBatches = `${microBatchesPerStep} micro-batch${microBatchesPerStep === 1 ? '' : 'es'}`;
+  const gflop = ((plan.flopsPerToken * plan.tokensPerStep) / 1e9).toFixed(1);
+  const flops = `${gflop} GFLOP (${grouped(plan.flopsPerToken)} FLOPs per token)`;
   return [
     `parameters   ${grouped(plan.parameters)}: ${parts.map(([part, count]) => `${part} ${grouped(count)}`).join(', ')}`,
-    `step         ${grouped(plan.tokensPerStep)} tokens in ${training.microBatchesPerStep} micro-batch${training.microBatchesPerStep === 1 ? '' : 'es'}, ${((plan.flopsPerToken * plan.tokensPerStep) / 1e9).toFixed(1)} GFLOP (${grouped(plan.flopsPerToken)} a token)`,
+    `step         ${grouped(plan.tokensPerStep)} tokens in ${microBatches}, ${flops}`,
     `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${plan.epochs.toFixed(2)} epochs`,
     ...supplyLines(plan, corpus.packing).map((line) => `windows      ${line}`),
-    `memory       ${megabytes(total)} at the peak: ${Object.entries(purposes)
-      .filter(([, count]) => count > 0)
-      .map(([purpose, count]) => `${purpose} ${megabytes(count)}`)
-      .join(', ')}`,
-    `sampling     ${megabytes(plan.keyValueCacheBytes)} of cached keys and values for a window`,
+    `memory       ${megabytes(total)} at the peak: ${memory.join(', ')}`,
+    `sampling     ${megabytes(plan.keyValueCacheBytes)} of key-value cache for a full context`,
     plan.fits
       ? `fits         yes, this machine has ${megabytes(machineBytes)}`
       : `fits         no, this machine has ${megabytes(machineBytes)}. ${howToFit(plan)}`,

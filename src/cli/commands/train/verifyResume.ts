@@ -1,4 +1,4 @@
-/** `clm verify-resume`: does stopping and resuming change anything, bit by bit. */
+/** `clm verify-resume`: trains twice, once with stops, and compares every bit of the results. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -19,32 +19,32 @@ export async function checkResume({
 }: ArgumentsOf<typeof verifyResumeUsage>): Promise<void> {
   const isWhole = (value: number, least: number): boolean => Number.isSafeInteger(value) && value >= least;
   if (!isWhole(steps, 2) || !isWhole(stops, 1) || stops >= steps) {
-    throw wrongInput('--steps must be a whole number of at least 2, and --stops one of at least 1 and below it');
+    throw wrongInput('--steps must be a whole number of at least 2, and --stops one from 1 to --steps - 1');
   }
   const signals = stopSignals(() => {});
   const folder = await mkdtemp(path.join(tmpdir(), 'clm-verify-resume-'));
   try {
-    const places = Array.from({ length: stops }, (_, i) =>
+    const stopSteps = Array.from({ length: stops }, (_, i) =>
       Math.max(i + 1, Math.floor(((i + 1) * steps) / (stops + 1))),
     );
     const work = verifyResume({
       configPath: config,
       set,
       steps,
-      stops: places,
+      stops: stopSteps,
       folder,
       mode: eager ? 'eager' : 'recorded',
       signal: signals.signal,
     });
     const result = await signals.unlessStopped(work);
     if (result === 'stopped') {
-      await work.catch(() => undefined); // the step under way ends, then the folder can go
+      await work.catch(() => undefined); // the folder can be removed once the current step has ended
       process.exitCode = signals.exitCode();
       return;
     }
     if (json) printJson(result);
     else if (result.equal)
-      printResult(`equal to the last bit: ${steps} steps in one go, and with stops after ${places.join(', ')}`);
+      printResult(`bit-identical: ${steps} steps without a stop, and with stops after ${stopSteps.join(', ')}`);
     else printResult(`DIFFERENT: ${result.difference}`);
     if (!result.equal) process.exitCode = 1;
   } finally {

@@ -114,8 +114,8 @@ describe('clm sweep', () => {
 
     const again = await clm(args);
     expect(again.code).toBe(0);
-    expect(again.stderr).toContain('3 runs, 0 of them to make');
-    expect(again.stderr).toMatch(/\[2\/3\] learningRate-1e30: failed before \(.*\); --retry makes it again/);
+    expect(again.stderr).toContain('3 runs, 0 of them to train');
+    expect(again.stderr).toMatch(/\[2\/3\] learningRate-1e30: already failed \(.*\); --retry repeats it/);
     const { stdout } = await clm(['runs', output, '--json', '--state', 'failed']);
     expect(JSON.parse(stdout)).toMatchObject({
       name: 'learningRate-1e30',

@@ -28,7 +28,9 @@ it('takes a Hugging Face folder through sampling and training, and back', async 
     paddingRows: 3,
     contextLength: 7,
   });
-  expect(imported.stderr).toContain('3 rows of the embedding have no token in the tokenizer: kept, and never sampled');
+  expect(imported.stderr).toContain(
+    '3 rows of the embedding have no token in the tokenizer: they are kept, but never sampled',
+  );
 
   const sampled = await clm([
     'sample',

@@ -140,7 +140,7 @@ describe('clm sample', () => {
     writeFileSync(at('many.txt'), 'mat\n');
     expect(await clm(args)).toMatchObject(refused);
     appendFileSync(at('done.jsonl'), 'no completion\n');
-    expect((await clm(args)).stderr).toMatch(/done\.jsonl:13: this is not JSON/);
+    expect((await clm(args)).stderr).toMatch(/done\.jsonl:13: invalid JSON/);
   });
 
   it.each([
@@ -149,8 +149,8 @@ describe('clm sample', () => {
     [['--temperature', '-1'], /--temperature must be a number of at least 0, not -1/],
     [['--top-p', '2'], /--top-p must be a number above 0 and at most 1, not 2/],
     [['--logit-bias', 'x'], /--logit-bias is x; it must be TOKEN=NUMBER/],
-    [['--prompts', '/nowhere/prompts.txt'], /\/nowhere\/prompts\.txt: it is not there/],
-    [['--prompt', 'a', '--prompts', '-'], /choose one/],
+    [['--prompts', '/nowhere/prompts.txt'], /\/nowhere\/prompts\.txt: it does not exist/],
+    [['--prompt', 'a', '--prompts', '-'], /are both given; choose one/],
     [['--log-probabilities', '2'], /needs --json/],
     [['-i', '--json'], /--interactive/],
   ])('refuses %j', async (args, message) => {

@@ -75,20 +75,20 @@ test.each([
   [
     ['encode', '--tokenizer', 'TOKENIZER'],
     Uint8Array.of(0x61, 0xc3, 0xa9, 0xff),
-    'No character of UTF-8 begins or goes on at byte 3 of stdin. Convert the text to UTF-8.',
+    'Invalid UTF-8 at byte 3 of stdin. Convert the text to UTF-8.',
   ],
   [['encode', '--tokenizer', 'nowhere'], '', 'No tokenizer at nowhere. Name a tokenizer.json, or a folder with one.'],
   [['encode', '--tokenizer', 'TOKENIZER', '--text', 'a', '--file', 'b'], '', 'Give --text or --file, not both.'],
-  [['encode', '--tokenizer', 'TOKENIZER', '--file', 'nowhere.txt'], '', 'cannot read nowhere.txt: it is not there.'],
+  [['encode', '--tokenizer', 'TOKENIZER', '--file', 'nowhere.txt'], '', 'cannot read nowhere.txt: it does not exist.'],
   [['decode', '--tokenizer', 'TOKENIZER'], '1 2 280', '280 is not a token id: the vocabulary has the ids 0 … 279.'],
-  [['decode', '--tokenizer', 'TOKENIZER'], '1 -2', '-2 is no token id; ids are whole numbers from 0 on.'],
-  [['decode', '--tokenizer', 'TOKENIZER'], '{"ids":[1]}', 'stdin holds JSON without tokenIds, a list of token ids.'],
+  [['decode', '--tokenizer', 'TOKENIZER'], '1 -2', '-2 is not a token id; ids are whole numbers from 0.'],
+  [['decode', '--tokenizer', 'TOKENIZER'], '{"ids":[1]}', 'The JSON on stdin must have tokenIds, a list of token ids.'],
   [
     ['decode', '--tokenizer', 'TOKENIZER'],
     '{"tokenIds":[1,"a"]}',
-    '"a" is no token id; ids are whole numbers from 0 on.',
+    '"a" is not a token id; ids are whole numbers from 0.',
   ],
-  [['decode', '--tokenizer', 'TOKENIZER'], '[1', 'stdin is neither numbers nor one JSON object with tokenIds.'],
+  [['decode', '--tokenizer', 'TOKENIZER'], '[1', 'stdin must be numbers, or one JSON object with tokenIds.'],
 ])('%j is refused with one message', (args, input, message) => {
   const result = withInput(input, ...args.map((arg) => (arg === 'TOKENIZER' ? at('tokenizer.json') : arg)));
   expect(result).toEqual({ code: 2, stdout: '', stderr: `error: ${message}\n` });
@@ -104,7 +104,7 @@ test('train refuses a size out of range and a file that is there', async () => {
   const { code, stderr } = await train('280', at('tokenizer.json'));
   expect({ code, stderr }).toEqual({
     code: 2,
-    stderr: `error: ${at('tokenizer.json')} is there already. Remove it, or name another file with --output.\n`,
+    stderr: `error: ${at('tokenizer.json')} already exists. Remove it, or choose another file with --output.\n`,
   });
   expect(readFileSync(at('tokenizer.json'), 'utf8')).toBe(before);
 });

@@ -72,7 +72,7 @@ describe('clm init', () => {
     expect(config.name).toBe('my-text');
     expect(config.corpus.sources[0]!.path).toBe(at('my text.txt'));
     const before = readFileSync(at('mine.yaml'), 'utf8');
-    expect(await clm(args)).toMatchObject({ code: 2, stderr: expect.stringContaining('exists already') });
+    expect(await clm(args)).toMatchObject({ code: 2, stderr: expect.stringContaining('already exists') });
     expect(readFileSync(at('mine.yaml'), 'utf8')).toBe(before);
   });
 

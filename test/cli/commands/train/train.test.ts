@@ -252,7 +252,7 @@ describe('the other commands', () => {
 
     const text = await clm(['plan', config, '--measure', '--quiet']);
     expect(text.stderr).toBe('');
-    expect(text.stdout).toMatch(/^time +\S+ .*\(\d+\.\d ms a step, [\d,]+ tokens\/s\), without evaluations$/m);
+    expect(text.stdout).toMatch(/^time +\S+ .*\(\d+\.\d ms per step, [\d,]+ tokens\/s\), without evaluations$/m);
     expect(text.stdout).toMatch(/^memory +[\d,]+ MB at the peak: process [\d,]+ MB, parameters /m);
   });
 
