@@ -50,7 +50,7 @@ it('takes a Hugging Face folder through sampling and training, and back', async 
   const unnamed = await clm(['evaluate', at('imported')]);
   expect(unnamed).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('was imported and has no validation text of its own. Name one: --file FILE'),
+    stderr: expect.stringContaining('was imported and has no validation set. Give a text with --file FILE'),
   });
   writeFileSync(
     at('on.yaml'),

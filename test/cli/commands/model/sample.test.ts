@@ -148,7 +148,7 @@ describe('clm sample', () => {
     [['--prompt', 'Ü'], /--prompt: .*U\+00DC/],
     [['--temperature', '-1'], /--temperature must be a number of at least 0, not -1/],
     [['--top-p', '2'], /--top-p must be a number above 0 and at most 1, not 2/],
-    [['--logit-bias', 'x'], /--logit-bias is x; it must be TOKEN=NUMBER/],
+    [['--logit-bias', 'x'], /--logit-bias must be TOKEN=NUMBER, e\.g\. 17=-2\.5, not "x"/],
     [['--prompts', '/nowhere/prompts.txt'], /\/nowhere\/prompts\.txt: it does not exist/],
     [['--prompt', 'a', '--prompts', '-'], /are both given; choose one/],
     [['--log-probabilities', '2'], /needs --json/],

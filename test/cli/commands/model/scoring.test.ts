@@ -129,7 +129,7 @@ tokenizer: { kind: bytes }
 });
 
 describe('clm score', () => {
-  it('answers questions of a file, with the share of right answers at the end', async () => {
+  it('answers questions of a file, with the share of correct answers at the end', async () => {
     const question = {
       id: 7,
       prompt: 'the cat sat on the',
@@ -148,7 +148,7 @@ describe('clm score', () => {
     writeFileSync(at('bad.jsonl'), '{"prompt":"the","choices":[]}\n');
     expect(await clm(['score', run, '--file', at('bad.jsonl')])).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/bad\.jsonl:1: either "text"/),
+      stderr: expect.stringMatching(/bad\.jsonl:1: give either "text"/),
     });
   });
 });
