@@ -7,7 +7,7 @@ import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path
 import { environmentFailure, wrongInput } from '../errors.ts';
 import { crossProblems } from './crossChecks.ts';
 import { interpolated } from './interpolation.ts';
-import { mergeLocated, originsIn, parseLocated, location, plainValue, valueAt, withValue } from './located.ts';
+import { location, mergeLocated, originsIn, parseLocated, plainValue, valueAt, withValue } from './located.ts';
 import type { LocatedMapping, LocatedValue } from './located.ts';
 import { applyOverride } from './overrides.ts';
 import { withPreset } from './presets.ts';
@@ -35,15 +35,15 @@ export function loadConfig(
   path: string,
   { set = [], resumed }: { set?: readonly string[]; resumed?: ((name: string) => string) | undefined } = {},
 ): Config {
-  const tree = set.reduce<LocatedValue>(applyOverride, withoutOtherLengths(readLayers(path, [], ''), set));
-  const name = basename(path, extname(path));
-  const named = interpolated(withName(tree, name));
-  const own = resumed?.(String(plainValue(valueAt(named, ['name'])!)));
-  const source = own !== undefined && existsSync(own) ? own : null;
-  return completeConfig(
-    withStartingRun(named, (run, namedAt) => readRunConfig(source ?? run, namedAt)),
-    name,
+  const layers = set.reduce<LocatedValue>(applyOverride, withoutOtherLengths(readLayers(path, [], ''), set));
+  const defaultName = basename(path, extname(path));
+  const tree = interpolated(withName(layers, defaultName));
+  const resumedConfig = resumed?.(String(plainValue(valueAt(tree, ['name'])!)));
+  const isResumed = resumedConfig !== undefined && existsSync(resumedConfig);
+  const withStart = withStartingRun(tree, (startConfig, namedAt) =>
+    readRunConfig(isResumed ? resumedConfig : startConfig, namedAt),
   );
+  return completeConfig(withStart, defaultName);
 }
 
 /** The config of the run in `start.from`, which is written at `namedAt`. */

@@ -36,6 +36,16 @@ const stories = (
   contextLength,
 });
 
+const smollm135m: PresetKeys = {
+  family: 'llama',
+  layers: 30,
+  heads: 9,
+  keyValueHeads: 3,
+  width: 576,
+  feedForwardWidth: 1536,
+  contextLength: 2048,
+};
+
 /** From the config.json of each model. */
 export const presets: Readonly<Record<string, PresetKeys>> = {
   'gpt2-124m': gpt2(12, 12, 768),
@@ -45,15 +55,7 @@ export const presets: Readonly<Record<string, PresetKeys>> = {
   'llama-15m': stories(6, 6, 288, 768, 256),
   'llama-42m': stories(8, 8, 512, 1376, 1024),
   'llama-110m': stories(12, 12, 768, 2048, 1024),
-  'smollm-135m': {
-    family: 'llama',
-    layers: 30,
-    heads: 9,
-    keyValueHeads: 3,
-    width: 576,
-    feedForwardWidth: 1536,
-    contextLength: 2048,
-  },
+  'smollm-135m': smollm135m,
   'smollm-360m': {
     family: 'llama',
     layers: 32,
@@ -63,16 +65,7 @@ export const presets: Readonly<Record<string, PresetKeys>> = {
     feedForwardWidth: 2560,
     contextLength: 2048,
   },
-  'smollm2-135m': {
-    family: 'llama',
-    layers: 30,
-    heads: 9,
-    keyValueHeads: 3,
-    width: 576,
-    feedForwardWidth: 1536,
-    contextLength: 8192,
-    ropeTheta: 100_000,
-  },
+  'smollm2-135m': { ...smollm135m, contextLength: 8192, ropeTheta: 100_000 },
   'tinyllama-1.1b': {
     family: 'llama',
     layers: 22,

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { wrongInput } from '../errors.ts';
 import type { ExpectedError } from '../errors.ts';
 import { isNullable, isWholeNumber, schemaAt, suggestKey } from './keys.ts';
-import { originOf, location, renderKeyPath, valueAt } from './located.ts';
+import { location, originOf, renderKeyPath, valueAt } from './located.ts';
 import type { KeyPath, LocatedValue, Origin } from './located.ts';
 
 /** Something wrong at a key of a config. */

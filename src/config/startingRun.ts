@@ -33,15 +33,16 @@ export function withStartingRun(
     let inherited = parseLocated(JSON.stringify(theirs), () => from.origin)!;
     const written = valueAt(result, [section]);
     for (const [key, { value }] of written?.kind === 'mapping' ? written.entries : []) {
-      const own = structuredClone(plainValue(value)); // a mapping has no prototype until then
+      const own = structuredClone(plainValue(value)); // with prototypes, which isDeepStrictEqual compares
       if (own === null) continue;
       if (section === 'model' && free.has(key)) inherited = withValue(inherited, [key], value);
-      else if (Object.hasOwn(theirs, key) && !isDeepStrictEqual(own, theirs[key])) {
+      else if (!Object.hasOwn(theirs, key)) {
+        inherited = mergeLocated(inherited, withValue(undefined, [key], value)); // the schema will report it as unknown
+      } else if (!isDeepStrictEqual(own, theirs[key])) {
         const path = renderKeyPath([section, key]);
         const values = `${JSON.stringify(own)}, but the run in start.from has ${JSON.stringify(theirs[key])}`;
         problems.push({ origin: originOf(result, [section, key]), message: `${path} is ${values}; remove it` });
-        // the schema reports an unknown key
-      } else if (!Object.hasOwn(theirs, key)) inherited = mergeLocated(inherited, withValue(undefined, [key], value));
+      }
     }
     result = replaced(result, section, inherited);
   }
