@@ -46,7 +46,7 @@ const mayImport: Record<string, string[]> = {
   storage: [],
   tensors: ['storage'],
   run: ['config', 'storage'],
-  runtime: ['tensors'],
+  runtime: ['storage', 'tensors'],
   ops: ['runtime'],
   model: ['config', 'tensors', 'ops', 'runtime'],
   data: ['config', 'storage'],

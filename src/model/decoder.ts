@@ -1,7 +1,7 @@
 /**
- * The decoder as a pure function of parameters and tokens: tokens in, logits at every position out, in one pass. Pre-norm
- * blocks of attention and feed-forward around a residual stream; the family decides which positions, norm and activation
- * they have: GPT-2 (Radford et al. 2019) or Llama (Touvron et al. 2023).
+ * The decoder as a pure function of parameters and tokens: tokens in, logits at every position out, in one pass.
+ * Pre-norm blocks of attention and feed-forward around a residual stream; the family decides which positions, norm and
+ * activation they have: GPT-2 (Radford et al. 2019) or Llama (Touvron et al. 2023).
  *
  * B micro-batch size · T positions · C width · F feed-forward width · V vocabulary size · N = B·T rows
  */

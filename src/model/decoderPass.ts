@@ -48,8 +48,8 @@ export interface KeyValueCache {
 }
 
 /**
- * x (N, inputs) → (N, outputs). Rows are flattened to two dimensions throughout the decoder because tfjs's gradient of a
- * batched product does not sum over a broadcast batch.
+ * x (N, inputs) → (N, outputs). Rows are flattened to two dimensions throughout the decoder because tfjs's gradient of
+ * a batched product does not sum over a broadcast batch.
  */
 export function linear(parameters: Parameters, path: string, x: Tensor): Tensor {
   const bias = parameters[`${path}.bias`];

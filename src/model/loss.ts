@@ -95,7 +95,8 @@ function trainedChunks(hidden: Tensor, head: Tensor, targets: Tensor, weights: T
     },
     (dy, [dHidden, dHead]) => {
       const isWhole = knownScalar(dy) === 1;
-      const scaled = (gradient: Tensor): Tensor => (isWhole ? gradient.clone() : mul(gradient, dy)); // saved is disposed
+      // A clone, because tfjs disposes of what was saved.
+      const scaled = (gradient: Tensor): Tensor => (isWhole ? gradient.clone() : mul(gradient, dy));
       return [scaled(dHidden), scaled(dHead)];
     },
   );

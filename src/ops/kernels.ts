@@ -2,9 +2,10 @@
  * clm's native kernels (native/kernels/*.cc): each computes in one pass over memory what TensorFlow's own operations
  * need several for. This file has the table of them and is the only one that decides whether they are used.
  *
- * An operation with a kernel has two forms, which compute the same up to rounding: `kernel` calls it, `composed` is made
- * of TensorFlow's operations. A session says which kernels it computes with (`Kernels` in runtime/session.ts: none on a
- * GPU, on many cores and with CLM_FUSED_OPERATIONS=0), and the form is picked while a program of it is recorded or runs.
+ * An operation with a kernel has two forms, which compute the same up to rounding: `kernel` calls it, `composed` is
+ * made of TensorFlow's operations. A session says which kernels it computes with (`Kernels` in runtime/session.ts: none
+ * on a GPU, on many cores and with CLM_FUSED_OPERATIONS=0), and the form is picked while a program of it is recorded or
+ * runs.
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { typeAttribute, type Attribute, type Bfloat16Use } from '../runtime/binding.ts';

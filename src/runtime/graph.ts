@@ -1,11 +1,12 @@
 /**
- * A TensorFlow graph and the session that runs it: the two native objects a recorded program needs.
- * One graph and one session hold all programs of a run, because only so do they share variables; the
- * graph may grow between runs, TF_SessionRun takes new nodes in by itself.
+ * A TensorFlow graph and the session that runs it: the two native objects a recorded program needs. All programs of a
+ * run are in one graph and one session, because otherwise they could not share variables. The graph may grow between
+ * runs; TF_SessionRun adds new nodes to the session by itself.
  */
 import os from 'node:os';
 import { attributeTypes, type Attribute } from './binding.ts';
 import { bufferBytes, int64s, throwOnError, withStatus, type CApi, type Output } from './capi.ts';
+import { field, varintField } from '../storage/protobuf.ts';
 import type { Pointer } from './libc.ts';
 import type { ProgramOptions } from './session.ts';
 import { fullTrace, nodeTimings, type NodeTiming } from './trace.ts';
@@ -13,37 +14,36 @@ import { fullTrace, nodeTimings, type NodeTiming } from './trace.ts';
 interface Operation {
   type: string;
   name: string;
-  /** A list stands for one list input, as ConcatV2's values. */
+  /** A list is one list input, such as ConcatV2's values. */
   inputs: readonly (Output | readonly Output[])[];
   controlInputs?: readonly Pointer[];
   attributes?: readonly Attribute[];
-  /** Sets attributes of kinds that `Attribute` does not know, as a Const's tensor. */
+  /** Sets attributes of kinds that `Attribute` does not have, such as a Const's tensor. */
   describe?: (description: Pointer, status: Pointer) => void;
 }
 
 /**
- * A ConfigProto. graph_options { rewrite_options { remapping: OFF } }: grappler's remapper fuses BatchMatMul,
- * Mul and Add into _MklFusedBatchMatMulV2, which is 70 times slower than its parts. With several branches,
- * intra_op_parallelism_threads (2) and inter_op_parallelism_threads (5) share the cores among them; both
- * count only where TF_OVERRIDE_GLOBAL_THREADPOOL is set before the library is loaded.
+ * A ConfigProto. graph_options (10) { rewrite_options (10) { remapping (14): OFF } }: grappler's remapper fuses
+ * BatchMatMul, Mul and Add into _MklFusedBatchMatMulV2, which is 70 times slower than its parts. With several branches,
+ * intra_op_parallelism_threads (2) and inter_op_parallelism_threads (5) share the cores among them; both have an effect
+ * only if TF_OVERRIDE_GLOBAL_THREADPOOL is set before the library is loaded.
  */
 function sessionConfig(branches: number): Uint8Array {
-  const remappingOff = [0x52, 0x04, 0x52, 0x02, 0x70, 0x02];
-  if (branches === 1) return Uint8Array.from(remappingOff);
-  const largest = 127; // a varint of one byte
+  const remappingOff = field(10, field(10, varintField(14, 2)));
+  if (branches === 1) return remappingOff;
   const threadsPerBranch = Math.max(1, Math.floor(os.availableParallelism() / branches));
-  return Uint8Array.of(...remappingOff, 0x10, Math.min(threadsPerBranch, largest), 0x28, Math.min(branches, largest));
+  return Buffer.concat([remappingOff, varintField(2, threadsPerBranch), varintField(5, branches)]);
 }
 
-/** Of a RunOptions: inter_op_thread_pool (3) −1, the thread that calls TF_SessionRun. */
-const callersThread = [0x18, ...new Array<number>(9).fill(0xff), 0x01];
+/** In a RunOptions: inter_op_thread_pool (3) −1 is the thread that calls TF_SessionRun. */
+const callersThread = varintField(3, -1);
 
 /** Owns a TF_Graph and its TF_Session. */
 export class GraphSession {
   readonly #c: CApi;
   readonly #graph: Pointer;
   readonly #session: Pointer;
-  /** Where runs put their timings; null while nothing is traced. */
+  /** Timings of runs are added here; null while nothing is traced. */
   #trace: NodeTiming[] | null = null;
 
   /** @param branches parallel branches of the programs to come, see `sessionConfig` */
@@ -57,7 +57,7 @@ export class GraphSession {
     c.TF_DeleteSessionOptions(options);
   }
 
-  /** Adds one node. @throws TensorFlow's message where types or shapes do not fit. */
+  /** Adds one node. @throws TensorFlow's message if types or shapes do not fit */
   add({ type, name, inputs, controlInputs = [], attributes = [], describe }: Operation): Pointer {
     const c = this.#c;
     const description: Pointer = c.TF_NewOperation(this.#graph, type, name);
@@ -77,7 +77,7 @@ export class GraphSession {
     return this.#c.TF_OperationOutputType(output) as number;
   }
 
-  /** The shape TensorFlow infers. @throws where a dimension is unknown: recorded shapes are static. */
+  /** The shape TensorFlow infers. @throws if a dimension is unknown: recorded shapes are static */
   shape(output: Output, name: string): number[] {
     const c = this.#c;
     const rank = withStatus(c, 'rank', (s) => c.TF_GraphGetTensorNumDims(this.#graph, output, s) as number);
@@ -104,22 +104,12 @@ export class GraphSession {
     const status: Pointer = c.TF_NewStatus();
     const fetched: Pointer[] = new Array<Pointer>(fetches.length).fill(null);
     const trace = this.#trace;
-    const wanted = Uint8Array.of(...(trace === null ? [] : fullTrace), ...(onOneThread ? callersThread : []));
+    const wanted = Buffer.concat([...(trace === null ? [] : [fullTrace]), ...(onOneThread ? [callersThread] : [])]);
     const options: Pointer = wanted.length === 0 ? null : c.TF_NewBufferFromString(wanted, wanted.length);
     const metadata: Pointer = trace === null ? null : c.TF_NewBuffer();
     const fed = [feeds.map((feed) => feed.output), feeds.map((feed) => feed.tensor), feeds.length];
-    const run = [
-      this.#session,
-      options,
-      ...fed,
-      fetches,
-      fetched,
-      fetches.length,
-      targets,
-      targets.length,
-      metadata,
-      status,
-    ];
+    const wantedOutputs = [fetches, fetched, fetches.length];
+    const run = [this.#session, options, ...fed, ...wantedOutputs, targets, targets.length, metadata, status];
     return new Promise((resolve, reject) => {
       const ended = (error: unknown): void => {
         try {
@@ -139,7 +129,7 @@ export class GraphSession {
     });
   }
 
-  /** Runs `body` and returns what each node of the runs in it took; tracing slows them a little. */
+  /** Runs `body` and returns how long each node took in the runs in it; tracing slows them a little. */
   async traced(body: () => Promise<void>): Promise<NodeTiming[]> {
     const trace: NodeTiming[] = [];
     this.#trace = trace;

@@ -1,14 +1,14 @@
 /**
- * The matrix products of a session, as a wrapper around any binding: in bfloat16 if that is the session's precision, and
- * on the processor's tile unit if there is one.
+ * The matrix products of a session, as a wrapper around any binding: in bfloat16 if that is the session's precision,
+ * and on the processor's tile unit if there is one.
  *
  * tfjs has no bfloat16, so that every tensor looks like float32 to it. Here it is known which tensors are bfloat16:
  * results of products, what only moves their numbers (a transpose), and results of clm's kernels that the next product
  * reads. For every other operation they are cast to float32, so that everything between products (norms, softmax, loss,
  * optimizer, parameters) computes in float32.
  *
- * On tiles, products are computed by clm's kernels (native/kernels/product.cc): in float32 faster and nearer to the exact
- * product than TensorFlow's (docs/speed.md), in bfloat16 without a copy of float32 inputs.
+ * On tiles, products are computed by clm's kernels (native/kernels/product.cc): in float32 faster and nearer to the
+ * exact product than TensorFlow's (docs/speed.md), in bfloat16 without a copy of float32 inputs.
  */
 import { typeAttribute, type Attribute, type Bfloat16Use, type Binding, type TensorHandle } from './binding.ts';
 import { dataTypes } from './capi.ts';
@@ -29,7 +29,8 @@ export function withProducts(
 }
 
 /**
- * The kernel in place of TensorFlow's operation `name`: null if that is not a product, or one of two transposed matrices.
+ * The kernel in place of TensorFlow's operation `name`: null if that is not a product, or one of two transposed
+ * matrices.
  *
  * @param types TF_DataTypes of both inputs and of the output: all float32, or the output bfloat16
  */

@@ -72,9 +72,9 @@ export function knownScalar(x: Tensor): number | null {
 }
 
 /**
- * Makes everything `body` computes wait for `tensors`. So it begins late, and TensorFlow does not merge it with an equal
- * computation made before: both save memory. An update must wait until the old value has been read: it would cost a
- * copy of the variable, or change what is read. In eager mode, program order decides.
+ * Makes everything `body` computes wait for `tensors`. So it begins late, and TensorFlow does not merge it with an
+ * equal computation made before: both save memory. An update must wait until the old value has been read: it would cost
+ * a copy of the variable, or change what is read. In eager mode, program order decides.
  */
 export const computedAfter = <T>(tensors: readonly Tensor[], body: () => T): T =>
   active?.recorder ? active.recorder.allAfter(loadedTensorFlow().backend.getInputTensorIds(tensors), body) : body();

@@ -1,6 +1,6 @@
 /**
- * A session owns variables and runs programs over them. There are two kinds: recorded (one TF_SessionRun a call, off the
- * JavaScript thread) and eager (operation by operation, the reference).
+ * A session owns variables and runs programs over them. There are two kinds: recorded (one TF_SessionRun a call, off
+ * the JavaScript thread) and eager (operation by operation, the reference).
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { elementCount, type NamedTensor } from '../tensors/tensors.ts';

@@ -53,7 +53,7 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
   const installation = readInstallation();
   if (choice === 'cuda' && installation.device !== 'cuda') {
     throw environmentFailure(
-      'device: cuda was asked for, but the CPU build of libtensorflow is installed; run: npm run setup -- --device cuda',
+      'device cuda was asked for, but libtensorflow is installed for the CPU only: run "npm run setup -- --device cuda".',
     );
   }
   setEnvironment(choice === 'auto' ? installation.device : choice);
@@ -63,7 +63,7 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
   const wanted = choice === 'auto' ? installation.device : choice;
   if (wanted === 'cuda' && !usesGpu) {
     throw environmentFailure(
-      'device: the CUDA build of libtensorflow found no usable GPU (is the NVIDIA driver loaded?); run nvidia-smi to see, or train on the processor with --device cpu',
+      'libtensorflow found no usable GPU. Check with nvidia-smi that the NVIDIA driver is loaded, or use --device cpu.',
     );
   }
   loaded.device = usesGpu ? 'cuda' : 'cpu';

@@ -170,7 +170,7 @@ describe('operations of one pass', () => {
     },
   );
 
-  it('cross-entropy equals its composition, of logits near and far, and refuses a target that is no token', async () => {
+  it('cross-entropy equals its composition, also for far logits, and refuses a target outside the vocabulary', async () => {
     const [N, V] = [307, 67]; // more rows than one thread takes
     const specs = {
       logits: { shape: [N, V], dtype: 'float32' },
@@ -200,7 +200,7 @@ describe('operations of one pass', () => {
     }
   });
 
-  it('rows are added to those that ids name, once for each time they name one, and an id of no row is refused', async () => {
+  it('rows are added to those that ids name, once for each time, and an id outside the matrix is refused', async () => {
     const [V, N, C] = [41, 601, 37]; // more rows than one thread takes
     const specs = {
       matrix: { shape: [V, C], dtype: 'float32' },
@@ -241,8 +241,8 @@ describe('operations of one pass', () => {
     });
     const { three, added } = await program.run({});
     session.close();
-    expect(three).toEqual(new Float32Array(5 * 23).fill(1 + 2 ** -8 + 2 ** -12)); // halves have no such number
-    // Steps of halves above 1 are of 2⁻⁷: of four rows each would be lost by itself.
+    expect(three).toEqual(new Float32Array(5 * 23).fill(1 + 2 ** -8 + 2 ** -12)); // bfloat16 has no such number
+    // Above 1 bfloat16 has steps of 2⁻⁷: each of four rows would be lost by itself.
     expect(added).toEqual(new Float32Array(5 * 23).fill(1).fill(1 + 2 ** -7, 3 * 23, 4 * 23));
   });
 

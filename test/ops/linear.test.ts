@@ -159,7 +159,7 @@ describe.each(modes)('weights, %s', (mode) => {
 
 describe('variables in bfloat16', () => {
   it('cannot be read back', async () => {
-    await sessions.recorded.addVariables([{ name: 'half', shape: [2, 2], values: normals('half', 4) }], 'bfloat16');
-    await expect(sessions.recorded.readVariables(['half'])).rejects.toThrow('half is stored in bfloat16');
+    await sessions.recorded.addVariables([{ name: 'stored', shape: [2, 2], values: normals('stored', 4) }], 'bfloat16');
+    await expect(sessions.recorded.readVariables(['stored'])).rejects.toThrow('stored is stored in bfloat16');
   });
 });

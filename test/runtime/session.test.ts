@@ -142,10 +142,10 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
       return program.run({ x: values });
     };
     const full = await run('float32');
-    const half = await run('bfloat16');
-    expect(half['sum']).toEqual(full['sum']);
-    expect(half['product']).not.toEqual(full['product']);
-    expect(half['product']![0]).toBeCloseTo(3.004, 1);
+    const bfloat16 = await run('bfloat16');
+    expect(bfloat16['sum']).toEqual(full['sum']);
+    expect(bfloat16['product']).not.toEqual(full['product']);
+    expect(bfloat16['product']![0]).toBeCloseTo(3.004, 1);
   });
 });
 

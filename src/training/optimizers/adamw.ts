@@ -1,6 +1,6 @@
 /**
- * AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101): Adam with weight decay that is decoupled from the
- * gradient, on matrices only.
+ * AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101): Adam with weight decay that is decoupled from
+ * the gradient, on matrices only.
  */
 import { mul, scalar, type Tensor } from '@tensorflow/tfjs-core';
 import { operation, updateByKernel } from '../../ops/kernels.ts';

@@ -1,8 +1,8 @@
 /**
- * Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) for the matrices inside the blocks: momentum that
- * is made nearly orthogonal, so that every direction of a matrix moves alike. Embeddings, the output head and vectors
- * are updated by AdamW. Each update is scaled by 0.2·√(larger side), the size of AdamW's updates (Liu et al. 2025,
- * https://arxiv.org/abs/2502.16982, section 2.2), so that one learning rate and one weight decay serve both.
+ * Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) for the matrices inside the blocks: momentum
+ * that is made nearly orthogonal, so that every direction of a matrix moves alike. Embeddings, the output head and
+ * vectors are updated by AdamW. Each update is scaled by 0.2·√(larger side), the size of AdamW's updates (Liu et al.
+ * 2025, https://arxiv.org/abs/2502.16982, section 2.2), so that one learning rate and one weight decay serve both.
  */
 import { add, concat, div, matMul, maximum, mul, slice, sqrt, transpose, type Tensor } from '@tensorflow/tfjs-core';
 import { isBlockMatrix } from '../../model/parameters.ts';

@@ -1,6 +1,6 @@
 /**
- * An optimizer is three plain functions. Its state belongs to a parameter by the parameter's path, so nothing depends on
- * an order; the session holds the state as variables, and checkpoints contain it.
+ * An optimizer is three plain functions. Its state belongs to a parameter by the parameter's path, so nothing depends
+ * on an order; the session holds the state as variables, and checkpoints contain it.
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { NamedTensor } from '../../tensors/tensors.ts';

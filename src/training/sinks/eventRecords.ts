@@ -2,6 +2,8 @@
  * TensorBoard's records: each a protobuf `Event` (tensorflow/core/util/event.proto) framed as a TFRecord. Only what a
  * run reports is written: scalars, texts, and the events that mark a file's version and a restart.
  */
+import { doubleField, field, floatField, varintField } from '../../storage/protobuf.ts';
+
 /** One value under a tag, such as `training/loss`. */
 export type EventValue = { tag: string; scalar: number } | { tag: string; text: string };
 
@@ -45,34 +47,6 @@ function textValue({ tag, text }: { tag: string; text: string }): Buffer {
   const tensor = Buffer.concat([varintField(1, 7), field(2, shape), field(8, Buffer.from(text))]);
   const metadata = field(1, field(1, Buffer.from('text')));
   return Buffer.concat([field(1, Buffer.from(tag)), field(8, tensor), field(9, metadata)]);
-}
-
-/** A protobuf field of wire type 2: bytes, text or a message. */
-const field = (number: number, content: Uint8Array): Buffer =>
-  Buffer.concat([varint((number << 3) | 2), varint(content.length), content]);
-
-const varintField = (number: number, value: number): Buffer => Buffer.concat([varint(number << 3), varint(value)]);
-
-function doubleField(number: number, value: number): Buffer {
-  const bytes = Buffer.alloc(9);
-  bytes[0] = (number << 3) | 1;
-  bytes.writeDoubleLE(value, 1);
-  return bytes;
-}
-
-function floatField(number: number, value: number): Buffer {
-  const bytes = Buffer.alloc(5);
-  bytes[0] = (number << 3) | 5;
-  bytes.writeFloatLE(value, 1);
-  return bytes;
-}
-
-/** Seven bits a byte, the lowest first; for whole numbers up to 2⁵³. */
-function varint(value: number): Buffer {
-  const bytes: number[] = [];
-  for (; value >= 0x80; value = Math.floor(value / 0x80)) bytes.push((value % 0x80) | 0x80);
-  bytes.push(value);
-  return Buffer.from(bytes);
 }
 
 const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {

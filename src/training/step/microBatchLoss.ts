@@ -1,6 +1,6 @@
 /**
- * The loss of a micro-batch, computed in branches: parts of its windows that are side by side in the graph. Sums are made
- * in a fixed order, so losses are repeatable to the bit only with the same number of branches.
+ * The loss of a micro-batch, computed in branches: parts of its windows that are side by side in the graph. Sums are
+ * made in a fixed order, so losses are repeatable to the bit only with the same number of branches.
  *
  * B micro-batch size · T positions · N = B·T
  */

@@ -1,16 +1,16 @@
 /**
  * One training step as programs of a session, recorded once and run as one call, or run eagerly. Its call tree:
  *
- *   wholeStep                                    one micro-batch, one program; or accumulatedStep: several, two programs
+ *   wholeStep                                    one micro-batch, one program; accumulatedStep: several, two programs
  *   ├─ readTrained            update.ts          the weights being trained
- *   ├─ lossAndGradients       gradients.ts       tfjs's valueAndGrads of, in each branch of the micro-batch,
+ *   ├─ lossAndGradients       gradients.ts       forward and backward: tfjs's valueAndGrads, in each branch, of
  *   │  └─ branchLoss          microBatchLoss.ts
- *   │     ├─ hiddenStatesOf   model/decoder.ts   forward: tokens → residual stream, through every block
- *   │     └─ summedLoss       model/loss.ts      logits → cross-entropy, and its gradient at once
+ *   │     ├─ hiddenStatesOf   model/decoder.ts   tokens → residual stream, through every block
+ *   │     └─ summedLoss       model/loss.ts      → logits → cross-entropy
  *   ├─ (accumulate            ops/sums.ts        adds the gradients of a micro-batch to those of the step)
- *   └─ recordUpdate           update.ts          gradient norm and clip
- *      ├─ gate                guard.ts           is the update made at all?
- *      └─ optimizer.apply     optimizers/        weights and moments, parameter by parameter
+ *   └─ recordUpdate           update.ts          gradient norm, clip
+ *      ├─ gate                guard.ts           decides whether the update is made
+ *      └─ optimizer.apply     optimizers/        weights and moments of each parameter
  */
 import type { Config } from '../../config/schema.ts';
 import type { MicroBatch } from '../../data/windows/batches.ts';
