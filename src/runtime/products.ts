@@ -7,7 +7,7 @@
  * reads. For every other operation they are cast to float32, so that everything between products (norms, softmax, loss,
  * optimizer, parameters) computes in float32.
  *
- * On tiles, products are computed by clm's kernels (native/kernels/product.cc): in float32 faster and nearer to the
+ * On tiles, products are computed by clm's kernels (native/kernels/products.cc): in float32 faster and nearer to the
  * exact product than TensorFlow's (docs/speed.md), in bfloat16 without a copy of float32 inputs.
  */
 import { typeAttribute, type Attribute, type Bfloat16Use, type Binding, type TensorHandle } from './binding.ts';
