@@ -1,4 +1,4 @@
-// The functions of the library that clm calls by name (src/runtime/capi.ts); all others are hidden.
+// The functions of the library that clm calls by name (src/runtime/kernelLibrary.ts); all others are hidden.
 #include "math/tiles.h"
 #include "operation.h"
 #include "parallel.h"

@@ -1,4 +1,4 @@
-/** What this machine's processor is good for, told without loading anything native. */
+/** What this machine's processor is good for, found out without loading anything native. */
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
 

@@ -43,6 +43,7 @@ export function selfAttention(
   const { heads: H, keyValueHeads: K, headSize: D } = model;
   const sizes = { B, T, K, G: H / K, D };
   const rows = linear(parameters, `${path}.queryKeyValue`, x);
+  // Whether attention reads the projected rows as they are.
   const isPlain = sizes.G === 1 && !model.queryKeyNorm && !context.rotation && !pass.dropout?.rate && !pass.cache;
   if (isPlain) return linear(parameters, `${path}.output`, attendRows(rows, context.mask, sizes));
   const projected = splitHeads(rows, sizes);

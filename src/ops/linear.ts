@@ -1,5 +1,5 @@
 /**
- * Products of rows with weights. Weights are tensors where gradients are taken. In generation they are `StoredWeight`s:
+ * Products of rows with weights. In training, weights are tensors. In generation they are `StoredWeight`s:
  * a product of a few rows is bound by reading the weights, which clm's kernel (native/kernels/fewRows.cc) does once and
  * in the type they are stored in. Everything is computed in float32, whatever that type is.
  *

@@ -41,7 +41,7 @@ export const halfSquaredNorm = operation({
 });
 
 /**
- * Adds `value` to the variable `name`; where `hasBegun` (a scalar) is 0, the sum begins with it and the old value is
+ * Adds `value` to the variable `name`; if `hasBegun` (a scalar) is 0, the sum begins with it and the old value is
  * dropped, even if it is not a number. Nothing else of the program may read the variable.
  */
 export const accumulate = operation({

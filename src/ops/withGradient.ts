@@ -8,7 +8,7 @@ type Tensors = readonly Tensor[];
  *
  * @param forward returns the value, and in `saved` every tensor the gradient needs: tfjs disposes of the others before
  *   the backward pass
- * @param backward from dy, of the value's shape, and what was saved, the gradient by each input in order
+ * @param backward returns the gradient by each input in order, from dy (of the value's shape) and `saved`
  */
 export function withGradient<const I extends Tensors, const S extends Tensors>(
   inputs: I,

@@ -10,7 +10,7 @@ export interface Attribute {
   value: unknown;
 }
 
-/** A tensor the binding knows: its id, TF_DataType and shape. */
+/** A tensor of the binding: its id, TF_DataType and shape. */
 export interface TensorHandle {
   id: number;
   dtype: number;

@@ -91,7 +91,7 @@ export function withStatus<T>(c: CApi, what: string, body: (status: Pointer) => 
   }
 }
 
-/** Throws what a finished call left in its status. */
+/** Throws the message that a finished call left in its status, if it failed. */
 export function throwOnError(c: CApi, status: Pointer, what: string): void {
   if (c.TF_GetCode(status) !== 0) throw new Error(`${what}: ${c.TF_Message(status)}`);
 }

@@ -1,5 +1,5 @@
-// What `npm run setup` left in this clone: which libtensorflow is installed, where, and for which device. Read before
-// anything native is loaded; loads nothing native itself.
+// The installation that `npm run setup` wrote down: which libtensorflow, where, and for which device. Read before
+// anything native is loaded.
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,8 +26,8 @@ export interface Installation {
 const projectDirectory = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 /**
- * The installation of the clone in `projectDirectory`, which is this one unless a test says otherwise.
- * Throws an environment failure that names the remedy where there is none or a part of it is gone.
+ * The installation of the clone in `directory`: this one, except in tests.
+ * @throws environment failure, with the remedy, if there is none or a part of it is missing
  */
 export function readInstallation(directory: string = projectDirectory): Installation {
   const file = path.join(directory, 'node_modules/.clm-installation.json');

@@ -6,6 +6,8 @@ import type { Mode, Session, SessionSettings } from './session.ts';
 import { loadTensorFlow, type DeviceChoice } from './tensorflow.ts';
 import type { Precision } from './variables.ts';
 
+const order: readonly Kernels[] = ['none', 'vectors', 'tiles'];
+
 /**
  * Opens a session; loads TensorFlow on the first call of the process.
  *
@@ -21,12 +23,10 @@ export function openSession(options: {
 }): Session {
   const { mode, precision } = options;
   const tensorFlow = loadTensorFlow(options.device);
-  const { device, deviceReason, kernels: available } = tensorFlow;
-  const kernels = fewer(options.kernels ?? available, available);
+  const { device, deviceReason } = tensorFlow;
+  const asked = order.indexOf(options.kernels ?? 'tiles');
+  const kernels = order[Math.min(asked, order.indexOf(tensorFlow.kernels))]!;
   const branches = device === 'cuda' ? 1 : (options.branches ?? 1);
   const settings: SessionSettings = { mode, precision, device, deviceReason, branches, kernels };
   return mode === 'recorded' ? new RecordedSession(tensorFlow, settings) : new EagerSession(tensorFlow, settings);
 }
-
-const order: readonly Kernels[] = ['none', 'vectors', 'tiles'];
-const fewer = (a: Kernels, b: Kernels): Kernels => (order.indexOf(a) < order.indexOf(b) ? a : b);

@@ -1,7 +1,7 @@
 /**
- * The stand-in for tfjs-node's binding while a program is recorded: an operation becomes a node of a
- * TensorFlow graph and answers with the shape TensorFlow infers. Everything of tfjs above it, automatic
- * differentiation included, works unchanged on such symbolic tensors.
+ * Takes the place of tfjs-node's binding while a program is recorded: an operation becomes a node of a TensorFlow graph
+ * and returns the shape that TensorFlow infers. Everything of tfjs above it, automatic differentiation included, works
+ * unchanged on such symbolic tensors.
  */
 import { stringAttribute, shapeAttribute, typeAttribute } from './binding.ts';
 import type { Attribute, Binding, TensorHandle } from './binding.ts';
@@ -112,7 +112,7 @@ export class Recorder implements Binding {
     }
   }
 
-  /** Everything `body` records waits for the tensors of `ids`, but constants, which programs share. */
+  /** Everything `body` records waits for the tensors of `ids`, except constants, which programs share. */
   allAfter<T>(ids: readonly number[], body: () => T): T {
     const outer = this.#barriers;
     this.#barriers = [...outer, ...ids.map((id) => this.output(id, 'allAfter').oper)];
@@ -124,8 +124,8 @@ export class Recorder implements Binding {
   }
 
   /**
-   * Updates of variables made by `body` run only where the bool scalar `id` holds. A Switch leaves one of its outputs
-   * dead, and what waits for something dead is not run: control flow as TensorFlow had it before functions, at no cost.
+   * Updates of variables recorded by `body` run only if the bool scalar `id` holds. One of the outputs of a Switch is
+   * dead, and an operation that waits for a dead one does not run: TensorFlow's control flow before functions.
    */
   onlyIf<T>(id: number, body: () => T): T {
     const condition = this.output(id, 'onlyIf');
@@ -140,7 +140,7 @@ export class Recorder implements Binding {
     }
   }
 
-  /** The operations without output (updates of variables) recorded by `body`: what a run must reach. */
+  /** The operations without output (updates of variables) recorded by `body`: the targets of a run. */
   updatesOf<T>(body: () => T): { result: T; updates: Pointer[] } {
     this.#updates = [];
     this.#lastUpdates.clear();

@@ -1,4 +1,4 @@
-/** What computes at the moment, and what a definition may say to it; most of it does nothing when run eagerly. */
+/** Which session computes at the moment, and how a definition controls what is recorded; eagerly most has no effect. */
 import { tidy, type Tensor } from '@tensorflow/tfjs-core';
 import type { Binding } from './binding.ts';
 import type { Kernels } from './kernelLibrary.ts';

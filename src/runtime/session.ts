@@ -17,7 +17,7 @@ export interface InputSpec {
 }
 export type InputSpecs = Readonly<Record<string, InputSpec | undefined>>;
 
-/** A tensor for each input; optional where the input is. */
+/** A tensor for each input, optional if the input is. */
 export type Inputs<I> = { readonly [K in keyof I]: Tensor };
 
 export type Values = Float32Array | Int32Array;

@@ -53,7 +53,7 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
   const installation = readInstallation();
   if (choice === 'cuda' && installation.device !== 'cuda') {
     throw environmentFailure(
-      'device cuda was asked for, but the installed libtensorflow is for the CPU: run "npm run setup -- --device cuda".',
+      'device cuda: the installed libtensorflow is for the CPU only; run "npm run setup -- --device cuda".',
     );
   }
   setEnvironment(choice === 'auto' ? installation.device : choice);

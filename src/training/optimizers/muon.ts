@@ -35,7 +35,7 @@ export const muon: typeof adamW = {
     // Nesterov's look ahead: the mean as it would be after this gradient once more.
     const mean = add(mul(variables.read(momentumName(spec.name)), decay), mul(gradient, 1 - decay));
     const ahead = add(mul(mean, decay), mul(gradient, 1 - decay));
-    // Query, key and value are maps of their own that happen to stand side by side.
+    // Query, key and value are separate maps that happen to be side by side.
     const directions = columnsOf(ahead, spec.parts).map(orthogonalised);
     const direction = directions.length === 1 ? directions[0]! : concat(directions, 1);
     const step = mul(direction, learningRate);

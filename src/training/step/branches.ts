@@ -1,16 +1,14 @@
 /**
- * The parts of a micro-batch that are computed side by side in the graph. Small operations do not fill several cores,
- * but several branches do: with a thread or a few to each, a step on two cores takes a quarter less time. Loads nothing
- * native, for the plan asks it too.
+ * The parts of a micro-batch that are computed in parallel in the graph. Small operations do not occupy several cores,
+ * but several branches do, with one or a few threads each: a step on two cores takes a quarter less time. Loads nothing
+ * native, because the plan of a run needs it too.
  */
 
-/**
- * How many branches a micro-batch has: a window is never parted, and with a single branch its operations get all cores.
- */
+/** How many branches a micro-batch has, at most one a window; with a single branch, its operations use all cores. */
 export const branchCount = ({ branches, microBatchSize }: { branches: number; microBatchSize: number }): number =>
   Math.min(branches, microBatchSize);
 
-/** The windows of each branch: as equal as they divide, none without one. */
+/** The windows of each branch, as equal as possible; every branch has at least one. */
 export function branchWindows(microBatchSize: number, branches: number): { start: number; windows: number }[] {
   const count = branchCount({ branches, microBatchSize });
   const border = (branch: number): number => Math.floor((branch * microBatchSize) / count);

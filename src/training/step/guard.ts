@@ -1,7 +1,7 @@
 /**
- * The gate before an update: is its loss and gradient norm a finite number, and no outlier of what came before?
- * Decided inside the step, so that nothing is read back to the host for it. Running mean and deviation are those of
- * the updates made, not of the ones skipped, and are saved with the optimizer, so that a resumed run decides alike.
+ * The gate before an update: it is skipped if its loss or gradient norm is not finite, or an outlier compared with
+ * earlier updates. The step decides this itself, so that nothing is read back to the host. Running mean and deviation
+ * leave out skipped updates and are saved with the optimizer, so that a resumed run decides in the same way.
  */
 import {
   add,
@@ -29,7 +29,7 @@ import type { Variables } from '../../runtime/variables.ts';
 
 type GuardConfig = Config['training']['guard'];
 
-/** By the code that the step returns; 0 stands for an update that was made. */
+/** By the code that the step returns; 0 means that the update was made. */
 const reasons: readonly (SkipReason | null)[] = [null, 'notFinite', 'lossOutlier', 'gradientNormOutlier'];
 
 export const skipReason = (code: number): SkipReason | null => reasons[code]!;
@@ -37,7 +37,7 @@ export const skipReason = (code: number): SkipReason | null => reasons[code]!;
 const watched = ['loss', 'gradientNorm'] as const;
 const stateNames = ['guard/updates', ...watched.flatMap((name) => [`guard/${name}/mean`, `guard/${name}/variance`])];
 
-/** The statistics before the first update; none where outliers are let through. */
+/** The statistics before the first update; none if outliers are not skipped. */
 export const guardState = ({ outlierDeviations }: GuardConfig): NamedTensor[] =>
   outlierDeviations === null ? [] : stateNames.map((name) => ({ name, shape: [], values: new Float32Array(1) }));
 
@@ -46,7 +46,7 @@ interface GateDecision {
   skipped: Tensor;
   /** Bool scalar. */
   isApplied: Tensor;
-  /** Records the statistics with this update in them; to be called where the update is made. */
+  /** Records the statistics that include this update; to be called if it is made. */
   remember(): void;
 }
 
@@ -70,7 +70,7 @@ export function gate(
   const statistics = watched.map((name) => {
     const mean = variables.read(`guard/${name}/mean`);
     const variance = variables.read(`guard/${name}/variance`);
-    // Of a run that stands still the deviation is nearly zero, and rounding must not look like an outlier.
+    // If the loss hardly changes, the deviation is nearly zero, and rounding must not look like an outlier.
     const deviation = maximum(sqrt(variance), mul(mean, 1e-3));
     const difference = sub(values[name], mean);
     const isOutlier = logicalAnd(isRipe, greater(difference, mul(deviation, guard.outlierDeviations!)));

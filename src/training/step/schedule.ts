@@ -1,13 +1,13 @@
 /**
- * The learning rate of each update: pure functions of the update's index. All rise in equal steps from 0
- * through the warm-up, as nanoGPT counts it: the warm-up's first update has rate peak/(warmupSteps + 1), and
- * the final rate is that of the update after the last.
+ * The learning rate of each update, a pure function of its index. Every schedule rises linearly in the warm-up, counted
+ * as in nanoGPT: the first update has rate peak/(warmupSteps + 1), and the final rate is that of the update after the
+ * last.
  */
 import type { Config } from '../../config/schema.ts';
 
 export type ScheduleConfig = Config['schedule'];
 
-/** Share of the run over which `warmup-stable-decay` falls where the config does not say. */
+/** Share of the run over which `warmup-stable-decay` falls unless the config sets it. */
 const decayShare = 0.2;
 
 /**
@@ -40,7 +40,7 @@ export function learningRateAt(schedule: ScheduleConfig, peak: number, steps: nu
   }
 }
 
-/** How far `update` is on its way from `begin` to `end`, 0 to 1. */
+/** The share of `begin` … `end` that is done at `update`, 0 to 1. */
 function progress(begin: number, end: number, update: number): number {
   if (update >= end) return 1;
   return Math.max(0, update - begin) / Math.max(1, end - begin);

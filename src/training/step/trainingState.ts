@@ -1,10 +1,9 @@
 /**
- * What training holds besides the model, as variables of the session: it is what a checkpoint keeps in
- * optimizer.safetensors and what only going on needs.
+ * The variables that training needs besides the model. A checkpoint has them in optimizer.safetensors, for resuming.
  *
- * The variables under the parameters' own names are the model: what is evaluated, sampled and saved. Without a
- * running mean of the weights they are also what is trained; with one they are the mean, and the weights being
- * trained stand beside them.
+ * The variables with the parameters' own names are the model: they are evaluated, sampled and saved. Without a running
+ * mean of the weights they are also the weights being trained; with one they are the mean, and the weights being
+ * trained are variables of their own.
  */
 import type { NamedTensor } from '../../tensors/tensors.ts';
 import type { Config } from '../../config/schema.ts';
@@ -33,7 +32,7 @@ export function trainingState(
 }
 
 /**
- * Share of the new weights in the running mean after update `t` (from 1). It begins high, so that the mean
- * forgets the untrained weights: the decay is at most (1 + t)/(10 + t).
+ * Share of the new weights in the running mean after update `t` (from 1). It begins high, so that the mean forgets the
+ * untrained weights: the decay is at most (1 + t)/(10 + t).
  */
 export const averageShare = (decay: number, t: number): number => 1 - Math.min(decay, (1 + t) / (10 + t));
