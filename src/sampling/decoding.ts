@@ -8,7 +8,7 @@
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
 import { addCacheVariables, addCacheViews, cacheLayout, firstRowOf } from './cacheLayout.ts';
-import { recordCopy, recordPrefill, recordResize, recordStep, type DecodedModel } from './decodingPrograms.ts';
+import { recordCopy, recordPrefill, recordResize, recordStep, type DecodingSetup } from './decodingPrograms.ts';
 import { paddedLength, recordedOnce } from './recordedSizes.ts';
 
 export interface Decoding {
@@ -45,11 +45,11 @@ export function openDecoding(
 ): Decoding {
   const { contextLength } = model;
   const cache = cacheLayout(model, slots);
-  const decoded: DecodedModel = { session, model, table, cache };
-  const prefillProgram = recordedOnce((P: number, S: number) => recordPrefill(decoded, P, S));
-  const stepProgram = recordedOnce((S: number) => recordStep(decoded, S));
-  const resizeProgram = recordedOnce((from: number, to: number) => recordResize(decoded, from, to));
-  const copyProgram = recordedOnce((S: number) => recordCopy(decoded, S));
+  const setup: DecodingSetup = { session, model, table, cache };
+  const prefillProgram = recordedOnce((P: number, S: number) => recordPrefill(setup, P, S));
+  const stepProgram = recordedOnce((S: number) => recordStep(setup, S));
+  const resizeProgram = recordedOnce((from: number, to: number) => recordResize(setup, from, to));
+  const copyProgram = recordedOnce((S: number) => recordCopy(setup, S));
   const addViews = recordedOnce((S: number) => addCacheViews(session, cache, S));
 
   let capacity = 0;

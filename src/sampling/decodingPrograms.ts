@@ -17,7 +17,7 @@ import { elementCount } from '../tensors/tensors.ts';
 import { cacheView, copyRows, integers, leadingRows, resizeCache, rowsAt, writeRows } from './cacheLayout.ts';
 import type { CacheLayout } from './cacheLayout.ts';
 
-export interface DecodedModel {
+export interface DecodingSetup {
   session: Session;
   model: ModelConfig;
   table: readonly ParameterSpec[];
@@ -37,7 +37,7 @@ const parametersOf = (table: readonly ParameterSpec[], variables: Variables): Pa
  * cache. Output: `logits` (V) after that token.
  */
 export function recordPrefill(
-  { session, model, table, cache: layout }: DecodedModel,
+  { session, model, table, cache: layout }: DecodingSetup,
   P: number,
   S: number,
 ): Logits<'inputs' | 'last' | 'firstRow'> {
@@ -65,7 +65,7 @@ export function recordPrefill(
  * Inputs: `inputs` (B) the next token of each slot, `positions` (B) its position. Output: `logits` (B, V) after it.
  */
 export function recordStep(
-  { session, model, table, cache: layout }: DecodedModel,
+  { session, model, table, cache: layout }: DecodingSetup,
   S: number,
 ): Logits<'inputs' | 'positions'> {
   const B = layout.slots;
@@ -89,14 +89,14 @@ export function recordStep(
   return session.program(`step${S}`, inputs, define, { onOneThread: true, isBrief });
 }
 
-export const recordResize = ({ session, cache }: DecodedModel, from: number, to: number): Program =>
+export const recordResize = ({ session, cache }: DecodingSetup, from: number, to: number): Program =>
   session.program(`resize${from}to${to}`, {}, (_, variables) => {
     resizeCache(variables, cache, from, to);
     return {};
   });
 
 /** Inputs: `fromRow` (1) and `toRow` (1), the first rows of the two slots. */
-export function recordCopy({ session, cache }: DecodedModel, S: number): Program {
+export function recordCopy({ session, cache }: DecodingSetup, S: number): Program {
   const inputs = { fromRow: { shape: [1], dtype: 'int32' }, toRow: { shape: [1], dtype: 'int32' } } as const;
   return session.program(`copyOf${S}`, inputs, (feeds, variables) => {
     copyRows(variables, cache, S, feeds.fromRow, feeds.toRow);
