@@ -72,7 +72,8 @@ describe('clm --help', () => {
     [['train', '--run', '--resume'], 'error: --run needs a value\nSee: clm train --help\n'],
     [
       ['runs', '--sort', 'colour'],
-      'error: invalid value: sort is "colour", not one of "age", "name", "state", "step", "loss", "speed"\nSee: clm runs --help\n',
+      'error: invalid value: sort is "colour", not one of "age", "name", "state", "step", "loss", "speed"\n' +
+        'See: clm runs --help\n',
     ],
     [
       ['tokenizer', 'train', '--output', 'x'],

@@ -1,7 +1,8 @@
 """Runs a program at a pseudo-terminal and types at it: python3 terminal.py STEPS COMMAND …
 
-STEPS is a JSON list of [what, keys]: once `what` (a regular expression, or a number of bytes) has come out after the step
-before, the keys are typed; null in their place takes the terminal away. Prints {"output", "code"} when the program has ended.
+STEPS is a JSON list of [what, keys]: the keys are typed once `what` (a regular expression, or a number of bytes) has
+come out after the previous step; null instead of keys closes the terminal. Prints {"output", "code"} when the program
+has ended.
 """
 import json
 import os

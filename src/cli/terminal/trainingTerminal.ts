@@ -81,7 +81,7 @@ function lineOf(fact: Exclude<Fact, StepFact>): string | undefined {
     case 'checkpoint':
       return `step ${fact.step}: ${colour('cyan', 'checkpoint')} ${fact.path}`;
     case 'saveFailed':
-      return warningText(`step ${fact.step}: no checkpoint saved; the next one due tries again. ${fact.message}`);
+      return warningText(`step ${fact.step}: no checkpoint was saved; the next one due tries again. ${fact.message}`);
     case 'warning':
       return warningText(`step ${fact.step}: ${fact.message}`);
     case 'saving':

@@ -54,7 +54,13 @@ it('takes a Hugging Face folder through sampling and training, and back', async 
   });
   writeFileSync(
     at('on.yaml'),
-    'corpus: { sources: [{ path: text.txt }] }\nstart: { from: imported }\ntraining: { steps: 5, microBatchSize: 3 }\nschedule: { warmupSteps: 0 }\noptimizer: { learningRate: 2e-2 }\nsamples: { everySteps: null, prompt: a }\n',
+    `corpus: { sources: [{ path: text.txt }] }
+start: { from: imported }
+training: { steps: 5, microBatchSize: 3 }
+schedule: { warmupSteps: 0 }
+optimizer: { learningRate: 2e-2 }
+samples: { everySteps: null, prompt: a }
+`,
   );
   const trained = await clm(['train', at('on.yaml'), '--run', at('trained'), '--json', '--quiet']);
   const losses = objects(trained.stdout).flatMap(({ kind, loss }) => (kind === 'step' ? [loss as number] : []));

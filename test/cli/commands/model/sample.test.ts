@@ -166,7 +166,7 @@ describe('clm sample', () => {
     expect(stderr).toMatch(/bad\.jsonl:2: topq is not a setting of a completion/);
   });
 
-  it('at a terminal: text streams, Ctrl-C stops the completion and not the program, and prompts are remembered', async () => {
+  it('at a terminal: streams, remembers prompts, and Ctrl-C stops the completion, not the program', async () => {
     // A million tokens never end by themselves: what is seen was streamed.
     const steps: TerminalStep[] = [
       ['> ', 'the cat\r'],

@@ -32,7 +32,10 @@ samples: { everySteps: null }
   );
   writeFileSync(
     at('sources.yaml'),
-    `extends: tiny.yaml\ncorpus: { sources: [{ path: one.txt }, { path: two.txt }], validation: { tail: 0.5 } }\ntraining: { steps: 1 }\n`,
+    `extends: tiny.yaml
+corpus: { sources: [{ path: one.txt }, { path: two.txt }], validation: { tail: 0.5 } }
+training: { steps: 1 }
+`,
   );
   const { code, stderr } = await clm(['train', at('tiny.yaml'), '--run', run, '--quiet']);
   expect({ code, stderr }).toMatchObject({ code: 0 });
@@ -247,7 +250,8 @@ const one = await complete(run, 'the ', settings);
 let streamed = '';
 for await (const text of stream(run, 'the ', settings)) streamed += text;
 const many = [];
-for await (const completion of completeAll(run, ['the ', { prompt: 'cat', maxTokens: 2 }], { ...settings, samples: 2 })) many.push(completion);
+const prompts = ['the ', { prompt: 'cat', maxTokens: 2 }];
+for await (const completion of completeAll(run, prompts, { ...settings, samples: 2 })) many.push(completion);
 const text = await score(run, 'the cat');
 const question = await score(run, { prompt: 'the cat sat on the', choices: [' ttt', ' mat'] });
 const refused = await complete(run, 'x').catch((error) => error.message);

@@ -35,7 +35,8 @@ const cases: [string[], string[]][] = [
 
 describe('completion', () => {
   it.skipIf(!has('bash')).each(cases)(`bash: %j${skipped('bash')}`, (words, expected) => {
-    const program = `source ${script('bash')}; COMP_WORDS=(${words.join(' ')}); COMP_CWORD=${words.length - 1}; _clm; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const program = `source ${script('bash')}; COMP_WORDS=(${words.join(' ')}); COMP_CWORD=${words.length - 1}
+_clm; printf '%s\\n' "\${COMPREPLY[@]}"`;
     expect(execFileSync('bash', ['-c', program], { encoding: 'utf8' }).trim().split('\n').sort()).toEqual(expected);
   });
 
@@ -56,7 +57,8 @@ describe('completion', () => {
 
   it.skipIf(!has('zsh')).each(cases)(`zsh: %j${skipped('zsh')}`, (words, expected) => {
     // Outside of an interactive shell compadd cannot be called: a function of its name takes its words.
-    const program = `compdef() { : }; _files() { : }; compadd() { [[ $1 == -S ]] && shift 2; [[ $1 == -- ]] && shift; print -l -- "$@" }
+    const program = `compdef() { : }; _files() { : }
+compadd() { [[ $1 == -S ]] && shift 2; [[ $1 == -- ]] && shift; print -l -- "$@" }
 source ${script('zsh')}; words=(${words.join(' ')}); CURRENT=${words.length}; _clm`;
     const printed = execFileSync('zsh', ['-f', '-c', program], { encoding: 'utf8' }).trim().split('\n');
     expect(printed.filter((word) => word.startsWith(words.at(-1)!)).sort()).toEqual(expected);

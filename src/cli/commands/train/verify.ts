@@ -1,22 +1,18 @@
-/** `clm verify-resume`: trains twice, once with stops, and compares every bit of the results. */
+/** `clm checkpoint verify` and `clm verify-resume`: whether what was saved is intact, and training resumes exactly. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { verifyCheckpoints } from '../../../checkpoint/verify.ts';
 import { wrongInput } from '../../../errors.ts';
 import { verifyResume } from '../../../checks/verifyResume.ts';
 import { printJson, printResult } from '../../terminal/output.ts';
 import { stopSignals } from '../../stopSignals.ts';
 import type { ArgumentsOf } from '../../usage.ts';
-import type { verifyResumeUsage } from './usage.ts';
+import type { checkpointVerifyUsage, verifyResumeUsage } from './usage.ts';
 
-export async function checkResume({
-  config,
-  steps,
-  stops,
-  set,
-  eager,
-  json,
-}: ArgumentsOf<typeof verifyResumeUsage>): Promise<void> {
+/** `clm verify-resume`: trains twice, once with stops, and compares every bit of the results. */
+export async function verifyResuming(args: ArgumentsOf<typeof verifyResumeUsage>): Promise<void> {
+  const { config, steps, stops, set, eager, json } = args;
   const isWhole = (value: number, least: number): boolean => Number.isSafeInteger(value) && value >= least;
   if (!isWhole(steps, 2) || !isWhole(stops, 1) || stops >= steps) {
     throw wrongInput('--steps must be a whole number of at least 2, and --stops one from 1 to --steps - 1');
@@ -51,4 +47,21 @@ export async function checkResume({
     await rm(folder, { recursive: true, force: true });
     signals.close();
   }
+}
+
+/** `clm checkpoint verify`: verifies every checkpoint of a run. */
+export async function verifyCheckpointsOf({ run, json }: ArgumentsOf<typeof checkpointVerifyUsage>): Promise<void> {
+  let valid = 0;
+  let damaged = 0;
+  for await (const verdict of verifyCheckpoints(run)) {
+    if (verdict.valid) valid++;
+    else damaged++;
+    if (json) printJson(verdict);
+    else printResult(verdict.valid ? `intact   ${verdict.path}` : `DAMAGED  ${verdict.path}\n  ${verdict.reason}`);
+    if (!json && verdict.damagedTensors.length > 0)
+      printResult(`  damaged tensors: ${verdict.damagedTensors.join(', ')}`);
+  }
+  if (valid + damaged === 0) throw wrongInput(`There is no checkpoint in ${run}.`);
+  if (json) printJson({ run, valid, damaged });
+  if (damaged > 0) process.exitCode = 2;
 }

@@ -1,0 +1,35 @@
+/** `clm import` and `clm export`: a Hugging Face model folder as a run, and a run as such a folder. */
+import path from 'node:path';
+import { wrongInput } from '../../../errors.ts';
+import { exportModel } from '../../../huggingface/exportModel.ts';
+import { importModel } from '../../../huggingface/importModel.ts';
+import { assertWhole } from '../../options.ts';
+import { grouped, note, printJson } from '../../terminal/output.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import type { exportUsage, importUsage } from './usage.ts';
+
+export async function importFolder(args: ArgumentsOf<typeof importUsage>): Promise<void> {
+  const { contextLength = null } = args;
+  if (contextLength !== null) assertWhole('context-length', contextLength, 1);
+  if (args.run === '') throw wrongInput('--run is empty. Name the run directory to create.');
+  const imported = await importModel(args.directory, path.resolve(args.run), { contextLength });
+  if (args.json) printJson(imported);
+  if (args.quiet) return;
+  const shown = path.relative(process.cwd(), imported.runDirectory) || '.';
+  const context = `context length ${grouped(imported.contextLength)}`;
+  note(`${imported.kind}: ${grouped(imported.parameters)} parameters, ${context}, into ${shown}`);
+  const { paddingRows } = imported;
+  if (paddingRows > 0)
+    note(`${paddingRows} rows of the embedding have no token in the tokenizer: they are kept, but never sampled`);
+  note(`to sample: clm sample ${shown}; to fine-tune: start: { from: ${shown} } in a config`);
+}
+
+export async function exportRun(args: ArgumentsOf<typeof exportUsage>): Promise<void> {
+  if (args.checkpoint !== 'last' && !/^\d+$/.test(args.checkpoint))
+    throw wrongInput(`--checkpoint must be last or a step number, not "${args.checkpoint}"`);
+  const checkpoint = args.checkpoint === 'last' ? 'last' : Number(args.checkpoint);
+  const exported = await exportModel(args.run, path.resolve(args.directory), { checkpoint, dtype: args.dtype });
+  if (args.json) printJson(exported);
+  const { kind, step, dtype, files } = exported;
+  if (!args.quiet) note(`${kind} after ${step} steps, ${dtype}: wrote ${files.join(', ')} to ${args.directory}`);
+}
