@@ -163,9 +163,9 @@ function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: s
   const differences = resumeDifferences(before, config).filter((key) => key !== 'device');
   if (differences.length === 0) return;
   throw wrongInput(
-    `${runDirectory} was started with another ${differences.join(', ')}. Resuming may change only device, the length, ` +
-      'schedule, evaluation, checkpoints, samples, reports, corpus.workers and corpus.cache; start a new run with ' +
-      '--run for anything else.',
+    `${runDirectory} was started with another ${differences.join(', ')}. Resuming may change only device, the ` +
+      'length, schedule, evaluation, checkpoints, samples, reports, corpus.workers and corpus.cache; start a new run ' +
+      'with --run for anything else.',
   );
 }
 

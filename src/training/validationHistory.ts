@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { wrongInput } from '../errors.ts';
 
 const historySchema = z.object({
-  /** Validation loss of this very step, nats per token; null if it has not been evaluated. Ranks checkpoints by loss. */
+  /** Validation loss of this very step, nats per token; null if not evaluated. `keepBest` ranks checkpoints by it. */
   loss: z.number().nullable(),
   bestLoss: z.number().nullable(),
   bestStep: z.int().nullable(),

@@ -52,7 +52,7 @@ const request = (configPath: string) => ({
   signal: new AbortController().signal,
 });
 
-it('of pairs: the share learnt and the padding stand in the plan, the targets in the log; stopping changes nothing', async () => {
+it('of pairs: the plan has loss share and padding, the log the targets; stopping changes nothing', async () => {
   const configPath = await configFile('pairs', 'sources: [{ path: pairs.jsonl, prompt: q, completion: a }]');
   const { plan } = await prepareRun({
     configPath,
@@ -81,7 +81,8 @@ it('of pairs: the share learnt and the padding stand in the plan, the targets in
 
 it('of a mixture, whose evaluations name the sources: stopping changes nothing', async () => {
   const sources =
-    'sources: [{ path: pairs.jsonl, prompt: q, completion: a, weight: 1, finalWeight: 3, name: sums }, { path: texts.jsonl, weight: 2 }]';
+    'sources: [{ path: pairs.jsonl, prompt: q, completion: a, weight: 1, finalWeight: 3, name: sums }, ' +
+    '{ path: texts.jsonl, weight: 2 }]';
   const configPath = await configFile('mixture', sources);
   const own = path.join(folder, 'mixture-check');
   expect(await verifyResume({ ...request(configPath), folder: own, steps: 12, stops: [7] })).toMatchObject({

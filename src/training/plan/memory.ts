@@ -116,7 +116,7 @@ const maskFloats = ({ corpus, model, training }: SizedConfig): number =>
   corpus.packing === 'documents' ? 3 * training.microBatchSize * model.contextLength ** 2 : 0;
 
 /**
- * Logits; their gradient takes their place. With a large vocabulary a chunk of rows at a time, and the sum of the head's
+ * Logits; their gradient takes their place. With a large vocabulary one chunk of rows, and the sum of the head's
  * gradients.
  */
 function logitFloats(config: SizedConfig, V: number, isComposed: boolean): number {

@@ -104,8 +104,9 @@ export function flopsPerToken(model: Config['model'], tokens: number): number {
 /** @throws wrong input if the plan does not fit the machine, naming the keys to change, in order */
 export function refuseTooLarge(plan: RunPlan): void {
   if (plan.fits) return;
+  const parameters = plan.parameters.toLocaleString('en-US');
   throw wrongInput(
-    `This model does not fit this machine: training ${plan.parameters.toLocaleString('en-US')} parameters needs about ` +
+    `This model does not fit this machine: training ${parameters} parameters needs about ` +
       `${gigabytes(plan.bytes.total)} of memory, and there are ${gigabytes(plan.machineBytes)}. ${howToFit(plan)}`,
   );
 }

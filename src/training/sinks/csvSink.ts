@@ -19,8 +19,8 @@ const columns = [
 ] as const;
 
 /**
- * Rewrites the file from `metrics.jsonl`, which a resumed run has cut to its checkpoint, then appends to it. The old file
- * is replaced only when the new one is complete.
+ * Rewrites the file from `metrics.jsonl`, which a resumed run has cut to its checkpoint, then appends to it. The old
+ * file is replaced only when the new one is complete.
  * @throws environmentFailure if the disk refuses
  */
 export async function openCsvSink(

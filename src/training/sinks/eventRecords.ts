@@ -63,8 +63,8 @@ export function crc32c(bytes: Uint8Array): number {
 }
 
 /**
- * As TFRecord files store it, so that a checksum of data that contains checksums remains a good one: rotated by 15 bits,
- * plus a constant (tensorflow/core/lib/hash/crc32c.h).
+ * As TFRecord files store it, so that a checksum of data that contains checksums remains a good one: rotated by 15
+ * bits, plus a constant (tensorflow/core/lib/hash/crc32c.h).
  */
 export function maskedCrc32c(bytes: Uint8Array): number {
   const crc = crc32c(bytes);

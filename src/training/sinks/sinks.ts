@@ -20,7 +20,7 @@ export function metricsReport(metrics: MetricsFile, everySteps: number): Report 
 }
 
 /**
- * Opens the sinks that `reports.log` names. The run directory must exist, with metrics.jsonl cut to the start of the run.
+ * Opens the sinks that `reports.log` names. The run directory must exist, with metrics.jsonl cut to the first step.
  * @param warn called if the disk refuses a copy; a copy that still cannot be written then ends, and the run continues
  * @throws environmentFailure if one cannot be opened
  */

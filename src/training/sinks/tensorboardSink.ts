@@ -6,8 +6,8 @@ import { framed, startEvent, summaryEvent, versionEvent, type EventValue } from 
 import type { Fact, Sink } from './facts.ts';
 
 /**
- * Opens a new file for this process. Its first record makes readers discard the steps after `startStep` of earlier files;
- * for a fresh run, all steps.
+ * Opens a new file for this process. Its first record makes readers discard the steps after `startStep` of earlier
+ * files; for a fresh run, all steps.
  * @throws environmentFailure if the disk refuses
  */
 export async function openTensorboardSink(
