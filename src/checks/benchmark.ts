@@ -64,16 +64,14 @@ export async function benchmark(
     const recordMs = performance.now() - beganMs;
     const matmulGflopsBefore = await measureMatmul();
     const stepMs: number[] = [];
-    let waitedMs = 0;
+    let waitedBeforeMs = 0;
     for (let k = 1; k <= warmUpSteps + steps; k++) {
+      if (k === warmUpSteps + 1) waitedBeforeMs = batches.waitedMs();
       const startMs = performance.now();
-      const microBatches = await batches.next();
-      const readyMs = performance.now();
-      await step(microBatches, k, learningRateAt(schedule, optimizer.learningRate, plan.steps, k - 1));
-      if (k <= warmUpSteps) continue;
-      stepMs.push(performance.now() - startMs);
-      waitedMs += readyMs - startMs;
+      await step(await batches.next(), k, learningRateAt(schedule, optimizer.learningRate, plan.steps, k - 1));
+      if (k > warmUpSteps) stepMs.push(performance.now() - startMs);
     }
+    const waitedMs = batches.waitedMs() - waitedBeforeMs;
     const timings = profile
       ? await session.traced(async () => {
           for (let k = 1; k <= profiledSteps; k++) await step(await batches.next(), warmUpSteps + steps + k, 0);

@@ -36,14 +36,11 @@ export interface SequenceRange {
 
 /** Watches the steps of a run: ends it after too many skipped updates, and keeps the latest steps for the report. */
 export interface StepWatch {
-  /**
-   * @param range the micro-batches of the step
-   * @throws a failure of kind `diverged` after too many skipped updates in a row
-   */
-  add(step: StepRecord, range: SequenceRange): void;
-  readonly latest: readonly StepRecord[];
+  /** @param range the micro-batches of the step @throws a failure of kind `diverged` after too many skipped updates */
+  add(record: StepRecord, range: SequenceRange): void;
+  latest: StepRecord[];
   /** The micro-batches of the latest step. */
-  latestRange(): SequenceRange;
+  range: SequenceRange;
 }
 
 /**
@@ -51,26 +48,23 @@ export interface StepWatch {
  * @param start the position in the training sequence before the first step
  */
 export function openStepWatch(maxSkips: number, start: Cursor | undefined): StepWatch {
-  const latest: StepRecord[] = [];
-  let latestRange: SequenceRange = { from: start, to: start };
   let skips = 0;
-  return {
-    latest,
-    latestRange: () => latestRange,
+  const watch: StepWatch = {
+    latest: [],
+    range: { from: start, to: start },
     add: (record, range) => {
-      latest.push(record);
-      if (latest.length > listedSteps) latest.shift();
-      latestRange = range;
+      watch.latest = [...watch.latest.slice(1 - listedSteps), record];
+      watch.range = range;
       const { step, loss, gradientNorm, skipped } = record;
       skips = skipped === undefined ? 0 : skips + 1;
-      if (skips > maxSkips) {
-        throw diverged(
-          `${skips} updates in a row were skipped, the last one (${step}, ${skipped}) with loss ${loss} and ` +
-            `gradient norm ${gradientNorm}`,
-        );
-      }
+      if (skips <= maxSkips) return;
+      throw diverged(
+        `${skips} updates in a row were skipped, the last one (${step}, ${skipped}) with loss ${loss} and ` +
+          `gradient norm ${gradientNorm}`,
+      );
     },
   };
+  return watch;
 }
 
 /**
@@ -82,12 +76,11 @@ export function openStepWatch(maxSkips: number, start: Cursor | undefined): Step
 export async function reportDivergence(
   failure: ExpectedError,
   runDirectory: string,
-  watch: StepWatch,
+  { latest, range }: StepWatch,
   textOf: (range: SequenceRange) => Promise<WindowText[]>,
 ): Promise<ExpectedError> {
   const path = join(runDirectory, 'divergence.json');
-  const last = watch.latest.at(-1);
-  const range = watch.latestRange();
+  const last = latest.at(-1);
   const checkpoint = (await listCheckpoints(runDirectory)).at(-1);
   const report = {
     step: last?.step ?? null,
@@ -99,7 +92,7 @@ export async function reportDivergence(
       (error: unknown) => ({ unknown: (error as Error).message }),
     ),
     checkpointBefore: checkpoint?.path ?? null,
-    latestSteps: watch.latest.map(({ step, loss, gradientNorm, learningRate, skipped }) => ({
+    latestSteps: latest.map(({ step, loss, gradientNorm, learningRate, skipped }) => ({
       step,
       loss: String(loss),
       gradientNorm: String(gradientNorm),

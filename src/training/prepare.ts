@@ -20,7 +20,6 @@ import { countCorpus } from '../data/tokens/prepareTokenizer.ts';
 import { hasLossTokens } from '../data/tokens/tokens.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
-import { parseCursor } from '../data/windows/cursor.ts';
 import { wrongInput } from '../errors.ts';
 import { resolveCheckpoint } from '../run/findCheckpoint.ts';
 import { assertFreshStart } from '../run/runDirectory.ts';
@@ -30,9 +29,8 @@ import { defaultPrompt } from '../sampling/requests.ts';
 import { readBounded } from '../storage/boundedFile.ts';
 import { planRun, refuseTooLarge, type RunPlan } from './plan/plan.ts';
 import { countText } from './plan/preparePlan.ts';
-import type { StateTensors } from './programs.ts';
-import type { Progress } from './saves.ts';
-import { isExhausted, noEvaluations, parseValidationHistory } from './validationHistory.ts';
+import { isExhausted, progressOf, type Progress } from './progress.ts';
+import type { StateTensors } from './tensorValues.ts';
 
 /** What the user asked for. */
 interface TrainingRequest {
@@ -49,8 +47,6 @@ export interface LocatedRun {
   resume: boolean;
 }
 
-type CheckpointWithoutTensors = Omit<Checkpoint, 'model' | 'optimizer'>;
-
 export interface PreparedTraining {
   config: Config;
   corpus: Corpus;
@@ -58,11 +54,11 @@ export interface PreparedTraining {
   tokenizer: Tokenizer;
   plan: RunPlan;
   runDirectory: string;
-  /** The checkpoint to continue from; undefined for a fresh run. */
-  checkpoint: CheckpointWithoutTensors | undefined;
-  /** The checkpoint whose weights a fresh run starts from (`start.from`). */
-  start: CheckpointWithoutTensors | undefined;
-  /** Hands over the tensors of `checkpoint` or `start`, once: they are large, and nobody else may keep them. */
+  /** Folder of the checkpoint to continue from; undefined for a fresh run. */
+  resumedFrom: string | undefined;
+  /** Folder of the checkpoint whose weights a fresh run starts from (`start.from`); undefined for random weights. */
+  startsFrom: string | undefined;
+  /** Hands over the tensors of that checkpoint, once: they are large, and nobody else may keep them. */
   takeTensors(): StateTensors | undefined;
   /** Newer checkpoints that are damaged. */
   skipped: SkippedCheckpoint[];
@@ -124,8 +120,8 @@ export async function prepareTraining({ config, runDirectory, resume }: LocatedR
   const isAtEnd = progress.step === plan.steps || isExhausted(progress.validation, config.evaluation.patience);
   return {
     ...{ config, corpus, manifest, tokenizer, plan, runDirectory, skipped, progress },
-    checkpoint: checkpoint && withoutTensors(checkpoint),
-    start: start && withoutTensors(start),
+    resumedFrom: checkpoint?.path,
+    startsFrom: start?.path,
     takeTensors: takenOnce(checkpoint ?? start),
     isFinished: isAtEnd && isLoggedAsDone(runDirectory, progress.step),
   };
@@ -201,17 +197,6 @@ async function refuseValidationWithoutLoss(corpus: Corpus, tokenizer: Tokenizer)
   );
 }
 
-function progressOf(checkpoint: Checkpoint | undefined): Progress {
-  if (checkpoint === undefined) return { step: 0, cursor: undefined, validation: noEvaluations };
-  const { step, state } = checkpoint;
-  const file = path.join(checkpoint.path, 'state.json');
-  return {
-    step,
-    cursor: parseCursor(state.cursor, file),
-    validation: parseValidationHistory(state['validation'], file),
-  };
-}
-
 /**
  * A run that was stopped during its last evaluation still has to evaluate, and one that was killed right after its last
  * save lacks that checkpoint in its log: both are resumed, and then end at once.
@@ -220,8 +205,6 @@ function isLoggedAsDone(runDirectory: string, step: number): boolean {
   const status = readRunStatus(runDirectory);
   return status?.state === 'done' && status.step === step;
 }
-
-const withoutTensors = ({ model: _, optimizer: __, ...rest }: Checkpoint): CheckpointWithoutTensors => rest;
 
 function takenOnce(checkpoint: Checkpoint | undefined): PreparedTraining['takeTensors'] {
   let tensors = checkpoint && { model: [...checkpoint.model], optimizer: [...checkpoint.optimizer] };

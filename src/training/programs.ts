@@ -1,25 +1,16 @@
 /** The recorded programs of a run over the session's variables: one training step, and the evaluation. */
 import path from 'node:path';
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import type { Config } from '../config/schema.ts';
-import type { Corpus } from '../data/files/corpus.ts';
-import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { validationBatches } from '../data/windows/batches.ts';
 import type { Cursor } from '../data/windows/cursor.ts';
 import { initialParameters, parameterTable, type ParameterSpec } from '../model/parameters.ts';
 import type { Evaluation } from '../run/metrics.ts';
 import type { Session } from '../runtime/session.ts';
-import { assertSameTensors, type NamedTensor } from '../tensors/tensors.ts';
+import { assertSameTensors } from '../tensors/tensors.ts';
+import type { PreparedTraining } from './prepare.ts';
 import { recordEvaluation } from './step/evaluation.ts';
 import { recordTrainingStep, type TrainingStep } from './step/step.ts';
 import { trainingState } from './step/trainingState.ts';
-import { moveIntoSession } from './tensorValues.ts';
-
-/** Model and optimizer of a run, as a checkpoint has them. */
-export interface StateTensors {
-  model: NamedTensor[];
-  optimizer: NamedTensor[];
-}
+import { moveIntoSession, type StateTensors } from './tensorValues.ts';
 
 export interface RunPrograms {
   /** Applies update `step` (from 1). */
@@ -33,30 +24,18 @@ export interface RunPrograms {
   readState(): Promise<StateTensors>;
 }
 
-interface ProgramInputs {
-  config: Config;
-  corpus: Corpus;
-  tokenizer: Tokenizer;
-  /** The checkpoint to continue from; undefined for a fresh run. */
-  checkpoint: Pick<Checkpoint, 'path'> | undefined;
-  /** The checkpoint whose weights a fresh run starts from; undefined for random weights. */
-  start: Pick<Checkpoint, 'path'> | undefined;
-  /** Tensors of `checkpoint` or `start`; they can be taken once, and are used up. */
-  takeTensors(): StateTensors | undefined;
-}
-
 /** Moves the starting values into the session and records the programs of the run. */
 export async function recordPrograms(
   session: Session,
-  inputs: ProgramInputs,
+  prepared: PreparedTraining,
   onWarning: (message: string) => void,
 ): Promise<RunPrograms> {
-  const { config, corpus, tokenizer } = inputs;
+  const { config, corpus, tokenizer } = prepared;
   const { contextLength } = config.model;
   const { microBatchSize } = config.training;
   const table = parameterTable(config.model, tokenizer.vocabularySize);
   const parameterNames = table.map(({ name }) => name);
-  const stateNames = await setStartingValues(session, table, inputs);
+  const stateNames = await setStartingValues(session, table, prepared);
   const step = await recordTrainingStep(session, config, table);
   const evaluate = recordEvaluation(session, config, table, microBatchSize);
   return {
@@ -81,15 +60,17 @@ export async function recordPrograms(
 async function setStartingValues(
   session: Session,
   table: readonly ParameterSpec[],
-  { config, checkpoint, start, takeTensors }: ProgramInputs,
+  { config, takeTensors, resumedFrom, startsFrom }: PreparedTraining,
 ): Promise<string[]> {
   const given = takeTensors();
-  const source = checkpoint ?? start;
-  if (source) assertSameTensors(table, given!.model, path.join(source.path, 'model.safetensors'));
+  if (given) assertSameTensors(table, given.model, path.join((resumedFrom ?? startsFrom)!, 'model.safetensors'));
   const model = given?.model ?? initialParameters(table, config.seed);
-  const state = trainingState(config, table, model);
-  const names = state.map(({ name }) => name);
-  if (checkpoint) assertSameTensors(state, given!.optimizer, path.join(checkpoint.path, 'optimizer.safetensors'));
-  await moveIntoSession(session, [...model, ...(checkpoint ? given!.optimizer : state)]);
+  let optimizer = trainingState(config, table, model);
+  const names = optimizer.map(({ name }) => name);
+  if (resumedFrom !== undefined) {
+    assertSameTensors(optimizer, given!.optimizer, path.join(resumedFrom, 'optimizer.safetensors'));
+    optimizer = given!.optimizer;
+  }
+  await moveIntoSession(session, [...model, ...optimizer]);
   return names;
 }

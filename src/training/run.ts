@@ -20,7 +20,7 @@ import { openRunDirectory } from './startingPoint.ts';
 import { openStepBatches, sequenceOptions } from './stepBatches.ts';
 import { branchCount } from './step/branches.ts';
 import { train, type TrainingOutcome } from './train.ts';
-import { firstLossWarning } from './validationHistory.ts';
+import { firstLossWarning } from './progress.ts';
 
 export interface RunOptions {
   mode: Mode;
@@ -81,7 +81,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     if (fact.kind === 'checkpoint') void setStatus('running', null);
     options.report(fact);
     // Pretrained weights start below ln V.
-    if (fact.kind !== 'evaluation' || fact.step > 0 || prepared.start !== undefined) return;
+    if (fact.kind !== 'evaluation' || fact.step > 0 || prepared.startsFrom !== undefined) return;
     const warning = firstLossWarning(fact.loss, vocabularyRows(config.model, tokenizer.vocabularySize));
     if (warning !== undefined) onWarning(warning);
   };
@@ -89,7 +89,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   const parts = {
     ...{ config, plan, programs, watch, report },
     sample: openSampler(session, prepared, onWarning),
-    saves: openSaves({ ...prepared, startStep: step }, programs.readState, report, options.renewLock),
+    saves: openSaves(prepared, programs.readState, report, options.renewLock),
     batches: openStepBatches({ ...prepared, onWarning }, start.cursor),
   };
   const beganMs = performance.now();

@@ -1,7 +1,5 @@
 /** The completions that a run samples while it trains, each also written to `samples/` of the run directory. */
 import path from 'node:path';
-import type { Config } from '../config/schema.ts';
-import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { ExpectedError } from '../errors.ts';
 import { parameterTable } from '../model/parameters.ts';
 import { runPaths } from '../run/runPaths.ts';
@@ -11,6 +9,7 @@ import { generate } from '../sampling/generate.ts';
 import { defaultPrompt, requestsOf } from '../sampling/requests.ts';
 import { defaultSettings } from '../sampling/settings.ts';
 import { writeFileDurably } from '../storage/durable.ts';
+import type { PreparedTraining } from './prepare.ts';
 
 /** Samples a completion after `step` updates. */
 export type Sampler = (step: number) => Promise<{ prompt: string; completion: string }>;
@@ -22,7 +21,7 @@ export const sampleFile = (runDirectory: string, step: number): string =>
 /** @param warn called if the disk refuses a file: training continues */
 export function openSampler(
   session: Session,
-  { config, tokenizer, runDirectory }: { config: Config; tokenizer: Tokenizer; runDirectory: string },
+  { config, tokenizer, runDirectory }: PreparedTraining,
   warn: (message: string) => void,
 ): Sampler {
   const decoding = openDecoding(session, config.model, parameterTable(config.model, tokenizer.vocabularySize), 1);

@@ -5,25 +5,13 @@
  */
 import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
 import { renderConfig } from '../config/resolved.ts';
-import type { Config } from '../config/schema.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
-import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
-import type { Cursor } from '../data/windows/cursor.ts';
 import { ExpectedError, environmentFailure } from '../errors.ts';
-import type { NamedTensor } from '../tensors/tensors.ts';
 import { assertFinite } from './divergence.ts';
+import type { PreparedTraining } from './prepare.ts';
+import type { Progress } from './progress.ts';
 import type { Report } from './sinks/facts.ts';
-import { releaseValues } from './tensorValues.ts';
-import type { ValidationHistory } from './validationHistory.ts';
-
-/** How far a run has come. A checkpoint holds this and the tensors. */
-export interface Progress {
-  /** Updates applied. */
-  step: number;
-  /** Position after the last micro-batch used: what was read ahead is neither lost nor repeated. */
-  cursor: Cursor | undefined;
-  validation: ValidationHistory;
-}
+import { releaseValues, type StateTensors } from './tensorValues.ts';
 
 export interface Saves {
   /** Takes the snapshot; the write continues after the promise settles. */
@@ -37,18 +25,10 @@ export interface Saves {
   failAfterSaving(failure: unknown, progress: Progress): Promise<never>;
 }
 
-interface SavedRun {
-  config: Config;
-  tokenizer: Tokenizer;
-  runDirectory: string;
-  /** The step of the checkpoint that the run continues from, or 0. */
-  startStep: number;
-}
-
 /** @param readState reads model and optimizer from the session; the tensors are then owned and released here */
 export function openSaves(
-  { config, tokenizer, runDirectory, startStep }: SavedRun,
-  readState: () => Promise<{ model: NamedTensor[]; optimizer: NamedTensor[] }>,
+  { config, tokenizer, runDirectory, progress }: PreparedTraining,
+  readState: () => Promise<StateTensors>,
   report: Report,
   permit: (() => Promise<void>) | undefined,
 ): Saves {
@@ -56,7 +36,7 @@ export function openSaves(
   const tokensPerStep = training.microBatchesPerStep * training.microBatchSize * model.contextLength;
   const texts = { configText: renderConfig(config), tokenizerText: renderTokenizer(tokenizer) };
   return backgroundSaves({
-    startStep,
+    startStep: progress.step,
     report,
     permit,
     snapshot: async ({ step, cursor, validation }) => {
@@ -72,7 +52,8 @@ export function openSaves(
   });
 }
 
-interface SaveSteps<Snapshot> {
+interface SaveActions<Snapshot> {
+  /** The step of the checkpoint that the run continues from, or 0. */
   startStep: number;
   report: Report;
   /** Called before anything is written; throws if writing is not allowed. */
@@ -83,11 +64,12 @@ interface SaveSteps<Snapshot> {
   write(content: Snapshot): Promise<string>;
 }
 
-export function backgroundSaves<Snapshot>({ startStep, report, permit, snapshot, write }: SaveSteps<Snapshot>): Saves {
+export function backgroundSaves<Snapshot>(actions: SaveActions<Snapshot>): Saves {
+  const { report } = actions;
   let underWay: Promise<void> = Promise.resolve();
   let failure: ExpectedError | undefined;
   let bug: unknown;
-  let newestStep = startStep;
+  let newestStep = actions.startStep;
   const attempt = async (step: number, save: () => Promise<void>): Promise<void> => {
     try {
       await save();
@@ -104,11 +86,11 @@ export function backgroundSaves<Snapshot>({ startStep, report, permit, snapshot,
     await underWay;
     if (bug !== undefined) throw bug;
     await attempt(step, async () => {
-      await permit?.();
+      await actions.permit?.();
       report({ kind: 'saving', step });
-      const content = await snapshot(progress);
+      const content = await actions.snapshot(progress);
       underWay = attempt(step, async () => {
-        const path = await write(content);
+        const path = await actions.write(content);
         report({ kind: 'checkpoint', step, path });
       }).catch((error: unknown) => void (bug = error));
     });

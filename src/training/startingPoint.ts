@@ -15,7 +15,7 @@ import { writeFileDurably } from '../storage/durable.ts';
 import type { PreparedTraining } from './prepare.ts';
 import { sampleFile } from './sampler.ts';
 import type { StartingPoint } from './train.ts';
-import { afterUpdate } from './validationHistory.ts';
+import { afterUpdate } from './progress.ts';
 
 interface OpenedRun extends StartingPoint {
   /** The record of the checkpoint continued from, if a kill came between writing the checkpoint and its record. */
@@ -28,10 +28,10 @@ export async function openRunDirectory(
   session: Session,
   warn: (message: string) => void,
 ): Promise<OpenedRun> {
-  const { config, checkpoint, progress, runDirectory } = prepared;
+  const { config, resumedFrom, progress, runDirectory } = prepared;
   const paths = runPaths(runDirectory);
   const environment = environmentOf(prepared, session);
-  if (!checkpoint) {
+  if (resumedFrom === undefined) {
     const [configText, tokenizerText] = [renderConfig(config), renderTokenizer(prepared.tokenizer)];
     await createRunDirectory(runDirectory, { configText, tokenizerText, environment });
     await writeFileDurably(paths.corpus, renderManifest(prepared.manifest));
@@ -50,7 +50,7 @@ export async function openRunDirectory(
   const { logged, isRecordMissing } = await cutLog(prepared);
   if (existsSync(sampleFile(runDirectory, step))) logged.add('sample');
   const validation = logged.has('evaluation') ? progress.validation : afterUpdate(progress.validation);
-  const missingRecord = { kind: 'checkpoint', step, path: checkpoint.path } as const;
+  const missingRecord = { kind: 'checkpoint', step, path: resumedFrom } as const;
   return { ...progress, validation, logged, ...(isRecordMissing && { missingRecord }) };
 }
 

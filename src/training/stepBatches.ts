@@ -1,24 +1,19 @@
 /** The micro-batches of a run, step by step, read in the background while the step before is computed. */
-import type { Config } from '../config/schema.ts';
-import type { Corpus } from '../data/files/corpus.ts';
-import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { backgroundSequence } from '../data/windows/backgroundSequence.ts';
 import type { TrainingBatch } from '../data/windows/batches.ts';
 import type { Cursor } from '../data/windows/cursor.ts';
 import type { SequenceOptions } from '../data/windows/mixture.ts';
+import type { PreparedPlan } from './plan/preparePlan.ts';
 
 export interface StepBatches {
   /** The micro-batches of the next step; reading those after them begins. @throws what reading the corpus throws */
   next(): Promise<TrainingBatch[]>;
+  /** How long `next` has waited for micro-batches so far. */
+  waitedMs(): number;
   close(): Promise<void>;
 }
 
-interface SequenceSource {
-  config: Config;
-  corpus: Corpus;
-  tokenizer: Tokenizer;
-  /** Length of the run: the weights of a mixture may change over it. */
-  plan: { steps: number };
+interface SequenceSource extends Pick<PreparedPlan, 'config' | 'corpus' | 'tokenizer' | 'plan'> {
   onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -30,13 +25,17 @@ export function openStepBatches(source: SequenceSource, cursor?: Cursor): StepBa
   const sequence = overfitBatch
     ? repeated(backgroundSequence(corpus, tokenizer, options), microBatchesPerStep)
     : backgroundSequence(corpus, tokenizer, options, cursor);
+  let waitedMs = 0;
   let upcoming = take(sequence, microBatchesPerStep);
   return {
     next: async () => {
+      const startMs = performance.now();
       const microBatches = await upcoming;
+      waitedMs += performance.now() - startMs;
       upcoming = take(sequence, microBatchesPerStep);
       return microBatches;
     },
+    waitedMs: () => waitedMs,
     close: async () => {
       await upcoming.catch(() => undefined); // a failure to read matters only if its micro-batches are used
       await sequence.return();

@@ -8,6 +8,12 @@ import { returnFreeMemory } from '../runtime/libc.ts';
 import type { Session } from '../runtime/session.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 
+/** The tensors of a checkpoint. */
+export interface StateTensors {
+  model: NamedTensor[];
+  optimizer: NamedTensor[];
+}
+
 /** At most about this many bytes are in arrays and in the session at the same time. */
 const groupBytes = 256e6;
 

@@ -9,11 +9,11 @@ import type { StepRecord } from '../run/metrics.ts';
 import { diverged, type StepWatch } from './divergence.ts';
 import type { RunPrograms } from './programs.ts';
 import type { Sampler } from './sampler.ts';
-import type { Progress, Saves } from './saves.ts';
+import type { Saves } from './saves.ts';
 import type { Report } from './sinks/facts.ts';
 import type { StepBatches } from './stepBatches.ts';
 import { learningRateAt } from './step/schedule.ts';
-import { afterEvaluation, afterUpdate, isExhausted, type ValidationHistory } from './validationHistory.ts';
+import { afterEvaluation, afterUpdate, isExhausted, type Progress, type ValidationHistory } from './progress.ts';
 
 /** What the loop works with. */
 export interface LoopParts {
@@ -62,7 +62,7 @@ export async function train(
   { signal, takeSave }: Requests,
 ): Promise<TrainingOutcome> {
   const { config, plan, batches, sample, saves, report } = parts;
-  const clock: Clock = { beganMs: performance.now(), waitedMs: 0 };
+  const beganMs = performance.now();
   try {
     for (let progress: Progress = start; ; logged = new Set()) {
       const { step } = progress;
@@ -84,13 +84,13 @@ export async function train(
       if (isWanted && step > 0 && !logged.has('checkpoint')) await saves.begin(progress);
       if (ends) {
         await saves.finished();
-        const waitingShare = clock.waitedMs / Math.max(performance.now() - clock.beganMs, 1);
+        const waitingShare = batches.waitedMs() / Math.max(performance.now() - beganMs, 1);
         const isDone = isOver && (evaluated !== null || logged.has('evaluation'));
         if (!isDone) return { step, state: 'stopped', reason: String(signal.reason), waitingShare };
         return { step, state: 'done', reason: stopsEarly ? noGain(progress.validation) : null, waitingShare };
       }
 
-      progress = await update(parts, progress, clock);
+      progress = await update(parts, progress, beganMs);
     }
   } finally {
     await saves.finished().catch(() => undefined); // has been reported, and matters only at the end
@@ -118,12 +118,6 @@ export function dueAt(
   };
 }
 
-/** Milliseconds of `performance.now()`, and how long the loop has waited for micro-batches. */
-interface Clock {
-  beganMs: number;
-  waitedMs: number;
-}
-
 /** One evaluation. @returns the history with it, or null if the signal stopped it */
 async function evaluate(
   { programs, saves, report }: LoopParts,
@@ -146,14 +140,12 @@ async function evaluate(
 async function update(
   { config, plan, batches, programs, saves, watch, report }: LoopParts,
   progress: Progress,
-  clock: Clock,
+  beganMs: number,
 ): Promise<Progress> {
   const { training, optimizer, schedule } = config;
   const step = progress.step + 1;
   const startMs = performance.now();
   const microBatches = await batches.next().catch((failure: unknown) => saves.failAfterSaving(failure, progress));
-  clock.waitedMs += performance.now() - startMs;
-
   const learningRate = learningRateAt(schedule, optimizer.learningRate, plan.steps, progress.step);
   const { loss, gradientNorm, skipped } = await programs.step(microBatches, step, learningRate);
 
@@ -168,7 +160,7 @@ async function update(
     ...(skipped && { skipped }),
     ...(targets < plan.tokensPerStep && { targets }),
     tokensPerSecond: (sum(microBatches, 'tokenCount') / (nowMs - startMs)) * 1000,
-    elapsedMs: Math.round(nowMs - clock.beganMs),
+    elapsedMs: Math.round(nowMs - beganMs),
   };
   const { cursor } = microBatches.at(-1)!;
   watch.add(record, { from: training.overfitBatch ? undefined : progress.cursor, to: cursor });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { environmentFailure, wrongInput } from '../../src/errors.ts';
 import type { Fact } from '../../src/training/sinks/facts.ts';
 import { backgroundSaves } from '../../src/training/saves.ts';
-import { noEvaluations } from '../../src/training/validationHistory.ts';
+import { noEvaluations } from '../../src/training/progress.ts';
 
 /** Saves whose writes end when they are told to. */
 function controlledSaves() {

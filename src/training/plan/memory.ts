@@ -12,22 +12,13 @@ import { elementCount } from '../../tensors/tensors.ts';
 import { wantsKernels } from '../../processor.ts';
 import { branchCount } from '../step/branches.ts';
 
-const purposes = [
-  'process',
-  'parameters',
-  'optimizer',
-  'gradients',
-  'activations',
-  'mask',
-  'logits',
-  'checkpoint',
-] as const;
+type Purpose = 'process' | 'parameters' | 'optimizer' | 'gradients' | 'activations' | 'mask' | 'logits' | 'checkpoint';
 
 /**
  * Bytes by purpose. `total` is the peak. It is less than the sum: during the backward pass gradients take the place of
  * activations and logits.
  */
-export type MemoryPlan = Readonly<Record<(typeof purposes)[number] | 'total', number>>;
+export type MemoryPlan = Readonly<Record<Purpose | 'total', number>>;
 
 type SizedConfig = Pick<Config, 'corpus' | 'model' | 'training' | 'optimizer'>;
 
@@ -48,10 +39,8 @@ export function memoryPlan(
   isComposed = !wantsKernels(),
 ): MemoryPlan {
   const { training, optimizer } = config;
-  const count = (belongs: (spec: ParameterSpec) => boolean): number =>
-    table.filter(belongs).reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const parameters = count(() => true);
-  const muonMatrices = optimizer.kind === 'muon' ? count(isBlockMatrix) : 0;
+  const parameters = countWhere(table, () => true);
+  const muonMatrices = optimizer.kind === 'muon' ? countWhere(table, isBlockMatrix) : 0;
   const moments = 2 * parameters - muonMatrices;
   const optimizerState = moments + (training.emaDecay === null ? 0 : parameters);
   const summed = training.microBatchesPerStep > 1 ? parameters : 0; // gradient sums, kept from step to step
@@ -78,6 +67,10 @@ export function memoryPlan(
   return Object.freeze({ process: processBytes, ...bytes, total }) as MemoryPlan;
 }
 
+/** Number of parameters in the tensors that `belongs` selects. */
+export const countWhere = (table: readonly ParameterSpec[], belongs: (spec: ParameterSpec) => boolean): number =>
+  table.filter(belongs).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+
 /** Size of inputs and outputs of matrix products, in units of 4 bytes: clm's kernels keep them in bfloat16. */
 const productFloats = ({ training }: SizedConfig, isComposed: boolean): number =>
   training.precision === 'bfloat16' && !isComposed ? 0.5 : 1;
@@ -85,17 +78,8 @@ const productFloats = ({ training }: SizedConfig, isComposed: boolean): number =
 /** What the backward pass keeps: all activations of every block; with recompute every block's input, and one block. */
 function activationFloats(config: SizedConfig, isComposed: boolean): number {
   const { model, training } = config;
-  const {
-    family,
-    layers: L,
-    width: C,
-    heads: H,
-    keyValueHeads: K,
-    headSize: D,
-    feedForwardWidth: F,
-    contextLength: T,
-    dropout,
-  } = model;
+  const { layers: L, width: C, heads: H, keyValueHeads: K, headSize: D, feedForwardWidth: F } = model;
+  const { family, contextLength: T, dropout } = model;
   const N = training.microBatchSize * T;
   const isDropped = dropout > 0;
   const productSize = productFloats(config, isComposed);

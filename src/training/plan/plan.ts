@@ -10,7 +10,7 @@ import { tooShort } from '../../data/windows/windows.ts';
 import { wrongInput } from '../../errors.ts';
 import { parameterTable, vocabularyRows, type ParameterSpec } from '../../model/parameters.ts';
 import { elementCount } from '../../tensors/tensors.ts';
-import { availableBytes, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
+import { availableBytes, countWhere, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
 import { adviceText, memoryAdvice, type MemoryAdvice } from './memoryAdvice.ts';
 
 /** The fields are also those of `clm plan --json`: `learntShare` and `keysToTurn` keep their names for its readers. */
@@ -63,7 +63,7 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   const { model, training } = config;
   const { contextLength: T } = model;
   const windowsPerStep = training.microBatchSize * training.microBatchesPerStep;
-  const supply = size.supply ?? supplyOfText(size.trainingTokens, config);
+  const supply = size.supply ?? plainSupply({ seed: config.seed, contextLength: T }, size.trainingTokens);
   const windowsPerEpoch = supply.windows;
   refuseSmallVocabulary(config, size.vocabularySize);
   refuseShortText(config, size.trainingTokens, windowsPerStep, windowsPerEpoch);
@@ -116,9 +116,6 @@ export const howToFit = ({ keysToTurn, machineBytes }: RunPlan): string => advic
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
-const countWhere = (table: readonly ParameterSpec[], belongs: (spec: ParameterSpec) => boolean): number =>
-  table.filter(belongs).reduce((sum, { shape }) => sum + elementCount(shape), 0);
-
 /** Every parameter belongs to exactly one part; norms of queries and keys count as norms. */
 function partsOf(table: readonly ParameterSpec[]): RunPlan['parametersByPart'] {
   const part = ({ name }: ParameterSpec): keyof RunPlan['parametersByPart'] => {
@@ -127,18 +124,10 @@ function partsOf(table: readonly ParameterSpec[]): RunPlan['parametersByPart'] {
     if (/[nN]orm\./.test(name)) return 'norms';
     return name.includes('.attention.') ? 'attention' : 'feedForward';
   };
-  const of = (wanted: ReturnType<typeof part>): number => countWhere(table, (spec) => part(spec) === wanted);
-  return Object.freeze({
-    embedding: of('embedding'),
-    attention: of('attention'),
-    feedForward: of('feedForward'),
-    norms: of('norms'),
-    head: of('head'),
-  });
+  const sums = { embedding: 0, attention: 0, feedForward: 0, norms: 0, head: 0 };
+  for (const spec of table) sums[part(spec)] += elementCount(spec.shape);
+  return Object.freeze(sums);
 }
-
-const supplyOfText = (tokens: number, { seed, model }: Config): TrainingSupply =>
-  plainSupply({ seed, contextLength: model.contextLength }, tokens);
 
 function stepsOf({ training }: Config, tokensPerStep: number, tokensPerEpoch: number): number {
   if (training.tokens !== null) return Math.ceil(training.tokens / tokensPerStep);

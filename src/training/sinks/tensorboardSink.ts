@@ -33,23 +33,22 @@ export async function openTensorboardSink(
 }
 
 function valuesOf(fact: Fact): EventValue[] {
-  if (fact.kind === 'step') {
-    return [
-      { tag: 'training/loss', scalar: fact.loss },
-      { tag: 'training/learningRate', scalar: fact.learningRate },
-      { tag: 'training/gradientNorm', scalar: fact.gradientNorm },
-      { tag: 'training/tokensPerSecond', scalar: fact.tokensPerSecond },
-    ];
+  switch (fact.kind) {
+    case 'step':
+      return (['loss', 'learningRate', 'gradientNorm', 'tokensPerSecond'] as const).map((key) => ({
+        tag: `training/${key}`,
+        scalar: fact[key],
+      }));
+    case 'evaluation':
+      return (['loss', 'perplexity', 'bitsPerByte'] as const).map((key) => ({
+        tag: `validation/${key}`,
+        scalar: fact[key],
+      }));
+    case 'sample':
+      return [{ tag: 'sample', text: asCode(fact.prompt + fact.completion) }];
+    default:
+      return [];
   }
-  if (fact.kind === 'evaluation') {
-    return [
-      { tag: 'validation/loss', scalar: fact.loss },
-      { tag: 'validation/perplexity', scalar: fact.perplexity },
-      { tag: 'validation/bitsPerByte', scalar: fact.bitsPerByte },
-    ];
-  }
-  if (fact.kind === 'sample') return [{ tag: 'sample', text: asCode(fact.prompt + fact.completion) }];
-  return [];
 }
 
 /** TensorBoard renders text as Markdown; an indented block is shown verbatim. */

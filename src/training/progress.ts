@@ -1,7 +1,19 @@
-/** The evaluations of a run so far: the best one, and whether it is time to stop. Saved in every checkpoint. */
+/** How far a run has come: steps, position in the training sequence, evaluations. Saved in every checkpoint. */
+import path from 'node:path';
 import { z } from 'zod';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { parseCursor, type Cursor } from '../data/windows/cursor.ts';
 import { wrongInput } from '../errors.ts';
 
+export interface Progress {
+  /** Updates applied. */
+  step: number;
+  /** Position after the last micro-batch used: what was read ahead is neither lost nor repeated. */
+  cursor: Cursor | undefined;
+  validation: ValidationHistory;
+}
+
+/** The best evaluation so far, and whether it is time to stop. */
 const historySchema = z.object({
   /** Validation loss of this very step, nats per token; null if not evaluated. `keepBest` ranks checkpoints by it. */
   loss: z.number().nullable(),
@@ -42,15 +54,15 @@ export function firstLossWarning(loss: number, vocabularySize: number): string |
   );
 }
 
-/**
- * The history in a checkpoint's state; imported checkpoints have none.
- * @param path the file it was read from, for messages
- */
-export function parseValidationHistory(value: unknown, path: string): ValidationHistory {
-  if (value === undefined) return noEvaluations;
-  const result = historySchema.safeParse(value);
-  if (result.success) return result.data;
+/** The progress that a checkpoint holds; without one, that of a fresh run. @throws wrong input if it is damaged */
+export function progressOf(checkpoint: Checkpoint | undefined): Progress {
+  if (checkpoint === undefined) return { step: 0, cursor: undefined, validation: noEvaluations };
+  const { step, state } = checkpoint;
+  const file = path.join(checkpoint.path, 'state.json');
+  const cursor = parseCursor(state.cursor, file);
+  const validation = historySchema.safeParse(state['validation']);
+  if (validation.success) return { step, cursor, validation: validation.data };
   throw wrongInput(
-    `${path} is damaged: "validation": ${result.error.issues[0]?.message}. Resume from another checkpoint.`,
+    `${file} is damaged: "validation": ${validation.error.issues[0]?.message}. Resume from another checkpoint.`,
   );
 }

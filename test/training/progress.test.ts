@@ -5,7 +5,7 @@ import {
   firstLossWarning,
   isExhausted,
   noEvaluations,
-} from '../../src/training/validationHistory.ts';
+} from '../../src/training/progress.ts';
 
 it('patience counts evaluations since the best; an equal loss is no better', () => {
   let history = noEvaluations;
