@@ -56,7 +56,7 @@ const aMoment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 afterEach(() => vi.restoreAllMocks());
 
 describe('a corpus of 64 MB', () => {
-  test('is read at most two blocks ahead of what is used', async () => {
+  test('is read at most two blocks ahead of the block in use', async () => {
     const corpus = await sparseCorpus(64 * megabyte);
     const bytesRead = await countReads(corpus.files[0]!.path);
     let used = 0;
@@ -73,7 +73,7 @@ describe('a corpus of 64 MB', () => {
     expect(furthest).toBeLessThan(2 * megabyte + 2 * defaultChunkBytes + options.microBatchSize * 1024);
   });
 
-  test('is resumed at the price of one block, wherever it stood', async () => {
+  test('is resumed at any position by reading one block', async () => {
     const corpus = await sparseCorpus(64 * megabyte);
     const late = { version: 1 as const, epoch: 1, block: 50, startByte: 50 * 1000 * 1024, windowsTaken: 7 };
     const bytesRead = await countReads(corpus.files[0]!.path);
@@ -125,7 +125,7 @@ test.skipIf(!canListDescriptors)('an error in what is read ahead comes when its 
   expect(openDescriptors(corpus.files[1]!.path)).toBe(0);
 });
 
-test('a short corpus takes no memory for a whole block', async () => {
+test('a short corpus does not allocate a whole block', async () => {
   const corpus = await sparseCorpus(4099);
   const before = process.memoryUsage().arrayBuffers;
   const largeBlocks = { ...options, shuffleTokens: 64 * megabyte, microBatchSize: 1 };

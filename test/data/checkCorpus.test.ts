@@ -21,7 +21,7 @@ async function checked(
 const long = 'a line that is long enough to be looked for in the other part';
 
 describe('data check', () => {
-  test('counts running text as a document a file, and shifts the targets of its examples', async () => {
+  test('counts every file of running text as a document, and shifts the targets of its examples', async () => {
     const { examples, ...check } = await checked(
       { 'a.txt': `${long} é\n`, 'b.txt': `${long} €\n${long}\n` },
       (folder) => ({
@@ -41,7 +41,7 @@ describe('data check', () => {
     }
   });
 
-  test('finds duplicates, empty documents and what of the validation part is trained on', async () => {
+  test('finds duplicates, empty documents and validation text that is also trained on', async () => {
     const rows = ['one', 'two', 'one', '', long].map((text) => JSON.stringify({ text })).join('\n');
     const check = await checked(
       { 'a.jsonl': rows, 'own.jsonl': [long, 'new'].map((text) => JSON.stringify({ text })).join('\n') },

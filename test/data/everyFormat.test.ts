@@ -52,7 +52,7 @@ describe.each(formats)('%s', (_, name, content, source) => {
     }
   });
 
-  test('loses and repeats no text between training and validation', async () => {
+  test('neither loses nor repeats text between training and validation', async () => {
     const corpus = await open();
     const [training, validation, whole] = await Promise.all(
       [corpus.training, corpus.validation, { startByte: 0, endByte: corpus.bytes }].map(async (part) => {
@@ -67,7 +67,7 @@ describe.each(formats)('%s', (_, name, content, source) => {
   });
 });
 
-test('a hash keeps documents on their side when others are added', async () => {
+test('a split by hash keeps documents in their part when others are added', async () => {
   const sides = async (lines: string[]) => {
     const corpus = await openCorpus({
       sources: [{ path: await folderOf({ 'a.jsonl': lines.join('\n') }) }],
@@ -88,7 +88,7 @@ test('a hash keeps documents on their side when others are added', async () => {
   expect([...after.training, ...after.validation].sort()).toEqual(['new', ...texts].sort());
 });
 
-test('tokens of documents are the documents, each with its end, at every chunk size', async () => {
+test('the tokens of documents decode to the documents, each with end-of-text, at every chunk size', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.string({ unit: 'binary', minLength: 1, maxLength: 9 }), { minLength: 1, maxLength: 5 }),

@@ -15,7 +15,7 @@ const manifestOf = async (folder: string) =>
   );
 
 describe('the manifest of a corpus', () => {
-  test('is what was written, and the unchanged corpus passes', async () => {
+  test('is the same after writing and reading, and the unchanged corpus passes', async () => {
     const folder = await folderOf({ 'a.txt': 'first', 'b.txt': 'x'.repeat(3_000_000) });
     const manifest = await manifestOf(folder);
     expect(parseManifest(renderManifest(manifest), 'corpus.json')).toEqual(manifest);
@@ -37,17 +37,17 @@ describe('the manifest of a corpus', () => {
     );
   });
 
-  test('looks at the first and the last byte of a long file', async () => {
-    for (const place of [0, 2_999_999]) {
+  test('notices a change of the first or the last byte of a long file', async () => {
+    for (const index of [0, 2_999_999]) {
       const folder = await folderOf({ 'a.txt': 'x'.repeat(3_000_000) });
       const before = await manifestOf(folder);
-      await writeFile(join(folder, 'a.txt'), `${'x'.repeat(place)}y${'x'.repeat(2_999_999 - place)}`);
+      await writeFile(join(folder, 'a.txt'), `${'x'.repeat(index)}y${'x'.repeat(2_999_999 - index)}`);
       const now = await manifestOf(folder);
       expect(() => refuseChangedCorpus(before, now)).toThrow('a.txt has different content');
     }
   });
 
-  test('damaged is refused by its name', () => {
+  test('is refused by name if it is damaged', () => {
     expect(() => parseManifest('{"version":1}', 'runs/a/corpus.json')).toThrow('runs/a/corpus.json is damaged');
   });
 });

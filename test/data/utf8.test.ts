@@ -26,8 +26,8 @@ const nearlyText = fc
   )
   .map((parts) => Uint8Array.from(parts.flat()));
 
-describe('bytes that are no UTF-8', () => {
-  test('are replaced as the decoder of the Encoding Standard does it, and skipped at the same sourceOffsets', () => {
+describe('bytes that are not UTF-8', () => {
+  test('are replaced as by a decoder of the Encoding Standard, and skipped at the same positions', () => {
     let [bad, good] = [0, 0];
     fc.assert(
       fc.property(nearlyText, (bytes) => {
@@ -44,7 +44,7 @@ describe('bytes that are no UTF-8', () => {
     expect(Math.min(bad, good)).toBeGreaterThan(100);
   });
 
-  test('are found where the first begins', () => {
+  test('are found at the first one', () => {
     fc.assert(
       fc.property(nearlyText, (bytes) => {
         const at = firstBadByte(bytes);
@@ -58,7 +58,7 @@ describe('bytes that are no UTF-8', () => {
     );
   });
 
-  test('take time in proportion, however many they are', () => {
+  test('take linear time, however many they are', () => {
     const bytes = new Uint8Array(1 << 20).map((_, i) => (i % 3 === 0 ? 0xe9 : 0x61)); // Latin-1
     const startMs = performance.now();
     expect(repaired(bytes, 'replace').badBytes).toBe(Math.ceil(bytes.length / 3));

@@ -81,12 +81,12 @@ describe('a file of the corpus', () => {
   test.each([
     ['jsonl', '{"text": "€1"}\n\n{"text": "€2"}\n{"text": 3}\n', 18, 'line 4 (byte 35) of'],
     ['csv', 'text,n\n"two\nlines",1\n€,2\nno number\n', 21, 'record 4 (byte 27) of'],
-  ])('names the line or record of a bad .%s wherever reading began', async (ending, content, startByte, place) => {
+  ])('names the line or record of a bad .%s wherever reading began', async (ending, content, startByte, location) => {
     const path = join(await folderOf({ [`a.${ending}`]: content }), `a.${ending}`);
     const corpus = await openCorpus({ sources: [{ path }], validation: { hash: 0.5 }, shuffleTokens: 1024 });
     const reading = textChunks(corpus, { startByte, endByte: corpus.bytes }, { chunkBytes: 5 });
     expect((await reading.next()).value!.startByte).toBe(startByte);
     const error = await rejection(reading.next());
-    expect(error.message).toContain(`${place} ${path}`);
+    expect(error.message).toContain(`${location} ${path}`);
   });
 });

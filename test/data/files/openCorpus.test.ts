@@ -13,7 +13,7 @@ const open = (paths: string[], tail = 0.5): Promise<Corpus> =>
   openCorpus({ sources: paths.map((path) => ({ path })), validation: { tail }, shuffleTokens: 1024 });
 
 describe('files of the sources', () => {
-  test('a folder gives its files at any depth, by the bytes of their paths, without hidden ones', async () => {
+  test('of a folder are all files at any depth, in bytewise order, without hidden ones', async () => {
     const hidden = { '.hidden': 'no', 'c/.d/e': 'no' };
     const folder = await folderOf({ 'b.txt': 'bb', 'B.txt': 'B', 'é.txt': 'e', 'a/z.txt': 'az', ...hidden });
     const corpus = await open([folder]);
@@ -22,13 +22,13 @@ describe('files of the sources', () => {
     expect(corpus.bytes).toBe(6);
   });
 
-  test('a glob gives what it matches, and sources keep their order', async () => {
+  test('of a glob are its matches, and sources keep their order', async () => {
     const folder = await folderOf({ 'x/2.txt': '22', 'x/1.txt': '1', 'x/1.md': 'md', 'a.txt': 'a' });
     const corpus = await open([join(folder, 'x/*.txt'), join(folder, 'a.txt')]);
     expect(corpus.files.map((file) => basename(file.path))).toEqual(['1.txt', '2.txt', 'a.txt']);
   });
 
-  test('a file that two sources or a link name again counts once, at its first place', async () => {
+  test('a file named twice, even through a link, counts once, the first time', async () => {
     const folder = await folderOf({ 'a.txt': 'a', 'b.txt': 'b' });
     await symlink(join(folder, 'a.txt'), join(folder, 'c.txt'));
     const corpus = await open([join(folder, 'b.txt'), folder]);
@@ -37,13 +37,13 @@ describe('files of the sources', () => {
     expect((await open([folder])).files).toHaveLength(3);
   });
 
-  test('an existing name is taken literally, even one that looks like a glob', async () => {
+  test('an existing path is never a glob', async () => {
     const folder = await folderOf({ 'notes[1].txt': 'right', 'notes1.txt': 'wrong' });
     const corpus = await open([join(folder, 'notes[1].txt')]);
     expect(corpus.files.map((file) => basename(file.path))).toEqual(['notes[1].txt']);
   });
 
-  test('an empty file beside others is left out', async () => {
+  test('an empty file among others is left out', async () => {
     const folder = await folderOf({ 'a.txt': '', 'b.txt': 'bb' });
     expect((await open([folder])).files.map((file) => basename(file.path))).toEqual(['b.txt']);
   });
@@ -78,7 +78,7 @@ describe('files of the sources', () => {
 });
 
 describe('byte order marks', () => {
-  test('are no text: they count in no position', async () => {
+  test('are not text: they do not count in positions', async () => {
     const corpus = await corpusOf(['\uFEFFab', 'cd', '\uFEFF', '\uFEFFef'], 0.34);
     expect(corpus.files.map(({ bytes, startByte, markBytes }) => [bytes, startByte, markBytes])).toEqual([
       [2, 0, 3],
@@ -89,7 +89,7 @@ describe('byte order marks', () => {
     expect(corpus.training).toEqual({ startByte: 0, endByte: 3 });
   });
 
-  test('alone are no text at all', async () => {
+  test('alone are an empty text', async () => {
     const folder = await folderOf({ 'a.txt': '\uFEFF' });
     const error = await rejection(open([folder]));
     expect(error.message).toBe(
@@ -105,7 +105,7 @@ describe('the split', () => {
     expect(corpus.validation).toEqual({ startByte: 18, endByte: 20 });
   });
 
-  test('moves back to a character border', async () => {
+  test('moves back to the start of a character', async () => {
     const text = 'aé€😀b'; // characters begin at 0, 1, 3, 6, 10; 11 bytes
     const cuts = new Map<number, number>();
     for (let cut = 1; cut < 11; cut++) {
@@ -131,7 +131,7 @@ describe('the split', () => {
     expect(error.message).toContain(`leaves no ${part} text`);
   });
 
-  test('takes a sparse file of 3 GB in no time', async () => {
+  test('splits a sparse file of 3 GB without reading it', async () => {
     const folder = await folderOf({ 'a.txt': '' });
     await truncate(join(folder, 'a.txt'), 3e9);
     expect((await open([folder], 0.25)).training.endByte).toBe(2.25e9);

@@ -25,7 +25,7 @@ describe('chunks', () => {
   const text = 'aé€😀ß\u0000中𝒜z';
   const bytes = Buffer.byteLength(text);
 
-  test('of every size give the same text and split no character', async () => {
+  test('of every size yield the same text and split no character', async () => {
     const corpus = await corpusOf([text]);
     const sizes = new Set<number>();
     for (let chunkBytes = 1; chunkBytes <= bytes + 1; chunkBytes++) {
@@ -37,14 +37,14 @@ describe('chunks', () => {
     expect(sizes).toContain(1);
   });
 
-  test('run on over files, without their byte order marks; a later U+FEFF is text', async () => {
+  test('continue over files, without their byte order marks; a later U+FEFF is text', async () => {
     const corpus = await corpusOf(['\uFEFFab€', 'c\uFEFFd', '\uFEFF\uFEFFe']);
     for (const chunkBytes of [1, 2, 3, 5, 7, 100]) {
       expect((await texts(corpus, chunkBytes)).join('')).toBe('ab€c\uFEFFd\uFEFFe');
     }
   });
 
-  test('of any texts, ranges and sizes give exactly the range', async () => {
+  test('of any text, range and size yield exactly the range', async () => {
     const content = fc.string({ unit: 'binary', minLength: 1, maxLength: 9 });
     const contents = fc.array(content, { minLength: 1, maxLength: 3 });
     const size = fc.integer({ min: 1, max: 11 });

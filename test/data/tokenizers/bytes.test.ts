@@ -28,7 +28,7 @@ describe('bytes', () => {
     );
   });
 
-  test('as a stream, any bytes decode as they do whole', () => {
+  test('any bytes decode to the same text whole and as a stream', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 23 }), (bytes) => {
         expect(streamed(bytes).join('')).toBe(tokenizer.decode(bytes));
@@ -40,7 +40,7 @@ describe('bytes', () => {
     expect(streamed(tokenizer.encode('a€b'))).toEqual(['a', '', '', '€', 'b', '']);
   });
 
-  test('that form no character become U+FFFD', () => {
+  test('that do not form a character become U+FFFD', () => {
     expect(streamed([0x61, 0xe2, 0x82])).toEqual(['a', '', '', '\uFFFD']);
     expect(streamed([0xe2, 0x62])).toEqual(['', '\uFFFDb', '']);
     expect(tokenizer.decode([0xff, 0x61])).toBe('\uFFFDa');
@@ -51,7 +51,7 @@ describe('bytes', () => {
     expect(streamed(tokenizer.encode('\uFEFFa')).join('')).toBe('\uFEFFa');
   });
 
-  test('refuse a lone surrogate and ids that are no bytes', () => {
+  test('refuse a lone surrogate and ids that are not bytes', () => {
     expect(() => tokenizer.encode('😀\uD800')).toThrow(
       'The text is not well formed: a lone surrogate (U+D800) at character 1.',
     );

@@ -13,7 +13,7 @@ function tokenizerOf(text: string) {
 }
 
 describe('the census', () => {
-  test('notes each code point once, by ascending code point, and counts characters', () => {
+  test('lists each code point once, in ascending order, and counts characters', () => {
     const census = characterCensus();
     expect(census.count(Buffer.from('ba😀'))).toBe(3);
     expect(census.count(Buffer.from('€a\n\uFFFFé'))).toBe(5);
@@ -22,7 +22,7 @@ describe('the census', () => {
 });
 
 describe('characters', () => {
-  test('are numbered by code point', () => {
+  test('have ids in the order of code points', () => {
     const tokenizer = tokenizerOf('hello 😀é');
     expect([...tokenizer.encode('he😀 é')]).toEqual([2, 1, 6, 0, 5]);
     expect(tokenizer.vocabularySize).toBe(7);

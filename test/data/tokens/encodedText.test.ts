@@ -13,9 +13,9 @@ const training = bpeTraining();
 training.addChunk(text.subarray(0, 50_000), { endsText: true });
 const bpe = training.train(300);
 
-describe.each(['replace', 'skip'] as const)('bytes that are no UTF-8, encodingErrors: %s', (encodingErrors) => {
+describe.each(['replace', 'skip'] as const)('bytes that are not UTF-8, encodingErrors: %s', (encodingErrors) => {
   test.each(['running', 'file'] as const)(
-    'move no place from which encoding may go on: documents %s',
+    'keep every position from which tokenizing can restart: documents %s',
     async (documents) => {
       const bad = Buffer.from(text);
       let damaged = 0;
@@ -39,8 +39,8 @@ describe.each(['replace', 'skip'] as const)('bytes that are no UTF-8, encodingEr
       for (const [i, { startByte }] of whole.entries()) {
         if (i % 2 === 0) continue;
         const rest = await read(startByte);
-        expect(rest.map(({ tokenIds, ...place }) => ({ ...place, tokens: tokenIds.length }))).toEqual(
-          whole.slice(i).map(({ tokenIds, ...place }) => ({ ...place, tokens: tokenIds.length })),
+        expect(rest.map(({ tokenIds, ...position }) => ({ ...position, tokens: tokenIds.length }))).toEqual(
+          whole.slice(i).map(({ tokenIds, ...position }) => ({ ...position, tokens: tokenIds.length })),
         );
         const ids = (texts: typeof rest) => JSON.stringify(texts.map(({ tokenIds }) => [...tokenIds]));
         expect(ids(rest) === ids(whole.slice(i)), `from byte ${startByte}`).toBe(true);
@@ -49,7 +49,7 @@ describe.each(['replace', 'skip'] as const)('bytes that are no UTF-8, encodingEr
   );
 });
 
-test('mending says where each byte of the text stood', () => {
+test('repairing reports where each byte of the text comes from', () => {
   const bytes = Buffer.from([0x61, 0xff, 0xfe, 0x62, 0xc3, 0xa9, 0x80, 0x63]);
   const sourceOffsets = (how: 'replace' | 'skip') => {
     const result = repaired(bytes, how);

@@ -75,7 +75,7 @@ const kinds: [string, () => Promise<Corpus>, typeof bpe][] = [
 ];
 
 describe.each(kinds)('%s', (_, make, tokenizer) => {
-  test('gives the chunks, counts and places of the text', async () => {
+  test('yields the chunks, counts and positions of the text', async () => {
     const corpus = await make();
     const cached = await cachedCorpus(corpus, tokenizer, await folderOf({}));
     expect(statSync(tokenFileOf(cached.corpus, corpus.training)!).size).toBeGreaterThan(cached.trainingTokens);
@@ -88,7 +88,7 @@ describe.each(kinds)('%s', (_, make, tokenizer) => {
     }
   });
 
-  test('goes on from every cursor as the text does, also in the background', async () => {
+  test('resumes from every cursor like the text, also in the background', async () => {
     const corpus = await make();
     const { corpus: cached } = await cachedCorpus(corpus, tokenizer, await folderOf({}));
     const options = { seed: 5, contextLength: 16, microBatchSize: 2, shuffleTokens: 4000 };
@@ -122,7 +122,7 @@ describe('a cache of several blocks', async () => {
   const whole = readFileSync(file);
   const expected = await tokensOf(corpus, corpus.training, tokenizer);
 
-  test('begins at every place of an exact text', async () => {
+  test('starts at every position of an exact text', async () => {
     expect(corpus.training.endByte).toBeGreaterThan(2 ** 18);
     for (const startByte of [1, 2, 77_777, 262_143, 262_144, 262_145, 300_000, corpus.training.endByte - 1]) {
       const part = { ...corpus.training, startByte };
@@ -132,7 +132,7 @@ describe('a cache of several blocks', async () => {
     }
   });
 
-  test('notices every damage, says so, reads the text instead and takes the file away', async () => {
+  test('detects any damage, warns, reads the text instead and removes the file', async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat({ max: whole.length - 1 }), fc.integer({ min: 1, max: 255 }), async (at, change) => {
         const damaged = Buffer.from(whole);
@@ -157,7 +157,7 @@ describe('a cache of several blocks', async () => {
     );
   });
 
-  test('notices a file that is cut short, anywhere', async () => {
+  test('detects a file that is truncated anywhere', async () => {
     for (const bytes of [0, 5, 16, 400_000, whole.length - 1]) {
       writeFileSync(file, whole);
       truncateSync(file, bytes);
@@ -173,7 +173,7 @@ describe('what the tokens depend on', () => {
   const text = words.slice(0, 20_000);
   const folderName = ({ tokenCache }: Corpus): string => path.basename(tokenCache!);
 
-  test('is in the key: text, split, way of reading, tokenizer', async () => {
+  test('depends on text, split, way of reading and tokenizer', async () => {
     const folder = await folderOf({ 'a.txt': text });
     const file = path.join(folder, 'a.txt');
     const keyOf = async (
@@ -209,7 +209,7 @@ describe('what the tokens depend on', () => {
     expect(await keyOf()).toBe(keys[0]);
   });
 
-  test('of a long file, whose content is only sampled, is also its time', async () => {
+  test('depends on the time of a long file, whose content is only sampled', async () => {
     const folder = await folderOf({ 'a.txt': text.repeat(80) });
     const file = path.join(folder, 'a.txt');
     const key = async () =>
@@ -229,7 +229,7 @@ describe('what the tokens depend on', () => {
     expect(await key()).not.toBe(before);
   });
 
-  test('is not known of standard input, which is not cached', async () => {
+  test('does not exist for standard input, which is not cached', async () => {
     const corpus = await opened(text);
     const fromInput = { ...corpus, files: corpus.files.map((file) => ({ ...file, source: { path: '-' } })) };
     const counted = await countCorpus(fromInput, bpe, { cache: await folderOf({}) });
@@ -238,7 +238,7 @@ describe('what the tokens depend on', () => {
   });
 });
 
-test('is not made twice, and what a killed maker left long ago is cleared', async () => {
+test('is not written twice, and unfinished files of killed processes are removed', async () => {
   const folder = await folderOf({});
   const corpus = await opened(words);
   const { corpus: cached } = await cachedCorpus(corpus, bpe, folder);
@@ -259,7 +259,7 @@ test('is not made twice, and what a killed maker left long ago is cleared', asyn
   expect(await chunksOf(cached, corpus.training, bpe)).toEqual(await chunksOf(corpus, corpus.training, bpe));
 });
 
-test('two processes that make it at once both get it whole', async () => {
+test('processes that write it at the same time all read it complete', async () => {
   const folder = await folderOf({ 'tokenizer.json': renderTokenizer(bpe), 'a.txt': words.repeat(3) });
   const dist = new URL('../../../dist/data/', import.meta.url).href;
   const program = `
@@ -273,7 +273,8 @@ test('two processes that make it at once both get it whole', async () => {
     let tokens = 0;
     const warnings = [];
     const onWarning = (message) => warnings.push(message);
-    for await (const { tokenIds } of tokenChunks(cached, corpus.training, tokenizer, { onWarning })) tokens += tokenIds.length;
+    const chunks = tokenChunks(cached, corpus.training, tokenizer, { onWarning });
+    for await (const { tokenIds } of chunks) tokens += tokenIds.length;
     console.log(JSON.stringify({ trainingTokens, tokens, warnings, folder: cached.tokenCache }));`;
   const run = () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { cwd: folder });
   const made = (await Promise.all([run(), run(), run()])).map(({ stdout }) => JSON.parse(stdout));

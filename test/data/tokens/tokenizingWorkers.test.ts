@@ -75,7 +75,7 @@ describe.each([1, 3])('%i tokenizing workers', (count) => {
     expect(await read(middle, { workers })).toEqual(await read(middle));
   });
 
-  test('tell of an unknown character by its place, after the tokens before it', async () => {
+  test('name the location of an unknown character, after the tokens before it', async () => {
     const corpus = await corpusOfLines({}, [...lines, JSON.stringify({ text: 'word ж' }), ...lines]);
     const workers = open.get(`characters ${count}`)!;
     const failing = async (options: object) => {
@@ -97,7 +97,7 @@ describe.each([1, 3])('%i tokenizing workers', (count) => {
     expect(aside.tokens.length).toBe(lines.length);
   });
 
-  test('tell of a line that cannot be read after the tokens before it', async () => {
+  test('report an unreadable line after the tokens before it', async () => {
     const corpus = await corpusOfLines({}, [...lines, '{"text": 1}', ...lines]);
     const chunks = tokenChunks(corpus, corpus.training, bpe, { workers: open.get(`bpe ${count}`)! });
     expect((await take(chunks, lines.length)).length).toBe(lines.length);
@@ -107,7 +107,7 @@ describe.each([1, 3])('%i tokenizing workers', (count) => {
     expect(error.message).toContain(`line ${lines.length + 1} (byte `);
   });
 
-  test('are not more than two jobs each ahead of the tokens that are taken', async () => {
+  test('are at most two jobs each ahead of the tokens in use', async () => {
     const empty = JSON.stringify({ text: '' });
     const rows = Array.from({ length: 10 }, () => lines.flatMap((line) => [line, empty])).flat();
     const corpus = await corpusOfLines({}, rows);
@@ -122,7 +122,7 @@ describe.each([1, 3])('%i tokenizing workers', (count) => {
   });
 });
 
-test('the sequence made in the background is the same with three workers, from any cursor', async () => {
+test('the background sequence is the same with three workers, from any cursor', async () => {
   const corpus = await corpusOfLines();
   const options = { seed: 3, contextLength: 32, microBatchSize: 2, shuffleTokens: 1200 };
   const expected = await take(trainingSequence(corpus, bpe, options), 60);

@@ -11,7 +11,7 @@ import { corpusOf, rejection, take } from '../texts.ts';
 const options = { seed: 11, contextLength: 5, microBatchSize: 3, shuffleTokens: 61 };
 const text = Array.from({ length: 97 }, (_, i) => `aé€😀${i}\n`).join('');
 
-describe('a sequence made in a worker thread', () => {
+describe('a sequence from a worker thread', () => {
   test.each(['characters', 'bytes'] as const)('is the same, from any cursor, in %s', async (kind) => {
     const corpus = await corpusOf([text]);
     const { tokenizer } = await prepareTokenizer({ kind }, corpus);
@@ -23,7 +23,7 @@ describe('a sequence made in a worker thread', () => {
     expect(expected.at(-1)!.cursor.epoch).toBeGreaterThan(0);
   });
 
-  test('fails as the sequence itself would, when the micro-batch is due', async () => {
+  test('fails like the sequence itself, in place of the micro-batch', async () => {
     const corpus = await corpusOf(['a'.repeat(907)]);
     const { tokenizer } = await prepareTokenizer({ kind: 'characters' }, corpus);
     await writeFile(corpus.files[0]!.path, `${'a'.repeat(700)}b${'a'.repeat(206)}`);
@@ -37,7 +37,7 @@ describe('a sequence made in a worker thread', () => {
     });
   });
 
-  test('tells of a bug with the stack of the worker', async () => {
+  test('reports a bug with the stack of the worker', async () => {
     const corpus = await corpusOf([text]);
     const { tokenizer } = await prepareTokenizer({ kind: 'bytes' }, corpus);
     const broken = { ...corpus, files: undefined } as unknown as typeof corpus;

@@ -33,13 +33,13 @@ const roomsOf = (windows: number[][], lengths: number[], capacity: number): numb
   windows.map((window) => capacity - window.reduce((sum, piece) => sum + lengths[piece]!, 0)).sort((a, b) => a - b);
 
 describe('best-fit packing', () => {
-  test('places each piece where it leaves the least room', () => {
+  test('puts each piece where it leaves the least room', () => {
     expect(windowsOf([3, 7, 5, 2, 3, 10], 10)).toEqual([[5], [0, 1], [2, 3, 4]].map((window) => [...window]));
     expect(windowsOf([10, 10, 1], 10)).toEqual([[0], [1], [2]]);
     expect(windowsOf([], 10)).toEqual([]);
   });
 
-  test('holds every piece once, overfills no window, and is as full as the plain algorithm', () => {
+  test('packs every piece once, overfills no window, and is as good as the plain algorithm', () => {
     let shared = 0;
     fc.assert(
       fc.property(

@@ -37,7 +37,7 @@ describe('a cursor read from disk', () => {
 });
 
 describe('a cursor against a corpus', () => {
-  test('fits the one it was made with', () => {
+  test('fits the corpus it was made with', () => {
     expect(() => checkCursor(cursor, corpus)).not.toThrow();
   });
 

@@ -41,14 +41,14 @@ interface PlacedToken {
 /** The pieces in the rows of a micro-batch, found by their positions alone; padding is checked to bear no loss. */
 function piecesIn({ inputs, targets, lossMask, positions }: MicroBatch, contextLength: number): PlacedToken[][] {
   const pieces: PlacedToken[][] = [];
-  for (let place = 0; place < inputs.length; place++) {
-    const t = positions![place]!;
-    const isPadding = t === 0 && lossMask[place] === 0 && inputs[place] === 0 && targets[place] === 0;
+  for (let index = 0; index < inputs.length; index++) {
+    const t = positions![index]!;
+    const isPadding = t === 0 && lossMask[index] === 0 && inputs[index] === 0 && targets[index] === 0;
     if (isPadding) continue;
     if (t === 0) pieces.push([]);
-    else expect(place % contextLength).toBeGreaterThanOrEqual(t); // no piece goes on in the next row
+    else expect(index % contextLength).toBeGreaterThanOrEqual(t); // no piece goes on in the next row
     expect(pieces.at(-1)!.length).toBe(t);
-    pieces.at(-1)!.push({ input: inputs[place]!, target: targets[place]!, hasLoss: lossMask[place] === 1 });
+    pieces.at(-1)!.push({ input: inputs[index]!, target: targets[index]!, hasLoss: lossMask[index] === 1 });
   }
   return pieces;
 }
@@ -67,7 +67,7 @@ function expectedPieces(documents: string[], contextLength: number): string[] {
 }
 
 describe('packed documents', () => {
-  test('stand in every epoch once, whole or cut, with their tokens as targets exactly once', async () => {
+  test('are in every epoch once, whole or cut, with every token a target exactly once', async () => {
     const seen = { shared: 0, cut: 0, padded: 0, blocks: 0 };
     await fc.assert(
       fc.asyncProperty(
@@ -117,7 +117,7 @@ describe('packed documents', () => {
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(3);
   });
 
-  test('never have a target of another document, nor lose a target where a text begins', async () => {
+  test('never have a target of another document, nor lose the first token of a text as a target', async () => {
     const documents = Array.from({ length: 20 }, (_, i) => String.fromCharCode(97 + i).repeat(1 + ((i * 5) % 17)));
     const corpus = await corpusOfDocuments(documents);
     const { tokenizer } = await prepareTokenizer({ kind: 'bytes' }, corpus);
@@ -167,7 +167,7 @@ describe('packed documents', () => {
     expect(batches.some(({ cursor }) => cursor.insideDocument && cursor.startByte > 64)).toBe(true);
   });
 
-  test('are mixed so that the shares of tokens are true, though windows hold different numbers', async () => {
+  test('are mixed by shares of tokens, although windows contain different numbers of them', async () => {
     const folder = await folderOf({
       'a.jsonl': jsonLines(Array(40).fill({ text: 'aaaa' })),
       'b.jsonl': jsonLines(Array(40).fill({ text: 'b'.repeat(9) })),
@@ -185,7 +185,7 @@ describe('packed documents', () => {
     expect(share).toBeCloseTo(0.5, 1);
   });
 
-  test('take the loss on completions only; prompts without one are left out and counted', async () => {
+  test('count only completions towards the loss; prompts without one are left out and counted', async () => {
     const pairs = Array.from({ length: 12 }, (_, i) => ({
       q: 'q'.repeat(1 + i),
       a: i % 3 === 2 ? '' : 'A'.repeat(1 + (i % 4)),
@@ -224,8 +224,8 @@ describe('packed documents', () => {
       openCorpus({ sources: [{ path }], validation: { tail: 0.1 }, packing: 'documents', shuffleTokens: 1024 }),
     );
     expect(error.message).toBe(
-      'corpus.packing: documents packs documents, but the corpus is one running text. Set documents: file or a separator in ' +
-        'corpus.sources, or use packing: concatenate.',
+      'corpus.packing: documents packs documents, but the corpus is one running text. Set documents: file or ' +
+        'a separator in corpus.sources, or use packing: concatenate.',
     );
   });
 });

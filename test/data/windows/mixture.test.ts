@@ -35,7 +35,7 @@ const rowSources = (batches: { inputs: Int32Array }[]): string[] =>
   );
 
 describe('a mixture', () => {
-  test('gives every source its share of the windows, never a window off, across epochs', async () => {
+  test('draws every source by its share, never a whole window away from it, across epochs', async () => {
     const { corpus, tokenizer } = await mixed([[5], [3], [2]]);
     const rows = rowSources(await take(trainingSequence(corpus, tokenizer, options), 100));
     for (let n = 1; n <= rows.length; n++) {
@@ -49,7 +49,7 @@ describe('a mixture', () => {
     }
   });
 
-  test('changes its shares in a straight line over the run', async () => {
+  test('changes shares linearly over the run', async () => {
     const { corpus, tokenizer } = await mixed([
       [1, 3],
       [1, 1],
@@ -63,7 +63,7 @@ describe('a mixture', () => {
     expect(count('c', rows.slice(240))).toBeLessThan(9);
   });
 
-  test('leads weights through points at steps, from 0 and to 0, and then stays', async () => {
+  test('interpolates weights between points at steps, from 0 and to 0, and then keeps the last', async () => {
     const { corpus, tokenizer } = await mixed([[1], [0], [1]]);
     const points = [
       undefined,
@@ -110,7 +110,7 @@ describe('a mixture', () => {
     expect(batches.at(-1)!.cursor.mixture!.reduce((sum, { windows }) => sum + windows, 0)).toBe(180);
   });
 
-  test('validates every source by itself, each with its own tail', async () => {
+  test('validates every source separately, each with its own tail', async () => {
     const { corpus, tokenizer } = await mixed([[5], [3], [2]]);
     const batches = await all(validationBatches(corpus, tokenizer, options));
     expect([...new Set(batches.map(({ source }) => source))]).toEqual(['a.txt', 'b.jsonl', 'c.txt']);
@@ -120,7 +120,7 @@ describe('a mixture', () => {
     expect(targets('c.txt')).toBeLessThan(12 + 1);
   });
 
-  test('refuses two sources of one name', async () => {
+  test('refuses two sources with the same name', async () => {
     const folder = await folderOf({ 'x/a.txt': 'aaaa', 'y/a.txt': 'bbbb' });
     const sources = ['x', 'y'].map((name) => ({ path: join(folder, name, 'a.txt'), weight: 1 }));
     const error = await rejection(openCorpus({ sources, validation: { tail: 0.5 }, shuffleTokens: 1024 }));

@@ -19,14 +19,14 @@ async function traced(settings: Omit<CorpusSettings, 'shuffleTokens'>, count: nu
   return { batches: taken.slice(count), origins: await textOrigins(corpus, tokenizer, options, cursor, 2) };
 }
 
-/** The bytes that a place names. */
+/** The text from a location on. */
 async function textAt(place: string): Promise<string> {
   const [, byte, file] = /^byte (\d+) of (.*)$/.exec(place)!;
   return (await readFile(file!)).subarray(Number(byte)).toString('latin1');
 }
 
 describe('the origins of a step', () => {
-  it.each([0, 9])('are the very bytes of its windows in a running text, after %d micro-batches', async (count) => {
+  it.each([0, 9])('are the exact bytes of its windows in running text, after %d micro-batches', async (count) => {
     const text = Array.from({ length: 400 }, (_, i) => `word${(i * 7919) % 1000}`).join(' ');
     const path = await folderOf({ 'running.txt': text });
     const { batches, origins } = await traced({ sources: [{ path }], validation: { tail: 0.1 } }, count);
@@ -67,7 +67,7 @@ describe('the origins of a step', () => {
       tokens += own;
     }
     // A piece of n tokens has n − 1 targets; the end-of-text put before a document is not part of its text.
-    const places = batches.reduce((sum, { tokenCount }) => sum + tokenCount, 0);
-    expect(tokens).toBeGreaterThanOrEqual(places);
+    const inputs = batches.reduce((sum, { tokenCount }) => sum + tokenCount, 0);
+    expect(tokens).toBeGreaterThanOrEqual(inputs);
   });
 });

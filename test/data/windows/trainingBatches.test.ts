@@ -74,7 +74,7 @@ describe.each(['characters', 'bytes'] as const)('training on %s', (kind) => {
     expect(runsOn).toBe(true); // a micro-batch began in the epoch before
   });
 
-  test('shifts targets by one at every place, and takes the loss there', async () => {
+  test('shifts every target by one, and counts it towards the loss', async () => {
     const corpus = await mixedCorpus();
     const { tokenizer } = await prepareTokenizer({ kind }, corpus);
     const text = (await tokensOf(corpus, tokenizer)).join();
@@ -82,8 +82,8 @@ describe.each(['characters', 'bytes'] as const)('training on %s', (kind) => {
       const { inputs, targets, lossMask, targetCount } = batch;
       expect([...lossMask]).toEqual(Array(15).fill(1));
       expect(targetCount).toBe(15);
-      for (let place = 0; place < 15; place++) {
-        if (place % contextLength < contextLength - 1) expect(targets[place]).toBe(inputs[place + 1]);
+      for (let index = 0; index < 15; index++) {
+        if (index % contextLength < contextLength - 1) expect(targets[index]).toBe(inputs[index + 1]);
       }
       for (const window of windowsOf([batch])) expect(text).toContain(window.join());
     }
@@ -173,7 +173,7 @@ test('any corpus resumes from any position with the rest', async () => {
 });
 
 describe('what cannot be trained on', () => {
-  test('a corpus whose characters changed is wrong input with the place', async () => {
+  test('a corpus whose characters changed is wrong input with the location', async () => {
     const corpus = await corpusOf(['a'.repeat(97)]);
     const { tokenizer } = await prepareTokenizer({ kind: 'characters' }, corpus);
     const path = corpus.files[0]!.path;

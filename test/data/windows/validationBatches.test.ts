@@ -8,9 +8,9 @@ import { tokenChunks } from '../../../src/data/tokens/tokens.ts';
 import { ExpectedError } from '../../../src/errors.ts';
 import { all, corpusOf, rejection } from '../texts.ts';
 
-/** The places of a micro-batch where the loss is taken, as [input, target]. */
+/** The [input, target] pairs of a micro-batch that count towards the loss. */
 const scored = ({ inputs, targets, lossMask }: MicroBatch): number[][] =>
-  Array.from(inputs, (input, place) => [input, targets[place]!]).filter((_, place) => lossMask[place] === 1);
+  Array.from(inputs, (input, index) => [input, targets[index]!]).filter((_, index) => lossMask[index] === 1);
 
 describe('validation', () => {
   test('scores every token but the first once, in order, after the one before it', async () => {
@@ -36,8 +36,8 @@ describe('validation', () => {
             expect(batch.inputs).toHaveLength(microBatchSize * contextLength);
             expect(batch.targetCount).toBe(scored(batch).length);
             expect(batch.targetCount).toBeGreaterThan(0);
-            const padding = Array.from(batch.lossMask.keys()).filter((place) => batch.lossMask[place] === 0);
-            for (const place of padding) expect([batch.inputs[place], batch.targets[place]]).toEqual([0, 0]);
+            const padding = Array.from(batch.lossMask.keys()).filter((index) => batch.lossMask[index] === 0);
+            for (const index of padding) expect([batch.inputs[index], batch.targets[index]]).toEqual([0, 0]);
             const text = scoredText(batch, tokenizer);
             expect(text.tokens).toBe(batch.targetCount);
             bytes += text.bytes;
@@ -54,7 +54,7 @@ describe('validation', () => {
     expect(endings).toEqual(new Set(['short window', 'whole window', 'empty rows', 'no empty rows']));
   });
 
-  test('cuts, pads and weighs as drawn', async () => {
+  test('pads the last window and the last micro-batch, masked out of the loss', async () => {
     const corpus = await corpusOf(['...abcdefgh'], 8 / 11);
     const { tokenizer } = await prepareTokenizer({ kind: 'bytes' }, corpus);
     const batches = await all(validationBatches(corpus, tokenizer, { contextLength: 3, microBatchSize: 2 }));
@@ -70,8 +70,8 @@ describe('validation', () => {
     const error = await rejection(all(validationBatches(corpus, tokenizer, { contextLength: 3, microBatchSize: 2 })));
     expect(error).toBeInstanceOf(ExpectedError);
     expect(error.message).toBe(
-      'No token of the validation text counts towards the loss. Add text: raise corpus.validation.tail or hash, or name ' +
-        'a longer file in corpus.validation.path.',
+      'No token of the validation text counts towards the loss. Add text: raise corpus.validation.tail or hash, ' +
+        'or name a longer file in corpus.validation.path.',
     );
   });
 });

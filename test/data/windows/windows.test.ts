@@ -42,7 +42,7 @@ describe('window offset', () => {
     expect(new Set(Array.from({ length: 200 }, (_, seed) => windowOffset(seed, 0, 5, 1000))).size).toBe(5);
   });
 
-  test('leaves a window to every epoch of a text that is hardly longer than one', () => {
+  test('leaves every epoch a window even if the text is hardly longer than one', () => {
     for (const tokens of [6, 7, 9, 10, 11]) {
       const windows = Array.from({ length: 50 }, (_, epoch) => windowsInEpoch(7, epoch, 5, tokens));
       expect(Math.min(...windows)).toBe(1);
@@ -57,7 +57,7 @@ describe('blocks', () => {
     expect(windowsPerBlock(4096, 1024)).toBe(1);
   });
 
-  test('hold every window of the epoch once, in order, and know where they begin', async () => {
+  test('contain every window of the epoch once, in order, with the right positions', async () => {
     const small = { min: 1, max: 13 };
     let blocksSeen = 0;
     await fc.assert(
@@ -94,7 +94,7 @@ describe('blocks', () => {
     expect(blocksSeen).toBeGreaterThan(5);
   });
 
-  test('go on from the start of any of them', async () => {
+  test('can be resumed from the start of any of them', async () => {
     const tokens = 101;
     const blocks = await blocksOf(tokens, 7, 5, 23);
     expect(blocks.length).toBe(5);
@@ -138,7 +138,7 @@ describe('window order', () => {
     expect(new Set(orders.map(String)).size).toBe(4);
   });
 
-  test('brings every window to every place equally often', () => {
+  test('is uniform over all permutations', () => {
     const runs = 6000;
     const counts = new Map<string, number>();
     for (let seed = 0; seed < runs; seed++) {

@@ -8,7 +8,7 @@ import { fixture, fixtures } from './fixtures.ts';
 const tokenizerOf = (name: string): Tokenizer =>
   tokenizerFromFile(JSON.stringify(fixture(name).tokenizer), `${name}.json`);
 const everyTokenizer = new Map(fixtures.map(({ name }) => [name, tokenizerOf(name)]));
-const origin = { location: (index: number) => `at byte ${index}`, remedy: 'Mend it.' };
+const origin = { location: (index: number) => `at byte ${index}`, remedy: 'Fix it.' };
 const anyText = fc.string({ unit: 'binary', maxLength: 60 });
 /** Much of what patterns look at. */
 const busyText = fc
@@ -67,12 +67,12 @@ function encodedInChunks(tokenizer: Tokenizer, text: string, nextChunk: (left: n
 describe.each(fixtures)('$name', ({ name, cases }) => {
   const tokenizer = everyTokenizer.get(name)!;
 
-  test.each(cases)('gives the ids of Hugging Face: $text', ({ text, ids, idsWithSpecialTokens }) => {
+  test.each(cases)('yields the ids of Hugging Face: $text', ({ text, ids, idsWithSpecialTokens }) => {
     expect([...tokenizer.encode(text)]).toEqual(ids);
     expect([...tokenizer.encode(text, { specialTokens: true })]).toEqual(idsWithSpecialTokens);
   });
 
-  test('tells special tokens from text in at least one case', () => {
+  test('distinguishes special tokens from text in at least one case', () => {
     expect(cases.some(({ ids, idsWithSpecialTokens }) => ids.length > idsWithSpecialTokens.length)).toBe(true);
   });
 
@@ -93,13 +93,13 @@ describe.each(fixtures)('$name', ({ name, cases }) => {
     );
   });
 
-  test('is read from what it writes', () => {
+  test('is the same after writing and reading', () => {
     const copy = tokenizerFromFile(renderTokenizer(tokenizer), 'copy.json');
     expect(copy.toJSON()).toEqual(fixture(name).tokenizer);
     expect(copy.endOfText).toBe(tokenizer.endOfText);
   });
 
-  test('gives the same ids in chunks of any size', () => {
+  test('yields the same ids in chunks of any size', () => {
     const seam = 'word '.repeat(longestHeldBytes / 5 - 10);
     fc.assert(
       fc.property(busyText, busyText, fc.integer({ min: 2000, max: 40_000 }), (before, after, size) => {
@@ -124,7 +124,7 @@ describe('byte-level BPE', () => {
     );
   });
 
-  test('holds back bytes that form no character yet, and spells special tokens only when asked', () => {
+  test('holds back incomplete characters, and spells special tokens only if asked', () => {
     const ids = [...tokenizer.encode('龘')];
     expect(ids.length).toBeGreaterThan(1);
     const decoder = tokenizer.decoder();
@@ -135,7 +135,7 @@ describe('byte-level BPE', () => {
     expect(tokenizer.byteLengths[end]).toBe(0);
   });
 
-  test('resumes at any cut with equal ids', () => {
+  test('resumes at any cut with the same ids', () => {
     const text = 'Some words, 12 numbers; and\nlines.\n'.repeat(9000);
     const utf8 = Buffer.from(text);
     const first = tokenizer.encodeChunk(utf8.subarray(0, 200_000), { startsText: true, endsText: false }, origin);

@@ -73,7 +73,7 @@ describe('the scanners of patterns', () => {
     expressions.map((expression) => ({ expression, scanner: scanner() })),
   );
 
-  test.each(all)('cut as the expression does: $expression', ({ expression, scanner }) => {
+  test.each(all)('split like the expression: $expression', ({ expression, scanner }) => {
     const pattern = javaScript(expression);
     fc.assert(
       fc.property(texts, (text) => {
@@ -83,7 +83,7 @@ describe('the scanners of patterns', () => {
     );
   });
 
-  test.each([true, false])('cut numbers individually: %s', (individually) => {
+  test.each([true, false])('split numbers individually: %s', (individually) => {
     const pattern = individually ? /\p{N}|\P{N}+/gu : /\p{N}+|\P{N}+/gu;
     fc.assert(
       fc.property(texts, (text) => {
@@ -106,8 +106,8 @@ describe('the scanners of patterns', () => {
   });
 });
 
-test('words of any length are merged as by the definition', () => {
-  // Tokens 0 and 1, and merges among what they give, in an order that makes ranks and places compete.
+test('words of any length are merged according to the definition', () => {
+  // Tokens 0 and 1, and merges among their results, in an order that makes ranks and positions compete.
   const merges = [
     [1, 1, 2],
     [0, 1, 3],

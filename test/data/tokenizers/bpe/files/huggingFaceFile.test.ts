@@ -100,7 +100,7 @@ describe('a tokenizer.json', () => {
     ['an array instead of an object', (file) => (file.added_tokens[0] = []), 'added_tokens[0] is not a JSON object'],
   ])('is refused with %s', (_, change, message) => expect(refusal(change)).toContain(message));
 
-  test('is refused with a pattern that clm does not know, whatever it would cost to run', () => {
+  test('is refused with an unknown pattern, without running it', () => {
     const change = (file: any) => (file.pre_tokenizer.pretokenizers[0].pattern.Regex = '(a+)+$');
     expect(refusal(change, 'llama3')).toBe(
       't.json: pre_tokenizer.pretokenizers[0].pattern: {"Regex":"(a+)+$"} is a pattern clm does not support; ' +
@@ -108,13 +108,13 @@ describe('a tokenizer.json', () => {
     );
   });
 
-  test('is refused where it lacks the token that is to end documents', () => {
+  test('is refused without the token that should end documents', () => {
     expect(refusal(() => {}, 'gpt2', '</s>')).toBe(
       't.json: added_tokens: "</s>", which should end documents, is not a special token; the file has "<|endoftext|>".',
     );
   });
 
-  test('keeps the end of text it was given', () => {
+  test('keeps the end-of-text it was given', () => {
     const text = JSON.stringify(fixture('llama2').tokenizer);
     const tokenizer = tokenizerFromFile(text, 't.json', '<unk>');
     expect(tokenizerFromFile(text, 't.json').endOfText).toBe(2);
@@ -122,7 +122,7 @@ describe('a tokenizer.json', () => {
     expect(tokenizerFromFile(JSON.stringify(tokenizer.toJSON()), 't.json').endOfText).toBe(0);
   });
 
-  test('may have tokens that are names of every object', () => {
+  test('may have tokens with the names of object properties', () => {
     const file = structuredClone(fixture('gpt2').tokenizer);
     const text = JSON.stringify(file).replace('"vocab":{', '"vocab":{"__proto__":5000,"constructor":5001,');
     const tokenizer = tokenizerFromFile(text, 't.json');
@@ -130,7 +130,7 @@ describe('a tokenizer.json', () => {
     expect(Object.getPrototypeOf(tokenizer.toJSON())).toBe(Object.prototype);
   });
 
-  test('that lacks a byte says where a text needs it', () => {
+  test('without a token for a byte says where a text needs it', () => {
     const file = structuredClone(fixture('gpt2').tokenizer);
     delete file.model.vocab['ĉ']; // a tab
     file.model.merges = file.model.merges.filter((merge) => !merge.join('').includes('ĉ'));

@@ -8,7 +8,7 @@ type File = { model: { vocab: Record<string, number>; merges: [string, string][]
 describe('training a BPE', () => {
   const { trainingTexts, tokenizer } = fixture('gpt2');
 
-  test('gives what Hugging Face’s trainer gives, ties included', () => {
+  test('yields the merges of Hugging Face’s trainer, including ties', () => {
     const training = bpeTraining();
     for (const text of trainingTexts) training.addChunk(Buffer.from(text), { endsText: true });
     const { model } = training.train(420).toJSON() as File;
@@ -16,7 +16,7 @@ describe('training a BPE', () => {
     expect(model.vocab).toEqual(tokenizer.model.vocab);
   });
 
-  test('does not depend on how the text comes', () => {
+  test('does not depend on how the text is cut into chunks', () => {
     const text = 'the cat sat on the mat. '.repeat(8000) + 'x'.repeat(70_000);
     const file = (chunkBytes: number): object => {
       const training = bpeTraining();
@@ -30,7 +30,7 @@ describe('training a BPE', () => {
     expect(file(7001)).toEqual(file(1e9));
   });
 
-  test('ends early where no pair is left', () => {
+  test('ends early if no pair is left', () => {
     const training = bpeTraining();
     training.addChunk(Buffer.from('ab ab ab'), { endsText: true });
     const trained = training.train(1000);
@@ -39,7 +39,7 @@ describe('training a BPE', () => {
     expect(trained.endOfText).toBe(0);
   });
 
-  test('takes a token called __proto__', () => {
+  test('allows a token called __proto__', () => {
     const training = bpeTraining();
     training.addChunk(Buffer.from('__proto__ '.repeat(50)), { endsText: true });
     const trained = training.train(280);
@@ -49,7 +49,7 @@ describe('training a BPE', () => {
   });
 });
 
-test('counting stays within its limits and keeps the frequent words', () => {
+test('word counting stays within its limits and keeps the frequent words', () => {
   const counter = wordCounter({ words: 100, bytes: 10_000 });
   for (let i = 0; i < 1000; i++) {
     for (const word of ['often', 'again', `rare${i}`]) counter.add(Buffer.from(word), 0, word.length);
