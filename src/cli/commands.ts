@@ -1,6 +1,7 @@
 /**
- * All commands, in the groups of the overview. A command's file is loaded only when the command runs, so that help
- * costs milliseconds and the device is chosen before anything native is loaded.
+ * All commands, in the groups of the overview. To add one: describe it in commands/<group>/usage.ts, write its function
+ * in a file beside that, and add a line here. The file is loaded only when the command runs, so that help is fast and
+ * the device is chosen before anything native is loaded.
  */
 import * as experiments from './commands/experiments/usage.ts';
 import * as model from './commands/model/usage.ts';

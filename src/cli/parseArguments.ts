@@ -39,6 +39,7 @@ export async function parseArguments(
     if (definition && isSwitch(definition) && value !== undefined && !/^(true|false)$/.test(value))
       fail(`${arg}: this option takes no value, or true or false`);
   }
+  // An object, since yargs' types do not know plural forms.
   const texts: object = {
     'Not enough non-option arguments: got %s, need at least %s': plural(
       `missing argument (%s of %s given): clm ${usage.command}`,
@@ -88,12 +89,14 @@ const plural = (text: string) => ({ one: text, other: text });
 
 const isSwitch = (definition: Options): boolean => definition.type === 'boolean';
 
-/** What yargs accepts without being asked for. */
+/** Unknown options with a suggestion, options given twice, and whatever else yargs itself would accept. */
 function problemOf(
   parsed: { readonly [name: string]: unknown; readonly _: readonly (string | number)[] },
   positionals: object,
   options: Readonly<Record<string, Options>>,
 ): string | undefined {
+  const empty = Object.keys(positionals).find((name) => parsed[name] === '');
+  if (empty !== undefined) return `argument "${empty}" is empty`;
   const [extra] = parsed._;
   if (extra !== undefined) return `unexpected argument "${extra}"`;
   const names = Object.keys(options);

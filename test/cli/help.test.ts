@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { clm } from './clm.ts';
+import { clm, root } from './clm.ts';
 
 describe('clm --help', () => {
   it('lists the commands', async () => {
@@ -18,6 +20,22 @@ describe('clm --help', () => {
     const { code, stdout, stderr } = await clm([...command.split(' '), '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatchSnapshot();
+  });
+
+  it('is printed without loading any command', () => {
+    const packages = new Set<string>();
+    const seen = new Set<string>();
+    const visit = (file: string): void => {
+      if (seen.has(file)) return;
+      seen.add(file);
+      for (const [, from] of readFileSync(file, 'utf8').matchAll(/^(?:import|export) .*?from '([^']+)'/gm)) {
+        if (from!.startsWith('.')) visit(path.join(path.dirname(file), from!));
+        else if (!from!.startsWith('node:')) packages.add(from!);
+      }
+    };
+    visit(path.join(root, 'dist/cli/main.js'));
+    expect([...packages]).toEqual(['fastest-levenshtein']); // yargs only once a command is named
+    expect([...seen].filter((file) => /commands\/.*(?<!\/usage\.js)$/.test(file))).toEqual([]);
   });
 
   it('lists the commands of a family', async () => {
@@ -67,6 +85,7 @@ describe('clm --help', () => {
     ],
     [['sample', 'x', '--seed', 'y'], 'error: --seed must be a number\nSee: clm sample --help\n'],
     [['sample', 'x', '--no-seed'], 'error: unknown option "--no-seed"\nSee: clm sample --help\n'],
+    [['train', ''], 'error: argument "config" is empty\nSee: clm train --help\n'],
     [['train', 'a.yaml', 'b.yaml'], 'error: unexpected argument "b.yaml"\nSee: clm train --help\n'],
     [['train', 'x.yaml', '--set'], 'error: --set needs a value\nSee: clm train --help\n'],
     [['train', '--run', '--resume'], 'error: --run needs a value\nSee: clm train --help\n'],
