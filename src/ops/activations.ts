@@ -3,9 +3,8 @@
  * them counts, and each has a gradient of its own.
  */
 import { add, mul, sigmoid, square, type Tensor } from '@tensorflow/tfjs-core';
-import { typeAttribute } from '../runtime/binding.ts';
-import { dataTypes } from '../runtime/capi.ts';
-import { executeOperation } from '../runtime/tensorflow.ts';
+import { float32Type } from '../runtime/binding.ts';
+import { executeOne } from '../runtime/tensorflow.ts';
 import { operation, runKernel } from './kernels.ts';
 import { withGradient } from './withGradient.ts';
 
@@ -13,8 +12,7 @@ const linear = 2 * Math.sqrt(2 / Math.PI);
 const cubic = linear * 0.044715;
 
 /** dy · y · (1 − y) in one pass: the gradient of y = sigmoid(x). */
-const sigmoidGradient = (y: Tensor, dy: Tensor): Tensor =>
-  executeOperation('SigmoidGrad', [typeAttribute('T', dataTypes.float32)], [y, dy], 1)[0]!;
+const sigmoidGradient = (y: Tensor, dy: Tensor): Tensor => executeOne('SigmoidGrad', [float32Type], [y, dy]);
 
 /**
  * GELU in the tanh form of GPT-2 (Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415), written as

@@ -3,8 +3,7 @@
  * one-hot (N, V) is ever made.
  */
 import { mul, reshape, sum, type Tensor } from '@tensorflow/tfjs-core';
-import { typeAttribute } from '../runtime/binding.ts';
-import { dataTypes } from '../runtime/capi.ts';
+import { dataTypes, float32Type, typeAttribute } from '../runtime/binding.ts';
 import { executeOperation } from '../runtime/tensorflow.ts';
 import { operation, runKernel } from './kernels.ts';
 import { withGradient } from './withGradient.ts';
@@ -34,7 +33,7 @@ export const sparseCrossEntropy = (logits: Tensor, targets: Tensor): Tensor =>
 
 /** The losses (N) and their gradient (N, V). */
 function lossesAndGradient(logits: Tensor, targets: Tensor): { losses: Tensor; gradient: Tensor } {
-  const types = [typeAttribute('T', dataTypes.float32), typeAttribute('Tlabels', dataTypes.int32)];
+  const types = [float32Type, typeAttribute('Tlabels', dataTypes.int32)];
   const [losses, gradient] = executeOperation('SparseSoftmaxCrossEntropyWithLogits', types, [logits, targets], 2);
   return { losses: losses!, gradient: gradient! };
 }

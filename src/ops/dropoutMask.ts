@@ -1,8 +1,7 @@
 /** Random masks by stateless random numbers: the same seed gives the same mask, recorded, eager or resumed. */
 import { cast, greaterEqual, mul, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
-import { typeAttribute } from '../runtime/binding.ts';
-import { dataTypes } from '../runtime/capi.ts';
-import { executeOperation } from '../runtime/tensorflow.ts';
+import { dataTypes, typeAttribute } from '../runtime/binding.ts';
+import { executeOne } from '../runtime/tensorflow.ts';
 
 /** 1/(1−rate) with probability 1−rate, otherwise 0. @param seed (2) int32 */
 export const randomMask = (shape: readonly number[], rate: number, seed: Tensor): Tensor =>
@@ -15,5 +14,5 @@ export function statelessUniform(shape: readonly number[], seed: Tensor): Tensor
     typeAttribute('T', dataTypes.int32),
     typeAttribute('Tseed', dataTypes.int32),
   ];
-  return executeOperation('StatelessRandomUniform', types, [tensor1d([...shape], 'int32'), seed], 1)[0]!;
+  return executeOne('StatelessRandomUniform', types, [tensor1d([...shape], 'int32'), seed]);
 }

@@ -3,13 +3,12 @@
  * need several for. This file has the table of them and is the only one that decides whether they are used.
  *
  * An operation with a kernel has two forms, which compute the same up to rounding: `kernel` calls it, `composed` is
- * made of TensorFlow's operations. A session says which kernels it computes with (`Kernels` in runtime/session.ts: none
- * on a GPU, on many cores and with CLM_FUSED_OPERATIONS=0), and the form is picked while a program of it is recorded or
- * runs.
+ * made of TensorFlow's operations. A session says which kernels it computes with (`Kernels` in
+ * runtime/kernelLibrary.ts: none on a GPU, on many cores and with CLM_FUSED_OPERATIONS=0), and the form is picked while
+ * a program of it is recorded or runs.
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
-import { typeAttribute, type Attribute, type Bfloat16Use } from '../runtime/binding.ts';
-import { dataTypes } from '../runtime/capi.ts';
+import { float32Type, type Attribute, type Bfloat16Use } from '../runtime/binding.ts';
 import { kernelsInUse } from '../runtime/recording.ts';
 import { executeOperation, type OperationInput } from '../runtime/tensorflow.ts';
 import type { Variables } from '../runtime/variables.ts';
@@ -56,8 +55,8 @@ type OutputsOf<N extends KernelName> = [
   [Tensor, Tensor, Tensor],
 ][(typeof kernels)[N]['outputs']];
 
-const typeOf = (kernel: Kernel): Attribute[] =>
-  kernel.bfloat16 === null ? [] : [typeAttribute('T', dataTypes.float32)]; // the session makes it bfloat16
+/** Its attribute T; in bfloat16, the session replaces it (runtime/products.ts). */
+const typeOf = (kernel: Kernel): Attribute[] => (kernel.bfloat16 === null ? [] : [float32Type]);
 
 /** Calls a kernel. @param attributes those it has besides T, see `Kernel.bfloat16` */
 export function runKernel<N extends KernelName>(

@@ -6,10 +6,9 @@
  * M rows · K inputs · N outputs
  */
 import { matMul, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
-import { typeAttribute } from '../runtime/binding.ts';
-import { dataTypes } from '../runtime/capi.ts';
+import { dataTypes, float32Type, typeAttribute } from '../runtime/binding.ts';
 import { computedAfter } from '../runtime/recording.ts';
-import { executeOperation } from '../runtime/tensorflow.ts';
+import { executeOne } from '../runtime/tensorflow.ts';
 import type { StoredWeight } from '../runtime/variables.ts';
 import { operation, runKernel } from './kernels.ts';
 import { gatherRows } from './rows.ts';
@@ -62,10 +61,9 @@ export const rowsOf = (table: Weight, ids: Tensor): Tensor =>
 /** y (N, C) + bias (C), faster than an Add that has to broadcast; y if the bias is null. */
 export function addBias(y: Tensor, bias: Tensor | null): Tensor {
   if (bias === null) return y;
-  const float = typeAttribute('T', dataTypes.float32);
   return withGradient(
     [y, bias],
-    () => ({ value: executeOperation('BiasAdd', [float], [y, bias], 1)[0]! }),
-    (dy) => [dy, executeOperation('BiasAddGrad', [float], [dy], 1)[0]!],
+    () => ({ value: executeOne('BiasAdd', [float32Type], [y, bias]) }),
+    (dy) => [dy, executeOne('BiasAddGrad', [float32Type], [dy])],
   );
 }

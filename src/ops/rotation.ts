@@ -1,8 +1,7 @@
 /** Rotary position embedding (Su et al. 2021, https://arxiv.org/abs/2104.09864): pairs of numbers turned by angles. */
 import { add, mul, reshape, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
-import { typeAttribute } from '../runtime/binding.ts';
-import { dataTypes } from '../runtime/capi.ts';
-import { executeOperation } from '../runtime/tensorflow.ts';
+import { dataTypes, typeAttribute } from '../runtime/binding.ts';
+import { executeOne } from '../runtime/tensorflow.ts';
 import { withGradient } from './withGradient.ts';
 
 /** Cosines and sines of the angles by which the rows of a pass are turned. */
@@ -35,5 +34,5 @@ function swapHalves(x: Tensor): Tensor {
   const types = ['T', 'Tshift', 'Taxis'].map((name) =>
     typeAttribute(name, name === 'T' ? dataTypes.float32 : dataTypes.int32),
   );
-  return executeOperation('Roll', types, [x, shift, tensor1d([x.shape.length - 1], 'int32')], 1)[0]!;
+  return executeOne('Roll', types, [x, shift, tensor1d([x.shape.length - 1], 'int32')]);
 }

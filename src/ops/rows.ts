@@ -1,19 +1,16 @@
 /** Rows of a matrix by their ids: looked up, summed and replaced. tfjs's own read the ids back to the host. */
 import { add, scalar, type Tensor } from '@tensorflow/tfjs-core';
-import { gatherAttributes, typeAttribute } from '../runtime/binding.ts';
-import { dataTypes } from '../runtime/capi.ts';
-import { executeOperation } from '../runtime/tensorflow.ts';
+import { dataTypes, float32Type, gatherAttributes, typeAttribute } from '../runtime/binding.ts';
+import { executeOne } from '../runtime/tensorflow.ts';
 import { operation, runKernel } from './kernels.ts';
 import { withGradient } from './withGradient.ts';
-
-const float = typeAttribute('T', dataTypes.float32);
 
 /** Rows of `table` (V, C) by `ids` (N) int32 → (N, C); the gradient sums over the rows that were taken twice. */
 export const gatherRows = (table: Tensor, ids: Tensor): Tensor =>
   withGradient(
     [table],
     () => ({
-      value: executeOperation('GatherV2', gatherAttributes(dataTypes.float32), [table, ids, scalar(0, 'int32')], 1)[0]!,
+      value: executeOne('GatherV2', gatherAttributes(dataTypes.float32), [table, ids, scalar(0, 'int32')]),
       saved: [ids],
     }),
     (dy, [taken]) => [sumOfRows(dy, taken, table.shape[0]!)],
@@ -21,8 +18,12 @@ export const gatherRows = (table: Tensor, ids: Tensor): Tensor =>
 
 /** Σ of the rows (N, C) of each id (N) int32 → (V, C), 0 for an id that does not occur. */
 export function sumOfRows(rows: Tensor, ids: Tensor, V: number): Tensor {
-  const types = [float, typeAttribute('Tindices', dataTypes.int32), typeAttribute('Tnumsegments', dataTypes.int32)];
-  return executeOperation('UnsortedSegmentSum', types, [rows, ids, scalar(V, 'int32')], 1)[0]!;
+  const types = [
+    float32Type,
+    typeAttribute('Tindices', dataTypes.int32),
+    typeAttribute('Tnumsegments', dataTypes.int32),
+  ];
+  return executeOne('UnsortedSegmentSum', types, [rows, ids, scalar(V, 'int32')]);
 }
 
 /** matrix (V, C) with rows (N, C) added to those that ids (N) int32 name. */
@@ -37,4 +38,4 @@ export const addRows = operation({
  * must be assigned the result: nothing else of the program may read the old value.
  */
 export const replaceRows = (x: Tensor, rows: Tensor, values: Tensor): Tensor =>
-  executeOperation('InplaceUpdate', [float], [x, rows, values], 1)[0]!;
+  executeOne('InplaceUpdate', [float32Type], [x, rows, values]);

@@ -1,8 +1,7 @@
 /** Sums whose order, memory or precision matters: of the residual stream, of gradients, of squares. */
 import { add, greater, stack, sum, where, type Tensor } from '@tensorflow/tfjs-core';
-import { typeAttribute } from '../runtime/binding.ts';
-import { dataTypes } from '../runtime/capi.ts';
-import { executeOperation } from '../runtime/tensorflow.ts';
+import { float32Type } from '../runtime/binding.ts';
+import { executeOne } from '../runtime/tensorflow.ts';
 import type { Variables } from '../runtime/variables.ts';
 import { operation, runKernel, updateByKernel } from './kernels.ts';
 import { withGradient } from './withGradient.ts';
@@ -37,7 +36,7 @@ export const sumOfScalars = (xs: Tensor[]): Tensor => sum(stack(xs));
 /** ½ Σ x² in one pass; a scalar. */
 export const halfSquaredNorm = operation({
   kernel: (x: Tensor): Tensor => runKernel('ClmHalfSquaredNorm', [x])[0],
-  composed: (x: Tensor): Tensor => executeOperation('L2Loss', [typeAttribute('T', dataTypes.float32)], [x], 1)[0]!,
+  composed: (x: Tensor): Tensor => executeOne('L2Loss', [float32Type], [x]),
 });
 
 /**

@@ -41,10 +41,15 @@ export interface Binding {
   ): TensorHandle[];
 }
 
+/** TF_DataType codes, as in tensorflow/c/tf_datatype.h. */
+export const dataTypes = { float32: 1, int32: 3, bool: 10, bfloat16: 14, resource: 20 } as const;
+
 /** TF_AttrType codes, as in tensorflow/c/c_api.h. */
 export const attributeTypes = { string: 0, int: 1, float: 2, bool: 3, type: 4, shape: 5 } as const;
 
 export const typeAttribute = (name: string, value: number): Attribute => ({ name, type: attributeTypes.type, value });
+/** The attribute T of an operation on float32. */
+export const float32Type = typeAttribute('T', dataTypes.float32);
 export const intAttribute = (name: string, value: number): Attribute => ({ name, type: attributeTypes.int, value });
 export const floatAttribute = (name: string, value: number): Attribute => ({ name, type: attributeTypes.float, value });
 export const boolAttribute = (name: string, value: boolean): Attribute => ({ name, type: attributeTypes.bool, value });
@@ -63,6 +68,6 @@ export const stringAttribute = (name: string, value: string): Attribute => ({
 export const gatherAttributes = (type: number): Attribute[] => [
   intAttribute('batch_dims', 0),
   typeAttribute('Tparams', type),
-  typeAttribute('Tindices', 3),
-  typeAttribute('Taxis', 3),
+  typeAttribute('Tindices', dataTypes.int32),
+  typeAttribute('Taxis', dataTypes.int32),
 ];

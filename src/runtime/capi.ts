@@ -11,9 +11,6 @@ export interface Output {
   index: number;
 }
 
-/** TF_DataType codes, as in tensorflow/c/tf_datatype.h. */
-export const dataTypes = { float32: 1, int32: 3, bool: 10, bfloat16: 14, resource: 20 } as const;
-
 const declarations = [
   'const char* TF_Version()',
   'void* TF_NewStatus()',

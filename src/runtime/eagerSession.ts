@@ -1,8 +1,8 @@
 /** The session that runs a program operation by operation: the reference for recorded ones, and 2 to 3 times slower. */
 import { tensor } from '@tensorflow/tfjs-core';
+import { fromFloat32, toFloat32 } from '../tensors/elementTypes.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
-import { boolAttribute, shapeAttribute, stringAttribute, typeAttribute, type Binding } from './binding.ts';
-import { dataTypes } from './capi.ts';
+import { boolAttribute, dataTypes, shapeAttribute, stringAttribute, typeAttribute } from './binding.ts';
 import { shareCores } from './kernelLibrary.ts';
 import { withProducts } from './products.ts';
 import { computing, tidied } from './recording.ts';
@@ -32,10 +32,10 @@ export class EagerSession implements Session {
       const handleId = this.#addHandle(name, name, shape);
       // The binding takes over an array that happens to be aligned instead of copying it: without a copy of its own a
       // variable that is updated in place would write into the caller's, or into another variable's, memory.
-      const valueId = eagerBinding.createTensor(shape, dataTypes.float32, values.slice());
-      const keptId = storedAs === 'float32' ? valueId : roundedToBfloat16(eagerBinding, valueId);
-      eagerBinding.executeOp('AssignVariableOp', [dtype], [handleId, keptId], 0);
-      for (const id of new Set([valueId, keptId])) eagerBinding.deleteTensor(id);
+      const kept = storedAs === 'float32' ? values.slice() : toFloat32(fromFloat32(values, 'BF16'), 'BF16');
+      const valueId = eagerBinding.createTensor(shape, dataTypes.float32, kept);
+      eagerBinding.executeOp('AssignVariableOp', [dtype], [handleId, valueId], 0);
+      eagerBinding.deleteTensor(valueId);
     }
   }
 
@@ -109,14 +109,4 @@ export class EagerSession implements Session {
     if (!variable) throw new Error(`there is no variable ${name}`);
     return variable;
   }
-}
-
-/** The nearest bfloat16 numbers, in float32: what a variable stored in bfloat16 is read as. */
-function roundedToBfloat16(binding: Binding, id: number): number {
-  const cast = (from: number, to: number, input: number): number =>
-    binding.executeOp('Cast', [typeAttribute('SrcT', from), typeAttribute('DstT', to)], [input], 1)[0]!.id;
-  const stored = cast(dataTypes.float32, dataTypes.bfloat16, id);
-  const rounded = cast(dataTypes.bfloat16, dataTypes.float32, stored);
-  binding.deleteTensor(stored);
-  return rounded;
 }

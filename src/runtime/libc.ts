@@ -57,7 +57,7 @@ const MADV_HUGEPAGE = 14;
  */
 export function askForHugePages(data: Pointer, bytes: number): void {
   if (process.platform !== 'linux') return;
-  const start = koffi().address(data as never);
+  const start = koffi().address(data);
   const firstPage = ((start + pageBytes - 1n) / pageBytes) * pageBytes;
   const length = Number(((start + BigInt(bytes) - firstPage) / pageBytes) * pageBytes);
   libc('int madvise(uintptr_t, size_t, int)')(firstPage, length, MADV_HUGEPAGE);

@@ -10,8 +10,14 @@
  * On tiles, products are computed by clm's kernels (native/kernels/products.cc): in float32 faster and nearer to the
  * exact product than TensorFlow's (docs/speed.md), in bfloat16 without a copy of float32 inputs.
  */
-import { typeAttribute, type Attribute, type Bfloat16Use, type Binding, type TensorHandle } from './binding.ts';
-import { dataTypes } from './capi.ts';
+import {
+  dataTypes,
+  typeAttribute,
+  type Attribute,
+  type Bfloat16Use,
+  type Binding,
+  type TensorHandle,
+} from './binding.ts';
 import type { Kernels } from './kernelLibrary.ts';
 import type { Precision } from './variables.ts';
 

@@ -1,8 +1,8 @@
 /** The session whose programs are recorded into one TensorFlow graph and run as one call each. */
 import { toBfloat16 } from '../tensors/elementTypes.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
-import { typeAttribute } from './binding.ts';
-import { dataTypes, newTensor, tensorValues, type Output } from './capi.ts';
+import { dataTypes, typeAttribute } from './binding.ts';
+import { newTensor, tensorValues, type Output } from './capi.ts';
 import { GraphSession } from './graph.ts';
 import { shareCores } from './kernelLibrary.ts';
 import type { Pointer } from './libc.ts';

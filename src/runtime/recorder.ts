@@ -3,9 +3,9 @@
  * and returns the shape that TensorFlow infers. Everything of tfjs above it, automatic differentiation included, works
  * unchanged on such symbolic tensors.
  */
-import { stringAttribute, shapeAttribute, typeAttribute } from './binding.ts';
+import { dataTypes, shapeAttribute, stringAttribute, typeAttribute } from './binding.ts';
 import type { Attribute, Binding, TensorHandle } from './binding.ts';
-import { dataTypes, newTensor, type CApi, type Output } from './capi.ts';
+import { newTensor, type CApi, type Output } from './capi.ts';
 import type { GraphSession } from './graph.ts';
 import type { Pointer } from './libc.ts';
 

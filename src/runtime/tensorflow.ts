@@ -6,8 +6,8 @@ import { createRequire } from 'node:module';
 import util from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { environmentFailure } from '../errors.ts';
-import { attributeTypes, type Attribute, type Bfloat16Use, type Binding } from './binding.ts';
-import { dataTypes, loadCApi, type CApi } from './capi.ts';
+import { attributeTypes, dataTypes, type Attribute, type Bfloat16Use, type Binding } from './binding.ts';
+import { loadCApi, type CApi } from './capi.ts';
 import { readInstallation, type Installation } from './installation.ts';
 import { loadKernels, type Kernels } from './kernelLibrary.ts';
 import { withQuietStderr } from './libc.ts';
@@ -94,6 +94,10 @@ export function executeOperation(
   const handles = backend.binding.executeOp(name, attributes, ids, outputs, bfloat16);
   return handles.map((handle) => backend.createOutputTensor(handle));
 }
+
+/** An operation with one output. */
+export const executeOne = (name: string, attributes: Attribute[], inputs: readonly OperationInput[]): tf.Tensor =>
+  executeOperation(name, attributes, inputs, 1)[0]!;
 
 /** Whose operations compute, for people and for comparing runs: each choice rounds in its own way. */
 export const operationsOf = ({ kernels }: Pick<TensorFlow, 'kernels'>): string =>

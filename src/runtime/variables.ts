@@ -3,8 +3,14 @@
  * and recorded training do the same arithmetic.
  */
 import { scalar, type Tensor } from '@tensorflow/tfjs-core';
-import { gatherAttributes, typeAttribute, type Attribute, type Bfloat16Use, type TensorHandle } from './binding.ts';
-import { dataTypes } from './capi.ts';
+import {
+  dataTypes,
+  gatherAttributes,
+  typeAttribute,
+  type Attribute,
+  type Bfloat16Use,
+  type TensorHandle,
+} from './binding.ts';
 import type { TensorFlowBackend } from './tensorflow.ts';
 
 /** What products are computed in, and variables are stored in. */

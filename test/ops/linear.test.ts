@@ -118,7 +118,7 @@ describe.each(modes)('weights, %s', (mode) => {
     await session.addVariables([{ name: 'narrow', shape: [4, 3], values: normals('narrow', 12) }]);
     await expect(
       compute(session, x, ({ x: input }, weights) => linearProduct(input!, weights('narrow'), null)),
-    ).rejects.toThrow('different widths');
+    ).rejects.toThrow('do not fit the rows');
   });
 
   it.each([

@@ -4,8 +4,7 @@
  */
 import { mul, scalar } from '@tensorflow/tfjs-core';
 import { operation, updateByKernel } from '../../ops/kernels.ts';
-import { boolAttribute, floatAttribute, typeAttribute } from '../../runtime/binding.ts';
-import { dataTypes } from '../../runtime/capi.ts';
+import { boolAttribute, float32Type, floatAttribute } from '../../runtime/binding.ts';
 import { elementCount } from '../../tensors/tensors.ts';
 import type { Optimizer } from './optimizer.ts';
 
@@ -41,7 +40,7 @@ const applyComposed: AdamW['apply'] = (
   const flags = ['use_locking', 'use_nesterov'].map((name) => boolAttribute(name, false));
   variables.update(
     'ResourceApplyAdam',
-    [typeAttribute('T', dataTypes.float32), ...flags],
+    [float32Type, ...flags],
     [variable, ...momentNames(spec.name)],
     [beta1Power, beta2Power, learningRate, scalar(beta1), scalar(beta2), epsilon, clipped],
   );
