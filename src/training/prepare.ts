@@ -67,26 +67,9 @@ export interface PreparedTraining {
 }
 
 /** @throws wrong input if the config, the corpus, the run directory or its checkpoints do not allow the run */
-export async function prepareTraining({ config, runDirectory, resume }: LocatedRun): Promise<PreparedTraining> {
-  if (!resume) await assertFreshStart(runDirectory);
-  const { checkpoint, skipped } = resume
-    ? await newestValidCheckpoint(runDirectory)
-    : { checkpoint: undefined, skipped: [] };
-  if (!checkpoint && skipped.length > 0) {
-    throw wrongInput(
-      `${runDirectory}: every checkpoint is damaged, the newest: ${skipped[0]!.reason} ` +
-        'Move the checkpoints folder away to start again from step 0.',
-    );
-  }
-  if (checkpoint?.state['imported'] !== undefined) {
-    throw wrongInput(
-      `${runDirectory} was imported: it has no optimizer state to continue with. Train a new run from it: ` +
-        `start: { from: ${runDirectory} } in a config.`,
-    );
-  }
-  if (checkpoint) assertMayResume(checkpoint, config, runDirectory);
-  if (resume && !checkpoint) await assertFreshStart(runDirectory);
-
+export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining> {
+  const { config, runDirectory } = run;
+  const { checkpoint, skipped } = await checkpointToResume(run);
   const opened = await openCorpus(config.corpus);
   if (opened.separatesDocuments !== true && opened.validation.endByte - opened.validation.startByte < 2) {
     throw wrongInput(
@@ -152,6 +135,35 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
 /** The checkpoint that `start.from` names: a run's last one, or the one given; without its optimizer. */
 const loadStart = async (from: string): Promise<Checkpoint> =>
   loadCheckpoint(await resolveCheckpoint(from, 'last'), { optimizer: false });
+
+/** The checkpoint that the run continues from; none if it starts at step 0. Refuses what cannot be continued. */
+async function checkpointToResume({
+  config,
+  runDirectory,
+  resume,
+}: LocatedRun): Promise<{ checkpoint: Checkpoint | undefined; skipped: SkippedCheckpoint[] }> {
+  if (!resume) {
+    await assertFreshStart(runDirectory);
+    return { checkpoint: undefined, skipped: [] };
+  }
+  const found = await newestValidCheckpoint(runDirectory);
+  const { checkpoint, skipped } = found;
+  if (checkpoint === undefined && skipped.length > 0) {
+    throw wrongInput(
+      `${runDirectory}: every checkpoint is damaged, the newest: ${skipped[0]!.reason} ` +
+        'Move the checkpoints folder away to start again from step 0.',
+    );
+  }
+  if (checkpoint?.state['imported'] !== undefined) {
+    throw wrongInput(
+      `${runDirectory} was imported: it has no optimizer state to continue with. Train a new run from it: ` +
+        `start: { from: ${runDirectory} } in a config.`,
+    );
+  }
+  if (checkpoint) assertMayResume(checkpoint, config, runDirectory);
+  else await assertFreshStart(runDirectory);
+  return found;
+}
 
 /** Only keys that leave the past steps as they were may change. */
 function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: string): void {

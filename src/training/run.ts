@@ -70,7 +70,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   const metrics = openMetrics(runPaths(runDirectory).metrics, onWarning);
   const logged = metricsReport(metrics, config.reports.everySteps);
   const sinks = await openSinks(runDirectory, config.reports, step, onWarning);
-  const status = statusOf(runDirectory, options.renewLock);
+  const status = openStatus(runDirectory, options.renewLock);
   const setStatus = (state: RunStatus['state'], reason: string | null): Promise<void> =>
     status.set({ state, step, steps: plan.steps, reason });
   const report: Report = (fact) => {
@@ -115,7 +115,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
 }
 
 /** Writes `status.json`, one status after the other. It only informs, so a failure to write it does not end the run. */
-function statusOf(runDirectory: string, renewLock: (() => Promise<void>) | undefined) {
+function openStatus(runDirectory: string, renewLock: (() => Promise<void>) | undefined) {
   let written: Promise<void> = Promise.resolve();
   return {
     set: (status: Omit<RunStatus, 'updatedAt'>): Promise<void> =>

@@ -25,7 +25,7 @@ export interface Saves {
   failAfterSaving(failure: unknown, progress: Progress): Promise<never>;
 }
 
-/** @param readState reads model and optimizer from the session; the tensors are then owned and released here */
+/** @param readState reads model and optimizer from the session; their values are released once they are on disk */
 export function openSaves(
   { config, tokenizer, runDirectory, progress }: PreparedTraining,
   readState: () => Promise<StateTensors>,
