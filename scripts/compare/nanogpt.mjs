@@ -78,7 +78,8 @@ for (const seed of options.seeds.split(',')) {
   ratios.push(ratio);
   print(
     `seed ${seed}: clm ${clm.seconds.toFixed(1)} s, ${clm.peakMib.toFixed(0)} MiB, validation loss ` +
-      `${clmLoss.toFixed(4)} (whole set); nanoGPT ${nanogpt.seconds.toFixed(1)} s, ${nanogpt.peakMib.toFixed(0)} MiB, ` +
+      `${clmLoss.toFixed(4)} (whole set); nanoGPT ${nanogpt.seconds.toFixed(1)} s, ${nanogpt.peakMib.toFixed(0)} ` +
+      `MiB, ` +
       `${nanogptLoss.toFixed(4)} (random windows); time ratio ${ratio.toFixed(3)}`,
   );
 }

@@ -3,6 +3,7 @@
 Prints one JSON object: the median of whole steps (forward, backward, clip, AdamW) in ms, and the peak memory. Written
 as PyTorch users would write it for speed: fused attention, fused AdamW, torch.compile, autocast for bfloat16.
 """
+
 import argparse
 import json
 import resource
@@ -14,10 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 parser = argparse.ArgumentParser()
-for name in ('layers', 'heads', 'width', 'context', 'batch', 'vocabulary', 'steps'):
-    parser.add_argument(f'--{name}', type=int, required=True)
-parser.add_argument('--precision', choices=['float32', 'bfloat16'], required=True)
-parser.add_argument('--eager', action='store_true', help='without torch.compile')
+for name in ("layers", "heads", "width", "context", "batch", "vocabulary", "steps"):
+    parser.add_argument(f"--{name}", type=int, required=True)
+parser.add_argument("--precision", choices=["float32", "bfloat16"], required=True)
+parser.add_argument("--eager", action="store_true", help="without torch.compile")
 options = parser.parse_args()
 B, T, C, V = options.batch, options.context, options.width, options.vocabulary
 
@@ -44,7 +45,7 @@ class Block(nn.Module):
         q, k, v = (part.view(x.shape[0], T, options.heads, -1).transpose(1, 2) for part in parts)
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.output(seen.transpose(1, 2).reshape(x.shape))
-        return x + self.down(F.gelu(self.up(self.feed_forward_norm(x)), approximate='tanh'))
+        return x + self.down(F.gelu(self.up(self.feed_forward_norm(x)), approximate="tanh"))
 
 
 class Decoder(nn.Module):
@@ -70,14 +71,14 @@ decoder = Decoder()
 run = decoder if options.eager else torch.compile(decoder)
 matrices = [p for p in decoder.parameters() if p.dim() == 2]
 vectors = [p for p in decoder.parameters() if p.dim() < 2]
-groups = [{'params': matrices, 'weight_decay': 0.1}, {'params': vectors, 'weight_decay': 0.0}]
+groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
 optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
 ids = torch.randint(V, (B, T + 1))
 inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
 
 def step():
-    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=options.precision == 'bfloat16'):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bfloat16"):
         loss = run(inputs, targets)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
@@ -94,4 +95,4 @@ for _ in range(options.steps):
     step()
     milliseconds.append((time.perf_counter() - began) * 1000)
 peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({'msPerStep': statistics.median(milliseconds), 'peakMib': peak_mib, 'version': torch.__version__}))
+print(json.dumps({"msPerStep": statistics.median(milliseconds), "peakMib": peak_mib, "version": torch.__version__}))

@@ -94,7 +94,8 @@ function rendered(text) {
       const commands = /** @type {string[]} */ (content.split('\n')).filter((line) => line.startsWith('$ '));
       const printed = commands.map((line) => {
         const output = run(line.slice(2), isInClone ? path.join(scratch, 'clone') : scratch, env);
-        return `${line}\n${fitted(output.trimEnd(), without === undefined ? undefined : new RegExp(without))}`.trimEnd();
+        const shown = fitted(output.trimEnd(), without === undefined ? undefined : new RegExp(without));
+        return `${line}\n${shown}`.trimEnd();
       });
       return `<!-- ${transcript} -->\n\`\`\`console\n${printed.join('\n\n')}\n\`\`\``;
     });

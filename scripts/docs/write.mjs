@@ -48,10 +48,10 @@ ${lines.join('\n')}
 
 For looking up: [every key of a config](reference-keys.md), [every command](reference-commands.md).
 
-\`npm run docs\` renews this list, the references, the schema for editors and every transcript, by running what it shows
-(\`-- --quick\` without transcripts, \`-- docs/compare.md\` only that page's, \`-- --check\` only says what is stale). In a
-transcript … stands for lines that are left out; numbers, times and what a model writes are those of the machine it was
-made on, and are not compared.
+\`npm run docs\` updates this list, the references, the schema for editors, and every transcript by running its
+commands (\`-- --quick\` skips the transcripts, \`-- docs/compare.md\` updates only those of that page, \`-- --check\`
+only lists what is stale). In a transcript, … replaces lines that are left out; numbers, times and what a model writes
+come from the machine that made it and are not compared.
 `;
 }
 

@@ -58,7 +58,8 @@ export function scriptsReference() {
       const { summary, time } = headerOf(file);
       return row([`\`npm run ${folder} -- ${name}\``, summary, time ?? '']);
     });
-    return `## ${folder}: ${what}\n\n| command | what it does | time on two cores |\n|---|---|---|\n${rows.join('\n')}\n`;
+    const head = '| command | what it does | time on two cores |\n|---|---|---|';
+    return `## ${folder}: ${what}\n\n${head}\n${rows.join('\n')}\n`;
   });
   return `# Scripts
 

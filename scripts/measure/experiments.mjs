@@ -55,7 +55,8 @@ function writeRun(folder, run, updates) {
   writeFileSync(path.join(folder, 'metrics.jsonl'), `${lines.join('\n')}\n`);
   writeFileSync(
     path.join(folder, 'config.yaml'),
-    `name: run-${run}\nseed: ${run % 4}\noptimizer: { learningRate: ${0.001 * (1 + (run >> 2))} }\nmodel: { layers: 4 }\n`,
+    `name: run-${run}\nseed: ${run % 4}\noptimizer: { learningRate: ${0.001 * (1 + (run >> 2))} }\nmodel: { ` +
+      `layers: 4 }\n`,
   );
   writeFileSync(
     path.join(folder, 'environment.json'),

@@ -106,7 +106,8 @@ const pairs = Array.from({ length: (blocks >> 1) - 2 }, (_, i) => 100 * (medians
 const withoutMs = median(medians.filter((_, block) => block % 2 === 1));
 const meanLogMs = mean(logMs);
 print(
-  `a step of configs/moby-dick.yaml without logging: ${withoutMs.toFixed(2)} ms; reporting it to metrics.jsonl, event ` +
+  `a step of configs/moby-dick.yaml without logging: ${withoutMs.toFixed(2)} ms; reporting it to metrics.jsonl, ` +
+    `event ` +
     `file, metrics.csv and terminal: mean ${(1000 * meanLogMs).toFixed(0)} µs, median ` +
     `${(1000 * median(logMs)).toFixed(0)} µs, ${((100 * meanLogMs) / withoutMs).toFixed(2)} % of it`,
 );

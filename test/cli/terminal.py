@@ -4,6 +4,7 @@ STEPS is a JSON list of [what, keys]: the keys are typed once `what` (a regular 
 come out after the previous step; null instead of keys closes the terminal. Prints {"output", "code"} when the program
 has ended.
 """
+
 import json
 import os
 import pty
@@ -15,7 +16,7 @@ steps, command = json.loads(sys.argv[1]), sys.argv[2:]
 process, terminal = pty.fork()
 if process == 0:
     os.execvp(command[0], command)
-output = b''
+output = b""
 
 
 def read(until=None):
@@ -27,7 +28,7 @@ def read(until=None):
         try:
             piece = os.read(terminal, 65536)
         except OSError:  # Linux says so where others say end of file
-            piece = b''
+            piece = b""
         if not piece:
             return False
         output += piece
@@ -36,7 +37,7 @@ def read(until=None):
 
 seen = 0
 for what, keys in steps:
-    pattern = re.compile(b'.{%d}' % what if isinstance(what, int) else what.encode(), re.DOTALL)
+    pattern = re.compile(b".{%d}" % what if isinstance(what, int) else what.encode(), re.DOTALL)
     if not read(lambda: pattern.search(output, seen)) or keys is None:
         break
     seen = pattern.search(output, seen).end()
@@ -45,4 +46,4 @@ else:
     read()
 os.close(terminal)
 _, status = os.waitpid(process, 0)
-print(json.dumps({'output': output.decode(errors='replace'), 'code': os.waitstatus_to_exitcode(status)}))
+print(json.dumps({"output": output.decode(errors="replace"), "code": os.waitstatus_to_exitcode(status)}))

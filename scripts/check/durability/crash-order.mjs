@@ -84,7 +84,8 @@ for (const args of [
 }
 assertReplayed();
 console.log(
-  `recorded: ${disk.calls} calls that change something, ${kinds.flush} flushes and ${kinds.rename} renames among them, ${reported.length} checkpoints`,
+  `recorded: ${disk.calls} calls that change something, ${kinds.flush} flushes and ${kinds.rename} renames among ` +
+    `them, ${reported.length} checkpoints`,
 );
 
 /** The replay of all calls must give the files that are really there. */
@@ -161,7 +162,8 @@ for (let calls = 1; calls <= disk.calls; calls++) {
   }
 }
 console.log(
-  `crashes: ${crashes}, ${states.size} different disks: always a valid checkpoint, none older than the last one reported, none damaged`,
+  `crashes: ${crashes}, ${states.size} different disks: always a valid checkpoint, none older than the last one ` +
+    `reported, none damaged`,
 );
 
 /**

@@ -206,7 +206,8 @@ for (const step of [2, 3]) {
   }
 }
 console.log(
-  `crashes: ${crashes} replayed (every prefix of the calls, with and without what was not flushed), always a valid checkpoint`,
+  `crashes: ${crashes} replayed (every prefix of the calls, with and without what was not flushed), always a ` +
+    `valid checkpoint`,
 );
 
 const mount = path.join(scratch, 'full');
@@ -219,7 +220,8 @@ if (mounted) {
     fs.writeFileSync(
       config,
       'corpus: { sources: [{ path: text.txt }] }\nmodel: { layers: 1, heads: 2, width: 16, contextLength: 8 }\n' +
-        'training: { microBatchSize: 3, steps: 60 }\nschedule: { warmupSteps: 1 }\nsamples: { everySteps: null, prompt: It }\n' +
+        'training: { microBatchSize: 3, steps: 60 }\nschedule: { warmupSteps: 1 }\nsamples: { everySteps: null, ' +
+        'prompt: It }\n' +
         'evaluation: { everySteps: null }\ncheckpoints: { everySteps: 5, keepLast: null }\n',
     );
     const clm = program;

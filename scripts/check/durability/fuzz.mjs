@@ -62,13 +62,18 @@ function huggingFace(parts) {
 /** @type {Record<Kind, string[]>} */
 const seeds = {
   yaml: [
-    'name: a\nseed: 3\ncorpus: { sources: [{ path: x.txt }], validation: { tail: 0.1 } }\nmodel: { layers: 2, heads: 2, width: 8 }\n',
-    'name: long\ncorpus:\n  sources:\n    - { path: a.jsonl, field: body, weight: 2 }\n    - { path: "b.csv", weight: 1 }\n  validation: { hash: 0.01 }\n' +
-      'tokenizer: { kind: bpe, vocabularySize: 512 }\nmodel: { family: llama, layers: 2, heads: 4, width: 16, contextLength: 32 }\n' +
+    'name: a\nseed: 3\ncorpus: { sources: [{ path: x.txt }], validation: { tail: 0.1 } }\nmodel: { layers: 2, ' +
+      'heads: 2, width: 8 }\n',
+    'name: long\ncorpus:\n  sources:\n    - { path: a.jsonl, field: body, weight: 2 }\n    - { path: "b.csv", ' +
+      'weight: 1 }\n  validation: { hash: 0.01 }\n' +
+      'tokenizer: { kind: bpe, vocabularySize: 512 }\nmodel: { family: llama, layers: 2, heads: 4, width: 16, ' +
+      'contextLength: 32 }\n' +
       'training: { microBatchSize: 4, steps: 10 }\noptimizer: { learningRate: 1e-3 }\nschedule: { warmupSteps: 2 }\n',
     'name: ${env:HOME:-x}\nseed: ${training.steps}\ntraining: { steps: 7 }\ncorpus: { sources: [{ path: x.txt }] }\n',
-    'a: &a [1, 2]\nb: &b [*a, *a]\nc: [*b, *b]\n<<: *a\n__proto__: { polluted: 1 }\nconstructor: { prototype: { polluted: 1 } }\n',
-    'corpus:\n  sources:\n    - path: "a\\u0000b"\n  validation: ~\ntraining: { steps: 1e999, tokens: .inf, epochs: .nan }\n',
+    'a: &a [1, 2]\nb: &b [*a, *a]\nc: [*b, *b]\n<<: *a\n__proto__: { polluted: 1 }\nconstructor: { prototype: { ' +
+      'polluted: 1 } }\n',
+    'corpus:\n  sources:\n    - path: "a\\u0000b"\n  validation: ~\ntraining: { steps: 1e999, tokens: .inf, ' +
+      'epochs: .nan }\n',
   ],
   safetensors: [
     JSON.stringify({ __metadata__: { a: 'b' }, one: entry(0, 16), two: entry(16, 64) }),
@@ -77,7 +82,8 @@ const seeds = {
       none: { dtype: 'F32', shape: [0, 3], data_offsets: [4, 4] },
       rest: { dtype: 'F32', shape: [5, 3], data_offsets: [4, 64] },
     }),
-    '{"__proto__":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[15],"data_offsets":[4,64]}}',
+    '{"__proto__":{"dtype":"F32","shape":[],"data_offsets":[0,4]},' +
+      '"a":{"dtype":"F32","shape":[15],"data_offsets":[4,64]}}',
   ],
   tokenizer: [
     JSON.stringify({ format: 'clm-tokenizer', kind: 'bytes', version: 1 }),
@@ -100,7 +106,9 @@ const seeds = {
           {
             type: 'Split',
             pattern: {
-              Regex: String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+              Regex:
+                String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ` +
+                String.raw`?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
             },
             behavior: 'Isolated',
             invert: false,
@@ -230,5 +238,6 @@ for (let i = 0; i < count; i++) {
 const megabytes = Math.round(peakBytes / 1e6);
 const shares = kinds.map((kind) => `${kind} ${accepted[kind]} of ${given[kind]}`).join(', ');
 console.log(
-  `fuzz: ${count} inputs, accepted ${shares}; the others refused with a message; longest ${Math.round(longestMs)} ms of processor time, peak ${megabytes} MB`,
+  `fuzz: ${count} inputs, accepted ${shares}; the others refused with a message; longest ${Math.round(longestMs)} ` +
+    `ms of processor time, peak ${megabytes} MB`,
 );

@@ -199,7 +199,8 @@ async function race() {
     if ((race + 1) % 10 === 0) console.error(`${race + 1} races`);
   }
   console.log(
-    `races: ${races}, ${races >> 1} of them for the lock of a killed process: one winner each (${refusals} losers refused, ${races - refusals} came after its end)`,
+    `races: ${races}, ${races >> 1} of them for the lock of a killed process: one winner each (${refusals} losers ` +
+      `refused, ${races - refusals} came after its end)`,
   );
 }
 

@@ -55,9 +55,8 @@ for (const precision of ['float32', 'bfloat16']) {
     const at = digests.findIndex((digest, i) => digest !== first[i]);
     if (at < 0) continue;
     differing++;
-    console.log(
-      `${precision}, run ${run}: ${at < steps ? `step ${at + 1} gave ${digests[at]} instead of ${first[at]}` : 'the variables differ'}`,
-    );
+    const step = `step ${at + 1} gave ${digests[at]} instead of ${first[at]}`;
+    console.log(`${precision}, run ${run}: ${at < steps ? step : 'the variables differ'}`);
   }
   console.log(`${precision}: ${runs} runs of ${steps} steps, the first ended at ${first[steps - 1]}`);
 }

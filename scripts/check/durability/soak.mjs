@@ -75,7 +75,8 @@ checkpoints: { everySteps: 10, keepLast: 2, keepBest: 1 }
     .map((line) => JSON.parse(line).kind);
   const count = (/** @type {string} */ kind) => records.filter((other) => other === kind).length;
   console.log(
-    `soak: ${minutes} min, ${count('step')} steps, ${count('evaluation')} evaluations, ${count('checkpoint')} checkpoints`,
+    `soak: ${minutes} min, ${count('step')} steps, ${count('evaluation')} evaluations, ${count('checkpoint')} ` +
+      `checkpoints`,
   );
 
   // Two thirds are warm-up: functions are compiled and optimised, the allocator's arenas and TensorFlow's caches fill.

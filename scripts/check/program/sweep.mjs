@@ -83,7 +83,8 @@ async function killedAt(sweep, { updates, jobs, withRuns }) {
   const done = [...last.values()].filter(({ kind }) => kind === 'done').map(({ run }) => run);
   const underWay = progress().filter((each) => each > 0 && each < steps);
   print(
-    `killed ${withRuns ? 'with its runs ' : ''}at ${updates} of ${9 * steps} updates, --jobs ${jobs}: ${done.length} runs done, ${underWay.length} under way (at step ${underWay.join(' and ')})`,
+    `killed ${withRuns ? 'with its runs ' : ''}at ${updates} of ${9 * steps} updates, --jobs ${jobs}: ` +
+      `${done.length} runs done, ${underWay.length} under way (at step ${underWay.join(' and ')})`,
   );
   if (underWay.length === 0) throw new Error('no run was under way');
   return done;

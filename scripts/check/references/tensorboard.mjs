@@ -24,7 +24,9 @@ events.Reload()
 tags = events.Tags()
 print(json.dumps({
   'scalars': {tag: [[e.step, e.value] for e in events.Scalars(tag)] for tag in tags['scalars']},
-  'texts': {tag: [[e.step, e.tensor_proto.string_val[0].decode()] for e in events.Tensors(tag)] for tag in tags['tensors']},
+  'texts': {
+    tag: [[e.step, e.tensor_proto.string_val[0].decode()] for e in events.Tensors(tag)] for tag in tags['tensors']
+  },
 }))
 `;
 

@@ -84,13 +84,20 @@ function compare(name, tokenizer, documents, specialTokens) {
     tokens += count;
     const index = found.findIndex((id, i) => id !== expected[i]);
     if (found.length === count && index < 0) continue;
-    if (differing++ < 3)
-      console.log(
-        `  ${JSON.stringify(text.slice(0, 60))}: id ${index} is ${found.slice(index, index + 4)} instead of ${expected.slice(index, index + 4)}; ${JSON.stringify(tokenizer.decode(expected.slice(Math.max(0, index - 2), index + 4)))}`,
-      );
+    if (differing++ >= 3) continue;
+    const around = tokenizer.decode(expected.slice(Math.max(0, index - 2), index + 4));
+    console.log(
+      `  ${JSON.stringify(text.slice(0, 60))}: id ${index} is ${found.slice(index, index + 4)} instead of ` +
+        `${expected.slice(index, index + 4)}; ${JSON.stringify(around)}`,
+    );
   }
+  const notes = [
+    leftOut > 0 ? ` (${leftOut} left out: another Unicode version's NFC)` : '',
+    differing > 0 ? `, ${differing} differ` : '',
+  ];
   console.log(
-    `${differing === 0 ? 'equal ' : 'DIFFER'} ${name}${specialTokens ? ', special tokens' : ''}: ${tokens} ids of ${documents.length - leftOut} documents${leftOut ? ` (${leftOut} left out: another Unicode version's NFC)` : ''}${differing ? `, ${differing} differ` : ''}`,
+    `${differing === 0 ? 'equal ' : 'DIFFER'} ${name}${specialTokens ? ', special tokens' : ''}: ${tokens} ids of ` +
+      `${documents.length - leftOut} documents${notes.join('')}`,
   );
   return differing === 0;
 }
@@ -107,7 +114,8 @@ function compareTraining(documents) {
   );
   const equal = ids.length + merges.length === 0 && own.model.merges.length === theirs.model.merges.length;
   console.log(
-    `${equal ? 'equal ' : 'DIFFER'} training: ${own.model.merges.length} merges, ${merges.length} differ, ${ids.length} ids differ`,
+    `${equal ? 'equal ' : 'DIFFER'} training: ${own.model.merges.length} merges, ${merges.length} differ, ` +
+      `${ids.length} ids differ`,
   );
   return equal;
 }

@@ -1,16 +1,30 @@
 """Hugging Face's side of check-tokenizers.mjs: trains tokenizers of every kind, and encodes texts with them."""
+
 import json, sys, time
 import numpy as np
 from tokenizers import Tokenizer, AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 END = AddedToken("<|endoftext|>", special=True, normalized=False)
-LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-CAPITALS, OTHERS, CONTRACTIONS = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]", r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-O200K = "|".join([
-    r"[^\r\n\p{L}\p{N}]?" + CAPITALS + "*" + OTHERS + "+" + CONTRACTIONS + "?",
-    r"[^\r\n\p{L}\p{N}]?" + CAPITALS + "+" + OTHERS + "*" + CONTRACTIONS + "?",
-    r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+",
-])
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+CAPITALS, OTHERS, CONTRACTIONS = (
+    r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]",
+    r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
+)
+O200K = "|".join(
+    [
+        r"[^\r\n\p{L}\p{N}]?" + CAPITALS + "*" + OTHERS + "+" + CONTRACTIONS + "?",
+        r"[^\r\n\p{L}\p{N}]?" + CAPITALS + "+" + OTHERS + "*" + CONTRACTIONS + "?",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    ]
+)
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 
 
@@ -33,10 +47,12 @@ def byte_level(pre_tokenizer, **options):
 
 
 def split(pattern):
-    return pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(pattern), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
 
 
 def make(kind):
@@ -67,24 +83,42 @@ def make(kind):
 def train(kind, sources, size, output):
     tokenizer = make(kind)
     if kind == "llama2":
-        special = [AddedToken(t, special=True, normalized=False) for t in ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]]
+        special = [
+            AddedToken(t, special=True, normalized=False)
+            for t in ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
+        ]
         trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, limit_alphabet=1000, show_progress=False)
     else:
-        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=size,
+            special_tokens=[END],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
     start = time.time()
     tokenizer.train_from_iterator(texts(sources), trainer)
     seconds = time.time() - start
     if kind == "llama2":
         tokenizer.pre_tokenizer = None
-        tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+        tokenizer.decoder = decoders.Sequence(
+            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        )
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     if kind == "llama3":
-        tokenizer.post_processor = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+        )
     if kind == "qwen2":
         tokenizer.add_tokens([AddedToken("<tool_call>", normalized=False), AddedToken("café", normalized=True)])
     if kind == "roberta":
         tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True, normalized=False)])
-        tokenizer.add_tokens([AddedToken("<r>", rstrip=True, normalized=False), AddedToken("<both>", lstrip=True, rstrip=True, normalized=False), AddedToken("word", single_word=True, normalized=False)])
+        tokenizer.add_tokens(
+            [
+                AddedToken("<r>", rstrip=True, normalized=False),
+                AddedToken("<both>", lstrip=True, rstrip=True, normalized=False),
+                AddedToken("word", single_word=True, normalized=False),
+            ]
+        )
     saved = json.loads(tokenizer.to_str())
     if kind == "llama2":  # bytes are vocabulary, not special tokens
         saved["added_tokens"] = saved["added_tokens"][:3]
@@ -122,7 +156,12 @@ def fixture(kind, training, sources, size, output):
         cases.append(case)
     training_texts = list(texts(training)) if kind == "gpt2" else []
     with open(output, "w") as file:
-        json.dump({"tokenizer": saved, "trainingTexts": training_texts, "cases": cases}, file, ensure_ascii=False, separators=(",", ":"))
+        json.dump(
+            {"tokenizer": saved, "trainingTexts": training_texts, "cases": cases},
+            file,
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
 
 
 if sys.argv[1] == "fixture":

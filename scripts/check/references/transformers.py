@@ -1,10 +1,11 @@
 """The Python half of scripts/check/references/transformers.mjs, which calls it:
 
-    check-transformers.py make FOLDER        every fixture in each number format, config.json of transformers 4 and 5,
-                                             one file or shards, with transformers' logits of the stored weights
-    check-transformers.py compare FOLDER     loads the exports that FOLDER/exports.json names and compares their logits
-                                             and token ids with clm's
+check-transformers.py make FOLDER        every fixture in each number format, config.json of transformers 4 and 5,
+                                         one file or shards, with transformers' logits of the stored weights
+check-transformers.py compare FOLDER     loads the exports that FOLDER/exports.json names and compares their logits
+                                         and token ids with clm's
 """
+
 import importlib, json, pathlib, sys
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, logging
@@ -31,7 +32,9 @@ def make(out):
                     model.save_pretrained(folder, max_shard_size="1KB" if shards else "1GB")
                     assert len(list(folder.glob("*.safetensors"))) > (3 if shards else 0)
                     logits = load(folder)(torch.tensor([inputs]), use_cache=False).logits
-                    (folder / "expected.json").write_text(json.dumps(dict(inputs=inputs, logits=logits.detach().flatten().tolist())))
+                    (folder / "expected.json").write_text(
+                        json.dumps(dict(inputs=inputs, logits=logits.detach().flatten().tolist()))
+                    )
                     path = folder / "config.json"
                     written = json.loads(path.read_text())
                     if version == 4:
