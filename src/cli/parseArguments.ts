@@ -31,13 +31,15 @@ export async function parseArguments(
   const fail = (message: string): never => {
     throw new UsageError(message, name);
   };
-  for (const arg of args.slice(0, args.includes('--') ? args.indexOf('--') : args.length)) {
+  const end = args.includes('--') ? args.indexOf('--') : args.length;
+  for (const [i, arg] of args.slice(0, end).entries()) {
     const [, negated, key, value] = /^--(no-)?([^=]+)(?:=(.*))?/s.exec(arg) ?? [];
     const definition = options[key ?? ''];
     if (definition && negated && !isSwitch(definition)) fail(`unknown option "${arg}"`);
-    // yargs takes any value other than true for false.
+    // yargs reads an empty value as the number 0, e.g. that of an unset variable, and any value but true as false.
+    if (definition?.type === 'number' && (value ?? args[i + 1]) === '') fail(`--${key} must be a number`);
     if (definition && isSwitch(definition) && value !== undefined && !/^(true|false)$/.test(value))
-      fail(`${arg}: this option takes no value, or true or false`);
+      fail(`--${key} takes no value, or true or false, not "${value}"`);
   }
   // An object, since yargs' types do not know plural forms.
   const texts: object = {

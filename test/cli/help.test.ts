@@ -71,7 +71,7 @@ describe('clm --help', () => {
     ],
     [
       ['train', 'x.yaml', '--resume=maybe'],
-      'error: --resume=maybe: this option takes no value, or true or false\nSee: clm train --help\n',
+      'error: --resume takes no value, or true or false, not "maybe"\nSee: clm train --help\n',
     ],
     [['data', 'check', 'x.yaml', '--examples', '-1'], 'error: --examples must be a whole number of at least 0\n'],
     [['train', '--stpes', '3'], 'error: unknown option "--stpes"\nSee: clm train --help\n'],
@@ -84,6 +84,7 @@ describe('clm --help', () => {
       'error: unknown option "--temprature"; did you mean "--temperature"?\nSee: clm sample --help\n',
     ],
     [['sample', 'x', '--seed', 'y'], 'error: --seed must be a number\nSee: clm sample --help\n'],
+    [['sample', 'x', '--seed', ''], 'error: --seed must be a number\nSee: clm sample --help\n'],
     [['sample', 'x', '--no-seed'], 'error: unknown option "--no-seed"\nSee: clm sample --help\n'],
     [['train', ''], 'error: argument "config" is empty\nSee: clm train --help\n'],
     [['train', 'a.yaml', 'b.yaml'], 'error: unexpected argument "b.yaml"\nSee: clm train --help\n'],
