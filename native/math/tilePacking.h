@@ -1,6 +1,6 @@
-// How the numbers of matrices are packed into tiles, which are 1 KiB: 16 rows of 16 words, a word a pair of bfloat16
-// numbers that follow each other along K. Which ones are paired is free, as long as it is the same on both sides of a
-// product: 16 apart, they need no shuffling.
+// Packs matrices into tiles of 1 KiB: 16 rows of 16 words, each word a pair of bfloat16 numbers along K. Which numbers
+// of K form a pair does not matter as long as both sides of a product agree: here they are 16 apart, because that needs
+// no shuffling.
 #pragma once
 
 #include "vectors.h"
@@ -19,10 +19,10 @@
   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16,prefer-vector-width=512")))
 #define INLINE_TILED static inline __attribute__((always_inline)) TILED
 
-constexpr int64_t kRows = 16;          // of a tile
-constexpr int64_t kDepth = 32;         // numbers along K that a tile takes in
-constexpr int64_t kStrip = 2 * kRows;  // rows of A or columns of B, and of a block of sums
-constexpr int64_t kTile = 1024;        // bytes
+constexpr int64_t kRows = 16;          // rows of a tile
+constexpr int64_t kDepth = 32;         // numbers along K in a row of a tile
+constexpr int64_t kTile = 1024;        // bytes of a tile
+constexpr int64_t kStrip = 2 * kRows;  // rows of A, or columns of B, that are packed side by side
 
 typedef uint32_t Words __attribute__((vector_size(64)));
 
@@ -30,8 +30,8 @@ INLINE_TILED Words Interleave(__m256i low, __m256i high) {
   return (Words)_mm512_cvtepu16_epi32(low) | ((Words)_mm512_cvtepu16_epi32(high) << 16);
 }
 
-// 16 numbers at `low` and 16 at `high`, paired, those of `low` in the lower halves: rounded, or cut into pieces that
-// add up to them exactly.
+// Pairs 16 numbers at `low` with 16 at `high`; those of `low` are the lower 16 bits of the words. float32 numbers are
+// rounded to bfloat16 (1 piece) or cut into bfloat16 pieces that add up to them exactly (3 pieces).
 template <int pieces>
 INLINE_TILED void Pair(const float* low, const float* high, Words* pairs) {
   __m512 a = _mm512_loadu_ps(low), b = _mm512_loadu_ps(high);
@@ -50,11 +50,11 @@ INLINE_TILED void Pair(const float* low, const float* high, Words* pairs) {
 }
 template <int pieces>
 INLINE_TILED void Pair(const Bfloat16* low, const Bfloat16* high, Words* pairs) {
-  static_assert(pieces == 1, "a half is one piece");
+  static_assert(pieces == 1, "a bfloat16 number is one piece");
   *pairs = Interleave(_mm256_loadu_si256((const __m256i*)low), _mm256_loadu_si256((const __m256i*)high));
 }
 
-// 16 vectors of 16 words, columns for rows: words, pairs, quarters and again quarters of the vectors change places.
+// Transposes 16 rows of 16 words in four steps, which exchange words, pairs of words, and twice quarters of rows.
 INLINE_TILED void Transpose(Words* rows) {
   __m512i* x = (__m512i*)rows;
   __m512i t[16];
@@ -87,8 +87,8 @@ INLINE_TILED void Transpose(Words* rows) {
   }
 }
 
-// One tile for each piece, 2 tiles apart. Rows in memory run along K or across it; a tile of A wants rows along K,
-// one of B across, and where they lie the other way they are transposed.
+// Packs one tile for each piece, 2 tiles apart. `alongK`: a row in memory runs along K. Tiles of A have rows along K,
+// tiles of B across it; if memory has the other order, the tile is `transposed`.
 template <int pieces, bool alongK, bool transposed, typename T>
 INLINE_TILED void PackTile(const T* from, int64_t stride, char* to) {
   Words pairs[kRows][pieces];
@@ -106,7 +106,8 @@ INLINE_TILED void PackTile(const T* from, int64_t stride, char* to) {
   }
 }
 
-// The tiles of 32 numbers along K of a strip: from up to 32 rows of A or columns of B, filled up with zeros.
+// Packs the tiles of a strip that hold 32 numbers along K, from `wide` rows of A or columns of B and `deep` numbers
+// along K. What is missing is filled with zeros.
 template <int pieces, bool alongK, bool transposed, typename T>
 INLINE_TILED void PackBlock(const T* from, int64_t stride, int64_t wide, int64_t deep, char* to) {
   for (int64_t half = 0; half < 2 && half * kRows < wide; half++) {
@@ -125,8 +126,8 @@ INLINE_TILED void PackBlock(const T* from, int64_t stride, int64_t wide, int64_t
   }
 }
 
-// Strips of `wide` rows of A or columns of B, `stripBytes` apart, each [deep / 32][pieces][2] tiles. Memory is read in
-// the order in which it lies.
+// Packs `wide` rows of A or columns of B into strips that are `stripBytes` apart, each [deep / 32][pieces][2] tiles.
+// The matrix is read in memory order.
 template <int pieces, bool alongK, bool transposed, typename T>
 TILED void PackStrips(const T* from, int64_t stride, int64_t wide, int64_t deep, char* to, int64_t stripBytes) {
   const auto pack = [&](int64_t strip, int64_t k) __attribute__((always_inline)) TILED {

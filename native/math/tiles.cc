@@ -1,13 +1,13 @@
-// Products on the tile unit. A float32 number is exactly the sum of three bfloat16 ones (8 + 8 + 8 bits), so a product
-// of two is nine of theirs, of which three are too small to count: below 2⁻²¹ of it. The other six are summed up by the
-// unit. That is Henry, Tang and Heinecke's scheme (2019, https://arxiv.org/abs/1904.06376): nearer to the exact product
-// than a chain of float32's multiplications and additions, at a sixth of the unit's speed, which is more than vectors
-// have.
+// Matrix products on the tile unit. A float32 number is exactly the sum of three bfloat16 numbers (8 + 8 + 8 bits), so
+// a product of two float32 numbers is the sum of nine bfloat16 products. Three of them are negligible (below 2⁻²¹ of
+// the result); the unit adds up the other six. This is the scheme of Henry, Tang and Heinecke (2019,
+// https://arxiv.org/abs/1904.06376). It is closer to the exact product than a chain of float32 multiplications and
+// additions, at a sixth of the unit's speed, which is still faster than vector instructions.
 //
 // As in other fast products (Goto and van de Geijn 2008, https://doi.org/10.1145/1356052.1356053), blocks of the inputs
 // are packed first, in the order in which they will be read.
 //
-// M rows · K inputs · N outputs
+// M rows · K inner dimension · N columns
 #include "tiles.h"
 
 #include "tilePacking.h"
@@ -17,27 +17,33 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <type_traits>
 
 namespace {
 
-// Columns of B packed at once, and numbers of them along K, by pieces: so many that they stay in the second cache.
+// Number of bfloat16 pieces of a number, by the type of the output.
+template <typename Output>
+constexpr int kPiecesFor = std::is_same_v<Output, float> ? 3 : 1;
+
+// A block of B is packed at once: at most this many columns, and this many numbers along K, so that it stays in the
+// second-level cache.
 constexpr int64_t kMostColumns = 512;
-constexpr int64_t kMostDepth[] = {0, 1536, 0, 384};
-// Rows of A packed at once: they stay in the first cache where they are few, but rows across K want reading in longer
-// runs.
-constexpr int64_t kFewRows = kStrip, kMoreRows = 4 * kStrip;
-// Rows whose sums may have to be kept apart.
+template <int pieces>
+constexpr int64_t kMostDepth = pieces == 1 ? 1536 : 384;
+// Rows of A packed at once: few, so that they stay in the first-level cache; more if A is stored transposed, because
+// then longer runs are read.
+template <bool transposedA>
+constexpr int64_t kRowsAtOnce = transposedA ? 4 * kStrip : kStrip;
+// Rows whose sums are kept from one block of K to the next, if the output is bfloat16.
 constexpr int64_t kMostRows = 1024;
 
-// How many bfloat16 numbers stand for one.
-template <typename Output>
-constexpr int kPiecesFor = sizeof(Output) == sizeof(float) ? 3 : 1;
-
-// sums (32, 32) of strips of A and B: 1 or 2 tiles of rows times 1 or 2 of columns. The smallest products come first.
+// sums (32, 32) = a strip of A times a strip of B: `down` (1 or 2) tiles of rows times `across` tiles of columns,
+// `blocks` tiles along K. The smallest products are added first.
 template <int pieces, int down, int across>
-INLINE_TILED void MultiplyStrips(int64_t blocks, const char* a, const char* b, float* sums) {
+INLINE_TILED void MultiplyTilesOfStrips(int64_t blocks, const char* a, const char* b, float* sums) {
   constexpr int64_t row = 64, next = 2 * kTile;
   const auto loadA = [&](int piece) __attribute__((always_inline)) TILED {
     _tile_loadd(4, a + piece * next, row);
@@ -83,12 +89,26 @@ INLINE_TILED void MultiplyStrips(int64_t blocks, const char* a, const char* b, f
   if (down > 1 && across > 1) _tile_stored(3, sums + kRows * kStrip + kRows, stride);
 }
 
+// The same for the tiles that `rows` and `columns` of the strips, at most 32, need.
+template <int pieces>
+INLINE_TILED void MultiplyStrips(int64_t rows, int64_t columns, int64_t blocks, const char* a, const char* b,
+                                 float* sums) {
+  if (rows > kRows && columns > kRows)
+    MultiplyTilesOfStrips<pieces, 2, 2>(blocks, a, b, sums);
+  else if (rows > kRows)
+    MultiplyTilesOfStrips<pieces, 2, 1>(blocks, a, b, sums);
+  else if (columns > kRows)
+    MultiplyTilesOfStrips<pieces, 1, 2>(blocks, a, b, sums);
+  else
+    MultiplyTilesOfStrips<pieces, 1, 1>(blocks, a, b, sums);
+}
+
 INLINE_TILED void StoreSome(float* to, __mmask16 which, __m512 numbers) { _mm512_mask_storeu_ps(to, which, numbers); }
 INLINE_TILED void StoreSome(Bfloat16* to, __mmask16 which, __m512 numbers) {
   _mm256_mask_storeu_epi16(to, which, (__m256i)_mm512_cvtneps_pbh(numbers));
 }
 
-// Rows of at most 32 sums each, with those of the blocks of K before (or null), to where they belong.
+// Stores sums, plus the sums `before` of earlier blocks of K (or null), in the output.
 template <typename C>
 INLINE_TILED void StoreSums(const float* sums, const float* before, int64_t beforeStride, C* to, int64_t stride,
                             int64_t rows, int64_t columns) {
@@ -103,7 +123,7 @@ INLINE_TILED void StoreSums(const float* sums, const float* before, int64_t befo
   }
 }
 
-// Memory that a thread keeps from one product to the next.
+// A buffer that a thread keeps from one product to the next.
 class Scratch {
  public:
   char* OfSize(int64_t bytes) {
@@ -122,7 +142,7 @@ class Scratch {
   int64_t size_ = 0;
 };
 
-// A length in equal parts of no more than `most`, each a multiple of `unit`.
+// The length of the parts if `length` is divided into equal parts of at most `most`, each a multiple of `unit`.
 int64_t PartLength(int64_t length, int64_t most, int64_t unit) {
   const int64_t parts = (length + most - 1) / most;
   return ((length + parts - 1) / parts + unit - 1) / unit * unit;
@@ -137,60 +157,70 @@ TILED void UseTiles() {
   _tile_loadconfig(&shapes);
 }
 
+// A block of the output, to which one block of K contributes.
+template <typename C>
+struct OutputBlock {
+  C* c;
+  int64_t stride, rows, columns;
+  float* sums;  // float32 sums over the blocks of K so far: c itself if it is float32
+  int64_t sumsStride;
+  bool isFirst, isLast;  // of the blocks of K
+};
+
+// Multiplies the packed strips of A and B for a block of the output.
+template <int pieces, typename C>
+INLINE_TILED void MultiplyBlock(const OutputBlock<C>& block, int64_t blocks, const char* packedA, const char* packedB,
+                                int64_t stripBytes) {
+  alignas(64) float sums[kStrip * kStrip];
+  for (int64_t m = 0; m < block.rows; m += kStrip)
+    for (int64_t n = 0; n < block.columns; n += kStrip) {
+      const int64_t rows = std::min(kStrip, block.rows - m), columns = std::min(kStrip, block.columns - n);
+      MultiplyStrips<pieces>(rows, columns, blocks, packedA + m / kStrip * stripBytes,
+                             packedB + n / kStrip * stripBytes, sums);
+      float* const soFar = block.sums + m * block.sumsStride + n;
+      const float* before = block.isFirst ? nullptr : soFar;
+      if (block.isLast)
+        StoreSums(sums, before, block.sumsStride, block.c + m * block.stride + n, block.stride, rows, columns);
+      else
+        StoreSums(sums, before, block.sumsStride, soFar, block.sumsStride, rows, columns);
+    }
+}
+
+template <bool transposed, typename T>
+INLINE const T* At(const Matrix<T>& matrix, int64_t row, int64_t column) {
+  return matrix.numbers + (transposed ? column * matrix.stride + row : row * matrix.stride + column);
+}
+
 template <bool transposedA, bool transposedB, typename A, typename B, typename C>
 TILED void Multiply(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C* c, int64_t stride) {
   if (M == 0 || N == 0) return;
   constexpr int pieces = kPiecesFor<C>;
-  constexpr int64_t kRowsAtOnce = transposedA ? kMoreRows : kFewRows;
+  constexpr int64_t rowsAtOnce = kRowsAtOnce<transposedA>;
   static thread_local Scratch stripsOfA, stripsOfB, kept;
-  const int64_t depth = PartLength(K, kMostDepth[pieces], kDepth), width = PartLength(N, kMostColumns, kStrip);
+  const int64_t depth = PartLength(K, kMostDepth<pieces>, kDepth), width = PartLength(N, kMostColumns, kStrip);
   const int64_t stripBytes = depth / kDepth * pieces * 2 * kTile;
-  char* packedA = stripsOfA.OfSize(stripBytes * (kRowsAtOnce / kStrip));
+  char* packedA = stripsOfA.OfSize(stripBytes * (rowsAtOnce / kStrip));
   char* packedB = stripsOfB.OfSize(stripBytes * (width / kStrip));
-  // Sums of the blocks of K so far: in place where they are float32.
-  constexpr bool inPlace = sizeof(C) == sizeof(float);
-  const int64_t keptBytes = inPlace || depth >= K ? 0 : (M < kMostRows ? M : kMostRows) * width * sizeof(float);
+  constexpr bool isInPlace = std::is_same_v<C, float>;
+  const int64_t keptBytes = isInPlace || depth >= K ? 0 : std::min(M, kMostRows) * width * sizeof(float);
   float* partial = reinterpret_cast<float*>(kept.OfSize(keptBytes));
-  alignas(64) float sums[kStrip * kStrip];
   UseTiles();
-  const auto end = [](int64_t begin, int64_t length, int64_t all) {
-    return begin + length < all ? begin + length : all;
-  };
   for (int64_t mFrom = 0; mFrom < M; mFrom += kMostRows)
-    for (int64_t nFrom = 0; nFrom < N; nFrom += width)
-      for (int64_t kFrom = 0; kFrom < K; kFrom += depth) {
-        const int64_t mEnd = end(mFrom, kMostRows, M), nEnd = end(nFrom, width, N), kEnd = end(kFrom, depth, K);
-        const int64_t blocks = (kEnd - kFrom + kDepth - 1) / kDepth;
-        PackStrips<pieces, transposedB, transposedB>(
-            b.numbers + (transposedB ? nFrom * b.stride + kFrom : kFrom * b.stride + nFrom), b.stride, nEnd - nFrom,
-            kEnd - kFrom, packedB, stripBytes);
-        for (int64_t mGroup = mFrom; mGroup < mEnd; mGroup += kRowsAtOnce) {
-          const int64_t groupEnd = end(mGroup, kRowsAtOnce, mEnd);
-          PackStrips<pieces, !transposedA, transposedA>(
-              a.numbers + (transposedA ? kFrom * a.stride + mGroup : mGroup * a.stride + kFrom), a.stride,
-              groupEnd - mGroup, kEnd - kFrom, packedA, stripBytes);
-          for (int64_t m = mGroup; m < groupEnd; m += kStrip)
-            for (int64_t n = nFrom; n < nEnd; n += kStrip) {
-              const char* stripA = packedA + (m - mGroup) / kStrip * stripBytes;
-              const char* stripB = packedB + (n - nFrom) / kStrip * stripBytes;
-              const int64_t rows = end(m, kStrip, mEnd) - m, columns = end(n, kStrip, nEnd) - n;
-              if (rows > kRows && columns > kRows)
-                MultiplyStrips<pieces, 2, 2>(blocks, stripA, stripB, sums);
-              else if (rows > kRows)
-                MultiplyStrips<pieces, 2, 1>(blocks, stripA, stripB, sums);
-              else if (columns > kRows)
-                MultiplyStrips<pieces, 1, 2>(blocks, stripA, stripB, sums);
-              else
-                MultiplyStrips<pieces, 1, 1>(blocks, stripA, stripB, sums);
-              C* to = c + m * stride + n;
-              float* const part = inPlace ? reinterpret_cast<float*>(to) : partial + (m - mFrom) * width + n - nFrom;
-              const int64_t partStride = inPlace ? stride : width;
-              const float* before = kFrom > 0 ? part : nullptr;
-              if (kEnd == K)
-                StoreSums(sums, before, partStride, to, stride, rows, columns);
-              else
-                StoreSums(sums, before, partStride, part, partStride, rows, columns);
-            }
+    for (int64_t n = 0; n < N; n += width)
+      for (int64_t k = 0; k < K; k += depth) {
+        const int64_t mEnd = std::min(mFrom + kMostRows, M);
+        const int64_t columns = std::min(width, N - n), deep = std::min(depth, K - k);
+        PackStrips<pieces, transposedB, transposedB>(At<transposedB>(b, k, n), b.stride, columns, deep, packedB,
+                                                     stripBytes);
+        for (int64_t m = mFrom; m < mEnd; m += rowsAtOnce) {
+          const int64_t rows = std::min(rowsAtOnce, mEnd - m);
+          PackStrips<pieces, !transposedA, transposedA>(At<transposedA>(a, m, k), a.stride, rows, deep, packedA,
+                                                        stripBytes);
+          C* to = c + m * stride + n;
+          float* sums = isInPlace ? reinterpret_cast<float*>(to) : partial + (m - mFrom) * width;
+          const OutputBlock<C> block{to,     stride,       rows, columns, sums, isInPlace ? stride : width,
+                                     k == 0, k + deep == K};
+          MultiplyBlock<pieces>(block, (deep + kDepth - 1) / kDepth, packedA, packedB, stripBytes);
         }
       }
   _tile_release();
@@ -204,8 +234,7 @@ void MultiplyTiles(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C*
 }
 
 bool HasTiles() {
-  // Linux lends a process the unit's registers when it asks for them: arch_prctl(ARCH_REQ_XCOMP_PERM,
-  // XFEATURE_XTILEDATA).
+  // Linux lets a process use the unit's registers only on request: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
   static const bool has = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
                           __builtin_cpu_supports("avx512bf16") && syscall(SYS_arch_prctl, 0x1023, 18) == 0;
   return has;

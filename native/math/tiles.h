@@ -1,24 +1,25 @@
-// Products of matrices on a processor's tile unit (Intel's AMX), which multiplies blocks of 16×32 and 32×16 bfloat16
-// numbers into sums in float32, some sixteen times faster than vectors multiply float32.
+// Matrix products on a processor's tile unit (Intel AMX), which multiplies blocks of 16×32 and 32×16 bfloat16 numbers
+// and adds them up in float32, some sixteen times as fast as vector instructions multiply float32.
 #pragma once
 
 #include <cstdint>
 
 #include "vectors.h"
 
-// Does this processor have such a unit, and does the system lend it to this process? Asks for it at the first call.
+// Does this processor have a tile unit, and may this process use it? The first call asks the operating system.
 bool HasTiles();
 
-// Rows of numbers, `stride` apart; the matrix meant is the transposed of what lies there where it is so marked.
+// Rows of numbers, `stride` numbers apart.
 template <typename T>
 struct Matrix {
   const T* numbers;
   int64_t stride;
 };
 
-// c (M, N) = a (M, K) · b (K, N), rows of c `stride` numbers apart, on the calling thread, which must have the unit.
-// Both transposed is not to be had, and K is not 0. An output in float32 has float32's accuracy (of inputs in float32),
-// one in bfloat16 comes from inputs rounded to bfloat16 and sums in float32. What becomes of a row does not depend on
-// the others.
+// c (M, N) = a (M, K) · b (K, N), with rows of c `stride` numbers apart. a or b, not both, may be stored transposed. K
+// must not be 0. Runs on the calling thread; HasTiles() must be true.
+//
+// A float32 output is as accurate as float32 vector arithmetic (its inputs are float32). A bfloat16 output is computed
+// from inputs rounded to bfloat16, summed up in float32. A row of the result does not depend on the other rows.
 template <bool transposedA, bool transposedB, typename A, typename B, typename C>
 void MultiplyTiles(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C* c, int64_t stride);
