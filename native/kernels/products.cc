@@ -20,7 +20,7 @@ struct Sizes {
 // c = a · b, divided among the threads of the branch.
 template <bool transposedA, bool transposedB, typename A, typename B, typename C>
 void Multiply(const Sizes& sizes, const A* a, const B* b, C* c) {
-  const auto [batches, M, N, K] = sizes;
+  const int64_t batches = sizes.batches, M = sizes.M, N = sizes.N, K = sizes.K;
   const int64_t strideA = transposedA ? M : K, strideB = transposedB ? K : N;
   // Rows [m, m + rows) and columns [n, n + columns) of one product.
   const auto multiply = [=](int64_t batch, int64_t m, int64_t rows, int64_t n, int64_t columns) {
