@@ -104,6 +104,16 @@ describe('the structure of the code', () => {
     ).toEqual([]);
   });
 
+  it('picks the form of an operation in ops/ alone', () => {
+    const mayUseKernels = /^src\/(ops|training\/optimizers)\//;
+    expect(
+      offenders(files, (file) => {
+        const isUsed = importsOf(file).some(({ target }) => target === 'src/ops/kernels.ts');
+        return !mayUseKernels.test(file) && (isUsed || textOf(file).includes('kernelsInUse(')) && 'asks for kernels';
+      }).filter((offender) => !offender.startsWith('src/runtime/recording.ts')),
+    ).toEqual([]);
+  });
+
   it('manages lifetimes of tensors in runtime/ alone', () => {
     expect(
       offenders(files, (file) => folderOf(file) !== 'runtime' && /\b(tidy|dispose|keep)\(/.exec(textOf(file))?.[0]),

@@ -65,7 +65,7 @@ describe('summedLoss', () => {
     dHead!.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 4));
   });
 
-  it('holds all logits of a small vocabulary, about equal chunks of a large one, never less than a row', () => {
+  it('holds all logits of a small vocabulary, about equal chunks of a large one, at least a row', () => {
     expect(chunkRows(768, 65)).toBe(768);
     expect(chunkRows(512, 50_257, 2 ** 24)).toBe(256);
     expect(chunkRows(100, 7, 210)).toBe(25);

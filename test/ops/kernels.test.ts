@@ -142,12 +142,12 @@ const cases: Case[] = [
   }),
 ];
 
-describe('operations of one pass', () => {
+describe('clm’s kernels', () => {
   it('are used on this machine', () => expect(sessions[0]!.settings.kernels).not.toBe('none'));
 
   it.each(cases)(
     '%s equals its composition, value and gradients, recorded and eager',
-    async (name, inputs, fused, composed) => {
+    async (name, inputs, byKernel, composed) => {
       const specs = Object.fromEntries(
         Object.entries(inputs).map(([key, { shape }]) => [key, { shape, dtype: 'float32' as const }]),
       );
@@ -163,14 +163,14 @@ describe('operations of one pass', () => {
               return { y, ...Object.fromEntries(grads.map((gradient, i) => [Object.keys(inputs)[i]!, gradient])) };
             })
             .run(feeds);
-        const [actual, expected] = [await run('fused', fused), await run('composed', composed)];
+        const [actual, expected] = [await run('kernel', byKernel), await run('composed', composed)];
         for (const key of Object.keys(expected))
           expectClose(actual[key]!, expected[key]!, `${session.settings.mode} ${name}: ${key}`);
       }
     },
   );
 
-  it('cross-entropy equals its composition, and refuses a target outside the vocabulary', async () => {
+  it('compute the cross-entropy of its composition, and refuse a target outside the vocabulary', async () => {
     const [N, V] = [307, 67]; // more rows than one thread takes
     const specs = {
       logits: { shape: [N, V], dtype: 'float32' },
@@ -182,25 +182,25 @@ describe('operations of one pass', () => {
     const weights = normals('weights', N, 1).fill(0, 5, 7);
     const targets = Int32Array.from({ length: N }, (_, n) => (n * 29) % V);
     for (const session of sessions) {
-      const fused = session.program('kernelCrossEntropy', specs, (feeds) => {
+      const byKernel = session.program('kernelCrossEntropy', specs, (feeds) => {
         return weightedCrossEntropy.kernel(feeds.logits, feeds.targets, feeds.weights);
       });
       const composed = session.program('composedCrossEntropy', specs, (feeds) =>
         weightedCrossEntropy.composed(feeds.logits, feeds.targets, feeds.weights),
       );
       const [actual, expected] = [
-        await fused.run({ logits, targets, weights }),
+        await byKernel.run({ logits, targets, weights }),
         await composed.run({ logits, targets, weights }),
       ];
       for (const key of ['loss', 'dLogits'] as const)
         expectClose(actual[key]!, expected[key]!, `${session.settings.mode} ${key}`);
-      await expect(fused.run({ logits, targets: targets.slice().fill(V, 3, 4), weights })).rejects.toThrow(
+      await expect(byKernel.run({ logits, targets: targets.slice().fill(V, 3, 4), weights })).rejects.toThrow(
         'is outside the vocabulary of',
       );
     }
   });
 
-  it('rows are added to those that ids name, once for each time, and an id outside the matrix is refused', async () => {
+  it('add rows to those that ids name, once for each time, and refuse an id outside the matrix', async () => {
     const [V, N, C] = [41, 601, 37]; // more rows than one thread takes
     const specs = {
       matrix: { shape: [V, C], dtype: 'float32' },
@@ -211,23 +211,23 @@ describe('operations of one pass', () => {
     expect(new Set(ids).size).toBeLessThan(V / 1.5);
     const feeds = { matrix: normals('matrix', V * C, 3), rows: normals('rows', N * C, 1), ids };
     for (const session of sessions) {
-      const fused = session.program('addRows', specs, ({ matrix, rows, ids: which }) => ({
+      const byKernel = session.program('addRows', specs, ({ matrix, rows, ids: which }) => ({
         sum: addRows(matrix!, rows!, which!),
       }));
       const composed = session.program('composedAddRows', specs, ({ matrix, rows, ids: which }) => ({
         sum: addRows.composed(matrix!, rows!, which!),
       }));
-      const [actual, expected] = [await fused.run(feeds), await composed.run(feeds)];
+      const [actual, expected] = [await byKernel.run(feeds), await composed.run(feeds)];
       expectClose(actual['sum']!, expected['sum']!, `${session.settings.mode} rows added`);
       expect(actual['sum']!.slice((V - 1) * C)).toEqual(feeds.matrix.slice((V - 1) * C));
       for (const wrong of [-1, V])
-        await expect(fused.run({ ...feeds, ids: ids.slice().fill(wrong, 9, 10) })).rejects.toThrow(
+        await expect(byKernel.run({ ...feeds, ids: ids.slice().fill(wrong, 9, 10) })).rejects.toThrow(
           'is outside the matrix',
         );
     }
   });
 
-  it('sums of what products gave in bfloat16 are made in float32', async () => {
+  it('add bfloat16 products in float32', async () => {
     const session = openSession({ mode: 'recorded', precision: 'bfloat16', device: 'cpu' });
     const program = session.program('sum', {}, () => {
       const ones = tensor(new Float32Array(5).fill(1), [5, 1]);
@@ -246,7 +246,7 @@ describe('operations of one pass', () => {
     expect(added).toEqual(new Float32Array(5 * 23).fill(1).fill(1 + 2 ** -7, 3 * 23, 4 * 23));
   });
 
-  it('½ Σ x² of many numbers loses none of them', async () => {
+  it('keep every number in ½ Σ x² of many', async () => {
     const values = normals('x', 99_991, 1);
     const exact = values.reduce((total, x) => total + (x * x) / 2, 0);
     for (const session of sessions) {

@@ -159,7 +159,7 @@ describe.skipIf(loadTensorFlow('cpu').kernels !== 'tiles')('products on tiles', 
     expect(few).toEqual(all.slice(64 * 83, 67 * 83));
   });
 
-  it('keep float32’s range, and what is not finite stays so where it belongs', async () => {
+  it('keep float32’s range, and numbers that are not finite', async () => {
     const matrices: Matrices = { batch: [], M: 4, N: 3, K: 2, transposed: 'neither' };
     const a = Float32Array.of(1e30, 3e30, 1e-30, 2e-30, Infinity, 1, NaN, 1);
     const b = Float32Array.of(1e-30, 1e7, 1, 1e-30, 2e7, 1);

@@ -74,7 +74,7 @@ describe('the gate before an update', () => {
     },
   );
 
-  it('takes no rounding for an outlier where a run stands still', async () => {
+  it('does not take rounding for an outlier if the loss hardly changes', async () => {
     const config = tinyConfig({ training: { guard: { outlierDeviations: 5, windowSteps: 10, maxSkips: 10 } } });
     const same = randomMicroBatch(config, 1);
     const { results, states } = await train(
@@ -87,7 +87,7 @@ describe('the gate before an update', () => {
     expect(results.map(({ skipped }) => skipped)).toEqual([...Array(11).fill(null), 'lossOutlier']);
   });
 
-  it('keeps out outliers once the window is full, by the loss or by the gradient norm', async () => {
+  it('skips outliers of the loss or the gradient norm once the window is full', async () => {
     const config = tinyConfig({
       training: { guard: { outlierDeviations: 5, windowSteps: 10, maxSkips: 10 } },
       optimizer: { learningRate: 0 },
@@ -114,7 +114,7 @@ describe('the gate before an update', () => {
     expect(statistic('loss/variance') / variance).toBeCloseTo(1, 3);
   });
 
-  it('tells a gradient norm that stands out under an ordinary loss', async () => {
+  it('finds an outlier of the gradient norm with an ordinary loss', async () => {
     const config = tinyConfig({
       training: { guard: { outlierDeviations: 3, windowSteps: 10, maxSkips: 10 } },
       optimizer: { learningRate: 0 },
@@ -128,7 +128,7 @@ describe('the gate before an update', () => {
 });
 
 describe('the running mean of the weights', () => {
-  it('follows the weights being trained, which train as without it', async () => {
+  it('follows the weights being trained and does not change them', async () => {
     const plain = tinyConfig();
     const averaged = tinyConfig({ training: { emaDecay: 0.25 } });
     const microBatches = [0, 1, 2].map((i) => randomMicroBatch(plain, i));

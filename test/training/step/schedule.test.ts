@@ -51,7 +51,7 @@ describe('learningRateAt', () => {
     close(rates({ kind: 'inverse-square-root' }, [4, 16, 36, 100]), [1, 0.5, 1 / 3, 0.2]);
   });
 
-  it('falls to a tenth where no final rate is given', () => {
+  it('falls to a tenth if no final rate is given', () => {
     close(rates({ kind: 'linear', finalLearningRate: null }, [8, 12]), [0.55, 0.1]);
   });
 });

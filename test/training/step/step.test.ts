@@ -140,7 +140,7 @@ describe('a training step', () => {
     expect(await run(config, 'recorded', batches)).toEqual(await run(config, 'recorded', batches));
   });
 
-  it('loses less than a hundredth by bfloat16', async () => {
+  it('changes the loss by less than a hundredth in bfloat16', async () => {
     const losses = async (precision: 'float32' | 'bfloat16') => {
       const config = tinyConfig({ model: { width: 34 }, training: { precision }, optimizer: { learningRate: 3e-3 } });
       return (await run(config, 'recorded', single(config, 60))).results.map(({ loss }) => loss);
@@ -180,7 +180,7 @@ describe('a training step', () => {
     ['llama, dropout, two micro-batches', llama({ queryKeyNorm: true, dropout: 0.25 }, { microBatchesPerStep: 2 })],
     ['bfloat16', tinyConfig({ training: { precision: 'bfloat16', recompute: 'block' } })],
     ['no clip, no decay', tinyConfig({ optimizer: { gradientClip: null, weightDecay: 0 } })],
-  ])('equals the step composed of TensorFlow’s own operations: %s', async (name, config) => {
+  ])('equals the step that is composed of TensorFlow’s operations: %s', async (name, config) => {
     const batches = Array.from({ length: 6 }, (_, i) =>
       Array.from({ length: config.training.microBatchesPerStep }, (_, j) => randomMicroBatch(config, i % 3, j)),
     );
@@ -230,7 +230,7 @@ describe('a training step', () => {
     expect(largestDifference(again.parameters, kept.parameters)).toBeLessThan(2e-5);
   });
 
-  it('takes no loss on padding: what stands there changes nothing', async () => {
+  it('has no loss on padding: the tokens there change nothing', async () => {
     const config = tinyConfig();
     const batch = randomMicroBatch(config, 0, 4);
     const other = { ...batch, targets: batch.targets.slice() };
