@@ -44,7 +44,7 @@ describe('clm --help', () => {
     expect(stdout).toMatchSnapshot();
   });
 
-  it('takes options before the command too', async () => {
+  it('accepts options before the command too', async () => {
     const [before, after] = await Promise.all([
       clm(['--set', 'seed=7', 'config', 'show', 'configs/moby-dick.yaml']),
       clm(['config', 'show', 'configs/moby-dick.yaml', '--set', 'seed=7']),

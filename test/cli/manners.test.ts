@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { escapeControls, harmless } from '../../src/cli/terminal/output.ts';
 import { parseDuration } from '../../src/cli/commands/train/timeLimit.ts';
 
-it('shows control characters on a terminal, and passes them on to a pipe', () => {
+it('escapes control characters on a terminal, not in a pipe', () => {
   const text = 'a\x1b]0;title\x07\tb\n\u202ec\x9bd\r';
   expect(harmless(text, { isTTY: true })).toBe('a\\u{1b}]0;title\\u{7}\tb\n\\u{202e}c\\u{9b}d\\u{d}');
   expect(harmless(text, {})).toBe(text);

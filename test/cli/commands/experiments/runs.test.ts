@@ -42,7 +42,7 @@ describe('clm runs', () => {
     ]);
   });
 
-  it('gives one object a line, filtered by name', async () => {
+  it('prints one object per line, filtered by name', async () => {
     const { stdout } = await clm(['runs', folder, '--json', '--name', 'c']);
     expect(
       stdout
@@ -59,7 +59,7 @@ describe('clm runs', () => {
     expect(stdout).toMatch(/\n +4 +1\.5000 +4\.48 /);
   });
 
-  it('watches in a pipe by lines, until all have ended', async () => {
+  it('prints lines in a pipe until all runs have ended', async () => {
     const { code, stdout } = await clm(['runs', 'watch', path.join(folder, 'a'), path.join(folder, 'b')]);
     expect(code).toBe(0);
     expect(stdout).not.toContain('\x1b');

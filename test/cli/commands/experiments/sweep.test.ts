@@ -42,7 +42,7 @@ const losses = (run: string) =>
     .map(({ step, loss, gradientNorm }) => ({ step, loss, gradientNorm }));
 
 describe('clm sweep', () => {
-  it('refuses a run whose config is impossible before any is made, by its name', async () => {
+  it('refuses and names a run with an invalid config before any run starts', async () => {
     writeFileSync(at('bad.yaml'), 'config: base.yaml\ngrid: { model.heads: [2, 3] }\n');
     const { code, stderr } = await clm(['sweep', at('bad.yaml'), '--output', at('bad')]);
     expect({ code, stderr }).toEqual({
@@ -52,7 +52,7 @@ describe('clm sweep', () => {
     expect(existsSync(at('bad'))).toBe(false);
   });
 
-  it('goes on after being killed, bears a failing run, and gives the losses of the run made singly', async () => {
+  it('continues after a kill and a failing run, with the same losses as a single run', async () => {
     const output = at('rates');
     const args = ['sweep', at('rates.yaml'), '--output', output];
     const killed = spawn(process.execPath, [path.join(root, 'dist/cli/main.js'), ...args], { stdio: 'ignore' });

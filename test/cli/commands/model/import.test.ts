@@ -19,7 +19,7 @@ const objects = (text: string) =>
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
-it('takes a Hugging Face folder through sampling and training, and back', async () => {
+it('imports, samples, trains and exports a Hugging Face folder', async () => {
   const imported = await clm(['import', fixture('smollm'), '--run', at('imported'), '--json']);
   expect(imported.code).toBe(0);
   expect(JSON.parse(imported.stdout)).toMatchObject({

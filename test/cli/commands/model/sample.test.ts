@@ -54,7 +54,7 @@ samples: { everySteps: null, prompt: "the ", maxTokens: 9 }
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('clm sample', () => {
-  it('gives a line of JSON for each completion, in order, with what was asked', async () => {
+  it('prints a JSON line per completion, in order, with its settings', async () => {
     const args = [
       'sample',
       run,
@@ -97,7 +97,7 @@ describe('clm sample', () => {
     );
   });
 
-  it('reads prompts with settings of their own, and hands ids through', async () => {
+  it('reads prompts with their own settings, and repeats their ids', async () => {
     writeFileSync(
       at('prompts.jsonl'),
       '{"prompt":"the ","id":"a","maxTokens":3}\n\n{"prompt":"cat","temperature":0,"stop":" "}\n',
@@ -110,7 +110,7 @@ describe('clm sample', () => {
     expect(objects(lines.stdout)[0]).toMatchObject({ tokens: 9 });
   });
 
-  it('continues a file of completions where it was stopped', async () => {
+  it('continues a file of completions after a stop', async () => {
     writeFileSync(at('many.txt'), Array.from({ length: 12 }, (_, i) => `the ${'cat '.repeat(i % 3)}`).join('\n'));
     const args = ['sample', run, '--prompts', at('many.txt'), '--output', at('done.jsonl'), '--batch', '3', '--quiet'];
     expect((await clm(args)).code).toBe(0);
@@ -124,7 +124,7 @@ describe('clm sample', () => {
     const continued = readFileSync(at('done.jsonl'), 'utf8');
     expect(continued.slice(0, fifth)).toBe(whole.slice(0, fifth));
     expect(tokens(continued)).toEqual(tokens(whole));
-    // All there: nothing is made again. Other prompts: refused.
+    // Complete: nothing is generated again. Other prompts: refused.
     expect(await clm(args)).toMatchObject({ code: 0, stdout: '' });
     expect(readFileSync(at('done.jsonl'), 'utf8')).toBe(continued);
     const refused = {
@@ -136,7 +136,7 @@ describe('clm sample', () => {
       ['--weights', 'bfloat16'],
     ])
       expect(await clm([...args, ...other])).toMatchObject(refused);
-    expect(await clm(args.with(args.indexOf('3'), '5'))).toMatchObject({ code: 0 }); // decides nothing
+    expect(await clm(args.with(args.indexOf('3'), '5'))).toMatchObject({ code: 0 }); // has no influence
     writeFileSync(at('many.txt'), 'mat\n');
     expect(await clm(args)).toMatchObject(refused);
     appendFileSync(at('done.jsonl'), 'no completion\n');
@@ -159,7 +159,7 @@ describe('clm sample', () => {
     expect(stderr).toMatch(message);
   });
 
-  it('names file and line of a prompt that is none', async () => {
+  it('names file and line of an invalid prompt', async () => {
     writeFileSync(at('bad.jsonl'), '{"prompt":"the "}\n{"prompt":"the ","topq":1}\n');
     const { code, stderr } = await clm(['sample', run, '--prompts', at('bad.jsonl'), '--json']);
     expect(code).toBe(2);
@@ -167,7 +167,7 @@ describe('clm sample', () => {
   });
 
   it('at a terminal: streams, remembers prompts, and Ctrl-C stops the completion, not the program', async () => {
-    // A million tokens never end by themselves: what is seen was streamed.
+    // A million tokens would take too long: the text that is seen was streamed.
     const steps: TerminalStep[] = [
       ['> ', 'the cat\r'],
       [300, ctrlC],
@@ -184,7 +184,7 @@ describe('clm sample', () => {
     expect(output).not.toContain('^C');
   });
 
-  it('asks at the terminal; SIGINT stops a completion, and at the empty line the program', async () => {
+  it('asks for prompts; SIGINT stops a completion, or the program at the prompt', async () => {
     let stage = 0;
     const { code, stdout, stderr } = await clmWithInput(
       ['sample', run, '-i', '--max-tokens', '1000000'],

@@ -43,7 +43,7 @@ training: { steps: 1 }
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('clm evaluate', () => {
-  it('finds the loss that training found, and more with more context', async () => {
+  it('finds the same loss as training, and a lower one with more context', async () => {
     const recorded = objects(readFileSync(path.join(run, 'metrics.jsonl'), 'utf8'))
       .filter(({ kind }) => kind === 'evaluation')
       .at(-1)!;
@@ -85,7 +85,7 @@ describe('clm evaluate', () => {
 });
 
 describe('clm evaluate of a mixture', () => {
-  it('calls sources by their names, each as long as its validation part', async () => {
+  it('reports each source by its name and the length of its validation part', async () => {
     writeFileSync(
       at('mixture.yaml'),
       `extends: tiny.yaml
@@ -106,7 +106,7 @@ training: { steps: 1 }
     expect(text.stdout).toMatch(/^cats: loss .*\ntwo\.txt: loss /m);
   });
 
-  it('scores documents that are packed whole as texts of their own, as training does', async () => {
+  it('scores documents that are packed whole as separate texts, like training', async () => {
     writeFileSync(
       at('documents.jsonl'),
       Array.from({ length: 40 }, (_, i) =>
@@ -183,7 +183,7 @@ describe('clm inspect', () => {
     });
   });
 
-  it('prints the table of the lecture', async () => {
+  it('prints the table of tokens, targets and losses', async () => {
     const { stdout } = await clm(['inspect', run, '--text', 'the cat', '--position', '1']);
     expect(stdout).toMatch(/^7 tokens: "t" "h" "e" " " "c" "a" "t"$/m);
     expect(stdout).toMatch(/^ +0 {2}"t" +\d+ +→ {2}"h" +\d+ +0\.\d+ +\d+ +\d\.\d+$/m);
@@ -205,7 +205,7 @@ describe('clm inspect', () => {
     });
   });
 
-  it('writes a page that a browser shows on a phone, all text as text', async (context) => {
+  it('writes a page that fits a phone and shows all text as text', async (context) => {
     const page = at('page.html');
     const text = 'on <b>"no"</b> & 1 < 2\nthe';
     expect((await clm(['inspect', run, '--text', text, '--html', page])).code).toBe(0);
@@ -239,8 +239,8 @@ describe('clm inspect', () => {
 });
 
 describe("import … from 'clm'", () => {
-  it('completes, streams and scores as the commands do', async () => {
-    const script = path.join(root, `test-api-${process.pid}.mjs`); // a package is found by name from inside of it
+  it('completes, streams and scores like the commands', async () => {
+    const script = path.join(root, `test-api-${process.pid}.mjs`); // a package can import itself by name
     writeFileSync(
       script,
       `import { loadRun, complete, completeAll, stream, score } from 'clm';

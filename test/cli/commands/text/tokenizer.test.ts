@@ -35,7 +35,7 @@ beforeAll(async () => {
   expect(JSON.parse(stdout)).toMatchObject({ vocabularySize: 280, bytes: Buffer.byteLength(text) });
 });
 
-test('encode and decode give the text back', async () => {
+test('encode and decode return the text', async () => {
   const encoded = await clm(['tokenizer', 'encode', '--tokenizer', folder, '--file', at('text.txt'), '--json']);
   const { tokenIds, tokens } = JSON.parse(encoded.stdout) as { tokenIds: number[]; tokens: number };
   expect(tokens).toBe(tokenIds.length);
@@ -94,7 +94,7 @@ test.each([
   expect(result).toEqual({ code: 2, stdout: '', stderr: `error: ${message}\n` });
 });
 
-test('train refuses a size out of range and a file that is there', async () => {
+test('train refuses a size out of range and an existing file', async () => {
   const train = (size: string, output: string) =>
     clm(['tokenizer', 'train', '--sources', at('text.txt'), '--vocabulary-size', size, '--output', output]);
   expect((await train('256', at('other.json'))).stderr).toBe(

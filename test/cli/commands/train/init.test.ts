@@ -22,7 +22,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('a starting config', () => {
-  it('is of a larger model the more time there is, with at least 1,500 updates', () => {
+  it('has a larger model for more time, and at least 1,500 updates', () => {
     const sizes = [0.1, 2, 10, 60, 24 * 60].map((minutes) => sizeFor(minutes, 1e11, 1e6));
     expect(sizes[0]).toBe(modelSizes[0]);
     expect(sizes.map((size) => modelSizes.indexOf(size))).toEqual(sizes.map((size) => modelSizes.indexOf(size)).sort());
@@ -61,7 +61,7 @@ describe('a starting config', () => {
 });
 
 describe('clm init', () => {
-  it('writes a config that clm takes, and never over another', async () => {
+  it('writes a valid config, and never overwrites one', async () => {
     const args = ['init', '--text', at('my text.txt'), '--minutes', '0.05', '--output', at('mine.yaml')];
     const { code, stderr } = await clm(args);
     expect({ code, stderr }).toEqual({
@@ -76,7 +76,7 @@ describe('clm init', () => {
     expect(readFileSync(at('mine.yaml'), 'utf8')).toBe(before);
   });
 
-  it('takes a folder, and JSON lines by their field', async () => {
+  it('accepts a folder, and JSON lines with the text in a field', async () => {
     mkdirSync(at('folder/inner'), { recursive: true });
     for (const name of ['a.txt', 'inner/b.txt'])
       writeFileSync(at(`folder/${name}`), 'The cat sat on the mat. '.repeat(1000));
@@ -108,7 +108,7 @@ describe('clm init', () => {
     expect(loadConfig(at('rows.yaml')).corpus.sources[0]).toMatchObject({ path: at('rows.jsonl'), field: 'body' });
   });
 
-  it('asks on a terminal until an answer can be taken', async () => {
+  it('asks on a terminal until the answer is valid', async () => {
     const [text, minutes] = ['folder\\)\\?', '\\[5\\]'];
     const answers: TerminalStep[] = [
       [text, '/nothing/there\n'],

@@ -35,7 +35,7 @@ const savedSteps = async (run: string) =>
   (await readdir(path.join(at(run), 'checkpoints'))).map((name) => Number(name.slice(5)));
 
 describe('a training process', () => {
-  it('ends at once, leaving nothing, where it is stopped while it reads the corpus', async () => {
+  it('stops immediately and leaves nothing if stopped while reading the corpus', async () => {
     const file = await open(at('huge.txt'), 'w');
     await file.truncate(8e9); // holes: no disk, but half a minute of reading
     await file.close();
@@ -82,7 +82,7 @@ describe('a training process', () => {
     expect(await savedSteps('hangup')).toEqual([status.step]);
   });
 
-  it('goes on to its end where the readers of stdout and stderr go away', async () => {
+  it('trains to the end after the readers of stdout and stderr have gone', async () => {
     const child = spawn(process.execPath, [program, 'train', config, '--run', at('unread'), '--json'], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -96,7 +96,7 @@ describe('a training process', () => {
     expect(await readFile(at('unread/metrics.jsonl'), 'utf8')).toMatch(/"kind":"step","step":40,/);
   });
 
-  it('stops before --max-time is up, saved, with exit code 0', async () => {
+  it('saves and stops before --max-time, with exit code 0', async () => {
     const beganMs = performance.now();
     const { code, stderr } = await clm(['train', config, '--run', at('limited'), '--max-time', '5s', ...endless]);
     expect(code).toBe(0);
@@ -105,7 +105,7 @@ describe('a training process', () => {
     expect(await savedSteps('limited')).toEqual([step]);
   });
 
-  it('saves and goes on at SIGUSR1', async () => {
+  it('saves and continues at SIGUSR1', async () => {
     let asked = false;
     let stopped = false;
     const { code, stderr } = await clm(['train', config, '--run', at('asked'), ...endless], (text, child) => {
@@ -120,7 +120,7 @@ describe('a training process', () => {
     expect((await savedSteps('asked')).sort((a, b) => a - b)).toEqual([asSaved, atEnd]);
   });
 
-  it('warns where it is resumed on another machine, version or number of threads', async () => {
+  it('warns if resumed with another machine, version or number of threads', async () => {
     await clm(['train', config, '--run', at('moved'), '--quiet', '--set', 'training.steps=2']);
     const file = at('moved/environment.json');
     const environment = JSON.parse(await readFile(file, 'utf8'));
@@ -158,13 +158,13 @@ describe('a training process', () => {
     expect(warning).toContain('device (cuda, now cpu)');
     expect(warning).toContain(`operations (of sand, now ${environment.device.operations})`);
     const { cpu, threads } = JSON.parse(await readFile(file, 'utf8'));
-    // the file says the truth again
+    // the file is right again
     expect({ cpu, threads }).toEqual({ cpu: environment.cpu, threads: environment.threads });
   });
 });
 
 describe('at a terminal', () => {
-  it('corpus text, completions and messages cannot steer it', async () => {
+  it('is not controlled by corpus text, completions or messages', async () => {
     const attack = '\x1b]0;owned\x07\x9b2J\u202eevil';
     await writeFile(at('attack.txt'), `The cat ${attack} sat. `.repeat(70));
     const set = ['--set', `corpus.sources=[{path: ${at('attack.txt')}}]`];
@@ -178,7 +178,7 @@ describe('at a terminal', () => {
     ];
     for (const args of commands) {
       const { output } = await clmAtTerminal(args);
-      // What the progress bar and the colours need, and no more.
+      // Only what the progress bar and the colours need.
       const foreign = output.replaceAll(
         /\x1b\[(\?25[hl]|\?7[hl]|3[1369]m|[02]?K|1?G|\d+[ABCDGK]|s|u)|\x1b[78]|\r/g,
         '',

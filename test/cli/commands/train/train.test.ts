@@ -32,7 +32,7 @@ describe('train, then sample', () => {
     trained = await clm(['train', config, '--run', at('run')]);
   });
 
-  it('trains two steps: results nowhere but in the run directory, words on stderr', async () => {
+  it('trains two steps, with results only in the run directory and messages on stderr', async () => {
     expect(trained).toMatchObject({ code: 0, stdout: '' });
     expect(trained.stderr).toContain('done: 2 steps');
     expect(trained.stderr).not.toMatch(/WARNING|I0000|oneDNN|\r/);
@@ -68,7 +68,7 @@ describe('train, then sample', () => {
     expect(await readFile(at('run/samples/step-00000001.txt'), 'utf8')).toMatch(/^The.{5}$/s);
   });
 
-  it('completes from the run, from the checkpoint folder alone, and says the same', async () => {
+  it('gives the same completion from the run and from the checkpoint folder alone', async () => {
     const args = ['--prompt', 'The cat', '--max-tokens', '6', '--seed', '5', '--json'];
     const fromRun = await clm(['sample', at('run'), ...args]);
     expect(fromRun).toMatchObject({ code: 0, stderr: '' });
@@ -80,7 +80,7 @@ describe('train, then sample', () => {
     expect(text).toEqual({ code: 0, stderr: '', stdout: `The cat${completion.completion}\n` });
   });
 
-  it('gives several completions, each repeatable by its seed; sees the end of a long prompt', async () => {
+  it('prints several completions, each repeatable by its seed; uses the end of a long prompt', async () => {
     const { stdout } = await clm(['sample', at('run'), '--samples', '2', '--seed', '8', '--max-tokens', '9', '--json']);
     const [first, second] = stdout
       .trimEnd()
@@ -116,7 +116,7 @@ describe('train, then sample', () => {
     expect(stderr).not.toContain('    at ');
   });
 
-  it('refuses a damaged checkpoint by the name of its file', async () => {
+  it('refuses a damaged checkpoint and names its file', async () => {
     await clm(['train', config, '--run', at('broken'), '--quiet']);
     const file = at('broken/checkpoints/step-00000002/model.safetensors');
     await writeFile(file, (await readFile(file)).subarray(0, -3));
@@ -133,7 +133,7 @@ describe('train, then sample', () => {
 });
 
 describe('training', () => {
-  it('gives the same losses to the last bit from a token cache, filled by two threads or found filled', async () => {
+  it('has bit-identical losses with a token cache, filled by two threads or already full', async () => {
     const losses: string[] = [];
     for (const [i, cache] of ['null', 'cache', 'cache'].entries()) {
       await writeFile(
@@ -186,7 +186,7 @@ describe('training', () => {
     expect(resumed.stderr).toContain(`resuming from step ${step}`);
   });
 
-  it('stops at once on a second signal', async () => {
+  it('stops immediately on a second signal', async () => {
     let signals = 0;
     const { code } = await clm(
       [
@@ -240,7 +240,7 @@ describe('the other commands', () => {
     expect(result.tokensPerSecond).toBeCloseTo((3 * 8 * 1000) / result.msPerStep, 3);
   });
 
-  it('plan measures how long the run will take where it is asked to', async () => {
+  it('plan measures the training time if asked to', async () => {
     const measured = await clm(['plan', config, '--measure', '--json', '--set', 'training.steps=500']);
     expect(measured.code).toBe(0);
     expect(measured.stderr).toMatch(/measuring 3 steps/);
@@ -256,7 +256,7 @@ describe('the other commands', () => {
     expect(text.stdout).toMatch(/^memory +[\d,]+ MB at the peak: process [\d,]+ MB, parameters /m);
   });
 
-  it('plan says which keys to turn, in order, and --measure refuses what does not fit', async () => {
+  it('plan says which keys to change, in order, and --measure refuses what does not fit', async () => {
     const large = ['--set', 'model.width=32768', '--set', 'model.layers=48'];
     const plan = await clm(['plan', config, ...large]);
     expect(plan).toMatchObject({ code: 0, stderr: '', stdout: expect.not.stringMatching(/^time/m) });
@@ -271,13 +271,13 @@ describe('the other commands', () => {
     );
   });
 
-  it('doctor finds everything in place', async () => {
+  it('doctor finds everything installed', async () => {
     const { code, stdout } = await clm(['doctor']);
     expect({ code, bad: stdout.match(/^NO .*/gm) }).toEqual({ code: 0, bad: null });
     expect(stdout).toMatch(/ok {2}recorded step {2}a recorded program runs/);
   });
 
-  it('config show prints what would run', async () => {
+  it('config show prints the complete config', async () => {
     const { code, stdout } = await clm(['config', 'show', config, '--set', 'model.layers=6']);
     expect(code).toBe(0);
     expect(stdout).toMatch(/layers: 6/);
