@@ -16,7 +16,7 @@ export interface TrainingSupply {
   readonly places: number;
   /** Tokens of the training part … */
   readonly tokens: number;
-  /** … and those of them that the loss is taken of, less than all where there are prompts. */
+  /** … and those of them that count towards the loss: not the prompts of pairs. */
   readonly learntTokens: number;
   /** Tokens that are in no window. */
   readonly leftoverTokens: number;
