@@ -60,40 +60,43 @@ export interface StartingChoices {
   schema: string;
 }
 
+/** Where comments at the ends of lines begin. */
+const commentColumn = 46;
+
 export function renderStartingConfig(choices: StartingChoices): string {
   const { name, textPath, textBytes, field, minutes, steps, schema } = choices;
   const { layers, heads, width, contextLength, microBatchSize } = choices.size;
   const every = Math.max(1, Math.round(steps / 4));
   const isLong = textBytes > largestCharacterText;
   const tokenizer = isLong
-    ? `{ kind: bpe, vocabularySize: ${bpeVocabularySize} }   # parts of words, learned from the text`
-    : '{ kind: characters }             # one token per character of the text; bpe learns parts of words';
+    ? `{ kind: bpe, vocabularySize: ${bpeVocabularySize} }\t# parts of words, learned from the text`
+    : '{ kind: characters }\t# one token per character of the text; bpe learns parts of words';
   const source = `path: ${JSON.stringify(textPath)}${field === null ? '' : `, field: ${JSON.stringify(field)}`}`;
   const learningRate = width <= 128 ? '2e-3' : width <= 384 ? '1e-3' : '6e-4';
   return `# yaml-language-server: $schema=${schema}
 # Written by clm init, for about ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} on this machine.
 # All keys are described in docs/reference-keys.md, and by: clm config show THIS-FILE
 # To change a key for one run only: clm train THIS-FILE --set model.layers=6
-name: ${JSON.stringify(name)}                      # the run directory is runs/<name>
-seed: 1337                            # of everything random
+name: ${JSON.stringify(name)}\t# the run directory is runs/<name>
+seed: 1337\t# of everything random
 corpus:
-  sources: [{ ${source} }]    # a file, a folder or a glob
-  validation: { tail: ${validationTail(textBytes)} }             # share of the text, at its end, kept for validation
+  sources: [{ ${source} }]\t# a file, a folder or a glob
+  validation: { tail: ${validationTail(textBytes)} }\t# share of the text, at its end, kept for validation
 tokenizer: ${tokenizer}
-model:                                # a larger model learns more from more text, but trains slower
+model:\t# a larger model learns more from more text, but trains slower
   layers: ${layers}
-  heads: ${heads}                            # must divide width
+  heads: ${heads}\t# must divide width
   width: ${width}
-  contextLength: ${contextLength}                   # in tokens
+  contextLength: ${contextLength}\t# in tokens
 training:
-  microBatchSize: ${microBatchSize}                  # windows per pass; lower it if memory runs out
-  steps: ${steps}                       # the training time is proportional to it
-optimizer: { learningRate: ${learningRate} }      # lower it if the loss jumps up
+  microBatchSize: ${microBatchSize}\t# windows per pass; lower it if memory runs out
+  steps: ${steps}\t# the training time is proportional to it
+optimizer: { learningRate: ${learningRate} }\t# lower it if the loss jumps up
 schedule: { warmupSteps: ${Math.min(100, Math.ceil(steps / 10))}, finalLearningRate: 1e-4 }
-evaluation: { everySteps: ${every} }        # loss on the validation text
+evaluation: { everySteps: ${every} }\t# loss on the validation text
 checkpoints: { everySteps: ${every}, keepLast: 2 }
-samples: { everySteps: ${every}, maxTokens: 120 }    # completions during training, in runs/<name>/samples
-`;
+samples: { everySteps: ${every}, maxTokens: 120 }\t# completions during training, in runs/<name>/samples
+`.replace(/^(.*)\t#/gm, (_, key: string) => `${key.padEnd(commentColumn)} #`);
 }
 
 /** A tenth of the text, but of a long text no more than about 200 kB, so that evaluations stay short. */
