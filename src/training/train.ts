@@ -105,7 +105,7 @@ export async function train(
  */
 export function dueAt(
   step: number,
-  { evaluation, samples, checkpoints }: Pick<Config, 'evaluation' | 'samples' | 'checkpoints'>,
+  { evaluation, samples, checkpoints }: Record<'evaluation' | 'samples' | 'checkpoints', { everySteps: number | null }>,
   steps: number,
   logged: ReadonlySet<string>,
 ): { evaluation: boolean; sample: boolean; checkpoint: boolean } {

@@ -40,7 +40,7 @@ async function losses(config: string, run: string, steps: number): Promise<numbe
 }
 
 describe('the first ten losses of each shipped config', () => {
-  it('are on record for all of them', () => {
+  it('are recorded for every config', () => {
     expect(Object.keys(golden)).toEqual(
       readdirSync(path.join(root, 'configs'))
         .filter((name) => name.endsWith('.yaml'))

@@ -120,7 +120,7 @@ it('of a mixture, whose evaluations name the sources: stopping changes nothing',
   }
 });
 
-it('is refused before anything is written where no completion has text', async () => {
+it('is refused before anything is written if no completion has text', async () => {
   await writeFile(
     path.join(folder, 'empty.jsonl'),
     Array.from({ length: 90 }, (_, i) => JSON.stringify({ q: `why ${i}?`, a: '' })).join('\n'),

@@ -62,14 +62,14 @@ async function run(
 const checkpointFile = (run: string, step: number, file: string) =>
   readFile(path.join(folder, run, 'checkpoints', `step-${String(step).padStart(8, '0')}`, file));
 
-/** The log without what time and place decide. */
+/** The log without times and paths. */
 async function log(run: string): Promise<Record<string, unknown>[]> {
   const lines = (await readFile(path.join(folder, run, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
   const records = lines.map((line) => {
     const { elapsedMs: _, tokensPerSecond: __, path: ___, ...rest } = JSON.parse(line) as Record<string, unknown>;
     return rest;
   });
-  // A checkpoint's record comes when it is whole, which may be some steps later.
+  // A checkpoint is logged once it is complete, which may be some steps later.
   return records.sort(
     (a, b) =>
       Number(a['step']) - Number(b['step']) || Number(a['kind'] === 'checkpoint') - Number(b['kind'] === 'checkpoint'),
@@ -80,7 +80,7 @@ describe('resuming', () => {
   it('twice equals never having stopped, bit for bit, across the end of an epoch', async () => {
     const config = await writeConfig('straight');
     const { prepared } = await run(config, 'straight');
-    expect(prepared.plan.epochs).toBeGreaterThan(1); // so an epoch ended on the way
+    expect(prepared.plan.epochs).toBeGreaterThan(1); // so the end of an epoch is included
 
     const first = await run(config, 'stopped', { stopAfter: 7 });
     expect(first.outcome).toMatchObject({ step: 7, state: 'stopped' });
@@ -97,7 +97,7 @@ describe('resuming', () => {
     expect(await log('stopped')).toEqual(await log('straight'));
   });
 
-  it('saves again what a stop saved before an evaluation that was due, so that the best is known', async () => {
+  it('saves again after an evaluation that a stop had skipped, so that the checkpoint has its loss', async () => {
     const config = await writeConfig('unevaluated');
     const set = ['checkpoints.everySteps=4', 'evaluation.everySteps=8', 'samples.everySteps=null'];
     await run(config, 'evaluated', { set });
@@ -111,7 +111,7 @@ describe('resuming', () => {
     expect(await log('unevaluated')).toEqual(await log('evaluated'));
   });
 
-  it('continues a finished run when it is given more steps, and is finished otherwise', async () => {
+  it('continues a finished run only if it gets more steps', async () => {
     const config = await writeConfig('longer');
     await run(config, 'longer');
     const again = await prepareRun({
@@ -138,7 +138,7 @@ describe('resuming', () => {
     ).rejects.toThrow(/training\.steps is 19, but .*longer has already been trained for 20 steps/);
   });
 
-  it('makes up for what a kill right after the last save left out of log and status', async () => {
+  it('completes log and status after a kill right after the last save', async () => {
     const config = await writeConfig('late');
     await run(config, 'late');
     const whole = await log('late');
@@ -159,7 +159,7 @@ describe('resuming', () => {
     expect(readRunStatus(path.join(folder, 'late'))).toMatchObject({ state: 'done', step: 20 });
   });
 
-  it('refuses a config that would have changed the past, by its keys', async () => {
+  it('refuses a config that would change past steps, naming its keys', async () => {
     const config = await writeConfig('changed');
     await run(config, 'changed', { stopAfter: 2 });
     const resume = (...set: string[]) =>
@@ -170,7 +170,7 @@ describe('resuming', () => {
     });
   });
 
-  it('refuses a corpus that has changed, by its files, and goes on when it is restored', async () => {
+  it('refuses a changed corpus, naming its files, and continues when it is restored', async () => {
     const config = await writeConfig('restored');
     const text = path.join(folder, 'own.txt');
     const written = await readFile(path.join(folder, 'text.txt'), 'utf8');
@@ -208,7 +208,7 @@ describe('resuming', () => {
     ['validation text', 'evaluation.everySteps=8', 8],
     ['training text', 'evaluation.everySteps=null', null],
   ])(
-    'saves what was learnt where the %s can be read no more, and goes on when it is back',
+    'saves before it fails if the %s cannot be read, and continues when it is back',
     async (part, everySteps, failsAt) => {
       const name = `vanished-${part.split(' ')[0]}`;
       const text = path.join(folder, `${name}.txt`);
@@ -251,7 +251,7 @@ describe('resuming', () => {
     },
   );
 
-  it('passes over a damaged checkpoint, says so, and refuses where all are damaged', async () => {
+  it('skips a damaged checkpoint with a message, and refuses if all are damaged', async () => {
     const config = await writeConfig('damaged');
     await run(config, 'damaged', { stopAfter: 12 });
     const damage = async (step: number) => {
@@ -277,7 +277,7 @@ describe('resuming', () => {
     await expect(prepareRun(request)).rejects.toThrow(/every checkpoint is damaged/);
   });
 
-  it('stops with a message where the loss is no number any more, and saves nothing', async () => {
+  it('ends with a message if the loss is no longer finite, and saves nothing', async () => {
     const config = await writeConfig('diverged', 'reports: { everySteps: 1 }');
     const request = {
       configPath: config,

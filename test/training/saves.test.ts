@@ -4,7 +4,7 @@ import type { Fact } from '../../src/training/sinks/facts.ts';
 import { backgroundSaves } from '../../src/training/saves.ts';
 import { noEvaluations } from '../../src/training/progress.ts';
 
-/** Saves whose writes end when they are told to. */
+/** Saves whose writes end when the test ends them. */
 function controlledSaves() {
   const facts: Fact[] = [];
   const events: string[] = [];
@@ -29,7 +29,7 @@ const at = (step: number) => ({ step, cursor: undefined, validation: noEvaluatio
 const turn = () => new Promise(setImmediate);
 
 describe('background saves', () => {
-  it('go on while training does, and never two at once', async () => {
+  it('continue while training does, never two at once', async () => {
     const { saves, facts, events, ends } = controlledSaves();
     await saves.begin(at(5)); // settles before the write ends
     expect(facts.map(({ kind }) => kind)).toEqual(['saving']);
@@ -44,7 +44,7 @@ describe('background saves', () => {
     expect(facts.at(-1)).toEqual({ kind: 'checkpoint', step: 10, path: '/step-10' });
   });
 
-  it('report what the disk refuses, try again, and fail only where the last one fails', async () => {
+  it('report a refusal of the disk, try again, and fail only if the last one fails', async () => {
     const { saves, facts, ends } = controlledSaves();
     await saves.begin(at(5));
     ends[0]!(environmentFailure('the disk is full'));
@@ -60,7 +60,7 @@ describe('background saves', () => {
     });
   });
 
-  it('touch nothing where another process has taken the run over, and end it', async () => {
+  it('write nothing if another process has taken over the run, and fail', async () => {
     const events: string[] = [];
     const refuse = async (): Promise<never> => {
       throw wrongInput('it is being written by another');
@@ -76,7 +76,7 @@ describe('background saves', () => {
     expect(events).toEqual([]);
   });
 
-  it('come before a failure to read the corpus, which then says so, unless the state is on disk already', async () => {
+  it('save before a failure to read the corpus, which then says so; once is enough', async () => {
     const { saves, facts, ends } = controlledSaves();
     const failure = wrongInput('the file is gone');
     await expect(saves.failAfterSaving(failure, at(3))).rejects.toMatchObject({

@@ -61,7 +61,7 @@ describe('start: { from: RUN }', () => {
     expect(after.configText).toContain('queryKeyNorm: true');
   });
 
-  it('trains them on, is exported, and resumes exactly although the first run is gone', async () => {
+  it('continues training them, exports, and resumes exactly although the first run is gone', async () => {
     await importFixture('llama');
     const file = config('optimizer: { learningRate: 1e-2 }');
     const facts = await train(file, 'whole');
@@ -105,7 +105,7 @@ describe('start: { from: RUN }', () => {
     expect(() => prepared.takeTensors()).toThrow('have been taken already');
   });
 
-  it('takes another dropout, and another context where positions rotate', async () => {
+  it('accepts another dropout, and another context length with rotary positions', async () => {
     await importFixture('mistral');
     const { model } = loadConfig(config('model: { dropout: 0.1, contextLength: 5 }'));
     expect(model).toMatchObject({ family: 'llama', keyValueHeads: 2, dropout: 0.1, contextLength: 5 });
@@ -122,7 +122,7 @@ describe('start: { from: RUN }', () => {
     expect(message).not.toContain('model.width');
   });
 
-  it('refuses what is no run, and the resuming of an imported one', async () => {
+  it('refuses what is not a run, and resuming an imported one', async () => {
     const file = config('');
     expect(wrongInputMessage(() => loadConfig(file))).toContain('a.yaml:2:16: start.from is not a run: ');
     const { runDirectory } = await importFixture('gpt2');

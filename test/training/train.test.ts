@@ -1,15 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { dueAt } from '../../src/training/train.ts';
 
+type Intervals = Partial<Record<'evaluation' | 'samples' | 'checkpoints', number | null>>;
+
 /** Names of what is due, with evaluations every 4 steps, samples every 6 and checkpoints every 8, of 18 steps. */
-function due(step: number, logged: string[] = [], intervals: Record<string, number | null> = {}): string {
-  const everySteps = { evaluation: 4, samples: 6, checkpoints: 8, ...intervals };
+function due(step: number, logged: string[] = [], intervals: Intervals = {}): string {
+  const { evaluation, samples, checkpoints } = { evaluation: 4, samples: 6, checkpoints: 8, ...intervals };
   const config = {
-    evaluation: { everySteps: everySteps.evaluation, patience: null },
-    samples: { everySteps: everySteps.samples, prompt: 'a', maxTokens: 3 },
-    checkpoints: { everySteps: everySteps.checkpoints, keepLast: 1, keepBest: null },
+    evaluation: { everySteps: evaluation },
+    samples: { everySteps: samples },
+    checkpoints: { everySteps: checkpoints },
   };
-  return Object.entries(dueAt(step, config as never, 18, new Set(logged)))
+  return Object.entries(dueAt(step, config, 18, new Set(logged)))
     .flatMap(([kind, isDue]) => (isDue ? [kind] : []))
     .join(' ');
 }
