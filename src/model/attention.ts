@@ -16,7 +16,7 @@ import { valuesOf } from '../ops/linear.ts';
 import { rmsNorm } from '../ops/norm.ts';
 import { rotate, type Rotation } from '../ops/rotation.ts';
 import { linear, type DecoderPass, type Parameters } from './decoderPass.ts';
-import { dropoutMask } from './dropout.ts';
+import { dropoutMask } from '../ops/dropout.ts';
 import { rotationOf } from './positions.ts';
 
 /** What the attention of all blocks shares; computed once a pass, so that a recording holds it once. */

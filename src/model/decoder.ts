@@ -14,7 +14,7 @@ import { addTo } from '../ops/sums.ts';
 import { scope } from '../runtime/recording.ts';
 import { attentionContextOf, selfAttention, type AttentionContext } from './attention.ts';
 import { linear, type DecoderPass, type Parameters } from './decoderPass.ts';
-import { drop } from './dropout.ts';
+import { drop } from '../ops/dropout.ts';
 import type { ModelConfig } from './parameters.ts';
 import { addLearnedPositions, isRotated } from './positions.ts';
 

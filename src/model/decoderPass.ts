@@ -1,7 +1,7 @@
 /** What every part of the decoder is given: the parameters, and what this forward pass is about. */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { linearProduct, valuesOf, type Weight } from '../ops/linear.ts';
-import type { Dropout } from './dropout.ts';
+import type { Dropout } from '../ops/dropout.ts';
 import type { ModelConfig } from './parameters.ts';
 
 /** Weights by the names of the parameter table: tensors if gradients are taken, else in any type they are stored in. */

@@ -1,7 +1,7 @@
 import { add, matMul, mul, reshape, scalar, sum, tensor, tensor1d } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { configSchema } from '../../src/config/schema.ts';
-import { statelessUniform } from '../../src/ops/dropoutMask.ts';
+import { statelessUniform } from '../../src/ops/dropout.ts';
 import { gatherRows } from '../../src/ops/rows.ts';
 import { accumulate } from '../../src/ops/sums.ts';
 import { RecordedSession } from '../../src/runtime/recordedSession.ts';

@@ -8,7 +8,7 @@ import { add, slice, type Tensor } from '@tensorflow/tfjs-core';
 import type { MicroBatch } from '../../data/windows/batches.ts';
 import { hiddenStatesOf, outputHead, tokenEmbeddings } from '../../model/decoder.ts';
 import type { DecoderPass } from '../../model/decoderPass.ts';
-import type { Dropout } from '../../model/dropout.ts';
+import type { Dropout } from '../../ops/dropout.ts';
 import { summedLoss } from '../../model/loss.ts';
 import type { ModelConfig } from '../../model/parameters.ts';
 import { scope } from '../../runtime/recording.ts';

@@ -2,9 +2,10 @@
  * Dropout by stateless random numbers: which elements are dropped depends only on (seed, site, branch, counter), so
  * recorded, eager and resumed steps drop the same ones and nothing random is saved.
  */
-import { mul, scalar, stack, type Tensor } from '@tensorflow/tfjs-core';
-import { randomMask } from '../ops/dropoutMask.ts';
+import { cast, greaterEqual, mul, scalar, stack, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { statelessSeed } from '../random.ts';
+import { dataTypes, typeAttribute } from '../runtime/binding.ts';
+import { executeOne } from '../runtime/tensorflow.ts';
 
 export interface Dropout {
   /** Probability that an element is dropped. */
@@ -20,10 +21,21 @@ export interface Dropout {
 export function dropoutMask(dropout: Dropout | null, site: string, shape: readonly number[]): Tensor | null {
   if (dropout === null || dropout.rate === 0) return null;
   const [siteSeed] = statelessSeed(dropout.seed, `dropout ${site}`, dropout.branch);
-  return randomMask(shape, dropout.rate, stack([scalar(siteSeed, 'int32'), dropout.counter]));
+  const uniform = statelessUniform(shape, stack([scalar(siteSeed, 'int32'), dropout.counter]));
+  return mul(cast(greaterEqual(uniform, dropout.rate), 'float32'), 1 / (1 - dropout.rate));
 }
 
 export function drop(x: Tensor, dropout: Dropout | null, site: string): Tensor {
   const mask = dropoutMask(dropout, site, x.shape);
   return mask === null ? x : mul(x, mask);
+}
+
+/** Uniform numbers in [0, 1), a pure function of `seed` (2) int32: tfjs's own would be frozen into a recording. */
+export function statelessUniform(shape: readonly number[], seed: Tensor): Tensor {
+  const types = [
+    typeAttribute('dtype', dataTypes.float32),
+    typeAttribute('T', dataTypes.int32),
+    typeAttribute('Tseed', dataTypes.int32),
+  ];
+  return executeOne('StatelessRandomUniform', types, [tensor1d([...shape], 'int32'), seed]);
 }
