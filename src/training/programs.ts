@@ -10,7 +10,7 @@ import type { PreparedTraining } from './prepare.ts';
 import { recordEvaluation } from './step/evaluation.ts';
 import { recordTrainingStep, type TrainingStep } from './step/step.ts';
 import { trainingState } from './step/trainingState.ts';
-import { moveIntoSession, type StateTensors } from './tensorValues.ts';
+import { moveIntoSession, releaseValues, type StateTensors } from './tensorValues.ts';
 
 export interface RunPrograms {
   /** Applies update `step` (from 1). */
@@ -22,6 +22,8 @@ export interface RunPrograms {
   evaluate(signal: AbortSignal, cursor: Cursor | undefined): Promise<Evaluation | null>;
   /** The present values, for a checkpoint. */
   readState(): Promise<StateTensors>;
+  /** Frees the values of tensors that `readState` returned. */
+  releaseState(tensors: StateTensors): void;
 }
 
 /** Moves the starting values into the session and records the programs of the run. */
@@ -53,6 +55,7 @@ export async function recordPrograms(
       model: await session.readVariables(parameterNames),
       optimizer: await session.readVariables(stateNames),
     }),
+    releaseState: ({ model, optimizer }) => releaseValues([...model, ...optimizer]),
   };
 }
 

@@ -89,7 +89,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   const parts = {
     ...{ config, plan, programs, watch, report },
     sample: openSampler(session, prepared, onWarning),
-    saves: openSaves(prepared, programs.readState, report, options.renewLock),
+    saves: openSaves(prepared, programs, report, options.renewLock),
     batches: openStepBatches({ ...prepared, onWarning }, start.cursor),
   };
   const beganMs = performance.now();

@@ -9,9 +9,9 @@ import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { ExpectedError, environmentFailure } from '../errors.ts';
 import { assertFinite } from './divergence.ts';
 import type { PreparedTraining } from './prepare.ts';
+import type { RunPrograms } from './programs.ts';
 import type { Progress } from './progress.ts';
 import type { Report } from './sinks/facts.ts';
-import { releaseValues, type StateTensors } from './tensorValues.ts';
 
 export interface Saves {
   /** Takes the snapshot; the write continues after the promise settles. */
@@ -25,10 +25,10 @@ export interface Saves {
   failAfterSaving(failure: unknown, progress: Progress): Promise<never>;
 }
 
-/** @param readState reads model and optimizer from the session; their values are released once they are on disk */
+/** Saves checkpoints into the run directory. The values of a snapshot are released once they are on disk. */
 export function openSaves(
   { config, tokenizer, runDirectory, progress }: PreparedTraining,
-  readState: () => Promise<StateTensors>,
+  programs: Pick<RunPrograms, 'readState' | 'releaseState'>,
   report: Report,
   permit: (() => Promise<void>) | undefined,
 ): Saves {
@@ -40,13 +40,13 @@ export function openSaves(
     report,
     permit,
     snapshot: async ({ step, cursor, validation }) => {
-      const tensors = await readState();
+      const tensors = await programs.readState();
       assertFinite([...tensors.model, ...tensors.optimizer], step);
       return { step, state: { cursor, tokens: step * tokensPerStep, validation }, ...texts, ...tensors };
     },
     write: async (content) => {
       const folder = await saveCheckpoint(runDirectory, content, config.checkpoints);
-      releaseValues([...content.model, ...content.optimizer]);
+      programs.releaseState(content);
       return folder;
     },
   });
