@@ -1,6 +1,6 @@
-// Sets clm up: packages, libtensorflow, the binding of tfjs-node, clm's kernels, the TypeScript build. Plain
-// Node without packages, for it runs before there are any. Run by `npm start` and `npm test`; does nothing, quickly,
-// when all is there.
+// Sets clm up: packages, libtensorflow, the binding of tfjs-node, clm's kernels, the TypeScript build. Plain Node
+// without packages, because it runs before there are any. `npm start` and `npm test` run it; it does nothing, quickly,
+// if everything is installed.
 
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,9 +21,9 @@ import { progressOn } from './setup/progress.mjs';
 
 const usage = `Usage: node scripts/setup.mjs [--device auto|cpu|cuda] [--quiet]
 
-  --device  which TensorFlow to install; also CLM_DEVICE. It is kept for later set-ups of this clone.
-            Default and "auto": CUDA where an NVIDIA driver is found, else CPU.
-  --quiet   say nothing unless there is a long download, or something fails`;
+  --device  which TensorFlow to install (or set CLM_DEVICE); later set-ups of this clone keep it.
+            Default and "auto": CUDA if an NVIDIA driver is found, otherwise CPU.
+  --quiet   print nothing unless there is a long download or a failure`;
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
@@ -51,7 +51,7 @@ async function setUp(argumentList) {
 
   const progress = progressOn(options.quiet ?? false);
   if (packagesAreInstalled(root) && tensorflowIsInstalled() && buildIsCurrent(root) && requestIsKept()) {
-    progress.step(`All is there, TensorFlow for ${describe(choice)}.`);
+    progress.step(`Everything is installed, TensorFlow for ${describe(choice)}.`);
     return;
   }
   makeCacheFolder(clone);

@@ -75,7 +75,7 @@ export async function installBinding(binding, progress) {
   const { cached } = binding;
   const wasCached = fileBytes(cached) !== undefined;
   if (!wasCached) await compile(cached, binding.flags, 'the binding of tfjs-node', progress);
-  progress.step('Trying whether TensorFlow loads.');
+  progress.step('Checking that TensorFlow loads.');
   const problem = await loadProblem(cached);
   if (problem !== undefined && wasCached) {
     // Compiled on another machine that shares this cache, or cut off by a crash of the machine.
@@ -109,7 +109,7 @@ function loadFailure(/** @type {{ signal: string | null, output: string }} */ { 
   }
   const reason = /Error: (.*)/.exec(output)?.[1] ?? (signal === null ? lastLines(output) : `it was ended by ${signal}`);
   return new SetupFailure(
-    `TensorFlow was fetched but does not load: ${reason}\nIs the system's C++ library (libstdc++) up to date? ` +
-      'Say "npm run setup" again after a change.',
+    `TensorFlow was downloaded but does not load: ${reason}\nIs the system's C++ library (libstdc++) up to date? ` +
+      'After a change, run "npm run setup" again.',
   );
 }

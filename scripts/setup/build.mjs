@@ -1,5 +1,5 @@
-// Step 5: the TypeScript of src compiled into dist. Built aside and renamed, so that files of deleted sources go and an
-// interrupted build leaves the former one.
+// Step 5: the TypeScript of src compiled into dist. Built in another folder and renamed, so that
+// the files of deleted sources disappear and an interrupted build leaves the previous one.
 
 import { chmodSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';

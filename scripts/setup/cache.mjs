@@ -12,7 +12,7 @@ export function cacheFolder(env = process.env, home = os.homedir()) {
   const folder = path.join(base !== undefined && path.isAbsolute(base) ? base : path.join(home, '.cache'), 'clm');
   if (folder.includes(':')) {
     throw new SetupFailure(
-      `The cache folder ${folder} has a colon in its path, which the paths of libraries may not have: ` +
+      `The cache folder ${folder} has a colon in its path, which library paths may not contain: ` +
         'set XDG_CACHE_HOME to a folder without one.',
     );
   }

@@ -7,7 +7,7 @@ import { SetupFailure, lastLines } from './failure.mjs';
 import { findProgram, runProgram } from './process.mjs';
 
 /**
- * Compiles a shared library aside and renames it, so that it is there wholly or not at all.
+ * Compiles a shared library aside and renames it, so that it is never there in part.
  * @param {string} output the file to make
  * @param {string[]} flags all arguments but the output
  * @param {string} what it is, for people
@@ -24,8 +24,8 @@ export async function compile(output, flags, what, progress) {
     rmSync(aside, { force: true });
     if (/No space left on device/.test(messages)) throw diskFull(path.dirname(output));
     throw new SetupFailure(
-      `${compiler} could not compile ${what}. It must know C++17; another one can be ` +
-        `named by CXX.\n${lastLines(messages, 12)}`,
+      `${compiler} could not compile ${what}. It must support C++17; set CXX to use ` +
+        `another one.\n${lastLines(messages, 12)}`,
     );
   }
   renameSync(aside, output);
@@ -44,6 +44,6 @@ export function compilerCommand() {
       ? 'No C++ compiler was found (c++, g++, clang++)'
       : `The C++ compiler of CXX, ${named}, was not found`) +
       '; the set-up needs one for the binding of tfjs-node: install it (Debian, Ubuntu: apt install g++; ' +
-      'Fedora: dnf install gcc-c++; macOS: xcode-select --install) or name yours by CXX.',
+      'Fedora: dnf install gcc-c++; macOS: xcode-select --install) or name yours in CXX.',
   );
 }

@@ -1,4 +1,4 @@
-// A failure of the set-up that the user can mend: the message alone is printed, with the remedy in it.
+// A failure of the set-up that the user can fix: only its message is printed, which names the remedy.
 
 /** Exit codes of the set-up, the same as those of clm itself. */
 export const exitCodes = { bug: 1, wrongUsage: 2, environment: 3 };

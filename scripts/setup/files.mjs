@@ -1,4 +1,4 @@
-// Small questions to the file system, asked by several steps of the set-up.
+// File system helpers for several steps of the set-up.
 
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -44,7 +44,7 @@ export function readJson(/** @type {string} */ file) {
 }
 
 /**
- * Writes a file aside and renames it, so that it is there wholly or not at all.
+ * Writes a file aside and renames it, so that it is never there in part.
  * @param {string} file
  * @param {string | Uint8Array} content
  * @param {number} [mode]

@@ -1,6 +1,6 @@
-// Keeps two set-ups apart that would write to the same folder. The lock is the kernel's (flock on an open file), so it
+// Keeps two set-ups from writing to the same folder. The lock is the kernel's (flock on an open file), so it
 // ends with the last process that holds the file open: a killed set-up leaves no stale lock behind, and its npm or pip,
-// should they live on, still keep the next set-up waiting.
+// if they live on, still keep the next set-up waiting.
 
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import path from 'node:path';

@@ -95,7 +95,7 @@ export function npmFailure(/** @type {string} */ output) {
   }
   if (/EINTEGRITY/.test(output)) {
     return new SetupFailure(
-      `A package is not the one that package-lock.json pins; a mirror or proxy may have changed it: clear npm's ` +
+      `A package does not match package-lock.json; a mirror or proxy may have changed it: clear npm's ` +
         `cache (npm cache clean --force), or use another registry.\n${lastLines(output)}`,
     );
   }

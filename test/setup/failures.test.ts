@@ -104,7 +104,7 @@ describe('TensorFlow', () => {
     ],
     [
       'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.',
-      /not the one that clm pins by its hash.*try again/,
+      /does not match the hash that clm pins.*try again/,
     ],
     [
       'ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device',

@@ -36,7 +36,7 @@ test('the lock of a killed set-up is free once the programs it had started have 
   const events: string[] = [];
   const progress = { ...progressOn(true), longStep: (text: string) => void events.push(text) };
   const second = withLock(lock, progress, async () => void events.push('locked'));
-  await expect.poll(() => events).toEqual([expect.stringContaining('Another set-up is running')]);
+  await expect.poll(() => events, { timeout: 20_000 }).toEqual([expect.stringContaining('Another set-up is running')]);
 
   first.kill('SIGKILL');
   await new Promise((resolve) => first.once('exit', resolve));

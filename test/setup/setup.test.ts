@@ -34,7 +34,7 @@ function readyProject(): ScratchProject {
 }
 
 function expectNothingToDo(project: ScratchProject): void {
-  expect(project.setUp()).toMatchObject({ status: 0, output: expect.stringContaining('All is there') });
+  expect(project.setUp()).toMatchObject({ status: 0, output: expect.stringContaining('Everything is installed') });
 }
 
 test('a second set-up has nothing to do, says so, and quietly says nothing', () => {

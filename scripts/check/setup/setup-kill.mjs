@@ -68,7 +68,7 @@ function requireMended() {
   const mending = spawnSync(process.execPath, setUp, options);
   if (mending.status !== 0) throw new Error(`the set-up after a kill failed (${mending.status}): ${mending.stderr}`);
   const again = spawnSync(process.execPath, setUp, options);
-  if (!/All is there/.test(again.stderr)) throw new Error(`a second set-up had work to do: ${again.stderr}`);
+  if (!/Everything is installed/.test(again.stderr)) throw new Error(`a second set-up had work to do: ${again.stderr}`);
   const script = "console.log(require('@tensorflow/tfjs-node-gpu').scalar(2).mul(3).dataSync()[0])";
   const { stdout, stderr } = spawnSync(process.execPath, ['-e', script], options);
   if (stdout.trim() !== '6') throw new Error(`TensorFlow does not work after the set-up: ${stderr}`);

