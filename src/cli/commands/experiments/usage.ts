@@ -93,7 +93,7 @@ export const reportUsage = defineUsage({
 
 export const sweepUsage = defineUsage({
   command: 'sweep <sweep>',
-  describe: 'Train many runs from a base config: grids, paired values, random draws, seeds',
+  describe: 'Train many runs from a base config: grids, pairs, random draws, seeds',
   positionals: { sweep: { type: 'string', demandOption: true, describe: 'YAML file that describes the sweep' } },
   options: {
     output: { type: 'string', describe: 'Folder for the run directories (default: runs/<name of the sweep>)' },

@@ -115,7 +115,7 @@ export const sampleUsage = defineUsage({
 
 export const evaluateUsage = defineUsage({
   command: 'evaluate <run>',
-  describe: 'Compute loss, perplexity and bits per byte of the validation set or of a text',
+  describe: 'Compute loss, perplexity, bits per byte of the validation set or a text',
   positionals: runArgument,
   options: {
     text: { type: 'string', describe: 'Text to evaluate (default: the validation set of the run)' },
@@ -142,7 +142,7 @@ export const evaluateUsage = defineUsage({
 
 export const scoreUsage = defineUsage({
   command: 'score <run>',
-  describe: 'Compute log-probabilities of texts, or find the most likely of several choices',
+  describe: 'Compute log-probabilities of texts, or find the most likely choice',
   positionals: runArgument,
   options: {
     text: { type: 'string', nargs: 1, describe: 'Text to score' },
@@ -174,7 +174,7 @@ export const scoreUsage = defineUsage({
 
 export const inspectUsage = defineUsage({
   command: 'inspect <model>',
-  describe: 'Show the tokens, shifted targets, losses and most likely next tokens of a text',
+  describe: 'Show tokens, shifted targets, losses and top predictions of a text',
   positionals: {
     model: {
       type: 'string',
@@ -205,12 +205,13 @@ export const inspectUsage = defineUsage({
 
 export const importUsage = defineUsage({
   command: 'import <directory>',
-  describe: 'Import a Hugging Face model (GPT-2, Llama, Mistral, Qwen2, Qwen3, SmolLM) as a run',
+  describe: 'Import a Hugging Face model as a run',
   positionals: {
     directory: {
       type: 'string',
       demandOption: true,
-      describe: 'Folder with config.json, safetensors files and tokenizer.json',
+      describe:
+        'Folder with config.json, safetensors files and tokenizer.json (GPT-2, Llama, Mistral, Qwen2, Qwen3, SmolLM)',
     },
   },
   options: {

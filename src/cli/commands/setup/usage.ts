@@ -18,7 +18,7 @@ export const configSchemaUsage = defineUsage({
 
 export const doctorUsage = defineUsage({
   command: 'doctor',
-  describe: 'Check the installation: what is installed, which device is used, what is missing',
+  describe: 'Check what is installed, what is missing and which device is used',
   options: {
     device: { ...deviceOption.device, describe: 'Device to check (default: auto)' },
     ...jsonOption,

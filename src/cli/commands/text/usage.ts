@@ -4,7 +4,7 @@ import { defineUsage } from '../../usage.ts';
 
 export const dataCheckUsage = defineUsage({
   command: 'data check <config>',
-  describe: 'Count documents, tokens and duplicates, find overlap between the splits, show token windows',
+  describe: 'Check a corpus: documents, tokens, duplicates, split overlap, windows',
   positionals: configArgument,
   options: {
     examples: {
