@@ -23,6 +23,12 @@ describe('the maps of the code', () => {
     expect(missing.filter((name) => name !== 'metrics.jsonl')).toEqual([]);
   });
 
+  it('CONTRIBUTING.md names files and folders that exist', () => {
+    const named = quoted('CONTRIBUTING.md').filter((name) => /^(src|test|scripts|native|configs|docs)\/./.test(name));
+    expect(named.length).toBeGreaterThan(20);
+    expect(named.filter((name) => !existsSync(path.join(root, name)))).toEqual([]);
+  });
+
   it('README.md is at most 8 KiB', () => {
     expect(Buffer.byteLength(read('README.md'))).toBeLessThanOrEqual(8192);
   });
@@ -51,7 +57,12 @@ describe('the maps of the code', () => {
     const dead = pages
       .filter((page) => existsSync(path.join(root, page)))
       .flatMap((page) =>
-        Array.from(read(page).matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g), ([, target]) => target!)
+        Array.from(
+          read(page)
+            .replace(/^```[^]*?^```/gm, '')
+            .matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g),
+          ([, target]) => target!,
+        )
           .filter((target) => !/^https?:/.test(target) && !existsSync(path.join(root, path.dirname(page), target)))
           .map((target) => `${page} → ${target}`),
       );
