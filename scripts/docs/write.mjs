@@ -55,23 +55,13 @@ come from the machine that made it and are not compared.
 `;
 }
 
-/** As the formatter of the project writes it. @param {string} file @param {string} text */
-function formatted(file, text) {
-  if (!file.endsWith('.md')) return text;
-  const biome = path.join(root, 'node_modules/@biomejs/biome/bin/biome');
-  const args = [biome, 'format', `--stdin-file-path=${file}`];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, input: text, encoding: 'utf8' });
-  if (status !== 0) throw new Error(stderr);
-  return stdout;
-}
-
 const generated = Object.entries({
   'docs/README.md': overview(),
   'schema/config.schema.json': renderConfigJsonSchema(),
   'docs/reference-keys.md': keysReference(configJsonSchema()),
   'docs/reference-commands.md': commandsReference(),
   'scripts/README.md': scriptsReference(),
-}).map(([file, text]) => ({ file, text: formatted(file, text) }));
+}).map(([file, text]) => ({ file, text }));
 const stale = generated.filter(
   ({ file, text }) => !existsSync(path.join(root, file)) || readFileSync(path.join(root, file), 'utf8') !== text,
 );
