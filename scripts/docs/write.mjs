@@ -8,7 +8,6 @@
  *
  * Time: 5 minutes; 3 s with --quick
  */
-import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { configJsonSchema, renderConfigJsonSchema } from '#clm/config/jsonSchema.js';
