@@ -35,8 +35,8 @@ export function installationIsComplete(root, { device, why }, libraries, { bindi
     recorded.bindingPath === binding.installed && // a clone may have been moved
     recorded.cachedBinding === binding.cached &&
     recorded.bindingSha256 === installedBindingHash(binding) &&
-    recorded.operationsPath === kernels.cached &&
-    recorded.operationsSha256 === kernelsHash(kernels) &&
+    recorded.kernelsPath === kernels.cached &&
+    recorded.kernelsSha256 === kernelsHash(kernels) &&
     librariesAreComplete(libraries)
   );
 }
@@ -53,7 +53,7 @@ export function recordInstallation(root, { device, why }, libraries, compiled) {
   const installation = {
     ...{ tensorflowVersion, device, why, siteDirectory, libraryDirectory, includeDirectory },
     ...{ bindingPath: binding.installed, bindingSha256, cachedBinding: binding.cached },
-    ...{ operationsPath: kernels.cached, operationsSha256: kernelsSha256 },
+    ...{ kernelsPath: kernels.cached, kernelsSha256 },
   };
   writeWhole(path.join(root, installationFile), `${JSON.stringify(installation, undefined, 2)}\n`);
 }

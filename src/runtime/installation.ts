@@ -19,7 +19,7 @@ export interface Installation {
   /** The native addon that tfjs-node loads. */
   bindingPath: string;
   /** The library of clm's kernels (native/). */
-  operationsPath: string;
+  kernelsPath: string;
 }
 
 // Two folders above this file, both as src/runtime/installation.ts and as dist/runtime/installation.js.
@@ -37,8 +37,8 @@ export function readInstallation(directory: string = projectDirectory): Installa
       `TensorFlow is not set up (${file} is missing or damaged): run "npm run setup" in ${directory}.`,
     );
   }
-  const { bindingPath, libraryDirectory, operationsPath } = installation;
-  const missing = [bindingPath, libraryDirectory, operationsPath].find((part) => !existsSync(part));
+  const { bindingPath, libraryDirectory, kernelsPath } = installation;
+  const missing = [bindingPath, libraryDirectory, kernelsPath].find((part) => !existsSync(part));
   if (missing !== undefined) {
     throw environmentFailure(
       `TensorFlow's set-up is broken (${missing} is gone): run "npm run setup" in ${directory}.`,
@@ -51,7 +51,7 @@ function parseInstallation(file: string): Installation | undefined {
   try {
     const value = JSON.parse(readFileSync(file, 'utf8')) as Partial<Installation> | null;
     // The set-up writes the file whole; a file without the last path is of another version of clm.
-    return typeof value?.operationsPath === 'string' ? (value as Installation) : undefined;
+    return typeof value?.kernelsPath === 'string' ? (value as Installation) : undefined;
   } catch {
     return undefined;
   }

@@ -67,7 +67,7 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
     );
   }
   loaded.device = usesGpu ? 'cuda' : 'cpu';
-  if (loaded.device === 'cpu') loaded.kernels = loadKernels(installation.operationsPath);
+  if (loaded.device === 'cpu') loaded.kernels = loadKernels(installation.kernelsPath);
   loaded.deviceReason = choice === 'auto' ? installation.why : `asked for (device: ${choice})`;
   return loaded;
 }

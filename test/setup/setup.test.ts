@@ -126,11 +126,11 @@ describe('what a kill leaves is mended', () => {
 
   test("clm's kernels: missing or damaged in the cache", () => {
     const project = readyProject();
-    const { operationsPath } = installationOf(project);
-    truncateSync(operationsPath, 1000);
+    const { kernelsPath } = installationOf(project);
+    truncateSync(kernelsPath, 1000);
     expect(project.setUp()).toMatchObject({ status: 0, output: expect.stringContaining("clm's kernels") });
     expectNothingToDo(project);
-    rmSync(operationsPath);
+    rmSync(kernelsPath);
     expect(() => installationOf(project)).toThrow('is gone');
     expect(project.setUp()).toMatchObject({ status: 0 });
     expectNothingToDo(project);
