@@ -1,69 +1,50 @@
-/**
- * Translates the config.json of a Hugging Face model into the `model` section of clm's config. Reads files of
- * transformers 4 (`rope_theta` and `rope_scaling`) and 5 (both inside `rope_parameters`).
- */
+/** Translates the config.json of a Hugging Face model, of transformers 4 or 5, into the `model` section of clm's. */
 import { isDeepStrictEqual } from 'node:util';
 import { distance } from 'fastest-levenshtein';
 import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
-import { requiredValues, ignoredKeys, transformersDefaults, modelTypes, type ModelType } from './modelTypes.ts';
+import { configReader } from './configReader.ts';
+import { modelTypes, type ModelType } from './modelTypes.ts';
+import { readRope } from './ropeJson.ts';
 
 export interface HuggingFaceModel {
   kind: ModelType;
   model: Config['model'];
   /** `eos_token_id`, or the first of several; null if there is none. */
   endOfText: number | null;
+  /** What the file seems to say and transformers does not do, and keys that were ignored on request. */
+  warnings: string[];
 }
 
 /**
  * @param text of config.json
  * @param path for messages
  * @param contextLength a context length shorter than the model's own; null keeps the model's
+ * @param ignored keys that clm does not know, to be treated as if they were not there
  * @throws wrongInput naming every key because of which clm would not compute the same as transformers
  */
-export function readConfigJson(text: string, path: string, contextLength: number | null): HuggingFaceModel {
+export function readConfigJson(
+  text: string,
+  path: string,
+  contextLength: number | null,
+  ignored: readonly string[] = [],
+): HuggingFaceModel {
   const given = parse(text, path);
   const kind = kindOf(given, path);
-  const problems: string[] = [];
-  const seen = new Set<string>();
-  const get = (key: string): unknown => {
-    seen.add(key);
-    return Object.hasOwn(given, key) ? given[key] : transformersDefaults[kind][key];
-  };
-  const size = (key: string, fallback?: number): number => {
-    const value = get(key) ?? fallback;
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
-    problems.push(`${key} is ${JSON.stringify(value)}; it must be a whole number of at least 1`);
-    return 1;
-  };
-  const number = (key: string): number => {
-    const value = get(key);
-    if (typeof value === 'number' && value > 0 && value < Infinity) return value;
-    problems.push(`${key} is ${JSON.stringify(value)}; it must be a number greater than 0`);
-    return 1;
-  };
-
-  for (const [key, allowed] of Object.entries(requiredValues)) {
-    const value = get(key);
-    if (value === undefined || value === null || allowed.includes(value)) continue;
-    if (isDeepStrictEqual(value, {})) continue; // no pruned heads
-    problems.push(
-      `${key} is ${JSON.stringify(value)}; clm supports only ${allowed.map((one) => JSON.stringify(one)).join(' or ')}`,
-    );
-  }
+  const reader = configReader(given, kind, ignored);
+  const { get, size, number, flag, problems, warnings } = reader;
   const vocabularySize = size('vocab_size');
   const model = kind === 'gpt2' ? gpt2Model() : llamaModel();
   const eos = given['eos_token_id'];
   const endOfText = [eos].flat().find((id): id is number => typeof id === 'number') ?? null;
 
-  for (const key of Object.keys(given)) {
-    if (seen.has(key) || ignoredKeys.has(key)) continue;
-    problems.push(
-      `${key} (${JSON.stringify(given[key])?.slice(0, 60)}) is not known to clm and may change the results`,
-    );
+  reader.finish();
+  if (problems.length > 0) {
+    const keys = reader.unknownKeys.map((key) => ` --ignore-key ${key}`).join('');
+    const wayOn = keys && `\nIf they change nothing for a ${kind}, import without them:${keys}`;
+    throw wrongInput(`${path} cannot be imported:\n  ${problems.join('\n  ')}${wayOn}`);
   }
-  if (problems.length > 0) throw wrongInput(`${path} cannot be imported:\n  ${problems.join('\n  ')}`);
-  return { kind, model, endOfText };
+  return { kind, model, endOfText, warnings };
 
   function gpt2Model(): Config['model'] {
     const width = size('n_embd');
@@ -94,7 +75,7 @@ export function readConfigJson(text: string, path: string, contextLength: number
       nopeEveryLayers: null,
       ropeTheta: 10_000,
       ropeScaling: null,
-      tiedEmbeddings: get('tie_word_embeddings') !== false,
+      tiedEmbeddings: flag('tie_word_embeddings'),
     };
   }
 
@@ -105,10 +86,11 @@ export function readConfigJson(text: string, path: string, contextLength: number
     const wanted = contextLength ?? longest;
     if (wanted > longest)
       problems.push(`--context-length ${wanted} is longer than max_position_embeddings (${longest})`);
-    refuseShortWindow(wanted);
-    const attentionBias = get('attention_bias') === true;
-    const headDimension = get('head_dim');
     const layers = size('num_hidden_layers');
+    refuseShortWindow(wanted, layers);
+    // The classes of mistral and qwen2 have or lack biases whatever the file says.
+    const attentionBias = ['llama', 'qwen3', 'smollm3'].includes(kind) && flag('attention_bias');
+    const headDimension = get('head_dim');
     return {
       family: 'llama',
       preset: null,
@@ -124,12 +106,12 @@ export function readConfigJson(text: string, path: string, contextLength: number
       dropout: 0,
       biases: attentionBias,
       queryKeyValueBiases: attentionBias || kind === 'qwen2',
-      feedForwardBiases: get('mlp_bias') === true,
+      feedForwardBiases: ['llama', 'smollm3'].includes(kind) && flag('mlp_bias'),
       queryKeyNorm: kind === 'qwen3',
       normEpsilon: number('rms_norm_eps'),
       nopeEveryLayers: kind === 'smollm3' ? nopeEveryLayers(layers) : null,
-      ...rope(longest),
-      tiedEmbeddings: get('tie_word_embeddings') === true,
+      ...readRope(reader, longest),
+      tiedEmbeddings: flag('tie_word_embeddings'),
     };
   }
 
@@ -155,64 +137,28 @@ export function readConfigJson(text: string, path: string, contextLength: number
   }
 
   /** clm has no sliding window; one that is at least as long as the context changes nothing. */
-  function refuseShortWindow(wanted: number): void {
+  function refuseShortWindow(wanted: number, layers: number): void {
+    if (kind === 'llama' || !hasSlidingLayers(layers)) return;
     const window = get('sliding_window');
-    const used = get('use_sliding_window') ?? kind === 'mistral';
-    const layerTypes = get('layer_types');
-    const slides = Array.isArray(layerTypes)
-      ? layerTypes.includes('sliding_attention')
-      : used === true && typeof window === 'number';
-    const unknown = Array.isArray(layerTypes)
-      ? layerTypes.filter((type) => !['full_attention', 'sliding_attention'].includes(type as string))
-      : [];
-    if (unknown.length > 0) problems.push(`layer_types has ${JSON.stringify(unknown[0])}, which clm does not support`);
-    if (slides && !(typeof window === 'number' && window >= wanted)) {
-      problems.push(
-        `sliding_window is ${JSON.stringify(window)}, shorter than the context of ${wanted}; ` +
-          `import with --context-length ${typeof window === 'number' ? window : 'N'} or less`,
-      );
-    }
+    if (typeof window === 'number' && window >= wanted) return;
+    const remedy = typeof window === 'number' && window >= 1 ? window : 'N';
+    problems.push(
+      `sliding_window is ${JSON.stringify(window)}, shorter than the context of ${wanted}; ` +
+        `import with --context-length ${remedy} or less`,
+    );
   }
 
-  function rope(longest: number): Pick<Config['model'], 'ropeTheta' | 'ropeScaling'> {
-    const parameters = {
-      ...(get('rope_scaling') as object | null),
-      ...(get('rope_parameters') as object | null),
-    } as Record<string, unknown>;
-    seen.add('rope_theta');
-    const theta = given['rope_theta'] ?? parameters['rope_theta'] ?? transformersDefaults[kind]['rope_theta'];
-    const ropeTheta = typeof theta === 'number' && theta > 1 ? theta : 10_000;
-    if (ropeTheta !== theta)
-      problems.push(`rope_theta is ${JSON.stringify(theta)}; it must be a number greater than 1`);
-    const ropeType = parameters['rope_type'] ?? parameters['type'] ?? 'default';
-    const known = new Set(['rope_theta', 'rope_type', 'type']);
-    const value = (key: string, fallback?: number): number => {
-      known.add(key);
-      const found = parameters[key] ?? fallback;
-      if (typeof found === 'number' && found > 0) return found;
-      problems.push(`${key} of the RoPE scaling is ${JSON.stringify(found)}; it must be a number greater than 0`);
-      return 1;
-    };
-    const ropeScaling = ((): Config['model']['ropeScaling'] => {
-      if (ropeType === 'default') return null;
-      if (ropeType === 'linear') return { kind: 'linear', factor: value('factor') };
-      if (ropeType === 'llama3') {
-        return {
-          kind: 'llama3',
-          factor: value('factor'),
-          lowFrequencyFactor: value('low_freq_factor'),
-          highFrequencyFactor: value('high_freq_factor'),
-          originalContextLength: value('original_max_position_embeddings', longest),
-        };
-      }
-      problems.push(`the RoPE scaling is of type ${JSON.stringify(ropeType)}; clm supports default, linear and llama3`);
-      return null;
-    })();
-    if (parameters['partial_rotary_factor'] === 1) known.add('partial_rotary_factor');
-    const rest = Object.keys(parameters).filter((key) => !known.has(key));
-    if (rest.length > 0 && problems.length === 0)
-      problems.push(`the RoPE parameters have ${rest.join(', ')}, which clm does not know`);
-    return { ropeTheta, ropeScaling };
+  /** Whether any layer attends to a window, as the class of the model decides it. */
+  function hasSlidingLayers(layers: number): boolean {
+    const isSet = get('sliding_window') != null;
+    if (kind === 'mistral') return isSet; // its class does not read the other keys
+    const isUsed = flag('use_sliding_window') && isSet;
+    const firstSliding = kind === 'smollm3' ? 0 : (get('max_window_layers') as number);
+    const layerTypes = get('layer_types');
+    if (!Array.isArray(layerTypes)) return isUsed && layers > firstSliding;
+    const other = layerTypes.find((type) => type !== 'full_attention' && type !== 'sliding_attention');
+    if (other !== undefined) problems.push(`layer_types has ${JSON.stringify(other)}, which clm does not support`);
+    return layerTypes.includes('sliding_attention');
   }
 }
 

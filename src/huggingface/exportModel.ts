@@ -14,7 +14,7 @@ import { wrongInput } from '../errors.ts';
 import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { mappingOf, tensorFromParameter, tensorShape } from './tensorMapping.ts';
 import { architectures, type ModelType } from './modelTypes.ts';
-import { tokenizerFiles } from './tokenizerJson.ts';
+import { startOfText, tokenizerFiles } from './tokenizerJson.ts';
 
 /** Float types by their names in torch and on the command line. */
 const exportTypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
@@ -48,12 +48,12 @@ export async function exportModel(
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, join(checkpointDirectory, 'tokenizer.json'));
   const { kind, model } = architectureOf(config.model);
   const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
-  const { endOfText } = tokenizer;
+  const specialIds = { bos_token_id: startOfText(tokenizer), eos_token_id: tokenizer.endOfText };
   const texts: Record<string, string> = {
     'config.json': json(
-      configJson(kind, model, vocabularyRows(model, tokenizer.vocabularySize), endOfText, options.dtype),
+      configJson(kind, model, vocabularyRows(model, tokenizer.vocabularySize), specialIds, options.dtype),
     ),
-    'generation_config.json': json({ ...endOfTextKeys(endOfText) }),
+    'generation_config.json': json(specialIds),
     ...tokenizerFiles(tokenizer, model.contextLength),
   };
   const weights = join(checkpointDirectory, 'model.safetensors');
@@ -125,14 +125,12 @@ function architectureOf(model: ModelConfig): { kind: ModelType; model: ModelConf
   return { kind: 'llama', model: withAttentionBiases };
 }
 
-const endOfTextKeys = (endOfText: number | null) => ({ bos_token_id: endOfText, eos_token_id: endOfText });
-
 /** Keys for transformers 4 and 5; those of RoPE are written twice, because the versions expect them in other places. */
 function configJson(
   kind: ModelType,
   model: ModelConfig,
   vocabularySize: number,
-  endOfText: number | null,
+  specialIds: { bos_token_id: number | null; eos_token_id: number | null },
   dtype: ExportType,
 ): object {
   const shared = {
@@ -142,7 +140,7 @@ function configJson(
     dtype,
     vocab_size: vocabularySize,
     tie_word_embeddings: model.tiedEmbeddings,
-    ...endOfTextKeys(endOfText),
+    ...specialIds,
     pad_token_id: null, // the default of SmolLM3 is outside of a small vocabulary
     use_cache: true,
   };

@@ -2,7 +2,7 @@
  * `clm import`: turns a Hugging Face folder into a run with a checkpoint at step 0. Everything is checked before the
  * first write. Only one tensor is in memory at a time.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
 import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
@@ -18,7 +18,7 @@ import { parameterTable, vocabularyRows } from '../model/parameters.ts';
 import { elementCount } from '../tensors/tensors.ts';
 import { readConfigJson, type HuggingFaceModel } from './configJson.ts';
 import { readTokenizerJson } from './tokenizerJson.ts';
-import { openParameters } from './weightFiles.ts';
+import { modelParameters, openModelTensors } from './modelTensors.ts';
 
 interface Imported {
   runDirectory: string;
@@ -29,24 +29,29 @@ interface Imported {
   /** Rows of the embedding beyond the tokens of the tokenizer. They are kept, but never sampled. */
   paddingRows: number;
   contextLength: number;
+  /** What was passed over, ignored, or is not as config.json says. */
+  warnings: string[];
 }
 
 /**
  * @param directory with config.json, model.safetensors (or its index and shards) and tokenizer.json
  * @param runDirectory to create; must not contain a run
  * @param options.contextLength shorter than the model's own, for RoPE models; null keeps it
+ * @param options.ignoredKeys keys of config.json that clm does not know, to be treated as if they were not there
  * @throws wrongInput if the folder is incomplete or damaged, or clm would not compute the model as transformers does
  */
 export async function importModel(
   directory: string,
   runDirectory: string,
-  options: { contextLength: number | null },
+  options: { contextLength: number | null; ignoredKeys?: readonly string[] },
 ): Promise<Imported> {
   await assertFreshStart(runDirectory);
+  assertModelFolder(directory);
   const found = readConfigJson(
     await textOf(directory, 'config.json'),
     join(directory, 'config.json'),
     options.contextLength,
+    options.ignoredKeys,
   );
   const tokenizerPath = join(directory, 'tokenizer.json');
   const tokenizer = readTokenizerJson(await textOf(directory, 'tokenizer.json'), tokenizerPath, found.endOfText);
@@ -58,9 +63,11 @@ export async function importModel(
         'they do not belong together',
     );
   }
-  const config = configOf(found.model, tokenizer, runDirectory);
+  const tensors = await openModelTensors(directory, found.model, vocabularySize);
+  const { tiedEmbeddings } = tensors;
+  const config = configOf({ ...found.model, tiedEmbeddings }, tokenizer, runDirectory);
   const table = parameterTable(config.model, vocabularySize);
-  const model = await openParameters(directory, table, config.model);
+  const model = modelParameters(tensors, table, config.model);
 
   const [configText, tokenizerText] = [renderConfig(config), renderTokenizer(tokenizer)];
   const environment = describeEnvironment({ device: null, tensorflow: null, threads: null });
@@ -76,6 +83,7 @@ export async function importModel(
     vocabularySize,
     paddingRows: rows - vocabularySize,
     contextLength: config.model.contextLength,
+    warnings: [...found.warnings, ...tensors.warnings],
   };
 }
 
@@ -102,13 +110,40 @@ function configOf(model: Config['model'], { kind }: Tokenizer, runDirectory: str
   return parseResolvedConfig(text, resolve(runDirectory, 'config.yaml'));
 }
 
+/** @throws wrongInput for a path that is no folder, and for a folder that transformers reads as an adapter */
+function assertModelFolder(directory: string): void {
+  if (!existsSync(directory)) throw wrongInput(`${directory} does not exist`);
+  if (!statSync(directory).isDirectory()) throw wrongInput(`${directory} is a file; name the folder that it is in`);
+  if (existsSync(join(directory, 'adapter_config.json'))) {
+    throw wrongInput(
+      `${directory} has adapter_config.json: transformers would load another model and adapt it. Merge the adapter ` +
+        'into its model (merge_and_unload of peft), or remove the file if the weights beside it are complete.',
+    );
+  }
+}
+
 async function textOf(directory: string, name: string): Promise<string> {
   const path = join(directory, name);
-  if (!existsSync(directory)) throw wrongInput(`${directory} does not exist`);
-  if (!existsSync(path))
-    throw wrongInput(
-      `${path} is missing; a folder to import has config.json, tokenizer.json and model.safetensors ` +
-        '(or its index and shards)',
-    );
-  return readBounded(path, 128 << 20).toString('utf8'); // tokenizer.json files reach 30 MB
+  if (existsSync(path)) return readBounded(path, 128 << 20).toString('utf8'); // tokenizer.json files reach 30 MB
+  if (name === 'tokenizer.json') throw wrongInput(`${path} is missing; ${tokenizerCommand(directory)}`);
+  throw wrongInput(
+    `${path} is missing; a folder to import has config.json, tokenizer.json and model.safetensors ` +
+      '(or its index and shards)',
+  );
 }
+
+/** How to make tokenizer.json from the files of older models. */
+function tokenizerCommand(directory: string): string {
+  const other = ['vocab.json', 'tokenizer.model', 'spiece.model'].find((one) => existsSync(join(directory, one)));
+  const python = "from transformers import AutoTokenizer as A; A.from_pretrained('.').save_pretrained('.')";
+  const command = `\n  cd ${quoted(directory)} && python3 -c "${python}"`;
+  if (other !== undefined) return `the folder has its tokenizer as ${other}. transformers makes one of it:${command}`;
+  return (
+    'download it. If the model has only vocab.json and merges.txt, or tokenizer.model, put them into the folder; ' +
+    `transformers makes tokenizer.json of them:${command}`
+  );
+}
+
+/** A path for a POSIX shell. */
+const quoted = (text: string): string =>
+  /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;

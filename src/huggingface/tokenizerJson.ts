@@ -11,18 +11,29 @@ import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 export function tokenizerFiles(tokenizer: Tokenizer, contextLength: number): Record<string, string> {
   const { endOfText } = tokenizer;
   const isOwn = tokenizer.kind === 'characters' || tokenizer.kind === 'bytes';
-  const token =
-    endOfText === null ? null : isOwn ? endOfTextToken : tokenizer.decode([endOfText], { specialTokens: true });
+  const spelt = (id: number): string => (isOwn ? endOfTextToken : tokenizer.decode([id], { specialTokens: true }));
+  const token = endOfText === null ? null : spelt(endOfText);
+  const first = startOfText(tokenizer);
   const settings = {
     tokenizer_class: 'PreTrainedTokenizerFast',
     model_max_length: contextLength,
     clean_up_tokenization_spaces: false,
-    ...(token !== null && { eos_token: token, bos_token: token }),
+    ...(token !== null && { eos_token: token }),
+    ...(first !== null && { bos_token: spelt(first) }),
   };
   return {
     'tokenizer.json': json(isOwn ? ownTokenizer(tokenizer) : withoutOwnField(tokenizer.toJSON())),
     'tokenizer_config.json': json(settings),
   };
+}
+
+/**
+ * The special token that begins every text of the tokenizer, e.g. `<s>` of Llama 2; else the one that ends texts, as in
+ * GPT-2; null for none.
+ */
+export function startOfText(tokenizer: Tokenizer): number | null {
+  const [first] = tokenizer.encode('');
+  return first !== undefined && tokenizer.byteLengths[first] === 0 ? first : tokenizer.endOfText;
 }
 
 /**

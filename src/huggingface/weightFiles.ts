@@ -1,113 +1,46 @@
-/** Reads the weights of a Hugging Face folder, from one safetensors file or several with an index, tensor by tensor. */
-import { existsSync } from 'node:fs';
+/** Finds the safetensors files of a Hugging Face folder, as transformers does, and says what it passed over. */
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
-import { bytesPerValue, floatTypes, isFloatType, type ElementType } from '../tensors/elementTypes.ts';
-import { withSafetensors, type LazyTensor } from '../tensors/safetensors.ts';
 import { wrongInput } from '../errors.ts';
-import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
-import {
-  mappingOf,
-  parameterFromTensors,
-  tensorShape,
-  type MappedTensor,
-  type TensorMapping,
-} from './tensorMapping.ts';
 
-/** Tensors that are not parameters: masks and frequencies that older versions of transformers saved. */
-const buffers = /(\.attn\.(bias|masked_bias)|\.rotary_emb\.inv_freq)$/;
+export interface WeightFiles {
+  files: string[];
+  warnings: string[];
+}
 
-const everyType = Object.keys(bytesPerValue) as ElementType[];
+const wholeName = 'model.safetensors';
+const indexName = `${wholeName}.index.json`;
+const shardName = /^model-(\d{5})-of-(\d{5})\.safetensors$/;
 
 /**
- * The parameters of `table`; each is read from the folder when its values are requested.
+ * model.safetensors; without it the files that model.safetensors.index.json names; without an index every shard.
  *
- * @throws wrongInput naming tensors that are missing, unknown, or have the wrong shape or type
+ * @throws wrongInput naming a file that is missing, or what the folder has instead
  */
-export async function openParameters(
-  directory: string,
-  table: readonly ParameterSpec[],
-  model: ModelConfig,
-): Promise<LazyTensor[]> {
-  const files = await weightFiles(directory);
-  const found = new Map<string, StoredTensor>();
-  for (const file of files) {
-    await withSafetensors(file, everyType, async (entries) => {
-      for (const { name, shape, elementType } of entries)
-        found.set(canonical(name, model), { file, shape, elementType });
-    });
+export function findWeightFiles(directory: string): WeightFiles {
+  const whole = join(directory, wholeName);
+  const hasIndex = existsSync(join(directory, indexName));
+  if (existsSync(whole)) {
+    const warnings = hasIndex ? [`${indexName} is not read, because there is ${wholeName}`] : [];
+    return { files: [whole], warnings };
   }
-  const mappings = table.map((parameter) => mappingOf(parameter, model));
-  assertSame(mappings, found, directory, model);
-
-  const read = ({ name }: MappedTensor): Promise<Float32Array> =>
-    withSafetensors(found.get(name)!.file, everyType, async (entries, values) =>
-      values(entries.find((entry) => canonical(entry.name, model) === name)!),
-    );
-  return mappings.map((mapping) => {
-    const { name, shape } = mapping.parameter;
-    return { name, shape, values: () => parameterFromTensors(mapping, read) };
-  });
+  if (hasIndex) return { files: indexedFiles(directory), warnings: [] };
+  const shards = completeShards(directory);
+  if (shards.length === 0)
+    throw wrongInput(`${directory} has neither ${wholeName} nor ${indexName}${instead(directory)}`);
+  const what = shards.length === 1 ? shards[0]! : `${shards.length} shards`;
+  return {
+    files: shards.map((name) => join(directory, name)),
+    warnings: [`there is no ${indexName}: read ${what}, whose names say that nothing is missing`],
+  };
 }
 
-/** A tensor as found in a file. */
-interface StoredTensor {
-  file: string;
-  shape: readonly number[];
-  elementType: ElementType;
-}
-
-/** OpenAI's GPT-2 checkpoints name tensors without the prefix `transformer.`. */
-const canonical = (name: string, { family }: ModelConfig): string =>
-  family === 'gpt2' && /^(wte|wpe|h|ln_f)\./.test(name) ? `transformer.${name}` : name;
-
-function assertSame(
-  mappings: readonly TensorMapping[],
-  found: ReadonlyMap<string, StoredTensor>,
-  directory: string,
-  model: ModelConfig,
-): void {
-  const expected = new Set<string>();
-  const differences: string[] = [];
-  for (const mapping of mappings) {
-    for (const tensor of mapping.tensors) {
-      const { name } = tensor;
-      expected.add(name);
-      const shape = tensorShape(mapping, tensor).join(', ');
-      const stored = found.get(name);
-      const storedShape = stored?.shape.join(', ');
-      if (stored === undefined) differences.push(`${name} (${shape}) is missing`);
-      else if (storedShape !== shape)
-        differences.push(`${name} has shape (${storedShape}), config.json requires (${shape})`);
-      else if (!isFloatType(stored.elementType))
-        differences.push(`${name} has dtype ${stored.elementType}; weights must be ${floatTypes.join(', ')}`);
-    }
-  }
-  for (const name of found.keys()) {
-    const isTiedHead = name === 'lm_head.weight' && model.tiedEmbeddings;
-    if (!expected.has(name) && !buffers.test(name) && !isTiedHead) differences.push(`${name} is not known to clm`);
-  }
-  if (differences.length === 0) return;
-  const listed = differences.slice(0, 8);
-  const rest = differences.length - listed.length;
-  if (rest > 0) listed.push(`and ${rest} more`);
-  throw wrongInput(`The tensors of ${directory} do not match its config.json:\n  ${listed.join('\n  ')}`);
-}
-
-/** model.safetensors, or the files that model.safetensors.index.json names. */
-async function weightFiles(directory: string): Promise<string[]> {
-  const single = join(directory, 'model.safetensors');
-  const index = `${single}.index.json`;
-  if (!existsSync(index)) {
-    if (existsSync(single)) return [single];
-    throw wrongInput(
-      `${directory} has neither model.safetensors nor model.safetensors.index.json; ` +
-        'other formats (pytorch_model.bin, GGUF) are not supported',
-    );
-  }
+function indexedFiles(directory: string): string[] {
+  const index = join(directory, indexName);
   let map: unknown;
   try {
-    map = (JSON.parse(readBounded(index).toString('utf8')) as { weight_map?: unknown }).weight_map;
+    map = (JSON.parse(readBounded(index).toString('utf8')) as { weight_map?: unknown } | null)?.weight_map;
   } catch (cause) {
     throw wrongInput(`${index} is not JSON. Download it again.`, { cause });
   }
@@ -118,7 +51,49 @@ async function weightFiles(directory: string): Promise<string[]> {
     if (typeof name !== 'string' || basename(name) !== name)
       throw wrongInput(`${index} names ${JSON.stringify(name)}, which is not a file of its folder`);
     const file = join(directory, name);
-    if (!existsSync(file)) throw wrongInput(`${file} is missing, but ${basename(index)} names it`);
-    return file;
+    if (existsSync(file)) return file;
+    const others = shardsOf(directory).filter((shard) => !names.includes(shard));
+    const wayOn = others.length > 0 ? `; the folder has ${others[0]} instead. If the index is old, delete it.` : '';
+    throw wrongInput(`${file} is missing, but ${basename(index)} names it${wayOn}`);
   });
+}
+
+const shardsOf = (directory: string): string[] =>
+  readdirSync(directory)
+    .filter((name) => shardName.test(name))
+    .sort();
+
+/** @throws wrongInput naming the first shard that is missing, or shards of two saves */
+function completeShards(directory: string): string[] {
+  const shards = shardsOf(directory);
+  const totals = new Set(shards.map((name) => shardName.exec(name)![2]!));
+  if (totals.size > 1) {
+    throw wrongInput(
+      `${directory} has no ${indexName}, and shards of ${totals.size} saves: ${shards[0]} and ${shards.at(-1)}. ` +
+        'Remove those that do not belong to the model.',
+    );
+  }
+  for (const total of totals) {
+    for (let number = 1; number <= Number(total); number++) {
+      const name = `model-${String(number).padStart(5, '0')}-of-${total}.safetensors`;
+      if (!shards.includes(name)) throw wrongInput(`${join(directory, name)} is missing, and there is no ${indexName}`);
+    }
+  }
+  return shards;
+}
+
+/** What a folder without weights that clm reads has instead, as the end of a message. */
+function instead(directory: string): string {
+  const names = readdirSync(directory);
+  const safetensors = names.filter((name) => name.endsWith('.safetensors'));
+  if (safetensors.some((name) => name.startsWith('adapter_model')))
+    return `, but the adapter ${safetensors[0]}; merge it into its model first (merge_and_unload of peft)`;
+  if (safetensors.length === 1) return `, but ${safetensors[0]}; if that is the whole model, rename it to ${wholeName}`;
+  if (safetensors.length > 1) return `, but ${safetensors.join(', ')}; name the whole model ${wholeName}`;
+  const other = names.find((name) => /\.(bin|pt|pth|gguf|h5|msgpack|onnx)(\.index\.json)?$/.test(name));
+  const found = other === undefined ? '' : `, but ${other}`;
+  return (
+    `${found}; other formats (pytorch_model.bin, GGUF) are not supported. transformers writes safetensors: ` +
+    'AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)'
+  );
 }

@@ -10,8 +10,8 @@ import { configSchema, type Config } from '../../src/config/schema.ts';
 import { readConfigJson } from '../../src/huggingface/configJson.ts';
 import { exportModel } from '../../src/huggingface/exportModel.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
-import { openParameters } from '../../src/huggingface/weightFiles.ts';
-import { parameterTable } from '../../src/model/parameters.ts';
+import { modelParameters, openModelTensors } from '../../src/huggingface/modelTensors.ts';
+import { parameterTable, type ModelConfig, type ParameterSpec } from '../../src/model/parameters.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import { recordTrainingStep } from '../../src/training/step/step.ts';
 import { trainingState } from '../../src/training/step/trainingState.ts';
@@ -29,13 +29,19 @@ async function imported(name: string) {
 }
 
 /** The parameters of a folder, with their values. */
-const readParameters = async (...folderAndModel: Parameters<typeof openParameters>): Promise<NamedTensor[]> =>
+const readParameters = async (
+  directory: string,
+  table: readonly ParameterSpec[],
+  model: ModelConfig,
+): Promise<NamedTensor[]> =>
   Promise.all(
-    (await openParameters(...folderAndModel)).map(async ({ name, shape, values }) => ({
-      name,
-      shape: [...shape],
-      values: await values(),
-    })),
+    modelParameters(await openModelTensors(directory, model, vocabularySize), table, model).map(
+      async ({ name, shape, values }) => ({
+        name,
+        shape: [...shape],
+        values: await values(),
+      }),
+    ),
   );
 
 describe.each(fixtureNames)('%s', (name) => {

@@ -4,15 +4,16 @@ import { wrongInput } from '../../../errors.ts';
 import { exportModel } from '../../../huggingface/exportModel.ts';
 import { importModel } from '../../../huggingface/importModel.ts';
 import { assertWhole } from '../../options.ts';
-import { grouped, note, printJson } from '../../terminal/output.ts';
+import { grouped, note, printJson, printWarning } from '../../terminal/output.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { exportUsage, importUsage } from './usage.ts';
 
 export async function importFolder(args: ArgumentsOf<typeof importUsage>): Promise<void> {
-  const { contextLength = null } = args;
+  const { contextLength = null, ignoreKey: ignoredKeys = [] } = args;
   if (contextLength !== null) assertWhole('context-length', contextLength, 1);
   if (args.run === '') throw wrongInput('--run is empty. Name the run directory to create.');
-  const imported = await importModel(args.directory, path.resolve(args.run), { contextLength });
+  const imported = await importModel(args.directory, path.resolve(args.run), { contextLength, ignoredKeys });
+  for (const warning of imported.warnings) printWarning(warning);
   if (args.json) printJson(imported);
   if (args.quiet) return;
   const shown = path.relative(process.cwd(), imported.runDirectory) || '.';

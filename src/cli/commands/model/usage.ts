@@ -220,6 +220,12 @@ export const importUsage = defineUsage({
       type: 'number',
       describe: 'Context length in tokens, shorter than the model’s own (not for GPT-2)',
     },
+    'ignore-key': {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'Key of config.json that clm does not know, to be treated as not there; repeatable',
+    },
     ...jsonOption,
     ...quietOption,
   },
