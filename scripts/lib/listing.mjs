@@ -75,7 +75,8 @@ ${sections.join('\n')}
 - \`setup.mjs\`, \`setup/\`: \`npm run setup\`. Plain Node without packages: it runs before there are any.
 - \`docs/\`: \`npm run docs\` renews the generated parts of the documentation.
 - \`fixtures/\`: write what tests compare with. \`npm run golden\` (losses of the shipped configs);
-  \`python scripts/fixtures/models.py\`, \`python scripts/fixtures/optimizers.py\` and
+  \`python scripts/fixtures/models.py\`, \`python scripts/fixtures/rope.py\`,
+  \`python scripts/fixtures/optimizers.py\` and
   \`node scripts/fixtures/tokenizers.mjs PYTHON\` need PyTorch or Hugging Face's packages.
 - \`lib/\`: what scripts share. A Python or C++ file belongs to the script beside it.
 `;

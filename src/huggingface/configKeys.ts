@@ -37,8 +37,8 @@ export const ignoredKeys: ReadonlySet<string> = new Set(
     // what a call returns
     'output_attentions output_hidden_states output_scores output_past return_dict return_dict_in_generate',
     'use_return_dict keys_to_ignore_at_inference',
-    // same as n_positions
-    'n_ctx',
+    // same as n_positions; only used with sliding windows
+    'n_ctx max_window_layers',
   ].flatMap((line) => line.split(' ')),
 );
 
@@ -71,11 +71,11 @@ export const ignorableKeys: readonly string[] = ['quantization_config', 'use_mro
 /** Keys that the class of one model reads in transformers 5, and that of another does not. */
 const unread: Readonly<Record<ModelType, string>> = {
   gpt2: '',
-  llama: 'sliding_window use_sliding_window max_window_layers layer_types',
-  mistral: 'attention_bias mlp_bias use_sliding_window max_window_layers layer_types',
+  llama: 'sliding_window use_sliding_window layer_types',
+  mistral: 'attention_bias mlp_bias use_sliding_window layer_types',
   qwen2: 'attention_bias mlp_bias',
   qwen3: 'mlp_bias',
-  smollm3: 'max_window_layers',
+  smollm3: '',
 };
 
 export const unreadKeys = (kind: ModelType): readonly string[] => unread[kind].split(' ');

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readConfigJson } from '../../src/huggingface/configJson.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
+import { readSafetensors, writeSafetensors } from '../../src/tensors/safetensors.ts';
 import { failureOf, useTemporaryFolder } from '../temporaryFolder.ts';
 import { wrongInputMessage } from '../config/configFolder.ts';
 import { fixture } from './fixtures.ts';
@@ -116,6 +117,38 @@ describe('a folder', () => {
       expect(await refused(directory)).toContain(file);
     },
   );
+
+  it('with an older kind of tokenizer file is refused with the command that makes tokenizer.json', async () => {
+    const directory = copied('gpt2');
+    rmSync(join(directory, 'tokenizer.json'));
+    expect(await refused(directory)).toMatch(
+      /vocab\.json and merges\.txt.*\n {2}cd .* && python3 -c "from transformers/,
+    );
+    writeFileSync(join(directory, 'vocab.json'), '{}');
+    expect(await refused(directory)).toContain(
+      'the folder has its tokenizer as vocab.json. transformers makes one of it',
+    );
+  });
+
+  it('that is a file, or that transformers would take for an adapter, is refused', async () => {
+    const directory = copied('llama');
+    expect(await refused(join(directory, 'model.safetensors'))).toContain('is a file; name the folder that it is in');
+    writeFileSync(join(directory, 'adapter_config.json'), '{}');
+    expect(await refused(directory)).toContain('has adapter_config.json');
+  });
+
+  it('whose names all have one prefix too many is refused in one line', async () => {
+    const directory = copied('gpt2');
+    const file = join(directory, 'model.safetensors');
+    const tensors = await readSafetensors(file);
+    await writeSafetensors(
+      file,
+      tensors.map((tensor) => ({ ...tensor, name: `_orig_mod.${tensor.name}` })),
+    );
+    const message = await refused(directory);
+    expect(message.split('\n')).toHaveLength(2);
+    expect(message).toContain(`the names of ${tensors.length} tensors begin with "_orig_mod."`);
+  });
 
   it('with a missing shard or an index that points outside is refused', async () => {
     const directory = copied('mistral');

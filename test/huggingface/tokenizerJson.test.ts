@@ -3,7 +3,8 @@ import { expect, test } from 'vitest';
 import { tokenizerFromFile } from '../../src/data/tokenizers/tokenizerFile.ts';
 import { bytesTokenizer } from '../../src/data/tokenizers/bytes.ts';
 import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
-import { readTokenizerJson, tokenizerFiles } from '../../src/huggingface/tokenizerJson.ts';
+import type { Tokenizer } from '../../src/data/tokenizers/tokenizer.ts';
+import { readTokenizerJson, startOfText, tokenizerFiles } from '../../src/huggingface/tokenizerJson.ts';
 
 test('an exported BPE keeps its file, except for the field that only clm knows', () => {
   const { tokenizer: file } = JSON.parse(
@@ -14,6 +15,19 @@ test('an exported BPE keeps its file, except for the field that only clm knows',
   const files = tokenizerFiles(tokenizer, 64);
   expect(JSON.parse(files['tokenizer.json']!)).toEqual(file);
   expect(JSON.parse(files['tokenizer_config.json']!)).toMatchObject({ eos_token: '<unk>', model_max_length: 64 });
+});
+
+test('an export names the token that the tokenizer puts before texts as bos_token, else the one that ends them', () => {
+  const { tokenizer: file } = JSON.parse(
+    readFileSync(new URL('../data/tokenizers/fixtures/llama2.json', import.meta.url), 'utf8'),
+  );
+  const settings = (tokenizer: Tokenizer) => JSON.parse(tokenizerFiles(tokenizer, 64)['tokenizer_config.json']!);
+  const llama = tokenizerFromFile(JSON.stringify(file), 't.json');
+  expect(settings(llama)).toMatchObject({ bos_token: '<s>', eos_token: '</s>' });
+  expect([startOfText(llama), llama.endOfText]).toEqual([1, 2]);
+  const bytes = bytesTokenizer({ endOfText: true });
+  expect(settings(bytes).bos_token).toBe(settings(bytes).eos_token);
+  expect(settings(bytesTokenizer({ endOfText: false }))).not.toHaveProperty('bos_token');
 });
 
 test.each([

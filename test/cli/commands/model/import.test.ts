@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -76,4 +76,23 @@ samples: { everySteps: null, prompt: a }
     code: 2,
     stderr: expect.stringContaining('is not empty; name a new folder'),
   });
+});
+
+it('says what it passed over, even if quiet, and names the option for keys it does not know', async () => {
+  cpSync(fixture('llama'), at('odd'), { recursive: true });
+  const config = JSON.parse(readFileSync(at('odd', 'config.json'), 'utf8')) as object;
+  writeFileSync(at('odd', 'config.json'), JSON.stringify({ ...config, rope_theta: 9, logit_scale: 2, mystery: 3 }));
+  const refused = await clm(['import', at('odd'), '--run', at('odd-run')]);
+  expect(refused).toMatchObject({ code: 2, stdout: '' });
+  expect(refused.stderr).toContain('import without them: --ignore-key logit_scale --ignore-key mystery\n');
+  const ignored = ['--ignore-key', 'logit_scale', '--ignore-key', 'mystery'];
+  const imported = await clm(['import', at('odd'), '--run', at('odd-run'), ...ignored, '--quiet', '--json']);
+  expect(imported.code).toBe(0);
+  const warnings = [
+    'rope_theta is 9, but 500 in rope_parameters: took 500, as transformers 5 does',
+    'logit_scale is ignored, as --ignore-key says: clm does as if it were not there',
+    'mystery is ignored, as --ignore-key says: clm does as if it were not there',
+  ];
+  expect(imported.stderr).toBe(warnings.map((text) => `warning: ${text}\n`).join(''));
+  expect(JSON.parse(imported.stdout)).toMatchObject({ warnings });
 });
