@@ -38,8 +38,8 @@ const sorted = (/** @type {boolean} */ wanted) =>
 
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     // tfjs-node crashes in worker threads. Loading it again for each file would take a quarter of the time.
     pool: 'forks',
     isolate: false,

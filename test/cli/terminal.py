@@ -20,10 +20,10 @@ output = b""
 
 
 def read(until=None):
-    """Reads until a condition holds; False when the program has ended or said nothing for 20 s."""
+    """Reads until a condition holds; False when the program has ended or said nothing for a minute."""
     global output
     while until is None or not until():
-        if not select.select([terminal], [], [], 20)[0]:
+        if not select.select([terminal], [], [], 60)[0]:
             return False
         try:
             piece = os.read(terminal, 65536)

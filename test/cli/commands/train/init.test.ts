@@ -109,7 +109,7 @@ describe('clm init', () => {
   });
 
   it('asks on a terminal until the answer is valid', async () => {
-    const [text, minutes] = ['folder\\)\\?', '\\[5\\]'];
+    const [text, minutes] = ['folder\\):', '\\[5\\]'];
     const answers: TerminalStep[] = [
       [text, '/nothing/there\n'],
       [text, `${at('my text.txt')}\n`],
