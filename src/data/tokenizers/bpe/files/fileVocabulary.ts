@@ -58,14 +58,28 @@ export function readMerges(model: Fields, vocabulary: ReadonlyMap<string, number
   });
 }
 
-/** @throws wrongInput for tokens with options that clm does not support */
-export function readAddedTokens(file: Fields): AddedToken[] {
+/**
+ * Hugging Face's tokenizers do not read the ids of added tokens: one that is in the vocabulary has its id there, the
+ * others follow the vocabulary in their order.
+ * @throws wrongInput for tokens with options that clm does not support, or with another id than Hugging Face gives them
+ */
+export function readAddedTokens(file: Fields, vocabulary: ReadonlyMap<string, number>): AddedToken[] {
+  const assigned = new Map(vocabulary);
+  let next = vocabulary.size;
   return file.list('added_tokens').map((token) => {
     const id = token.value('id');
     const content = token.text('content');
     if (!isTokenId(id)) throw token.refusal('id', `${shown(id)} is not an id; ids are 0 … ${maximumTokens - 1}.`);
     if (content === '' || loneSurrogate.test(content) || Buffer.byteLength(content) > longestToken) {
       throw token.refusal('content', `${shown(content)} cannot be a token.`);
+    }
+    if (!assigned.has(content)) assigned.set(content, next++);
+    if (assigned.get(content) !== id) {
+      throw token.refusal(
+        'id',
+        `is ${id}, but Hugging Face's tokenizers give ${shown(content)} the id ${assigned.get(content)}. ` +
+          'Correct it, or get a fresh copy of the file.',
+      );
     }
     const isSpecial = token.flag('special');
     const isNormalized = token.flag('normalized', !isSpecial);

@@ -40,7 +40,7 @@ export function tokenizerFromHuggingFace(json: object, path: string, endOfText?:
   model.value('fuse_unk');
   const vocabulary = readVocabulary(model);
   const merges = readMerges(model, vocabulary);
-  const addedTokens = readAddedTokens(file);
+  const addedTokens = readAddedTokens(file, vocabulary);
   const { bytesOfToken, ...parts } =
     model.value('byte_fallback') === true
       ? sentencePieceParts(file, model, vocabulary)

@@ -97,6 +97,16 @@ describe('a tokenizer.json', () => {
       'added_tokens[0].lstrip: "left" is not true or false. Get a fresh copy of the file.',
     ],
     ['an empty token', (file) => (file.added_tokens[0].content = ''), 'added_tokens[0].content: "" cannot be a token.'],
+    [
+      'an added token with the id of another token',
+      (file) => file.added_tokens.push({ ...file.added_tokens[0], id: 5, content: '<x>' }),
+      'id: is 5, but Hugging Face\'s tokenizers give "<x>" the id ',
+    ],
+    [
+      'an added token with an id that does not follow the vocabulary',
+      (file) => file.added_tokens.push({ ...file.added_tokens[0], id: 99_999, content: '<x>' }),
+      'id: is 99999, but Hugging Face\'s tokenizers give "<x>" the id ',
+    ],
     ['an array instead of an object', (file) => (file.added_tokens[0] = []), 'added_tokens[0] is not a JSON object'],
   ])('is refused with %s', (_, change, message) => expect(refusal(change)).toContain(message));
 
