@@ -57,7 +57,7 @@ async function trainUntil(
 ): Promise<void> {
   const { configPath, steps, mode, signal } = request;
   const set = [...request.set, 'training.tokens=null', 'training.epochs=null', `training.steps=${steps}`];
-  const prepared = await prepareTraining(findConfig({ configPath, runDirectory, set, resume }));
+  const prepared = await unlessAborted(prepareTraining(findConfig({ configPath, runDirectory, set, resume })), signal);
   const stopping = new AbortController();
   const { outcome } = await runTraining(prepared, {
     mode,
@@ -68,6 +68,17 @@ async function trainUntil(
   });
   signal.throwIfAborted();
   if (stop !== undefined && outcome.step !== stop) throw new Error(`stopped after ${outcome.step}, not ${stop}`);
+}
+
+/** The result of work that may be abandoned. @throws the reason of the signal once it aborts */
+function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  const aborted = new Promise<never>((_, reject) => {
+    const abort = (): void => reject(signal.reason as unknown);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  aborted.catch(() => undefined); // matters only while there is work
+  return Promise.race([work, aborted]);
 }
 
 type LogRecord = Record<string, unknown>;

@@ -5,6 +5,7 @@ import { isatty } from 'node:tty';
 import { ExpectedError } from '../errors.ts';
 import { commands, overview, type Command } from './commands.ts';
 import { parseArguments, suggestion, UsageError } from './parseArguments.ts';
+import { isHangupIgnored } from './surroundings.ts';
 import { printError, printResult } from './terminal/output.ts';
 import { nameOf } from './usage.ts';
 
@@ -75,6 +76,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 // A closed stderr must not end a training run: nobody reads the messages, but there is work to save.
 process.stderr.on('error', () => {});
+
+// Node has made SIGHUP end the process again, though nohup had it ignored.
+if (isHangupIgnored()) process.on('SIGHUP', () => {});
 
 // At exit, Node 20 restores the settings of its terminals, and aborts if one has gone (SIGHUP) and is still open.
 const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));

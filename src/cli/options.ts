@@ -38,6 +38,14 @@ export const eagerOption = {
   eager: { type: 'boolean', default: false, describe: 'Execute op by op instead of as one recorded graph (slower)' },
 } as const;
 
+export const ignoreHangupOption = {
+  'ignore-hangup': {
+    type: 'boolean',
+    default: false,
+    describe: 'Go on when the terminal is closed (SIGHUP), as with nohup',
+  },
+} as const;
+
 export const jsonOption = {
   json: { type: 'boolean', default: false, describe: 'Print results as JSON, one object per line' },
 } as const;

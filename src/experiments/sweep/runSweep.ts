@@ -5,6 +5,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { appendFileSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { summarizeRun, type RunSummary } from '../runSummary.ts';
@@ -35,8 +36,9 @@ interface SweepOptions {
 /** What `sweep.jsonl` holds of an event. */
 const loggedFields = ['kind', 'run', 'pid', 'reason', 'exitCode'];
 
-/** Exit codes of a run that saved and stopped on SIGHUP, SIGINT or SIGTERM. */
-const stopCodes = [129, 130, 143];
+/** Exit codes of a run that saved and stopped on a signal; see stopSignals.ts. */
+const { SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR2 } = constants.signals;
+const stopCodes = [SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR2].map((signal) => 128 + signal);
 
 /** Executes the runs that are not done. After an abort it starts no more and waits for those that are running. */
 export async function runSweep(runs: readonly SweepRun[], options: SweepOptions): Promise<void> {

@@ -4,24 +4,61 @@ import { promisify } from 'node:util';
 import path from 'node:path';
 import { makeFolder } from '../../../storage/durable.ts';
 import { runSweep, type SweepEvent } from '../../../experiments/sweep/runSweep.ts';
-import { readSweep } from '../../../experiments/sweep/sweepFile.ts';
+import { readSweep, type Sweep } from '../../../experiments/sweep/sweepFile.ts';
 import { measuredFlops, planSweep, type PlannedRun } from '../../../experiments/sweep/planSweep.ts';
 import { expandSweep } from '../../../experiments/sweep/expandSweep.ts';
 import { assertWhole } from '../../options.ts';
 import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
-import { stopSignals } from '../../stopSignals.ts';
+import { stopSignals, type StopSignals } from '../../stopSignals.ts';
 import { lossText, renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { sweepUsage } from './usage.ts';
 
 export async function sweep(args: ArgumentsOf<typeof sweepUsage>): Promise<void> {
   assertWhole('jobs', args.jobs, 1);
+  let isTraining = false;
+  const signals = stopSignals({
+    doing: () => (isTraining ? 'the current runs finish their step and save' : undefined),
+    again: 'does not wait for that',
+    isQuiet: args.quiet,
+    ignoreHangup: args.ignoreHangup,
+  });
+  try {
+    const prepared = await signals.unlessStopped(prepareSweep(args, signals.signal));
+    if (prepared === 'stopped') {
+      if (!args.quiet) note(`${String(signals.signal.reason)}: stopped before the first run`);
+      process.exitCode = signals.exitCode();
+      return;
+    }
+    if (args.dryRun) return printPlan(prepared.planned, prepared.expectedMs, args.json);
+    isTraining = true;
+    await trainPlanned(prepared, args, signals);
+  } finally {
+    signals.close();
+  }
+}
+
+interface PreparedSweep {
+  sweep: Sweep;
+  output: string;
+  planned: PlannedRun[];
+  expectedMs: number | null;
+}
+
+async function prepareSweep(args: ArgumentsOf<typeof sweepUsage>, signal: AbortSignal): Promise<PreparedSweep> {
   const sweep = readSweep(args.sweep);
   const output = path.resolve(args.output ?? path.join('runs', sweep.name));
   const planned = await planSweep(expandSweep(sweep), { config: sweep.config, output, retry: args.retry });
+  const say = args.quiet && !args.dryRun ? () => {} : note;
+  return { sweep, output, planned, expectedMs: await expectedTime(planned, sweep.config, say, signal) };
+}
+
+async function trainPlanned(
+  { sweep, output, planned, expectedMs }: PreparedSweep,
+  args: ArgumentsOf<typeof sweepUsage>,
+  signals: StopSignals,
+): Promise<void> {
   const say = args.quiet ? () => {} : note;
-  const expectedMs = await expectedTime(planned, sweep.config, args.dryRun ? note : say);
-  if (args.dryRun) return printPlan(planned, expectedMs, args.json);
   const left = planned.filter(({ flopsLeft }) => flopsLeft > 0).length;
   const shownOutput = path.relative(process.cwd(), output) || '.';
   const expected = expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`;
@@ -30,24 +67,17 @@ export async function sweep(args: ArgumentsOf<typeof sweepUsage>): Promise<void>
 
   let ended = 0;
   let firstFailure = 0;
-  const signals = stopSignals((name) =>
-    say(`${name}: the current runs finish their step and save; a second one stops immediately`),
-  );
-  try {
-    await runSweep(planned, {
-      ...{ config: sweep.config, output, jobs: args.jobs, retry: args.retry, signal: signals.signal },
-      program: [process.execPath, process.argv[1]!],
-      report: (fact) => {
-        if (fact.kind !== 'started') ended++;
-        if (fact.kind === 'failed' && firstFailure === 0) firstFailure = fact.exitCode;
-        if (args.json) printJson(fact);
-        else if (fact.kind === 'failed') printWarning(`${fact.run} failed: ${fact.reason}`);
-        else if (fact.kind !== 'started') say(`[${ended}/${planned.length}] ${factText(fact)}`);
-      },
-    });
-  } finally {
-    signals.close();
-  }
+  await runSweep(planned, {
+    ...{ config: sweep.config, output, jobs: args.jobs, retry: args.retry, signal: signals.signal },
+    program: [process.execPath, process.argv[1]!],
+    report: (fact) => {
+      if (fact.kind !== 'started') ended++;
+      if (fact.kind === 'failed' && firstFailure === 0) firstFailure = fact.exitCode;
+      if (args.json) printJson(fact);
+      else if (fact.kind === 'failed') printWarning(`${fact.run} failed: ${fact.reason}`);
+      else if (fact.kind !== 'started') say(`[${ended}/${planned.length}] ${factText(fact)}`);
+    },
+  });
   if (signals.exitCode() !== 0) {
     say(`stopped. To continue: clm sweep ${args.sweep}`);
     process.exitCode = signals.exitCode();
@@ -95,6 +125,7 @@ async function expectedTime(
   planned: readonly PlannedRun[],
   config: string,
   say: (text: string) => unknown,
+  signal: AbortSignal,
 ): Promise<number | null> {
   const flops = planned.reduce((sum, { flopsLeft }) => sum + flopsLeft, 0);
   const first = planned.find(({ flopsLeft }) => flopsLeft > 0);
@@ -105,7 +136,7 @@ async function expectedTime(
   const sets = first.set.flatMap((assignment) => ['--set', assignment]);
   const args = [process.argv[1]!, 'bench', config, '--steps', '10', '--json', ...sets];
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, args);
+    const { stdout } = await promisify(execFile)(process.execPath, args, { signal });
     const { gflops } = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { gflops: number };
     return flops / (gflops * 1e6);
   } catch {

@@ -1,5 +1,5 @@
 /** How the commands for runs and experiments are typed. */
-import { jsonOption, quietOption, runsArgument } from '../../options.ts';
+import { ignoreHangupOption, jsonOption, quietOption, runsArgument } from '../../options.ts';
 import { defineUsage } from '../../usage.ts';
 
 export const runsUsage = defineUsage({
@@ -104,6 +104,7 @@ export const sweepUsage = defineUsage({
       describe: 'Print the runs and the expected time, without training',
     },
     retry: { type: 'boolean', default: false, describe: 'Also repeat the runs that failed' },
+    ...ignoreHangupOption,
     ...jsonOption,
     ...quietOption,
   },

@@ -26,10 +26,13 @@ export async function train(args: ArgumentsOf<typeof trainUsage>): Promise<void>
   const request = { configPath: args.config, runDirectory: args.run, set, resume: args.resume };
   const say = args.quiet ? () => {} : note;
   let isTraining = false;
-  const signals = stopSignals(
-    (name) => isTraining && say(`${name}: finishing this step and saving; a second one stops immediately`),
-    () => say('SIGUSR1: saving after this step'),
-  );
+  const signals = stopSignals({
+    doing: () => (isTraining ? 'finishing this step and saving' : undefined),
+    again: 'stops at once, without saving',
+    onSave: () => say('SIGUSR1: saving after this step'),
+    isQuiet: args.quiet,
+    ignoreHangup: args.ignoreHangup,
+  });
   const limit =
     maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, () => signals.stop(`--max-time ${args.maxTime}`));
   try {

@@ -3,6 +3,7 @@ import {
   configArgument,
   deviceOption,
   eagerOption,
+  ignoreHangupOption,
   jsonOption,
   quietOption,
   runArgument,
@@ -47,6 +48,7 @@ export const trainUsage = defineUsage({
     },
     ...eagerOption,
     'max-time': { type: 'string', describe: 'Save and stop before this time limit, e.g. 3h or 90min' },
+    ...ignoreHangupOption,
     'overfit-batch': {
       type: 'boolean',
       default: false,

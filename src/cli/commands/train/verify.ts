@@ -1,4 +1,5 @@
 /** `clm checkpoint verify` and `clm verify-resume`: whether what was saved is intact, and training resumes exactly. */
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -17,8 +18,12 @@ export async function verifyResuming(args: ArgumentsOf<typeof verifyResumeUsage>
   if (!isWhole(steps, 2) || !isWhole(stops, 1) || stops >= steps) {
     throw wrongInput('--steps must be a whole number of at least 2, and --stops one from 1 to --steps - 1');
   }
-  const signals = stopSignals(() => {});
   const folder = await mkdtemp(path.join(tmpdir(), 'clm-verify-resume-'));
+  const signals = stopSignals({
+    doing: () => 'stopping after this step',
+    again: 'stops at once',
+    onCut: () => rmSync(folder, { recursive: true, force: true }),
+  });
   try {
     const stopSteps = Array.from({ length: stops }, (_, i) =>
       Math.max(i + 1, Math.floor(((i + 1) * steps) / (stops + 1))),
