@@ -8,10 +8,10 @@ import { promisify } from 'node:util';
 import { root } from './clm.ts';
 
 /**
- * Once this (a regular expression, or a number of bytes) has come out, these keys are typed; null takes the terminal
- * away.
+ * Once this (a regular expression, or a number of bytes) has come out, and these seconds later, these keys are typed;
+ * null takes the terminal away.
  */
-export type TerminalStep = [what: string | number, keys: string | null];
+export type TerminalStep = [what: string | number, keys: string | null, seconds?: number];
 
 export const [ctrlC, ctrlD, ctrlU, up] = ['\u0003', '\u0004', '\u0015', '\u001b[A'];
 

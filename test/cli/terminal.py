@@ -1,8 +1,8 @@
 """Runs a program at a pseudo-terminal and types at it: python3 terminal.py STEPS COMMAND …
 
-STEPS is a JSON list of [what, keys]: the keys are typed once `what` (a regular expression, or a number of bytes) has
-come out after the previous step; null instead of keys closes the terminal. Prints {"output", "code"} when the program
-has ended.
+STEPS is a JSON list of [what, keys, seconds]: the keys are typed once `what` (a regular expression, or a number of
+bytes) has come out after the previous step, and these seconds (default 0) later; null instead of keys closes the
+terminal. Prints {"output", "code"} when the program has ended.
 """
 
 import json
@@ -11,6 +11,7 @@ import pty
 import re
 import select
 import sys
+import time
 
 steps, command = json.loads(sys.argv[1]), sys.argv[2:]
 process, terminal = pty.fork()
@@ -36,10 +37,11 @@ def read(until=None):
 
 
 seen = 0
-for what, keys in steps:
+for what, keys, *seconds in steps:
     pattern = re.compile(b".{%d}" % what if isinstance(what, int) else what.encode(), re.DOTALL)
     if not read(lambda: pattern.search(output, seen)) or keys is None:
         break
+    time.sleep(sum(seconds))
     seen = pattern.search(output, seen).end()
     os.write(terminal, keys.encode())
 else:

@@ -4,7 +4,7 @@ import { mkdtemp, open, readFile, readdir, rm, writeFile } from 'node:fs/promise
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { clmAtTerminal } from '../../atTerminal.ts';
+import { clmAtTerminal, ctrlC } from '../../atTerminal.ts';
 import { clm, root } from '../../clm.ts';
 
 const program = path.join(root, 'dist/cli/main.js');
@@ -31,6 +31,7 @@ checkpoints: { everySteps: null }
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+const statusOf = async (run: string) => JSON.parse(await readFile(at(`${run}/status.json`), 'utf8'));
 const savedSteps = async (run: string) =>
   (await readdir(path.join(at(run), 'checkpoints'))).map((name) => Number(name.slice(5)));
 
@@ -80,6 +81,63 @@ describe('a training process', () => {
     expect(status).toMatchObject({ state: 'stopped', reason: 'SIGHUP', step: expect.any(Number) });
     expect(status.step).toBeGreaterThan(0);
     expect(await savedSteps('hangup')).toEqual([status.step]);
+  });
+
+  // In the order of their numbers, since that is how Linux delivers signals that arrive at the same time.
+  it.each([
+    ['a closed terminal', ['SIGHUP', 'SIGHUP', 'SIGTERM'], 129],
+    ['GNU timeout', ['SIGINT', 'SIGINT', 'SIGINT'], 130],
+    ['a batch system', ['SIGUSR2', 'SIGTERM', 'SIGXCPU'], 140],
+  ] as const)('saves when %s sends several signals at once', async (_, [first, ...others], exitCode) => {
+    let isSent = false;
+    const run = `several-${first}`;
+    const { code, stderr } = await clm(['train', config, '--run', at(run), ...endless], (text, child) => {
+      if (isSent || !/step [1-9]\d*\/1000000/.test(text)) return;
+      isSent = child.kill(first);
+      for (const name of others) child.kill(name);
+      setTimeout(() => child.kill('SIGHUP'), 3); // maybe during the save
+    });
+    expect(stderr).toContain(`${first}: finishing this step and saving\n`);
+    expect(code).toBe(exitCode);
+    const status = await statusOf(run);
+    expect(status).toMatchObject({ state: 'stopped', reason: first });
+    expect(await savedSteps(run)).toEqual([status.step]);
+  });
+
+  it('saves at two quick Ctrl-C, and leaves the terminal as it was', async () => {
+    const { code, output } = await clmAtTerminal(
+      ['train', config, '--run', at('quick'), ...endless],
+      [['step [1-9]', ctrlC + ctrlC]],
+    );
+    expect(code).toBe(130);
+    expect(output).toContain('SIGINT: finishing this step and saving; another Ctrl-C stops at once, without saving');
+    expect(output).not.toMatch(/\x1b\[\?/); // neither cursor nor wrapping nor the screen was changed
+    expect(await savedSteps('quick')).toEqual([(await statusOf('quick')).step]);
+  });
+
+  it('stops at once at another Ctrl-C, a second after it has said so', async () => {
+    await writeFile(at('longer.txt'), 'The cat sat on the mat. '.repeat(10_000));
+    const longStep = [`corpus.sources=[{path: ${at('longer.txt')}}]`, 'training.microBatchesPerStep=8000']; // 3 s or more
+    const { code } = await clmAtTerminal(
+      ['train', config, '--run', at('cut'), ...endless, ...longStep.flatMap((each) => ['--set', each])],
+      [
+        ['step 0: ', ctrlC],
+        ['another Ctrl-C', ctrlC],
+        ['', ctrlC, 1.3],
+      ],
+    );
+    expect(code).toBe(-2);
+    expect(await statusOf('cut')).toMatchObject({ state: 'running' });
+  });
+
+  it('goes on without its terminal if told to ignore SIGHUP', async () => {
+    const steps = ['--set', 'training.steps=1500'];
+    const { code } = await clmAtTerminal(
+      ['train', config, '--run', at('lasting'), '--ignore-hangup', ...steps],
+      [['step [1-9]', null]],
+    );
+    expect(code).toBe(0);
+    expect(await statusOf('lasting')).toMatchObject({ state: 'done', step: 1500 });
   });
 
   it('trains to the end after the readers of stdout and stderr have gone', async () => {

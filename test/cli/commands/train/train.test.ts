@@ -186,33 +186,6 @@ describe('training', () => {
     expect(resumed.stderr).toContain(`resuming from step ${step}`);
   });
 
-  it('stops immediately on a second signal', async () => {
-    let signals = 0;
-    const { code } = await clm(
-      [
-        'train',
-        config,
-        '--run',
-        at('twice'),
-        '--set',
-        'training.steps=100000',
-        '--set',
-        'training.microBatchesPerStep=50',
-      ],
-      (text, child) => {
-        if (signals === 0 && /step \d+\/100000/.test(text)) {
-          signals = 1;
-          child.kill('SIGINT');
-        } else if (signals === 1 && text.includes('a second one stops immediately')) {
-          signals = 2;
-          child.kill('SIGINT');
-        }
-      },
-    );
-    expect(signals).toBe(2);
-    expect([null, 130]).toContain(code); // null: ended by the signal itself, unless the step was faster
-  });
-
   it.each([
     ['heads that do not divide the width', ['model.heads=3'], /model\.heads \(3\) must divide model\.width/],
     ['a text shorter than a window', ['model.contextLength=5000'], /fewer than one window/],
