@@ -21,8 +21,10 @@ export interface Decoding {
   /**
    * Replaces the text of slot `to` by the first `length` tokens of slot `from`. That slot may have been freed, as long
    * as nothing has overwritten them, and may be the same slot.
+   *
+   * @returns false, with nothing changed, if some of them have been overwritten: read the text again with `prefill`
    */
-  copy(from: number, to: number, length: number): Promise<void>;
+  copy(from: number, to: number, length: number): Promise<boolean>;
   /** Appends one token to each slot named, none of them full. @returns the logits (V) after it, by slot */
   step(next: ReadonlyMap<number, number>): Promise<Map<number, Float32Array>>;
   free(slot: number): void;
@@ -93,13 +95,13 @@ export function openDecoding(
     },
     copy: async (from, to, length) => {
       await makeRoom(length);
-      if (cached[from]! < length)
-        throw new Error(`slot ${from} has ${cached[from]} tokens in the cache, not ${length}`);
+      if (cached[from]! < length) return false;
       if (from !== to) {
         const [fromRow, toRow] = [from, to].map((slot) => Int32Array.of(firstRowOf(slot, cache, capacity)));
         await copyProgram(capacity).run({ fromRow: fromRow!, toRow: toRow! });
       }
       lengths[to] = cached[to] = length;
+      return true;
     },
     step: async (next) => {
       const positions = Int32Array.from(lengths);
@@ -109,7 +111,8 @@ export function openDecoding(
         inputs[slot] = tokenId;
       }
       await makeRoom(Math.max(...positions) + 1);
-      // The program computes every slot. Those that get no token write behind what they have cached.
+      // The program computes every slot. Those that get no token write behind what they have cached, or over the last
+      // of it if the cache is full.
       for (let slot = 0; slot < slots; slot++)
         if (!next.has(slot)) positions[slot] = cached[slot] = Math.min(cached[slot]!, capacity - 1);
       const { logits } = await stepProgram(capacity).run({ inputs, positions });

@@ -91,9 +91,10 @@ export async function* generate(
         const progress = startCompletion(prompt, promptTokenIds, settings, tokenizer);
         slots[slot] = { index: started++, progress, prefillBeganMs, beganMs: beganMs ?? prefillBeganMs };
         const visible = promptTokenIds.slice(-decoding.contextLength);
-        if (latest?.promptTokenIds === promptTokenIds) await decoding.copy(latest.slot, slot, visible.length);
-        else latest = { promptTokenIds, slot, logits: await decoding.prefill(slot, visible) };
-        yield* sampleNext(slot, latest.logits);
+        const isSame = latest?.promptTokenIds === promptTokenIds;
+        if (!isSame || !(await decoding.copy(latest!.slot, slot, visible.length)))
+          latest = { promptTokenIds, slot, logits: await decoding.prefill(slot, visible) };
+        yield* sampleNext(slot, latest!.logits);
       }
       if (areAllFree()) {
         if (isExhausted || signal?.aborted) return;

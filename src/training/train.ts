@@ -1,5 +1,5 @@
 /**
- * The training loop. "Step k" means that k updates have been applied: each turn does what is due after `step` updates,
+ * The training loop. "Step k" means that k updates have been applied: each iteration does what is due after `step` updates,
  * then applies the next one. So the loop turns once more than there are updates, and the last evaluation and checkpoint
  * are made like any other. A request to stop arrives as an AbortSignal: the step under way is finished and saved.
  */
@@ -69,23 +69,23 @@ export async function train(
       const due = dueAt(step, config, plan.steps, logged);
       const wasStopped = signal.aborted;
 
-      // Once in a while: the loss on the validation text.
+      // If due: the loss on the validation text.
       const evaluated = due.evaluation && !wasStopped ? await evaluate(parts, progress, signal) : null;
       if (evaluated !== null) progress = { ...progress, validation: evaluated };
       const stopsEarly = step < plan.steps && isExhausted(progress.validation, config.evaluation.patience);
       const isOver = step === plan.steps || stopsEarly;
 
-      // Once in a while: a completion.
+      // If due: a completion.
       if (due.sample && !wasStopped) report({ kind: 'sample', step, ...(await sample(step)) });
 
-      // Once in a while, on request, at the end and before a stop: a checkpoint, written while the next steps run.
+      // If due, on request, at the end and before a stop: a checkpoint, written while the next steps run.
       const ends = isOver || signal.aborted;
       const isWanted = takeSave() || due.checkpoint || ends;
       if (isWanted && step > 0 && !logged.has('checkpoint')) await saves.begin(progress);
       if (ends) {
         await saves.finished();
         const waitingShare = batches.waitedMs() / Math.max(performance.now() - beganMs, 1);
-        const isDone = isOver && (evaluated !== null || logged.has('evaluation'));
+        const isDone = stopsEarly || (isOver && (evaluated !== null || logged.has('evaluation')));
         if (!isDone) return { step, state: 'stopped', reason: String(signal.reason), waitingShare };
         return { step, state: 'done', reason: stopsEarly ? noGain(progress.validation) : null, waitingShare };
       }
