@@ -41,7 +41,7 @@ function overview() {
     .map(({ name, title }) => `- [${title}](${name})`);
   return `# Documentation
 
-One page a question:
+One page per question:
 
 ${lines.join('\n')}
 

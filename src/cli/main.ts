@@ -27,7 +27,7 @@ function version(): string {
 }
 
 /**
- * The command that is named, and the arguments without its words. Options may stand before the command too.
+ * The command that is named, and the arguments without its words. Options may also precede the command.
  *
  * @returns only its first word for `--help` of a family of commands, e.g. `clm tokenizer --help`
  * @throws UsageError if no command is named, or an unknown one

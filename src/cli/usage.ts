@@ -1,4 +1,4 @@
-/** How a command is typed, as data: overview, help, shell completion and the reference are made from it. */
+/** The interface of a command, as data: overview, help, shell completion and the reference are made from it. */
 import type { InferredOptionType, Options, PositionalOptions } from 'yargs';
 
 export interface Usage {

@@ -1,8 +1,8 @@
 /**
  * How the decoder knows the order of its rows. Family gpt2 adds a learned vector of each position to the embedding;
- * family llama rotates queries and keys (RoPE, Su et al. 2021, https://arxiv.org/abs/2104.09864): number i of a head
- * and number i + D/2 are a point in the plane, turned by position · frequency_i, so that the product of a query and a
- * key depends on their distance. Numbers i and i + D/2 rather than neighbours are paired, as in Hugging Face's weights.
+ * family llama rotates queries and keys (RoPE, Su et al. 2021, https://arxiv.org/abs/2104.09864): elements i
+ * and i + D/2 of a head form a 2-D point, rotated by position · frequency_i, so that the product of a query and a key
+ * depends on their distance. Elements i and i + D/2 rather than neighbours are paired, as in Hugging Face's weights.
  *
  * B micro-batch size · T positions · C width · K key/value heads · G queries of each · D head size
  */
@@ -47,8 +47,7 @@ export function rotationOf(pass: DecoderPass): Rotation | null {
 
 /**
  * Whether a layer (from 0) is rotated. Some models leave it out in every fourth (NoPE; Kazemnejad et al. 2023,
- * https://arxiv.org/abs/2305.19466): there the causal mask alone
- * gives the order.
+ * https://arxiv.org/abs/2305.19466): there the causal mask alone gives the order.
  */
 export const isRotated = ({ nopeEveryLayers }: ModelConfig, layer: number): boolean =>
   nopeEveryLayers === null || (layer + 1) % nopeEveryLayers !== 0;

@@ -9,7 +9,7 @@ import { environmentFailure } from '../errors.ts';
 export interface Installation {
   tensorflowVersion: string;
   device: 'cpu' | 'cuda';
-  /** Why this device was taken, as the end of "TensorFlow for the CPU: …". */
+  /** Why this device was chosen, as the end of "TensorFlow for the CPU: …". */
   why: string;
   /** Holds the unpacked wheels: `tensorflow`, and `nvidia` for CUDA. */
   siteDirectory: string;

@@ -46,7 +46,7 @@ export interface SessionSettings {
   readonly mode: Mode;
   readonly precision: Precision;
   readonly device: 'cpu' | 'cuda';
-  /** Why this device was taken, for people. */
+  /** Why this device was chosen, as a readable message. */
   readonly deviceReason: string;
   /** Parallel branches that programs should have: what was asked for on a CPU, 1 on a GPU. */
   readonly branches: number;

@@ -27,7 +27,7 @@ export interface TensorFlow {
   c: CApi;
   version: string;
   device: 'cpu' | 'cuda';
-  /** Why this device was taken, for people. */
+  /** Why this device was chosen, as a readable message. */
   deviceReason: string;
   /** The kernels of clm's that can be used. */
   kernels: Kernels;

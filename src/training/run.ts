@@ -12,7 +12,7 @@ import { openStepWatch, reportDivergence, type SequenceRange } from './divergenc
 import { explainedOutOfMemory } from './plan/memoryAdvice.ts';
 import type { PreparedTraining } from './prepare.ts';
 import { recordPrograms } from './programs.ts';
-import { openSampler } from './sampler.ts';
+import { openSamples } from './samples.ts';
 import { openSaves } from './saves.ts';
 import type { Report } from './sinks/facts.ts';
 import { metricsReport, openSinks } from './sinks/sinks.ts';
@@ -88,7 +88,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   const watch = openStepWatch(config.training.guard.maxSkips, start.cursor);
   const parts = {
     ...{ config, plan, programs, watch, report },
-    sample: openSampler(session, prepared, onWarning),
+    sample: openSamples(session, prepared, onWarning),
     saves: openSaves(prepared, programs, report, options.renewLock),
     batches: openStepBatches({ ...prepared, onWarning }, start.cursor),
   };

@@ -13,7 +13,7 @@ import type { Session } from '../runtime/session.ts';
 import { loadedTensorFlow, operationsOf } from '../runtime/tensorflow.ts';
 import { writeFileDurably } from '../storage/durable.ts';
 import type { PreparedTraining } from './prepare.ts';
-import { sampleFile } from './sampler.ts';
+import { sampleFile } from './samples.ts';
 import type { StartingPoint } from './train.ts';
 import { afterUpdate } from './progress.ts';
 

@@ -8,7 +8,7 @@ import type { TrainingBatch } from '../data/windows/batches.ts';
 import type { StepRecord } from '../run/metrics.ts';
 import { diverged, type StepWatch } from './divergence.ts';
 import type { RunPrograms } from './programs.ts';
-import type { Sampler } from './sampler.ts';
+import type { Sampler } from './samples.ts';
 import type { Saves } from './saves.ts';
 import type { Report } from './sinks/facts.ts';
 import type { StepBatches } from './stepBatches.ts';

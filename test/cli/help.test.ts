@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { commands } from '../../src/cli/commands.ts';
+import { nameOf } from '../../src/cli/usage.ts';
 import { clm, root } from './clm.ts';
 
 describe('clm --help', () => {
@@ -10,13 +12,7 @@ describe('clm --help', () => {
     expect(stdout).toMatchSnapshot();
   });
 
-  it.each([
-    ...['init', 'train', 'plan', 'bench', 'checkpoint verify', 'verify-resume'],
-    ...['sample', 'evaluate', 'score', 'inspect', 'import', 'export'],
-    ...['data check', 'tokenizer train', 'tokenizer encode', 'tokenizer decode', 'tokenizer stats'],
-    ...['runs', 'runs show', 'runs watch', 'compare', 'report', 'sweep'],
-    ...['config show', 'config schema', 'doctor', 'completion'],
-  ])('explains %s, with an example', async (command) => {
+  it.each(commands.map(nameOf))('explains %s, with an example', async (command) => {
     const { code, stdout, stderr } = await clm([...command.split(' '), '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatchSnapshot();

@@ -185,3 +185,21 @@ describe('an import', () => {
     }
   });
 });
+
+it('an export knows every key of a model: decide in exportModel.ts about a new one, then add it here', () => {
+  const keys = [
+    ...['family', 'preset', 'layers', 'heads', 'keyValueHeads', 'headSize', 'width', 'feedForwardWidth'],
+    ...[
+      'vocabularySize',
+      'contextLength',
+      'dropout',
+      'biases',
+      'queryKeyValueBiases',
+      'feedForwardBiases',
+      'queryKeyNorm',
+    ],
+    ...['normEpsilon', 'nopeEveryLayers', 'ropeTheta', 'ropeScaling', 'tiedEmbeddings'],
+  ];
+  const { model } = configSchema.parse({ name: 'a', corpus: { sources: [{ path: 'a.txt' }] }, training: { steps: 1 } });
+  expect(Object.keys(model).sort()).toEqual(keys.sort());
+});

@@ -5,7 +5,7 @@
  */
 import type { WeightSchedule } from '../../config/sections/corpus.ts';
 import { wrongInput } from '../../errors.ts';
-import type { Compression, Format } from './formats.ts';
+import { unitOf, type Compression, type Format } from './formats.ts';
 import type { EncodingErrors } from '../utf8.ts';
 
 /** Positions `startByte` (included) to `endByte` (excluded) of the corpus. */
@@ -92,8 +92,7 @@ export function hasDocuments({ format, source }: CorpusFile): boolean {
 
 /** The location in its file of a position in the corpus, e.g. "byte 17 of /texts/a.txt". */
 export function locationInFile(file: CorpusFile, byte: number): string {
-  const unit = file.format === 'parquet' ? 'row' : 'byte';
-  return `${unit} ${file.markBytes + byte - file.startByte} of ${file.compression ? 'the text in ' : ''}${file.path}`;
+  return `${unitOf(file.format)} ${file.markBytes + byte - file.startByte} of ${file.compression ? 'the text in ' : ''}${file.path}`;
 }
 
 /** The error for bytes that are not UTF-8. `byte` is a position in the corpus. */

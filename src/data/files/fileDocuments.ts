@@ -35,7 +35,8 @@ export async function* fileDocuments(
   options: ReadOptions = {},
 ): AsyncGenerator<FileDocument, void, void> {
   const read = { file, range, encodingErrors: corpus.encodingErrors ?? 'error', options } as const;
-  switch (file.format ?? 'text') {
+  const format = file.format ?? 'text';
+  switch (format) {
     case 'jsonLines':
       yield* jsonDocuments(read);
       return;
@@ -62,6 +63,9 @@ export async function* fileDocuments(
           completion: null,
         };
       }
+      return;
+    default:
+      throw new Error(`there is no reader for files of format ${String(format satisfies never)}`);
   }
 }
 

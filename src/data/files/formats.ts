@@ -1,25 +1,30 @@
 /**
  * The format of a file, by its name or as the config says, and its compression, by its first bytes.
  */
+import type { Config } from '../../config/schema.ts';
 import { wrongInput } from '../../errors.ts';
 
-export type Format = 'text' | 'jsonLines' | 'csv' | 'tsv' | 'parquet';
+/** The formats that `format` of a source can name. */
+export type Format = Exclude<Config['corpus']['sources'][number]['format'], 'auto'>;
 export type Compression = 'gzip' | 'zstd';
 
-const formatByEnding: Readonly<Record<string, Format>> = {
-  jsonl: 'jsonLines',
-  ndjson: 'jsonLines',
-  json: 'jsonLines',
-  csv: 'csv',
-  tsv: 'tsv',
-  tab: 'tsv',
-  parquet: 'parquet',
+/** Extensions of each format, and the unit in which positions in its files are counted. Every other extension is text. */
+const formats: Readonly<Record<Format, { extensions: readonly string[]; unit: 'byte' | 'row' }>> = {
+  text: { extensions: [], unit: 'byte' },
+  jsonLines: { extensions: ['jsonl', 'ndjson', 'json'], unit: 'byte' },
+  csv: { extensions: ['csv'], unit: 'byte' },
+  tsv: { extensions: ['tsv', 'tab'], unit: 'byte' },
+  parquet: { extensions: ['parquet'], unit: 'row' },
 };
+
+/** The unit of positions in a file of this format. */
+export const unitOf = (format: Format = 'text'): 'byte' | 'row' => formats[format].unit;
 
 /** The format by the file's extension, before that of a compression; anything unknown is text. */
 export function formatOfName(path: string): Format {
-  const ending = /\.([a-z0-9]+)(?:\.(?:gz|gzip|zst|zstd))?$/i.exec(path)?.[1]?.toLowerCase();
-  return formatByEnding[ending ?? ''] ?? 'text';
+  const extension = /\.([a-z0-9]+)(?:\.(?:gz|gzip|zst|zstd))?$/i.exec(path)?.[1]?.toLowerCase();
+  const known = Object.entries(formats).find(([, { extensions }]) => extensions.includes(extension ?? ''));
+  return known ? (known[0] as Format) : 'text';
 }
 
 /**
@@ -30,7 +35,7 @@ export function refuseArchive(path: string): void {
   if (!/\.(?:tar(?:\.\w+)?|t[bgx]z|tbz2|zip|7z|rar|bz2|xz|lzma|lz4|br)$/i.test(path)) return;
   throw wrongInput(
     `${path} is an archive or has a compression that clm does not read (it reads plain, gzip and zstd files). Unpack ` +
-      'it, or if it is a plain file all the same, name its format in corpus.sources (format: text).',
+      'it, or if it is plain text despite its name, name its format in corpus.sources (format: text).',
   );
 }
 

@@ -2,6 +2,7 @@
 import { openContent } from './content.ts';
 import type { CorpusFile, ReadableCorpus } from './corpus.ts';
 import { fileDocuments } from './fileDocuments.ts';
+import { unitOf } from './formats.ts';
 import { findBytes, splitAtDelimiters } from './splitAtDelimiters.ts';
 
 /** Where to split near `byte`: at the start of the character there, or at the first document from there on. */
@@ -9,7 +10,7 @@ export async function splitPoint(corpus: ReadableCorpus, byte: number): Promise<
   if (corpus.separatesDocuments !== true) return characterStart(corpus, byte);
   const file = fileContaining(corpus, byte);
   if (file === undefined) return byte;
-  if (file.format === 'parquet') return byte;
+  if (unitOf(file.format) === 'row') return byte;
   const end = file.startByte + file.bytes;
   const isLastFile = file === corpus.files.at(-1);
   if (!['jsonLines', 'csv', 'tsv'].includes(file.format ?? 'text') && (file.source?.separator ?? null) === null) {

@@ -1,4 +1,4 @@
-/** How the commands for runs and experiments are typed. */
+/** Interfaces of the commands for runs and experiments. */
 import { ignoreHangupOption, jsonOption, quietOption, runsArgument } from '../../options.ts';
 import { defineUsage } from '../../usage.ts';
 

@@ -1,4 +1,4 @@
-/** How the commands for trained models are typed. */
+/** Interfaces of the commands for trained models. */
 import {
   checkpointOption,
   deviceOption,

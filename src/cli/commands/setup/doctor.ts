@@ -18,7 +18,7 @@ export async function doctor(args: ArgumentsOf<typeof doctorUsage>): Promise<voi
   if (args.json) printJson({ ok, findings });
   else
     for (const { what, found, ok: fine } of findings)
-      printResult(`${fine ? 'ok ' : 'NO '} ${what.padEnd(14)} ${found}`);
+      printResult(`${fine ? 'ok ' : '!! '} ${what.padEnd(14)} ${found}`);
   if (!ok) process.exitCode = 3;
 }
 

@@ -1,4 +1,4 @@
-/** How the commands for configs and the installation are typed. */
+/** Interfaces of the commands for configs and the installation. */
 import { configArgument, deviceOption, jsonOption, quietOption, setOption, verboseOption } from '../../options.ts';
 import { defineUsage } from '../../usage.ts';
 

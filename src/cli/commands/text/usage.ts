@@ -1,4 +1,4 @@
-/** How the commands for texts and tokenizers are typed. */
+/** Interfaces of the commands for texts and tokenizers. */
 import { configArgument, inputOptions, jsonOption, quietOption, setOption } from '../../options.ts';
 import { defineUsage } from '../../usage.ts';
 

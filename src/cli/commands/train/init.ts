@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { writeFileDurably } from '../../../storage/durable.ts';
+import { formatOfName } from '../../../data/files/formats.ts';
 import { sourceFiles } from '../../../data/files/sourceFiles.ts';
 import { ExpectedError, wrongInput } from '../../../errors.ts';
 import {
@@ -84,7 +85,7 @@ async function answers({ text, minutes, ...rest }: ArgumentsOf<typeof initUsage>
   const { ask, close } = openQuestions();
   try {
     const askedText = text ?? (await ask('Text to train on (a file or a folder): ', existingText));
-    const hasFields = /\.(jsonl|ndjson|json|csv|tsv|parquet)(\.gz|\.zst)?$/i.test(askedText);
+    const hasFields = formatOfName(askedText) !== 'text';
     const askedField =
       field ??
       (hasFields ? await ask('Field or column that contains the text [text]: ', (answer) => answer || 'text') : null);

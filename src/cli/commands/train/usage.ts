@@ -1,4 +1,4 @@
-/** How the commands for training are typed. */
+/** Interfaces of the commands for training. */
 import {
   configArgument,
   deviceOption,

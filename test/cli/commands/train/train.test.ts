@@ -246,7 +246,7 @@ describe('the other commands', () => {
 
   it('doctor finds everything installed', async () => {
     const { code, stdout } = await clm(['doctor']);
-    expect({ code, bad: stdout.match(/^NO .*/gm) }).toEqual({ code: 0, bad: null });
+    expect({ code, bad: stdout.match(/^!! .*/gm) }).toEqual({ code: 0, bad: null });
     expect(stdout).toMatch(/ok {2}recorded step {2}a recorded program runs/);
   });
 

@@ -19,7 +19,7 @@ export const sampleFile = (runDirectory: string, step: number): string =>
   path.join(runPaths(runDirectory).samples, `step-${String(step).padStart(8, '0')}.txt`);
 
 /** @param warn called if the disk refuses a file: training continues */
-export function openSampler(
+export function openSamples(
   session: Session,
   { config, tokenizer, runDirectory }: PreparedTraining,
   warn: (message: string) => void,
