@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdtemp, open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, mkdtemp, open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -86,7 +86,6 @@ describe('a training process', () => {
   // In the order of their numbers, since that is how Linux delivers signals that arrive at the same time.
   it.each([
     ['a closed terminal', ['SIGHUP', 'SIGHUP', 'SIGTERM'], 129],
-    ['GNU timeout', ['SIGINT', 'SIGINT', 'SIGINT'], 130],
     ['a batch system', ['SIGUSR2', 'SIGTERM', 'SIGXCPU'], 140],
   ] as const)('saves when %s sends several signals at once', async (_, [first, ...others], exitCode) => {
     let isSent = false;
@@ -115,29 +114,42 @@ describe('a training process', () => {
     expect(await savedSteps('quick')).toEqual([(await statusOf('quick')).step]);
   });
 
-  it('stops at once at another Ctrl-C, a second after it has said so', async () => {
-    await writeFile(at('longer.txt'), 'The cat sat on the mat. '.repeat(10_000));
-    const longStep = [`corpus.sources=[{path: ${at('longer.txt')}}]`, 'training.microBatchesPerStep=8000']; // 3 s or more
-    const { code } = await clmAtTerminal(
-      ['train', config, '--run', at('cut'), ...endless, ...longStep.flatMap((each) => ['--set', each])],
-      [
-        ['step 0: ', ctrlC],
-        ['another Ctrl-C', ctrlC],
-        ['', ctrlC, 1.3],
-      ],
-    );
-    expect(code).toBe(-2);
-    expect(await statusOf('cut')).toMatchObject({ state: 'running' });
-  });
-
   it('goes on without its terminal if told to ignore SIGHUP', async () => {
-    const steps = ['--set', 'training.steps=1500'];
+    const steps = ['--set', 'training.steps=800'];
     const { code } = await clmAtTerminal(
       ['train', config, '--run', at('lasting'), '--ignore-hangup', ...steps],
       [['step [1-9]', null]],
     );
     expect(code).toBe(0);
-    expect(await statusOf('lasting')).toMatchObject({ state: 'done', step: 1500 });
+    expect(await statusOf('lasting')).toMatchObject({ state: 'done', step: 800 });
+  });
+
+  it('stops verify-resume and sweep once, and keeps what their runs did', async () => {
+    const scratch = at('scratch');
+    await mkdir(scratch);
+    await writeFile(at('sweep.yaml'), `config: tiny.yaml\nset: { training.steps: 1000000 }\nseeds: [1, 2]\n`);
+    const stopped = (args: string[], isDue: () => boolean): Promise<number | null> => {
+      const env = { ...process.env, TMPDIR: scratch };
+      const child = spawn(process.execPath, [program, ...args], { stdio: 'ignore', env });
+      const waiting = setInterval(() => {
+        if (!isDue()) return;
+        clearInterval(waiting);
+        for (const name of ['SIGHUP', 'SIGHUP', 'SIGTERM'] as const) child.kill(name);
+      }, 50);
+      return new Promise((resolve) => child.on('close', resolve));
+    };
+    const hasLog = (folder: string): boolean =>
+      existsSync(folder) &&
+      readdirSync(folder, { recursive: true }).some((file) => /metrics\.jsonl$/.test(String(file)));
+    const verifying = stopped(['verify-resume', config, '--steps', '100000'], () => hasLog(scratch));
+    const sweeping = stopped(['sweep', at('sweep.yaml'), '--output', at('swept'), '--quiet'], () =>
+      hasLog(at('swept')),
+    );
+    expect(await Promise.all([verifying, sweeping])).toEqual([129, 129]);
+    expect(await readdir(scratch)).toEqual([]);
+    const [run, ...others] = (await readdir(at('swept'))).filter((name) => name !== 'sweep.jsonl');
+    expect(others).toEqual([]);
+    expect(await statusOf(`swept/${run}`)).toMatchObject({ state: 'stopped' });
   });
 
   it('trains to the end after the readers of stdout and stderr have gone', async () => {
