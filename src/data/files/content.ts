@@ -4,12 +4,12 @@
  */
 import { createReadStream } from 'node:fs';
 import { createGunzip } from 'node:zlib';
-import { Decompress } from 'fzstd';
 
 import { wrongInput } from '../../errors.ts';
 import type { CorpusFile } from './corpus.ts';
 import type { Compression } from './formats.ts';
 import { openFile, unreadable } from './sourceFiles.ts';
+import { UnsupportedZstd, zstdChunks } from './zstdFrames.ts';
 
 export interface Content {
   /**
@@ -77,6 +77,7 @@ async function* decompressedChunks(path: string, compression: Compression): Asyn
       yield chunk;
     }
   } catch (error) {
+    if (error instanceof UnsupportedZstd) throw wrongInput(`${path} ${error.message} ${path}`, { cause: error });
     const { code, message } = error as NodeJS.ErrnoException;
     if (typeof code === 'string' && !code.startsWith('Z_') && !code.startsWith('ERR_')) throw unreadable(path, error);
     throw wrongInput(
@@ -96,21 +97,4 @@ async function* gunzipped(file: ReturnType<typeof createReadStream>): AsyncGener
   file.on('error', (error) => gunzip.destroy(error));
   file.pipe(gunzip);
   yield* gunzip as AsyncIterable<Buffer>;
-}
-
-/** By fzstd, because Node itself has zstd only from version 22.15 on. fzstd does not verify checksums. */
-async function* zstdChunks(file: AsyncIterable<Buffer>): AsyncGenerator<Uint8Array, void, void> {
-  let output: Uint8Array[] = [];
-  const decompress = new Decompress((chunk) => output.push(chunk));
-  const take = (): Uint8Array[] => {
-    const taken = output;
-    output = [];
-    return taken;
-  };
-  for await (const chunk of file) {
-    decompress.push(chunk);
-    yield* take();
-  }
-  decompress.push(new Uint8Array(0), true); // throws if the last frame is incomplete
-  yield* take();
 }

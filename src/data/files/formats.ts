@@ -42,7 +42,10 @@ export function refuseArchive(path: string): void {
 /** By the magic numbers of RFC 1952 and RFC 8878. @throws wrongInput if the file's name says otherwise */
 export function compressionOf(head: Uint8Array, path: string): Compression | null {
   const isGzip = head[0] === 0x1f && head[1] === 0x8b;
-  const isZstd = head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd;
+  const isFrame = head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd;
+  // A file of pzstd, or one with an index, begins with a frame to skip.
+  const isSkippable = head[0]! >>> 4 === 5 && head[1] === 0x2a && head[2] === 0x4d && head[3] === 0x18;
+  const isZstd = isFrame || isSkippable;
   const named = /\.(gz|gzip|zst|zstd)$/i.exec(path)?.[1];
   if (named !== undefined && !isGzip && !isZstd && head.length > 0) {
     throw wrongInput(

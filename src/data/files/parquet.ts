@@ -1,10 +1,11 @@
 /** Columns of Parquet files, one row group at a time. Positions count rows. */
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import type { FileMetaData } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
+import { compressors as otherCompressors } from 'hyparquet-compressors';
 
 import { wrongInput } from '../../errors.ts';
 import { unreadable } from './sourceFiles.ts';
+import { zstdPages } from './zstdFrames.ts';
 
 /** The number of rows. @throws wrongInput for a file that is damaged or not Parquet */
 export async function parquetRows(path: string): Promise<number> {
@@ -29,6 +30,8 @@ export async function* parquetRecords(
     throw wrongInput(
       `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Set field in corpus.sources.`,
     );
+  const usesZstd = metadata.row_groups.some(({ columns: chunks }) => chunks.some((c) => c.meta_data?.codec === 'ZSTD'));
+  const compressors = usesZstd ? { ...otherCompressors, ZSTD: await zstdPages() } : otherCompressors;
   let groupStart = 0;
   for (const group of metadata.row_groups) {
     const groupEnd = groupStart + Number(group.num_rows);
