@@ -168,6 +168,18 @@ describe('the structure of the code', () => {
     ).toEqual([]);
   });
 
+  it('has lines of at most 120 columns', () => {
+    const tests = globSync('test/**/*.{ts,py}', { cwd: root });
+    expect(tests.length).toBeGreaterThan(90);
+    const isLong = (line: string): boolean => [...line].length > 120;
+    expect(
+      offenders([...files, ...kernels, ...scripts, ...tests], (file) => {
+        const number = readFileSync(path.join(root, file), 'utf8').split('\n').findIndex(isLong) + 1;
+        return number > 0 && `line ${number}`;
+      }),
+    ).toEqual([]);
+  });
+
   it('has files that say first what they are', () => {
     const header = /^\/\*\*|^\/\/ |^"""|^# /;
     expect(

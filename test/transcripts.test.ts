@@ -3,10 +3,10 @@ import { comparable, fitted } from '../scripts/docs/transcripts.mjs';
 
 describe('a transcript', () => {
   it('is the same after another run: other numbers, widths, units of time, and words of a model', () => {
-    const first =
-      '$ clm runs\nname  tokens/s\na          1,021\n\n$ clm sample runs/a\nCall me\nIsh\n\n$ clm plan\ndone in 59 s\n```';
-    const second =
-      '$ clm runs\nname    tokens/s\na        107,021\n\n$ clm sample runs/a\nThe whale\n\n$ clm plan\ndone in 2 min 3 s\n```';
+    const page = (table: string, completion: string, time: string): string =>
+      `$ clm runs\n${table}\n\n$ clm sample runs/a\n${completion}\n\n$ clm plan\ndone in ${time}\n\`\`\``;
+    const first = page('name  tokens/s\na          1,021', 'Call me\nIsh', '59 s');
+    const second = page('name    tokens/s\na        107,021', 'The whale', '2 min 3 s');
     expect(comparable(first)).toBe(comparable(second));
     expect(comparable('step 5: sample "a"\nend')).toBe(comparable('step 7: sample "b c"\nend'));
     expect(comparable('to sample: clm sample x\nthe ship\n```')).toBe(

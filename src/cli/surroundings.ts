@@ -54,8 +54,8 @@ function isStartedByNohup(): boolean {
 
 /**
  * Ignored signals are inherited: a parent that ignores SIGHUP handed that on, e.g. the shell of a script that nohup
- * started. One that runs Node (npx, npm run, clm sweep) shows it no more than this process does, so its parent is asked.
- * A new session, as terminals and service managers open one, usually begins with signals as they are by default.
+ * started. One that runs Node (npx, npm run, clm sweep) shows it no more than this process does, so its parent is
+ * asked. A new session, as terminals and service managers open one, usually begins with signals as they are by default.
  */
 function isIgnoredByParent(): boolean {
   try {

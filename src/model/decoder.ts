@@ -76,7 +76,10 @@ export function block(
   return addTo(h, drop(fed, dropout, `${path}.feedForward`));
 }
 
-/** The feed-forward network, applied to each row independently; GELU in family gpt2, SwiGLU in family llama: x (N, C) → (N, C). */
+/**
+ * The feed-forward network, applied to each row independently; GELU in family gpt2, SwiGLU in family llama: x (N, C) →
+ * (N, C).
+ */
 function feedForward(parameters: Parameters, path: string, x: Tensor, { family }: ModelConfig): Tensor {
   const up = linear(parameters, `${path}.up`, x); // (N, F)
   const active = family === 'gpt2' ? gelu(up) : swiglu(linear(parameters, `${path}.gate`, x), up);

@@ -13,7 +13,8 @@ import { chunkRows } from './parameters.ts';
  * Σ weight·(−ln p(target)) over all positions, a scalar.
  *
  * With a large vocabulary the logits are many times larger than what the blocks keep, so they are computed in chunks,
- * each with its gradient at once (Hsu et al. 2024, https://arxiv.org/abs/2410.10989): the full (N, V) logits are never materialised.
+ * each with its gradient at once (Hsu et al. 2024, https://arxiv.org/abs/2410.10989): the full (N, V) logits are never
+ * materialised.
  *
  * @param hidden (N, C) @param head (V, C) @param targets (N) int32 @param weights (N), 0 on padding, else the weight of
  *   a position, such as 1/targets of the step

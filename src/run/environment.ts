@@ -88,7 +88,9 @@ export function commitOf(checkout: string): string | null {
   }
 }
 
-/** The `environment.json` of a run, or undefined if it is missing or not JSON. An older clm may lack some of the fields. */
+/**
+ * The `environment.json` of a run, or undefined if it is missing or not JSON. An older clm may lack some of the fields.
+ */
 export function readEnvironment(runDirectory: string): Partial<Environment> | undefined {
   try {
     const environment: unknown = JSON.parse(readBounded(runPaths(runDirectory).environment).toString('utf8'));

@@ -1,7 +1,8 @@
 /**
- * The training loop. "Step k" means that k updates have been applied: each iteration does what is due after `step` updates,
- * then applies the next one. So the loop turns once more than there are updates, and the last evaluation and checkpoint
- * are made like any other. A request to stop arrives as an AbortSignal: the step under way is finished and saved.
+ * The training loop. "Step k" means that k updates have been applied: each iteration does what is due after `step`
+ * updates, then applies the next one. So the loop turns once more than there are updates, and the last evaluation and
+ * checkpoint are made like any other. A request to stop arrives as an AbortSignal: the step under way is finished and
+ * saved.
  */
 import type { Config } from '../config/schema.ts';
 import type { TrainingBatch } from '../data/windows/batches.ts';

@@ -43,7 +43,8 @@ describe('the file system', () => {
       `const fs = require('fs');
       const rename = fs.renameSync;
       fs.renameSync = (from, to) => {
-        if (to.endsWith('.clm-installation.json')) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', path: from, dest: to });
+        const full = Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', path: from, dest: to });
+        if (to.endsWith('.clm-installation.json')) throw full;
         rename(from, to);
       };
       require('module').syncBuiltinESMExports();`,

@@ -92,7 +92,8 @@ export function hasDocuments({ format, source }: CorpusFile): boolean {
 
 /** The location in its file of a position in the corpus, e.g. "byte 17 of /texts/a.txt". */
 export function locationInFile(file: CorpusFile, byte: number): string {
-  return `${unitOf(file.format)} ${file.markBytes + byte - file.startByte} of ${file.compression ? 'the text in ' : ''}${file.path}`;
+  const position = file.markBytes + byte - file.startByte;
+  return `${unitOf(file.format)} ${position} of ${file.compression ? 'the text in ' : ''}${file.path}`;
 }
 
 /** The error for bytes that are not UTF-8. `byte` is a position in the corpus. */

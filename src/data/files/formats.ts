@@ -8,7 +8,9 @@ import { wrongInput } from '../../errors.ts';
 export type Format = Exclude<Config['corpus']['sources'][number]['format'], 'auto'>;
 export type Compression = 'gzip' | 'zstd';
 
-/** Extensions of each format, and the unit in which positions in its files are counted. Every other extension is text. */
+/**
+ * Extensions of each format, and the unit in which positions in its files are counted. Every other extension is text.
+ */
 const formats: Readonly<Record<Format, { extensions: readonly string[]; unit: 'byte' | 'row' }>> = {
   text: { extensions: [], unit: 'byte' },
   jsonLines: { extensions: ['jsonl', 'ndjson', 'json'], unit: 'byte' },
