@@ -13,7 +13,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A program that handles signals as clm does, prints "ready", and ends after `ms` with the exit code of the signals. */
+/**
+ * A program that handles signals as clm does, prints "ready", and ends after `ms` with the exit code of the signals.
+ */
 function programOf(name: string, ms: number, options: string, setUp: string): string[] {
   const file = path.join(folder, `${name}.mjs`);
   writeFileSync(
