@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { distance } from 'fastest-levenshtein';
 import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
+import { shellWord } from '../shellWord.ts';
 import { configReader } from './configReader.ts';
 import { modelTypes, type ModelType } from './modelTypes.ts';
 import { readRope } from './ropeJson.ts';
@@ -40,7 +41,7 @@ export function readConfigJson(
 
   reader.finish();
   if (problems.length > 0) {
-    const keys = reader.unknownKeys.map((key) => ` --ignore-key ${key}`).join('');
+    const keys = reader.unknownKeys.map((key) => ` --ignore-key ${shellWord(key)}`).join('');
     const wayOn = keys && `\nIf they change nothing for a ${kind}, import without them:${keys}`;
     throw wrongInput(`${path} cannot be imported:\n  ${problems.join('\n  ')}${wayOn}`);
   }
@@ -90,15 +91,18 @@ export function readConfigJson(
     refuseShortWindow(wanted, layers);
     // The classes of mistral and qwen2 have or lack biases whatever the file says.
     const attentionBias = ['llama', 'qwen3', 'smollm3'].includes(kind) && flag('attention_bias');
-    const headDimension = get('head_dim');
+    const groups = size('num_key_value_heads', heads);
+    if (heads % groups !== 0)
+      problems.push(`num_key_value_heads (${groups}) does not divide num_attention_heads (${heads})`);
+    const headSize =
+      get('head_dim') == null ? headSizeOf(width, heads, 'num_attention_heads', 'hidden_size') : size('head_dim');
     return {
       family: 'llama',
       preset: null,
       layers,
       heads,
-      keyValueHeads: size('num_key_value_heads', heads),
-      headSize:
-        headDimension == null ? headSizeOf(width, heads, 'num_attention_heads', 'hidden_size') : size('head_dim'),
+      keyValueHeads: groups,
+      headSize,
       width,
       vocabularySize,
       feedForwardWidth: size('intermediate_size'),
@@ -127,8 +131,10 @@ export function readConfigJson(
     if (given == null) return interval <= layers ? interval : null;
     const flags = Array.isArray(given) ? given.slice(0, layers) : [];
     const first = flags.indexOf(0) + 1;
-    const expected = Array.from({ length: layers }, (_, i) => Number(first === 0 || (i + 1) % first !== 0));
-    if (isDeepStrictEqual(flags, expected) && first !== 1) return first === 0 ? null : first;
+    const expected = Array.from({ length: Math.min(layers, flags.length) }, (_, i) =>
+      Number(first === 0 || (i + 1) % first !== 0),
+    );
+    if (flags.length === layers && isDeepStrictEqual(flags, expected) && first !== 1) return first === 0 ? null : first;
     problems.push(
       `no_rope_layers is ${JSON.stringify(given)}; clm supports only a 0 at every n-th layer, ` +
         'e.g. 1, 1, 1, 0, 1, 1, 1, 0',

@@ -13,7 +13,8 @@ import { renderConfig } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
-import { wrongInput } from '../errors.ts';
+import { ExpectedError, wrongInput } from '../errors.ts';
+import { shellWord } from '../shellWord.ts';
 import { parameterTable, vocabularyRows } from '../model/parameters.ts';
 import { elementCount } from '../tensors/tensors.ts';
 import { readConfigJson, type HuggingFaceModel } from './configJson.ts';
@@ -65,7 +66,7 @@ export async function importModel(
   }
   const tensors = await openModelTensors(directory, found.model, vocabularySize);
   const { tiedEmbeddings } = tensors;
-  const config = configOf({ ...found.model, tiedEmbeddings }, tokenizer, runDirectory);
+  const config = configOf({ ...found.model, tiedEmbeddings }, tokenizer, directory, runDirectory);
   const table = parameterTable(config.model, vocabularySize);
   const model = modelParameters(tensors, table, config.model);
 
@@ -96,7 +97,7 @@ export const hasCorpus = ({ corpus }: Config): boolean => basename(corpus.source
  * The config of an imported run: its model, with defaults for the rest. The config needs a corpus, so it names a path
  * that does not exist and whose name explains why.
  */
-function configOf(model: Config['model'], { kind }: Tokenizer, runDirectory: string): Config {
+function configOf(model: Config['model'], { kind }: Tokenizer, directory: string, runDirectory: string): Config {
   const path = resolve(runDirectory, 'tokenizer.json');
   const text = JSON.stringify({
     name:
@@ -107,7 +108,14 @@ function configOf(model: Config['model'], { kind }: Tokenizer, runDirectory: str
     tokenizer: kind === 'bytes' || kind === 'characters' ? { kind } : { kind: 'file', path },
     model,
   });
-  return parseResolvedConfig(text, resolve(runDirectory, 'config.yaml'));
+  try {
+    return parseResolvedConfig(text, resolve(runDirectory, 'config.yaml'));
+  } catch (error) {
+    // It names a place in a file that is not there yet.
+    if (!(error instanceof ExpectedError)) throw error;
+    const reason = error.message.replace(/^.*?config\.yaml(:\d+)*: /, '');
+    throw wrongInput(`${join(directory, 'config.json')} describes a model that clm cannot make: ${reason}`);
+  }
 }
 
 /** @throws wrongInput for a path that is no folder, and for a folder that transformers reads as an adapter */
@@ -136,14 +144,10 @@ async function textOf(directory: string, name: string): Promise<string> {
 function tokenizerCommand(directory: string): string {
   const other = ['vocab.json', 'tokenizer.model', 'spiece.model'].find((one) => existsSync(join(directory, one)));
   const python = "from transformers import AutoTokenizer as A; A.from_pretrained('.').save_pretrained('.')";
-  const command = `\n  cd ${quoted(directory)} && python3 -c "${python}"`;
+  const command = `\n  cd ${shellWord(directory)} && python3 -c "${python}"`;
   if (other !== undefined) return `the folder has its tokenizer as ${other}. transformers makes one of it:${command}`;
   return (
     'download it. If the model has only vocab.json and merges.txt, or tokenizer.model, put them into the folder; ' +
     `transformers makes tokenizer.json of them:${command}`
   );
 }
-
-/** A path for a POSIX shell. */
-const quoted = (text: string): string =>
-  /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;

@@ -38,36 +38,47 @@ export interface ModelTensors {
  */
 export async function openModelTensors(directory: string, model: ModelConfig, tokens: number): Promise<ModelTensors> {
   const { files, warnings } = findWeightFiles(directory);
+  const stored = await storedTensors(files);
+  // Before a table is made of so many layers.
+  if (model.layers > stored.length)
+    throw wrongInput(`${directory}: config.json has ${model.layers} layers, the files only ${stored.length} tensors`);
   const names = namesOf({ ...model, tiedEmbeddings: false }, tokens);
   const found = new Map<string, StoredTensor>();
-  for (const file of files) {
-    const entries = await withSafetensors(file, everyType, async (all) => all);
-    for (const { name, shape, elementType } of entries) {
-      const tensor = { name, file, shape, elementType };
-      const canonical = canonicalName(name, names);
-      const other = found.get(canonical);
-      if (other !== undefined && !(await areEqual(tensor, other))) {
-        throw wrongInput(
-          `${directory} has two different tensors for ${canonical}: ${other.name} in ${other.file} and ` +
-            `${name} in ${file}. Remove the one that does not belong to the model.`,
-        );
-      }
-      found.set(canonical, tensor);
+  for (const tensor of stored) {
+    const { name, file } = tensor;
+    const canonical = canonicalName(name, names);
+    const other = found.get(canonical);
+    if (other !== undefined && !(await areEqual(tensor, other))) {
+      throw wrongInput(
+        `${directory} has two different tensors for ${canonical}: ${other.name} in ${other.file} and ` +
+          `${name} in ${file}. Remove the one that does not belong to the model.`,
+      );
     }
+    found.set(canonical, tensor);
   }
   const { embedding, head } = names;
   if (!model.tiedEmbeddings) return { directory, found, tiedEmbeddings: false, warnings };
-  const [stored, storedHead] = [found.get(embedding), found.get(head)];
+  const [storedEmbedding, storedHead] = [found.get(embedding), found.get(head)];
   // The tensor that exists is both.
-  if (stored === undefined && storedHead !== undefined) found.set(embedding, storedHead);
-  const differs = stored !== undefined && storedHead !== undefined && !(await areEqual(stored, storedHead));
+  if (storedEmbedding === undefined && storedHead !== undefined) found.set(embedding, storedHead);
+  const hasBoth = storedEmbedding !== undefined && storedHead !== undefined;
+  const differs = hasBoth && !(await areEqual(storedEmbedding, storedHead));
   if (differs) {
     warnings.push(
       `config.json ties the output head to the embedding, but ${storedHead.name} has other values than ` +
-        `${stored.name}: took both, untied, as transformers 5 does (tie_word_embeddings: false would say so)`,
+        `${storedEmbedding.name}: took both, untied, as transformers 5 does (tie_word_embeddings: false would say so)`,
     );
   }
   return { directory, found, tiedEmbeddings: !differs, warnings };
+}
+
+async function storedTensors(files: readonly string[]): Promise<StoredTensor[]> {
+  const tensors: StoredTensor[] = [];
+  for (const file of files) {
+    const entries = await withSafetensors(file, everyType, async (all) => all);
+    for (const { name, shape, elementType } of entries) tensors.push({ name, file, shape, elementType });
+  }
+  return tensors;
 }
 
 /**

@@ -119,6 +119,9 @@ it.each<[Keys, string]>([
   [{ model_type: 'llama', transformers_weights: 'other.safetensors' }, 'transformers_weights is'],
   [{ model_type: 'llama', attention_bias: 'yes' }, 'attention_bias is "yes"; it must be true or false'],
   [{ model_type: 'gpt2', tie_word_embeddings: 1 }, 'tie_word_embeddings is 1; it must be true or false'],
+  [{ model_type: 'llama', num_key_value_heads: 5 }, 'num_key_value_heads (5) does not divide num_attention_heads (32)'],
+  [{ model_type: 'llama', 'a b': 5 }, "import without them: --ignore-key 'a b'"],
+  [{ model_type: 'smollm3', num_hidden_layers: 1e9, no_rope_layers: [1, 1, 1, 0] }, 'no_rope_layers is [1,1,1,0]'],
   [{ model_type: 'gpt2', rope_theta: 500 }, 'rope_theta (500) is not known to clm'],
 ])('is refused: %j', (keys, message) => {
   expect(refusal(keys)).toContain(message);

@@ -170,6 +170,16 @@ describe('a folder', () => {
     expect(await refused(directory)).toContain('model.norm.weight has dtype I32; weights must be F32, F16, BF16');
   });
 
+  it('whose config.json claims a model that clm cannot make is refused by that file', async () => {
+    const directory = copied('llama');
+    const write = (changes: Record<string, unknown>) =>
+      writeFileSync(join(directory, 'config.json'), JSON.stringify({ ...configOf('llama'), ...changes }));
+    write({ rope_parameters: { rope_type: 'linear', factor: 0.5, rope_theta: 500 } });
+    expect(await refused(directory)).toMatch(/config\.json describes a model that clm cannot make: model\.ropeScaling/);
+    write({ num_hidden_layers: 1e9 });
+    expect(await refused(directory)).toContain('config.json has 1000000000 layers, the files only ');
+  });
+
   it('whose tensors do not match its config.json is refused', async () => {
     const directory = copied('llama');
     const path = join(directory, 'config.json');
