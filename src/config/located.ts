@@ -98,6 +98,11 @@ export function parseLocated(text: string, originOf: OriginAt): LocatedValue | n
       if (!isScalar(key) || key.value === null) throw wrongInput(`${location(origin)}: a key must be plain text`);
       const keyOrigin = key.range ? originAt(key.range[0]) : origin;
       const name = String(key.value);
+      if (name === '<<')
+        throw wrongInput(
+          `${location(keyOrigin)}: << is a merge key, which YAML 1.2 does not have. Write the keys out here, or put ` +
+            'the common ones into a file of their own and name it in extends',
+        );
       if (entries.has(name)) throw wrongInput(`${location(keyOrigin)}: duplicate key ${name}`);
       entries.set(name, { keyOrigin, value: locate(value, depth + 1, keyOrigin) });
     }

@@ -5,6 +5,7 @@
 import { wrongInput } from '../../errors.ts';
 import { badUtf8, locationInFile } from './corpus.ts';
 import type { ByteRange, CorpusFile, ReadableCorpus } from './corpus.ts';
+import { recordIn } from './jsonRecords.ts';
 import { parquetRecords } from './parquet.ts';
 import { fieldsOf, findRecordEnd } from './separatedValues.ts';
 import { findBytes, splitAtDelimiters } from './splitAtDelimiters.ts';
@@ -92,19 +93,8 @@ function jsonDocument({ startByte, bytes }: FileRecord, location: string, read: 
     .toString('utf8')
     .trim();
   if (text === '') return null;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    const whole = text.startsWith('[') || text === '{' ? ' Every line must be one whole JSON object.' : '';
-    throw wrongInput(`${location} is not valid JSON: ${(cause as Error).message}.${whole} Fix or remove the line.`, {
-      cause,
-    });
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw wrongInput(`${location} is not a JSON object. Every line must be one, with the text in one of its fields.`);
-  }
-  return documentOf(value as Record<string, unknown>, read, startByte, location);
+  const values = recordIn(text, location, read.file, fieldNames(read.file));
+  return documentOf(values, read, startByte, location);
 }
 
 async function* valueDocuments(read: Reading, delimiter: ',' | '\t'): AsyncGenerator<FileDocument, void, void> {

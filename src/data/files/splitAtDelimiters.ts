@@ -2,6 +2,7 @@
 import { wrongInput } from '../../errors.ts';
 import { openContent } from './content.ts';
 import type { ByteRange, CorpusFile } from './corpus.ts';
+import { linesFrom } from './jsonRecords.ts';
 
 /** The longest line, record or part that is read into memory; a longer one is most likely a mistake in the format. */
 const maximumPartBytes = 64 * 1024 * 1024;
@@ -57,7 +58,7 @@ export async function* splitAtDelimiters(
         start = 0;
       }
       if (filled === buffer.length) {
-        if (filled >= maximumPartBytes) throw tooLong(file, position);
+        if (filled >= maximumPartBytes) throw tooLong(file, position, buffer[0]!);
         const larger = new Uint8Array(buffer.length * 2);
         larger.set(buffer);
         buffer = larger;
@@ -85,8 +86,24 @@ export const findBytes =
     return start < 0 ? null : { start, end: start + delimiter.length };
   };
 
-const tooLong = (file: CorpusFile, byte: number): Error =>
-  wrongInput(
-    `The line or document at byte ${file.markBytes + byte - file.startByte} of ${file.path} is longer than ` +
-      `${maximumPartBytes / 1024 / 1024} MiB. Split it, or read the file as one running text (format: text).`,
-  );
+function tooLong(file: CorpusFile, byte: number, startsWith: number): Error {
+  const at = `byte ${file.markBytes + byte - file.startByte} of ${file.path}`;
+  const longer = `is longer than ${maximumPartBytes / 1024 / 1024} MiB`;
+  switch (file.format ?? 'text') {
+    case 'jsonLines':
+      if (startsWith === '['.charCodeAt(0))
+        return wrongInput(`The line at ${at} ${longer} and begins a JSON array. ${linesFrom(file, '.[]')}`);
+      return wrongInput(`The line at ${at} ${longer}. Every line must be one JSON object; split or remove this one.`);
+    case 'csv':
+    case 'tsv':
+      return wrongInput(
+        `The record at ${at} ${longer}. Most likely a quote opens a field there and none closes it. Fix or remove the ` +
+          'record.',
+      );
+    default:
+      return wrongInput(
+        `The document at ${at} ${longer}. Choose another separator in corpus.sources, or leave it out to read the ` +
+          'file as one running text.',
+      );
+  }
+}
