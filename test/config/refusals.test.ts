@@ -207,8 +207,8 @@ describe('text that is not a config', () => {
     [
       'a merge key',
       'seed: 1\nmodel:\n  <<: { layers: 2 }\n',
-      'a.yaml:3:3: << is a merge key, which YAML 1.2 does not have. Write the keys out here, or put the common ones into ' +
-        'a file of their own and name it in extends',
+      'a.yaml:3:3: << is a merge key, which YAML 1.2 does not have. Write the keys out here, or put the common ones ' +
+        'into a file of their own and name it in extends',
     ],
     ['an alias of nothing', 'model: *base\n', 'a.yaml:1:8: *base refers to an anchor that is not defined above it'],
     ['an alias of itself', 'model: &base { layers: *base }', 'a.yaml:1:14: nested more than 32 levels deep'],

@@ -30,7 +30,8 @@ export function recordIn(
   const holder = fields.some((field) => Object.hasOwn(record, field)) ? undefined : holderOf(record, fields);
   if (holder !== undefined)
     throw wrongInput(
-      `${location} holds records in an array ${JSON.stringify(holder)}. ${linesFrom(file, `.[${JSON.stringify(holder)}][]`)}`,
+      `${location} holds records in an array ${JSON.stringify(holder)}. ` +
+        linesFrom(file, `.[${JSON.stringify(holder)}][]`),
     );
   return record;
 }

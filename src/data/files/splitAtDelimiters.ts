@@ -97,8 +97,8 @@ function tooLong(file: CorpusFile, byte: number, startsWith: number): Error {
     case 'csv':
     case 'tsv':
       return wrongInput(
-        `The record at ${at} ${longer}. Most likely a quote opens a field there and none closes it. Fix or remove the ` +
-          'record.',
+        `The record at ${at} ${longer}. Most likely a quote opens a field there and none closes it. Fix or remove ` +
+          'the record.',
       );
     default:
       return wrongInput(

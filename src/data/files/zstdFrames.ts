@@ -44,7 +44,12 @@ export async function* zstdChunks(file: AsyncIterable<Uint8Array>): AsyncGenerat
 }
 
 async function* frameChunks(input: Input, decoder: Decoder): AsyncGenerator<Uint8Array, void, void> {
-  const { bytes, hasChecksum } = await frameHeader(input);
+  const { bytes, hasChecksum, windowBytes } = await frameHeader(input);
+  if (!decoder.hasRoomFor(windowBytes))
+    throw new UnsupportedZstd(
+      `needs ${sized(windowBytes)} of memory for its window, too much beside the other zstd files that are read in ` +
+        'turns. Decompress some of them first: zstd -d',
+    );
   decoder.decode(bytes, 0);
   for (let isLast = false; !isLast; ) {
     const header = await input.peek(3);
@@ -66,7 +71,7 @@ async function* frameChunks(input: Input, decoder: Decoder): AsyncGenerator<Uint
 }
 
 /** RFC 8878, 3.1.1.1. */
-async function frameHeader(input: Input): Promise<{ bytes: Uint8Array; hasChecksum: boolean }> {
+async function frameHeader(input: Input): Promise<{ bytes: Uint8Array; hasChecksum: boolean; windowBytes: number }> {
   const descriptor = (await input.peek(5))[4] ?? 0;
   const isSingleSegment = (descriptor & 0x20) !== 0;
   const dictionaryIdBytes = [0, 1, 2, 4][descriptor & 3]!;
@@ -90,7 +95,7 @@ async function frameHeader(input: Input): Promise<{ bytes: Uint8Array; hasChecks
         `(${sized(maximumWindowBytes)}). Decompress it first: zstd -d --long=${log}`,
     );
   }
-  return { bytes, hasChecksum: (descriptor & 4) !== 0 };
+  return { bytes, hasChecksum: (descriptor & 4) !== 0, windowBytes };
 }
 
 function contentSize(view: DataView, at: number, bytes: number): number {
@@ -105,6 +110,8 @@ const sized = (bytes: number): string =>
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 
 interface Decoder {
+  /** Can a frame with this window be decoded? All decoders share 2 GiB, what 32-bit WebAssembly has. */
+  hasRoomFor(windowBytes: number): boolean;
   /** What `bytes`, a header or one block, decode to, at most `maximumBytes`; nothing if they are wrong. */
   decode(bytes: Uint8Array, maximumBytes: number): Uint8Array;
   close(): void;
@@ -137,7 +144,16 @@ async function openDecoder(): Promise<Decoder> {
   const inputBytes = maximumBlockBytes + 3;
   const input = memory._malloc(inputBytes + maximumBlockBytes);
   const output = input + inputBytes;
+  let room = 0; // for the largest window so far, which the decoder keeps
   return {
+    hasRoomFor: (windowBytes) => {
+      if (input === 0) return false;
+      if (windowBytes <= room) return true;
+      const address = memory._malloc(windowBytes + 2 ** 20); // its other buffers are below 1 MiB
+      memory._free(address);
+      if (address !== 0) room = windowBytes;
+      return address !== 0;
+    },
     decode: (bytes, maximumBytes) => {
       memory.HEAPU8.set(bytes, input);
       const written = stream.decompressChunk(output, maximumBytes, input, bytes.length);

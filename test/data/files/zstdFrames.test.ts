@@ -121,6 +121,24 @@ test('files read in turns, and left before their end, do not disturb each other'
   expect(got.slice(0, 2)).toEqual(['a'.repeat(1800), 'b'.repeat(1800)]);
 });
 
+test('more windows at once than fit in memory are named, and room is free again afterwards', async () => {
+  const bytes = frame('00 88', 'a'.repeat(9), false);
+  const open: AsyncGenerator<Uint8Array, void, void>[] = [];
+  async function* file() {
+    yield bytes;
+  }
+  const start = async () => {
+    open.push(zstdChunks(file()));
+    return open.at(-1)!.next();
+  };
+  const fill = async () => {
+    for (let i = 0; i < 40; i++) await start();
+  };
+  expect((await rejection(fill())).message).toContain('needs 128 MiB of memory for its window');
+  for (const chunks of open) await chunks.return();
+  expect(Buffer.from((await start()).value!).toString()).toBe('a'.repeat(9));
+});
+
 test('a page of a Parquet file must have its length', async () => {
   const decompress = await zstdPages();
   expect(Buffer.from(decompress(frame('20 04', 'text'), 4)).toString()).toBe('text');
