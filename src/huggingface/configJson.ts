@@ -11,8 +11,8 @@ import { readRope } from './ropeJson.ts';
 export interface HuggingFaceModel {
   kind: ModelType;
   model: Config['model'];
-  /** `eos_token_id`, or the first of several; null if there is none. */
-  endOfText: number | null;
+  /** `eos_token_id`: none, one or several. */
+  endTokens: number[];
   /** What the file seems to say and transformers does not do, and keys that were ignored on request. */
   warnings: string[];
 }
@@ -37,7 +37,7 @@ export function readConfigJson(
   const vocabularySize = size('vocab_size');
   const model = kind === 'gpt2' ? gpt2Model() : llamaModel();
   const eos = given['eos_token_id'];
-  const endOfText = [eos].flat().find((id): id is number => typeof id === 'number') ?? null;
+  const endTokens = endTokensOf(eos);
 
   reader.finish();
   if (problems.length > 0) {
@@ -45,7 +45,7 @@ export function readConfigJson(
     const wayOn = keys && `\nIf they change nothing for a ${kind}, import without them:${keys}`;
     throw wrongInput(`${path} cannot be imported:\n  ${problems.join('\n  ')}${wayOn}`);
   }
-  return { kind, model, endOfText, warnings };
+  return { kind, model, endTokens, warnings };
 
   function gpt2Model(): Config['model'] {
     const width = size('n_embd');
@@ -167,6 +167,10 @@ export function readConfigJson(
     return layerTypes.includes('sliding_attention');
   }
 }
+
+/** The ids of `eos_token_id`: a number, a list, or nothing. */
+export const endTokensOf = (eos: unknown): number[] =>
+  [eos].flat().filter((id): id is number => Number.isInteger(id) && (id as number) >= 0);
 
 function parse(text: string, path: string): Record<string, unknown> {
   let value: unknown;

@@ -14,7 +14,7 @@ import { wrongInput } from '../errors.ts';
 import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { mappingOf, tensorFromParameter, tensorShape } from './tensorMapping.ts';
 import { architectures, type ModelType } from './modelTypes.ts';
-import { startOfText, tokenizerFiles } from './tokenizerJson.ts';
+import { endIds, startOfText, tokenizerFiles } from './tokenizerJson.ts';
 
 /** Float types by their names in torch and on the command line. */
 const exportTypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
@@ -48,7 +48,7 @@ export async function exportModel(
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, join(checkpointDirectory, 'tokenizer.json'));
   const { kind, model } = architectureOf(config.model);
   const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
-  const specialIds = { bos_token_id: startOfText(tokenizer), eos_token_id: tokenizer.endOfText };
+  const specialIds = { bos_token_id: startOfText(tokenizer), eos_token_id: endIds(tokenizer) };
   const texts: Record<string, string> = {
     'config.json': json(
       configJson(kind, model, vocabularyRows(model, tokenizer.vocabularySize), specialIds, options.dtype),
@@ -130,7 +130,7 @@ function configJson(
   kind: ModelType,
   model: ModelConfig,
   vocabularySize: number,
-  specialIds: { bos_token_id: number | null; eos_token_id: number | null },
+  specialIds: { bos_token_id: number | null; eos_token_id: number | number[] | null },
   dtype: ExportType,
 ): object {
   const shared = {

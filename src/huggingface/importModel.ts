@@ -17,7 +17,7 @@ import { ExpectedError, wrongInput } from '../errors.ts';
 import { shellWord } from '../shellWord.ts';
 import { parameterTable, vocabularyRows } from '../model/parameters.ts';
 import { elementCount } from '../tensors/tensors.ts';
-import { readConfigJson, type HuggingFaceModel } from './configJson.ts';
+import { endTokensOf, readConfigJson, type HuggingFaceModel } from './configJson.ts';
 import { readTokenizerJson } from './tokenizerJson.ts';
 import { modelParameters, openModelTensors } from './modelTensors.ts';
 
@@ -55,7 +55,8 @@ export async function importModel(
     options.ignoredKeys,
   );
   const tokenizerPath = join(directory, 'tokenizer.json');
-  const tokenizer = readTokenizerJson(await textOf(directory, 'tokenizer.json'), tokenizerPath, found.endOfText);
+  const endTokens = [...new Set([...found.endTokens, ...generationEnds(directory)])];
+  const tokenizer = readTokenizerJson(await textOf(directory, 'tokenizer.json'), tokenizerPath, endTokens);
   const { vocabularySize } = tokenizer;
   const rows = vocabularyRows(found.model, vocabularySize);
   if (vocabularySize > rows) {
@@ -127,6 +128,19 @@ function assertModelFolder(directory: string): void {
       `${directory} has adapter_config.json: transformers would load another model and adapt it. Merge the adapter ` +
         'into its model (merge_and_unload of peft), or remove the file if the weights beside it are complete.',
     );
+  }
+}
+
+/** The end tokens of generation_config.json, which transformers generates with. */
+function generationEnds(directory: string): number[] {
+  const path = join(directory, 'generation_config.json');
+  if (!existsSync(path)) return [];
+  try {
+    const config = JSON.parse(readBounded(path, 1 << 20).toString('utf8')) as { eos_token_id?: unknown } | null;
+    return endTokensOf(config?.eos_token_id);
+  } catch (cause) {
+    if (cause instanceof SyntaxError) throw wrongInput(`${path} is not JSON. Download it again.`, { cause });
+    throw cause;
   }
 }
 

@@ -36,14 +36,20 @@ export function startOfText(tokenizer: Tokenizer): number | null {
   return first !== undefined && tokenizer.byteLengths[first] === 0 ? first : tokenizer.endOfText;
 }
 
+/** `eos_token_id`: the token that ends a document, or a list with those that end a completion too. */
+export function endIds({ endOfText, otherEnds }: Tokenizer): number | number[] | null {
+  if (otherEnds.length === 0) return endOfText;
+  return endOfText === null ? [...otherEnds] : [endOfText, ...otherEnds];
+}
+
 /**
  * Reads tokenizer.json. A character tokenizer written by `tokenizerFiles` becomes one again.
  *
- * @param endOfText id of the end-of-text token according to config.json; if it is null or not a special token, the
- *   tokenizer's usual one is used
+ * @param endTokens ids that end texts according to config.json: the first that is a token ends documents, all end
+ *   completions; without any, the tokenizer's usual one is used
  * @throws wrongInput as `tokenizerFromFile`
  */
-export function readTokenizerJson(text: string, path: string, endOfText: number | null): Tokenizer {
+export function readTokenizerJson(text: string, path: string, endTokens: readonly number[]): Tokenizer {
   let file: TokenizerJson | null;
   try {
     file = JSON.parse(text) as TokenizerJson | null;
@@ -51,7 +57,12 @@ export function readTokenizerJson(text: string, path: string, endOfText: number 
     return tokenizerFromFile(text, path); // throws with an explanation
   }
   const isCharacters = file?.model?.type === 'WordLevel' && isDeepStrictEqual(file.pre_tokenizer, everyCharacter);
-  if (!isCharacters) return tokenizerFromFile(text, path, endOf(file, endOfText));
+  if (!isCharacters) {
+    const spelt = spellings(file);
+    const end = endTokens.find((id) => spelt.has(id));
+    const others = endTokens.filter((id) => id !== end);
+    return tokenizerFromFile(text, path, spelt.get(end ?? -1), others.length > 0 ? others : undefined);
+  }
   const vocabulary = Object.entries(file!.model!.vocab ?? {}).sort(([, a], [, b]) => a - b);
   const characters = vocabulary.map(([character]) => character).join('');
   const hasEnd = (file!.added_tokens ?? []).length > 0;
@@ -72,10 +83,12 @@ interface TokenizerJson {
   added_tokens?: { id?: number; content?: string; special?: boolean }[];
 }
 
-const endOf = (file: TokenizerJson | null, endOfText: number | null): string | undefined => {
+/** The spellings of the tokens by id. */
+function spellings(file: TokenizerJson | null): Map<unknown, string> {
   const added = Array.isArray(file?.added_tokens) ? file.added_tokens : [];
-  return added.find((token) => token?.id === endOfText && token?.special === true)?.content;
-};
+  const vocabulary = Object.entries(file?.model?.vocab ?? {}).map(([token, id]): [unknown, string] => [id, token]);
+  return new Map([...vocabulary, ...added.map((token): [unknown, string] => [token?.id, String(token?.content)])]);
+}
 
 /** Splits the text into single characters. One that is not in the vocabulary is an error, as in clm. */
 const everyCharacter = { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false };

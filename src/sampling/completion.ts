@@ -57,9 +57,12 @@ export function startCompletion(
     ...settings,
     logitBias: new Map(Object.entries(settings.logitBias).map(([id, bias]) => [Number(id), bias])),
   };
-  const endTokens = new Set([...settings.stopTokenIds, ...(tokenizer.endOfText === null ? [] : [tokenizer.endOfText])]);
+  const ends = new Set([...(tokenizer.endOfText === null ? [] : [tokenizer.endOfText]), ...tokenizer.otherEnds]);
+  const endTokens = new Set([...settings.stopTokenIds, ...ends]);
+  const neverDrawn = tokenizer.unusedIds;
+  const notYet = [...endTokens, ...neverDrawn];
   const seen = new Set(promptTokenIds);
-  const decoder = tokenizer.decoder({ continuesText: true });
+  const decoder = tokenizer.decoder({ continuesText: prompt !== '' });
   const watcher = watchForStops(settings.stop);
   const tokenIds: number[] = [];
   const logProbabilities: number[] = [];
@@ -93,16 +96,16 @@ export function startCompletion(
     },
     sampleNext: (logits) => {
       const uniform = randomStream(seed, 'completion', tokenIds.length).uniform();
-      const forbidden = tokenIds.length < minTokens ? endTokens : [];
+      const forbidden = tokenIds.length < minTokens ? notYet : neverDrawn;
       const tokenId = sampleToken(logits.subarray(0, tokenizer.vocabularySize), sampler, uniform, { seen, forbidden });
       if (tokenIds.length === 0) firstTokenAtMs = performance.now();
       tokenIds.push(tokenId);
       seen.add(tokenId);
       if (settings.logProbabilities !== null) {
         logProbabilities.push(logProbability(logits, tokenId));
-        alternativesOfTokens.push(alternatives(logits, settings.logProbabilities, tokenizer.vocabularySize));
+        alternativesOfTokens.push(alternatives(logits, settings.logProbabilities, tokenizer));
       }
-      if (tokenId === tokenizer.endOfText) return finish('endOfText', heldBack());
+      if (ends.has(tokenId)) return finish('endOfText', heldBack());
       if (endTokens.has(tokenId)) return finish('stop', heldBack());
       const text = takePiece(decoder.write(tokenId));
       if (finishReason === null && tokenIds.length === maxTokens) return text + finish('length', heldBack());

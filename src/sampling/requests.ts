@@ -58,7 +58,7 @@ export function requestsOf(
 function encodePrompt(prompt: string, tokenizer: Tokenizer, name: string): number[] {
   let tokenIds: number[];
   try {
-    tokenIds = Array.from(tokenizer.encode(prompt));
+    tokenIds = Array.from(tokenizer.encode(prompt, { isContinued: true }));
   } catch (error) {
     throw wrongInput(`${name}: ${(error as Error).message}`, { cause: error });
   }
@@ -83,10 +83,16 @@ export function defaultPrompt({ samples }: Pick<Config, 'samples'>, tokenizer: T
     tokenizer.encode(prompt);
     return prompt;
   } catch (error) {
-    if (prompt === newline) return tokenizer.decode([0]);
+    if (prompt === newline) return tokenizer.decode([firstToken(tokenizer)]);
     throw wrongInput(`samples.prompt: ${(error as Error).message}`, { cause: error });
   }
 }
+
+/** The lowest id that a token has. */
+const firstToken = ({ unusedIds }: Tokenizer): number => {
+  const first = unusedIds.findIndex((id, i) => id !== i);
+  return first < 0 ? unusedIds.length : first;
+};
 
 /**
  * A short hash of everything that determines a completion: the weights and their precision, the tokens of the prompt

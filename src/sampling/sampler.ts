@@ -91,11 +91,17 @@ export function logProbability(logits: Float32Array, tokenId: number): number {
 /**
  * The n likeliest tokens before any filter, likeliest first; of equals, the lower id first.
  *
- * @param tokens only ids below this are considered; the rest is padding of the vocabulary
+ * @param tokens only ids of tokens are considered; the rest is padding of the vocabulary, and gaps in it
  */
-export function alternatives(logits: Float32Array, n: number, tokens = logits.length): Alternative[] {
+export function alternatives(
+  logits: Float32Array,
+  n: number,
+  tokens: { vocabularySize: number; unusedIds: readonly number[] } = { vocabularySize: logits.length, unusedIds: [] },
+): Alternative[] {
+  const unused = new Set(tokens.unusedIds);
   const best: number[] = []; // ids, likeliest first
-  for (let tokenId = 0; tokenId < tokens; tokenId++) {
+  for (let tokenId = 0; tokenId < tokens.vocabularySize; tokenId++) {
+    if (unused.has(tokenId)) continue;
     const last = best.at(-1);
     if (best.length === n && (last === undefined || logits[tokenId]! <= logits[last]!)) continue;
     let at = best.length;

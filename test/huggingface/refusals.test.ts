@@ -83,9 +83,9 @@ describe('config.json', () => {
     expect(readConfigJson(JSON.stringify(rest), 'config.json', null).model.ropeTheta).toBe(2e6);
   });
 
-  it('names the end-of-text token, or the first of several', () => {
-    const end = (eos_token_id: unknown) => read('llama', { eos_token_id }).endOfText;
-    expect([end(3), end([5, 7]), end(null), end(undefined)]).toEqual([3, 5, null, null]);
+  it('names the tokens that end texts', () => {
+    const end = (eos_token_id: unknown) => read('llama', { eos_token_id }).endTokens;
+    expect([end(3), end([5, 7]), end(null), end(undefined)]).toEqual([[3], [5, 7], [], []]);
   });
 
   it('allows a shorter context with RoPE, but not with learned positions', () => {

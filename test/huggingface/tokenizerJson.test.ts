@@ -4,7 +4,7 @@ import { tokenizerFromFile } from '../../src/data/tokenizers/tokenizerFile.ts';
 import { bytesTokenizer } from '../../src/data/tokenizers/bytes.ts';
 import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
 import type { Tokenizer } from '../../src/data/tokenizers/tokenizer.ts';
-import { readTokenizerJson, startOfText, tokenizerFiles } from '../../src/huggingface/tokenizerJson.ts';
+import { endIds, readTokenizerJson, startOfText, tokenizerFiles } from '../../src/huggingface/tokenizerJson.ts';
 
 test('an exported BPE keeps its file, except for the field that only clm knows', () => {
   const { tokenizer: file } = JSON.parse(
@@ -35,7 +35,7 @@ test.each([
   ['characters that end documents', charactersTokenizer('\n 09az', { endOfText: true })],
   ['bytes', bytesTokenizer({ endOfText: true })],
 ])('an export is read back with the same ids: %s', (_, tokenizer) => {
-  const again = readTokenizerJson(tokenizerFiles(tokenizer, 64)['tokenizer.json']!, 'tokenizer.json', null);
+  const again = readTokenizerJson(tokenizerFiles(tokenizer, 64)['tokenizer.json']!, 'tokenizer.json', []);
   expect(again).toMatchObject({ vocabularySize: tokenizer.vocabularySize, endOfText: tokenizer.endOfText });
   const text = 'a0z9\na';
   expect(again.encode(text)).toEqual(tokenizer.encode(text));
@@ -44,12 +44,19 @@ test.each([
   if (tokenizer.kind === 'characters') expect(again.toJSON()).toEqual(tokenizer.toJSON());
 });
 
-test('the end-of-text token is the one config.json names, if it is special', () => {
+test('the end-of-text token is the first that config.json names and the file has; the others end completions', () => {
   const { tokenizer: file } = JSON.parse(
     readFileSync(new URL('../data/tokenizers/fixtures/llama2.json', import.meta.url), 'utf8'),
   );
-  const end = (eos: number | null) => readTokenizerJson(JSON.stringify(file), 'tokenizer.json', eos).endOfText;
-  expect(end(null)).toBe(2); // </s>, the usual one
+  const read = (ends: number[]) => readTokenizerJson(JSON.stringify(file), 'tokenizer.json', ends);
+  const end = (...ends: number[]) => read(ends).endOfText;
+  expect(end()).toBe(2); // </s>, the usual one
   expect(end(1)).toBe(1);
-  expect(end(5)).toBe(2);
+  expect(end(5)).toBe(5); // an ordinary token
+  expect(end(9_999_999)).toBe(2); // no token
+  const several = read([1, 2, 5]);
+  expect([several.endOfText, several.otherEnds, endIds(several)]).toEqual([1, [2, 5], [1, 2, 5]]);
+  const again = tokenizerFromFile(JSON.stringify(several.toJSON()), 't.json');
+  expect([again.endOfText, again.otherEnds]).toEqual([1, [2, 5]]);
+  expect(JSON.parse(tokenizerFiles(several, 64)['tokenizer.json']!)).toEqual(file);
 });

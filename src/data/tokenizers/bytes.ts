@@ -26,6 +26,8 @@ export function bytesTokenizer({ endOfText: hasEnd = false }: { endOfText?: bool
     vocabularySize,
     byteLengths,
     endOfText,
+    otherEnds: [],
+    unusedIds: [],
     encode: (text, { specialTokens = false } = {}) => {
       refuseLoneSurrogates(text);
       if (!specialTokens || endOfText === null) return new Int32Array(Buffer.from(text));

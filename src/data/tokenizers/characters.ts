@@ -82,6 +82,8 @@ export function charactersTokenizer(
     vocabularySize,
     byteLengths,
     endOfText,
+    otherEnds: [],
+    unusedIds: [],
     encode: (text, { specialTokens = false } = {}) => {
       refuseLoneSurrogates(text);
       if (!specialTokens || endOfText === null) return encodePiece(text);

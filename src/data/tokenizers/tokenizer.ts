@@ -15,8 +15,12 @@ export interface Tokenizer {
   readonly byteLengths: Uint16Array;
   /** The id that ends a document, or null. Text is not encoded to it unless `specialTokens` is set. */
   readonly endOfText: number | null;
+  /** Further ids that end a completion, e.g. the end of a turn. */
+  readonly otherEnds: readonly number[];
+  /** Ids below `vocabularySize` that no token has. They are never drawn. */
+  readonly unusedIds: readonly number[];
   /**
-   * Encodes one whole text. Starts with the tokens that the tokenizer puts before every text, if any.
+   * Encodes one whole text, with the tokens that the tokenizer puts before and after every text, if any.
    * @throws wrongInput for a lone surrogate, or text that is not in the vocabulary
    */
   encode(text: string, options?: EncodeOptions): Int32Array;
@@ -26,8 +30,9 @@ export interface Tokenizer {
    */
   encodeUtf8(utf8: Uint8Array, origin: TextOrigin): Int32Array;
   /**
-   * Encodes a document that comes in chunks. The ids of all chunks together are those of the whole document, however it
-   * is cut, if the caller puts the rest of a chunk (`utf8` from `bytes` on) before the next chunk.
+   * Encodes a document that comes in chunks, without a token after it. The ids of all chunks together are those of the
+   * whole document, however it is cut, if the caller puts the rest of a chunk (`utf8` from `bytes` on) before the next
+   * chunk.
    * @throws wrongInput as `encodeUtf8`
    */
   encodeChunk(utf8: Uint8Array, part: DocumentPart, origin: TextOrigin): EncodedChunk;
@@ -46,6 +51,8 @@ export interface Tokenizer {
 export interface EncodeOptions {
   /** Text that spells a special token becomes that token; by default it is ordinary text. */
   readonly specialTokens?: boolean;
+  /** The text is to be continued, so no token that the tokenizer puts after a text follows it. */
+  readonly isContinued?: boolean;
 }
 
 export interface DecodeOptions {

@@ -65,13 +65,19 @@ export const renderTokenizer = (tokenizer: Tokenizer): string => `${JSON.stringi
  * @param source the file's path, only for messages
  * @param endOfTextOfFile for Hugging Face's format: the special token that ends a document, null for none; by default
  *   the one the file names, or a usual one
+ * @param otherEnds for Hugging Face's format: further ids that end a completion; by default those the file names
  * @throws wrongInput naming the file and what is wrong with it
  */
-export function tokenizerFromFile(text: string, source: string, endOfTextOfFile?: string | null): Tokenizer {
+export function tokenizerFromFile(
+  text: string,
+  source: string,
+  endOfTextOfFile?: string | null,
+  otherEnds?: readonly number[],
+): Tokenizer {
   if (text.length > maximumCharacters)
     throw wrongInput(`${source} is too large for a tokenizer: ${text.length} characters.`);
   const value = parseJson(text, source);
-  if (looksLikeHuggingFace(value)) return tokenizerFromHuggingFace(value as object, source, endOfTextOfFile);
+  if (looksLikeHuggingFace(value)) return tokenizerFromHuggingFace(value as object, source, endOfTextOfFile, otherEnds);
   const { format, version } = headerOf(value);
   if (format !== tokenizerFormat) {
     throw wrongInput(`${source} is not a clm tokenizer: its "format" is not "${tokenizerFormat}".`);

@@ -100,7 +100,7 @@ export async function inspectText(
     vocabularySize: V,
     contextLength: model.contextLength,
     alternatives: rows.map((logits) =>
-      alternatives(logits, top, tokenizer.vocabularySize).map((each) => ({ ...each, text: textOf(each.tokenId) })),
+      alternatives(logits, top, tokenizer).map((each) => ({ ...each, text: textOf(each.tokenId) })),
     ),
   };
 }

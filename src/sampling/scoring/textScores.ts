@@ -52,10 +52,10 @@ export async function scoreChoices(
   choices: readonly string[],
 ): Promise<ChoiceScores> {
   const scores: ({ text: string } & TextScore)[] = [];
-  const promptIds = tokenizer.encode(prompt);
+  const promptIds = tokenizer.encode(prompt, { isContinued: true });
   for (const text of choices) {
     if (text === '') throw wrongInput('a choice is empty: it has no token to score');
-    let tokenIds = tokenizer.encode(prompt + text);
+    let tokenIds = tokenizer.encode(prompt + text, { isContinued: true });
     let shared = 0;
     while (shared < promptIds.length && shared < tokenIds.length - 1 && promptIds[shared] === tokenIds[shared])
       shared++;

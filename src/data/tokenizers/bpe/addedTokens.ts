@@ -27,12 +27,20 @@ export type CutTokens = (
 /** The id passed for text between added tokens. */
 export const noToken = -1;
 
-/** Finds the leftmost token, and of several there the longest. undefined without tokens. */
-export function tokenCutter(tokens: readonly AddedToken[]): CutTokens | undefined {
+/**
+ * Finds the leftmost token, and of several there the longest. undefined without tokens.
+ * @param spelt changes the spelling that is searched for
+ * @param stripsSpaces whether a space is whitespace; it is not where it stands for ▁
+ */
+export function tokenCutter(
+  tokens: readonly AddedToken[],
+  spelt: (content: Uint8Array) => Uint8Array = (content) => content,
+  stripsSpaces = true,
+): CutTokens | undefined {
   if (tokens.length === 0) return undefined;
-  const byFirstByte: { token: AddedToken; utf8: Buffer }[][] = Array.from({ length: 256 }, () => []);
+  const byFirstByte: { token: AddedToken; utf8: Uint8Array }[][] = Array.from({ length: 256 }, () => []);
   for (const token of tokens) {
-    const utf8 = Buffer.from(token.content);
+    const utf8 = spelt(Buffer.from(token.content));
     byFirstByte[utf8[0]!]!.push({ token, utf8 });
   }
   for (const list of byFirstByte) list.sort((a, b) => b.utf8.length - a.utf8.length);
@@ -54,8 +62,8 @@ export function tokenCutter(tokens: readonly AddedToken[]): CutTokens | undefine
         at = after;
         continue;
       }
-      const from = stripsLeft ? whitespaceStart(utf8, at, pieceStart) : at;
-      const to = stripsRight ? whitespaceEnd(utf8, after, end) : after;
+      const from = stripsLeft ? whitespaceStart(utf8, at, pieceStart, stripsSpaces) : at;
+      const to = stripsRight ? whitespaceEnd(utf8, after, end, stripsSpaces) : after;
       if (from > pieceStart) piece(pieceStart, from, noToken);
       piece(from, to, id);
       at = pieceStart = to;
@@ -65,20 +73,21 @@ export function tokenCutter(tokens: readonly AddedToken[]): CutTokens | undefine
 }
 
 /** The start of the whitespace before `at`, not before `first`. */
-function whitespaceStart(utf8: Uint8Array, at: number, first: number): number {
+function whitespaceStart(utf8: Uint8Array, at: number, first: number, withSpaces = true): number {
   const flags = characterFlags();
   while (at > first) {
     const before = previousCharacter(utf8, at);
-    if ((flags[codePointAt(utf8, before)]! & space) === 0) break;
+    if ((flags[codePointAt(utf8, before)]! & space) === 0 || (utf8[before] === 0x20 && !withSpaces)) break;
     at = before;
   }
   return at;
 }
 
 /** The end of the whitespace at `at`. */
-function whitespaceEnd(utf8: Uint8Array, at: number, end: number): number {
+function whitespaceEnd(utf8: Uint8Array, at: number, end: number, withSpaces = true): number {
   const flags = characterFlags();
-  while (at < end && (flags[codePointAt(utf8, at)]! & space) !== 0) at += sequenceLength(utf8[at]!);
+  while (at < end && (flags[codePointAt(utf8, at)]! & space) !== 0 && (withSpaces || utf8[at] !== 0x20))
+    at += sequenceLength(utf8[at]!);
   return at;
 }
 

@@ -28,13 +28,23 @@ export interface BpeDescription {
   readonly wholeWords: ReadonlyMap<string, number> | undefined;
   /** Calls `word` for each word of a piece of normalised text. */
   readonly words: (utf8: Uint8Array, start: number, end: number, word: (start: number, end: number) => void) => void;
-  /** Normalizes a piece of text before it is cut; `startsPiece` at the start of a text and after an added token. */
+  /**
+   * Normalizes a piece of text before tokens of normalized text are cut out; `startsPiece` at the start of a text and
+   * after an added token. Those tokens are searched for in their normalized spelling.
+   */
   readonly normalize: ((utf8: Uint8Array, startsPiece: boolean) => Uint8Array) | undefined;
+  /** Whether a space is put before every piece between added tokens that has none, or only at the start of a text. */
+  readonly firstSpace: 'always' | 'first' | 'never';
+  /** Whether `normalize` makes ▁ of spaces, for which plain spaces stand here. */
+  readonly normalizesSpaces: boolean;
   readonly isBorder: IsBorder;
   readonly addedTokens: readonly AddedToken[];
   /** Ids that every text starts with. */
   readonly startTokenIds: readonly number[];
+  /** Whether `endOfText` follows every text that is not continued. */
+  readonly endsTexts: boolean;
   readonly endOfText: number | null;
+  readonly otherEnds: readonly number[];
   /** Whether decoding drops a leading space, because `normalize` put it there. */
   readonly dropsFirstSpace: boolean;
   /** The content of the tokenizer's file. */
@@ -53,7 +63,8 @@ interface IdList {
 const maximumKeptIds = 2 ** 20;
 
 export function bpeTokenizer(description: BpeDescription): Tokenizer {
-  const { tokens, addedTokens, startTokenIds, endOfText, isBorder } = description;
+  const { tokens, addedTokens, startTokenIds, endOfText, otherEnds, isBorder } = description;
+  const endTokenIds = description.endsTexts && endOfText !== null ? [endOfText] : [];
   const byteLengths = Uint16Array.from(tokens, (bytes) => bytes?.length ?? 0);
   const special = new Set(addedTokens.filter(({ isSpecial }) => isSpecial).map(({ id }) => id));
   for (const id of special) byteLengths[id] = 0;
@@ -71,7 +82,12 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
   const isBorderOfPlain = outside(ordinary);
   const list: IdList = { ids: new Int32Array(0), count: 0 }; // reused for every text, because most are short
 
-  function encodePart(utf8: Uint8Array, part: DocumentPart, origin: TextOrigin, withSpecial: boolean): EncodedChunk {
+  function encodePart(
+    utf8: Uint8Array,
+    part: DocumentPart & { isWhole?: boolean },
+    origin: TextOrigin,
+    withSpecial: boolean,
+  ): EncodedChunk {
     const encode = withSpecial ? encodeSpecial() : encodePlain();
     const isSafe = withSpecial ? isBorderOfAll : isBorderOfPlain;
     list.count = 0;
@@ -87,23 +103,29 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
       encode(list, utf8.subarray(start, end), part.startsText && start === 0, origin, start);
       start = end;
     }
+    if (part.isWhole) {
+      reserve(list, endTokenIds.length);
+      for (const id of endTokenIds) list.ids[list.count++] = id;
+    }
     const tokenIds = list.ids.slice(0, list.count);
     if (list.ids.length > maximumKeptIds) list.ids = new Int32Array(0);
     return { tokenIds, bytes: start };
   }
 
-  const whole = { startsText: true, endsText: true };
+  const whole = { startsText: true, endsText: true, isWhole: true };
   const decoder = (options?: DecodeOptions) => streamingDecoder(description, special, options);
   return {
     kind: 'bpe',
     vocabularySize: tokens.length,
     byteLengths,
     endOfText,
-    encode: (text, { specialTokens = false } = {}) => {
+    otherEnds,
+    unusedIds: tokens.flatMap((bytes, id) => (bytes === undefined ? id : [])),
+    encode: (text, { specialTokens = false, isContinued = false } = {}) => {
       refuseLoneSurrogates(text);
       const utf8 = Buffer.from(text);
-      return encodePart(utf8, whole, originOfText(utf8, 'Leave it out, or use another tokenizer.'), specialTokens)
-        .tokenIds;
+      const origin = originOfText(utf8, 'Leave it out, or use another tokenizer.');
+      return encodePart(utf8, { ...whole, isWhole: !isContinued }, origin, specialTokens).tokenIds;
     },
     encodeUtf8: (utf8, origin) => encodePart(utf8, whole, origin, false).tokenIds,
     encodeChunk: (utf8, part, origin) => encodePart(utf8, part, origin, false),
@@ -120,9 +142,13 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
 
 /** Encodes a segment: added tokens, normalization, added tokens of normalized text, words. */
 function pieceEncoder(description: BpeDescription, tokens: readonly AddedToken[]): EncodeInto {
-  const { normalize, words } = description;
+  const { normalize, words, firstSpace } = description;
   const cutRaw = tokenCutter(tokens.filter(({ isNormalized }) => !isNormalized));
-  const cutNormalized = tokenCutter(tokens.filter(({ isNormalized }) => isNormalized));
+  const cutNormalized = tokenCutter(
+    tokens.filter(({ isNormalized }) => isNormalized),
+    (spelling) => normalize?.(spelling, true) ?? spelling,
+    !description.normalizesSpaces,
+  );
   const encodeWord = wordEncoder(mergeTable(description.merges), description.firstTokens, description.wholeWords);
 
   return (list, raw, startsText, origin, offset) => {
@@ -146,13 +172,20 @@ function pieceEncoder(description: BpeDescription, tokens: readonly AddedToken[]
       // for messages, offsets in a normalized piece are taken for those of the text
       const shift = normalize === undefined ? 0 : start;
       const [from, to] = normalize === undefined ? [start, end] : [0, utf8.length];
-      cut(cutNormalized, utf8, from, to, (pieceStart, pieceEnd) => {
-        reserve(list, pieceEnd - pieceStart);
-        words(utf8, pieceStart, pieceEnd, (wordStart, wordEnd) => {
-          const count = encodeWord(utf8, wordStart, wordEnd, list.ids, list.count);
-          if (count < 0) throw unknownByte(utf8, wordStart - 1 - count, origin, offset + shift);
+      const encodeWords = (text: Uint8Array, textStart: number, textEnd: number): void => {
+        reserve(list, textEnd - textStart);
+        words(text, textStart, textEnd, (wordStart, wordEnd) => {
+          const count = encodeWord(text, wordStart, wordEnd, list.ids, list.count);
+          if (count < 0) throw unknownByte(text, wordStart - 1 - count, origin, offset + shift);
           list.count = count;
         });
+      };
+      cut(cutNormalized, utf8, from, to, (pieceStart, pieceEnd) => {
+        const isFirst = start === 0 && pieceStart === from;
+        const mayAdd = isFirst ? startsText && firstSpace !== 'never' : firstSpace === 'always';
+        if (!mayAdd || utf8[pieceStart] === 0x20) return encodeWords(utf8, pieceStart, pieceEnd);
+        const spaced = Buffer.concat([Buffer.of(0x20), utf8.subarray(pieceStart, pieceEnd)]);
+        encodeWords(spaced, 0, spaced.length);
       });
     });
   };

@@ -14,12 +14,21 @@ export function byteLevelParts(
   file: Fields,
   model: Fields,
   vocabulary: ReadonlyMap<string, number>,
-): Pick<BpeDescription, 'firstTokens' | 'words' | 'normalize' | 'isBorder' | 'dropsFirstSpace' | 'wholeWords'> & {
+): Pick<
+  BpeDescription,
+  | 'firstTokens'
+  | 'words'
+  | 'normalize'
+  | 'normalizesSpaces'
+  | 'firstSpace'
+  | 'isBorder'
+  | 'dropsFirstSpace'
+  | 'wholeWords'
+> & {
   readonly bytesOfToken: (spelling: string) => Uint8Array | undefined;
 } {
   const { scanners, addsSpace } = readPreTokenizer(file);
   const normalizers = readNormalizer(file);
-  if (addsSpace) normalizers.push(withFirstSpace);
   model.only('byte_fallback', false, null);
   const decoder = file.fields('decoder');
   if (decoder === undefined) throw file.refusal('decoder', 'is missing; byte-level BPE needs ByteLevel.');
@@ -33,6 +42,8 @@ export function byteLevelParts(
       normalizers.length === 0
         ? undefined
         : (utf8, startsPiece) => normalizers.reduce((text, normalize) => normalize(text, startsPiece), utf8),
+    normalizesSpaces: false,
+    firstSpace: addsSpace ? 'always' : 'never',
     isBorder: wordBorder(),
     dropsFirstSpace: false,
     wholeWords: ignoresMerges ? wordsOfVocabulary(vocabulary) : undefined,
@@ -152,6 +163,3 @@ const composed: Normalize = (utf8) => {
   const normal = text.normalize('NFC');
   return normal === text ? utf8 : Buffer.from(normal);
 };
-
-const withFirstSpace: Normalize = (utf8, startsPiece) =>
-  startsPiece && utf8.length > 0 && utf8[0] !== 0x20 ? Buffer.concat([Buffer.of(0x20), utf8]) : utf8;

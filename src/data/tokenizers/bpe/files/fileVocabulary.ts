@@ -7,7 +7,8 @@ import type { Merge } from '../mergeTable.ts';
 
 const maximumTokens = 2 ** 22;
 const maximumMerges = 2 ** 22;
-const longestToken = 65_535;
+/** Bytes; words of more are cut (segments.ts). */
+export const longestToken = 65_535;
 
 /** Ids by the spelling of their tokens. @throws wrongInput for ids that are out of range or used twice */
 export function readVocabulary(model: Fields): Map<string, number> {
@@ -22,8 +23,6 @@ export function readVocabulary(model: Fields): Map<string, number> {
     if (!isTokenId(id))
       throw model.refusal('vocab', `${shown(token)} has the id ${shown(id)}; ids are 0 … ${maximumTokens - 1}.`);
     if (seen.has(id)) throw model.refusal('vocab', `the id ${id} is used twice, the second time for ${shown(token)}.`);
-    if (Buffer.byteLength(token) > longestToken)
-      throw model.refusal('vocab', `the token ${id} is longer than ${longestToken} bytes.`);
     seen.add(id);
   }
   return new Map(entries as [string, number][]);
@@ -65,6 +64,7 @@ export function readMerges(model: Fields, vocabulary: ReadonlyMap<string, number
  */
 export function readAddedTokens(file: Fields, vocabulary: ReadonlyMap<string, number>): AddedToken[] {
   const assigned = new Map(vocabulary);
+  const used = new Set(vocabulary.values());
   let next = vocabulary.size;
   return file.list('added_tokens').map((token) => {
     const id = token.value('id');
@@ -73,7 +73,8 @@ export function readAddedTokens(file: Fields, vocabulary: ReadonlyMap<string, nu
     if (content === '' || loneSurrogate.test(content) || Buffer.byteLength(content) > longestToken) {
       throw token.refusal('content', `${shown(content)} cannot be a token.`);
     }
-    if (!assigned.has(content)) assigned.set(content, next++);
+    const isNew = !assigned.has(content);
+    if (isNew) assigned.set(content, next++);
     if (assigned.get(content) !== id) {
       throw token.refusal(
         'id',
@@ -81,6 +82,7 @@ export function readAddedTokens(file: Fields, vocabulary: ReadonlyMap<string, nu
           'Correct it, or get a fresh copy of the file.',
       );
     }
+    if (isNew && used.has(id)) throw token.refusal('id', `is ${id}, which another token of the vocabulary has.`);
     const isSpecial = token.flag('special');
     const isNormalized = token.flag('normalized', !isSpecial);
     const [isSingleWord, stripsLeft, stripsRight] = [

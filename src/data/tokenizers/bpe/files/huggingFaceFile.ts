@@ -8,7 +8,7 @@ import type { AddedToken } from '../addedTokens.ts';
 import { byteLevelParts } from './byteLevelFile.ts';
 import { fieldsOf, shown } from './fileFields.ts';
 import type { Fields } from './fileFields.ts';
-import { readAddedTokens, readMerges, readVocabulary } from './fileVocabulary.ts';
+import { longestToken, readAddedTokens, readMerges, readVocabulary } from './fileVocabulary.ts';
 import { sentencePieceParts } from './sentencePieceFile.ts';
 
 /** Special tokens that usually end a document, most likely first; the file itself does not name one. */
@@ -23,13 +23,19 @@ export const looksLikeHuggingFace = (value: unknown): boolean =>
  * @param path only for messages
  * @param endOfText spelling of the token that ends a document, null for none; by default the one in the file's "clm"
  *   field, else the first of the usual ones
+ * @param otherEnds further ids that end a completion; by default those in the file's "clm" field
  * @throws wrongInput naming the file, the field and what is wrong with it
  */
-export function tokenizerFromHuggingFace(json: object, path: string, endOfText?: string | null): Tokenizer {
+export function tokenizerFromHuggingFace(
+  json: object,
+  path: string,
+  endOfText?: string | null,
+  otherEnds?: readonly number[],
+): Tokenizer {
   const file = fieldsOf(json, path);
   file.only('version', '1.0');
-  file.only('truncation', null);
-  file.only('padding', null);
+  file.value('truncation'); // a length that the training script left in the file; says nothing about the ids of a text
+  file.value('padding');
   const model = file.fields('model');
   if (model === undefined) throw file.refusal('model', 'is missing.');
   model.only('type', 'BPE', null);
@@ -48,69 +54,120 @@ export function tokenizerFromHuggingFace(json: object, path: string, endOfText?:
   model.finish();
 
   const tokens: (Uint8Array | undefined)[] = [];
-  for (const [spelling, id] of vocabulary) tokens[id] = bytesOfToken(spelling) ?? Buffer.from(spelling);
+  for (const [spelling, id] of vocabulary) {
+    const bytes = bytesOfToken(spelling) ?? Buffer.from(spelling);
+    if (bytes.length > longestToken)
+      throw model.refusal('vocab', `the token ${id} is longer than ${longestToken} bytes.`);
+    tokens[id] = bytes;
+  }
   for (const { id, content, isSpecial, isNormalized } of addedTokens) {
     tokens[id] = Buffer.from(content);
     if (isNormalized && isSpecial && parts.normalize !== undefined) {
       throw file.refusal('added_tokens', `${shown(content)} is special and normalized, which clm does not support.`);
     }
   }
-  const startTokenIds = readPostProcessor(file, vocabulary, addedTokens);
+  const { before, after } = readPostProcessor(file, vocabulary, addedTokens);
   const clm = file.fields('clm');
   const wantedEnd = endOfText === undefined ? clm?.value('endOfText') : endOfText;
+  const ends = otherEnds ?? ((clm?.value('otherEnds') ?? []) as number[]);
   clm?.finish();
+  if (!Array.isArray(ends) || !ends.every((id) => Number.isInteger(id) && id >= 0))
+    throw file.refusal('clm.otherEnds', `${shown(ends)} is not a list of token ids.`);
   file.finish();
+  const end = wantedEnd === undefined && after !== null ? after : endOfTextId(file, addedTokens, vocabulary, wantedEnd);
+  if (after !== null && after !== end) {
+    throw file.refusal(
+      'post_processor',
+      `puts the token ${after} after every text, which is not the one that ends documents; clm supports only that one.`,
+    );
+  }
   return bpeTokenizer({
     ...parts,
     tokens: Array.from(tokens),
     merges,
     addedTokens,
-    startTokenIds,
-    endOfText: endOfTextId(file, addedTokens, wantedEnd),
-    json: endOfText === undefined ? json : { ...json, clm: { endOfText } },
+    startTokenIds: before,
+    endsTexts: after !== null,
+    endOfText: end,
+    otherEnds: ends.filter((id) => id !== end),
+    json:
+      endOfText === undefined && otherEnds === undefined
+        ? json
+        : {
+            ...json,
+            clm: {
+              ...(wantedEnd !== undefined && { endOfText: wantedEnd }),
+              ...(ends.length > 0 && { otherEnds: ends }),
+            },
+          },
   });
 }
 
-function endOfTextId(file: Fields, addedTokens: readonly AddedToken[], wanted: unknown): number | null {
+function endOfTextId(
+  file: Fields,
+  addedTokens: readonly AddedToken[],
+  vocabulary: ReadonlyMap<string, number>,
+  wanted: unknown,
+): number | null {
   if (wanted === null) return null;
   const special = new Map(addedTokens.filter(({ isSpecial }) => isSpecial).map(({ content, id }) => [content, id]));
   if (wanted === undefined) return special.get(usualEnds.find((end) => special.has(end)) ?? '') ?? null;
-  const id = special.get(String(wanted));
+  const added = addedTokens.find(({ content }) => content === wanted)?.id;
+  const id = added ?? vocabulary.get(String(wanted));
   if (id !== undefined) return id;
   const known = [...special.keys()].slice(0, 8).map(shown).join(', ') || 'none';
   throw file.refusal(
     'added_tokens',
-    `${shown(wanted)}, which should end documents, is not a special token; the file has ${known}.`,
+    `${shown(wanted)}, which should end documents, is not a token; the special tokens of the file are ${known}.`,
   );
 }
 
-/** The ids that every text starts with. */
+/** The ids before every text, and the one after it, null for none. */
 function readPostProcessor(
   file: Fields,
   vocabulary: ReadonlyMap<string, number>,
   addedTokens: readonly AddedToken[],
-): number[] {
+): { before: number[]; after: number | null } {
   const top = file.fields('post_processor');
-  if (top === undefined) return [];
+  if (top === undefined) return { before: [], after: null };
   const isSequence = top.value('type') === 'Sequence';
   const steps = isSequence ? top.list('processors') : [top];
   if (isSequence) top.finish();
-  return steps.flatMap((step) => {
-    step.only('type', 'ByteLevel', 'TemplateProcessing');
-    if (step.value('type') === 'ByteLevel') return []; // adjusts offsets only
+  const before: number[] = [];
+  const after: number[] = [];
+  for (const step of steps) {
+    step.only('type', 'ByteLevel', 'TemplateProcessing', 'RobertaProcessing', 'BertProcessing');
+    const type = step.value('type');
+    if (type === 'ByteLevel') continue; // adjusts offsets only
+    if (type !== 'TemplateProcessing') {
+      before.unshift(pairedId(step, 'cls'));
+      after.push(pairedId(step, 'sep'));
+      step.finish('trim_offsets', 'add_prefix_space'); // about offsets
+      continue;
+    }
     const template = step.list('single');
     const items = template.map((item) => item.fields('Sequence') ?? item.fields('SpecialToken'));
-    if (template.findIndex((item) => item.value('Sequence') !== undefined) !== template.length - 1) {
-      throw step.refusal(
-        'single',
-        'tokens after the text are not supported; set the token that ends a document with tokenizer.endOfText.',
-      );
-    }
-    return items.slice(0, -1).map((item) => {
+    const ids = items.map((item, i) => {
+      if (template[i]!.value('Sequence') !== undefined) return null;
       const name = item?.text('id') ?? '';
       const id = addedTokens.find(({ content }) => content === name)?.id ?? vocabulary.get(name);
       if (id === undefined) throw step.refusal('single', `${shown(name)} is not a token.`);
       return id;
     });
-  });
+    const text = ids.indexOf(null);
+    if (text < 0 || ids.lastIndexOf(null) !== text) throw step.refusal('single', 'does not have the text once.');
+    before.unshift(...(ids.slice(0, text) as number[]));
+    after.push(...(ids.slice(text + 1) as number[]));
+  }
+  if (after.length > 1) throw file.refusal('post_processor', 'several tokens after the text are not supported.');
+  return { before, after: after[0] ?? null };
+
+  /** The id of ["<s>", 0]. It counts, whatever token has it. */
+  function pairedId(step: Fields, name: 'cls' | 'sep'): number {
+    const pair = step.value(name);
+    const id: unknown = Array.isArray(pair) ? pair[1] : undefined;
+    const isToken = [...vocabulary.values()].some((one) => one === id) || addedTokens.some((one) => one.id === id);
+    if (typeof id !== 'number' || !isToken) throw step.refusal(name, `${shown(pair)} is not a token and its id.`);
+    return id;
+  }
 }

@@ -17,16 +17,29 @@ export function sentencePieceParts(
   file: Fields,
   model: Fields,
   vocabulary: ReadonlyMap<string, number>,
-): Pick<BpeDescription, 'firstTokens' | 'words' | 'normalize' | 'isBorder' | 'dropsFirstSpace' | 'wholeWords'> & {
+): Pick<
+  BpeDescription,
+  | 'firstTokens'
+  | 'words'
+  | 'normalize'
+  | 'normalizesSpaces'
+  | 'firstSpace'
+  | 'isBorder'
+  | 'dropsFirstSpace'
+  | 'wholeWords'
+> & {
   readonly bytesOfToken: (spelling: string) => Uint8Array | undefined;
 } {
-  const firstSpace = readNormalizers(file) ?? readMetaspace(file);
-  if (firstSpace === undefined) throw file.refusal('normalizer', `nothing replaces spaces by ${mark}.`);
+  const normalizers = readNormalizers(file);
+  const metaspace = normalizers === undefined ? readMetaspace(file) : undefined;
+  if (normalizers === undefined && metaspace === undefined)
+    throw file.refusal('normalizer', `nothing replaces spaces by ${mark}.`);
+  const splits = metaspace?.splits === true;
   const byteTokens = Int32Array.from({ length: 256 }, (_, byte) => vocabulary.get(byteSpelling(byte)) ?? -1);
   if (byteTokens.includes(-1))
     throw model.refusal('vocab', `lacks ${byteSpelling(byteTokens.indexOf(-1))}, which byte_fallback needs.`);
   const spanning = [...vocabulary.keys()].find((token) => /[^▁]▁/u.test(token));
-  if (spanning !== undefined)
+  if (spanning !== undefined && !splits)
     throw model.refusal('vocab', `the token ${shown(spanning)} spans a space, which clm does not support.`);
   model.only('ignore_merges', false, null);
   const byteOfSpelling = new Map(Array.from({ length: 256 }, (_, byte) => [byteSpelling(byte), byte]));
@@ -35,13 +48,15 @@ export function sentencePieceParts(
     words: (utf8, start, end, word) => {
       let wordStart = start;
       for (let at = start + 1; at < end; at++) {
-        if (utf8[at] !== 0x20 || utf8[at - 1] === 0x20) continue;
+        if (utf8[at] !== 0x20 || (utf8[at - 1] === 0x20 && !splits)) continue;
         word(wordStart, at);
         wordStart = at;
       }
       if (start < end) word(wordStart, end);
     },
-    normalize: (utf8, startsPiece) => withPlainSpaces(utf8, firstSpace === 'always' && startsPiece),
+    normalize: (utf8, startsPiece) => withPlainSpaces(utf8, normalizers?.prepends === true && startsPiece),
+    normalizesSpaces: normalizers !== undefined,
+    firstSpace: metaspace?.firstSpace ?? 'never',
     isBorder: (utf8, at) =>
       spaceBorder(utf8, at) && !(at >= 3 && markUtf8.every((byte, i) => utf8[at - 3 + i] === byte)),
     dropsFirstSpace: readDecoder(file),
@@ -82,19 +97,19 @@ function withPlainSpaces(utf8: Uint8Array, withFirstSpace: boolean): Uint8Array 
 }
 
 /** Reads Prepend and Replace; undefined without a normalizer. */
-function readNormalizers(file: Fields): 'always' | 'never' | undefined {
+function readNormalizers(file: Fields): { prepends: boolean } | undefined {
   const top = file.fields('normalizer');
   if (top === undefined) return undefined;
   const isSequence = top.value('type') === 'Sequence';
   const steps = isSequence ? top.list('normalizers') : [top];
   if (isSequence) top.finish();
-  let firstSpace: 'always' | 'never' = 'never';
+  let prepends = false;
   let replaces = false;
   for (const step of steps) {
     step.only('type', 'Prepend', 'Replace');
     if (step.value('type') === 'Prepend') {
       step.only('prepend', mark);
-      firstSpace = 'always';
+      prepends = true;
     } else {
       const pattern = step.fields('pattern');
       pattern?.only('String', ' ');
@@ -107,18 +122,19 @@ function readNormalizers(file: Fields): 'always' | 'never' | undefined {
   if (!replaces) throw file.refusal('normalizer', `nothing replaces spaces by ${mark}.`);
   if (file.fields('pre_tokenizer') !== undefined)
     throw file.refusal('pre_tokenizer', 'must be null if the normalizer replaces spaces.');
-  return firstSpace;
+  return { prepends };
 }
 
-function readMetaspace(file: Fields): 'always' | 'never' | undefined {
+function readMetaspace(file: Fields): { firstSpace: BpeDescription['firstSpace']; splits: boolean } | undefined {
   const step = file.fields('pre_tokenizer');
   if (step === undefined) return undefined;
   step.only('type', 'Metaspace');
   step.only('replacement', mark);
-  step.only('prepend_scheme', 'never'); // the others add the space only in some positions
-  step.only('split', false, true);
+  step.only('prepend_scheme', 'always', 'first', 'never');
+  const firstSpace = step.value('prepend_scheme') as BpeDescription['firstSpace'];
+  const splits = step.flag('split', true);
   step.finish();
-  return 'never';
+  return { firstSpace, splits };
 }
 
 /** Whether decoding drops the first space of a text. */

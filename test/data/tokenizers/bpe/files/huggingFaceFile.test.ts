@@ -25,11 +25,6 @@ describe('a tokenizer.json', () => {
       't.json: version: "2.0" is not supported; clm supports "1.0".',
     ],
     [
-      'truncation',
-      (file) => (file.truncation = { max_length: 3 }),
-      't.json: truncation: {"max_length":3} is not supported',
-    ],
-    [
       'another model',
       (file) => (file.model.type = 'Unigram'),
       't.json: model.type: "Unigram" is not supported; clm supports "BPE", null.',
@@ -83,13 +78,13 @@ describe('a tokenizer.json', () => {
     ],
     ['another decoder', (file) => (file.decoder = { type: 'WordPiece' }), 'decoder.type: "WordPiece"'],
     [
-      'tokens after the text',
+      'two tokens after the text',
       (file) =>
         (file.post_processor = {
           type: 'TemplateProcessing',
-          single: [{ Sequence: { id: 'A' } }, { SpecialToken: { id: '<|endoftext|>' } }],
+          single: [{ Sequence: { id: 'A' } }, ...['a', 'b'].map((id) => ({ SpecialToken: { id } }))],
         }),
-      'post_processor.single: tokens after the text are not supported',
+      'post_processor: several tokens after the text are not supported',
     ],
     [
       'a token that strips somehow',
@@ -120,7 +115,8 @@ describe('a tokenizer.json', () => {
 
   test('is refused without the token that should end documents', () => {
     expect(refusal(() => {}, 'gpt2', '</s>')).toBe(
-      't.json: added_tokens: "</s>", which should end documents, is not a special token; the file has "<|endoftext|>".',
+      't.json: added_tokens: "</s>", which should end documents, is not a token; ' +
+        'the special tokens of the file are "<|endoftext|>".',
     );
   });
 

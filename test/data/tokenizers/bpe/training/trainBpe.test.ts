@@ -30,6 +30,19 @@ describe('training a BPE', () => {
     expect(file(7001)).toEqual(file(1e9));
   });
 
+  test.each([
+    ['spaces', ' ', 32_768],
+    ['Chinese', '中', 30_000],
+    ['NUL', '\0', 40_000],
+    ['line ends', '\n', 70_000],
+  ])('yields a vocabulary of a long run of %s', (_, character, count) => {
+    const training = bpeTraining();
+    training.addChunk(Buffer.from(character.repeat(count)), { endsText: true });
+    const trained = training.train(1000);
+    expect(trained.vocabularySize).toBeGreaterThan(265);
+    expect(trained.decode(trained.encode(character.repeat(99)))).toBe(character.repeat(99));
+  });
+
   test('ends early if no pair is left', () => {
     const training = bpeTraining();
     training.addChunk(Buffer.from('ab ab ab'), { endsText: true });
