@@ -7,6 +7,7 @@ import { commands, overview, type Command } from './commands.ts';
 import { parseArguments, suggestion, UsageError } from './parseArguments.ts';
 import { isHangupIgnored } from './surroundings.ts';
 import { printError, printResult } from './terminal/output.ts';
+import { watchStreams } from './terminal/streams.ts';
 import { nameOf } from './usage.ts';
 
 async function run(args: readonly string[]): Promise<void> {
@@ -69,13 +70,7 @@ function fail(error: unknown): never {
   process.exit(1);
 }
 
-// A reader that has seen enough (head, less) closes the pipe, and a terminal can go away: not a failure of clm.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE' && error.code !== 'EIO') fail(error);
-});
-
-// A closed stderr must not end a training run: nobody reads the messages, but there is work to save.
-process.stderr.on('error', () => {});
+watchStreams(fail);
 
 // Node has made SIGHUP end the process again, though nohup had it ignored.
 if (isHangupIgnored()) process.on('SIGHUP', () => {});

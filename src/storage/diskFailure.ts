@@ -23,6 +23,8 @@ export function diskFailure(error: unknown, doing: 'read' | 'write', path: strin
   // A failure reported for a temporary file is reworded with the path that the user knows.
   const cause = error instanceof ExpectedError && error.kind === 'environment' ? error.cause : error;
   const code = errorCode(cause);
+  // Only writing meets these: the file being read is not the one that they are about.
+  if (doing === 'read' && ['ENOSPC', 'EDQUOT', 'EROFS', 'EFBIG'].includes(code ?? '')) return error;
   if (code === 'EISDIR') return wrongInput(`${path} is a folder, not a file. Choose another name.`, { cause });
   if (code === 'ENAMETOOLONG')
     return wrongInput(`${path} is too long for a path on this file system. Choose a shorter name.`, { cause });
@@ -46,17 +48,18 @@ export function diskFailure(error: unknown, doing: 'read' | 'write', path: strin
   return failure;
 }
 
-function remedyOf(code: string | undefined, path: string): string | undefined {
+/** What is wrong and what to do, for the error codes of disks; undefined for others. */
+export function remedyOf(code: string | undefined, path: string): string | undefined {
   switch (code) {
     case 'ENOSPC':
-      return 'the disk is full. Free some space (or lower checkpoints.keepLast) and continue with --resume.';
+      return 'the disk is full. Free some space, or choose another place.';
     case 'EDQUOT':
-      return 'your disk quota is used up. Free some space and continue with --resume.';
+      return 'your disk quota is used up. Free some space, or choose another place.';
     case 'EROFS':
-      return 'the file system is read-only. Choose a run directory elsewhere with --run.';
+      return 'the file system is read-only. Choose another place.';
     case 'EACCES':
     case 'EPERM':
-      return `permission denied. Give this user access to ${dirname(path)}, or choose another place with --run.`;
+      return `permission denied. Give this user access to ${dirname(path)}, or choose another place.`;
     case 'EINTR':
     case 'EIO':
     case 'ESTALE':

@@ -3,6 +3,7 @@
  * the machine stops, because it is written under a temporary name in the same parent, flushed, and renamed into place.
  * Everything that a run directory must not lose is written here.
  */
+import { statSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -26,11 +27,30 @@ export function leftoverOf(entry: string): { name: string; kind: Leftover } | un
 }
 
 /**
- * Replaces the contents of a file; after a crash it has either the old contents or the new.
+ * Replaces the contents of a file; after a crash it has either the old contents or the new. A device or a pipe is written
+ * in place, since a rename would put a file where it is.
  * @throws environmentFailure naming the path if the disk is full or read-only, or permission is denied
  */
-export const writeFileDurably = (path: string, contents: string | Uint8Array): Promise<void> =>
-  replaceFileDurably(path, (temporaryPath) => writeFile(temporaryPath, contents, { flag: 'wx' }));
+export async function writeFileDurably(path: string, contents: string | Uint8Array): Promise<void> {
+  if (!isDevice(path))
+    return replaceFileDurably(path, (temporaryPath) => writeFile(temporaryPath, contents, { flag: 'wx' }));
+  try {
+    await writeFile(path, contents);
+  } catch (error) {
+    throw diskFailure(error, 'write', path);
+  }
+}
+
+/** Whether the path is a device or a pipe, or, like /dev/stdout, a name that the system gives to an open file. */
+export function isDevice(path: string): boolean {
+  try {
+    const stats = statSync(path);
+    if (!stats.isFile() && !stats.isDirectory()) return true;
+  } catch {
+    return false; // there is nothing, or writing will tell why it cannot be reached
+  }
+  return /^\/(dev\/(fd\/|std(out|err)$)|proc\/)/.test(resolve(path));
+}
 
 /**
  * Like `writeFileDurably`, for contents that are not in memory: `write` creates the file at the path it gets.
@@ -230,7 +250,7 @@ export async function assertFreeSpace(folder: string, bytes: number): Promise<vo
   const megabytes = (count: number): string => (count / 1e6).toFixed(1);
   throw environmentFailure(
     `Cannot write ${folder}: it needs ${megabytes(bytes)} MB, and the disk has ${megabytes(freeBytes)} MB free. ` +
-      'Free some space (or lower checkpoints.keepLast) and continue with --resume.',
+      'Free some space, or lower checkpoints.keepLast.',
   );
 }
 

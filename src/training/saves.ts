@@ -99,9 +99,11 @@ export function backgroundSaves<Snapshot>(actions: SaveActions<Snapshot>): Saves
     await underWay;
     if (bug !== undefined) throw bug;
     if (failure === undefined) return;
-    throw environmentFailure(`The last checkpoint could not be saved; the one before it is kept. ${failure.message}`, {
-      cause: failure.cause,
-    });
+    throw environmentFailure(
+      `The last checkpoint could not be saved; the one before it is kept. ${failure.message}\n` +
+        'Once this is fixed, continue the run with --resume.',
+      { cause: failure.cause },
+    );
   };
   return {
     begin,

@@ -1,21 +1,54 @@
-"""Runs a program at a pseudo-terminal and types at it: python3 terminal.py STEPS COMMAND …
+"""Runs a program at a pseudo-terminal and types at it: python3 terminal.py STEPS SIZE COMMAND …
 
 STEPS is a JSON list of [what, keys, seconds]: the keys are typed once `what` (a regular expression, or a number of
 bytes) has come out after the previous step, and these seconds (default 0) later; null instead of keys closes the
-terminal. Prints {"output", "code"} when the program has ended.
+terminal. SIZE is null, or [columns, rows] of a terminal with a shell that controls jobs: a program that stops goes on
+at once, as by `fg`. That shell prints `[stopped cooked]` and `[ended cooked]`, or `raw` if the program left the
+terminal without echo or line editing. Prints {"output", "code"} when the program has ended.
 """
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
+import signal
+import struct
 import sys
+import termios
 import time
 
-steps, command = json.loads(sys.argv[1]), sys.argv[2:]
+steps, size, command = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
+
+
+def control_job():
+    """What a shell does for one job in the foreground."""
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+    job = os.fork()
+    if job == 0:
+        os.setpgid(0, 0)
+        os.tcsetpgrp(0, os.getpid())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        os.execvp(command[0], command)
+    while True:
+        _, status = os.waitpid(job, os.WUNTRACED)
+        os.tcsetpgrp(0, os.getpgrp())
+        local = termios.tcgetattr(0)[3]
+        mode = "cooked" if local & termios.ICANON and local & termios.ECHO else "raw"
+        os.write(1, b"[%s %s]" % (b"stopped" if os.WIFSTOPPED(status) else b"ended", mode.encode()))
+        if not os.WIFSTOPPED(status):
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)
+        os.tcsetpgrp(0, job)
+        os.killpg(job, signal.SIGCONT)
+
+
 process, terminal = pty.fork()
 if process == 0:
+    if size is not None:
+        control_job()
     os.execvp(command[0], command)
 output = b""
 

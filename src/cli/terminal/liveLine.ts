@@ -3,11 +3,9 @@
  * hidden nor moved to another line, so that a stop, a kill or Ctrl-Z leaves nothing behind that had to be restored.
  */
 
-let shown = '';
+import { canRedraw } from './abilities.ts';
 
-/** Whether stderr is a terminal that can draw a line again. Some pseudo-terminals have no size. */
-export const canRedraw = (): boolean =>
-  process.stderr.isTTY && process.stderr.columns > 0 && process.env['TERM'] !== 'dumb';
+let shown = '';
 
 /** Draws the line, cut to the width of the terminal. */
 export function showLive(text: string): void {
@@ -18,7 +16,7 @@ export function showLive(text: string): void {
 
 /** Shows what the program waits for, and for how long, until the function that it returns is called. */
 export function showWaiting(what: string): () => void {
-  if (!canRedraw()) return () => {};
+  if (!canRedraw(process.stderr)) return () => {};
   const beganMs = performance.now();
   const show = (): void => showLive(`${what} … ${Math.round((performance.now() - beganMs) / 1000)} s`);
   showLive(`${what} …`);

@@ -1,9 +1,17 @@
 /** Where text goes: results to stdout, everything else to stderr, in colour only if a terminal wants it. */
 import { styleText } from 'node:util';
+import { wantsColour } from './abilities.ts';
 import { aboveLive } from './liveLine.ts';
+import { writeTo } from './streams.ts';
 
 /** Lines of results; see `harmless`. */
-export const printResult = (text: string): boolean => aboveLive(() => process.stdout.write(`${harmless(text)}\n`));
+export const printResult = (text: string): boolean => printPart(`${text}\n`);
+
+/** A piece of a result, without a line end of its own; see `harmless`. */
+export const printPart = (text: string): boolean => aboveLive(() => writeTo('stdout', harmless(text)));
+
+/** Lines of results that hold clm's own colours. The caller has escaped what comes from a model, corpus or path. */
+export const printPainted = (text: string): boolean => aboveLive(() => writeTo('stdout', `${text}\n`));
 
 /** One JSON object per line, for scripts; on a terminal control characters are escaped. */
 export const printJson = (value: unknown): boolean => {
@@ -11,7 +19,7 @@ export const printJson = (value: unknown): boolean => {
   const escaped = process.stdout.isTTY
     ? text.replace(controls, (character) => `\\u${hexadecimal(character).padStart(4, '0')}`)
     : text;
-  return aboveLive(() => process.stdout.write(`${escaped}\n`));
+  return aboveLive(() => writeTo('stdout', `${escaped}\n`));
 };
 
 /** Lines for people, on stderr. On a terminal only clm's own colours pass, since names and paths may be anybody's. */
@@ -22,7 +30,7 @@ export const note = (text: string): boolean => {
         .map((part, i) => (i % 2 === 0 ? escapeControls(part) : part))
         .join('')
     : text;
-  return aboveLive(() => process.stderr.write(`${shown}\n`));
+  return aboveLive(() => writeTo('stderr', `${shown}\n`));
 };
 
 export const printError = (message: string): boolean => note(`${colour('red', 'error')}: ${message}`);
@@ -49,11 +57,16 @@ export const escapeControls = (text: string): string =>
 /** What `colour` puts around a text: red, yellow, cyan and back. */
 const ownColours = /(\x1b\[3[1369]m)/;
 
-/** Text in a colour if stderr is a terminal and NO_COLOR is not set. */
-export function colour(name: 'red' | 'yellow' | 'cyan', text: string): string {
-  const wanted = process.stderr.isTTY && !process.env['NO_COLOR'];
-  return wanted ? styleText(name, text, { validateStream: false }) : text;
-}
+/** Text in a colour if stderr is a terminal that wants it. */
+export const colour = (name: 'red' | 'yellow' | 'cyan', text: string): string =>
+  wantsColour(process.stderr) ? styleText(name, text, { validateStream: false }) : text;
+
+/** The same for stdout; print it with `printPainted`. */
+export const paint = (name: (typeof paints)[number], text: string): string =>
+  wantsColour(process.stdout) ? styleText(name, text, { validateStream: false }) : text;
+
+/** Colours that are told apart on a dark and on a light background. */
+export const paints = ['cyan', 'yellow', 'magenta', 'green', 'blue', 'red'] as const;
 
 /** A rounded number for people, e.g. 61,234. */
 export const grouped = (value: number): string => Math.round(value).toLocaleString('en-US');

@@ -9,7 +9,8 @@ import { generate } from '../../sampling/generate.ts';
 import type { LoadedModel } from '../../sampling/loadModel.ts';
 import { requestsOf } from '../../sampling/requests.ts';
 import type { CompletionSettings } from '../../sampling/settings.ts';
-import { harmless, note, printError } from './output.ts';
+import { takesEscapes } from './abilities.ts';
+import { note, printError, printPart } from './output.ts';
 
 export async function promptLoop(model: LoadedModel, settings: CompletionSettings): Promise<void> {
   const { config, tokenizer, session, table } = model;
@@ -18,7 +19,7 @@ export async function promptLoop(model: LoadedModel, settings: CompletionSetting
   const lines = createInterface({
     input: process.stdin,
     output: process.stderr,
-    terminal: process.stdin.isTTY,
+    terminal: process.stdin.isTTY && takesEscapes(process.stderr),
     historySize: 1000,
   });
   let completing: AbortController | undefined;
@@ -42,8 +43,8 @@ export async function promptLoop(model: LoadedModel, settings: CompletionSetting
             order: 'input',
             signal: completing.signal,
           });
-          process.stdout.write(harmless(prompt));
-          for await (const event of events) process.stdout.write(event.kind === 'text' ? harmless(event.text) : '\n');
+          printPart(prompt);
+          for await (const event of events) printPart(event.kind === 'text' ? event.text : '\n');
         } catch (error) {
           if (!(error instanceof ExpectedError)) throw error;
           printError(error.message); // e.g. a prompt that cannot be encoded; go on with the next

@@ -2,7 +2,8 @@
  * Training facts on stderr: a progress bar with loss, speed and time left on a terminal, plain lines elsewhere.
  */
 import type { Fact, Report } from '../../training/sinks/facts.ts';
-import { canRedraw, showLive } from './liveLine.ts';
+import { canRedraw } from './abilities.ts';
+import { showLive } from './liveLine.ts';
 import { colour, duration, escapeControls, grouped, note, warningText } from './output.ts';
 
 /** Steps are printed as plain lines at most this often. */
@@ -11,7 +12,7 @@ const drawIntervalMs = 100;
 
 /** @param startStep the step that training starts from, 0 for a new run */
 export function reportToTerminal(steps: number, startStep: number, isQuiet: boolean): Report {
-  const reportStep = canRedraw() ? progressBar(steps, startStep) : plainLines(steps);
+  const reportStep = canRedraw(process.stderr) ? progressBar(steps, startStep) : plainLines(steps);
   return (fact) => {
     if (fact.kind === 'step') {
       if (!isQuiet) reportStep(fact);

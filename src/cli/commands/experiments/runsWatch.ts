@@ -2,7 +2,6 @@
  * `clm runs watch RUN…`: a chart of losses that is updated while the runs train. On a terminal it takes the whole
  * screen, as `top` does, so that resizing leaves nothing behind; in a pipe it prints lines.
  */
-import { styleText } from 'node:util';
 import { basename, resolve } from 'node:path';
 import { runPaths } from '../../../run/runPaths.ts';
 import { wrongInput } from '../../../errors.ts';
@@ -11,7 +10,9 @@ import type { MetricsRecord } from '../../../run/metrics.ts';
 import { followMetrics } from '../../../run/readMetrics.ts';
 import { finite, summarizeRun, type RunSummary } from '../../../experiments/runSummary.ts';
 import { terminalChart } from '../../../experiments/terminalChart.ts';
-import { duration, escapeControls, grouped, printJson, printResult } from '../../terminal/output.ts';
+import { canRedraw } from '../../terminal/abilities.ts';
+import { duration, escapeControls, grouped, paint, paints, printJson, printResult } from '../../terminal/output.ts';
+import { openScreen } from '../../terminal/screen.ts';
 import { lossText } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { runsWatchUsage } from './usage.ts';
@@ -26,12 +27,10 @@ interface Watched {
 }
 
 const lineIntervalMs = 10_000;
-const colours = ['cyan', 'yellow', 'magenta', 'green', 'blue', 'red'] as const;
-const paint = (text: string, series: number): string =>
-  process.env['NO_COLOR'] ? text : styleText(colours[series % colours.length]!, text, { validateStream: false });
+const painted = (text: string, series: number): string => paint(paints[series % paints.length]!, text);
 
 export async function watch({ runs, interval, json }: ArgumentsOf<typeof runsWatchUsage>): Promise<void> {
-  const isScreen = process.stdout.isTTY && process.stdout.columns > 0 && !json;
+  const isScreen = canRedraw(process.stdout) && !json;
   if (!(interval > 0)) throw wrongInput('--interval must be a number of seconds greater than 0');
   const watched = resolveRuns(runs).map(openRun);
   let stopped = false;
@@ -49,28 +48,21 @@ export async function watch({ runs, interval, json }: ArgumentsOf<typeof runsWat
       };
     });
   const sayLines = linePrinter(json);
-  const draw = (): void => {
-    if (isScreen)
-      process.stdout.write(
-        `\x1b[H${screenOf(watched.map(({ run }) => run))
-          .map(escapeControls)
-          .join('\x1b[K\n')}\x1b[K\x1b[J`,
-      );
-  };
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  if (isScreen) process.stdout.on('resize', draw).write('\x1b[?1049h\x1b[?25l');
+  const draw = (): void => screen?.show(screenOf(watched.map(({ run }) => run)));
+  const screen = isScreen ? openScreen(draw, stop) : undefined;
+  if (!isScreen) process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
     for (;;) {
       for (const { run, look } of watched) {
         const records = look();
-        if (!isScreen) sayLines(run, records);
+        if (screen === undefined) sayLines(run, records);
       }
       draw();
       if (stopped || process.stdout.errored || watched.every(({ run }) => run.summary.state !== 'running')) break;
       await sleep();
     }
   } finally {
-    if (isScreen) process.stdout.off('resize', draw).write('\x1b[?25h\x1b[?1049l');
+    screen?.close();
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
   if (json) return;
@@ -113,14 +105,14 @@ function screenOf(runs: readonly Watched[]): string[] {
   const width = Math.max(20, process.stdout.columns);
   const height = Math.max(6, process.stdout.rows);
   const shown = runs.slice(0, Math.max(1, Math.min(runs.length, (height >> 1) - 1)));
-  const lines = shown.map((run, i) => paint(cut(lineOf(run), width), i));
+  const lines = shown.map((run, i) => painted(cut(escapeControls(lineOf(run)), width), i));
   if (shown.length < runs.length) lines.push(cut(`… and ${runs.length - shown.length} more`, width));
   const title = runs.length === 1 ? 'training loss (smoothed), and validation loss' : 'training loss (smoothed)';
   const series =
     runs.length === 1
       ? [{ points: runs[0]!.training }, { points: runs[0]!.validation }]
       : runs.map(({ training }) => ({ points: training }));
-  const chart = terminalChart(series, { width, height: height - lines.length - 2, paint });
+  const chart = terminalChart(series, { width, height: height - lines.length - 2, paint: painted });
   return [...lines, cut(title, width), ...chart];
 }
 

@@ -10,6 +10,7 @@ import { expandSweep } from '../../../experiments/sweep/expandSweep.ts';
 import { assertWhole } from '../../options.ts';
 import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { stopSignals, type StopSignals } from '../../stopSignals.ts';
+import { outliveStdout } from '../../terminal/streams.ts';
 import { lossText, renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { sweepUsage } from './usage.ts';
@@ -67,6 +68,9 @@ async function trainPlanned(
 
   let ended = 0;
   let firstFailure = 0;
+  outliveStdout(({ message }) =>
+    printWarning(`${message}\nThe sweep goes on; its events are in ${path.join(output, 'sweep.jsonl')}`),
+  );
   await runSweep(planned, {
     ...{ config: sweep.config, output, jobs: args.jobs, retry: args.retry, signal: signals.signal },
     program: [process.execPath, process.argv[1]!],

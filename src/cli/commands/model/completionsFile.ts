@@ -5,7 +5,7 @@
 import { closeSync, createReadStream, existsSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { diskFailure } from '../../../storage/diskFailure.ts';
-import { makeFolder } from '../../../storage/durable.ts';
+import { isDevice, makeFolder } from '../../../storage/durable.ts';
 import { wrongInput } from '../../../errors.ts';
 import { parseObject } from './promptsFile.ts';
 
@@ -23,7 +23,8 @@ export interface CompletionsFile {
 export async function openCompletionsFile(path: string): Promise<CompletionsFile> {
   await makeFolder(dirname(path));
   const made = new Map<number, string>();
-  const wholeBytes = existsSync(path) ? await readMade(path, made) : 0;
+  const isKept = !isDevice(path);
+  const wholeBytes = isKept && existsSync(path) ? await readMade(path, made) : 0;
   const guarded = <T>(action: () => T): T => {
     try {
       return action();
@@ -32,7 +33,7 @@ export async function openCompletionsFile(path: string): Promise<CompletionsFile
     }
   };
   const file = guarded(() => openSync(path, 'a'));
-  guarded(() => ftruncateSync(file, wholeBytes));
+  if (isKept) guarded(() => ftruncateSync(file, wholeBytes));
   return {
     found: made.size,
     has: (index, fingerprint) => {
@@ -52,7 +53,7 @@ export async function openCompletionsFile(path: string): Promise<CompletionsFile
     close: () =>
       guarded(() => {
         try {
-          fsyncSync(file);
+          if (isKept) fsyncSync(file);
         } finally {
           closeSync(file);
         }

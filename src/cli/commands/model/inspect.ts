@@ -11,7 +11,7 @@ import { inspectText } from '../../../sampling/scoring/inspection.ts';
 import { loadModel, type LoadedModel } from '../../../sampling/loadModel.ts';
 import { inspectionPage } from './inspectionPage.ts';
 import { inspectionText, positionText } from './inspectionText.ts';
-import { note, printJson, printResult } from '../../terminal/output.ts';
+import { note, printJson, printPainted } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
 import { readInput, wellFormed } from '../../textInput.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -41,8 +41,8 @@ export async function inspect(args: ArgumentsOf<typeof inspectUsage>): Promise<v
       printJson(position === undefined ? rest : { ...rest, position, alternatives: alternatives[position] });
       return;
     }
-    printResult(inspectionText(inspection));
-    if (position !== undefined) printResult(positionText(inspection, position));
+    printPainted(inspectionText(inspection));
+    if (position !== undefined) printPainted(positionText(inspection, position));
   } finally {
     loaded.close();
   }

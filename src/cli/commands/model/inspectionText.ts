@@ -1,7 +1,6 @@
 /** An inspection as lines for a terminal. */
-import { styleText } from 'node:util';
 import type { Inspection } from '../../../sampling/scoring/inspection.ts';
-import { escapeControls } from '../../terminal/output.ts';
+import { escapeControls, paint } from '../../terminal/output.ts';
 
 /** A table of inputs and shifted targets side by side, with the probability that the model assigns to each target. */
 export function inspectionText(inspection: Inspection): string {
@@ -47,7 +46,7 @@ export function positionText(
   const rows = alternatives[position]!.map(({ tokenId, text, logProbability }, i) => {
     const p = Math.exp(logProbability);
     const line = row(i + 1, text, tokenId, p) + '█'.repeat(Math.round(30 * p));
-    return tokenId === targetIds[position] ? style('green', `${line} ← the target`) : line;
+    return tokenId === targetIds[position] ? paint('green', `${line} ← the target`) : line;
   });
   const target = targetIds[position];
   const found = target === undefined || alternatives[position]!.some(({ tokenId }) => tokenId === target);
@@ -75,7 +74,4 @@ const visible = (text: string): string => `"${escapeControls(JSON.stringify(text
 
 /** Green if the model does much better than a uniform prediction, red if it does worse. */
 const coloured = (text: string, loss: number, uniformLoss: number): string =>
-  style(loss < uniformLoss / 2 ? 'green' : loss < uniformLoss ? 'yellow' : 'red', text);
-
-const style = (name: 'green' | 'yellow' | 'red', text: string): string =>
-  process.stdout.isTTY && !process.env['NO_COLOR'] ? styleText(name, text, { validateStream: false }) : text;
+  paint(loss < uniformLoss / 2 ? 'green' : loss < uniformLoss ? 'yellow' : 'red', text);

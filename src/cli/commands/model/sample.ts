@@ -7,7 +7,7 @@ import { loadModel, type LoadedModel } from '../../../sampling/loadModel.ts';
 import { defaultPrompt, fingerprintOf, requestsOf, type AskedPrompt } from '../../../sampling/requests.ts';
 import { completeSettings, defaultSettings, type CompletionSettings } from '../../../sampling/settings.ts';
 import { openCompletionsFile, type CompletionsFile } from './completionsFile.ts';
-import { harmless, note, printJson } from '../../terminal/output.ts';
+import { note, printJson, printPart } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
 import { promptsOfFile } from './promptsFile.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -120,12 +120,12 @@ function textWriter(begun: readonly Begun[]): { write(index: number, text: strin
     turn++;
     const next = kept.get(turn);
     if (next === undefined) return;
-    process.stdout.write(harmless(next.text));
+    printPart(next.text);
     kept.delete(turn);
     if (next.ended) close();
   };
   const close = (): void => {
-    process.stdout.write('\n');
+    printPart('\n');
     open();
   };
   const headed = (index: number): string => `${index > 0 ? '\n---\n' : ''}${begun[index]!.prompt}`;
@@ -135,7 +135,7 @@ function textWriter(begun: readonly Begun[]): { write(index: number, text: strin
     const head = heads.has(index) ? '' : headed(index);
     heads.add(index);
     if (index === turn) {
-      process.stdout.write(harmless(head + text));
+      printPart(head + text);
       if (ended) close();
       return;
     }

@@ -2,14 +2,14 @@
 import { renderConfigJsonSchema } from '../../../config/jsonSchema.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { renderConfig } from '../../../config/resolved.ts';
-import { printJson } from '../../terminal/output.ts';
+import { printJson, printPart } from '../../terminal/output.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { configShowUsage } from './usage.ts';
 
 export function show({ config: path, set, json }: ArgumentsOf<typeof configShowUsage>): void {
   const config = loadConfig(path, { set });
   if (json) printJson(config);
-  else process.stdout.write(renderConfig(config));
+  else printPart(renderConfig(config));
 }
 
-export const schema = (): void => void process.stdout.write(renderConfigJsonSchema());
+export const schema = (): void => void printPart(renderConfigJsonSchema());

@@ -7,7 +7,7 @@ import { sourceFiles } from '../../../data/files/sourceFiles.ts';
 import { renderTokenizer, readTokenizerFile } from '../../../data/tokenizers/tokenizerFile.ts';
 import { trainTokenizer } from '../../../data/tokens/trainTokenizer.ts';
 import { wrongInput } from '../../../errors.ts';
-import { grouped, harmless, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
+import { grouped, note, printJson, printPart, printResult, printWarning } from '../../terminal/output.ts';
 import { readInput, parseTokenIds, wellFormed } from '../../textInput.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { tokenizerTrainUsage, tokenizerEncodeUsage, tokenizerDecodeUsage, tokenizerStatsUsage } from './usage.ts';
@@ -64,7 +64,7 @@ export async function decode({
   const { utf8 } = await readInput({});
   const text = tokenizer.decode(parseTokenIds(utf8.toString()), { specialTokens });
   if (json) printJson({ text });
-  else process.stdout.write(harmless(text));
+  else printPart(text);
 }
 
 /** Encoded before the clock starts, so that the code is compiled; the words of the rest are not yet cached. */

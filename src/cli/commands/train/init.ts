@@ -18,6 +18,7 @@ import {
   stepsFor,
   type StartingChoices,
 } from '../../../experiments/startingConfig.ts';
+import { takesEscapes } from '../../terminal/abilities.ts';
 import { grouped, note, printError, printJson } from '../../terminal/output.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { initUsage } from './usage.ts';
@@ -104,7 +105,11 @@ interface Questions {
 }
 
 function openQuestions(): Questions {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const terminal = createInterface({
+    input: process.stdin,
+    output: process.stderr,
+    terminal: process.stdin.isTTY && takesEscapes(process.stderr),
+  });
   terminal.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   const left = new Promise<never>((_, reject) =>
     terminal.once('close', () => reject(wrongInput('There was no answer; no config was written.'))),

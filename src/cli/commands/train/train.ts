@@ -3,11 +3,13 @@ import path from 'node:path';
 import type { Config } from '../../../config/schema.ts';
 import { lockRun, type RunLock } from '../../../run/lock.ts';
 import { clearLeftovers } from '../../../run/runDirectory.ts';
+import { runPaths } from '../../../run/runPaths.ts';
 import { findConfig, prepareTraining, type PreparedTraining } from '../../../training/prepare.ts';
 import { hasBfloat16Arithmetic } from '../../../processor.ts';
 import { runTraining } from '../../../training/run.ts';
 import { clearLive, showWaiting } from '../../terminal/liveLine.ts';
 import { duration, grouped, note, printJson, printWarning } from '../../terminal/output.ts';
+import { outliveStdout } from '../../terminal/streams.ts';
 import { stopSignals, type StopSignals } from '../../stopSignals.ts';
 import { supplyLines } from '../../terminal/supplyText.ts';
 import { parseDuration, startTimeLimit, type TimeLimit } from './timeLimit.ts';
@@ -50,6 +52,9 @@ export async function train(args: ArgumentsOf<typeof trainUsage>): Promise<void>
         return;
       }
       isTraining = true;
+      outliveStdout(({ message }) =>
+        printWarning(`${message}\nTraining goes on; its figures are in ${runPaths(runDirectory).metrics}`),
+      );
       await trainPrepared(prepared, lock, args, signals, limit);
     } finally {
       await lock.release();
