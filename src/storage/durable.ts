@@ -27,8 +27,8 @@ export function leftoverOf(entry: string): { name: string; kind: Leftover } | un
 }
 
 /**
- * Replaces the contents of a file; after a crash it has either the old contents or the new. A device or a pipe is written
- * in place, since a rename would put a file where it is.
+ * Replaces the contents of a file; after a crash it has either the old contents or the new. A device or a pipe is
+ * written in place, since a rename would put a file where it is.
  * @throws environmentFailure naming the path if the disk is full or read-only, or permission is denied
  */
 export async function writeFileDurably(path: string, contents: string | Uint8Array): Promise<void> {

@@ -26,11 +26,13 @@ interface Watched {
   summary: RunSummary;
 }
 
+/** Columns below which a chart says nothing. */
+const narrowest = 20;
 const lineIntervalMs = 10_000;
 const painted = (text: string, series: number): string => paint(paints[series % paints.length]!, text);
 
 export async function watch({ runs, interval, json }: ArgumentsOf<typeof runsWatchUsage>): Promise<void> {
-  const isScreen = canRedraw(process.stdout) && !json;
+  const isScreen = canRedraw(process.stdout) && process.stdout.columns >= narrowest && !json;
   if (!(interval > 0)) throw wrongInput('--interval must be a number of seconds greater than 0');
   const watched = resolveRuns(runs).map(openRun);
   let stopped = false;
@@ -102,7 +104,7 @@ function openRun(path: string): { run: Watched; look: () => MetricsRecord[] } {
 
 /** A screen of the terminal's current size: one line per run, and the chart in the remaining lines. */
 function screenOf(runs: readonly Watched[]): string[] {
-  const width = Math.max(20, process.stdout.columns);
+  const width = Math.max(narrowest, process.stdout.columns);
   const height = Math.max(6, process.stdout.rows);
   const shown = runs.slice(0, Math.max(1, Math.min(runs.length, (height >> 1) - 1)));
   const lines = shown.map((run, i) => painted(cut(escapeControls(lineOf(run)), width), i));
