@@ -1,6 +1,6 @@
 /**
- * The whole screen of a terminal, as `top` takes it. Whatever ends or stops the program (Ctrl-C, Ctrl-\, Ctrl-Z, SIGHUP),
- * the terminal has its own screen and its cursor again; after Ctrl-Z and `fg` the screen is taken back.
+ * The whole screen of a terminal, as `top` takes it. Whatever ends or stops the program (Ctrl-C, Ctrl-\, Ctrl-Z, a
+ * hangup), the terminal has its own screen and its cursor again; after Ctrl-Z and `fg` the screen is taken back.
  */
 
 /** Signals whose default action follows once the terminal is restored. */
