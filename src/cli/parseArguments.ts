@@ -1,6 +1,7 @@
 /** Reads the arguments of one command with yargs, and prints its help page. */
 import { closest, distance } from 'fastest-levenshtein';
 import type { Options } from 'yargs';
+import { withDashedValues } from './dashedValues.ts';
 import { nameOf, type Usage } from './usage.ts';
 
 /** A wrong command line: reported with a pointer to the help of the command; exit code 2. */
@@ -21,7 +22,7 @@ export class UsageError extends Error {
  */
 export async function parseArguments(
   usage: Usage,
-  args: readonly string[],
+  written: readonly string[],
   seeAlso: string,
   handler: (parsed: Record<string, unknown>) => Promise<void>,
 ): Promise<void> {
@@ -31,16 +32,17 @@ export async function parseArguments(
   const fail = (message: string): never => {
     throw new UsageError(message, name);
   };
-  const end = args.includes('--') ? args.indexOf('--') : args.length;
-  for (const [i, arg] of args.slice(0, end).entries()) {
+  const end = written.includes('--') ? written.indexOf('--') : written.length;
+  for (const [i, arg] of written.slice(0, end).entries()) {
     const [, negated, key, value] = /^--(no-)?([^=]+)(?:=(.*))?/s.exec(arg) ?? [];
     const definition = options[key ?? ''];
     if (definition && negated && !isSwitch(definition)) fail(`unknown option "${arg}"`);
     // yargs reads an empty value as the number 0, e.g. that of an unset variable, and any value but true as false.
-    if (definition?.type === 'number' && (value ?? args[i + 1]) === '') fail(`--${key} must be a number`);
+    if (definition?.type === 'number' && (value ?? written[i + 1]) === '') fail(`--${key} must be a number`);
     if (definition && isSwitch(definition) && value !== undefined && !/^(true|false)$/.test(value))
       fail(`--${key} takes no value, or true or false, not "${value}"`);
   }
+  const args = withDashedValues(usage, written, fail);
   // An object, since yargs' types do not know plural forms.
   const texts: object = {
     'Not enough non-option arguments: got %s, need at least %s': plural(

@@ -18,10 +18,11 @@ export function schemaProblems(issues: readonly z.core.$ZodIssue[], tree: Locate
   return issues.flatMap((issue): Problem[] => {
     const path = issue.path as KeyPath;
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((name) => ({
-        origin: keyOrigin(tree, path, name),
-        message: `${renderKeyPath([...path, name])} is not a config key; ${suggestKey(path, name)}`,
-      }));
+      return issue.keys.map((name) => {
+        const hint = suggestKey(path, name.replace(/[^!-~]/gu, '') || name);
+        const message = `${renderKeyPath([...path, name])} is not a config key${unusual(name)}; ${hint}`;
+        return { origin: keyOrigin(tree, path, name), message };
+      });
     }
     const key = renderKeyPath(path);
     // A number can be both fractional and out of range: one message per key is enough.
@@ -40,6 +41,27 @@ export function problemsError(problems: readonly Problem[]): ExpectedError {
       rank(a) - rank(b) || (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
   );
   return wrongInput(sorted.map(({ origin, message }) => `${location(origin)}: ${message}`).join('\n'));
+}
+
+const names: Readonly<Record<string, string>> = {
+  ' ': 'space',
+  '\u00a0': 'no-break space',
+  '\u00ad': 'soft hyphen',
+  '\u200b': 'zero-width space',
+  '\u202f': 'narrow no-break space',
+  '\u3000': 'ideographic space',
+  '\ufeff': 'byte order mark',
+};
+
+/** Keys are ASCII. Any other character is named, since it is often invisible or looks like an ASCII one. */
+function unusual(key: string): string {
+  const [character] = /[^!-~]/u.exec(key) ?? [];
+  if (character === undefined) return '';
+  const code = `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`;
+  const isSeen = /[\p{L}\p{N}\p{P}\p{S}]/u.test(character);
+  const shownAs = names[character] ?? (isSeen ? character : undefined);
+  const position = key.startsWith(character) ? 'begins with' : 'contains';
+  return `: it ${position} the character ${code}${shownAs === undefined ? '' : ` (${shownAs})`}`;
 }
 
 function keyOrigin(tree: LocatedValue, parent: KeyPath, name: string): Origin {

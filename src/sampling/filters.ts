@@ -12,6 +12,9 @@ export function addLogitBias(scores: Scores, bias: ReadonlyMap<number, number>):
   return scores;
 }
 
+/** The largest magnitude of a score: an absurd penalty must not make it infinite, which would be excluded or NaN. */
+const withinRange = (score: number): number => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, score));
+
 /**
  * Makes tokens that already occur in the text less likely (Keskar et al. 2019, https://arxiv.org/abs/1909.05858,
  * section 4.1): positive logits are divided by the penalty, negative ones multiplied.
@@ -20,7 +23,8 @@ export function penaliseRepetition(scores: Scores, penalty: number, seen: Iterab
   if (penalty === 1) return scores;
   for (const tokenId of seen) {
     const score = scores[tokenId]!;
-    scores[tokenId] = score < 0 ? score * penalty : score / penalty;
+    if (score === -Infinity) continue; // excluded
+    scores[tokenId] = withinRange(score < 0 ? score * penalty : score / penalty);
   }
   return scores;
 }
@@ -30,9 +34,16 @@ export function forbid(scores: Scores, tokenIds: Iterable<number>): Scores {
   return scores;
 }
 
-/** @param temperature greater than 0 */
+/**
+ * Close to temperature 0 the quotients leave the range of numbers. Then the largest score is subtracted first, which
+ * changes no probability: its token keeps a score of 0, and the others go to −∞.
+ * @param temperature greater than 0
+ */
 export function scaleByTemperature(scores: Scores, temperature: number): Scores {
-  if (temperature !== 1) for (let i = 0; i < scores.length; i++) scores[i]! /= temperature;
+  if (temperature === 1) return scores;
+  const largest = scores[likeliest(scores)]!;
+  const shift = largest > -Infinity && !Number.isFinite(largest / temperature) ? largest : 0;
+  for (let i = 0; i < scores.length; i++) scores[i] = (scores[i]! - shift) / temperature;
   return scores;
 }
 

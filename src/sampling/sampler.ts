@@ -1,4 +1,5 @@
 /** Draws a token from logits: pure functions of the logits, the settings, the tokens so far and a uniform number. */
+import { wrongInput } from '../errors.ts';
 import {
   addLogitBias,
   forbid,
@@ -41,6 +42,7 @@ const noState: TextState = { seen: [], forbidden: [] };
  * Draws a token id from `logits` (V).
  *
  * @param uniform in [0, 1); the same number gives the same token
+ * @throws wrongInput if every token is forbidden
  */
 export function sampleToken(
   logits: Float32Array,
@@ -49,6 +51,9 @@ export function sampleToken(
   state: TextState = noState,
 ): number {
   const scores = filteredScores(logits, settings, state);
+  if (scores[likeliest(scores)] === -Infinity) {
+    throw wrongInput('No token may be drawn: minTokens forbids the tokens that end a completion, and here all do.');
+  }
   if (settings.temperature === 0) return likeliest(scores);
   const probabilities = softmax(scores);
   let rest = uniform;

@@ -17,9 +17,13 @@ import type { Corpus } from '../data/files/corpus.ts';
 import { openCorpus } from '../data/files/openCorpus.ts';
 import { corpusManifest, parseManifest, refuseChangedCorpus, type CorpusManifest } from '../data/manifest.ts';
 import { countCorpus } from '../data/tokens/prepareTokenizer.ts';
-import { hasLossTokens } from '../data/tokens/tokens.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
+import {
+  refuseFewValidationTokens,
+  refuseShortValidation,
+  refuseValidationWithoutLoss,
+} from '../data/validationPart.ts';
 import { wrongInput } from '../errors.ts';
 import { resolveCheckpoint } from '../run/findCheckpoint.ts';
 import { assertFreshStart } from '../run/runDirectory.ts';
@@ -28,6 +32,7 @@ import { readRunStatus } from '../run/status.ts';
 import { defaultPrompt } from '../sampling/requests.ts';
 import { readBounded } from '../storage/boundedFile.ts';
 import { planRun, refuseTooLarge, type RunPlan } from './plan/plan.ts';
+import { planWarnings } from './plan/planWarnings.ts';
 import { countText } from './plan/preparePlan.ts';
 import { isExhausted, progressOf, type Progress } from './progress.ts';
 import type { StateTensors } from './tensorValues.ts';
@@ -62,6 +67,8 @@ export interface PreparedTraining {
   takeTensors(): StateTensors | undefined;
   /** Newer checkpoints that are damaged. */
   skipped: SkippedCheckpoint[];
+  /** What is probably not meant; said before the first step. */
+  warnings: string[];
   progress: Progress;
   isFinished: boolean;
 }
@@ -71,11 +78,7 @@ export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining
   const { config, runDirectory } = run;
   const { checkpoint, skipped } = await checkpointToResume(run);
   const opened = await openCorpus(config.corpus);
-  if (opened.separatesDocuments !== true && opened.validation.endByte - opened.validation.startByte < 2) {
-    throw wrongInput(
-      'The validation text has fewer than two tokens. Raise corpus.validation.tail or add text to corpus.sources.',
-    );
-  }
+  refuseShortValidation(opened);
   const start = checkpoint || config.start.from === null ? undefined : await loadStart(config.start.from);
   const { tokenizer, corpus, manifest } = await prepareText(
     config,
@@ -84,14 +87,10 @@ export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining
     checkpoint ? runPaths(runDirectory).corpus : null,
   );
   const { trainingTokens, validationTokens, supply } = manifest;
-  if (validationTokens < 2) {
-    throw wrongInput(
-      `The validation part has ${validationTokens} token${validationTokens === 1 ? '' : 's'}, nothing to score. ` +
-        'Raise corpus.validation.hash or tail, or name a longer file in corpus.validation.path.',
-    );
-  }
+  refuseFewValidationTokens(validationTokens);
   if (checkpoint === undefined) await refuseValidationWithoutLoss(corpus, tokenizer);
-  const plan = planRun(config, { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply });
+  const size = { vocabularySize: tokenizer.vocabularySize, trainingTokens, supply };
+  const plan = planRun(config, size);
   refuseTooLarge(plan);
   defaultPrompt(config, tokenizer);
   const progress = progressOf(checkpoint);
@@ -101,8 +100,14 @@ export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining
     );
   }
   const isAtEnd = progress.step === plan.steps || isExhausted(progress.validation, config.evaluation.patience);
+  const former = checkpoint && configOf(checkpoint);
+  const warnings = planWarnings(
+    config,
+    plan.steps,
+    former && { config: former, steps: planRun(former, size).steps, made: progress.step },
+  );
   return {
-    ...{ config, corpus, manifest, tokenizer, plan, runDirectory, skipped, progress },
+    ...{ config, corpus, manifest, tokenizer, plan, runDirectory, skipped, warnings, progress },
     resumedFrom: checkpoint?.path,
     startsFrom: start?.path,
     takeTensors: takenOnce(checkpoint ?? start),
@@ -157,7 +162,7 @@ async function checkpointToResume({
   if (checkpoint?.state['imported'] !== undefined) {
     throw wrongInput(
       `${runDirectory} was imported: it has no optimizer state to continue with. Train a new run from it: ` +
-        `start: { from: ${runDirectory} } in a config.`,
+        `start: { from: ${JSON.stringify(runDirectory)} } in a config.`,
     );
   }
   if (checkpoint) assertMayResume(checkpoint, config, runDirectory);
@@ -165,10 +170,13 @@ async function checkpointToResume({
   return found;
 }
 
+/** The config that a checkpoint was made with. */
+const configOf = ({ path: folder, configText }: Checkpoint): Config =>
+  parseResolvedConfig(configText, path.join(folder, 'config.yaml'));
+
 /** Only keys that leave the past steps as they were may change. */
 function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: string): void {
-  const before = parseResolvedConfig(checkpoint.configText, path.join(checkpoint.path, 'config.yaml'));
-  const differences = resumeDifferences(before, config).filter((key) => key !== 'device');
+  const differences = resumeDifferences(configOf(checkpoint), config).filter((key) => key !== 'device');
   if (differences.length === 0) return;
   throw wrongInput(
     `${runDirectory} was started with another ${differences.join(', ')}. Resuming may change only device, the ` +
@@ -198,15 +206,6 @@ async function prepareText(
   }
   const text = await countText(config, opened, given);
   return { tokenizer: text.tokenizer, corpus: text.corpus, manifest: await corpusManifest(text.corpus, text) };
-}
-
-/** Without pairs, the number of tokens has been checked already. */
-async function refuseValidationWithoutLoss(corpus: Corpus, tokenizer: Tokenizer): Promise<void> {
-  if (corpus.hasPairs !== true || (await hasLossTokens(corpus, corpus.validation, tokenizer))) return;
-  throw wrongInput(
-    'The validation part has no token to score: every completion in it is empty. Raise corpus.validation.hash or ' +
-      'tail, or fix the completions.',
-  );
 }
 
 /**

@@ -85,7 +85,10 @@ describe('clm --help', () => {
     [['train', ''], 'error: argument "config" is empty\nSee: clm train --help\n'],
     [['train', 'a.yaml', 'b.yaml'], 'error: unexpected argument "b.yaml"\nSee: clm train --help\n'],
     [['train', 'x.yaml', '--set'], 'error: --set needs a value\nSee: clm train --help\n'],
-    [['train', '--run', '--resume'], 'error: --run needs a value\nSee: clm train --help\n'],
+    [
+      ['train', '--run', '--resume'],
+      'error: --run needs a value. If --resume is meant as its value: --run=--resume\nSee: clm train --help\n',
+    ],
     [
       ['runs', '--sort', 'colour'],
       'error: invalid value: sort is "colour", not one of "age", "name", "state", "step", "loss", "speed"\n' +

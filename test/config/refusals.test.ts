@@ -182,6 +182,25 @@ describe('invalid combinations', () => {
     expect(loadConfig(folder.write('a.yaml', corpus + text)).schedule.warmupSteps).toBe(100);
   });
 
+  it.each([
+    [
+      '\u00a0seed: 1',
+      'a.yaml:2:1: \u00a0seed is not a config key: it begins with the character U+00A0 (no-break space); did',
+    ],
+    [
+      '\ufeffseed: 1',
+      'a.yaml:2:1: \ufeffseed is not a config key: it begins with the character U+FEFF (byte order mark); did',
+    ],
+    ['s\u0435ed: 1', 'a.yaml:2:1: s\u0435ed is not a config key: it contains the character U+0435 (\u0435); did'],
+    [
+      'seed\u200b: 1',
+      'a.yaml:2:1: seed\u200b is not a config key: it contains the character U+200B (zero-width space); did',
+    ],
+    ['"seed ": 1', 'a.yaml:2:1: seed  is not a config key: it contains the character U+0020 (space); did'],
+  ])('name a character that no key has: %j', (line, message) => {
+    expect(folder.refusal(`${corpus}${line}\n`)).toBe(`${message} you mean seed?`);
+  });
+
   it('name the flag', () => {
     expect(folder.refusal(`${corpus}training: { steps: 300 }`, 'training.tokens=7919', 'training.steps=5')).toBe(
       '--set training.steps=5: only one of training.steps (--set training.steps=5) and training.tokens ' +

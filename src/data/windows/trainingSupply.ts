@@ -7,9 +7,9 @@ import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { tokenChunks } from '../tokens/tokens.ts';
 import type { TokenChunk } from '../tokens/tokens.ts';
 import { noLossTokens } from './trainingBlocks.ts';
-import { epochBlocks, hasTarget, piecesOf, windowsInEpoch } from './windows.ts';
+import { epochBlocks, hasTarget, piecesOf } from './windows.ts';
 
-/** Of the first epoch; another may have one window less. Stored in corpus.json, whose field names these are. */
+/** Of one epoch; another may have one window less. Stored in corpus.json, whose field names these are. */
 export interface TrainingSupply {
   readonly windows: number;
   /** Positions of the windows that hold an input token; the others are padding. */
@@ -60,14 +60,13 @@ export async function trainingSupply(
   return total;
 }
 
-/** Consecutive windows in which every token counts towards the loss. The offset of an epoch may cost one window. */
-export function plainSupply(
-  { seed, contextLength }: Omit<SupplyOptions, 'shuffleTokens'>,
-  tokens: number,
-): TrainingSupply {
+/**
+ * Consecutive windows in which every token counts towards the loss: windows and tokens left over of an epoch that
+ * starts at the first token. The offset of another epoch may cost one window.
+ */
+export function plainSupply({ contextLength }: Pick<SupplyOptions, 'contextLength'>, tokens: number): TrainingSupply {
   const windows = Math.max(0, Math.floor((tokens - 1) / contextLength));
-  const leftoverTokens =
-    windows === 0 ? tokens : tokens - 1 - windowsInEpoch(seed, 0, contextLength, tokens) * contextLength;
+  const leftoverTokens = windows === 0 ? tokens : tokens - 1 - windows * contextLength;
   return { windows, places: windows * contextLength, tokens, learntTokens: tokens, leftoverTokens, splitDocuments: 0 };
 }
 

@@ -63,7 +63,7 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   const { model, training } = config;
   const { contextLength: T } = model;
   const windowsPerStep = training.microBatchSize * training.microBatchesPerStep;
-  const supply = size.supply ?? plainSupply({ seed: config.seed, contextLength: T }, size.trainingTokens);
+  const supply = size.supply ?? plainSupply({ contextLength: T }, size.trainingTokens);
   const windowsPerEpoch = supply.windows;
   refuseSmallVocabulary(config, size.vocabularySize);
   refuseShortText(config, size.trainingTokens, windowsPerStep, windowsPerEpoch);

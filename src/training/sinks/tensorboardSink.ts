@@ -1,7 +1,7 @@
 /** Writes facts as TensorBoard event files into `tensorboard/` of the run directory. */
 import { join } from 'node:path';
 import { openAppended } from '../../storage/appendedFile.ts';
-import { makeFolder } from '../../storage/durable.ts';
+import { entriesOf, makeFolder } from '../../storage/durable.ts';
 import { framed, startEvent, summaryEvent, versionEvent, type EventValue } from './eventRecords.ts';
 import type { Fact, Sink } from './facts.ts';
 
@@ -16,8 +16,7 @@ export async function openTensorboardSink(
 ): Promise<Sink> {
   const seconds = (): number => Date.now() / 1000;
   await makeFolder(folder);
-  // Readers sort files by name, so the name begins with the time of the start.
-  const file = openAppended(join(folder, `events.out.tfevents.${Math.floor(seconds())}.clm.${process.pid}`), warn);
+  const file = openAppended(join(folder, await nextName(folder, Math.floor(seconds()))), warn);
   const write = (event: Uint8Array): void => file.append(framed(event));
   write(versionEvent(seconds()));
   write(startEvent(seconds(), startStep === 0 ? 0 : startStep + 1));
@@ -30,6 +29,18 @@ export async function openTensorboardSink(
     },
     close: file.close,
   };
+}
+
+/**
+ * Readers sort the files by name, as text, so the name begins with the time of the start in ten digits: one second
+ * after that of the last file if the clock says no more than that, since clocks are set back and restarts are quick.
+ */
+async function nextName(folder: string, now: number): Promise<string> {
+  const times = (await entriesOf(folder)).map((name) =>
+    Number(/^events\.out\.tfevents\.(\d+)\./.exec(name)?.[1] ?? -1),
+  );
+  const time = Math.max(now, ...times.map((each) => each + 1));
+  return `events.out.tfevents.${String(time).padStart(10, '0')}.clm.${process.pid}`;
 }
 
 function valuesOf(fact: Fact): EventValue[] {

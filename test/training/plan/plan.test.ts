@@ -29,6 +29,14 @@ const plan = (config: Config, tokens = trainingTokens, bytes = machineBytes) =>
 const refusal = (...args: Parameters<typeof plan>): string => wrongInputMessage(() => plan(...args));
 
 describe('planRun', () => {
+  it('puts every token into a window or counts it as left over, whatever the seed', () => {
+    for (const seed of [1, 2, 3, 4])
+      for (let tokens = 16; tokens < 40; tokens++) {
+        const { windowsPerEpoch, leftoverTokens } = plan({ ...tinyConfig(), seed }, tokens);
+        expect(windowsPerEpoch * 5 + 1 + leftoverTokens).toBe(tokens); // the first token is no target
+      }
+  });
+
   it('counts windows, tokens and epochs', () => {
     const { steps, tokensPerStep, tokens, windowsPerEpoch, epochs } = plan(
       tinyConfig({ training: { microBatchesPerStep: 2 } }),

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { openAppended } from '../../../src/storage/appendedFile.ts';
 import { crc32c, framed, maskedCrc32c, startEvent, summaryEvent } from '../../../src/training/sinks/eventRecords.ts';
 import type { Fact } from '../../../src/training/sinks/facts.ts';
@@ -90,6 +90,22 @@ evaluation,2,0.5,,,,,1.6,0.7,9
       .subarray(-2 - 4 - 4, -4)
       .toString('hex');
     expect(readFileSync(path.join(folder(), 'tensorboard', file!)).toString('hex')).toContain(start);
+  });
+
+  it('goes to event files whose names are in the order of writing, whatever the clock says', async () => {
+    const made: string[] = [];
+    for (const ms of [1_700_003_600_000, 1_700_000_000_000, 1_700_000_000_000, 5000, 1_800_000_000_000]) {
+      vi.spyOn(Date, 'now').mockReturnValue(ms);
+      const [sink] = await openSinks(folder(), { log: ['tensorboard'], everySteps: 1 }, 3, noWarning);
+      sink!.close();
+      const names = readdirSync(path.join(folder(), 'tensorboard'));
+      made.push(names.find((name) => !made.includes(name))!);
+    }
+    vi.restoreAllMocks();
+    expect(made).toEqual([...made].sort());
+    expect(made.map((name) => name.split('.')[3])).toEqual([
+      ...['1700003600', '1700003601', '1700003602', '1700003603', '1800000000'],
+    ]);
   });
 
   it.skipIf(!existsSync('/dev/full'))('waits for a full disk, says so once, and is no failure of the run', async () => {

@@ -1,6 +1,6 @@
 /** `clm import` and `clm export`: a Hugging Face model folder as a run, and a run as such a folder. */
 import path from 'node:path';
-import { wrongInput } from '../../../errors.ts';
+import { shellWord, wrongInput } from '../../../errors.ts';
 import { exportModel } from '../../../huggingface/exportModel.ts';
 import { importModel } from '../../../huggingface/importModel.ts';
 import { assertWhole } from '../../options.ts';
@@ -22,7 +22,9 @@ export async function importFolder(args: ArgumentsOf<typeof importUsage>): Promi
   const { paddingRows } = imported;
   if (paddingRows > 0)
     note(`${paddingRows} rows of the embedding have no token in the tokenizer: they are kept, but never sampled`);
-  note(`to sample: clm sample ${shown}; to fine-tune: start: { from: ${shown} } in a config`);
+  note(
+    `to sample: clm sample ${shellWord(shown)}; to fine-tune: start: { from: ${JSON.stringify(shown)} } in a config`,
+  );
 }
 
 export async function exportRun(args: ArgumentsOf<typeof exportUsage>): Promise<void> {

@@ -53,8 +53,8 @@ async function printCompletions(
         continue;
       }
       const { index, id, fingerprint } = begun[event.index]!;
-      delete begun[event.index];
       asText?.end(event.index);
+      delete begun[event.index]; // after its end: a completion without a text has its prompt written then
       const line = { index, ...(id === undefined ? {} : { id }), ...event.completion };
       file?.append({ ...line, fingerprint });
       if (args.json && !printJson(line)) await drained();
@@ -179,7 +179,7 @@ const optionName = (key: string): string =>
   `--${key === 'stopTokenIds' ? 'stop-token' : key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 function parseBias(text: string): [string, number] {
-  const match = /^(\d+)=(-?[\d.]+(?:e-?\d+)?)$/i.exec(text);
+  const match = /^(\d+)=(-?[\d.]+(?:e[+-]?\d+)?)$/i.exec(text);
   if (match === null) throw wrongInput(`--logit-bias must be TOKEN=NUMBER, e.g. 17=-2.5, not "${text}"`);
   return [match[1]!, Number(match[2])];
 }

@@ -3,6 +3,7 @@ import { loadConfig } from '../../../config/load.ts';
 import { checkCorpus, type CorpusCheck, type ExampleWindow, type PartContent } from '../../../data/checkCorpus.ts';
 import type { Packing } from '../../../data/files/corpus.ts';
 import { openCorpus } from '../../../data/files/openCorpus.ts';
+import { refuseUnscoredValidation } from '../../../data/validationPart.ts';
 import { prepareTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
 import { supplyOptions } from '../../../data/windows/trainingSupply.ts';
 import { grouped, printJson, printResult, printWarning } from '../../terminal/output.ts';
@@ -20,6 +21,7 @@ export async function check({ config: path, set, examples, json }: ArgumentsOf<t
   const result = await checkCorpus(corpus, prepared, { ...supplyOptions(config), microBatchSize, examples });
   if (json) printJson(result);
   else printCheck(result, corpus.files.length, config.corpus.packing);
+  await refuseUnscoredValidation(corpus, prepared.tokenizer, prepared.validationTokens); // as training would
 }
 
 function printCheck(result: CorpusCheck, files: number, packing: Packing): void {

@@ -1,9 +1,11 @@
 /** `clm plan`: the size and cost of a run before it starts, whether it fits this machine, and how to make it fit. */
 import { loadConfig } from '../../../config/load.ts';
 import type { Config } from '../../../config/schema.ts';
+import { refuseUnscoredValidation } from '../../../data/validationPart.ts';
 import { howToFit, refuseTooLarge, type RunPlan } from '../../../training/plan/plan.ts';
+import { planWarnings } from '../../../training/plan/planWarnings.ts';
 import { preparePlan, type PreparedPlan } from '../../../training/plan/preparePlan.ts';
-import { duration, grouped, note, printJson, printResult } from '../../terminal/output.ts';
+import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { supplyLines } from '../../terminal/supplyText.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { planUsage } from './usage.ts';
@@ -15,6 +17,8 @@ export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
   const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
   const prepared = await preparePlan(loadConfig(args.config, { set }));
   const { config, plan, tokenizer, trainingTokens } = prepared;
+  await refuseUnscoredValidation(prepared.corpus, tokenizer, prepared.validationTokens);
+  for (const warning of planWarnings(config, plan.steps)) printWarning(warning);
   if (args.measure) refuseTooLarge(plan);
   if (args.measure && !args.quiet) note(`measuring ${measuredSteps} steps`);
   const measured = args.measure ? await measureSteps(prepared) : null;

@@ -1,6 +1,7 @@
 /** `clm train`: trains a model from a config, or resumes a run. */
 import path from 'node:path';
 import type { Config } from '../../../config/schema.ts';
+import { shellWord } from '../../../errors.ts';
 import { lockRun, type RunLock } from '../../../run/lock.ts';
 import { clearLeftovers } from '../../../run/runDirectory.ts';
 import { runPaths } from '../../../run/runPaths.ts';
@@ -90,6 +91,7 @@ async function trainPrepared(
     if (args.json) printJson({ run: runDirectory, step: startStep, state: 'done' });
     return;
   }
+  for (const warning of prepared.warnings) printWarning(warning);
   say(
     `${prepared.config.name}: ${grouped(plan.parameters)} parameters, ${grouped(plan.steps)} steps of ` +
       `${grouped(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
@@ -120,7 +122,7 @@ async function trainPrepared(
     if (args.json) printJson({ run: runDirectory, step, state, reason, validationLoss, device, waitingShare });
     if (state === 'stopped') {
       const why = reason?.startsWith('--') ? ` (${reason})` : '';
-      say(`stopped after step ${step}${why}. To continue: clm train --run ${shownDirectory} --resume`);
+      say(`stopped after step ${step}${why}. To continue: clm train --run ${shellWord(shownDirectory)} --resume`);
       process.exitCode = signals.exitCode();
       return;
     }
@@ -130,7 +132,7 @@ async function trainPrepared(
         (reason === null ? '' : ` (${reason})`) +
         `; waited for data ${(100 * waitingShare).toFixed(2)} % of the time`,
     );
-    say(`to sample: clm sample ${shownDirectory}`);
+    say(`to sample: clm sample ${shellWord(shownDirectory)}`);
   } finally {
     clearLive();
   }

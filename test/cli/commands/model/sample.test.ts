@@ -54,6 +54,12 @@ samples: { everySteps: null, prompt: "the ", maxTokens: 9 }
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('clm sample', () => {
+  it('prints the prompt of a completion without a text', async () => {
+    const everyToken = Array.from({ length: 14 }, (_, id) => ['--stop-token', String(id)]).flat();
+    const { code, stdout, stderr } = await clm(['sample', run, '--prompt', 'the ', '--samples', '3', ...everyToken]);
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'the \n\n---\nthe \n\n---\nthe \n', stderr: '' });
+  });
+
   it('prints a JSON line per completion, in order, with its settings', async () => {
     const args = [
       'sample',

@@ -1,0 +1,36 @@
+/** Values and arguments that begin with a dash: given to yargs in a form that it does not take for options. */
+import { shellWord } from '../errors.ts';
+import type { Usage } from './usage.ts';
+
+/** `-x`, `--name` or `--name=…`: as a value, as likely a slip (a value forgotten) as a text. */
+const optionLike = /^--?[a-zA-Z][\w-]*(=.*)?$/s;
+
+/**
+ * An option and its value become one argument, `--prompt '- milk'` to `--prompt=- milk`. What stands after `--` is an
+ * argument even if it begins with a dash; all arguments are paths, so that `-x` becomes `./-x`.
+ *
+ * @param fail called with a message if a value looks like an option; a user can write --name=VALUE then
+ */
+export function withDashedValues(
+  { options = {} }: Usage,
+  args: readonly string[],
+  fail: (message: string) => never,
+): string[] {
+  const end = args.includes('--') ? args.indexOf('--') : args.length;
+  const before = args.slice(0, end);
+  const joined: string[] = [];
+  for (let i = 0; i < before.length; i++) {
+    const arg = before[i]!;
+    const value = before[i + 1];
+    const definition = arg.startsWith('--') ? options[arg.slice(2)] : undefined;
+    if (definition === undefined || definition.type === 'boolean' || !value?.startsWith('-') || value === '-') {
+      joined.push(arg);
+      continue;
+    }
+    if (optionLike.test(value))
+      fail(`${arg} needs a value. If ${shellWord(value)} is meant as its value: ${arg}=${shellWord(value)}`);
+    joined.push(`${arg}=${value}`);
+    i++;
+  }
+  return [...joined, ...args.slice(end + 1).map((arg) => (arg.startsWith('-') && arg !== '-' ? `./${arg}` : arg))];
+}
