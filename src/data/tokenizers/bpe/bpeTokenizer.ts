@@ -33,6 +33,8 @@ export interface BpeDescription {
    * after an added token. Those tokens are searched for in their normalized spelling.
    */
   readonly normalize: ((utf8: Uint8Array, startsPiece: boolean) => Uint8Array) | undefined;
+  /** Replaces ▁ in the text between added tokens, where `normalize` has not done so. */
+  readonly withPlainSpaces: ((utf8: Uint8Array) => Uint8Array) | undefined;
   /** Whether a space is put before every piece between added tokens that has none, or only at the start of a text. */
   readonly firstSpace: 'always' | 'first' | 'never';
   /** Whether `normalize` makes ▁ of spaces, for which plain spaces stand here. */
@@ -142,7 +144,7 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
 
 /** Encodes a segment: added tokens, normalization, added tokens of normalized text, words. */
 function pieceEncoder(description: BpeDescription, tokens: readonly AddedToken[]): EncodeInto {
-  const { normalize, words, firstSpace } = description;
+  const { normalize, withPlainSpaces, words, firstSpace } = description;
   const cutRaw = tokenCutter(tokens.filter(({ isNormalized }) => !isNormalized));
   const cutNormalized = tokenCutter(
     tokens.filter(({ isNormalized }) => isNormalized),
@@ -183,8 +185,10 @@ function pieceEncoder(description: BpeDescription, tokens: readonly AddedToken[]
       cut(cutNormalized, utf8, from, to, (pieceStart, pieceEnd) => {
         const isFirst = start === 0 && pieceStart === from;
         const mayAdd = isFirst ? startsText && firstSpace !== 'never' : firstSpace === 'always';
-        if (!mayAdd || utf8[pieceStart] === 0x20) return encodeWords(utf8, pieceStart, pieceEnd);
-        const spaced = Buffer.concat([Buffer.of(0x20), utf8.subarray(pieceStart, pieceEnd)]);
+        if (withPlainSpaces === undefined && !mayAdd) return encodeWords(utf8, pieceStart, pieceEnd);
+        const piece = utf8.subarray(pieceStart, pieceEnd);
+        const plain = withPlainSpaces?.(piece) ?? piece;
+        const spaced = mayAdd && plain[0] !== 0x20 ? Buffer.concat([Buffer.of(0x20), plain]) : plain;
         encodeWords(spaced, 0, spaced.length);
       });
     });

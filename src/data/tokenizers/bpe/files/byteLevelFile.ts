@@ -20,6 +20,7 @@ export function byteLevelParts(
   | 'words'
   | 'normalize'
   | 'normalizesSpaces'
+  | 'withPlainSpaces'
   | 'firstSpace'
   | 'isBorder'
   | 'dropsFirstSpace'
@@ -43,6 +44,7 @@ export function byteLevelParts(
         ? undefined
         : (utf8, startsPiece) => normalizers.reduce((text, normalize) => normalize(text, startsPiece), utf8),
     normalizesSpaces: false,
+    withPlainSpaces: undefined,
     firstSpace: addsSpace ? 'always' : 'never',
     isBorder: wordBorder(),
     dropsFirstSpace: false,

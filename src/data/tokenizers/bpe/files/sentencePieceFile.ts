@@ -23,6 +23,7 @@ export function sentencePieceParts(
   | 'words'
   | 'normalize'
   | 'normalizesSpaces'
+  | 'withPlainSpaces'
   | 'firstSpace'
   | 'isBorder'
   | 'dropsFirstSpace'
@@ -54,8 +55,9 @@ export function sentencePieceParts(
       }
       if (start < end) word(wordStart, end);
     },
-    normalize: (utf8, startsPiece) => withPlainSpaces(utf8, normalizers?.prepends === true && startsPiece),
+    normalize: normalizers && ((utf8, startsPiece) => withPlainSpaces(utf8, normalizers.prepends && startsPiece)),
     normalizesSpaces: normalizers !== undefined,
+    withPlainSpaces: metaspace && ((utf8) => withPlainSpaces(utf8, false)),
     firstSpace: metaspace?.firstSpace ?? 'never',
     isBorder: (utf8, at) =>
       spaceBorder(utf8, at) && !(at >= 3 && markUtf8.every((byte, i) => utf8[at - 3 + i] === byte)),

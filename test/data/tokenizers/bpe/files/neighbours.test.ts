@@ -130,3 +130,11 @@ test('a space is put before the text after an added token of normalized text', (
     '32 258 32 98',
   ]);
 });
+
+test('▁ in a text is no whitespace for an added token', () => {
+  const file = structuredClone(fixture('llama2').tokenizer) as any;
+  file.normalizer = null;
+  file.pre_tokenizer = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };
+  file.added_tokens.push({ id: 1024, content: '<x>', ...flags, lstrip: true, normalized: true, special: false });
+  expect(ids(file, 'you▁ <x>')).toBe('1 702 379 369 375 702 1024');
+});
