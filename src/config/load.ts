@@ -12,6 +12,7 @@ import type { LocatedMapping, LocatedValue } from './located.ts';
 import { applyOverride } from './overrides.ts';
 import { withPreset } from './presets.ts';
 import { problemsError, schemaProblems } from './problems.ts';
+import { nameOfFile, refuseOtherName } from './runNames.ts';
 import { configSchema } from './schema.ts';
 import type { Config } from './schema.ts';
 import { defaultTail } from './sections/corpus.ts';
@@ -28,15 +29,21 @@ const maxConfigBytes = 1 << 20;
  * @param options.set assignments such as `model.layers=6`; later ones override earlier ones
  * @param options.resumed maps the name of the run to the config.yaml of the run to resume; if that file exists, it is
  *   used in place of the run in `start.from`, which may have been deleted
+ * @param options.namesRun whether the run is kept under its name: then a file must give one if its own will not do
  * @throws wrongInput with one line per problem: file:line:column (or the flag), the key, the value required
  * @throws environmentFailure if permission to read a file is denied
  */
 export function loadConfig(
   path: string,
-  { set = [], resumed }: { set?: readonly string[]; resumed?: ((name: string) => string) | undefined } = {},
+  {
+    set = [],
+    resumed,
+    namesRun = false,
+  }: { set?: readonly string[]; resumed?: ((name: string) => string) | undefined; namesRun?: boolean } = {},
 ): Config {
   const layers = set.reduce<LocatedValue>(applyOverride, withoutOtherLengths(readLayers(path, [], ''), set));
   const defaultName = basename(path, extname(path));
+  if (namesRun && valueAt(layers, ['name']) === undefined) refuseOtherName(defaultName, path, ', or --run DIR');
   const tree = interpolated(withName(layers, defaultName));
   const resumedConfig = resumed?.(String(plainValue(valueAt(tree, ['name'])!)));
   const isResumed = resumedConfig !== undefined && existsSync(resumedConfig);
@@ -141,7 +148,7 @@ function completeConfig(written: LocatedValue, defaultName: string): Config {
 
 function withName(tree: LocatedValue, defaultName: string): LocatedValue {
   if (valueAt(tree, ['name']) !== undefined) return tree;
-  return withValue(tree, ['name'], { kind: 'scalar', origin: tree.origin, value: runName(defaultName) });
+  return withValue(tree, ['name'], { kind: 'scalar', origin: tree.origin, value: nameOfFile(defaultName) });
 }
 
 const standardInput = '-';
@@ -165,11 +172,6 @@ function withAbsolutePaths(tree: LocatedValue): LocatedValue {
     const absolute: LocatedValue = { ...path, value: resolve(path.origin.directory, path.value) };
     return withValue(result, key, absolute);
   }, tree);
-}
-
-/** A file's base name as the name of a run: characters that a name may not have become '-'. */
-function runName(baseName: string): string {
-  return baseName.replace(/^\.+/, '').replace(/[^A-Za-z0-9._-]/g, '-') || 'run';
 }
 
 function deepFrozen<T>(value: T): T {

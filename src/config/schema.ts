@@ -8,6 +8,7 @@
  * the enum; a key that only some kinds have is null by default, and crossChecks.ts refuses it for the others.
  */
 import { z } from 'zod';
+import { namePattern, nameRule } from './runNames.ts';
 import { corpus } from './sections/corpus.ts';
 import { model } from './sections/model.ts';
 import { training } from './sections/training.ts';
@@ -184,7 +185,7 @@ const reports = z
 export const configSchema = z.strictObject({
   name: z
     .string()
-    .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/, "made of letters, digits, '.', '_' and '-', without a leading dot")
+    .regex(namePattern, `made of ${nameRule}`)
     .describe(
       "Name of the run: letters, digits, '.', '_' and '-', no leading dot. Default: the name of the config file " +
         'without extension.',

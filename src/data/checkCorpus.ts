@@ -6,10 +6,13 @@ import { createHash } from 'node:crypto';
 
 import { wrongInput } from '../errors.ts';
 import type { TrainingBatchOptions } from './windows/batches.ts';
-import type { Corpus, CorpusPart } from './files/corpus.ts';
+import { fileCounts } from './files/corpus.ts';
+import type { Corpus, CorpusPart, FileCounts } from './files/corpus.ts';
 import { trainingSequence } from './windows/mixture.ts';
 import type { PreparedTokenizer } from './tokens/prepareTokenizer.ts';
 import { textChunks } from './files/textChunks.ts';
+import { noCounts } from './files/utf8Chunks.ts';
+import type { ReadCounts } from './files/utf8Chunks.ts';
 import { countTokens } from './tokens/tokens.ts';
 import { supplyShares, trainingSupply } from './windows/trainingSupply.ts';
 
@@ -21,13 +24,10 @@ export interface PartContent {
 }
 
 /** Field names are those of the command's JSON. */
-export interface CorpusCheck extends PartContent {
+export interface CorpusCheck extends PartContent, ReadCounts, FileCounts {
   bytesPerToken: number;
   training: PartContent;
   validation: PartContent;
-  emptyDocuments: number;
-  /** Bytes that are not UTF-8, replaced or left out. */
-  badBytes: number;
   /** Documents with the same text as an earlier document. */
   duplicates: number;
   /** How much of the validation part is also in the training part. Lines of fewer than 40 bytes are not counted. */
@@ -68,7 +68,7 @@ export async function checkCorpus(
   { tokenizer, trainingTokens, sourceTokens, validationTokens }: PreparedTokenizer,
   options: TrainingBatchOptions & { examples: number },
 ): Promise<CorpusCheck> {
-  const counts = { badBytes: 0, emptyDocuments: 0 };
+  const counts = noCounts();
   const validationDocuments = new Set<number>();
   const validationLines = new Set<number>();
   /** The contents of a part, per source of a mixture. */
@@ -121,6 +121,7 @@ export async function checkCorpus(
     training,
     validation,
     ...counts,
+    ...fileCounts(corpus),
     duplicates,
     overlap: { documents: sharedDocuments.size, lines: sharedLines.size, ofLines: validationLines.size },
     ...supplyShares(supply, contextLength),
@@ -149,7 +150,7 @@ async function readPart(
   corpus: Corpus,
   part: CorpusPart,
   sink: TextSink,
-  counts: { badBytes: number; emptyDocuments: number },
+  counts: ReadCounts,
 ): Promise<Omit<PartContent, 'tokens'>> {
   const isRunning = corpus.separatesDocuments !== true;
   let documents = isRunning

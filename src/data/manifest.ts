@@ -25,6 +25,16 @@ const manifestSchema = z.strictObject({
       splitDocuments: count,
     })
     .optional(),
+  /** What was repaired or left out; absent in runs made before it was counted. */
+  leftOut: z
+    .strictObject({
+      badBytes: count,
+      emptyDocuments: count,
+      rowsWithoutText: count,
+      suspiciousRecords: count,
+      firstSuspicious: z.string().optional(),
+    })
+    .optional(),
   files: z.array(z.strictObject({ path: z.string(), bytes: z.int().min(0), sha256: z.string() })),
 });
 
@@ -40,11 +50,18 @@ const sampleBytes = wholeBytes / samples;
 /** Path, size and hash of every file of the corpus. Reads at most 1 MiB of each. */
 export async function corpusManifest(
   corpus: Pick<Corpus, 'files'>,
-  { trainingTokens, validationTokens, supply }: Pick<CorpusManifest, 'trainingTokens' | 'validationTokens' | 'supply'>,
+  { trainingTokens, validationTokens, supply, leftOut }: Omit<CorpusManifest, 'version' | 'files'>,
 ): Promise<CorpusManifest> {
   const files: CorpusManifest['files'] = [];
   for (const file of corpus.files) files.push({ path: nameOf(file), ...(await digest(file.path)) });
-  return { version: 1, trainingTokens, validationTokens, ...(supply && { supply }), files };
+  return {
+    version: 1,
+    trainingTokens,
+    validationTokens,
+    ...(supply && { supply }),
+    ...(leftOut && { leftOut }),
+    files,
+  };
 }
 
 export const renderManifest = (manifest: CorpusManifest): string => `${JSON.stringify(manifest, null, 1)}\n`;

@@ -104,7 +104,7 @@ function configOf(model: Config['model'], { kind }: Tokenizer, directory: string
     name:
       basename(resolve(runDirectory))
         .replace(/^\.+/, '')
-        .replace(/[^A-Za-z0-9._-]/g, '-') || 'imported',
+        .replace(/[^\p{L}\p{M}\p{N}._-]/gu, '-') || 'imported',
     corpus: { sources: [{ path: resolve(runDirectory, noCorpus) }] },
     tokenizer: kind === 'bytes' || kind === 'characters' ? { kind } : { kind: 'file', path },
     model,

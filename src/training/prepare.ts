@@ -123,7 +123,8 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
   if (runDirectory === '') throw wrongInput('--run is empty. Name a directory, or leave --run out for runs/<name>.');
   const resumed = resume ? (name: string) => runPaths(runDirectory ?? path.join('runs', name)).config : undefined;
   if (configPath !== undefined) {
-    const config = loadConfig(configPath, { set, resumed });
+    const config = loadConfig(configPath, { set, resumed, namesRun: runDirectory === undefined });
+    if (runDirectory === undefined && resume) refuseFormerName(config.name, configPath);
     return { config, runDirectory: path.resolve(runDirectory ?? path.join('runs', config.name)), resume };
   }
   if (runDirectory === undefined || !resume) {
@@ -135,6 +136,17 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
   const config =
     set.length > 0 ? loadConfig(file, { set, resumed }) : parseResolvedConfig(readBounded(file).toString('utf8'), file);
   return { config, runDirectory: path.resolve(runDirectory), resume };
+}
+
+/** Letters of other scripts used to become '-' in names: a run kept under such a name must not be begun again unsaid. */
+function refuseFormerName(name: string, configPath: string): void {
+  const former = path.join('runs', name.replace(/[^A-Za-z0-9._-]/g, '-'));
+  const isOther = former !== path.join('runs', name) && !existsSync(path.join('runs', name));
+  if (!isOther || !existsSync(runPaths(former).config)) return;
+  throw wrongInput(
+    `${configPath}: its run is now kept in runs/${name}, but there is a run in ${former}, as it used to be called. Give ` +
+      `--run ${former} to continue that one, or rename its directory.`,
+  );
 }
 
 /** The checkpoint that `start.from` names: a run's last one, or the one given; without its optimizer. */

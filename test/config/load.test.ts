@@ -62,7 +62,7 @@ describe('loadConfig', () => {
 
   it('derives the name from the file name', () => {
     const name = (file: string) => loadConfig(folder.write(file, corpus)).name;
-    expect(['my run (2).yaml', '.hidden.yml', 'größe.yaml'].map(name)).toEqual(['my-run--2-', 'hidden', 'gr--e']);
+    expect(['my run (2).yaml', '.hidden.yml', 'größe.yaml'].map(name)).toEqual(['my-run--2-', 'hidden', 'größe']);
   });
 
   it('resolves an alias', () => {

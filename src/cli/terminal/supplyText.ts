@@ -1,5 +1,7 @@
 /** What an epoch contains, in words: for `clm plan`, `clm data check` and the start of `clm train`. */
-import type { Packing } from '../../data/files/corpus.ts';
+import { fileCounts } from '../../data/files/corpus.ts';
+import type { Corpus, Packing } from '../../data/files/corpus.ts';
+import type { ReadCounts } from '../../data/files/utf8Chunks.ts';
 import { grouped } from './output.ts';
 
 interface SupplyFigures {
@@ -24,4 +26,32 @@ export function supplyLines(
     [windows, ...padding, ...split, ...leftover].join(', '),
     ...(learntShare < 1 ? [`${percent(learntShare)} of the tokens count towards the loss (the completions)`] : []),
   ];
+}
+
+/** What is not trained on as it was given, a line each with a count: to be said before the first step. */
+export function leftOutLines(counts: Readonly<ReadCounts> | undefined, corpus: Pick<Corpus, 'leftOutFiles'>): string[] {
+  const { emptyFiles, hiddenFiles, repeatedFiles } = fileCounts(corpus);
+  const { empty, hidden, repeated } = corpus.leftOutFiles ?? { empty: [], hidden: [], repeated: [] };
+  const { badBytes = 0, emptyDocuments = 0, rowsWithoutText = 0 } = counts ?? {};
+  const lines: [string, number, string?][] = [
+    ['empty documents left out', emptyDocuments],
+    ['rows without text passed over (emptyRows: skip)', rowsWithoutText],
+    ['invalid UTF-8 bytes, replaced or skipped', badBytes],
+    ['empty files left out', emptyFiles, empty[0]],
+    ['hidden files and folders left out', hiddenFiles, hidden[0]],
+    ['further names of the same files passed over', repeatedFiles, repeated[0]],
+  ];
+  return lines
+    .filter(([, count]) => count > 0)
+    .map(([what, count, first]) => `${what}: ${grouped(count)}${first === undefined ? '' : ` (the first: ${first})`}`);
+}
+
+/** A warning about records of CSV and TSV that were read whole but look like several; undefined without any. */
+export function suspicionText(counts: Readonly<ReadCounts> | undefined): string | undefined {
+  if (counts === undefined || counts.suspiciousRecords === 0) return undefined;
+  const records = counts.suspiciousRecords === 1 ? 'record looks' : 'records look';
+  return (
+    `${grouped(counts.suspiciousRecords)} ${records} as if a stray quote had joined several: ` +
+    `${counts.firstSuspicious}. If quotes are plain text in this file, set quotes: false in corpus.sources`
+  );
 }

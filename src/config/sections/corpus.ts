@@ -26,6 +26,20 @@ const source = z.strictObject({
         'is text.',
     ),
   field: z.string().min(1).default('text').describe('JSON field or column that holds the text.'),
+  quotes: z
+    .boolean()
+    .default(true)
+    .describe(
+      'CSV and TSV: whether a quote at the start of a field begins a quoted field, which may contain delimiters and ' +
+        'line ends. false: quotes are text, and every line is a record.',
+    ),
+  emptyRows: z
+    .enum(['error', 'skip'])
+    .default('error')
+    .describe(
+      'Rows with null in the field, or JSON lines without the field: error refuses the first; skip passes over them ' +
+        'and reports how many. (Empty texts are always left out and counted.)',
+    ),
   prompt: name.describe(
     'Field that holds the prompt of prompt–completion pairs, excluded from the loss; requires completion. null: no ' +
       'pairs.',

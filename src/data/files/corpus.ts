@@ -52,6 +52,8 @@ export interface SourceSettings extends WeightSchedule {
   readonly path: string;
   readonly format?: 'auto' | Format | undefined;
   readonly field?: string | undefined;
+  readonly quotes?: boolean | undefined;
+  readonly emptyRows?: 'error' | 'skip' | undefined;
   readonly prompt?: string | null | undefined;
   readonly completion?: string | null | undefined;
   readonly documents?: 'running' | 'file' | undefined;
@@ -62,8 +64,31 @@ export interface SourceSettings extends WeightSchedule {
 /** How tokens fill windows: end to end, or whole documents side by side that cannot attend to each other. */
 export type Packing = 'concatenate' | 'documents';
 
+/** Files that the sources name but no text is taken from. */
+export interface LeftOutFiles {
+  readonly empty: readonly string[];
+  /** In folders: files and folders whose names begin with a dot. */
+  readonly hidden: readonly string[];
+  /** Named more than once, also through links; each counts once. */
+  readonly repeated: readonly string[];
+}
+
+/** The numbers of `LeftOutFiles`, as in JSON. */
+export interface FileCounts {
+  emptyFiles: number;
+  hiddenFiles: number;
+  repeatedFiles: number;
+}
+
+export const fileCounts = ({ leftOutFiles }: Pick<Corpus, 'leftOutFiles'>): FileCounts => ({
+  emptyFiles: leftOutFiles?.empty.length ?? 0,
+  hiddenFiles: leftOutFiles?.hidden.length ?? 0,
+  repeatedFiles: leftOutFiles?.repeated.length ?? 0,
+});
+
 export interface Corpus {
   readonly files: readonly CorpusFile[];
+  readonly leftOutFiles?: LeftOutFiles | undefined;
   readonly bytes: number;
   readonly training: CorpusPart;
   readonly validation: CorpusPart;

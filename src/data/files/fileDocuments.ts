@@ -3,27 +3,17 @@
  * a text between separators.
  */
 import { wrongInput } from '../../errors.ts';
-import { badUtf8, locationInFile } from './corpus.ts';
+import { locationInFile } from './corpus.ts';
 import type { ByteRange, CorpusFile, ReadableCorpus } from './corpus.ts';
+import { documentOf, fieldNames, refuseFieldOfNoRow, wellFormed } from './documentFields.ts';
+import type { FileDocument, Reading } from './documentFields.ts';
 import { recordIn } from './jsonRecords.ts';
 import { parquetRecords } from './parquet.ts';
-import { fieldsOf, findRecordEnd } from './separatedValues.ts';
+import { fieldsOf, findRecordEnd, looksJoined } from './separatedValues.ts';
+import type { Separation } from './separatedValues.ts';
 import { findBytes, splitAtDelimiters } from './splitAtDelimiters.ts';
 import type { FindDelimiter, DelimitedPart } from './splitAtDelimiters.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
-import { firstBadByte, repaired } from '../utf8.ts';
-
-/** A document, held in memory as a whole. */
-interface FileDocument {
-  /** Position in the corpus. */
-  readonly startByte: number;
-  /** Where it is, for messages, e.g. "line 3 of a.jsonl". */
-  readonly location: string;
-  /** Well-formed UTF-8; may be empty. */
-  readonly text: Uint8Array;
-  /** Of a pair: what follows the prompt `text` and alone counts towards the loss; else null. */
-  readonly completion: Uint8Array | null;
-}
 
 /**
  * The documents that begin in `range`, which itself starts at the start of a document.
@@ -35,17 +25,19 @@ export async function* fileDocuments(
   corpus: Pick<ReadableCorpus, 'encodingErrors'>,
   options: ReadOptions = {},
 ): AsyncGenerator<FileDocument, void, void> {
-  const read = { file, range, encodingErrors: corpus.encodingErrors ?? 'error', options } as const;
+  const { encodingErrors = 'error' } = corpus;
+  const read = { file, range, encodingErrors, options, fields: { isFound: false, missing: null } };
+  const quotes = file.source?.quotes !== false;
   const format = file.format ?? 'text';
   switch (format) {
     case 'jsonLines':
       yield* jsonDocuments(read);
       return;
     case 'csv':
-      yield* valueDocuments(read, ',');
+      yield* valueDocuments(read, { delimiter: ',', quotes });
       return;
     case 'tsv':
-      yield* valueDocuments(read, '\t');
+      yield* valueDocuments(read, { delimiter: '\t', quotes });
       return;
     case 'parquet':
       yield* parquetDocuments(read);
@@ -70,13 +62,6 @@ export async function* fileDocuments(
   }
 }
 
-interface Reading {
-  readonly file: CorpusFile;
-  readonly range: ByteRange;
-  readonly encodingErrors: 'error' | 'replace' | 'skip';
-  readonly options: ReadOptions;
-}
-
 /** Field names are taken literally: a dot is not a path into a nested object. */
 async function* jsonDocuments(read: Reading): AsyncGenerator<FileDocument, void, void> {
   const findEnd = findBytes(Uint8Array.of(0x0a));
@@ -86,6 +71,7 @@ async function* jsonDocuments(read: Reading): AsyncGenerator<FileDocument, void,
     );
     if (document !== null) yield document;
   }
+  refuseFieldOfNoRow(read);
 }
 
 function jsonDocument({ startByte, bytes }: FileRecord, location: string, read: Reading): FileDocument | null {
@@ -97,43 +83,72 @@ function jsonDocument({ startByte, bytes }: FileRecord, location: string, read: 
   return documentOf(values, read, startByte, location);
 }
 
-async function* valueDocuments(read: Reading, delimiter: ',' | '\t'): AsyncGenerator<FileDocument, void, void> {
+async function* valueDocuments(read: Reading, separation: Separation): AsyncGenerator<FileDocument, void, void> {
   const { file } = read;
   const header = { startByte: file.startByte, endByte: file.startByte + 1 };
+  const findEnd = findRecordEnd(separation);
   let names: string[] = [];
-  for await (const record of records({ ...read, range: header }, findRecordEnd)) {
-    names = recordFields(record, locationOf(file, record, 'record'), read, delimiter);
-    const twice = fieldNames(file).find((name) => names.indexOf(name) !== names.lastIndexOf(name));
-    if (twice !== undefined)
-      throw wrongInput(
-        `${file.path} has two columns called ${JSON.stringify(twice)}. Rename one, or choose another column.`,
-      );
+  const uncounted = { ...read, range: header, options: { ...read.options, counts: undefined } };
+  for await (const record of records(uncounted, findEnd)) {
+    names = recordFields(textOf(record, uncounted), locationOf(file, record, 'record'), separation);
+    refuseColumns(file, names);
   }
-  for await (const record of records(read, findRecordEnd)) {
+  for await (const record of records(read, findEnd)) {
     const { startByte, bytes } = record;
     if (startByte === file.startByte || bytes.length === 0 || (bytes.length === 1 && bytes[0] === 0x0d)) continue;
-    yield await parseAtLocation(record, 'record', read, findRecordEnd, (location) => {
-      const values = recordFields(record, location, read, delimiter);
+    const document = await parseAtLocation(record, 'record', read, findEnd, (location) => {
+      const text = textOf(record, read);
+      const values = recordFields(text, location, separation);
       if (values.length !== names.length) {
         throw wrongInput(
-          `${location} has ${values.length} fields, but the header has ${names.length}. Fix or remove the record.`,
+          `${location} has ${values.length} fields, but the header has ${names.length}. Fix or remove the record` +
+            (separation.quotes && text.includes('"') ? `; ${withoutQuotes}.` : '.'),
         );
       }
+      countSuspicious(text, names.length, separation, location, read);
       return documentOf(Object.fromEntries(names.map((name, i) => [name, values[i]])), read, startByte, location);
     });
+    if (document !== null) yield document;
   }
 }
 
-function recordFields(
-  { startByte, bytes }: FileRecord,
+function refuseColumns(file: CorpusFile, names: readonly string[]): void {
+  const twice = fieldNames(file).find((name) => names.indexOf(name) !== names.lastIndexOf(name));
+  if (twice !== undefined)
+    throw wrongInput(
+      `${file.path} has two columns called ${JSON.stringify(twice)}. Rename one, or choose another column.`,
+    );
+  const missing = fieldNames(file).find((name) => !names.includes(name));
+  if (missing !== undefined)
+    throw wrongInput(
+      `${file.path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Name the column that holds ` +
+        'the text in corpus.sources.',
+    );
+}
+
+const withoutQuotes = 'if quotes are plain text in this file, set quotes: false in corpus.sources';
+
+const textOf = ({ startByte, bytes }: FileRecord, read: Reading): string =>
+  Buffer.from(wellFormed(bytes, read, startByte)).toString('utf8');
+
+function recordFields(text: string, location: string, separation: Separation): string[] {
+  const fields = fieldsOf(text, separation);
+  if (Array.isArray(fields)) return fields;
+  const problem =
+    fields === 'openQuote' ? 'a quoted field is not closed' : 'text follows the closing quote of a quoted field';
+  throw wrongInput(`${location}: ${problem}. Fix or remove the record; ${withoutQuotes}.`);
+}
+
+function countSuspicious(
+  text: string,
+  columns: number,
+  { delimiter, quotes }: Separation,
   location: string,
-  read: Reading,
-  delimiter: ',' | '\t',
-): string[] {
-  const fields = fieldsOf(Buffer.from(wellFormed(bytes, read, startByte)).toString('utf8'), delimiter);
-  if (fields === null)
-    throw wrongInput(`${location}: a quoted field is not closed as RFC 4180 requires. Fix or remove the record.`);
-  return fields;
+  { options: { counts } }: Reading,
+): void {
+  if (!quotes || counts === undefined || !text.includes('\n') || !looksJoined(text, columns, delimiter)) return;
+  counts.suspiciousRecords++;
+  counts.firstSuspicious ??= `${location} has ${text.split('\n').length} lines`;
 }
 
 interface FileRecord extends DelimitedPart {
@@ -176,54 +191,9 @@ async function* parquetDocuments(read: Reading): AsyncGenerator<FileDocument, vo
   const startRow = range.startByte - file.startByte;
   const endRow = Math.min(range.endByte - file.startByte, file.bytes);
   for await (const { row, values } of parquetRecords(file.path, fieldNames(file), startRow, endRow)) {
-    yield documentOf(values, read, file.startByte + row, `row ${row} of ${file.path}`);
+    const document = documentOf(values, read, file.startByte + row, `row ${row} of ${file.path}`);
+    if (document !== null) yield document;
   }
-}
-
-function fieldNames({ source }: CorpusFile): string[] {
-  return source?.prompt && source.completion ? [source.prompt, source.completion] : [source?.field ?? 'text'];
-}
-
-function documentOf(values: Record<string, unknown>, read: Reading, startByte: number, location: string): FileDocument {
-  const [text, completion] = fieldNames(read.file).map((field) => {
-    const value = Object.hasOwn(values, field) ? values[field] : undefined;
-    if (typeof value === 'string') return wellFormedString(value, read, location, field);
-    const problem =
-      value === undefined
-        ? `has no field ${JSON.stringify(field)} (it has ${Object.keys(values).join(', ') || 'none'})`
-        : `has no text in ${JSON.stringify(field)}: ${JSON.stringify(value)?.slice(0, 40)}`;
-    throw wrongInput(`${location} ${problem}. Name the field that holds the text in corpus.sources.`);
-  });
-  return { startByte, location, text: text!, completion: completion ?? null };
-}
-
-/** JSON can spell half of a surrogate pair, which is not a character. */
-function wellFormedString(
-  value: string,
-  { encodingErrors, options }: Reading,
-  location: string,
-  field: string,
-): Uint8Array {
-  const lone = /\p{Surrogate}/gu;
-  if (!lone.test(value)) return Buffer.from(value);
-  if (encodingErrors === 'error') {
-    throw wrongInput(
-      `${location}: ${JSON.stringify(field)} contains a lone surrogate, which is not a character. Fix it, or set ` +
-        'corpus.encodingErrors to replace or skip.',
-    );
-  }
-  const replaced = value.replace(lone, encodingErrors === 'replace' ? '\uFFFD' : '');
-  if (options.counts) options.counts.badBytes += value.match(lone)!.length;
-  return Buffer.from(replaced);
-}
-
-function wellFormed(bytes: Uint8Array, { file, encodingErrors, options }: Reading, startByte: number): Uint8Array {
-  const bad = firstBadByte(bytes);
-  if (bad < 0) return bytes;
-  if (encodingErrors === 'error') throw badUtf8(file, startByte + bad);
-  const result = repaired(bytes, encodingErrors);
-  if (options.counts) options.counts.badBytes += result.badBytes;
-  return result.bytes;
 }
 
 function locationOf(file: CorpusFile, { startByte, number }: FileRecord, unit: 'line' | 'record'): string {

@@ -13,12 +13,13 @@ import type {
   Corpus,
   CorpusFile,
   CorpusPart,
+  LeftOutFiles,
   MixtureSource,
   Packing,
   ReadableCorpus,
   SourceSettings,
 } from './corpus.ts';
-import { compressionOf, formatOfName, refuseArchive } from './formats.ts';
+import { compressionOf, formatOfName, headBytes as shownBytes, refuseArchive, refusePointer } from './formats.ts';
 import { parquetRows } from './parquet.ts';
 import { openFile, sourceFiles, unreadable } from './sourceFiles.ts';
 import { splitPoint } from './validationSplit.ts';
@@ -48,12 +49,17 @@ export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const validationSource: SourceSettings = { ...config.sources[0]!, name: null, path: validation.path ?? '' };
   const other = validation.path
     ? await listed([validationSource], 'corpus.validation.path', own.bytes)
-    : { files: [], bytes: 0 };
+    : { files: [], bytes: 0, leftOut: { empty: [], hidden: [], repeated: [] } };
   const files = [...own.files, ...other.files];
   const bytes = own.bytes + other.bytes;
   const separatesDocuments = files.some(hasDocuments);
   const hasPairs = files.some(({ source }) => source?.prompt && source.completion);
-  const corpus = { files, bytes, separatesDocuments, hasPairs, encodingErrors, packing };
+  const leftOutFiles: LeftOutFiles = {
+    empty: [...own.leftOut.empty, ...other.leftOut.empty],
+    hidden: [...own.leftOut.hidden, ...other.leftOut.hidden],
+    repeated: [...own.leftOut.repeated, ...other.leftOut.repeated],
+  };
+  const corpus = { files, leftOutFiles, bytes, separatesDocuments, hasPairs, encodingErrors, packing };
   const whole = { startByte: 0, endByte: own.bytes };
   if (validation.path) refuseShared(own.files, other.files);
   if (!separatesDocuments && validation.hash)
@@ -118,16 +124,21 @@ async function listed(
   sources: readonly SourceSettings[],
   key: string,
   startByte: number,
-): Promise<{ files: CorpusFile[]; bytes: number }> {
+): Promise<{ files: CorpusFile[]; bytes: number; leftOut: LeftOutFiles }> {
   const files: CorpusFile[] = [];
   let bytes = 0;
-  for (const { path, source } of await sourceFiles(sources, key)) {
+  const empty: string[] = [];
+  const { files: named, hidden, repeated } = await sourceFiles(sources, key);
+  for (const { path, source } of named) {
     const file = await describeFile(path, startByte + bytes, sources[source]!);
-    if (file.bytes === 0) continue;
+    if (file.bytes === 0) {
+      empty.push(path);
+      continue;
+    }
     files.push(file);
     bytes += file.bytes;
   }
-  return { files, bytes };
+  return { files, bytes, leftOut: { empty, hidden, repeated } };
 }
 
 function refuseShared(training: readonly CorpusFile[], validation: readonly CorpusFile[]): void {
@@ -143,18 +154,19 @@ async function describeFile(path: string, startByte: number, source: SourceSetti
   const wanted = source.format ?? 'auto';
   if (wanted === 'auto') refuseArchive(path);
   const format = wanted === 'auto' ? formatOfName(path) : wanted;
-  const head = new Uint8Array(4);
+  const head = new Uint8Array(shownBytes);
   const handle = await openFile(path);
   let size: number;
   let headBytes: number;
   try {
     ({ size } = await handle.stat());
-    headBytes = (await handle.read(head, 0, 4, 0)).bytesRead;
+    headBytes = (await handle.read(head, 0, shownBytes, 0)).bytesRead;
   } catch (error) {
     throw unreadable(path, error);
   } finally {
     await handle.close();
   }
+  refusePointer(head.subarray(0, headBytes), path);
   const described = { path, startByte, format, source };
   if (format === 'parquet')
     return { ...described, bytes: size === 0 ? 0 : await parquetRows(path), markBytes: 0, compression: null };

@@ -1,6 +1,6 @@
 /** Columns of Parquet files, one row group at a time. Positions count rows. */
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
-import type { FileMetaData } from 'hyparquet';
+import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
+import type { FileMetaData, ParquetParsers } from 'hyparquet';
 import { compressors as otherCompressors } from 'hyparquet-compressors';
 
 import { wrongInput } from '../../errors.ts';
@@ -13,8 +13,8 @@ export async function parquetRows(path: string): Promise<number> {
 }
 
 /**
- * The values of `columns` in rows `startRow` (included) to `endRow` (excluded), with their row numbers. The columns of
- * one row group are in memory at a time.
+ * The values of `columns` in rows `startRow` (included) to `endRow` (excluded), with their row numbers; strings as their
+ * bytes (a Buffer), which need not be UTF-8. The columns of one row group are in memory at a time.
  * @throws wrongInput naming the file and the rows that are damaged, or the column that is missing
  */
 export async function* parquetRecords(
@@ -24,12 +24,16 @@ export async function* parquetRecords(
   endRow: number,
 ): AsyncGenerator<{ row: number; values: Record<string, unknown> }, void, void> {
   const { file, metadata } = await openParquet(path);
-  const names = metadata.schema.filter(({ name }, i) => i > 0 && name).map(({ name }) => name);
+  const names = parquetSchema(metadata).children.map(({ element }) => element.name);
   const missing = columns.find((column) => !names.includes(column));
-  if (missing !== undefined)
+  if (missing !== undefined) {
+    const chats = names.find((name) => ['messages', 'conversations', 'conversation'].includes(name));
+    const way =
+      chats === undefined ? '' : ` Of ${chats}, make a column of text, or columns of prompts and completions, first.`;
     throw wrongInput(
-      `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Set field in corpus.sources.`,
+      `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Set field in corpus.sources.${way}`,
     );
+  }
   const usesZstd = metadata.row_groups.some(({ columns: chunks }) => chunks.some((c) => c.meta_data?.codec === 'ZSTD'));
   const compressors = usesZstd ? { ...otherCompressors, ZSTD: await zstdPages() } : otherCompressors;
   let groupStart = 0;
@@ -40,7 +44,15 @@ export async function* parquetRecords(
     if (rowStart < rowEnd) {
       let rows: Record<string, unknown>[];
       try {
-        rows = await parquetReadObjects({ file, metadata, columns: [...columns], rowStart, rowEnd, compressors });
+        rows = await parquetReadObjects({
+          file,
+          metadata,
+          columns: [...columns],
+          rowStart,
+          rowEnd,
+          compressors,
+          parsers,
+        });
       } catch (error) {
         throw wrongInput(
           `${path} is damaged: rows ${rowStart} to ${rowEnd - 1}: ${(error as Error).message}. Get a fresh copy of it.`,
@@ -52,6 +64,11 @@ export async function* parquetRecords(
     groupStart = groupEnd;
   }
 }
+
+/** The reader's own decoder would put U+FFFD in the place of bytes that are not UTF-8. */
+const stringFromBytes = (bytes: Uint8Array | undefined): Buffer | undefined =>
+  bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const parsers = { stringFromBytes } as unknown as ParquetParsers; // typed as giving strings; its callers take any value
 
 async function openParquet(
   path: string,

@@ -1,8 +1,8 @@
 /**
  * Stage: files. The sources of a config (files, folders, globs, standard input) become one ordered list of files.
  */
-import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
-import { open, realpath, stat } from 'node:fs/promises';
+import fs, { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
+import { open, readlink, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -17,6 +17,14 @@ interface SourceFile {
   readonly source: number;
 }
 
+interface SourceFiles {
+  readonly files: readonly SourceFile[];
+  /** In folders: files whose names, or whose folders' names, start with a dot. They are left out. */
+  readonly hidden: readonly string[];
+  /** Further names of files that are listed already. */
+  readonly repeated: readonly string[];
+}
+
 /**
  * Sources are in the order of the config, the files of one source sorted by the bytes of their paths. A folder means
  * all files in it, at any depth, whose names do not start with a dot. A file named twice, even through a link, counts
@@ -26,23 +34,27 @@ interface SourceFile {
 export async function sourceFiles(
   sources: readonly { path: string }[],
   section = 'corpus.sources',
-): Promise<SourceFile[]> {
+): Promise<SourceFiles> {
+  const hidden: string[] = [];
+  const repeated: string[] = [];
   const fileByIdentity = new Map<string, SourceFile>();
   for (const [index, source] of sources.entries()) {
     const key = section === 'corpus.sources' ? `${section}[${index}].path` : section;
-    const paths = source.path === '-' ? [await standardInputFile()] : await filesOfSource(resolve(source.path), key);
+    const paths =
+      source.path === '-' ? [await standardInputFile()] : await filesOfSource(resolve(source.path), key, hidden);
     let sourceBytes = 0;
     for (const path of paths) {
       const { identity, bytes } = await identify(path, key);
       sourceBytes += bytes;
-      if (!fileByIdentity.has(identity)) fileByIdentity.set(identity, { path, source: index });
+      if (fileByIdentity.has(identity)) repeated.push(path);
+      else fileByIdentity.set(identity, { path, source: index });
     }
     if (sourceBytes === 0) throw wrongInput(`${key}: ${source.path} contains no text: all its files are empty.`);
   }
-  return [...fileByIdentity.values()];
+  return { files: [...fileByIdentity.values()], hidden, repeated };
 }
 
-async function filesOfSource(path: string, key: string): Promise<string[]> {
+async function filesOfSource(path: string, key: string, hidden: string[]): Promise<string[]> {
   // A path that exists is not a glob, so a file called "notes[1].txt" needs no escaping.
   const kind = await kindOf(path, key);
   if (kind === 'file') return [path];
@@ -51,14 +63,52 @@ async function filesOfSource(path: string, key: string): Promise<string[]> {
   if (kind === 'missing' && !isDynamicPattern(path)) {
     throw wrongInput(`${key}: no such file or folder: ${path}. Correct the path or put the text there.`);
   }
-  const options = { absolute: true, onlyFiles: true, expandDirectories: false };
-  const paths = kind === 'folder' ? await glob('**/*', { ...options, cwd: path }) : await glob(path, options);
+  const { paths, hidden: left } = kind === 'folder' ? await listed('**/*', key, path) : await listed(path, key);
+  hidden.push(...left);
   if (paths.length === 0) {
     throw wrongInput(
       kind === 'folder' ? `${key}: the folder ${path} contains no files.` : `${key}: no file matches the glob ${path}.`,
     );
   }
   return paths.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+}
+
+/**
+ * The files that a glob matches, below `folder` if one is given. What the walk cannot list is refused, so that nothing
+ * is left out unsaid.
+ */
+async function listed(pattern: string, key: string, folder?: string): Promise<{ paths: string[]; hidden: string[] }> {
+  const failures: { path: string; error: unknown }[] = [];
+  const others: string[] = [];
+  const hidden: string[] = [];
+  /** In the place of node:fs's: the walk passes over what cannot be read, and over links that lead nowhere. */
+  const readdir = (path: string, options: { withFileTypes: true }, done: (...result: unknown[]) => void): void =>
+    fs.readdir(path, options, (error, entries = []) => {
+      if (error) failures.push({ path, error });
+      for (const entry of entries) {
+        const entryPath = join(path, entry.name);
+        if (entry.name.startsWith('.')) hidden.push(entryPath);
+        else if (entry.isSymbolicLink()) {
+          if (!leadsSomewhere(entryPath)) Object.assign(entry, { isFile: () => true, isSymbolicLink: () => false });
+        } else if (!entry.isFile() && !entry.isDirectory()) others.push(entryPath);
+      }
+      done(error, entries);
+    });
+  const options = { absolute: true, onlyFiles: true, expandDirectories: false, ...(folder && { cwd: folder }) };
+  const paths = await glob(pattern, { ...options, fs: { ...fs, readdir } as unknown as typeof fs });
+  if (failures.length > 0) throw unreadable(failures[0]!.path, failures[0]!.error, key);
+  if (folder === undefined) return { paths, hidden: [] };
+  if (others.length > 0)
+    throw wrongInput(`${key}: ${others[0]} is neither a file nor a folder. Move it away, or name files by a glob.`);
+  return { paths, hidden };
+}
+
+function leadsSomewhere(link: string): boolean {
+  try {
+    return fs.statSync(link) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 async function kindOf(path: string, key: string): Promise<'file' | 'folder' | 'other' | 'missing'> {
@@ -76,6 +126,12 @@ async function identify(path: string, key: string): Promise<{ identity: string; 
   try {
     return { identity: await realpath(path), bytes: (await stat(path)).size };
   } catch (error) {
+    const target = await readlink(path).catch(() => undefined);
+    const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (isGone && target !== undefined)
+      throw wrongInput(
+        `${key}: ${path} is a link to ${target}, which does not exist. Restore that, or remove the link.`,
+      );
     throw unreadable(path, error, key);
   }
 }
@@ -122,6 +178,12 @@ export function unreadable(path: string, cause: unknown, key?: string): Error {
     EPERM: 'permission denied',
     ENOENT: 'it no longer exists',
     ELOOP: 'its links form a loop',
+    EISDIR: 'it is a folder',
   };
+  if (code === 'ENOENT' && path.includes('\uFFFD'))
+    return wrongInput(
+      `${key === undefined ? '' : `${key}: `}the name of ${path} is not UTF-8 (U+FFFD stands for bytes of it). Rename it.`,
+      { cause },
+    );
   return wrongInput(`${key === undefined ? '' : `${key}: `}cannot read ${path}: ${reasons[code] ?? code}.`, { cause });
 }

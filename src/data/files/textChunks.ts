@@ -10,7 +10,7 @@ import { fileDocuments } from './fileDocuments.ts';
 import { sourceByteAt } from '../utf8.ts';
 import type { SourceOffset } from '../utf8.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
-import { utf8Chunks } from './utf8Chunks.ts';
+import { addCounts, noCounts, utf8Chunks } from './utf8Chunks.ts';
 
 interface TextChunk {
   readonly file: CorpusFile;
@@ -46,6 +46,8 @@ export async function* textChunks(
     return;
   }
   const isStopped = (): boolean => options.signal?.aborted === true;
+  // A split by hash reads every row for both parts: what is left out of it counts once, for the training part.
+  const rowOptions: ReadOptions = part.documents?.side === 'validation' ? { ...options, counts: undefined } : options;
   for (const file of corpus.files) {
     if (isStopped()) return;
     const startByte = Math.max(part.startByte, file.startByte);
@@ -60,11 +62,11 @@ export async function* textChunks(
       file,
       { startByte, endByte },
       corpus,
-      options,
+      rowOptions,
     )) {
       if (isStopped()) return;
       if (text.length + (completion?.length ?? 0) === 0) {
-        if (options.counts) options.counts.emptyDocuments++;
+        if (rowOptions.counts) rowOptions.counts.emptyDocuments++;
         continue;
       }
       if (!isInPart(part, text, completion)) continue;
@@ -104,8 +106,10 @@ async function* fileAsDocument(
 ): AsyncGenerator<TextChunk, void, void> {
   let startsDocument: boolean = part.startByte === file.startByte;
   let held: TextChunk | undefined;
-  for await (const { startByte, bytes, sourceOffsets } of utf8Chunks({ ...corpus, files: [file] }, part, options)) {
-    if (startsDocument && !isInPart(part, bytes, null)) return;
+  const counts = noCounts();
+  const ownOptions = { ...options, counts };
+  for await (const { startByte, bytes, sourceOffsets } of utf8Chunks({ ...corpus, files: [file] }, part, ownOptions)) {
+    if (startsDocument && !isInPart(part, bytes, null)) return; // its bad bytes count for the other part
     if (held !== undefined) yield held;
     const location = (index: number): string => locationInFile(file, sourceByteAt(sourceOffsets, index));
     held = {
@@ -120,6 +124,7 @@ async function* fileAsDocument(
     };
     startsDocument = false;
   }
+  if (options.counts) addCounts(options.counts, counts);
   if (held !== undefined) yield { ...held, endsDocument: true };
 }
 

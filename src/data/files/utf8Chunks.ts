@@ -22,11 +22,29 @@ export interface ReadOptions {
 }
 
 /** What was repaired or skipped. */
-interface ReadCounts {
+export interface ReadCounts {
   /** Bytes that are not UTF-8, replaced or left out as `corpus.encodingErrors` says. */
   badBytes: number;
-  /** Documents without text. */
+  /** Documents without text, which are left out. */
   emptyDocuments: number;
+  /** Rows with null in a field, or without the field, which `emptyRows: skip` leaves out. */
+  rowsWithoutText: number;
+  /** Records of CSV and TSV that look as if a stray quote had joined several, which are read as they are … */
+  suspiciousRecords: number;
+  /** … and the first of them, in words. */
+  firstSuspicious?: string | undefined;
+}
+
+export const noCounts = (): ReadCounts => ({
+  badBytes: 0,
+  emptyDocuments: 0,
+  rowsWithoutText: 0,
+  suspiciousRecords: 0,
+});
+
+export function addCounts(sum: ReadCounts, counts: Readonly<ReadCounts>): void {
+  for (const key of Object.keys(noCounts()) as (keyof Omit<ReadCounts, 'firstSuspicious'>)[]) sum[key] += counts[key];
+  sum.firstSuspicious ??= counts.firstSuspicious;
 }
 
 interface Utf8Chunk {

@@ -88,7 +88,7 @@ async function* piecesOf(
       chunk.sourceOffsets ?? [{ index: 0, byte: chunk.startByte }],
     );
     const bytes = endsDocument ? utf8.length : tokenizer.certainBytes(utf8);
-    if (bytes > 0)
+    if (bytes > 0 || completion !== null)
       yield {
         startByte: sourceOffsets[0]!.byte,
         utf8: utf8.subarray(0, bytes),
@@ -132,7 +132,7 @@ function encodedPiece(
   const encode = (text: Uint8Array, startsText: boolean): Int32Array =>
     tokenizer.encodeChunk(text, { startsText, endsText: true }, origin).tokenIds;
   const textIds = encode(utf8, startsDocument);
-  const completionIds = completion === null ? null : encode(completion, false);
+  const completionIds = completion === null ? null : encode(completion, startsDocument && utf8.length === 0);
   return joined({ startsDocument, ...position }, textIds, completionIds, endOfText);
 }
 
@@ -260,7 +260,7 @@ async function* jobsOf(
 function jobOf(pieces: readonly Piece[]): Job {
   const texts = pieces.flatMap(({ utf8, completion, startsDocument }) => [
     { utf8, startsText: startsDocument },
-    ...(completion === null ? [] : [{ utf8: completion, startsText: false }]),
+    ...(completion === null ? [] : [{ utf8: completion, startsText: startsDocument && utf8.length === 0 }]),
   ]);
   let end = 0;
   const ends = Uint32Array.from(texts, ({ utf8 }) => (end += utf8.length));

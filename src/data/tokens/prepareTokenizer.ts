@@ -12,6 +12,7 @@ import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { trainTokenizer } from './trainTokenizer.ts';
 import { countTokens } from './tokens.ts';
 import { textChunks } from '../files/textChunks.ts';
+import { noCounts } from '../files/utf8Chunks.ts';
 
 export interface PreparedTokenizer extends CachedCorpus {
   readonly tokenizer: Tokenizer;
@@ -61,9 +62,10 @@ export async function prepareTokenizer(
     case 'characters': {
       const census = characterCensus();
       const endOfText = corpus.separatesDocuments === true;
+      const leftOut = noCounts();
       const countCharacters = async (part: CorpusPart): Promise<number> => {
         let tokens = 0;
-        for await (const { bytes, completion, endsDocument } of textChunks(corpus, part)) {
+        for await (const { bytes, completion, endsDocument } of textChunks(corpus, part, { counts: leftOut })) {
           tokens += census.count(bytes);
           if (completion !== null) tokens += census.count(completion);
           if (endsDocument && endOfText) tokens++;
@@ -75,7 +77,7 @@ export async function prepareTokenizer(
       const validationTokens = await countCharacters(corpus.validation);
       const tokenizer = charactersTokenizer(census.characters(), { endOfText });
       if ((encoding.cache ?? null) !== null) return counted(tokenizer);
-      return { tokenizer, corpus, trainingTokens: sumOf(sourceTokens), sourceTokens, validationTokens };
+      return { tokenizer, corpus, trainingTokens: sumOf(sourceTokens), sourceTokens, validationTokens, leftOut };
     }
   }
 }
@@ -94,13 +96,16 @@ export async function countCorpus(
   try {
     if (cache !== null && isCacheable(corpus)) return await cachedCorpus(corpus, tokenizer, cache, { workers });
     const sourceTokens: number[] = [];
+    const leftOut = noCounts();
+    const options = { workers, counts: leftOut };
     for (const part of corpus.training.parts ?? [corpus.training])
-      sourceTokens.push(await countTokens(corpus, part, tokenizer, { workers }));
+      sourceTokens.push(await countTokens(corpus, part, tokenizer, options));
     return {
       corpus,
       trainingTokens: sumOf(sourceTokens),
       sourceTokens,
-      validationTokens: await countTokens(corpus, corpus.validation, tokenizer, { workers }),
+      validationTokens: await countTokens(corpus, corpus.validation, tokenizer, options),
+      leftOut,
     };
   } finally {
     await workers?.close();

@@ -4,11 +4,14 @@
  * the tokenizer. So a changed corpus never hits the cache, and any number of runs may share one folder.
  */
 import { createHash } from 'node:crypto';
-import { rm, stat } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { entriesOf, leftoverOf, replaceFileDurably } from '../../storage/durable.ts';
 import type { Corpus, CorpusPart } from '../files/corpus.ts';
+import { textChunks } from '../files/textChunks.ts';
+import { addCounts, noCounts } from '../files/utf8Chunks.ts';
+import type { ReadCounts } from '../files/utf8Chunks.ts';
 import { encodedText } from './encodedText.ts';
 import type { EncodeOptions } from './encodedText.ts';
 import { corpusManifest, wholeBytes } from '../manifest.ts';
@@ -23,6 +26,8 @@ export interface CachedCorpus {
   /** Tokens of the training part, per source of a mixture; their sum is `trainingTokens`. */
   readonly sourceTokens: readonly number[];
   readonly validationTokens: number;
+  /** What was repaired or left out. */
+  readonly leftOut: ReadCounts;
 }
 
 /**
@@ -37,9 +42,10 @@ export async function cachedCorpus(
   options: EncodeOptions = {},
 ): Promise<CachedCorpus> {
   const cached = { ...corpus, tokenCache: path.join(folder, await keyOf(corpus, tokenizer)) };
+  const leftOut = noCounts();
   const tokensOf = async (part: CorpusPart): Promise<number[]> => {
     const tokens: number[] = [];
-    for (const one of part.parts ?? [part]) tokens.push(await fillFile(cached, one, tokenizer, options));
+    for (const one of part.parts ?? [part]) tokens.push(await fillFile(cached, one, tokenizer, options, leftOut));
     return tokens;
   };
   const sumOf = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);
@@ -49,6 +55,7 @@ export async function cachedCorpus(
     trainingTokens: sumOf(sourceTokens),
     sourceTokens,
     validationTokens: sumOf(await tokensOf(corpus.validation)),
+    leftOut,
   };
 }
 
@@ -72,20 +79,56 @@ async function fillFile(
   part: CorpusPart,
   tokenizer: Tokenizer,
   options: EncodeOptions,
+  leftOut: ReadCounts,
 ): Promise<number> {
   const file = tokenFileOf(corpus, part)!;
   const found = await tokensOfFile(file);
-  if (found !== null) return found;
+  if (found !== null) {
+    if (mayLeaveOut(corpus))
+      addCounts(leftOut, (await storedCounts(file)) ?? (await storeCounts(file, await countLeftOut(corpus, part))));
+    return found;
+  }
+  const counts = noCounts();
   await removeAbandoned(path.dirname(file));
   let tokens = 0;
   await replaceFileDurably(file, async (temporaryPath) => {
     tokens = await writeTokenFile(
       temporaryPath,
-      encodedText(corpus, part, tokenizer, options),
+      encodedText(corpus, part, tokenizer, { ...options, counts }),
       tokenizer.vocabularySize,
     );
   });
+  if (mayLeaveOut(corpus)) addCounts(leftOut, await storeCounts(file, counts));
   return tokens;
+}
+
+/** Of one running text whose bad bytes are refused, nothing is left out. */
+const mayLeaveOut = ({ separatesDocuments, encodingErrors }: Corpus): boolean =>
+  separatesDocuments === true || (encodingErrors ?? 'error') !== 'error';
+
+const countsFileOf = (file: string): string => file.replace(/\.tokens$/, '.leftOut.json');
+
+/** What was left out of the text of a file of the cache; null if that is not known. */
+async function storedCounts(file: string): Promise<ReadCounts | null> {
+  try {
+    const counts = JSON.parse(await readFile(countsFileOf(file), 'utf8')) as ReadCounts;
+    return Object.keys(noCounts()).every((key) => Number.isSafeInteger(counts[key as keyof ReadCounts]))
+      ? counts
+      : null;
+  } catch {
+    return null; // missing or damaged: the text is read again
+  }
+}
+
+async function storeCounts(file: string, counts: ReadCounts): Promise<ReadCounts> {
+  await replaceFileDurably(countsFileOf(file), (temporaryPath) => writeFile(temporaryPath, JSON.stringify(counts)));
+  return counts;
+}
+
+async function countLeftOut(corpus: Corpus, part: CorpusPart): Promise<ReadCounts> {
+  const counts = noCounts();
+  for await (const _ of textChunks(corpus, part, { counts }));
+  return counts;
 }
 
 /** Removes unfinished files of processes that died. Those of a process still writing have a recent time. */
@@ -100,6 +143,12 @@ async function removeAbandoned(folder: string): Promise<void> {
 
 const abandonedMs = 3_600_000;
 
+/**
+ * Raised when the same files and settings give another text than before. 2: pairs with an empty prompt, quotes inside
+ * fields of CSV and TSV.
+ */
+const textVersion = 2;
+
 async function keyOf(corpus: Corpus, tokenizer: Tokenizer): Promise<string> {
   const { files } = await corpusManifest(corpus, { trainingTokens: 0, validationTokens: 0 });
   const described = await Promise.all(
@@ -108,15 +157,17 @@ async function keyOf(corpus: Corpus, tokenizer: Tokenizer): Promise<string> {
         format,
         compression,
         markBytes,
-        source: { field, prompt, completion, documents, separator } = {},
+        source: { field, quotes, emptyRows, prompt, completion, documents, separator } = {},
       } = corpus.files[i]!;
       // Only samples of long files are hashed, so their modification time is part of the key.
       const changedMs = file.bytes > wholeBytes ? (await stat(file.path)).mtimeMs : null;
-      return { ...file, changedMs, format, compression, markBytes, field, prompt, completion, documents, separator };
+      const fields = { field, quotes, emptyRows, prompt, completion, documents, separator };
+      return { ...file, changedMs, format, compression, markBytes, ...fields };
     }),
   );
   const content = {
     tokenFileVersion,
+    textVersion,
     unicode: process.versions.unicode, // decides what letters and numbers are, and normalization
     files: described,
     encodingErrors: corpus.encodingErrors,

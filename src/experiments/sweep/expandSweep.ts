@@ -61,7 +61,7 @@ const valueName = (value: PlainValue): string =>
     typeof value === 'string' ? value.slice(value.lastIndexOf('/') + 1) : JSON.stringify(value).replace('e+', 'e'),
   ) || 'empty';
 
-const nameOf = (text: string): string => text.replace(/[^A-Za-z0-9.-]+/g, '-').replace(/^[-.]+(?=\D)|-+$/g, '');
+const nameOf = (text: string): string => text.replace(/[^\p{L}\p{M}\p{N}.-]+/gu, '-').replace(/^[-.]+(?=\D)|-+$/g, '');
 
 /**
  * Draw d of a key depends only on the seed, the key and d, so adding ranges or draws does not change it. Equal draws

@@ -10,6 +10,7 @@
 import { basename, dirname, extname, resolve } from 'node:path';
 import { readBounded } from '../../storage/boundedFile.ts';
 import { schemaAt, suggestKey } from '../../config/keys.ts';
+import { nameOfFile } from '../../config/runNames.ts';
 import {
   location,
   originsIn,
@@ -35,6 +36,8 @@ export interface RandomRange {
 
 export interface Sweep {
   name: string;
+  /** Whether the name is that of the file, perhaps with other characters. */
+  isNamedByFile: boolean;
   /** Absolute path of the base config. */
   config: string;
   /** Values that all runs share. */
@@ -63,9 +66,11 @@ export function readSweep(path: string): Sweep {
   const config = tree.entries.get('config')?.value;
   if (config === undefined) throw wrongInput(`${path}: config is missing: the base config, relative to this file`);
   const name = tree.entries.get('name')?.value;
+  const baseName = basename(path, extname(path));
   const axes = [...gridAxes(entry(tree, 'grid')), ...zipAxes(tree.entries.get('zip')?.value)];
   return {
-    name: name ? textOf(name, 'name') : basename(path, extname(path)).replace(/[^A-Za-z0-9._-]/g, '-'),
+    name: name ? textOf(name, 'name') : nameOfFile(baseName),
+    isNamedByFile: name === undefined,
     config: resolve(dirname(path), textOf(config, 'config')),
     set: Object.fromEntries(configEntries(entry(tree, 'set')).map(([key, value]) => [key, absolute(value, key)])),
     axes,

@@ -2,6 +2,7 @@
 import type { Config } from '../../config/schema.ts';
 import type { Corpus } from '../../data/files/corpus.ts';
 import { openCorpus } from '../../data/files/openCorpus.ts';
+import type { ReadCounts } from '../../data/files/utf8Chunks.ts';
 import { countCorpus, prepareTokenizer } from '../../data/tokens/prepareTokenizer.ts';
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
 import { supplyOptions, trainingSupply, type TrainingSupply } from '../../data/windows/trainingSupply.ts';
@@ -15,6 +16,8 @@ export interface CountedText {
   trainingTokens: number;
   validationTokens: number;
   supply: TrainingSupply;
+  /** What was repaired or left out. */
+  leftOut: ReadCounts;
 }
 
 export interface PreparedPlan extends CountedText {
@@ -35,9 +38,9 @@ export async function preparePlan(config: Config): Promise<PreparedPlan> {
 
 /** @param given the tokenizer of a checkpoint; without one, the tokenizer that the config asks for is prepared */
 export async function countText(config: Config, opened: Corpus, given?: Tokenizer): Promise<CountedText> {
-  const { tokenizer, corpus, sourceTokens, trainingTokens, validationTokens } = given
+  const { tokenizer, corpus, sourceTokens, trainingTokens, validationTokens, leftOut } = given
     ? { tokenizer: given, ...(await countCorpus(opened, given, config.corpus)) }
     : await prepareTokenizer(config.tokenizer, opened, config.corpus);
   const supply = await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens);
-  return { tokenizer, corpus, trainingTokens, validationTokens, supply };
+  return { tokenizer, corpus, trainingTokens, validationTokens, supply, leftOut };
 }

@@ -10,6 +10,7 @@ import { describe, expect, test } from 'vitest';
 import { openCorpus } from '../../../src/data/files/openCorpus.ts';
 import type { CorpusSettings } from '../../../src/data/files/openCorpus.ts';
 import { textChunks } from '../../../src/data/files/textChunks.ts';
+import { noCounts } from '../../../src/data/files/utf8Chunks.ts';
 import { ExpectedError } from '../../../src/errors.ts';
 import { folderOf, rejection } from '../texts.ts';
 
@@ -25,6 +26,8 @@ interface Expectation {
   documents?: (string | [string, string])[];
   badBytes?: number;
   emptyDocuments?: number;
+  rowsWithoutText?: number;
+  suspiciousRecords?: number;
   error?: string;
 }
 
@@ -35,7 +38,7 @@ async function documentsOf(name: string, { source = {}, encodingErrors }: Expect
     encodingErrors,
     shuffleTokens: 1024,
   });
-  const counts = { badBytes: 0, emptyDocuments: 0 };
+  const counts = noCounts();
   const documents: (string | [string, string])[] = [];
   let text = '';
   for await (const { bytes, completion, endsDocument } of textChunks(
@@ -68,11 +71,13 @@ describe('a file of the corpus', () => {
         expect(error.message).toContain(name);
         expect(error.message).toContain(expected.error);
       } else {
-        const { documents, badBytes, emptyDocuments } = await documentsOf(name, expected, chunkBytes);
+        const { documents, firstSuspicious: _, ...counts } = await documentsOf(name, expected, chunkBytes);
         expect(documents).toEqual(expected.documents);
-        expect({ badBytes, emptyDocuments }).toEqual({
+        expect(counts).toEqual({
           badBytes: expected.badBytes ?? 0,
           emptyDocuments: expected.emptyDocuments ?? 0,
+          rowsWithoutText: expected.rowsWithoutText ?? 0,
+          suspiciousRecords: expected.suspiciousRecords ?? 0,
         });
       }
     }

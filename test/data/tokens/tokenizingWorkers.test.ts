@@ -1,3 +1,4 @@
+import { noCounts } from '../../../src/data/files/utf8Chunks.ts';
 import { createHash } from 'node:crypto';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -111,7 +112,7 @@ describe.each([1, 3])('%i tokenizing workers', (count) => {
     const empty = JSON.stringify({ text: '' });
     const rows = Array.from({ length: 10 }, () => lines.flatMap((line) => [line, empty])).flat();
     const corpus = await corpusOfLines({}, rows);
-    const counts = { badBytes: 0, emptyDocuments: 0 };
+    const counts = noCounts();
     const chunks = tokenChunks(corpus, corpus.training, bpe, { counts, workers: open.get(`bpe ${count}`)! });
     await chunks.next();
     await new Promise((resolve) => setTimeout(resolve, 50));

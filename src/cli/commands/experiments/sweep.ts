@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import path from 'node:path';
+import { refuseOtherName } from '../../../config/runNames.ts';
 import { shellWord } from '../../../errors.ts';
 import { makeFolder } from '../../../storage/durable.ts';
 import { runSweep, type SweepEvent } from '../../../experiments/sweep/runSweep.ts';
@@ -49,6 +50,8 @@ interface PreparedSweep {
 
 async function prepareSweep(args: ArgumentsOf<typeof sweepUsage>, signal: AbortSignal): Promise<PreparedSweep> {
   const sweep = readSweep(args.sweep);
+  if (args.output === undefined && sweep.isNamedByFile)
+    refuseOtherName(path.basename(args.sweep, path.extname(args.sweep)), args.sweep, ', or --output DIR');
   const output = path.resolve(args.output ?? path.join('runs', sweep.name));
   const planned = await planSweep(expandSweep(sweep), { config: sweep.config, output, retry: args.retry });
   const say = args.quiet && !args.dryRun ? () => {} : note;

@@ -1,14 +1,14 @@
 /** `clm data check CONFIG`: what the corpus of a config contains, before anything is trained on it. */
 import { loadConfig } from '../../../config/load.ts';
 import { checkCorpus, type CorpusCheck, type ExampleWindow, type PartContent } from '../../../data/checkCorpus.ts';
-import type { Packing } from '../../../data/files/corpus.ts';
+import type { Corpus, Packing } from '../../../data/files/corpus.ts';
 import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { refuseUnscoredValidation } from '../../../data/validationPart.ts';
 import { prepareTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
 import { supplyOptions } from '../../../data/windows/trainingSupply.ts';
 import { grouped, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
-import { supplyLines } from '../../terminal/supplyText.ts';
+import { leftOutLines, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { dataCheckUsage } from './usage.ts';
 
@@ -19,12 +19,15 @@ export async function check({ config: path, set, examples, json }: ArgumentsOf<t
   const { corpus } = prepared;
   const { microBatchSize } = config.training;
   const result = await checkCorpus(corpus, prepared, { ...supplyOptions(config), microBatchSize, examples });
+  const suspicion = suspicionText(result);
+  if (suspicion !== undefined) printWarning(suspicion);
   if (json) printJson(result);
-  else printCheck(result, corpus.files.length, config.corpus.packing);
+  else printCheck(result, corpus, config.corpus.packing);
   await refuseUnscoredValidation(corpus, prepared.tokenizer, prepared.validationTokens); // as training would
 }
 
-function printCheck(result: CorpusCheck, files: number, packing: Packing): void {
+function printCheck(result: CorpusCheck, corpus: Corpus, packing: Packing): void {
+  const files = corpus.files.length;
   const row = (name: string, { documents, tokens, bytes }: PartContent): string =>
     `${name.padEnd(12)}${grouped(documents).padStart(14)}${grouped(tokens).padStart(18)}${grouped(bytes).padStart(18)}`;
   printResult(`${grouped(files)} file${files === 1 ? '' : 's'}, ${result.bytesPerToken.toFixed(3)} bytes per token`);
@@ -53,6 +56,8 @@ function printCheck(result: CorpusCheck, files: number, packing: Packing): void 
   const lines = `${grouped(overlap.lines)} of ${grouped(overlap.ofLines)} lines of 40 bytes or more`;
   printResult(`validation text that is also in the training text: ${grouped(overlap.documents)} documents, ${lines}`);
   if (badBytes > 0) printResult(`invalid UTF-8 bytes, replaced or skipped: ${grouped(badBytes)}`);
+  // Empty documents and bad bytes have lines above.
+  for (const line of leftOutLines({ ...result, emptyDocuments: 0, badBytes: 0 }, corpus)) printResult(line);
   for (const example of result.examples) printExample(example);
   if (overlap.documents > 0)
     printWarning(`${grouped(overlap.documents)} validation documents are also trained on: their loss is too low`);

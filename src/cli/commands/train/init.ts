@@ -30,7 +30,7 @@ export async function init(args: ArgumentsOf<typeof initUsage>): Promise<void> {
     path
       .basename(path.resolve(text))
       .replace(/\.[^.]*$/, '')
-      .replace(/[^A-Za-z0-9._-]/g, '-')
+      .replace(/[^\p{L}\p{M}\p{N}._-]/gu, '-')
       .replace(/^[-.]+/, '') || 'first';
   const output = args.output ?? `${name}.yaml`;
   if (existsSync(output)) throw wrongInput(`${output} already exists; choose another name with --output`);
@@ -144,7 +144,7 @@ function checkMinutes(minutes: number): number {
 
 /** Bytes of all files of the text. @throws wrongInput if there are none */
 async function bytesOf(text: string): Promise<number> {
-  const files = await sourceFiles([{ path: text }], '--text');
+  const { files } = await sourceFiles([{ path: text }], '--text');
   return files.reduce((sum, { path: file }) => sum + statSync(file).size, 0);
 }
 

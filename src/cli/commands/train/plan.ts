@@ -6,7 +6,7 @@ import { howToFit, refuseTooLarge, type RunPlan } from '../../../training/plan/p
 import { planWarnings } from '../../../training/plan/planWarnings.ts';
 import { preparePlan, type PreparedPlan } from '../../../training/plan/preparePlan.ts';
 import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
-import { supplyLines } from '../../terminal/supplyText.ts';
+import { leftOutLines, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { planUsage } from './usage.ts';
 
@@ -23,6 +23,8 @@ export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
   if (args.measure && !args.quiet) note(`measuring ${measuredSteps} steps`);
   const measured = args.measure ? await measureSteps(prepared) : null;
   const expectedMs = measured && measured.msPerStep * plan.steps;
+  const suspicion = suspicionText(prepared.leftOut);
+  if (suspicion !== undefined) printWarning(suspicion);
   if (args.json) {
     printJson({
       ...plan,
@@ -33,6 +35,7 @@ export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
     return;
   }
   for (const line of planLines(plan, config)) printResult(line);
+  for (const line of leftOutLines(prepared.leftOut, prepared.corpus)) printResult(line);
   if (measured) {
     const speed = `${measured.msPerStep.toFixed(1)} ms per step, ${grouped(measured.tokensPerSecond)} tokens/s`;
     printResult(`time         ${duration(expectedMs!)} (${speed}), without evaluations`);

@@ -1,0 +1,120 @@
+/** The text of one record: its field, or the prompt and the completion of a pair, as well-formed UTF-8. */
+import { wrongInput } from '../../errors.ts';
+import { badUtf8 } from './corpus.ts';
+import type { ByteRange, CorpusFile } from './corpus.ts';
+import type { ReadOptions } from './utf8Chunks.ts';
+import { firstBadByte, repaired } from '../utf8.ts';
+
+/** A document, held in memory as a whole. */
+export interface FileDocument {
+  /** Position in the corpus. */
+  readonly startByte: number;
+  /** Where it is, for messages, e.g. "line 3 of a.jsonl". */
+  readonly location: string;
+  /** Well-formed UTF-8; may be empty. */
+  readonly text: Uint8Array;
+  /** Of a pair: what follows the prompt `text` and alone counts towards the loss; else null. */
+  readonly completion: Uint8Array | null;
+}
+
+/** What is being read, and how. */
+export interface Reading {
+  readonly file: CorpusFile;
+  readonly range: ByteRange;
+  readonly encodingErrors: 'error' | 'replace' | 'skip';
+  readonly options: ReadOptions;
+  /** Whether any row so far has had the field, and what is wrong with the first one that has not. */
+  readonly fields: { isFound: boolean; missing: Error | null };
+}
+
+/** The fields that hold the text of a file's records. */
+export function fieldNames({ source }: CorpusFile): string[] {
+  return source?.prompt && source.completion ? [source.prompt, source.completion] : [source?.field ?? 'text'];
+}
+
+/**
+ * The document in a record; null for a record without text that `emptyRows: skip` passes over.
+ * @throws wrongInput if a field is missing or not text
+ */
+export function documentOf(
+  values: Record<string, unknown>,
+  read: Reading,
+  startByte: number,
+  location: string,
+): FileDocument | null {
+  const { file, options, fields } = read;
+  const texts: Uint8Array[] = [];
+  for (const field of fieldNames(file)) {
+    const value = Object.hasOwn(values, field) ? values[field] : undefined;
+    if (value !== undefined) fields.isFound = true;
+    if (typeof value === 'string') texts.push(wellFormedString(value, read, location, field));
+    else if (Buffer.isBuffer(value)) texts.push(wellFormed(value, read, startByte));
+    else {
+      const refusal = wrongInput(`${location} ${problemOf(values, field, value)}`);
+      if ((value ?? null) !== null || file.source?.emptyRows !== 'skip') throw refusal;
+      if (value === undefined) fields.missing ??= refusal;
+      if (options.counts) options.counts.rowsWithoutText++;
+      return null;
+    }
+  }
+  return { startByte, location, text: texts[0]!, completion: texts[1] ?? null };
+}
+
+/**
+ * Where no row has the field, its name is wrong, and no row is without text. To be called after the last row.
+ * @throws wrongInput if so
+ */
+export function refuseFieldOfNoRow({ file, range, fields }: Reading): void {
+  if (range.startByte === file.startByte && !fields.isFound && fields.missing !== null) throw fields.missing;
+}
+
+function problemOf(values: Record<string, unknown>, field: string, value: unknown): string {
+  const name = JSON.stringify(field);
+  const passOver = 'emptyRows: skip in corpus.sources passes over such rows and counts them';
+  if (value === null) return `has null in ${name}, no text. Fix the row; ${passOver}.`;
+  const inSources = 'Name the field that holds the text in corpus.sources';
+  if (value === undefined)
+    return `has no field ${name} (it has ${Object.keys(values).join(', ') || 'none'}). ${inSources}; ${passOver}.`;
+  return `has no text in ${name}: ${shown(value)}. ${inSources}.`;
+}
+
+/** A value as JSON, shortened; also one that JSON does not have. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value, function (this: Record<string, unknown>, key, given: unknown) {
+    const raw = this[key];
+    if (typeof raw === 'bigint') return Number(raw);
+    return raw instanceof Uint8Array ? Buffer.from(raw).toString('utf8') : given;
+  });
+  return text === undefined ? typeof value : text.slice(0, 40);
+}
+
+/** JSON can spell half of a surrogate pair, which is not a character. */
+function wellFormedString(
+  value: string,
+  { encodingErrors, options }: Reading,
+  location: string,
+  field: string,
+): Uint8Array {
+  const lone = /\p{Surrogate}/gu;
+  if (!lone.test(value)) return Buffer.from(value);
+  if (encodingErrors === 'error') {
+    throw wrongInput(
+      `${location}: ${JSON.stringify(field)} contains a lone surrogate, which is not a character. Fix it, or set ` +
+        'corpus.encodingErrors to replace or skip.',
+    );
+  }
+  const replaced = value.replace(lone, encodingErrors === 'replace' ? '\uFFFD' : '');
+  if (options.counts) options.counts.badBytes += value.match(lone)!.length;
+  return Buffer.from(replaced);
+}
+
+/** Bytes of a file from position `startByte` of the corpus on, or in the row there of a Parquet file. */
+export function wellFormed(bytes: Uint8Array, read: Reading, startByte: number): Uint8Array {
+  const { file, encodingErrors, options } = read;
+  const bad = firstBadByte(bytes);
+  if (bad < 0) return bytes;
+  if (encodingErrors === 'error') throw badUtf8(file, file.format === 'parquet' ? startByte : startByte + bad);
+  const result = repaired(bytes, encodingErrors);
+  if (options.counts) options.counts.badBytes += result.badBytes;
+  return result.bytes;
+}
