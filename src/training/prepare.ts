@@ -138,7 +138,7 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
   return { config, runDirectory: path.resolve(runDirectory), resume };
 }
 
-/** Letters of other scripts used to become '-' in names: a run kept under such a name must not be begun again unsaid. */
+/** Letters of other scripts used to become '-' in names: such a run must not be begun again unsaid. */
 function refuseFormerName(name: string, configPath: string): void {
   const former = path.join('runs', name.replace(/[^A-Za-z0-9._-]/g, '-'));
   const isOther = former !== path.join('runs', name) && !existsSync(path.join('runs', name));

@@ -13,8 +13,8 @@ export async function parquetRows(path: string): Promise<number> {
 }
 
 /**
- * The values of `columns` in rows `startRow` (included) to `endRow` (excluded), with their row numbers; strings as their
- * bytes (a Buffer), which need not be UTF-8. The columns of one row group are in memory at a time.
+ * The values of `columns` in rows `startRow` (included) to `endRow` (excluded), with their row numbers; strings as
+ * their bytes (a Buffer), which need not be UTF-8. The columns of one row group are in memory at a time.
  * @throws wrongInput naming the file and the rows that are damaged, or the column that is missing
  */
 export async function* parquetRecords(

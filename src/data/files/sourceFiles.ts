@@ -182,7 +182,7 @@ export function unreadable(path: string, cause: unknown, key?: string): Error {
   };
   if (code === 'ENOENT' && path.includes('\uFFFD'))
     return wrongInput(
-      `${key === undefined ? '' : `${key}: `}the name of ${path} is not UTF-8 (U+FFFD stands for bytes of it). Rename it.`,
+      `${key === undefined ? '' : `${key}: `}the name of ${path} is not UTF-8 (see the U+FFFD in it). Rename it.`,
       { cause },
     );
   return wrongInput(`${key === undefined ? '' : `${key}: `}cannot read ${path}: ${reasons[code] ?? code}.`, { cause });
