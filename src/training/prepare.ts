@@ -144,8 +144,8 @@ function refuseFormerName(name: string, configPath: string): void {
   const isOther = former !== path.join('runs', name) && !existsSync(path.join('runs', name));
   if (!isOther || !existsSync(runPaths(former).config)) return;
   throw wrongInput(
-    `${configPath}: its run is now kept in runs/${name}, but there is a run in ${former}, as it used to be called. Give ` +
-      `--run ${former} to continue that one, or rename its directory.`,
+    `${configPath}: its run is now kept in runs/${name}, but there is a run in ${former}, as it used to be called. ` +
+      `Give --run ${former} to continue that one, or rename its directory.`,
   );
 }
 

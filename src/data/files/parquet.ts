@@ -31,7 +31,8 @@ export async function* parquetRecords(
     const way =
       chats === undefined ? '' : ` Of ${chats}, make a column of text, or columns of prompts and completions, first.`;
     throw wrongInput(
-      `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. Set field in corpus.sources.${way}`,
+      `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. ` +
+        `Set field in corpus.sources.${way}`,
     );
   }
   const usesZstd = metadata.row_groups.some(({ columns: chunks }) => chunks.some((c) => c.meta_data?.codec === 'ZSTD'));
