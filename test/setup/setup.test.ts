@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { readInstallation } from '../../src/runtime/installation.ts';
 import { unpackedMark } from '../../scripts/setup/libtensorflow/libraries.mjs';
 import {
   bindingOf,
@@ -155,4 +156,11 @@ test('the build follows the sources, is executable, and is made again after a ki
   expect(existsSync(built('cli/main.js'))).toBe(true);
   expect(existsSync(path.join(project.directory, 'node_modules/.clm-former-build'))).toBe(false);
   expectNothingToDo(project);
+});
+
+test('the installation of this clone is found and whole', () => {
+  const { tensorflowVersion, device, libraryDirectory, bindingPath } = readInstallation();
+  expect(tensorflowVersion).toMatch(/^2\.\d+\.\d+$/);
+  expect(['cpu', 'cuda']).toContain(device);
+  expect(existsSync(libraryDirectory) && existsSync(bindingPath)).toBe(true);
 });
