@@ -31,7 +31,7 @@ console.log('ready');
 }
 
 async function atTerminal(program: string[], steps: TerminalStep[]): Promise<number> {
-  const args = [path.join(root, 'test/cli/terminal.py'), JSON.stringify(steps), ...program];
+  const args = [path.join(root, 'test/cli/terminal.py'), JSON.stringify(steps), 'null', ...program];
   const { stdout } = await promisify(execFile)('python3', args);
   return (JSON.parse(stdout) as { code: number }).code;
 }

@@ -30,7 +30,14 @@ async function answer(command: string, start: readonly string[]): Promise<string
 }
 const inPipes = (command: string): Promise<string> => answer(`${command} < /dev/null`, ['bash', '-c']);
 const atTerminal = async (command: string): Promise<string> => {
-  const printed = await answer(command, ['python3', path.join(root, 'test/cli/terminal.py'), '[]', 'bash', '-c']);
+  const printed = await answer(command, [
+    'python3',
+    path.join(root, 'test/cli/terminal.py'),
+    '[]',
+    'null',
+    'bash',
+    '-c',
+  ]);
   return (JSON.parse(printed) as { output: string }).output.trim();
 };
 
