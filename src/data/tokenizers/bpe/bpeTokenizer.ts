@@ -53,6 +53,24 @@ export interface BpeDescription {
   readonly json: object;
 }
 
+/** What a tokenizer.json describes in another way for byte-level BPE than for SentencePiece's; see files/. */
+export interface FileParts
+  extends Pick<
+    BpeDescription,
+    | 'firstTokens'
+    | 'words'
+    | 'normalize'
+    | 'normalizesSpaces'
+    | 'withPlainSpaces'
+    | 'firstSpace'
+    | 'isBorder'
+    | 'dropsFirstSpace'
+    | 'wholeWords'
+  > {
+  /** The bytes of a token as the file spells it; undefined if the spelling is plain text. */
+  readonly bytesOfToken: (spelling: string) => Uint8Array | undefined;
+}
+
 type EncodeInto = (ids: IdList, utf8: Uint8Array, startsPiece: boolean, origin: TextOrigin, offset: number) => void;
 
 /** A growing buffer of ids. */

@@ -1,5 +1,5 @@
 /** Reads the parts of a tokenizer.json that are specific to byte-level BPE: GPT-2, Llama 3, Qwen, SmolLM. */
-import type { BpeDescription } from '../bpeTokenizer.ts';
+import type { BpeDescription, FileParts } from '../bpeTokenizer.ts';
 import { bytesOfSpelling, characterOfByte } from '../byteAlphabet.ts';
 import type { Fields } from './fileFields.ts';
 import { shown } from './fileFields.ts';
@@ -10,24 +10,7 @@ import type { FirstTokens } from '../wordEncoder.ts';
 
 type Normalize = NonNullable<BpeDescription['normalize']>;
 
-export function byteLevelParts(
-  file: Fields,
-  model: Fields,
-  vocabulary: ReadonlyMap<string, number>,
-): Pick<
-  BpeDescription,
-  | 'firstTokens'
-  | 'words'
-  | 'normalize'
-  | 'normalizesSpaces'
-  | 'withPlainSpaces'
-  | 'firstSpace'
-  | 'isBorder'
-  | 'dropsFirstSpace'
-  | 'wholeWords'
-> & {
-  readonly bytesOfToken: (spelling: string) => Uint8Array | undefined;
-} {
+export function byteLevelParts(file: Fields, model: Fields, vocabulary: ReadonlyMap<string, number>): FileParts {
   const { scanners, addsSpace } = readPreTokenizer(file);
   const normalizers = readNormalizer(file);
   model.only('byte_fallback', false, null);

@@ -4,7 +4,7 @@
  * inside.
  */
 import { codePointAt, sequenceLength } from '../../../utf8.ts';
-import type { BpeDescription } from '../bpeTokenizer.ts';
+import type { BpeDescription, FileParts } from '../bpeTokenizer.ts';
 import type { Fields } from './fileFields.ts';
 import { shown } from './fileFields.ts';
 import { spaceBorder } from '../segments.ts';
@@ -13,24 +13,7 @@ import type { FirstTokens } from '../wordEncoder.ts';
 const mark = '▁';
 const markUtf8 = Buffer.from(mark);
 
-export function sentencePieceParts(
-  file: Fields,
-  model: Fields,
-  vocabulary: ReadonlyMap<string, number>,
-): Pick<
-  BpeDescription,
-  | 'firstTokens'
-  | 'words'
-  | 'normalize'
-  | 'normalizesSpaces'
-  | 'withPlainSpaces'
-  | 'firstSpace'
-  | 'isBorder'
-  | 'dropsFirstSpace'
-  | 'wholeWords'
-> & {
-  readonly bytesOfToken: (spelling: string) => Uint8Array | undefined;
-} {
+export function sentencePieceParts(file: Fields, model: Fields, vocabulary: ReadonlyMap<string, number>): FileParts {
   const normalizers = readNormalizers(file);
   const metaspace = normalizers === undefined ? readMetaspace(file) : undefined;
   if (normalizers === undefined && metaspace === undefined)
