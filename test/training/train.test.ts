@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { dueAt } from '../../src/training/train.ts';
+import { dueAt, train, type LoopParts } from '../../src/training/train.ts';
 
 type Intervals = Partial<Record<'evaluation' | 'samples' | 'checkpoints', number | null>>;
 
@@ -34,4 +34,29 @@ describe('dueAt', () => {
     expect(due(24, ['sample', 'checkpoint'])).toBe('evaluation');
     expect(due(18, ['evaluation', 'sample'])).toBe('');
   });
+});
+
+it('a run whose evaluations no longer improve is done, also if it is resumed between two evaluations', async () => {
+  const saved: number[] = [];
+  const never = { everySteps: null };
+  const unused = (): never => expect.fail('nothing else is due');
+  const parts: LoopParts = {
+    config: { evaluation: { everySteps: 2, patience: 1 }, samples: never, checkpoints: never } as never,
+    plan: { steps: 9, tokensPerStep: 1 },
+    batches: { next: unused, waitedMs: () => 0, close: async () => undefined },
+    programs: { step: unused, evaluate: unused, readState: unused, close: unused } as never,
+    sample: unused,
+    saves: {
+      begin: async ({ step }: { step: number }) => void saved.push(step),
+      finished: async () => undefined,
+    } as never,
+    watch: { add: unused, latest: unused } as never,
+    report: unused,
+  };
+  const validation = { loss: null, bestLoss: 1, bestStep: 2, evaluationsSinceBest: 1 };
+  const start = { step: 5, cursor: undefined, validation, logged: new Set<string>() };
+  const requests = { signal: new AbortController().signal, takeSave: () => false };
+  const { state, reason, step } = await train(parts, start, requests);
+  expect({ state, step, saved }).toEqual({ state: 'done', step: 5, saved: [5] });
+  expect(reason).toMatch(/^no better validation loss than 1\.0000 \(step 2\)/);
 });
