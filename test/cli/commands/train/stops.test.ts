@@ -83,23 +83,24 @@ describe('a training process', () => {
     expect(await savedSteps('hangup')).toEqual([status.step]);
   });
 
-  // In the order of their numbers, since that is how Linux delivers signals that arrive at the same time.
+  // Signals that arrive at the same time may be delivered in any order: the first one delivered names the stop.
   it.each([
-    ['a closed terminal', ['SIGHUP', 'SIGHUP', 'SIGTERM'], 129],
-    ['a batch system', ['SIGUSR2', 'SIGTERM', 'SIGXCPU'], 140],
-  ] as const)('saves when %s sends several signals at once', async (_, [first, ...others], exitCode) => {
+    ['a closed terminal', ['SIGHUP', 'SIGHUP', 'SIGTERM']],
+    ['a batch system', ['SIGUSR2', 'SIGTERM', 'SIGXCPU']],
+  ] as const)('saves when %s sends several signals at once', async (_, signals) => {
     let isSent = false;
-    const run = `several-${first}`;
+    const run = `several-${signals[0]}`;
     const { code, stderr } = await clm(['train', config, '--run', at(run), ...endless], (text, child) => {
       if (isSent || !/step [1-9]\d*\/1000000/.test(text)) return;
-      isSent = child.kill(first);
-      for (const name of others) child.kill(name);
+      isSent = signals.map((name) => child.kill(name)).every(Boolean);
       setTimeout(() => child.kill('SIGHUP'), 3); // maybe during the save
     });
-    expect(stderr).toContain(`${first}: finishing this step and saving\n`);
-    expect(code).toBe(exitCode);
+    expect(isSent).toBe(true);
     const status = await statusOf(run);
-    expect(status).toMatchObject({ state: 'stopped', reason: first });
+    expect(status.state).toBe('stopped');
+    expect(signals).toContain(status.reason);
+    expect(stderr).toContain(`${status.reason}: finishing this step and saving\n`);
+    expect(code).toBe(128 + os.constants.signals[status.reason as NodeJS.Signals]);
     expect(await savedSteps(run)).toEqual([status.step]);
   });
 
