@@ -4,10 +4,12 @@ import { closeSync, readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { ExpectedError } from '../errors.ts';
 import { commands, overview, type Command } from './commands.ts';
+import { helpPage } from './helpPage.ts';
 import { parseArguments, suggestion, UsageError } from './parseArguments.ts';
 import { isHangupIgnored } from './surroundings.ts';
 import { printError, printResult } from './terminal/output.ts';
 import { watchStreams } from './terminal/streams.ts';
+import { stdoutWidth } from './terminal/table.ts';
 import { nameOf } from './usage.ts';
 
 async function run(args: readonly string[]): Promise<void> {
@@ -19,8 +21,14 @@ async function run(args: readonly string[]): Promise<void> {
   const { command, rest } = found;
   const inner = commands.filter((each) => nameOf(each).startsWith(`${nameOf(command)} `));
   const seeAlso = inner.length === 0 ? '' : `See also: ${inner.map((each) => `clm ${nameOf(each)}`).join(', ')}`;
-  await parseArguments(command, rest, seeAlso, command.run);
+  if (isHelpAsked(rest)) return void printResult(helpPage(command, Math.min(100, stdoutWidth()), seeAlso));
+  await parseArguments(command, rest, command.run);
 }
+
+const isHelpAsked = (args: readonly string[]): boolean => {
+  const options = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
+  return options.includes('--help') || options.includes('-h');
+};
 
 function version(): string {
   const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');

@@ -1,4 +1,4 @@
-/** Reads the arguments of one command with yargs, and prints its help page. */
+/** Reads the arguments of one command with yargs. */
 import { closest, distance } from 'fastest-levenshtein';
 import type { Options } from 'yargs';
 import { withDashedValues } from './dashedValues.ts';
@@ -15,19 +15,17 @@ export class UsageError extends Error {
 }
 
 /**
- * Calls `handler` with the arguments by their camelCase names, or prints the help page if it is asked for.
+ * Calls `handler` with the arguments by their camelCase names.
  *
- * @param seeAlso a last line of the help page
  * @throws UsageError for arguments that do not fit the usage
  */
 export async function parseArguments(
   usage: Usage,
   written: readonly string[],
-  seeAlso: string,
   handler: (parsed: Record<string, unknown>) => Promise<void>,
 ): Promise<void> {
   const { default: yargs } = await import('yargs');
-  const { positionals = {}, options = {}, examples } = usage;
+  const { positionals = {}, options = {} } = usage;
   const name = nameOf(usage);
   const fail = (message: string): never => {
     throw new UsageError(message, name);
@@ -52,8 +50,6 @@ export async function parseArguments(
     'Not enough arguments following: %s': '--%s needs a value',
     'Invalid values:': 'invalid value:',
     'Argument: %s, Given: %s, Choices: %s': '%s is %s, not one of %s',
-    'Positionals:': 'Arguments:',
-    'Show help': 'Show this page',
   };
   await yargs(args)
     .scriptName(`clm ${name}`)
@@ -61,9 +57,7 @@ export async function parseArguments(
     .updateStrings({ ...texts })
     .parserConfiguration({ 'dot-notation': false })
     .version(false)
-    .alias('help', 'h')
-    .wrap(Math.min(100, process.stderr.columns ?? 100))
-    .epilogue(seeAlso)
+    .help(false)
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message, error) => {
@@ -74,7 +68,6 @@ export async function parseArguments(
       const problem = problemOf(parsed, positionals, options);
       return problem === undefined || fail(problem);
     })
-    .example(examples.map(([command, describe]) => [command, describe]))
     .command({
       command: usage.command.replace(name, '$0'),
       describe: usage.describe,
@@ -104,7 +97,7 @@ function problemOf(
   const [extra] = parsed._;
   if (extra !== undefined) return `unexpected argument "${extra}"`;
   const names = Object.keys(options);
-  const known = new Set([...names, ...Object.keys(positionals), '_', '$0', 'help', 'h']);
+  const known = new Set([...names, ...Object.keys(positionals), '_', '$0']);
   for (const name of names) {
     known.add(name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()));
     if (options[name]!.alias !== undefined) known.add(String(options[name]!.alias));

@@ -18,7 +18,7 @@ const usage = defineUsage({
 
 async function parsed(...args: string[]): Promise<Record<string, unknown>> {
   let found: Record<string, unknown> = {};
-  await parseArguments(usage, args, '', async (values) => void (found = values));
+  await parseArguments(usage, args, async (values) => void (found = values));
   return found;
 }
 const refusal = (...args: string[]): Promise<string> =>
