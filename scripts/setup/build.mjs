@@ -1,7 +1,7 @@
 // Step 5: the TypeScript of src compiled into dist. Built in another folder and renamed, so that
 // the files of deleted sources disappear and an interrupted build leaves the previous one.
 
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { SetupFailure, exitCodes } from './failure.mjs';
 import { filesBelow, hashOf, readJson, writeWhole } from './files.mjs';
@@ -40,11 +40,6 @@ export async function build(root) {
   const { status, output } = await runProgram(process.execPath, [tsc, ...options], { cwd: root });
   if (status !== 0)
     throw new SetupFailure(`The TypeScript sources do not compile:\n${output.trimEnd()}`, exitCodes.bug);
-  const programs = Object.values(readJson(path.join(root, 'package.json')).bin);
-  for (const program of programs) {
-    const file = path.join(aside, path.relative('dist', program));
-    if (existsSync(file)) chmodSync(file, 0o755);
-  }
   const built = filesBelow(aside).map((file) => path.relative(aside, file));
   writeWhole(path.join(aside, stampName), JSON.stringify({ sources, built }));
   if (existsSync(dist)) renameSync(dist, former);

@@ -3,11 +3,15 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** @typedef {{ status: number | null, signal: string | null, output: string }} Outcome */
 
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const running = new Set();
+
+/** Whether a signal ends the set-up: its work must not go on then, nor report the end of its programs as failures. */
+let isStopping = false;
 
 /** Descriptors of the locks held now (lock.mjs). @type {Set<number>} */
 export const heldLocks = new Set();
@@ -22,7 +26,11 @@ export const heldLocks = new Set();
  */
 export function runProgram(command, argumentList, { cwd, env = process.env, locks = [...heldLocks], onOutput } = {}) {
   return new Promise((resolve) => {
-    const child = spawn(command, argumentList, { cwd, env, stdio: ['ignore', 'pipe', 'pipe', ...locks] });
+    if (isStopping) return;
+    // In a process group of its own, so that a signal reaches what the program itself has started (a compiler's parts,
+    // npm's and pip's helpers) by `passSignalsOn`, and only once.
+    const stdio = /** @type {import('node:child_process').StdioOptions} */ (['ignore', 'pipe', 'pipe', ...locks]);
+    const child = spawn(command, argumentList, { cwd, env, stdio, detached: true });
     running.add(child);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
@@ -33,7 +41,7 @@ export function runProgram(command, argumentList, { cwd, env = process.env, lock
     }
     const finish = (/** @type {number | null} */ status, /** @type {string | null} */ signal) => {
       running.delete(child);
-      resolve({ status, signal, output });
+      if (!isStopping) resolve({ status, signal, output });
     };
     child.on('error', (error) => {
       output += error.message;
@@ -43,13 +51,39 @@ export function runProgram(command, argumentList, { cwd, env = process.env, lock
   });
 }
 
-/** Passes the signals that end the set-up on to the program that is running, which may not get them by itself. */
+/** How long the running programs may take to clean up after a signal. */
+const graceMs = 5000;
+
+/**
+ * Lets SIGINT, SIGTERM and SIGHUP end the set-up only after the programs that it has started, and theirs: they get the
+ * signal, and after a while, or with a second signal, SIGKILL.
+ */
 export function passSignalsOn() {
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
-    process.once(signal, () => {
-      for (const child of running) child.kill(signal);
+    process.on(signal, async () => {
+      const children = [...running];
+      for (const child of children) signalGroup(child, isStopping ? 'SIGKILL' : signal);
+      if (isStopping) return;
+      isStopping = true;
+      const ends = children.map((child) => new Promise((resolve) => child.once('close', resolve)));
+      await Promise.race([Promise.all(ends), sleep(graceMs)]);
+      for (const child of children) signalGroup(child, 'SIGKILL'); // what outlived its parent
+      process.removeAllListeners(signal);
       process.kill(process.pid, signal);
     });
+  }
+}
+
+/**
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {NodeJS.Signals} signal
+ */
+function signalGroup({ pid }, signal) {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // the group has ended
   }
 }
 

@@ -1,5 +1,4 @@
-#!/usr/bin/env node
-/** The program: finds the command, runs it, and reports how it ended. The only place that exits. */
+/** The program, as bin/clm.mjs starts it: finds the command, runs it, reports how it ended. Only this file exits. */
 import { closeSync, readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { ExpectedError } from '../errors.ts';

@@ -1,6 +1,6 @@
 // A small copy of the project with a cache of its own, in which the real set-up runs as a process without touching this
 // clone, and without any download: the libraries are linked from the real cache, the other programs are stubs.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -22,6 +22,8 @@ export interface ScratchProject {
   cache: string;
   /** Runs scripts/setup.mjs with nothing but the stubs on PATH. */
   setUp(argumentList?: string[], environment?: Record<string, string>): { status: number | null; output: string };
+  /** Starts one of the clone's own files, such as scripts/setup.mjs, in the same way. */
+  start(file: string, argumentList?: string[]): ChildProcess;
   /** Puts a shell script on PATH. */
   stub(program: string, script: string): void;
   remove(program: string): void;
@@ -39,7 +41,7 @@ export function scratchProject(): ScratchProject {
   mkdirSync(path.join(directory, tfjs), { recursive: true });
   mkdirSync(path.join(directory, 'src/cli'), { recursive: true });
   mkdirSync(programs);
-  for (const part of ['scripts', 'native', 'tsconfig.json', `${tfjs}/package.json`]) {
+  for (const part of ['bin', 'scripts', 'native', 'tsconfig.json', `${tfjs}/package.json`]) {
     cpSync(path.join(projectDirectory, part), path.join(directory, part), { recursive: true });
   }
   for (const linked of [
@@ -50,10 +52,7 @@ export function scratchProject(): ScratchProject {
   ]) {
     symlinkSync(path.join(projectDirectory, linked), path.join(directory, linked));
   }
-  writeFileSync(
-    path.join(directory, 'package.json'),
-    '{"name":"clm","type":"module","bin":{"clm":"dist/cli/main.js"}}',
-  );
+  writeFileSync(path.join(directory, 'package.json'), '{"name":"clm","type":"module"}');
   writeFileSync(path.join(directory, 'src/cli/main.ts'), "console.log('built');\n");
   writeFileSync(path.join(directory, 'src/old.ts'), 'export const old = 1;\n');
   const packages = { [tfjs]: { version: '4.22.0' }, 'node_modules/typescript': { version: '7.0.2' } };
@@ -67,11 +66,17 @@ export function scratchProject(): ScratchProject {
   symlinkSync(process.execPath, path.join(programs, 'node'));
   stub('python3', `exec '${realPython}' "$@"`);
   stub('c++', compilerThatCopies(readInstallation().bindingPath));
+  const environmentOf = (more: Record<string, string>): NodeJS.ProcessEnv => ({
+    ...{ PATH: programs, HOME: folder, XDG_CACHE_HOME: cache },
+    ...more,
+  });
   return {
     ...{ directory, cache, stub },
+    start: (file, argumentList = []) =>
+      spawn(process.execPath, [path.join(directory, file), ...argumentList], { env: environmentOf({}) }),
     remove: (program) => rmSync(path.join(programs, program)),
     setUp: (argumentList = [], environment = {}) => {
-      const env = { PATH: programs, HOME: folder, XDG_CACHE_HOME: cache, ...environment };
+      const env = environmentOf(environment);
       const setUp = [path.join(directory, 'scripts/setup.mjs'), ...argumentList];
       const { status, stdout, stderr } = spawnSync(process.execPath, setUp, { env, encoding: 'utf8' });
       return { status, output: stdout + stderr };

@@ -1,16 +1,6 @@
 // The set-up as a whole, in a copy of the project: it ends at once when nothing is to be done, and mends what a kill at
 // any point leaves behind.
-import {
-  accessSync,
-  appendFileSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  renameSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readInstallation } from '../../src/runtime/installation.ts';
@@ -138,7 +128,7 @@ describe('what a kill leaves is mended', () => {
   });
 });
 
-test('the build follows the sources, is executable, and is made again after a kill', () => {
+test('the build follows the sources, and is made again after a kill', () => {
   const project = readyProject();
   const built = (file: string): string => path.join(project.directory, 'dist', file);
   expect(existsSync(built('old.js'))).toBe(true);
@@ -147,7 +137,7 @@ test('the build follows the sources, is executable, and is made again after a ki
   expect(existsSync(built('old.js'))).toBe(false);
   rmSync(built('cli/main.js'));
   expect(project.setUp()).toMatchObject({ status: 0 });
-  expect(() => accessSync(built('cli/main.js'), constants.X_OK)).not.toThrow();
+  expect(existsSync(built('cli/main.js'))).toBe(true);
 
   // Killed between taking the old build away and putting the new one there.
   renameSync(built(''), path.join(project.directory, 'node_modules/.clm-former-build'));
