@@ -4,7 +4,7 @@ import { mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-import { checkCorpus } from '../../../src/data/checkCorpus.ts';
+import { checkCorpus } from '../../../src/data/check/checkCorpus.ts';
 import { fileCounts } from '../../../src/data/files/corpus.ts';
 import type { SourceSettings } from '../../../src/data/files/corpus.ts';
 import { openCorpus } from '../../../src/data/files/openCorpus.ts';

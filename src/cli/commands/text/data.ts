@@ -1,67 +1,97 @@
 /** `clm data check CONFIG`: what the corpus of a config contains, before anything is trained on it. */
 import { loadConfig } from '../../../config/load.ts';
-import { checkCorpus, type CorpusCheck, type ExampleWindow, type PartContent } from '../../../data/checkCorpus.ts';
+import type { Config } from '../../../config/schema.ts';
+import {
+  checkCorpus,
+  type CorpusCheck,
+  type ExampleWindow,
+  type PartContent,
+} from '../../../data/check/checkCorpus.ts';
 import type { Corpus, Packing } from '../../../data/files/corpus.ts';
 import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { refuseUnscoredValidation } from '../../../data/validationPart.ts';
-import { prepareTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
+import { prepareTokenizer, type PreparedTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
 import { supplyOptions } from '../../../data/windows/trainingSupply.ts';
+import { bytesText } from '../../../units.ts';
+import { showWaiting } from '../../terminal/liveLine.ts';
 import { grouped, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
 import { leftOutLines, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
+import { placeText, repetitionLines, repetitionWarnings } from './repetitionLines.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { dataCheckUsage } from './usage.ts';
 
 export async function check({ config: path, set, examples, json }: ArgumentsOf<typeof dataCheckUsage>): Promise<void> {
   assertWhole('examples', examples, 0);
   const config = loadConfig(path, { set });
-  const prepared = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
+  const clearWaiting = showWaiting('reading the corpus');
+  const { prepared, result } = await checked(config, examples).finally(clearWaiting);
   const { corpus } = prepared;
-  const { microBatchSize } = config.training;
-  const result = await checkCorpus(corpus, prepared, { ...supplyOptions(config), microBatchSize, examples });
   const suspicion = suspicionText(result);
   if (suspicion !== undefined) printWarning(suspicion);
   if (json) printJson(result);
-  else printCheck(result, corpus, config.corpus.packing);
+  else printCheck(result, corpus, { ...config.corpus, ...config.model });
+  for (const warning of repetitionWarnings(result)) printWarning(warning);
   await refuseUnscoredValidation(corpus, prepared.tokenizer, prepared.validationTokens); // as training would
 }
 
-function printCheck(result: CorpusCheck, corpus: Corpus, packing: Packing): void {
+async function checked(
+  config: Config,
+  examples: number,
+): Promise<{ prepared: PreparedTokenizer; result: CorpusCheck }> {
+  const prepared = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
+  const { microBatchSize } = config.training;
+  const options = { ...supplyOptions(config), microBatchSize, examples };
+  return { prepared, result: await checkCorpus(prepared.corpus, prepared, options) };
+}
+
+function printCheck(result: CorpusCheck, corpus: Corpus, { packing, contextLength }: WindowSettings): void {
   const files = corpus.files.length;
+  const hasDocuments = corpus.separatesDocuments === true;
+  const columns = (...cells: readonly string[]): string =>
+    cells.map((cell, i) => cell.padStart([14, 18, 18][i]!)).join('');
   const row = (name: string, { documents, tokens, bytes }: PartContent): string =>
-    `${name.padEnd(12)}${grouped(documents).padStart(14)}${grouped(tokens).padStart(18)}${grouped(bytes).padStart(18)}`;
-  printResult(`${grouped(files)} file${files === 1 ? '' : 's'}, ${result.bytesPerToken.toFixed(3)} bytes per token`);
-  printResult(`${''.padEnd(12)}${'documents'.padStart(14)}${'tokens'.padStart(18)}${'bytes'.padStart(18)}`);
-  for (const [name, part] of [
-    ['training', result.training],
-    ['validation', result.validation],
-    ['total', result],
-  ] as const) {
-    printResult(row(name, part));
-  }
-  for (const [name, { training, validation }] of Object.entries(result.sources ?? {})) {
-    printResult(
-      row(name, {
-        documents: training.documents + validation.documents,
-        tokens: training.tokens + validation.tokens,
-        bytes: training.bytes + validation.bytes,
-      }),
-    );
-  }
+    name.padEnd(12) + columns(grouped(documents), grouped(tokens), grouped(bytes));
+  printResult(
+    `${grouped(files)} file${files === 1 ? '' : 's'}, ${result.bytesPerToken.toFixed(3)} bytes per token, ` +
+      `a vocabulary of ${grouped(result.vocabularySize)} tokens`,
+  );
+  printResult(`${''.padEnd(12)}${columns(hasDocuments ? 'documents' : 'files', 'tokens', 'bytes')}`);
+  printResult(row('training', result.training));
+  printResult(row('validation', result.validation));
+  printResult(row('total', result));
+  if (result.validationStart !== null)
+    printResult(`the validation part begins at ${placeText(result.validationStart)}`);
+  // Validation files of their own belong to all sources: their rows then show what is trained on.
+  const isValidationShared = corpus.validation.parts === undefined;
+  for (const [name, { training, validation }] of Object.entries(result.sources ?? {}))
+    printResult(row(name, isValidationShared ? training : sumOf(training, validation)));
   for (const line of supplyLines(result, packing)) printResult(`windows: ${line}`);
-  if (packing === 'documents') printResult(`attention mask: ${(result.maskBytes / 1e6).toFixed(1)} MB per micro-batch`);
-  const { overlap } = result;
-  const { duplicates, emptyDocuments, badBytes } = result;
-  printResult(`duplicate documents: ${grouped(duplicates)}; empty documents left out: ${grouped(emptyDocuments)}`);
-  const lines = `${grouped(overlap.lines)} of ${grouped(overlap.ofLines)} lines of 40 bytes or more`;
-  printResult(`validation text that is also in the training text: ${grouped(overlap.documents)} documents, ${lines}`);
-  if (badBytes > 0) printResult(`invalid UTF-8 bytes, replaced or skipped: ${grouped(badBytes)}`);
+  const { windowsPerEpoch, leftoverTokens } = result;
+  const isSum = windowsPerEpoch * contextLength + 1 + leftoverTokens === result.training.tokens;
+  if (isSum)
+    printResult(
+      `training tokens: 1 before the first target + ${grouped(windowsPerEpoch)} windows × ${contextLength} + ` +
+        `${grouped(leftoverTokens)} left over = ${grouped(result.training.tokens)}`,
+    );
+  if (packing === 'documents') printResult(`attention mask: ${bytesText(result.maskBytes)} per micro-batch`);
+  for (const line of repetitionLines(result, hasDocuments)) printResult(line);
+  if (result.badBytes > 0) printResult(`invalid UTF-8 bytes, replaced or skipped: ${grouped(result.badBytes)}`);
   // Empty documents and bad bytes have lines above.
   for (const line of leftOutLines({ ...result, emptyDocuments: 0, badBytes: 0 }, corpus)) printResult(line);
   for (const example of result.examples) printExample(example);
-  if (overlap.documents > 0)
-    printWarning(`${grouped(overlap.documents)} validation documents are also trained on: their loss is too low`);
 }
+
+interface WindowSettings {
+  packing: Packing;
+  contextLength: number;
+}
+
+const sumOf = (a: PartContent, b: PartContent): PartContent => ({
+  documents: a.documents + b.documents,
+  tokens: a.tokens + b.tokens,
+  bytes: a.bytes + b.bytes,
+});
 
 const shownPositions = 12;
 

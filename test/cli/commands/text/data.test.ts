@@ -34,3 +34,34 @@ training: { microBatchSize: 1, steps: 2 }
     expect(results[0]!.stdout).toContain('validation'); // data check still says what there is
   });
 });
+
+describe('data check of running text', () => {
+  it('names what is in both parts, with its share, and warns', async () => {
+    const lines = (name: string, count: number): string =>
+      Array.from({ length: count }, (_, i) => `${name} ${i}: words that stand in one line of one text only\n`).join('');
+    writeFileSync(at('one.txt'), lines('one', 30));
+    writeFileSync(at('two.txt'), lines('two', 30));
+    writeFileSync(at('held.txt'), lines('held', 10) + lines('two', 10));
+    writeFileSync(at('copy.txt'), lines('one', 30));
+    const config = at('texts.yaml');
+    const sources = '[{ path: one.txt }, { path: two.txt }, { path: copy.txt }]';
+    writeFileSync(
+      config,
+      `corpus: { sources: ${sources}, validation: { path: held.txt } }\ntokenizer: { kind: bytes }\n`,
+    );
+    const { code, stdout, stderr } = await clm(['data', 'check', config, '--examples', '0']);
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: 'warning: 50.0 % of the validation lines are also trained on: the validation loss is too low\n',
+    });
+    expect(stdout).toMatch(/^4 files, 1\.000 bytes per token, a vocabulary of 256 tokens\n +files +tokens +bytes\n/);
+    expect(stdout).toMatch(/^files that equal an earlier file: 1\n {2}\S*copy\.txt equals \S*one\.txt$/m);
+    expect(stdout).toMatch(/ repeat an earlier training line: 30 of 90 lines of 40 bytes or more \(33\.3 %\)$/m);
+    expect(stdout).toMatch(/ also in the training text: 10 of 20 lines of 40 bytes or more \(50\.0 %\)$/m);
+    expect(stdout).toMatch(/^ {2}10 lines \(\d+ B\): line 11 of \S*held\.txt is also line 1 of \S*two\.txt$/m);
+    const sum = /^training tokens: 1 .* \+ ([\d,]+) windows × 64 \+ (\d+) left over = ([\d,]+)$/m.exec(stdout)!;
+    const [windows, left, total] = sum.slice(1).map((text) => Number(text.replace(',', '')));
+    expect(1 + 64 * windows! + left!).toBe(total);
+    expect(stdout).not.toContain('duplicate'); // there are no documents to look for
+  });
+});

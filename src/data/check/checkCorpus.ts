@@ -1,20 +1,25 @@
 /**
- * Reads a corpus once from end to end for `clm data check`: its size, duplicates, how much of the validation part is
- * also in the training part, and the first training windows.
+ * Reads a corpus once from end to end for `clm data check`: its size, what is in it more than once, how much of the
+ * validation part is also in the training part, and the first training windows.
  */
 import { createHash } from 'node:crypto';
 
-import { wrongInput } from '../errors.ts';
-import type { TrainingBatchOptions } from './windows/batches.ts';
-import { fileCounts } from './files/corpus.ts';
-import type { Corpus, CorpusPart, FileCounts } from './files/corpus.ts';
-import { trainingSequence } from './windows/mixture.ts';
-import type { PreparedTokenizer } from './tokens/prepareTokenizer.ts';
-import { textChunks } from './files/textChunks.ts';
-import { noCounts } from './files/utf8Chunks.ts';
-import type { ReadCounts } from './files/utf8Chunks.ts';
-import { countTokens } from './tokens/tokens.ts';
-import { supplyShares, trainingSupply } from './windows/trainingSupply.ts';
+import { wrongInput } from '../../errors.ts';
+import type { TrainingBatchOptions } from '../windows/batches.ts';
+import { fileCounts } from '../files/corpus.ts';
+import type { Corpus, CorpusPart, FileCounts } from '../files/corpus.ts';
+import { trainingSequence } from '../windows/mixture.ts';
+import type { PreparedTokenizer } from '../tokens/prepareTokenizer.ts';
+import { textChunks } from '../files/textChunks.ts';
+import { noCounts } from '../files/utf8Chunks.ts';
+import type { ReadCounts } from '../files/utf8Chunks.ts';
+import { countTokens } from '../tokens/tokens.ts';
+import { sourceByteAt } from '../utf8.ts';
+import { supplyShares, trainingSupply } from '../windows/trainingSupply.ts';
+import type { EqualFiles } from './equalFiles.ts';
+import { lineHasher } from './lines.ts';
+import { placesOf, type Place } from './places.ts';
+import { openRepetition, type Repetition, type TextSink } from './repetition.ts';
 
 export interface PartContent {
   documents: number;
@@ -26,12 +31,17 @@ export interface PartContent {
 /** Field names are those of the command's JSON. */
 export interface CorpusCheck extends PartContent, ReadCounts, FileCounts {
   bytesPerToken: number;
+  vocabularySize: number;
   training: PartContent;
   validation: PartContent;
-  /** Documents with the same text as an earlier document. */
-  duplicates: number;
-  /** How much of the validation part is also in the training part. Lines of fewer than 40 bytes are not counted. */
-  overlap: { documents: number; lines: number; ofLines: number };
+  /** Where the validation part begins, if that is inside a file of running text; else null. */
+  validationStart: Place | null;
+  /** See `Repetition`: documents, equal files and lines that occur more than once. */
+  duplicates: Repetition['duplicates'];
+  duplicateExamples: Repetition['duplicateExamples'];
+  equalFiles: EqualFiles;
+  repeated: Repetition['repeated'];
+  overlap: Repetition['overlap'];
   /** Share of the training tokens that count towards the loss: 1 without pairs. */
   learntShare: number;
   windowsPerEpoch: number;
@@ -59,8 +69,8 @@ export interface ExampleWindow {
 }
 
 /**
- * Reads both parts once, and the training part again if there are pairs or packed documents. Memory: a hash for every
- * document and for every line of the validation part.
+ * Reads both parts once, and the training part again if there are pairs or packed documents. Memory: that of
+ * `openRepetition`.
  * @throws wrongInput for unreadable text, or if no token counts towards the loss
  */
 export async function checkCorpus(
@@ -69,33 +79,16 @@ export async function checkCorpus(
   options: TrainingBatchOptions & { examples: number },
 ): Promise<CorpusCheck> {
   const counts = noCounts();
-  const validationDocuments = new Set<number>();
-  const validationLines = new Set<number>();
+  const repetition = openRepetition();
   /** The contents of a part, per source of a mixture. */
-  const read = async (part: CorpusPart, sink: TextSink): Promise<Omit<PartContent, 'tokens'>[]> => {
+  const read = async (side: 'training' | 'validation'): Promise<Omit<PartContent, 'tokens'>[]> => {
     const contents: Omit<PartContent, 'tokens'>[] = [];
-    for (const one of part.parts ?? [part]) contents.push(await readPart(corpus, one, sink, counts));
+    for (const one of corpus[side].parts ?? [corpus[side]])
+      contents.push(await readPart(corpus, one, repetition.of(side), counts));
     return contents;
   };
-  let duplicates = 0;
-  const validationContents = await read(corpus.validation, {
-    document: (hash) => {
-      if (validationDocuments.has(hash)) duplicates++;
-      validationDocuments.add(hash);
-    },
-    line: (hash) => void validationLines.add(hash),
-  });
-  const trainingDocuments = new Set<number>();
-  const sharedDocuments = new Set<number>();
-  const sharedLines = new Set<number>();
-  const trainingContents = await read(corpus.training, {
-    document: (hash) => {
-      if (trainingDocuments.has(hash) || validationDocuments.has(hash)) duplicates++;
-      if (validationDocuments.has(hash)) sharedDocuments.add(hash);
-      trainingDocuments.add(hash);
-    },
-    line: (hash) => validationLines.has(hash) && sharedLines.add(hash),
-  });
+  const validationContents = await read('validation');
+  const trainingContents = await read('training');
   const [training, validation] = [
     together(trainingContents, trainingTokens),
     together(validationContents, validationTokens),
@@ -122,8 +115,9 @@ export async function checkCorpus(
     validation,
     ...counts,
     ...fileCounts(corpus),
-    duplicates,
-    overlap: { documents: sharedDocuments.size, lines: sharedLines.size, ofLines: validationLines.size },
+    vocabularySize: tokenizer.vocabularySize,
+    validationStart: await validationStart(corpus),
+    ...(await repetition.found(corpus)),
     ...supplyShares(supply, contextLength),
     windowsPerEpoch: supply.windows,
     leftoverTokens: supply.leftoverTokens,
@@ -140,9 +134,12 @@ const together = (contents: readonly Omit<PartContent, 'tokens'>[], tokens: numb
   bytes: contents.reduce((sum, { bytes }) => sum + bytes, 0),
 });
 
-interface TextSink {
-  document(hash: number): void;
-  line(hash: number): unknown;
+/** The place at which the split cuts a file of running text. */
+async function validationStart(corpus: Corpus): Promise<Place | null> {
+  const { startByte, parts } = corpus.validation;
+  const isCut = corpus.files.some((file) => startByte > file.startByte && startByte < file.startByte + file.bytes);
+  if (corpus.separatesDocuments === true || parts !== undefined || !isCut) return null;
+  return (await placesOf(corpus, [startByte]))[0]!;
 }
 
 /** Every file of running text counts as a document, in the part in which it starts. */
@@ -158,53 +155,27 @@ async function readPart(
     : 0;
   let bytes = 0;
   let hash = createHash('sha256');
+  let startByte = part.startByte;
   const lines = lineHasher(sink.line);
   for await (const chunk of textChunks(corpus, part, { counts })) {
+    if (chunk.startsDocument) ({ startByte } = chunk);
+    // A document that is read whole is one place: that of its record.
+    const { sourceOffsets } = chunk;
+    const positionOf = sourceOffsets ? (i: number) => sourceByteAt(sourceOffsets, i) : () => startByte;
     for (const text of chunk.completion === null ? [chunk.bytes] : [chunk.bytes, chunk.completion]) {
       bytes += text.length;
-      lines.write(text);
+      lines.write(text, positionOf);
       if (!isRunning) hash.update(text);
     }
     if (!chunk.endsDocument) continue;
     lines.end();
     if (isRunning) continue;
     documents++;
-    sink.document(shortHash(hash.digest()));
+    const digest = hash.digest();
+    sink.document(digest.readUInt32LE(0), digest.readUInt32LE(4), startByte);
     hash = createHash('sha256');
   }
   return { documents, bytes };
-}
-
-/** 48 bits: among a million documents, two different ones have the same hash with a probability of 1 in 500. */
-const shortHash = (digest: Buffer): number => digest.readUIntBE(0, 6);
-
-const shortestLineBytes = 40;
-
-/** Hashes the lines of a text that comes in chunks, by FNV-1a in two lanes of 26 bits each. */
-function lineHasher(line: (hash: number) => unknown): { write(text: Uint8Array): void; end(): void } {
-  let first = 0x811c9dc5;
-  let second = 0x9747b28c;
-  let length = 0;
-  const end = (): void => {
-    if (length >= shortestLineBytes) line((first >>> 6) * 2 ** 26 + (second >>> 6));
-    first = 0x811c9dc5;
-    second = 0x9747b28c;
-    length = 0;
-  };
-  return {
-    write: (text) => {
-      for (let i = 0; i < text.length; i++) {
-        const byte = text[i]!;
-        if (byte === 0x0a) end();
-        else if (byte !== 0x0d) {
-          first = Math.imul(first ^ byte, 0x01000193);
-          second = Math.imul(second ^ byte, 0x5bd1e995) ^ (second >>> 15);
-          length++;
-        }
-      }
-    },
-    end,
-  };
 }
 
 async function exampleWindows(

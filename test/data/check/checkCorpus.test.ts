@@ -2,11 +2,11 @@ import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { checkCorpus } from '../../src/data/checkCorpus.ts';
-import { openCorpus } from '../../src/data/files/openCorpus.ts';
-import type { CorpusSettings } from '../../src/data/files/openCorpus.ts';
-import { prepareTokenizer } from '../../src/data/tokens/prepareTokenizer.ts';
-import { folderOf } from './texts.ts';
+import { checkCorpus } from '../../../src/data/check/checkCorpus.ts';
+import { openCorpus } from '../../../src/data/files/openCorpus.ts';
+import type { CorpusSettings } from '../../../src/data/files/openCorpus.ts';
+import { prepareTokenizer } from '../../../src/data/tokens/prepareTokenizer.ts';
+import { folderOf } from '../texts.ts';
 
 const options = { seed: 5, contextLength: 4, microBatchSize: 1, shuffleTokens: 1024, examples: 2 };
 
@@ -31,6 +31,7 @@ describe('data check', () => {
     );
     const bytes = Buffer.byteLength(`${long} é\n${long} €\n${long}\n`);
     expect(check).toMatchObject({ documents: 2, bytes, tokens: bytes - 3, duplicates: 0, learntShare: 1 });
+    expect(check.vocabularySize).toBe(new Set(`${long} é€\n`).size);
     expect(check.training.bytes + check.validation.bytes).toBe(bytes);
     expect(check.validation).toMatchObject({ documents: 0 });
     expect(examples).toHaveLength(2);
@@ -56,10 +57,15 @@ describe('data check', () => {
       tokens: 9 + 2 * long.length + 3 + 6, // and six ends of text
       duplicates: 2,
       emptyDocuments: 1,
-      overlap: { documents: 1, lines: 1, ofLines: 1 },
+      overlap: { documents: 1, lines: 1, ofLines: 1, share: 1, everyLine: 1 },
       training: { documents: 4 },
       validation: { documents: 2 },
     });
+    expect(check.duplicateExamples.map(({ at, of }) => [at.line, of.line])).toEqual([
+      [3, 1], // "one"
+      [5, 1], // the long line, which own.jsonl has too
+    ]);
+    expect(check.duplicateExamples[1]!.of.path).toMatch(/own\.jsonl$/);
   });
 
   test('reports the share of tokens that count towards the loss', async () => {
