@@ -1,7 +1,7 @@
 /**
  * Hashes of texts with the place where each was first seen, in bounded memory. When more than `most` different hashes
- * have come, the table keeps a sample: every second of them, then every fourth, and so on. A hash itself decides whether
- * it is in the sample, so the sample does not depend on the order of the texts and finds all copies of what is in it.
+ * have come, the table keeps a sample: every second of them, then every fourth, and so on. A hash itself decides
+ * whether it is in the sample, so the sample does not depend on the order of the texts, and all copies are in it.
  */
 import { grown } from '../tokenizers/bpe/training/wordCounts.ts';
 

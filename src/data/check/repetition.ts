@@ -18,7 +18,7 @@ export interface Repetition {
   equalFiles: EqualFiles;
   /** Lines of 40 bytes or more of the training part that repeat an earlier one. */
   repeated: RepeatedLines & { passages: (PassageSize & { at: Place; of: Place })[] };
-  /** How much of the validation part is also in the training part: documents, and different lines of 40 bytes or more. */
+  /** What of the validation part is also in the training part: documents, and different lines of 40 bytes or more. */
   overlap: RepeatedLines & { documents: number; passages: (PassageSize & { validation: Place; training: Place })[] };
 }
 

@@ -50,16 +50,15 @@ export function repetitionWarnings({ overlap, equalFiles }: CorpusCheck): string
           `${counted(equalFiles.inBothParts, 'file is', 'files are')} in both parts, training and validation ` +
             `(${shown(files.path)} equals ${shown(files.equals)}): ${lowLoss}`,
         ]),
-    ...(overlap.documents > 0
-      ? [
-          `${counted(overlap.documents, 'validation document is', 'validation documents are')} also trained on: ${lowLoss}`,
-        ]
-      : []),
+    ...(overlap.documents > 0 ? [`${trainedDocuments(overlap.documents)} also trained on: ${lowLoss}`] : []),
     ...(overlap.share >= warnedShare
       ? [`${percent(overlap.share)} of the validation lines are also trained on: ${lowLoss}`]
       : []),
   ];
 }
+
+const trainedDocuments = (count: number): string =>
+  counted(count, 'validation document is', 'validation documents are');
 
 function ofLines({ lines, ofLines, share, everyLine }: CorpusCheck['repeated' | 'overlap']): string {
   const about = everyLine === 1 ? '' : `about `;
