@@ -27,7 +27,7 @@ interface RepeatedLines {
   ofLines: number;
   /** `lines` of `ofLines`; 0 without lines. */
   share: number;
-  /** 1: all lines were compared. n: every n-th, chosen by its hash, because there are too many; numbers are estimates. */
+  /** 1: all lines were compared. n: every n-th, chosen by its hash, because of their number; figures are estimates. */
   everyLine: number;
 }
 
