@@ -14,7 +14,7 @@ import { completeSettings, defaultSettings, type SettingsInput } from './samplin
 import type { Tokenizer } from './data/tokenizers/tokenizer.ts';
 
 export type { ChoiceScores, Completion, SettingsInput, TextScore, Tokenizer };
-export type { Alternative } from './sampling/sampler.ts';
+export type { Alternative } from './sampling/tokenTexts.ts';
 export { ExpectedError } from './errors.ts';
 
 export interface LoadOptions {
@@ -42,7 +42,8 @@ export interface Run {
 export type Prompt = string | ({ prompt: string } & SettingsInput);
 
 interface OpenRun extends Run {
-  request(prompt: Prompt, settings: SettingsInput): CompletionRequest[];
+  /** @param promptIndex see `requestsOf` */
+  request(prompt: Prompt, settings: SettingsInput, promptIndex?: number): CompletionRequest[];
   decoding(): Decoding;
   tokenLosses(): TokenLosses;
 }
@@ -66,15 +67,23 @@ export async function loadRun(
   const run: Run = { name: config.name, step: model.step, contextLength, tokenizer, close: model.close };
   openRuns.set(run, {
     ...run,
-    request: (given, asked) => {
+    request: (given, asked, promptIndex) => {
       const { prompt, ...own } = typeof given === 'string' ? { prompt: given } : given;
       const settings = completeSettings(defaultSettings(config), asked, tokenizer.vocabularySize);
-      return requestsOf({ prompt, settings: own }, { settings, tokenizer, contextLength });
+      return requestsOf({ prompt, settings: own }, { settings, tokenizer, contextLength, promptIndex });
     },
     decoding: () => (decoding ??= openDecoding(session, config.model, table, batch)),
     tokenLosses: () => (tokenLosses ??= openTokenLosses(session, config.model, table, tokenizer.vocabularySize)),
   });
   return run;
+}
+
+/** A completion of `completeAll`. */
+export interface IndexedCompletion extends Completion {
+  /** Number of the completion among all of the call, from 0. */
+  index: number;
+  /** Number of its prompt, from 0. */
+  promptIndex: number;
 }
 
 /** Generates one completion of a prompt. The defaults of settings come from the config of the run. */
@@ -83,18 +92,32 @@ export async function complete(run: Run, prompt: Prompt, settings: SettingsInput
   throw new Error('a prompt had no completion');
 }
 
-/** Generates `samples` completions of each prompt, in order. Prompts are read from the iterable as they are needed. */
+/**
+ * Generates `samples` completions of each prompt, in order. Prompts are read from the iterable as they are needed. Each
+ * prompt without a seed of its own gets another one, made from `seed` and its number; with `sameSeed` all get `seed`.
+ */
 export async function* completeAll(
   run: Run,
   prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
-  settings: SettingsInput = {},
-): AsyncGenerator<Completion, void, void> {
+  { sameSeed = false, ...settings }: SettingsInput & { sameSeed?: boolean } = {},
+): AsyncGenerator<IndexedCompletion, void, void> {
   const { request, decoding, tokenizer } = opened(run);
+  const promptIndexes = new Map<number, number>(); // of the completions that have not been yielded, by their number
   const requests = async function* () {
-    for await (const prompt of prompts) yield* request(prompt, settings);
+    let [index, promptIndex] = [0, 0];
+    for await (const prompt of prompts) {
+      for (const each of request(prompt, settings, sameSeed ? 0 : promptIndex)) {
+        promptIndexes.set(index++, promptIndex);
+        yield each;
+      }
+      promptIndex++;
+    }
   };
   for await (const event of generate(decoding(), tokenizer, requests(), { order: 'input' })) {
-    if (event.kind === 'completion') yield event.completion;
+    if (event.kind !== 'completion') continue;
+    const { index, completion } = event;
+    yield { index, promptIndex: promptIndexes.get(index)!, ...completion };
+    promptIndexes.delete(index);
   }
 }
 

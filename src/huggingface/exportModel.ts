@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.ts';
 import { writeFolderDurably } from '../storage/durable.ts';
 import type { FloatType } from '../tensors/elementTypes.ts';
-import { resolveCheckpoint } from '../run/findCheckpoint.ts';
+import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
 import { withSafetensors, writeSafetensors } from '../tensors/safetensors.ts';
 import { elementCount, assertSameTensors } from '../tensors/tensors.ts';
 import { parseResolvedConfig } from '../config/load.ts';
@@ -31,18 +31,19 @@ interface Exported {
 /**
  * @param run a run directory or a checkpoint folder
  * @param directory to create; must not exist or be empty
+ * @param options.checkpoint `last`, `best` (lowest validation loss) or a step
  * @throws wrongInput if there is no such checkpoint, or no Hugging Face architecture fits the model
  */
 export async function exportModel(
   run: string,
   directory: string,
-  options: { checkpoint: 'last' | number; dtype: ExportType },
+  options: { checkpoint: string; dtype: ExportType },
 ): Promise<Exported> {
   if (existsSync(directory) && !statSync(directory).isDirectory())
     throw wrongInput(`${directory} is a file; name a new folder`);
   if (existsSync(directory) && readdirSync(directory).length > 0)
     throw wrongInput(`${directory} is not empty; name a new folder`);
-  const checkpointDirectory = await resolveCheckpoint(run, options.checkpoint);
+  const checkpointDirectory = await checkpointFolder(run, options.checkpoint);
   const checkpoint = await openCheckpoint(checkpointDirectory, { optimizer: false });
   const config = parseResolvedConfig(checkpoint.configText, join(checkpointDirectory, 'config.yaml'));
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, join(checkpointDirectory, 'tokenizer.json'));

@@ -4,9 +4,10 @@
  */
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { randomStream } from '../random.ts';
-import { alternatives, logProbability, sampleToken, type Alternative } from './sampler.ts';
+import { logProbability, sampleToken } from './sampler.ts';
 import type { CompletionSettings } from './settings.ts';
 import { watchForStops } from './stopTexts.ts';
+import { likeliestTokens, tokenTexts, type Alternative } from './tokenTexts.ts';
 
 type FinishReason = 'length' | 'stop' | 'endOfText';
 
@@ -20,6 +21,8 @@ export interface Completion {
   tokens: number;
   finishReason: FinishReason;
   seed: number;
+  /** The text of each token, if log-probabilities are requested. */
+  texts?: string[];
   /** ln p of each token, if requested. */
   logProbabilities?: number[];
   /** The likeliest tokens at each position, if requested. */
@@ -103,7 +106,7 @@ export function startCompletion(
       seen.add(tokenId);
       if (settings.logProbabilities !== null) {
         logProbabilities.push(logProbability(logits, tokenId));
-        alternativesOfTokens.push(alternatives(logits, settings.logProbabilities, tokenizer));
+        alternativesOfTokens.push(likeliestTokens(logits, settings.logProbabilities, tokenizer));
       }
       if (ends.has(tokenId)) return finish('endOfText', heldBack());
       if (endTokens.has(tokenId)) return finish('stop', heldBack());
@@ -120,7 +123,7 @@ export function startCompletion(
       tokens: tokenIds.length,
       finishReason: finishReason ?? 'length',
       seed,
-      ...(settings.logProbabilities === null ? {} : { logProbabilities }),
+      ...(settings.logProbabilities === null ? {} : { texts: tokenTexts(tokenizer, tokenIds), logProbabilities }),
       ...((settings.logProbabilities ?? 0) > 0 ? { alternatives: alternativesOfTokens } : {}),
       tokensPerSecond: (tokenIds.length / (performance.now() - prefillBeganMs)) * 1000,
       firstTokenMs: firstTokenAtMs - beganMs,

@@ -2,15 +2,13 @@
 import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.ts';
 import { readState } from '../checkpoint/checkpointFiles.ts';
-import { resolveCheckpoint } from '../run/findCheckpoint.ts';
-import { bestCheckpoint } from '../checkpoint/retention.ts';
+import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
 import { withSafetensors } from '../tensors/safetensors.ts';
 import { assertSameTensors, elementCount, type NamedTensor } from '../tensors/tensors.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
-import { wrongInput } from '../errors.ts';
 import { parameterTable, type ParameterSpec } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Session } from '../runtime/session.ts';
@@ -91,17 +89,4 @@ async function sessionOf(
     }
     return session;
   });
-}
-
-/** The folder that the option `--checkpoint` names. */
-async function checkpointFolder(run: string, which: string): Promise<string> {
-  if (which === 'last') return resolveCheckpoint(run, which);
-  if (/^\d+$/.test(which)) return resolveCheckpoint(run, Number(which));
-  if (which !== 'best')
-    throw wrongInput(
-      `--checkpoint is ${which}; it must be last, best or the step of a checkpoint, e.g. --checkpoint 500`,
-    );
-  const best = await bestCheckpoint(run);
-  if (best !== undefined) return best.path;
-  throw wrongInput(`${run} has no checkpoint with a validation loss; use --checkpoint last`);
 }

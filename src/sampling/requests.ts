@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
+import { randomStream } from '../random.ts';
 import type { CompletionRequest } from './generate.ts';
 import type { LoadedModel } from './loadModel.ts';
 import { completeSettings, type CompletionSettings } from './settings.ts';
@@ -23,23 +24,27 @@ interface RequestOptions {
   settings: CompletionSettings;
   tokenizer: Tokenizer;
   contextLength: number;
+  /** Number of the prompt among those of one call, from 0, the default; see `seedOfPrompt`. */
+  promptIndex?: number | undefined;
   /** How messages call a prompt without a location. */
   promptName?: string;
 }
 
 /**
- * The requests of one prompt: one for each sample, with consecutive seeds.
+ * The requests of one prompt: one for each sample, with consecutive seeds that begin with that of the prompt (its own,
+ * if it has one among its settings; else see `seedOfPrompt`).
  *
  * @throws wrong input if a setting is unknown or out of range, if the prompt is empty or cannot be encoded, or if it is
  *   longer than the context and `beyondContext` is `stop`
  */
 export function requestsOf(
   asked: AskedPrompt,
-  { settings: common, tokenizer, contextLength, promptName = 'the prompt' }: RequestOptions,
+  { settings: common, tokenizer, contextLength, promptIndex = 0, promptName = 'the prompt' }: RequestOptions,
 ): CompletionRequest[] {
   const { prompt, location = '' } = asked;
   const nameOf = (key: string): string => `${location}${key}`;
   const settings = completeSettings(common, asked.settings ?? {}, tokenizer.vocabularySize, nameOf);
+  const seed = asked.settings?.['seed'] === undefined ? seedOfPrompt(settings.seed, promptIndex) : settings.seed;
   const promptTokenIds = encodePrompt(prompt, tokenizer, nameOf(promptName));
   if (settings.beyondContext === 'stop' && promptTokenIds.length > contextLength) {
     throw wrongInput(
@@ -50,9 +55,16 @@ export function requestsOf(
   return Array.from({ length: settings.samples }, (_, i) => ({
     prompt,
     promptTokenIds,
-    settings: { ...settings, seed: settings.seed + i },
+    settings: { ...settings, seed: seed + i },
   }));
 }
+
+/**
+ * The seed of the prompt with number `index`, so that equal prompts get different completions. That of the first prompt
+ * is `seed` itself; the others are hashed, so that the prompts of two neighbouring seeds have none in common.
+ */
+export const seedOfPrompt = (seed: number, index: number): number =>
+  index === 0 ? seed : randomStream(seed, 'prompt', index).uint32();
 
 /** An empty prompt becomes the end-of-text token, after which a document begins, if the tokenizer has one. */
 function encodePrompt(prompt: string, tokenizer: Tokenizer, name: string): number[] {

@@ -82,19 +82,13 @@ export function filteredScores(
   return keepMinP(keepTopP(keepTopK(scores, topK), topP), minP);
 }
 
-/** A token with ln p. */
-export interface Alternative {
-  tokenId: number;
-  logProbability: number;
-}
-
 /** ln p of one token, from the logits before any filter. */
 export function logProbability(logits: Float32Array, tokenId: number): number {
   return logits[tokenId]! - logSumOfExponentials(logits);
 }
 
 /**
- * The n likeliest tokens before any filter, likeliest first; of equals, the lower id first.
+ * The n likeliest tokens before any filter with their ln p, likeliest first; of equals, the lower id first.
  *
  * @param tokens only ids of tokens are considered; the rest is padding of the vocabulary, and gaps in it
  */
@@ -102,7 +96,7 @@ export function alternatives(
   logits: Float32Array,
   n: number,
   tokens: { vocabularySize: number; unusedIds: readonly number[] } = { vocabularySize: logits.length, unusedIds: [] },
-): Alternative[] {
+): { tokenId: number; logProbability: number }[] {
   const unused = new Set(tokens.unusedIds);
   const best: number[] = []; // ids, likeliest first
   for (let tokenId = 0; tokenId < tokens.vocabularySize; tokenId++) {

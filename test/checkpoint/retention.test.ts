@@ -2,7 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
-import { listCheckpoints } from '../../src/run/findCheckpoint.ts';
+import { checkpointFolder } from '../../src/checkpoint/chosenCheckpoint.ts';
+import { checkpointPath, listCheckpoints } from '../../src/run/findCheckpoint.ts';
 import { bestCheckpoint, pruneCheckpoints, type Retention } from '../../src/checkpoint/retention.ts';
 import { verifyCheckpoints, type Verdict } from '../../src/checkpoint/verify.ts';
 import { smallCheckpoint, useTemporaryFolder } from '../temporaryFolder.ts';
@@ -49,6 +50,26 @@ it('ignores a damaged best checkpoint', async () => {
     await save(step, loss);
   await writeFile(join(run(), 'checkpoints', 'step-00000004', 'state.json'), '{');
   expect((await bestCheckpoint(run()))?.step).toBe(2);
+});
+
+it('--checkpoint names the last, the best or the one of a step', async () => {
+  await expect(checkpointFolder(run(), 'last')).rejects.toThrow(/neither a run directory nor a checkpoint folder/);
+  await save(2, null);
+  await expect(checkpointFolder(run(), 'best')).rejects.toThrow(
+    /no checkpoint with a validation loss; use --checkpoint/,
+  );
+  for (const [step, loss] of [
+    [4, 1],
+    [6, 3],
+  ] as const)
+    await save(step, loss);
+  for (const [which, step] of [
+    ['last', 6],
+    ['best', 4],
+    ['2', 2],
+  ] as const)
+    expect(await checkpointFolder(run(), which)).toBe(checkpointPath(run(), step));
+  await expect(checkpointFolder(run(), 'newest')).rejects.toThrow(/--checkpoint is newest; it must be last, best or/);
 });
 
 it('verify names damaged checkpoints and tensors', async () => {

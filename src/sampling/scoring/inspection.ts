@@ -12,7 +12,7 @@ import { summedLoss } from '../../model/loss.ts';
 import { vocabularyRows, type ModelConfig, type ParameterSpec } from '../../model/parameters.ts';
 import { sparseCrossEntropy } from '../../ops/crossEntropy.ts';
 import type { Session } from '../../runtime/session.ts';
-import { alternatives, type Alternative } from '../sampler.ts';
+import { likeliestTokens, tokenTexts, type Alternative } from '../tokenTexts.ts';
 
 export interface Inspection {
   tokenIds: number[];
@@ -38,7 +38,7 @@ export interface Inspection {
   vocabularySize: number;
   contextLength: number;
   /** (n) the likeliest next tokens after each position, also after the last one. */
-  alternatives: (Alternative & { text: string })[][];
+  alternatives: Alternative[][];
 }
 
 /**
@@ -80,11 +80,10 @@ export async function inspectText(
   const V = vocabularyRows(model, tokenizer.vocabularySize);
   const rows = Array.from({ length: n }, (_, t) => result.logits.subarray(t * V, (t + 1) * V));
   const losses = Array.from(result.losses.subarray(0, n - 1));
-  const textOf = (tokenId: number): string => tokenizer.decode([tokenId], { specialTokens: true, continuesText: true });
   let startByte = 0;
   return {
     tokenIds,
-    texts: tokenIds.map(textOf),
+    texts: tokenTexts(tokenizer, tokenIds),
     startBytes: tokenIds.map(
       (tokenId) => (startByte += tokenizer.byteLengths[tokenId]!) - tokenizer.byteLengths[tokenId]!,
     ),
@@ -99,8 +98,6 @@ export async function inspectText(
     uniformLoss: Math.log(V),
     vocabularySize: V,
     contextLength: model.contextLength,
-    alternatives: rows.map((logits) =>
-      alternatives(logits, top, tokenizer).map((each) => ({ ...each, text: textOf(each.tokenId) })),
-    ),
+    alternatives: rows.map((logits) => likeliestTokens(logits, top, tokenizer)),
   };
 }

@@ -4,6 +4,7 @@
  */
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../../errors.ts';
+import { tokenTexts } from '../tokenTexts.ts';
 import { lossesOfText, type TokenLosses } from './overlappingWindows.ts';
 
 export interface TextScore {
@@ -14,6 +15,8 @@ export interface TextScore {
   /** UTF-8 bytes of the scored tokens. */
   bytes: number;
   tokenIds: number[];
+  /** The text of each scored token. */
+  texts: string[];
   /** ln p of each scored token. */
   logProbabilities: number[];
 }
@@ -84,6 +87,7 @@ function scoreFrom(losses: Float32Array, tokenIds: Int32Array, first: number, to
     tokens: scored.length,
     bytes: scored.reduce((sum, tokenId) => sum + tokenizer.byteLengths[tokenId]!, 0),
     tokenIds: scored,
+    texts: tokenTexts(tokenizer, scored),
     logProbabilities,
   };
 }

@@ -28,11 +28,9 @@ export async function importFolder(args: ArgumentsOf<typeof importUsage>): Promi
 }
 
 export async function exportRun(args: ArgumentsOf<typeof exportUsage>): Promise<void> {
-  if (args.checkpoint !== 'last' && !/^\d+$/.test(args.checkpoint))
-    throw wrongInput(`--checkpoint must be last or a step number, not "${args.checkpoint}"`);
-  const checkpoint = args.checkpoint === 'last' ? 'last' : Number(args.checkpoint);
-  const exported = await exportModel(args.run, path.resolve(args.directory), { checkpoint, dtype: args.dtype });
+  const { checkpoint, dtype } = args;
+  const exported = await exportModel(args.run, path.resolve(args.directory), { checkpoint, dtype });
   if (args.json) printJson(exported);
-  const { kind, step, dtype, files } = exported;
+  const { kind, step, files } = exported;
   if (!args.quiet) note(`${kind} after ${step} steps, ${dtype}: wrote ${files.join(', ')} to ${args.directory}`);
 }

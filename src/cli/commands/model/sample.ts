@@ -52,10 +52,10 @@ async function printCompletions(
         asText?.write(event.index, event.text);
         continue;
       }
-      const { index, id, fingerprint } = begun[event.index]!;
+      const { index, promptIndex, id, fingerprint } = begun[event.index]!;
       asText?.end(event.index);
       delete begun[event.index]; // after its end: a completion without a text has its prompt written then
-      const line = { index, ...(id === undefined ? {} : { id }), ...event.completion };
+      const line = { index, promptIndex, ...(id === undefined ? {} : { id }), ...event.completion };
       file?.append({ ...line, fingerprint });
       if (args.json && !printJson(line)) await drained();
     }
@@ -68,6 +68,7 @@ async function printCompletions(
 interface Begun {
   /** Number of the completion among all requested, including those already in --output. */
   index: number;
+  promptIndex: number;
   id: unknown;
   prompt: string;
   /** See `fingerprintOf`. */
@@ -83,10 +84,12 @@ async function* pendingRequests(
 ): AsyncGenerator<CompletionRequest, void, void> {
   const { config, tokenizer } = model;
   const { contextLength } = config.model;
-  let index = -1;
+  let [index, promptIndex] = [-1, -1];
   for await (const asked of askedPrompts(args, model)) {
+    promptIndex++;
     const requests = requestsOf(asked, {
       settings,
+      promptIndex: args.sameSeed ? 0 : promptIndex,
       tokenizer,
       contextLength,
       promptName: asked.location === undefined ? '--prompt' : 'the prompt',
@@ -98,7 +101,7 @@ async function* pendingRequests(
       index++;
       const fingerprint = fingerprintOf(request, model);
       if (file?.has(index, fingerprint)) continue;
-      begun.push({ index, id: asked.id, prompt: asked.prompt, fingerprint });
+      begun.push({ index, promptIndex, id: asked.id, prompt: asked.prompt, fingerprint });
       yield begun.length === 1 ? { ...request, beganMs: 0 } : request; // the first has waited since the process started
     }
   }

@@ -49,8 +49,11 @@ export const settingsOptions = {
   },
   seed: {
     type: 'number',
-    describe: 'Seed of the first completion of each prompt; each further one adds 1 (default: seed of the config)',
+    describe:
+      'Seed of the first prompt, from which those of further ones are made; each further completion of a prompt adds ' +
+      '1 (default: seed of the config)',
   },
+  'same-seed': { type: 'boolean', default: false, describe: 'Use the seed itself for every prompt' },
   samples: { type: 'number', describe: 'Number of completions per prompt (default: 1)' },
 } as const;
 
@@ -248,7 +251,11 @@ export const exportUsage = defineUsage({
       default: 'float32',
       describe: 'Number format of the weights',
     },
-    checkpoint: { type: 'string', default: 'last', describe: 'Checkpoint to export: last, or a step number' },
+    checkpoint: {
+      type: 'string',
+      default: 'last',
+      describe: 'Checkpoint to export: last, best (lowest validation loss), or a step number',
+    },
     ...jsonOption,
     ...quietOption,
   },

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clmAtTerminal, ctrlC, ctrlD, ctrlU, up, type TerminalStep } from '../../atTerminal.ts';
 import { clm, root, type Result } from '../../clm.ts';
+import { seedOfPrompt } from '../../../../src/sampling/requests.ts';
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'clm-sample-'));
 const at = (name: string): string => path.join(folder, name);
@@ -84,15 +85,21 @@ describe('clm sample', () => {
     ]);
     expect(code).toBe(0);
     const lines = objects(stdout);
-    expect(lines.map(({ index, prompt, seed }) => [index, prompt, seed])).toEqual([
-      [0, 'the ', 7],
-      [1, 'the ', 8],
-      [2, 'a dog sat on the mat', 7],
-      [3, 'a dog sat on the mat', 8],
+    const second = seedOfPrompt(7, 1);
+    expect(second).not.toBe(7);
+    expect(lines.map(({ index, promptIndex, prompt, seed }) => [index, promptIndex, prompt, seed])).toEqual([
+      [0, 0, 'the ', 7],
+      [1, 0, 'the ', 8],
+      [2, 1, 'a dog sat on the mat', second],
+      [3, 1, 'a dog sat on the mat', second + 1],
     ]);
     for (const line of lines) {
       expect(line).toMatchObject({ tokens: 20, finishReason: 'length' });
-      for (const list of ['tokenIds', 'logProbabilities', 'alternatives']) expect(line[list], list).toHaveLength(20);
+      for (const list of ['tokenIds', 'texts', 'logProbabilities', 'alternatives'])
+        expect(line[list], list).toHaveLength(20);
+      expect((line['texts'] as string[]).join('')).toBe(line['completion']);
+      for (const likely of line['alternatives'] as { tokenId: number; text: string }[][])
+        expect(likely.map(({ text }) => text.length)).toEqual([1, 1]); // tokens are characters
       for (const number of ['tokensPerSecond', 'firstTokenMs']) expect(line[number], number).toBeGreaterThan(0);
       expect(line['completion']).toHaveLength(20);
     }
@@ -114,6 +121,23 @@ describe('clm sample', () => {
     const lines = await clmWithInput(['sample', run, '--prompts', '-', '--json'], 'the \ncat\n');
     expect(objects(lines.stdout).map(({ prompt }) => prompt)).toEqual(['the ', 'cat']);
     expect(objects(lines.stdout)[0]).toMatchObject({ tokens: 9 });
+  });
+
+  it('gives equal prompts other seeds, each of which gives the same completion alone; --same-seed gives one', async () => {
+    writeFileSync(at('equal.jsonl'), '{"prompt":"the "}\n{"prompt":"the "}\n{"prompt":"the ","seed":7}\n');
+    const args = ['sample', run, '--max-tokens', '16', '--temperature', '1', '--json', '--seed', '7'];
+    const lines = objects((await clm([...args, '--prompts', at('equal.jsonl')])).stdout);
+    expect(lines.map(({ seed }) => seed)).toEqual([7, seedOfPrompt(7, 1), 7]);
+    const [first, second, third] = lines.map(({ completion }) => completion);
+    expect(second).not.toBe(first);
+    expect(third).toBe(first);
+    const again = [...args.slice(0, -1), String(seedOfPrompt(7, 1)), '--prompt', 'the '];
+    const [alone, same] = await Promise.all([
+      clm(again),
+      clm([...args, '--same-seed', '--prompts', at('equal.jsonl')]),
+    ]);
+    expect(objects(alone.stdout)[0]!['completion']).toBe(second);
+    expect(objects(same.stdout).map(({ seed, completion }) => [seed, completion])).toEqual(Array(3).fill([7, first]));
   });
 
   it('continues a file of completions after a stop', async () => {

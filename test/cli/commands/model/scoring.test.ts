@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chromiumPath, withChromium } from '../../../experiments/chromium.ts';
 import { clm, root } from '../../clm.ts';
+import { seedOfPrompt } from '../../../../src/sampling/requests.ts';
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'clm-scoring-'));
 const at = (name: string): string => path.join(folder, name);
@@ -252,30 +253,31 @@ for await (const text of stream(run, 'the ', settings)) streamed += text;
 const many = [];
 const prompts = ['the ', { prompt: 'cat', maxTokens: 2 }];
 for await (const completion of completeAll(run, prompts, { ...settings, samples: 2 })) many.push(completion);
+const same = [];
+for await (const { seed } of completeAll(run, prompts, { ...settings, sameSeed: true })) same.push(seed);
 const text = await score(run, 'the cat');
 const question = await score(run, { prompt: 'the cat sat on the', choices: [' ttt', ' mat'] });
 const refused = await complete(run, 'x').catch((error) => error.message);
 run.close();
-console.log(JSON.stringify({ one, streamed, many, text, question, refused, step: run.step }));
+console.log(JSON.stringify({ one, streamed, many, same, text, question, refused, step: run.step }));
 `,
     );
     try {
       const { stdout } = await promisify(execFile)(process.execPath, [script], { cwd: root });
-      const { one, streamed, many, text, question, refused, step } = JSON.parse(stdout) as Record<string, any>;
+      const { one, streamed, many, same, text, question, refused, step } = JSON.parse(stdout) as Record<string, any>;
       expect(step).toBe(30);
       expect(one).toMatchObject({ tokens: 8, seed: 3, completion: streamed });
       expect(
-        (many as { prompt: string; tokens: number; seed: number }[]).map(({ prompt, tokens, seed }) => [
-          prompt,
-          tokens,
-          seed,
+        (many as Record<string, unknown>[]).map(({ index, promptIndex, prompt, tokens, seed }) => [
+          ...[index, promptIndex, prompt, tokens, seed],
         ]),
       ).toEqual([
-        ['the ', 8, 3],
-        ['the ', 8, 4],
-        ['cat', 2, 3],
-        ['cat', 2, 4],
+        [0, 0, 'the ', 8, 3],
+        [1, 0, 'the ', 8, 4],
+        [2, 1, 'cat', 2, seedOfPrompt(3, 1)],
+        [3, 1, 'cat', 2, seedOfPrompt(3, 1) + 1],
       ]);
+      expect(same).toEqual([3, 3]);
       expect(many[0].tokenIds).toEqual(one.tokenIds);
       const sampled = await clm([
         'sample',
@@ -291,7 +293,7 @@ console.log(JSON.stringify({ one, streamed, many, text, question, refused, step:
         '--json',
       ]);
       expect(objects(sampled.stdout)[0]!['tokenIds']).toEqual(one.tokenIds);
-      expect(text).toMatchObject({ tokens: 6 });
+      expect(text).toMatchObject({ tokens: 6, texts: [...'he cat'] });
       expect(question).toMatchObject({ best: 1 });
       expect(refused).toMatch(/U\+0078/);
     } finally {

@@ -1,0 +1,22 @@
+/** The checkpoint that `--checkpoint last|best|STEP` names. */
+import { wrongInput } from '../errors.ts';
+import { resolveCheckpoint } from '../run/findCheckpoint.ts';
+import { bestCheckpoint } from './retention.ts';
+
+/**
+ * @param run a run directory or a checkpoint folder
+ * @param which `last`, `best` (lowest validation loss) or the step of a checkpoint
+ * @returns its folder, not yet checked
+ * @throws wrongInput if there is no such checkpoint
+ */
+export async function checkpointFolder(run: string, which: string): Promise<string> {
+  if (which === 'last') return resolveCheckpoint(run, which);
+  if (/^\d+$/.test(which)) return resolveCheckpoint(run, Number(which));
+  if (which !== 'best')
+    throw wrongInput(
+      `--checkpoint is ${which}; it must be last, best or the step of a checkpoint, e.g. --checkpoint 500`,
+    );
+  const best = await bestCheckpoint(run);
+  if (best !== undefined) return best.path;
+  throw wrongInput(`${run} has no checkpoint with a validation loss; use --checkpoint last`);
+}
