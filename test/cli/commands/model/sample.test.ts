@@ -123,7 +123,7 @@ describe('clm sample', () => {
     expect(objects(lines.stdout)[0]).toMatchObject({ tokens: 9 });
   });
 
-  it('gives equal prompts other seeds, each of which gives the same completion alone; --same-seed gives one', async () => {
+  it('gives equal prompts other seeds, each with the same completion alone; --same-seed gives one', async () => {
     writeFileSync(at('equal.jsonl'), '{"prompt":"the "}\n{"prompt":"the "}\n{"prompt":"the ","seed":7}\n');
     const args = ['sample', run, '--max-tokens', '16', '--temperature', '1', '--json', '--seed', '7'];
     const lines = objects((await clm([...args, '--prompts', at('equal.jsonl')])).stdout);
