@@ -18,7 +18,7 @@ function factsOf(process: number | 'self'): ProcessFacts {
   const text = readFileSync(`/proc/${process}/stat`, 'latin1');
   const numbers = text.slice(text.lastIndexOf(')') + 4).split(' ', 5);
   const [parent, group, session, , foreground] = numbers.map(Number);
-  return { pid: parseInt(text), parent: parent!, group: group!, session: session!, foreground: foreground! };
+  return { pid: parseInt(text, 10), parent: parent!, group: group!, session: session!, foreground: foreground! };
 }
 
 /** Whether a Ctrl-C typed at the terminal reaches this process. */

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { renderConfigJsonSchema } from '../../src/config/jsonSchema.ts';
 import { keysIn, leafKeys, schemaAt } from '../../src/config/keys.ts';
 import { loadConfig } from '../../src/config/load.ts';

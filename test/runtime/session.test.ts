@@ -4,7 +4,7 @@ import { configSchema } from '../../src/config/schema.ts';
 import { statelessUniform } from '../../src/ops/dropout.ts';
 import { gatherRows } from '../../src/ops/rows.ts';
 import { accumulate } from '../../src/ops/sums.ts';
-import { RecordedSession } from '../../src/runtime/recordedSession.ts';
+import type { RecordedSession } from '../../src/runtime/recordedSession.ts';
 import { scope } from '../../src/runtime/recording.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Mode, Session } from '../../src/runtime/session.ts';

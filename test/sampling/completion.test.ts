@@ -187,7 +187,11 @@ describe('completion', () => {
     const session = await openTinySession(config, 'recorded');
     const decoding = openDecoding(session, model, table, 2);
     let prefills = 0;
-    const counted: Decoding = { ...decoding, prefill: (...args) => (prefills++, decoding.prefill(...args)) };
+    const prefill: Decoding['prefill'] = (...args) => {
+      prefills++;
+      return decoding.prefill(...args);
+    };
+    const counted: Decoding = { ...decoding, prefill };
     const full = 'abcdefghijklmabcdef';
     expect(full.length).toBe(T);
     // The short prompt goes on while the slot of the long one is free, and each step writes into every slot.

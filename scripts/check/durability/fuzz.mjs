@@ -200,7 +200,7 @@ const readers = {
       markBytes: 0,
       format: /** @type {const} */ ('jsonLines'),
     };
-    for await (const _ of fileDocuments(file, range, {})) continue;
+    for await (const _ of fileDocuments(file, range, {}));
   },
 };
 // A complete config, as a run has it; that and the other first ones are well formed, or nothing deep would be reached.

@@ -43,7 +43,7 @@ try {
   for (let kill = 1; kill <= count; kill++) {
     // Now and then from the beginning, else every kill after the first few would meet a finished set-up.
     if (kill % 4 === 1) {
-      for (const folder of [clone + '/node_modules', clone + '/dist', env.XDG_CACHE_HOME]) {
+      for (const folder of [`${clone}/node_modules`, `${clone}/dist`, env.XDG_CACHE_HOME]) {
         rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 500 });
       }
     }

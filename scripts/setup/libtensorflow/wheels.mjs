@@ -55,7 +55,7 @@ export function wheelSet(platform, arch, device) {
 export function parseRequirements(text) {
   const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'));
   return lines.map((line) => {
-    const match = /^(([\w.-]+)==([\w.]+) --hash=sha256:[0-9a-f]{64})  # (\d+) bytes$/.exec(line);
+    const match = /^(([\w.-]+)==([\w.]+) --hash=sha256:[0-9a-f]{64}) {2}# (\d+) bytes$/.exec(line);
     if (match === null) throw new Error(`not a pinned requirement: ${line}`);
     const [, pin = '', name = '', version = '', bytes = ''] = match;
     return { name, version, bytes: Number(bytes), pin };

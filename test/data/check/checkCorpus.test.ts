@@ -38,7 +38,7 @@ describe('data check', () => {
     for (const { tokens, targets, learnt } of examples) {
       expect(tokens.slice(1)).toEqual(targets.slice(0, -1));
       expect(learnt).toEqual([true, true, true, true]);
-      expect(long + ' é\n' + long + ' €\n').toContain(tokens.join('') + targets.at(-1));
+      expect(`${long} é\n${long} €\n`).toContain(tokens.join('') + targets.at(-1));
     }
   });
 

@@ -36,7 +36,7 @@ function rowsOf(text: string, delimiter: ',' | '\t', quotes: boolean, step: numb
   return rows;
 }
 
-const withoutBlank = (rows: Rows): Rows => rows && rows.filter((row) => row.length > 0);
+const withoutBlank = (rows: Rows): Rows => (rows === null ? null : rows.filter((row) => row.length > 0));
 
 describe('records and fields', () => {
   test.each([1, 3, 100])('are those of Python, read %i bytes at a time', (step) => {

@@ -34,7 +34,7 @@ export const gpt2Pattern: Pattern = {
   scanner: gpt2Scanner,
 };
 
-const contractions = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)`;
+const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const rest = String.raw` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
 
 /** GPT-4 (cl100k), Llama 3, SmolLM3. */

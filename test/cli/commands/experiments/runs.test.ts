@@ -64,7 +64,7 @@ describe('clm runs', () => {
     expect(code).toBe(0);
     expect(stdout).not.toContain('\x1b');
     expect(stdout).toContain('b: step 4  validation loss 1.2500\n');
-    expect(stdout).toMatch(/\na: done  step 4\/4  loss 1\.0000 .*\nb: done .*\n$/);
+    expect(stdout).toMatch(/\na: done {2}step 4\/4 {2}loss 1\.0000 .*\nb: done .*\n$/);
   });
 
   it.each([[['runs', '/nothing/there']], [['runs', 'show', '/nothing/there']]])('refuses %j', async (args) => {
