@@ -26,7 +26,3 @@ export const wrongInput = (message: string, options?: ErrorOptions): ExpectedErr
 /** A problem of the machine or its environment: disk full, permission denied, no device (exit code 3). */
 export const environmentFailure = (message: string, options?: ErrorOptions): ExpectedError =>
   new ExpectedError('environment', message, options);
-
-/** A word of a command that a message tells to type: quoted if a shell would not take it as it is. */
-export const shellWord = (word: string): string =>
-  /^[\p{L}\p{N}_./:@%+=,~-]+$/u.test(word) && !word.startsWith('~') ? word : `'${word.replaceAll("'", "'\\''")}'`;

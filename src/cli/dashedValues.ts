@@ -1,5 +1,5 @@
 /** Values and arguments that begin with a dash: given to yargs in a form that it does not take for options. */
-import { shellWord } from '../errors.ts';
+import { shellWord } from '../shellWord.ts';
 import type { Usage } from './usage.ts';
 
 /** `-x`, `--name` or `--name=…`: as a value, as likely a slip (a value forgotten) as a text. */

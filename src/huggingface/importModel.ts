@@ -14,7 +14,7 @@ import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { ExpectedError, wrongInput } from '../errors.ts';
-import { shellWord } from '../shellWord.ts';
+import { shellPath } from '../shellWord.ts';
 import { parameterTable, vocabularyRows } from '../model/parameters.ts';
 import { elementCount } from '../tensors/tensors.ts';
 import { endTokensOf, readConfigJson, type HuggingFaceModel } from './configJson.ts';
@@ -158,7 +158,7 @@ async function textOf(directory: string, name: string): Promise<string> {
 function tokenizerCommand(directory: string): string {
   const other = ['vocab.json', 'tokenizer.model', 'spiece.model'].find((one) => existsSync(join(directory, one)));
   const python = "from transformers import AutoTokenizer as A; A.from_pretrained('.').save_pretrained('.')";
-  const command = `\n  cd ${shellWord(directory)} && python3 -c "${python}"`;
+  const command = `\n  cd ${shellPath(directory)} && python3 -c "${python}"`;
   if (other !== undefined) return `the folder has its tokenizer as ${other}. transformers makes one of it:${command}`;
   return (
     'download it. If the model has only vocab.json and merges.txt, or tokenizer.model, put them into the folder; ' +

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseArguments, UsageError } from '../../src/cli/parseArguments.ts';
 import { defineUsage } from '../../src/cli/usage.ts';
-import { shellWord } from '../../src/errors.ts';
 
 const usage = defineUsage({
   command: 'try [config]',
@@ -66,10 +65,4 @@ describe('--', () => {
     expect(await parsed('--')).toMatchObject({ json: false });
     expect(await refusal('--', 'a', '--json')).toBe('unexpected argument "./--json"');
   });
-});
-
-it('words of commands in messages are quoted if a shell needs it', () => {
-  expect(['runs/base', 'мой-запуск', 'мой запуск', "it's", '$HOME', '', '~x', 'a;b'].map(shellWord)).toEqual([
-    ...['runs/base', 'мой-запуск', "'мой запуск'", "'it'\\''s'", "'$HOME'", "''", "'~x'", "'a;b'"],
-  ]);
 });

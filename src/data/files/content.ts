@@ -6,6 +6,7 @@ import { createReadStream } from 'node:fs';
 import { createGunzip } from 'node:zlib';
 
 import { wrongInput } from '../../errors.ts';
+import { shellPath } from '../../shellWord.ts';
 import type { CorpusFile } from './corpus.ts';
 import type { Compression } from './formats.ts';
 import { openFile, unreadable } from './sourceFiles.ts';
@@ -77,7 +78,8 @@ async function* decompressedChunks(path: string, compression: Compression): Asyn
       yield chunk;
     }
   } catch (error) {
-    if (error instanceof UnsupportedZstd) throw wrongInput(`${path} ${error.message} ${path}`, { cause: error });
+    if (error instanceof UnsupportedZstd)
+      throw wrongInput(`${path} ${error.message} ${shellPath(path)}`, { cause: error });
     const { code, message } = error as NodeJS.ErrnoException;
     if (typeof code === 'string' && !code.startsWith('Z_') && !code.startsWith('ERR_')) throw unreadable(path, error);
     throw wrongInput(

@@ -1,5 +1,6 @@
 /** One line of a JSON lines file, and what to do where a file holds JSON of another kind. */
 import { wrongInput } from '../../errors.ts';
+import { shellPath, shellWord } from '../../shellWord.ts';
 import type { CorpusFile } from './corpus.ts';
 
 /**
@@ -70,16 +71,13 @@ const holderOf = (record: Record<string, unknown>, fields: readonly string[]): s
 
 /** The advice for a file of JSON whose records `filter` of jq selects. */
 export const linesFrom = (file: Pick<CorpusFile, 'path' | 'compression'>, filter: string): string =>
-  `Every line must be one whole JSON object, in a file of its own:\n  ${piped(file, `jq -c ${quoted(filter)}`)}`;
+  `Every line must be one whole JSON object, in a file of its own:\n  ${piped(file, `jq -c ${shellWord(filter)}`)}`;
 
 /** A shell command that sends the file's content through `command` into a new file beside it. */
 function piped({ path, compression }: Pick<CorpusFile, 'path' | 'compression'>, command: string): string {
-  const source = quoted(path);
-  const target = quoted(`${path.replace(/(\.(json|jsonl|ndjson))?(\.(gz|gzip|zst|zstd))?$/i, '')}.lines.jsonl`);
+  const source = shellPath(path);
+  const target = shellPath(`${path.replace(/(\.(json|jsonl|ndjson))?(\.(gz|gzip|zst|zstd))?$/i, '')}.lines.jsonl`);
   const reader =
     compression === 'gzip' ? `gzip -dc < ${source} | ` : compression === 'zstd' ? `zstd -dc < ${source} | ` : '';
   return `${reader}${command}${reader === '' ? ` < ${source}` : ''} > ${target}`;
 }
-
-/** As one word of a POSIX shell. */
-const quoted = (word: string): string => (/^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);

@@ -108,7 +108,7 @@ async function tailSplit(
   if (cut === startByte || cut === endByte) {
     const part = cut === startByte ? 'training' : 'validation';
     throw wrongInput(
-      `corpus.validation.tail: ${tail} of ${bytes} bytes leaves no ${part} text. Change the fraction or add ` + 'text.',
+      `corpus.validation.tail: ${tail} of ${bytes} bytes leaves no ${part} text. Change it or add text.`,
     );
   }
   return { training: { startByte, endByte: cut }, validation: { startByte: cut, endByte } };

@@ -6,6 +6,7 @@ import { readEvaluations } from '../../../run/readMetrics.ts';
 import { summarizeRun } from '../../../experiments/runSummary.ts';
 import { readEnvironment } from '../../../run/environment.ts';
 import { wrongInput } from '../../../errors.ts';
+import { shellWord } from '../../../shellWord.ts';
 import { ageText, grouped, printJson, printResult } from '../../terminal/output.ts';
 import { lossText, renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -41,7 +42,7 @@ export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
     ['last update', `${ageText(ageMs)} ago`],
     ['started', existsSync(paths.config) ? statSync(paths.config).mtime.toISOString() : null],
     ['device', summary.device],
-    ['command', environment?.command?.join(' ') ?? null],
+    ['command', environment?.command?.map(shellWord).join(' ') ?? null],
     ['commit', environment?.commit ?? null],
     ['checkpoints', checkpoints.length === 0 ? 'none' : checkpoints.join(', ')],
   ];

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import path from 'node:path';
 import { refuseOtherName } from '../../../config/runNames.ts';
-import { shellWord } from '../../../errors.ts';
+import { shellPath } from '../../../shellWord.ts';
 import { makeFolder } from '../../../storage/durable.ts';
 import { runSweep, type SweepEvent } from '../../../experiments/sweep/runSweep.ts';
 import { readSweep, type Sweep } from '../../../experiments/sweep/sweepFile.ts';
@@ -87,12 +87,12 @@ async function trainPlanned(
     },
   });
   if (signals.exitCode() !== 0) {
-    say(`stopped. To continue: clm sweep ${shellWord(args.sweep)}`);
+    say(`stopped. To continue: clm sweep ${shellPath(args.sweep)}`);
     process.exitCode = signals.exitCode();
     return;
   }
   if (firstFailure !== 0) process.exitCode = firstFailure;
-  say(`to compare: clm compare ${shellWord(shownOutput)}`);
+  say(`to compare: clm compare ${shellPath(shownOutput)}`);
 }
 
 function factText(fact: Exclude<SweepEvent, { kind: 'started' | 'failed' }>): string {

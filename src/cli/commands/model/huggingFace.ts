@@ -1,8 +1,9 @@
 /** `clm import` and `clm export`: a Hugging Face model folder as a run, and a run as such a folder. */
 import path from 'node:path';
-import { shellWord, wrongInput } from '../../../errors.ts';
+import { wrongInput } from '../../../errors.ts';
 import { exportModel } from '../../../huggingface/exportModel.ts';
 import { importModel } from '../../../huggingface/importModel.ts';
+import { shellPath } from '../../../shellWord.ts';
 import { assertWhole } from '../../options.ts';
 import { grouped, note, printJson, printWarning } from '../../terminal/output.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -23,7 +24,7 @@ export async function importFolder(args: ArgumentsOf<typeof importUsage>): Promi
   if (paddingRows > 0)
     note(`${paddingRows} rows of the embedding have no token in the tokenizer: they are kept, but never sampled`);
   note(
-    `to sample: clm sample ${shellWord(shown)}; to fine-tune: start: { from: ${JSON.stringify(shown)} } in a config`,
+    `to sample: clm sample ${shellPath(shown)}; to fine-tune: start: { from: ${JSON.stringify(shown)} } in a config`,
   );
 }
 

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { writeFileDurably } from '../../../storage/durable.ts';
 import { formatOfName } from '../../../data/files/formats.ts';
 import { sourceFiles } from '../../../data/files/sourceFiles.ts';
-import { ExpectedError, shellWord, wrongInput } from '../../../errors.ts';
+import { ExpectedError, wrongInput } from '../../../errors.ts';
 import {
   modelSizes,
   renderStartingConfig,
@@ -18,6 +18,7 @@ import {
   stepsFor,
   type StartingChoices,
 } from '../../../experiments/startingConfig.ts';
+import { shellPath } from '../../../shellWord.ts';
 import { takesEscapes } from '../../terminal/abilities.ts';
 import { grouped, note, printError, printJson } from '../../terminal/output.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -57,7 +58,7 @@ export async function init(args: ArgumentsOf<typeof initUsage>): Promise<void> {
     if (args.json) printJson({ config: path.resolve(output), ...size, steps, msPerStep: stepMs });
     const time = `${grouped(steps)} steps of ${stepMs.toFixed(1)} ms`;
     say(`wrote ${output}: ${size.layers} layers of width ${size.width}, ${time}`);
-    say(`to train: clm train ${shellWord(output)}`);
+    say(`to train: clm train ${shellPath(output)}`);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

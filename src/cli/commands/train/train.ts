@@ -1,12 +1,12 @@
 /** `clm train`: trains a model from a config, or resumes a run. */
 import path from 'node:path';
 import type { Config } from '../../../config/schema.ts';
-import { shellWord } from '../../../errors.ts';
 import { lockRun, type RunLock } from '../../../run/lock.ts';
 import { clearLeftovers } from '../../../run/runDirectory.ts';
 import { runPaths } from '../../../run/runPaths.ts';
 import { findConfig, prepareTraining, type PreparedTraining } from '../../../training/prepare.ts';
 import { hasBfloat16Arithmetic } from '../../../processor.ts';
+import { shellPath } from '../../../shellWord.ts';
 import { runTraining } from '../../../training/run.ts';
 import { clearLive, showWaiting } from '../../terminal/liveLine.ts';
 import { duration, grouped, note, printJson, printWarning } from '../../terminal/output.ts';
@@ -125,7 +125,7 @@ async function trainPrepared(
     if (args.json) printJson({ run: runDirectory, step, state, reason, validationLoss, device, waitingShare });
     if (state === 'stopped') {
       const why = reason?.startsWith('--') ? ` (${reason})` : '';
-      say(`stopped after step ${step}${why}. To continue: clm train --run ${shellWord(shownDirectory)} --resume`);
+      say(`stopped after step ${step}${why}. To continue: clm train --run ${shellPath(shownDirectory)} --resume`);
       process.exitCode = signals.exitCode();
       return;
     }
@@ -135,7 +135,7 @@ async function trainPrepared(
         (reason === null ? '' : ` (${reason})`) +
         `; waited for data ${(100 * waitingShare).toFixed(2)} % of the time`,
     );
-    say(`to sample: clm sample ${shellWord(shownDirectory)}`);
+    say(`to sample: clm sample ${shellPath(shownDirectory)}`);
   } finally {
     clearLive();
   }
