@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
 import { wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
+import { refusePointerAt } from '../storage/pointerFiles.ts';
 import type { FileDigest } from '../tensors/safetensors.ts';
 
 export const stateFile = 'state.json';
@@ -97,6 +98,7 @@ export async function readState(directory: string): Promise<State> {
  */
 export async function verifyFile(directory: string, name: CheckpointFile, expected: FileDigest): Promise<void> {
   const path = join(directory, name);
+  refusePointerAt(path);
   const hash = createHash('sha256');
   try {
     const { size } = await stat(path);

@@ -14,20 +14,27 @@ import { nameOf } from './usage.ts';
 async function run(args: readonly string[]): Promise<void> {
   if (args[0] === 'help') return run([...args.slice(1), '--help']);
   if (args[0] === '--help' || args[0] === '-h') return void printResult(overview());
-  if (args.includes('--version')) return void printResult(version());
+  if (asksFor(['--version'], args)) return void printResult(version());
   const found = findCommand(args);
   if (typeof found === 'string') return void printResult(overview(found));
   const { command, rest } = found;
   const inner = commands.filter((each) => nameOf(each).startsWith(`${nameOf(command)} `));
   const seeAlso = inner.length === 0 ? '' : `See also: ${inner.map((each) => `clm ${nameOf(each)}`).join(', ')}`;
-  if (isHelpAsked(rest)) return void printResult(helpPage(command, Math.min(100, stdoutWidth()), seeAlso));
+  if (asksFor(['--help', '-h'], rest))
+    return void printResult(helpPage(command, Math.min(100, stdoutWidth()), seeAlso));
   await parseArguments(command, rest, command.run);
 }
 
-const isHelpAsked = (args: readonly string[]): boolean => {
+/** Whether one of `words` is among the options, not the value of one (`--prompt --version`) nor after `--`. */
+function asksFor(words: readonly string[], args: readonly string[]): boolean {
+  const takesValue = (arg = ''): boolean =>
+    commands.some(({ options = {} }) => {
+      const definition = arg.startsWith('--') ? options[arg.slice(2)] : undefined;
+      return definition !== undefined && definition.type !== 'boolean';
+    });
   const options = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
-  return options.includes('--help') || options.includes('-h');
-};
+  return options.some((arg, i) => words.includes(arg) && !takesValue(options[i - 1]));
+}
 
 function version(): string {
   const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
@@ -55,7 +62,7 @@ function findCommand(args: readonly string[]): { command: Command; rest: string[
   const inner = own && second > 0 ? undefined : commands.find((each) => nameOf(each) === `${first} ${after[second]}`);
   if (inner) return { command: inner, rest: [...before, ...after.slice(0, second), ...after.slice(second + 1)] };
   if (own) return { command: own, rest: [...before, ...after] };
-  if (args.includes('--help') || args.includes('-h')) return first;
+  if (asksFor(['--help', '-h'], args)) return first;
   const family = names.filter((name) => name.startsWith(`${first} `));
   const word = after.find((arg) => !arg.startsWith('-'));
   const problem = word === undefined ? `missing command after "${first}"` : `unknown command "${first} ${word}"`;

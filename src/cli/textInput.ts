@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { refuseLoneSurrogates } from '../data/tokenizers/tokenizer.ts';
 import type { TextOrigin } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
+import { refusePointerAt } from '../storage/pointerFiles.ts';
 
 interface Input {
   readonly utf8: Buffer;
@@ -33,6 +34,7 @@ export async function readInput({
     for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
     return { utf8: Buffer.concat(chunks), origin };
   }
+  refusePointerAt(file);
   try {
     return { utf8: await readFile(file), origin };
   } catch (error) {

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { environmentFailure, wrongInput } from '../errors.ts';
+import { refusePointerAt } from '../storage/pointerFiles.ts';
 import { crossProblems } from './crossChecks.ts';
 import { interpolated } from './interpolation.ts';
 import { location, mergeLocated, originsIn, parseLocated, plainValue, valueAt, withValue } from './located.ts';
@@ -113,6 +114,7 @@ function readConfigText(path: string, namedAt: string): string {
     if (stats.size > maxConfigBytes) {
       throw wrongInput(`${namedAt}${path} is too large for a config: ${stats.size} bytes; is this the corpus?`);
     }
+    refusePointerAt(path);
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
   } catch (error) {
     if (error instanceof TypeError) throw wrongInput(`${namedAt}${path} is not UTF-8 text`, { cause: error });

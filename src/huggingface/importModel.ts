@@ -5,6 +5,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
+import { refusePointerAt } from '../storage/pointerFiles.ts';
 import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
 import { describeEnvironment } from '../run/environment.ts';
 import { assertFreshStart, createRunDirectory } from '../run/runDirectory.ts';
@@ -157,6 +158,7 @@ async function textOf(directory: string, name: string): Promise<string> {
 /** How to make tokenizer.json from the files of older models. */
 function tokenizerCommand(directory: string): string {
   const other = ['vocab.json', 'tokenizer.model', 'spiece.model'].find((one) => existsSync(join(directory, one)));
+  if (other !== undefined) refusePointerAt(join(directory, other));
   const python = "from transformers import AutoTokenizer as A; A.from_pretrained('.').save_pretrained('.')";
   const command = `\n  cd ${shellPath(directory)} && python3 -c "${python}"`;
   if (other !== undefined) return `the folder has its tokenizer as ${other}. transformers makes one of it:${command}`;

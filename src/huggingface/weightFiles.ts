@@ -38,9 +38,10 @@ export function findWeightFiles(directory: string): WeightFiles {
 
 function indexedFiles(directory: string): string[] {
   const index = join(directory, indexName);
+  const text = readBounded(index).toString('utf8');
   let map: unknown;
   try {
-    map = (JSON.parse(readBounded(index).toString('utf8')) as { weight_map?: unknown } | null)?.weight_map;
+    map = (JSON.parse(text) as { weight_map?: unknown } | null)?.weight_map;
   } catch (cause) {
     throw wrongInput(`${index} is not JSON. Download it again.`, { cause });
   }

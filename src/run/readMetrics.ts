@@ -4,6 +4,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { errorCode } from '../storage/diskFailure.ts';
+import { refusePointerAt } from '../storage/pointerFiles.ts';
 import { completeLines, isRecord, parseRecord, type EvaluationRecord, type MetricsRecord } from './metrics.ts';
 
 const tailBytes = 1 << 14;
@@ -85,6 +86,7 @@ function recordsIn(bytes: Buffer): MetricsRecord[] {
 }
 
 function withFile<Result>(path: string, use: (file: number) => Result): Result | undefined {
+  refusePointerAt(path);
   let file: number;
   try {
     file = openSync(path, 'r');

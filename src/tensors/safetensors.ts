@@ -9,6 +9,7 @@ import { endianness } from 'node:os';
 import { environmentFailure, wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
 import { writeFully } from '../storage/durable.ts';
+import { refusePointerAt } from '../storage/pointerFiles.ts';
 import { floatTypes, fromFloat32, isFloatType, toFloat32, type ElementType, type FloatType } from './elementTypes.ts';
 import { BadHeader, buildHeader, maximumHeaderBytes, parseHeader, type TensorEntry } from './safetensorsHeader.ts';
 import { tensorChecksum, elementCount, type NamedTensor } from './tensors.ts';
@@ -106,6 +107,7 @@ export async function withSafetensors<T>(
   use: (entries: readonly TensorEntry[], read: (entry: TensorEntry) => Promise<Float32Array>) => Promise<T>,
 ): Promise<T> {
   refuseBigEndian();
+  refusePointerAt(path);
   try {
     const file = await open(path, 'r');
     try {

@@ -53,6 +53,22 @@ describe('clm --help', () => {
     expect(await clm(['--version'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
   });
 
+  it.each(['--version', '--help', '-h'])(
+    'takes %s behind an option for a forgotten value, not for a wish',
+    async (word) => {
+      const { code, stdout, stderr } = await clm(['sample', 'runs/none', '--prompt', word]);
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr).toContain(`If ${word} is meant as its value: --prompt=${word}`);
+    },
+  );
+
+  it('takes --version behind -- for an argument', async () => {
+    expect(await clm(['train', '--', '--version'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('./--version does not exist'),
+    });
+  });
+
   it.each([
     [[], 'error: missing command\nSee: clm --help\n'],
     [['trian', 'x.yaml'], 'error: unknown command "trian"; did you mean "train"?\nSee: clm --help\n'],

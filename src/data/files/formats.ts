@@ -41,24 +41,6 @@ export function refuseArchive(path: string): void {
   );
 }
 
-/** Bytes at the start of a file that show all that `formats.ts` looks for. */
-export const headBytes = 64;
-
-/**
- * Refuses what stands for a file that has not been downloaded.
- * @throws wrongInput for a pointer of Git LFS or git-annex
- */
-export function refusePointer(head: Uint8Array, path: string): void {
-  const text = Buffer.from(head).toString('latin1');
-  if (/^version https:\/\/(?:git-lfs\.github\.com|hawser\.github\.com)\/spec\//.test(text))
-    throw wrongInput(
-      `${path} is a Git LFS pointer, not the file itself: git lfs pull, or download the file from where the ` +
-        'repository is shown.',
-    );
-  if (/^\/annex\/objects\//.test(text))
-    throw wrongInput(`${path} is a git-annex pointer, not the file itself: git annex get downloads it.`);
-}
-
 /** By the magic numbers of RFC 1952 and RFC 8878. @throws wrongInput if the file's name says otherwise */
 export function compressionOf(head: Uint8Array, path: string): Compression | null {
   const isGzip = head[0] === 0x1f && head[1] === 0x8b;

@@ -19,7 +19,8 @@ import type {
   ReadableCorpus,
   SourceSettings,
 } from './corpus.ts';
-import { compressionOf, formatOfName, headBytes as shownBytes, refuseArchive, refusePointer } from './formats.ts';
+import { pointerBytes as shownBytes, refusePointer } from '../../storage/pointerFiles.ts';
+import { compressionOf, formatOfName, refuseArchive } from './formats.ts';
 import { parquetRows } from './parquet.ts';
 import { openFile, sourceFiles, unreadable } from './sourceFiles.ts';
 import { splitPoint } from './validationSplit.ts';

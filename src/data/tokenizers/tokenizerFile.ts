@@ -7,6 +7,7 @@ import path from 'node:path';
 import { z } from 'zod';
 
 import { wrongInput } from '../../errors.ts';
+import { refusePointerAt } from '../../storage/pointerFiles.ts';
 import { looksLikeHuggingFace, tokenizerFromHuggingFace } from './bpe/files/huggingFaceFile.ts';
 import { bytesTokenizer } from './bytes.ts';
 import { charactersTokenizer } from './characters.ts';
@@ -43,6 +44,7 @@ export async function readTokenizerFile(fileOrFolder: string, endOfText?: string
   let file = fileOrFolder;
   try {
     if ((await stat(file)).isDirectory()) file = path.join(file, 'tokenizer.json');
+    refusePointerAt(file);
     const { size } = await stat(file);
     if (size > maximumCharacters) throw wrongInput(`${file} is too large for a tokenizer: ${size} bytes.`);
     return tokenizerFromFile(await readFile(file, 'utf8'), file, endOfText);
