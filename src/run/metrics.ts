@@ -9,6 +9,7 @@ import { wrongInput } from '../errors.ts';
 import { openAppended } from '../storage/appendedFile.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
 import { exists, replaceFileDurably } from '../storage/durable.ts';
+import { refusePointerAt } from '../storage/pointerFiles.ts';
 
 /** Why an update was skipped. */
 export type SkipReason = 'notFinite' | 'lossOutlier' | 'gradientNormOutlier';
@@ -154,6 +155,7 @@ const lineEnd = 0x0a;
  * @throws wrongInput for an endless line; environmentFailure if the disk refuses
  */
 export function* completeLines(path: string): Generator<Buffer, void, void> {
+  refusePointerAt(path);
   let file: number | undefined;
   try {
     file = openSync(path, 'r');
