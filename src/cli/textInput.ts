@@ -6,7 +6,7 @@ import type { TextOrigin } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
 import { refusePointerAt } from '../storage/pointerFiles.ts';
 
-interface Input {
+export interface Input {
   readonly utf8: Buffer;
   readonly origin: TextOrigin;
 }

@@ -12,6 +12,7 @@ import { assertFreshStart, createRunDirectory } from '../run/runDirectory.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { renderConfig } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
+import { ignoredParts } from '../data/tokenizers/bpe/files/huggingFaceFile.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { ExpectedError, wrongInput } from '../errors.ts';
@@ -59,6 +60,7 @@ export async function importModel(
   const endTokens = [...new Set([...found.endTokens, ...generationEnds(directory)])];
   const tokenizer = readTokenizerJson(await textOf(directory, 'tokenizer.json'), tokenizerPath, endTokens);
   const { vocabularySize } = tokenizer;
+  const ignored = ignoredParts(tokenizer);
   const rows = vocabularyRows(found.model, vocabularySize);
   if (vocabularySize > rows) {
     throw wrongInput(
@@ -86,7 +88,7 @@ export async function importModel(
     vocabularySize,
     paddingRows: rows - vocabularySize,
     contextLength: config.model.contextLength,
-    warnings: [...found.warnings, ...tensors.warnings],
+    warnings: [...found.warnings, ...tensors.warnings, ...(ignored === undefined ? [] : [ignored])],
   };
 }
 

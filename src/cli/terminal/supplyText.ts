@@ -2,7 +2,9 @@
 import { fileCounts } from '../../data/files/corpus.ts';
 import type { Corpus, Packing } from '../../data/files/corpus.ts';
 import type { ReadCounts } from '../../data/files/utf8Chunks.ts';
-import { grouped } from './output.ts';
+import { ignoredParts } from '../../data/tokenizers/bpe/files/huggingFaceFile.ts';
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
+import { grouped, note, printWarning } from './output.ts';
 
 interface SupplyFigures {
   windowsPerEpoch: number;
@@ -44,6 +46,23 @@ export function leftOutLines(counts: Readonly<ReadCounts> | undefined, corpus: P
   return lines
     .filter(([, count]) => count > 0)
     .map(([what, count, first]) => `${what}: ${grouped(count)}${first === undefined ? '' : ` (the first: ${first})`}`);
+}
+
+/** Says on stderr what is not read as it was given. */
+export function reportLeftOut(
+  counts: Readonly<ReadCounts> | undefined,
+  corpus: Pick<Corpus, 'leftOutFiles'>,
+  isQuiet: boolean,
+): void {
+  if (!isQuiet) for (const line of leftOutLines(counts, corpus)) note(line);
+  const suspicion = suspicionText(counts);
+  if (suspicion !== undefined) printWarning(suspicion);
+}
+
+/** Says on stderr what of the tokenizer's file is ignored. */
+export function reportIgnored(tokenizer: Tokenizer, isQuiet = false): void {
+  const ignored = ignoredParts(tokenizer);
+  if (ignored !== undefined && !isQuiet) note(ignored);
 }
 
 /** A warning about records of CSV and TSV that were read whole but look like several; undefined without any. */

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { loadConfig } from '../../config/load.ts';
 import { ExpectedError, wrongInput } from '../../errors.ts';
 import type { RunPlan } from '../../training/plan/plan.ts';
-import { prepareTraining } from '../../training/prepare.ts';
+import { planWarnings } from '../../training/plan/planWarnings.ts';
+import { prepareTraining, type PreparedTraining } from '../../training/prepare.ts';
 import { summarizeRun, type RunSummary } from '../runSummary.ts';
 import type { SweepRun } from './expandSweep.ts';
 
@@ -13,36 +14,49 @@ export interface PlannedRun extends SweepRun {
   summary: RunSummary;
   /** FLOPs still to compute; 0 for a failed run unless it is retried. */
   flopsLeft: number;
+  /** What is probably not meant in its config. */
+  warnings: string[];
 }
 
 /**
  * Plans every run. Runs that share corpus, tokenizer and model share one plan, for which the corpus is read once.
  *
+ * @param options.opened is called with each different corpus
  * @throws wrongInput with the name of the run whose config is refused
  */
 export async function planSweep(
   runs: readonly SweepRun[],
-  { config, output, retry }: { config: string; output: string; retry: boolean },
+  options: {
+    config: string;
+    output: string;
+    retry: boolean;
+    opened: (prepared: Pick<PreparedTraining, 'corpus' | 'manifest' | 'tokenizer'>) => void;
+  },
 ): Promise<PlannedRun[]> {
+  const { output, retry } = options;
   const plans = new Map<string, RunPlan>();
+  const corpora = new Set<string>();
   const planned: PlannedRun[] = [];
   for (const run of runs) {
-    const plan = await namingRun(run.name, async () => {
-      const runConfig = loadConfig(config, { set: run.set });
+    const { plan, warnings } = await namingRun(run.name, async () => {
+      const runConfig = loadConfig(options.config, { set: run.set });
       const { corpus, tokenizer, model, training } = runConfig;
       const key = JSON.stringify([corpus, tokenizer, model, training]);
       const known = plans.get(key);
-      if (known !== undefined) return known;
+      if (known !== undefined) return { plan: known, warnings: planWarnings(runConfig, known.steps) };
       // A directory that does not exist: whether the run may start in its own is checked by its process.
       const located = { config: runConfig, runDirectory: join(output, '.planned'), resume: false };
       const prepared = await prepareTraining(located);
       plans.set(key, prepared.plan);
-      return prepared.plan;
+      const text = JSON.stringify([corpus, tokenizer.path]);
+      if (!corpora.has(text)) options.opened(prepared);
+      corpora.add(text);
+      return prepared;
     });
     const summary = summarizeRun(join(output, run.name));
     const isOver = summary.state === 'done' || (summary.state === 'failed' && !retry);
     const stepsLeft = isOver ? 0 : Math.max(0, plan.steps - summary.step);
-    planned.push({ ...run, plan, summary, flopsLeft: stepsLeft * plan.tokensPerStep * plan.flopsPerToken });
+    planned.push({ ...run, plan, warnings, summary, flopsLeft: stepsLeft * plan.tokensPerStep * plan.flopsPerToken });
   }
   return planned;
 }

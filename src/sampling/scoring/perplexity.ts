@@ -1,6 +1,8 @@
 /** The mean loss of a model over a text or a corpus, with its perplexity and bits per byte. */
 import { basename } from 'node:path';
 import type { Corpus, CorpusFile, CorpusPart, SourceSettings } from '../../data/files/corpus.ts';
+import { noCounts } from '../../data/files/utf8Chunks.ts';
+import type { ReadCounts } from '../../data/files/utf8Chunks.ts';
 import { documentsApart } from '../../data/windows/documentBlocks.ts';
 import { tokenChunks } from '../../data/tokens/tokens.ts';
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
@@ -60,17 +62,23 @@ export async function evaluateTokens(
  * Evaluates the validation part of a corpus, source by source. Each source is a text of its own whose first token is
  * not scored; if documents are packed whole, so is each document.
  *
- * @returns the evaluation of all sources together, null if nothing could be scored, and of each source
+ * @returns the evaluation of all sources together, null if nothing could be scored, and of each source; and what was
+ *   repaired or left out of the validation part
  */
 export async function evaluateCorpus(
   tokenLosses: TokenLosses,
   corpus: Corpus,
   tokenizer: Tokenizer,
   overlap: number,
-): Promise<{ whole: TextEvaluation | null; sources: ({ source: string } & TextEvaluation)[] }> {
+): Promise<{
+  whole: TextEvaluation | null;
+  sources: ({ source: string } & TextEvaluation)[];
+  leftOut: ReadCounts;
+}> {
+  const leftOut = noCounts();
   const sources: ({ source: string } & TextEvaluation)[] = [];
   for (const { name, files, part } of validationSources(corpus)) {
-    const chunks = tokenChunks({ ...corpus, files, tokenCache: undefined }, part, tokenizer);
+    const chunks = tokenChunks({ ...corpus, files, tokenCache: undefined }, part, tokenizer, { counts: leftOut });
     const stream = corpus.packing === 'documents' ? documentsApart(chunks, tokenizer) : chunks;
     const evaluation = await evaluateTokens(tokenLosses, stream, tokenizer, overlap);
     if (evaluation !== null) sources.push({ source: name, ...evaluation });
@@ -83,9 +91,9 @@ export async function evaluateCorpus(
     bytes: total(({ bytes }) => bytes),
   };
   const [only] = sources;
-  if (only === undefined) return { whole: null, sources };
+  if (only === undefined) return { whole: null, sources, leftOut };
   const { source: _, ...single } = only;
-  return { whole: sources.length === 1 ? single : evaluationOf(sums), sources };
+  return { whole: sources.length === 1 ? single : evaluationOf(sums), sources, leftOut };
 }
 
 function evaluationOf({ nats, tokens, bytes }: Sums): TextEvaluation {

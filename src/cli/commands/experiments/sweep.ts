@@ -13,6 +13,7 @@ import { assertWhole } from '../../options.ts';
 import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { stopSignals, type StopSignals } from '../../stopSignals.ts';
 import { outliveStdout } from '../../terminal/streams.ts';
+import { reportIgnored, reportLeftOut } from '../../terminal/supplyText.ts';
 import { lossText, renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { sweepUsage } from './usage.ts';
@@ -53,7 +54,19 @@ async function prepareSweep(args: ArgumentsOf<typeof sweepUsage>, signal: AbortS
   if (args.output === undefined && sweep.isNamedByFile)
     refuseOtherName(path.basename(args.sweep, path.extname(args.sweep)), args.sweep, ', or --output DIR');
   const output = path.resolve(args.output ?? path.join('runs', sweep.name));
-  const planned = await planSweep(expandSweep(sweep), { config: sweep.config, output, retry: args.retry });
+  const planned = await planSweep(expandSweep(sweep), {
+    ...{ config: sweep.config, output, retry: args.retry },
+    opened: ({ corpus, manifest, tokenizer }) => {
+      reportIgnored(tokenizer, args.quiet);
+      reportLeftOut(manifest.leftOut, corpus, args.quiet);
+    },
+  });
+  const warned = new Set<string>();
+  for (const { name, warnings } of planned)
+    for (const warning of warnings.filter((text) => !warned.has(text))) {
+      printWarning(`${name}: ${warning}`);
+      warned.add(warning);
+    }
   const say = args.quiet && !args.dryRun ? () => {} : note;
   return { sweep, output, planned, expectedMs: await expectedTime(planned, sweep.config, say, signal) };
 }

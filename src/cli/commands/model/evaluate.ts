@@ -6,7 +6,8 @@ import { hasCorpus } from '../../../huggingface/importModel.ts';
 import { loadModel } from '../../../sampling/loadModel.ts';
 import { openTokenLosses } from '../../../sampling/scoring/tokenLosses.ts';
 import { grouped, printJson, printResult } from '../../terminal/output.ts';
-import { readInput, wellFormed } from '../../textInput.ts';
+import { reportLeftOut } from '../../terminal/supplyText.ts';
+import { readInput, wellFormed, type Input } from '../../textInput.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { evaluateUsage } from './usage.ts';
 
@@ -25,18 +26,17 @@ export async function evaluate(args: ArgumentsOf<typeof evaluateUsage>): Promise
       );
     }
     const tokenLosses = openTokenLosses(session, config.model, table, tokenizer.vocabularySize);
-    const { whole, sources } =
-      input === undefined
-        ? await evaluateCorpus(tokenLosses, await openCorpus(config.corpus), tokenizer, args.overlap)
-        : {
-            whole: await evaluateTokens(
-              tokenLosses,
-              oneText(tokenizer.encodeUtf8(wellFormed(input.utf8, input.origin), input.origin)),
-              tokenizer,
-              args.overlap,
-            ),
-            sources: [],
-          };
+    const ofCorpus = async () => {
+      const corpus = await openCorpus(config.corpus);
+      const evaluated = await evaluateCorpus(tokenLosses, corpus, tokenizer, args.overlap);
+      reportLeftOut(evaluated.leftOut, corpus, args.quiet);
+      return evaluated;
+    };
+    const ofText = async ({ utf8, origin }: Input) => {
+      const tokens = oneText(tokenizer.encodeUtf8(wellFormed(utf8, origin), origin));
+      return { whole: await evaluateTokens(tokenLosses, tokens, tokenizer, args.overlap), sources: [] };
+    };
+    const { whole, sources } = input === undefined ? await ofCorpus() : await ofText(input);
     if (whole === null) throw wrongInput('The text has fewer than two tokens: there is nothing to evaluate.');
     if (args.json) {
       printJson(sources.length > 1 ? { ...whole, sources } : whole);

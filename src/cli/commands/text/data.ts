@@ -16,7 +16,7 @@ import { bytesText } from '../../../units.ts';
 import { showWaiting } from '../../terminal/liveLine.ts';
 import { grouped, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
-import { leftOutLines, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
+import { leftOutLines, reportIgnored, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
 import { placeText, repetitionLines, repetitionWarnings } from './repetitionLines.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { dataCheckUsage } from './usage.ts';
@@ -27,6 +27,7 @@ export async function check({ config: path, set, examples, json }: ArgumentsOf<t
   const clearWaiting = showWaiting('reading the corpus');
   const { prepared, result } = await checked(config, examples).finally(clearWaiting);
   const { corpus } = prepared;
+  reportIgnored(prepared.tokenizer);
   const suspicion = suspicionText(result);
   if (suspicion !== undefined) printWarning(suspicion);
   if (json) printJson(result);

@@ -8,6 +8,7 @@ import { renderTokenizer, readTokenizerFile } from '../../../data/tokenizers/tok
 import { trainTokenizer } from '../../../data/tokens/trainTokenizer.ts';
 import { wrongInput } from '../../../errors.ts';
 import { grouped, note, printJson, printPart, printResult, printWarning } from '../../terminal/output.ts';
+import { reportIgnored, reportLeftOut } from '../../terminal/supplyText.ts';
 import { readInput, parseTokenIds, wellFormed } from '../../textInput.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { tokenizerTrainUsage, tokenizerEncodeUsage, tokenizerDecodeUsage, tokenizerStatsUsage } from './usage.ts';
@@ -29,11 +30,12 @@ export async function train({
   const files = sources.map((path) => ({ path }));
   await sourceFiles(files, '--sources'); // so that a missing file is reported for the option, not for a config key
   const corpus = await openCorpus({ sources: files, validation: { tail: 0.5 }, shuffleTokens: 1024 });
-  const { tokenizer, bytes, droppedWords } = await trainTokenizer(
+  const { tokenizer, bytes, droppedWords, leftOut } = await trainTokenizer(
     corpus,
     { startByte: 0, endByte: corpus.bytes },
     vocabularySize,
   );
+  reportLeftOut(leftOut, corpus, quiet);
   await writeFileDurably(output, renderTokenizer(tokenizer));
   const elapsedMs = Math.round(performance.now() - beganMs);
   if (tokenizer.vocabularySize < vocabularySize) {
@@ -46,6 +48,7 @@ export async function train({
 
 export async function encode(args: ArgumentsOf<typeof tokenizerEncodeUsage>): Promise<void> {
   const tokenizer = await readTokenizerFile(args.tokenizer);
+  reportIgnored(tokenizer);
   const { utf8, origin } = await readInput(args);
   const encoded = args.specialTokens
     ? tokenizer.encode(utf8.toString(), { specialTokens: true })
@@ -72,6 +75,7 @@ const warmUpBytes = 2_000_000;
 
 export async function stats(args: ArgumentsOf<typeof tokenizerStatsUsage>): Promise<void> {
   const tokenizer = await readTokenizerFile(args.tokenizer);
+  reportIgnored(tokenizer);
   const { utf8, origin } = await readInput(args);
   wellFormed(utf8, origin);
   tokenizer.encodeChunk(

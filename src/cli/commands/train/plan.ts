@@ -6,7 +6,7 @@ import { howToFit, refuseTooLarge, type RunPlan } from '../../../training/plan/p
 import { planWarnings } from '../../../training/plan/planWarnings.ts';
 import { preparePlan, type PreparedPlan } from '../../../training/plan/preparePlan.ts';
 import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
-import { leftOutLines, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
+import { leftOutLines, reportIgnored, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { planUsage } from './usage.ts';
 
@@ -23,6 +23,7 @@ export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
   if (args.measure && !args.quiet) note(`measuring ${measuredSteps} steps`);
   const measured = args.measure ? await measureSteps(prepared) : null;
   const expectedMs = measured && measured.msPerStep * plan.steps;
+  reportIgnored(tokenizer, args.quiet);
   const suspicion = suspicionText(prepared.leftOut);
   if (suspicion !== undefined) printWarning(suspicion);
   if (args.json) {

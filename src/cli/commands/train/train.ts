@@ -12,7 +12,7 @@ import { clearLive, showWaiting } from '../../terminal/liveLine.ts';
 import { duration, grouped, note, printJson, printWarning } from '../../terminal/output.ts';
 import { outliveStdout } from '../../terminal/streams.ts';
 import { stopSignals, type StopSignals } from '../../stopSignals.ts';
-import { leftOutLines, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
+import { reportIgnored, reportLeftOut, supplyLines } from '../../terminal/supplyText.ts';
 import { parseDuration, startTimeLimit, type TimeLimit } from './timeLimit.ts';
 import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -97,9 +97,8 @@ async function trainPrepared(
       `${grouped(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
   );
   for (const line of supplyLines(plan, prepared.config.corpus.packing)) say(`windows: ${line}`);
-  for (const line of leftOutLines(prepared.manifest.leftOut, prepared.corpus)) say(line);
-  const suspicion = suspicionText(prepared.manifest.leftOut);
-  if (suspicion !== undefined) printWarning(suspicion);
+  reportIgnored(prepared.tokenizer, args.quiet);
+  reportLeftOut(prepared.manifest.leftOut, prepared.corpus, args.quiet);
   if (args.resume) say(startStep > 0 ? `resuming from step ${startStep}` : 'no checkpoint yet: starting at step 0');
   const reportToUser = reportToTerminal(plan.steps, startStep, args.quiet);
   // Parameters and two AdamW moments, 4 bytes each, written at 20 MB/s; one second for everything else.

@@ -1,5 +1,5 @@
 /** What a run leaves out is said before its first step, and two configs never become one run. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -36,6 +36,34 @@ test('train says what it leaves out, and warns of records that look joined', asy
   expect(before).toMatch(/warning: 1 record looks as if .* record 2 \(byte 8\) .* set quotes: false in corpus.sources/);
 });
 
+test('evaluate and tokenizer train say it too', async () => {
+  writeFileSync(inFolder('held/c.tsv'), 'id\ttext\n1\t\n2\tand another one\n3\t\n');
+  const evaluated = await clm(['evaluate', inFolder('run')]);
+  expect(evaluated.code, evaluated.stderr).toBe(0);
+  expect(evaluated.stderr).toContain('empty documents left out: 2\n');
+  const [output, size] = [inFolder('tokenizer.json'), '257'];
+  const trained = await clm([
+    'tokenizer',
+    'train',
+    '--sources',
+    inFolder('held'),
+    '--vocabulary-size',
+    size,
+    '--output',
+    output,
+  ]);
+  expect(trained).toMatchObject({ code: 0, stderr: expect.stringContaining('empty documents left out: 2\n') });
+  expect(trained.stderr).toContain(`hidden files and folders left out: 1 (the first: ${inFolder('held/.b.tsv')})`);
+  rmSync(inFolder('held/c.tsv'));
+  const truncation = { direction: 'Right', max_length: 7, strategy: 'LongestFirst', stride: 0 };
+  writeFileSync(inFolder('cut.json'), JSON.stringify({ ...JSON.parse(readFileSync(output, 'utf8')), truncation }));
+  expect(await clm(['tokenizer', 'encode', '--tokenizer', inFolder('cut.json'), '--text', 'b'])).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^\d+\n$/),
+    stderr: expect.stringContaining('truncation (to 7 tokens)'),
+  });
+});
+
 describe('a file whose name is not that of its run', () => {
   test.each(['a b.yaml', 'a+b.yaml'])('%s asks for a name', async (file) => {
     const { code, stderr } = await clm(['train', inFolder(file)]);
@@ -50,6 +78,10 @@ describe('a file whose name is not that of its run', () => {
     expect(stderr).toContain('name: my-sweep in the file, or --output DIR');
     const named = await clm(['sweep', inFolder('my sweep.yaml'), '--dry-run', '--output', inFolder('sweep')]);
     expect(named.code, named.stderr).toBe(0);
+    expect(named.stderr).toContain('empty documents left out: 1\n');
+    expect(named.stderr).toMatch(/warning: 1 record looks as if/);
+    expect(named.stderr).toMatch(/warning: seed-1: schedule.warmupSteps is 100, and the run has 1 step/);
+    expect(named.stderr).not.toContain('seed-2');
     expect(existsSync(inFolder('sweep'))).toBe(false);
   });
 

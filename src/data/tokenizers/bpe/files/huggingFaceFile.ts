@@ -19,6 +19,25 @@ export const looksLikeHuggingFace = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.hasOwn(value, 'model') && !Object.hasOwn(value, 'format');
 
 /**
+ * What the file asks for and clm does not do, in words: to cut texts to a length, and to fill them up to one.
+ * A training script leaves its lengths in the file; the ids of a text do not depend on them. Undefined without any.
+ */
+export function ignoredParts(tokenizer: Tokenizer): string | undefined {
+  const { truncation = null, padding = null } = tokenizer.toJSON() as {
+    truncation?: { max_length?: unknown } | null;
+    padding?: { strategy?: { Fixed?: unknown } } | null;
+  };
+  const length = padding?.strategy?.Fixed;
+  const parts = [
+    ...(truncation === null ? [] : [`truncation (to ${shown(truncation.max_length)} tokens)`]),
+    ...(padding === null ? [] : [`padding${length === undefined ? '' : ` (to ${shown(length)} tokens)`}`]),
+  ];
+  if (parts.length === 0) return undefined;
+  const verb = parts.length > 1 ? 'are' : 'is';
+  return `${parts.join(' and ')} in the tokenizer's file ${verb} ignored: texts are neither cut nor padded`;
+}
+
+/**
  * @param json the parsed file; the tokenizer keeps it and is saved as it
  * @param path only for messages
  * @param endOfText spelling of the token that ends a document, null for none; by default the one in the file's "clm"
@@ -34,7 +53,7 @@ export function tokenizerFromHuggingFace(
 ): Tokenizer {
   const file = fieldsOf(json, path);
   file.only('version', '1.0');
-  file.value('truncation'); // a length that the training script left in the file; says nothing about the ids of a text
+  file.value('truncation'); // see ignoredParts
   file.value('padding');
   const model = file.fields('model');
   if (model === undefined) throw file.refusal('model', 'is missing.');

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { characterOfByte } from '../../../../../src/data/tokenizers/bpe/byteAlphabet.ts';
+import { ignoredParts } from '../../../../../src/data/tokenizers/bpe/files/huggingFaceFile.ts';
 import { gpt2File } from '../../../../../src/data/tokenizers/bpe/files/gpt2File.ts';
 import { tokenizerFromFile } from '../../../../../src/data/tokenizers/tokenizerFile.ts';
 import { fixture } from '../fixtures.ts';
@@ -114,10 +115,18 @@ test('a token after texts that is not the one that ends documents is refused', (
   expect(() => tokenizerFromFile(text, 't.json', '<s>')).toThrow('post_processor: puts the token 257 after every text');
 });
 
-test('truncation and padding change no ids', () => {
+test('truncation and padding change no ids, and are named', () => {
   const truncation = { direction: 'Right', max_length: 1, strategy: 'LongestFirst', stride: 0 };
   const padding = { strategy: { Fixed: 9 }, direction: 'Right', pad_id: 0, pad_type_id: 0, pad_token: '[PAD]' };
   expect(ids(byteFile({ truncation, padding }), 'abc')).toBe('97 98 99');
+  const ignored = (file: object) => ignoredParts(tokenizerFromFile(JSON.stringify(file), 't.json'));
+  const neither = "in the tokenizer's file are ignored: texts are neither cut nor padded";
+  expect(ignored(byteFile({ truncation, padding }))).toBe(
+    `truncation (to 1 tokens) and padding (to 9 tokens) ${neither}`,
+  );
+  const longest = { ...padding, strategy: 'BatchLongest' };
+  expect(ignored(byteFile({ padding: longest }))).toBe(`padding ${neither.replace('are', 'is')}`);
+  expect(ignored(byteFile({}))).toBeUndefined();
 });
 
 test('a space is put before the text after an added token of normalized text', () => {
