@@ -54,7 +54,7 @@ const bytesOf = (/** @type {string[]} */ documents) =>
 
 /**
  * A package of Python; null, with a line that says so, if it is not installed.
- * @param {string} name @param {...string} args of tokenizers.py
+ * @param {string} name @param {...string} args of otherTokenizers.py
  * @returns {Promise<Subject | null>}
  */
 async function pythonSubject(name, ...args) {
@@ -62,7 +62,7 @@ async function pythonSubject(name, ...args) {
     print(`skipped ${name}: no --python`);
     return null;
   }
-  const child = spawn(values.python, [path.join(import.meta.dirname, 'tokenizers.py'), ...args], {
+  const child = spawn(values.python, [path.join(import.meta.dirname, 'otherTokenizers.py'), ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();

@@ -30,7 +30,7 @@ if (python === undefined) throw new Error('--python PYTHON: one with the package
 const folder = scratchFolder('tokenizers');
 const at = (/** @type {string} */ name) => path.join(folder, name);
 /** @param {...string} args */
-const huggingFace = (...args) => run(python, [path.join(import.meta.dirname, 'tokenizers.py'), ...args]);
+const huggingFace = (...args) => run(python, [path.join(import.meta.dirname, 'huggingFaceTokenizers.py'), ...args]);
 
 /**
  * Writes documents as JSON lines, each with its normalisation form C.

@@ -15,48 +15,22 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { loadCheckpoint } from '#clm/checkpoint/checkpoint.js';
 import { resolveCheckpoint } from '#clm/run/findCheckpoint.js';
-import { parseResolvedConfig } from '#clm/config/load.js';
 import { tokenizerFromFile } from '#clm/data/tokenizers/tokenizerFile.js';
 import { exportModel } from '#clm/huggingface/exportModel.js';
 import { importModel } from '#clm/huggingface/importModel.js';
-import { decode } from '#clm/model/decoder.js';
-import { openSession } from '#clm/runtime/openSession.js';
 import { clm, run as runProgram, scratchFolder } from '../../lib/clm.mjs';
+import { logitsOf, relativeDifference } from '../../lib/logits.mjs';
 
 const { python } = parseArgs({ options: { python: { type: 'string', default: 'python3' } } }).values;
 const folder = scratchFolder('transformers');
 /** @param {...string} names */
 const inFolder = (...names) => path.join(folder, ...names);
 /** @param {'make' | 'compare'} task */
-const ask = (task) => runProgram(python, [path.join(import.meta.dirname, 'transformers.py'), task, folder]);
+const ask = (task) => runProgram(python, [path.join(import.meta.dirname, 'huggingFaceModels.py'), task, folder]);
 /** As many characters as the fixtures' context. */
 const seen = 'fedcbaa';
 const text = 'abcdefghijklm'.repeat(60) + 'mlkjihgfedcba'.repeat(60);
 const tolerance = 1e-5;
-
-/** The logits of a run's last checkpoint after each of the token ids. @param {string} run @param {number[]} tokenIds */
-async function logitsOf(run, tokenIds) {
-  const checkpoint = await loadCheckpoint(await resolveCheckpoint(run, 'last'), { optimizer: false });
-  const { model } = parseResolvedConfig(checkpoint.configText, 'config.yaml');
-  const T = tokenIds.length;
-  const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu' });
-  await session.addVariables(checkpoint.model);
-  const program = session.program('logits', { inputs: { shape: [T], dtype: 'int32' } }, (feeds, variables) => {
-    const parameters = Object.fromEntries(checkpoint.model.map(({ name }) => [name, variables.read(name)]));
-    return { logits: decode(parameters, feeds.inputs, { model, batchSize: 1, length: T, dropout: null }) };
-  });
-  const { logits } = await program.run({ inputs: Int32Array.from(tokenIds) });
-  session.close();
-  return logits;
-}
-
-/** @param {number[]} values */
-const largest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-/** @param {number[]} actual @param {number[]} expected */
-const relativeDifference = (actual, expected) => {
-  if (actual.length !== expected.length) throw new Error(`${actual.length} logits instead of ${expected.length}`);
-  return largest(actual.map((value, i) => value - expected[i])) / largest(expected);
-};
 
 /** @type {string[]} */
 const failures = [];

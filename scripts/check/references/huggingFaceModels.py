@@ -1,8 +1,8 @@
 """The Python half of scripts/check/references/transformers.mjs, which calls it:
 
-check-transformers.py make FOLDER        every fixture in each number format, config.json of transformers 4 and 5,
+huggingFaceModels.py make FOLDER        every fixture in each number format, config.json of transformers 4 and 5,
                                          one file or shards, with transformers' logits of the stored weights
-check-transformers.py compare FOLDER     loads the exports that FOLDER/exports.json names and compares their logits
+huggingFaceModels.py compare FOLDER     loads the exports that FOLDER/exports.json names and compares their logits
                                          and token ids with clm's
 """
 
