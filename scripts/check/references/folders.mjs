@@ -3,8 +3,8 @@
  *
  *   npm run check -- folders --python PYTHON [--count N] [--seed N]
  *
- * PYTHON has torch, transformers and safetensors. Prints how many of each outcome there were, and every reason for which
- * clm refuses what transformers loads. It fails if an import computes something else, if clm imports what transformers
+ * PYTHON has torch, transformers and safetensors. Prints how many of each outcome there were, and why clm refuses
+ * what transformers loads. It fails if an import computes something else, if clm imports what transformers
  * refuses (but for folders that are plain in what they mean, see the Python file), or if a refusal names no file.
  *
  * Time: 3 minutes

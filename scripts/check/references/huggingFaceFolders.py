@@ -10,8 +10,9 @@ that transformers refuses are plain in what they mean, shards without a useful i
 head alone: their refusal comes with the logits of the same tensors as a whole file, "meant".
 """
 
-import json, pathlib, random, sys
+import json, pathlib, sys
 import torch
+from folderChanges import CHANGES, chance
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
@@ -27,7 +28,7 @@ from transformers import (
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 out, count, seed = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-chance = random.Random(seed)
+chance.seed(seed)
 CHARACTERS = "abcdefghijklm"
 V, T = len(CHARACTERS), 9
 
@@ -96,169 +97,6 @@ KINDS = {
     "qwen3": lambda: Qwen3Config(**llama_sizes(), attention_bias=chance.random() < 0.3),
     "smollm3": lambda: SmolLM3Config(**without_head_size(llama_sizes()), no_rope_layer_interval=2, pad_token_id=None),
 }
-
-
-# Changes: each takes config, tensors and a dict of files to write beside, and returns whether it applied.
-
-
-def version_4(config, tensors, files):
-    parameters = config.pop("rope_parameters", None)
-    if parameters:
-        config["rope_theta"] = parameters.pop("rope_theta")
-        config["rope_scaling"] = None if parameters["rope_type"] == "default" else parameters
-        if config["rope_scaling"] and chance.random() < 0.5:
-            config["rope_scaling"]["type"] = config["rope_scaling"].pop("rope_type")
-    if "dtype" in config:
-        config["torch_dtype"] = config.pop("dtype")
-    config["transformers_version"] = "4.40.0"
-    return True
-
-
-def two_thetas(config, tensors, files):
-    if "rope_parameters" not in config:
-        return False
-    config["rope_theta"] = 77.0
-    return True
-
-
-def two_scalings(config, tensors, files):
-    if "rope_parameters" not in config:
-        return False
-    config["rope_scaling"] = chance.choice([None, dict(rope_type="linear", factor=5.0), dict(type="linear", factor=5.0)])
-    return True
-
-
-def no_theta(config, tensors, files):
-    if "rope_parameters" not in config:
-        return False
-    config["rope_parameters"].pop("rope_theta")
-    return True
-
-
-def default_left_out(config, tensors, files):
-    key = chance.choice(["tie_word_embeddings", "hidden_act", "rms_norm_eps", "head_dim", "num_key_value_heads", "n_inner"])
-    return config.pop(key, "absent") != "absent"
-
-
-def harmless_keys(config, tensors, files):
-    config.update(
-        use_mrope=False, unsloth_fixed=True, n_special=0, predict_special_tokens=True, pretraining_tp=1, use_cache=False
-    )
-    return True
-
-
-def no_prefix(config, tensors, files):
-    prefix = "transformer." if config["model_type"] == "gpt2" else "model."
-    for name in list(tensors):
-        if name.startswith(prefix):
-            tensors[name[len(prefix) :]] = tensors.pop(name)
-    return True
-
-
-def two_prefixes(config, tensors, files):
-    for name in list(tensors):
-        tensors[f"model.{name}"] = tensors.pop(name)
-    return True
-
-
-def other_head(config, tensors, files):
-    embedding = embedding_of(tensors)
-    tensors["lm_head.weight"] = torch.randn_like(tensors[embedding])
-    return True
-
-
-def equal_head(config, tensors, files):
-    tensors["lm_head.weight"] = tensors[embedding_of(tensors)].clone()
-    return True
-
-
-def head_alone(config, tensors, files):
-    tensors["lm_head.weight"] = tensors.pop(embedding_of(tensors))
-    return True
-
-
-def no_head(config, tensors, files):
-    return tensors.pop("lm_head.weight", None) is not None
-
-
-def other_tie(config, tensors, files):
-    config["tie_word_embeddings"] = not config.get("tie_word_embeddings", True)
-    return True
-
-
-def missing_tensor(config, tensors, files):
-    tensors.pop(chance.choice(sorted(tensors)))
-    return True
-
-
-def additional_tensor(config, tensors, files):
-    layer = "h.0.attn" if config["model_type"] == "gpt2" else "model.layers.0.self_attn"
-    name = chance.choice([f"{layer}.bias", f"{layer}.masked_bias", f"{layer}.rotary_emb.inv_freq", f"{layer}.surprise"])
-    tensors[name] = torch.randn(3)
-    return True
-
-
-def additional_layer(config, tensors, files):
-    for key in ("n_layer", "num_hidden_layers"):
-        if key in config:
-            config[key] += 1
-    return True
-
-
-def fewer_layers(config, tensors, files):
-    for key in ("n_layer", "num_hidden_layers"):
-        if config.get(key, 0) > 1:
-            config[key] -= 1
-            return True
-    return False
-
-
-def whole_beside_shards(config, tensors, files):
-    files["shards"] = {name: torch.randn_like(tensor) for name, tensor in tensors.items()}
-    files["index"] = "complete"
-    return True
-
-
-def shards(config, tensors, files):
-    files["shards"] = dict(tensors)
-    files["index"] = chance.choice(["complete", "complete", "none", "stale", "short"])
-    files["whole"] = False
-    return True
-
-
-def single_shard(config, tensors, files):
-    files["shards"], files["index"], files["whole"], files["count"] = dict(tensors), "complete", False, 1
-    return True
-
-
-def second_sizes(config, tensors, files):
-    if config["model_type"] != "gpt2":
-        return False
-    config["hidden_size"] = chance.choice([15, 30])
-    return True
-
-
-def other_ends(config, tensors, files):
-    files["generation"] = dict(eos_token_id=chance.choice([4, [4, 6], None]), temperature=0.5)
-    return True
-
-
-def half(config, tensors, files):
-    to = chance.choice([torch.float16, torch.bfloat16])
-    for name, tensor in tensors.items():
-        tensors[name] = tensor.to(to)
-    return True
-
-
-CHANGES = [
-    version_4, version_4, two_thetas, two_scalings, no_theta, default_left_out, harmless_keys, no_prefix, two_prefixes,
-    other_head, equal_head, head_alone, no_head, other_tie, missing_tensor, additional_tensor, additional_layer,
-    fewer_layers, whole_beside_shards, shards, single_shard, second_sizes, other_ends, half,
-]  # fmt: skip
-
-
-def embedding_of(tensors):
-    return next(name for name in tensors if name.endswith(("wte.weight", "embed_tokens.weight")))
 
 
 def write(folder, config, tensors, files):
