@@ -34,7 +34,8 @@ def two_thetas(config, tensors, files):
 def two_scalings(config, tensors, files):
     if "rope_parameters" not in config:
         return False
-    config["rope_scaling"] = chance.choice([None, dict(rope_type="linear", factor=5.0), dict(type="linear", factor=5.0)])
+    linear = dict(rope_type="linear", factor=5.0)
+    config["rope_scaling"] = chance.choice([None, linear, dict(type="linear", factor=5.0)])
     return True
 
 

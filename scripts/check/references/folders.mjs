@@ -28,7 +28,10 @@ const tolerance = 1e-5;
 const folder = scratchFolder('folders');
 runProgram(python, [path.join(import.meta.dirname, 'huggingFaceFolders.py'), folder, count, seed]);
 
-/** @typedef {{ name: string, changes: string[], inputs: number[], logits?: number[], refusal?: string, meant?: number[] | null }} Folder */
+/**
+ * @typedef {{ name: string, changes: string[], inputs: number[], logits?: number[], refusal?: string,
+ *   meant?: number[] | null }} Folder
+ */
 /** @type {Folder[]} */
 const folders = readFileSync(path.join(folder, 'folders.jsonl'), 'utf8')
   .trim()

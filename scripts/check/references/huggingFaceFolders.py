@@ -5,9 +5,9 @@
 Each starts as a tiny random model that transformers saves, then is changed in up to three ways that folders of public
 models show: other spellings of config.json, keys at two places, a prefix too few or too many, heads that are tied,
 stored beside the embedding or alone, missing and additional tensors, shards, stale indexes, tokens that end texts.
-FOLDER/folders.jsonl gets a line for each: {"name", "kind", "changes", "inputs", "logits"} or {…, "refusal"}. Two kinds
-that transformers refuses are plain in what they mean, shards without a useful index and tied models that store the
-head alone: their refusal comes with the logits of the same tensors as a whole file, "meant".
+FOLDER/folders.jsonl gets a line for each: {"name", "kind", "changes", "inputs", "logits"} or {…, "refusal"}. Two
+kinds that transformers refuses are plain in what they mean, shards without a useful index and tied models that store
+the head alone: their refusal comes with the logits of the same tensors as a whole file, "meant".
 """
 
 import json, pathlib, sys
