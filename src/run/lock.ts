@@ -1,35 +1,25 @@
 /**
- * The lock of a run directory: `run.lock` names the one process that may write. It is created by link(2), complete or
- * not at all, so of two processes exactly one gets it. A lock whose process is gone (killed, or the machine rebooted)
- * is taken over, and the right to do so is itself such a lock, named after the dead one: two processes that find the
- * same dead lock cannot both replace it, and a late one cannot replace its successor.
+ * The lock of a run directory: only the process that holds it may write there. It is a lock of the kernel on the file
+ * `run.lock` (storage/kernelLock.ts), so it ends with its process, and it belongs to this file alone: a copy of the
+ * directory is not locked. What the file says of its process is for people, for readers in other containers, and for
+ * file systems without locks, where it is all there is.
  */
-import { randomUUID } from 'node:crypto';
-import { readFileSync, readlinkSync } from 'node:fs';
-import { link, rename, rm, rmdir, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import { rmSync, statSync, writeSync } from 'node:fs';
+import { rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { readBounded } from '../storage/boundedFile.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
 import { flushMade, makeFolder, makeParents } from '../storage/durable.ts';
+import { kernelLocks } from '../storage/kernelLock.ts';
+import { fateOf, heldByAnother, holderOf, thisProcess, uncheckable, type LockHolder } from './lockHolder.ts';
 
 export const lockFile = 'run.lock';
 
-/** The process that holds a lock. Process ids are reused, so its start time is part of its identity. */
-export interface LockHolder {
-  pid: number;
-  /** Start of the process in clock ticks since boot (/proc); null if the system does not report it. */
-  startTicks: string | null;
-  bootId: string | null;
-  /** Process ids are only valid within their container. */
-  pidNamespace: string | null;
-  host: string;
-  lockedAt: string;
-  nonce: string;
-}
-
 export interface RunLock {
+  /** Why the kernel could not lock the file, e.g. `ENOLCK`: then only `run.lock` itself keeps others away. */
+  unsupported: string | undefined;
   /**
    * Call it before writing: creates the lock again if somebody deleted it by hand, believing this process had ended.
    * @throws wrongInput if another process holds it by now; environmentFailure if the disk refuses
@@ -47,36 +37,41 @@ export interface RunLock {
 export async function lockRun(runDirectory: string): Promise<RunLock> {
   const folder = resolve(runDirectory);
   const path = join(folder, lockFile);
+  const own = thisProcess();
   let firstMade: string | undefined;
   try {
-    const holder = thisProcess();
-    for (let isTaken = false; !isTaken; ) {
+    let taken: TakenLock | undefined;
+    while (taken === undefined) {
       const made = (firstMade = await makeParents(folder));
-      isTaken = await flushMade(folder, made)
-        .then(() => take(path, holder))
-        .then(
-          () => true,
-          (error: unknown) => {
-            // The folder may be gone: another process released its lock there, having written nothing else.
-            if (errorCode(error) === 'ENOENT') return false;
-            throw error;
-          },
-        );
+      taken = await flushMade(folder, made)
+        .then(() => take(path, own))
+        .catch((error: unknown) => {
+          // The folder may be gone: another process released its lock there, having written nothing else.
+          if (errorCode(error) === 'ENOENT') return undefined;
+          throw error;
+        });
     }
+    let held: TakenLock = taken;
     let renewed = Promise.resolve(); // renewals run one after the other
     const renew = async (): Promise<void> => {
-      if (holderOf(path)?.nonce === holder.nonce) return;
+      if (holderOf(path)?.nonce === own.nonce) return;
       try {
+        closeSync(held.file); // it may be this very file, written over
+        held = { ...held, file: -1 };
         await makeFolder(folder);
-        await take(path, holder);
+        held = await take(path, own);
       } catch (error) {
         throw diskFailure(error, 'write', path);
       }
     };
     return {
+      unsupported: taken.unsupported,
       renew: () => (renewed = renewed.then(renew, renew)),
       release: async () => {
-        if (holderOf(path)?.nonce === holder.nonce) await rm(path, { force: true });
+        if (held.file >= 0) {
+          if (holderOf(path)?.nonce === own.nonce) rmSync(path, { force: true });
+          closeSync(held.file); // only now: whoever locks the file sees that it is not at its path any more
+        }
         await removeEmpty(folder, firstMade);
       },
     };
@@ -91,128 +86,71 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
 
 /** The holder of a run's lock, unless its process is certainly gone. For readers, who do not lock. */
 export function liveHolder(runDirectory: string): LockHolder | undefined {
-  const holder = holderOf(join(runDirectory, lockFile));
-  return holder === undefined || fateOf(holder) === 'gone' ? undefined : holder;
-}
-
-async function take(path: string, holder: LockHolder): Promise<void> {
-  const own = `${path}.${holder.nonce}.new`;
+  const path = join(runDirectory, lockFile);
+  let file: number;
   try {
-    for (;;) {
-      await writeFile(own, `${JSON.stringify(holder)}\n`, { flag: 'wx' });
-      try {
-        await link(own, path);
-        return;
-      } catch (error) {
-        if (errorCode(error) !== 'EEXIST') throw error;
-      }
-      const other = holderOf(path);
-      if (other !== undefined) {
-        refuseUnlessGone(other, path);
-        const takeover = `${path}.${other.nonce}`;
-        await take(takeover, holder);
-        try {
-          // Only the holder of the takeover lock may replace the dead lock, so it cannot change after this check.
-          if (holderOf(path)?.nonce === other.nonce) {
-            await rename(own, path);
-            return;
-          }
-        } finally {
-          await rm(takeover, { force: true });
-        }
-      }
-      await rm(own, { force: true });
-    }
-  } finally {
-    await rm(own, { force: true });
-  }
-}
-
-/**
- * A lock is linked when it is complete, so one that cannot be parsed was torn by a crash of the machine: nobody holds
- * it.
- */
-function holderOf(path: string): LockHolder | undefined {
-  let text: string;
-  try {
-    text = readBounded(path).toString('utf8');
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined;
+    if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errorCode(error) ?? '')) return undefined;
     throw diskFailure(error, 'read', path);
   }
   try {
-    const holder = JSON.parse(text) as Partial<LockHolder> | null;
-    if (typeof holder?.pid === 'number' && /^[0-9a-f-]{36}$/.test(holder.nonce ?? '')) return holder as LockHolder;
-  } catch {
-    // torn
+    const locked = kernelLocks.isLocked(file);
+    const holder = holderOf(path);
+    if (locked === true || holder === undefined) return holder;
+    return fateOf(holder, path, locked === undefined ? 'unknown' : 'free') === 'gone' ? undefined : holder;
+  } finally {
+    closeSync(file);
   }
-  return { pid: 0, startTicks: null, bootId: null, pidNamespace: null, host: hostname(), lockedAt: '', nonce: 'torn' };
 }
 
-function refuseUnlessGone(holder: LockHolder, path: string): void {
-  const fate = fateOf(holder);
-  if (fate === 'gone') return;
-  const who = `process ${holder.pid} on ${holder.host} (since ${holder.lockedAt})`;
-  if (fate === 'alive') {
-    throw wrongInput(
-      `${dirname(path)} is being written by ${who}. Wait for it, stop it with: kill ${holder.pid}, or choose another ` +
-        'directory with --run.',
-    );
+interface TakenLock {
+  /** The locked file, open; -1 once it is closed. */
+  file: number;
+  unsupported: string | undefined;
+}
+
+/** Times that a lock is asked for again whose holder has not yet written who it is, and the pause between them. */
+const mostTries = 20;
+const pauseMs = 10;
+
+async function take(path: string, own: LockHolder): Promise<TakenLock> {
+  for (let tries = 1; ; tries++) {
+    const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o666);
+    let isTaken = false;
+    try {
+      const attempt = kernelLocks.tryLock(file);
+      const unsupported = typeof attempt === 'object' ? attempt.unsupported : undefined;
+      const holder = holderOf(path);
+      if (attempt === 'held') {
+        // One that is released now has no file any more, and one just taken still has its last holder's name in it.
+        const isNamed = holder?.kernelLock === true && fateOf(holder, path, 'unknown') !== 'gone';
+        if (isNamed || tries >= mostTries) throw heldByAnother(holder, path);
+        await sleep(pauseMs);
+        continue;
+      }
+      const fate = holder && fateOf(holder, path, unsupported === undefined ? 'free' : 'unknown');
+      if (fate === 'alive') throw heldByAnother(holder, path);
+      if (fate === 'unknown') throw uncheckable(holder!, path);
+      write(file, path, { ...own, kernelLock: unsupported === undefined });
+      // Another process may have deleted the file after it was opened here: then this lock is of no use.
+      isTaken = holderOf(path)?.nonce === own.nonce;
+      if (isTaken) return { file, unsupported };
+    } finally {
+      if (!isTaken) closeSync(file);
+    }
   }
-  throw wrongInput(
-    `${dirname(path)} is locked by ${who} on another machine or in another container, which cannot be checked ` +
-      `from here. If that run has ended, delete ${path} and start again.`,
-  );
 }
 
-function fateOf(holder: LockHolder): 'alive' | 'gone' | 'unknown' {
-  if (holder.nonce === 'torn') return 'gone';
-  const here = thisProcess();
-  if (holder.bootId !== null && here.bootId !== null) {
-    // The boot id identifies the running kernel: the same id with another host name is a container on this machine.
-    if (holder.bootId !== here.bootId) return holder.host === here.host ? 'gone' : 'unknown';
-    if (holder.pidNamespace !== here.pidNamespace) return 'unknown';
-  } else if (holder.host !== here.host) return 'unknown';
-  if (!isRunning(holder.pid)) return 'gone';
-  return holder.startTicks !== null && startTicksOf(holder.pid) !== holder.startTicks ? 'gone' : 'alive';
-}
-
-function thisProcess(): LockHolder {
-  return {
-    pid: process.pid,
-    startTicks: startTicksOf(process.pid),
-    bootId: orNull(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()),
-    pidNamespace: orNull(() => readlinkSync('/proc/self/ns/pid')),
-    host: hostname(),
-    lockedAt: new Date().toISOString(),
-    nonce: randomUUID(),
-  };
-}
-
-/** Field 22 of /proc/PID/stat; the name before it may hold spaces and brackets. A zombie has ended. */
-function startTicksOf(pid: number): string | null {
-  return orNull(() => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /s, '')
-      .split(' ');
-    return fields[0] === 'Z' ? null : (fields[19] ?? null);
-  });
-}
-
-function isRunning(pid: number): boolean {
+/** In place: the lock is on this file, so a new one must not take its name. */
+function write(file: number, path: string, holder: LockHolder): void {
   try {
-    process.kill(pid, 0);
-    return true;
+    ftruncateSync(file);
+    writeSync(file, `${JSON.stringify(holder)}\n`, 0);
   } catch (error) {
-    return errorCode(error) === 'EPERM'; // it runs under another user
-  }
-}
-
-function orNull<Value>(read: () => Value): Value | null {
-  try {
-    return read();
-  } catch {
-    return null;
+    const [mine, there] = [fstatSync(file), statSync(path, { throwIfNoEntry: false })];
+    if (mine.ino === there?.ino && mine.dev === there.dev) rmSync(path, { force: true });
+    throw error;
   }
 }
 

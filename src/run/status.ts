@@ -93,7 +93,7 @@ function reportedState(runDirectory: string): RunState | null {
   try {
     const status = readRunStatus(runDirectory);
     if (status === undefined) return null;
-    if (status.state === 'interrupted') return { state: 'stopped', reason: 'its process is gone' };
+    if (status.state === 'interrupted') return { state: 'stopped', reason: 'no process is writing it' };
     return { state: status.state, reason: status.reason ?? null };
   } catch {
     return null; // one unreadable status must not keep the other runs from being listed

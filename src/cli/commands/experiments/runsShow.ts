@@ -1,5 +1,6 @@
 /** `clm runs show RUN`: state, evaluations, checkpoints, environment and config of one run. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { liveHolder } from '../../../run/lock.ts';
 import { runPaths } from '../../../run/runPaths.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readEvaluations } from '../../../run/readMetrics.ts';
@@ -18,18 +19,21 @@ export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
   const summary = summarizeRun(path);
   const paths = runPaths(path);
   const environment = readEnvironment(path) ?? null;
+  const holder = liveHolder(path);
+  const lock = holder === undefined ? null : { pid: holder.pid, host: holder.host, lockedAt: holder.lockedAt };
   const evaluations = readEvaluations(paths.metrics);
   const checkpoints = existsSync(paths.checkpoints)
     ? readdirSync(paths.checkpoints)
         .filter((name) => !name.startsWith('.'))
         .sort()
     : [];
-  if (json) return void printJson({ ...summary, evaluations, checkpoints, environment });
+  if (json) return void printJson({ ...summary, lock, evaluations, checkpoints, environment });
 
   const { state, reason, step, steps, bestValidationLoss, bestStep, validationLoss, tokensPerSecond, ageMs } = summary;
   const plan = environment?.plan;
   const facts: [string, string | null][] = [
     ['state', state + (reason === null ? '' : `: ${reason}`)],
+    ['process', lock && `${lock.pid} on ${lock.host}, since ${lock.lockedAt}`],
     ['step', steps === null ? grouped(step) : `${grouped(step)} of ${grouped(steps)}`],
     ['model', plan ? `${grouped(plan.parameters)} parameters, ${grouped(plan.tokensPerStep)} tokens per step` : null],
     [

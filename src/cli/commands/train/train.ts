@@ -43,6 +43,7 @@ export async function train(args: ArgumentsOf<typeof trainUsage>): Promise<void>
     const { runDirectory } = located;
     const lock = await lockRun(runDirectory);
     try {
+      if (lock.unsupported !== undefined) printWarning(withoutLocks(runDirectory, lock.unsupported));
       const clearWaiting = args.quiet ? () => {} : showWaiting('reading the corpus');
       const prepared = await signals.unlessStopped(prepareTraining(located)).finally(clearWaiting);
       if (prepared === 'stopped') {
@@ -65,6 +66,10 @@ export async function train(args: ArgumentsOf<typeof trainUsage>): Promise<void>
     signals.close();
   }
 }
+
+const withoutLocks = (runDirectory: string, reason: string): string =>
+  `${runDirectory} cannot be locked (${reason}): start no second process there at the same moment. One started later ` +
+  'is refused if it can see the process of this one.';
 
 function warnOfSlowBfloat16({ training, device }: Config): void {
   if (training.precision !== 'bfloat16' || device === 'cuda' || hasBfloat16Arithmetic() !== false) return;
