@@ -54,7 +54,7 @@ const mayImport: Record<string, string[]> = {
   sampling: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime'],
   training: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling'],
   huggingface: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model'],
-  experiments: ['config', 'storage', 'run', 'checkpoint', 'training'],
+  experiments: ['config', 'storage', 'run', 'checkpoint', 'data', 'training'],
   checks: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'training'],
   cli: [
     ...['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling', 'training'],

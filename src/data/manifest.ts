@@ -35,6 +35,8 @@ const manifestSchema = z.strictObject({
       firstSuspicious: z.string().optional(),
     })
     .optional(),
+  /** How many of the files, the last ones, are only for validation; absent without any. */
+  validationFiles: count.optional(),
   files: z.array(z.strictObject({ path: z.string(), bytes: z.int().min(0), sha256: z.string() })),
 });
 
@@ -49,9 +51,10 @@ const sampleBytes = wholeBytes / samples;
 
 /** Path, size and hash of every file of the corpus. Reads at most 1 MiB of each. */
 export async function corpusManifest(
-  corpus: Pick<Corpus, 'files'>,
-  { trainingTokens, validationTokens, supply, leftOut }: Omit<CorpusManifest, 'version' | 'files'>,
+  corpus: Pick<Corpus, 'files' | 'training'>,
+  { trainingTokens, validationTokens, supply, leftOut }: Omit<CorpusManifest, 'version' | 'files' | 'validationFiles'>,
 ): Promise<CorpusManifest> {
+  const validationFiles = corpus.files.filter(({ startByte }) => startByte >= corpus.training.endByte).length;
   const files: CorpusManifest['files'] = [];
   for (const file of corpus.files) files.push({ path: nameOf(file), ...(await digest(file.path)) });
   return {
@@ -60,6 +63,7 @@ export async function corpusManifest(
     validationTokens,
     ...(supply && { supply }),
     ...(leftOut && { leftOut }),
+    ...(validationFiles > 0 && { validationFiles }),
     files,
   };
 }

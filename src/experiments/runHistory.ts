@@ -1,5 +1,7 @@
 /** All logged updates and evaluations of a run, in columns, with its config; `compare` and `report` need them. */
+import { createHash } from 'node:crypto';
 import { parse } from 'yaml';
+import { parseManifest, type CorpusManifest } from '../data/manifest.ts';
 import { readBounded } from '../storage/boundedFile.ts';
 import { readEnvironment, type Environment } from '../run/environment.ts';
 import { runPaths } from '../run/runPaths.ts';
@@ -28,6 +30,10 @@ export interface RunHistory {
    * is one value.
    */
   config: ReadonlyMap<string, unknown>;
+  /** The files of its text; undefined if they are not recorded. */
+  corpus: CorpusManifest | undefined;
+  /** Hash of its tokenizer.json; undefined without one. */
+  tokenizerSha256: string | undefined;
   updates: Updates;
   evaluations: EvaluationRecord[];
 }
@@ -73,6 +79,8 @@ export function readRunHistory(runDirectory: string): RunHistory {
     summary: summarizeRun(runDirectory),
     environment: readEnvironment(runDirectory),
     config: readFlatConfig(runDirectory),
+    corpus: readManifest(runDirectory),
+    tokenizerSha256: hashOf(runPaths(runDirectory).tokenizer),
     updates,
     evaluations,
   };
@@ -106,6 +114,24 @@ function readFlatConfig(runDirectory: string): Map<string, unknown> {
     return new Map(); // such a run is compared by its losses alone
   }
   return flat;
+}
+
+/** The files of the run's text; undefined if it has no readable corpus.json. */
+function readManifest(runDirectory: string): CorpusManifest | undefined {
+  const path = runPaths(runDirectory).corpus;
+  try {
+    return parseManifest(readBounded(path).toString('utf8'), path);
+  } catch {
+    return undefined;
+  }
+}
+
+function hashOf(path: string): string | undefined {
+  try {
+    return createHash('sha256').update(readBounded(path)).digest('hex');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Adds defaults for keys newer than the run. A config that this version of clm rejects is returned as it is. */

@@ -22,6 +22,16 @@ describe('the manifest of a corpus', () => {
     expect(() => refuseChangedCorpus(manifest, manifest)).not.toThrow();
   });
 
+  test('says how many files are only for validation', async () => {
+    const folder = await folderOf({ 'train/a.txt': 'first', 'train/b.txt': 'second', 'held.txt': 'third' });
+    const sources = [{ path: join(folder, 'train') }];
+    const opened = async (validation: { tail: number } | { path: string }) =>
+      corpusManifest(await openCorpus({ sources, validation, shuffleTokens: 1024 }), tokens);
+    expect(await opened({ path: join(folder, 'held.txt') })).toMatchObject({ validationFiles: 1 });
+    expect((await opened({ tail: 0.9 })).validationFiles).toBe(1);
+    expect(await opened({ tail: 0.1 })).not.toHaveProperty('validationFiles');
+  });
+
   test.each([
     ['other content', (folder: string) => writeFile(join(folder, 'a.txt'), 'First'), 'a.txt has different content.'],
     ['a longer file', (folder: string) => appendFile(join(folder, 'a.txt'), '!'), 'a.txt has 6 bytes instead of 5.'],

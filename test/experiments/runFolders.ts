@@ -10,14 +10,19 @@ export interface FakeRun {
   steps?: number;
   config?: string;
   environment?: object;
+  status?: object;
+  /** Content of each file of the corpus (no corpus.json without any), and how many of them are for validation only. */
+  texts?: string[];
+  validationFiles?: number;
+  tokenizer?: string;
+  bytesPerToken?: number;
   samples?: Record<string, string>;
 }
 
 /** Writes a run with 10 tokens and 100 ms per step and 6 FLOPs per token. @returns its directory */
-export function writeRun(
-  directory: string,
-  { evaluations = [], losses = [], steps = losses.length, config, environment = {}, samples = {} }: FakeRun,
-): string {
+export function writeRun(directory: string, run: FakeRun): string {
+  const { evaluations = [], losses = [], steps = losses.length, config, environment = {}, samples = {} } = run;
+  const { status, texts, validationFiles, tokenizer, bytesPerToken = 1 } = run;
   mkdirSync(path.join(directory, 'samples'), { recursive: true });
   const records: { kind: string; step: number }[] = [
     ...losses.map((loss, i) => ({
@@ -34,7 +39,7 @@ export function writeRun(
       step,
       loss,
       perplexity: Math.exp(loss),
-      bitsPerByte: loss / Math.LN2,
+      bitsPerByte: loss / Math.LN2 / bytesPerToken,
       tokens: 50,
     })),
   ].sort((a, b) => a.step - b.step);
@@ -45,6 +50,14 @@ export function writeRun(
     JSON.stringify({ program: 'clm', plan, device: { name: 'cpu' }, ...environment }),
   );
   writeFileSync(path.join(directory, 'config.yaml'), config ?? 'seed: 1\n');
+  const write = (name: string, text: string) => writeFileSync(path.join(directory, name), text);
+  if (status !== undefined) write('status.json', JSON.stringify({ step: losses.length, reason: null, ...status }));
+  if (tokenizer !== undefined) write('tokenizer.json', tokenizer);
+  if (texts !== undefined) {
+    const files = texts.map((text, i) => ({ path: `/texts/${i}`, bytes: text.length, sha256: `sha of ${text}` }));
+    const counts = { trainingTokens: 50, validationTokens: 50, ...(validationFiles && { validationFiles }) };
+    write('corpus.json', JSON.stringify({ version: 1, ...counts, files }));
+  }
   for (const [name, text] of Object.entries(samples)) writeFileSync(path.join(directory, 'samples', name), text);
   return directory;
 }

@@ -6,8 +6,10 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
-import { differenceText, spreadText } from '../../statistics.ts';
-import { compareRuns, type Comparison } from '../comparison.ts';
+import { spreadText } from '../../statistics.ts';
+import { compareRuns } from '../comparison/compareRuns.ts';
+import type { Comparison } from '../comparison/comparison.ts';
+import { differenceText } from '../comparison/wording.ts';
 import type { Environment } from '../../run/environment.ts';
 import type { RunHistory } from '../runHistory.ts';
 import { readCompletions } from './completions.ts';

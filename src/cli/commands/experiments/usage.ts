@@ -64,8 +64,9 @@ export const compareUsage = defineUsage({
     amount: { type: 'number', describe: 'That amount; milliseconds for time (default: what every run has reached)' },
     rank: {
       choices: ['final', 'best', 'aligned'],
-      default: 'final',
-      describe: 'Validation loss to rank by; aligned is the one at --amount',
+      describe:
+        'Validation loss to rank by; aligned is the one at --amount (default: final, or aligned while fewer than two ' +
+        'settings have finished runs)',
     },
     ...jsonOption,
   },

@@ -1,10 +1,10 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { amountAt, compareRuns } from '../../src/experiments/comparison.ts';
-import { readRunHistory } from '../../src/experiments/runHistory.ts';
-import { differenceOf, spreadOf, studentQuantile } from '../../src/statistics.ts';
-import { useTemporaryFolder } from '../temporaryFolder.ts';
-import { writeRun, type FakeRun } from './runFolders.ts';
+import { compareRuns } from '../../../src/experiments/comparison/compareRuns.ts';
+import { amountAt } from '../../../src/experiments/comparison/runFigures.ts';
+import { readRunHistory } from '../../../src/experiments/runHistory.ts';
+import { useTemporaryFolder } from '../../temporaryFolder.ts';
+import { writeRun, type FakeRun } from '../runFolders.ts';
 
 const folder = useTemporaryFolder();
 const history = (name: string, run: FakeRun) => readRunHistory(writeRun(path.join(folder(), name), run));
@@ -23,40 +23,8 @@ const ofRate = (rate: number, seed: number, loss: number, steps = 4) =>
       `checkpoints: { everySteps: ${seed} }\n`,
   });
 
-describe('statistics of seeds', () => {
-  it('equal those of the textbook', () => {
-    expect(spreadOf([2, 4, 4, 4, 5, 5, 7, 9, null])).toEqual({ n: 8, mean: 5, deviation: Math.sqrt(32 / 7) });
-    expect(spreadOf([3])).toEqual({ n: 1, mean: 3, deviation: null });
-    expect(spreadOf([null])).toBeNull();
-    // scipy.stats.t.ppf(0.975, ν)
-    for (const [degrees, quantile] of [
-      [1, 12.7062],
-      [4, 2.7764],
-      [15, 2.1314],
-      [16, 2.1199],
-      [30, 2.0423],
-      [200, 1.9719],
-    ] as const) {
-      expect(Math.abs(studentQuantile(degrees) - quantile), `ν = ${degrees}`).toBeLessThan(0.01);
-    }
-  });
-
-  it('tell whether a difference is within the spread, by Welch', () => {
-    const a = spreadOf([1, 1.1, 1.2])!;
-    const b = spreadOf([1.9, 2.1, 2.3])!;
-    // Computed by hand: variances 0.01/3 and 0.04/3, ν = (0.05/3)² / ((0.01/3)²/2 + (0.04/3)²/2) = 50/17.
-    const { difference, margin, isWithinSpread } = differenceOf(a, b);
-    expect(difference).toBeCloseTo(1, 12);
-    expect(margin).toBeCloseTo(studentQuantile(50 / 17) * Math.sqrt(0.05 / 3), 9);
-    expect(isWithinSpread).toBe(false);
-    expect(differenceOf(a, spreadOf([1.05, 1.15, 1.3])!).isWithinSpread).toBe(true);
-    expect(differenceOf(spreadOf([1])!, spreadOf([2])!)).toEqual({ difference: 1, margin: null, isWithinSpread: null });
-    expect(differenceOf(spreadOf([1])!, b).margin).toBeCloseTo(4.303 * 0.2 * Math.sqrt(4 / 3), 9);
-  });
-});
-
 describe('comparing runs', () => {
-  it('groups runs that differ only by seed, ranks the groups, and tells which differences count', () => {
+  it('sorts runs that differ only by seed into settings, ranks them, and tells which differences count', () => {
     const runs = [
       ofRate(0.1, 1, 1.5),
       ofRate(0.1, 2, 1.52),
@@ -65,7 +33,7 @@ describe('comparing runs', () => {
       ofRate(0.3, 1, 1.251),
       ofRate(0.3, 2, 1.273),
     ];
-    const { differing, groups, differences } = compareRuns(runs);
+    const { differing, groups, differences, correction, answer, notes } = compareRuns(runs);
     expect(differing.map(({ key }) => key)).toEqual(['seed', 'optimizer.learningRate', 'checkpoints.everySteps']);
     expect(groups.map(({ values, validationLoss }) => [values['optimizer.learningRate'], validationLoss?.n])).toEqual([
       [0.2, 2],
@@ -75,6 +43,12 @@ describe('comparing runs', () => {
     expect(groups[0]!.validationLoss!.mean).toBeCloseTo(1.26, 12);
     expect(groups[0]!.trainingLoss!.mean).toBe(3);
     expect(differences.map((difference) => difference!.isWithinSpread)).toEqual([true, false]);
+    expect(correction).toEqual({ method: 'holm', pairs: 3 });
+    expect(answer[0]).toMatch(
+      /^No best setting can be told: learningRate 0.2 has the lowest validation loss, 1.2600 nats per token, but learn/,
+    );
+    expect(answer.join(' ')).toContain("each run's last evaluation (step 4)");
+    expect(notes).toEqual([]);
   });
 
   it('aligns runs of different lengths at the end of the shorter one', () => {

@@ -1,0 +1,108 @@
+/** What a reader of a comparison must know: runs that are left out, lengths that differ, what was counted once. */
+import type { RunHistory } from '../runHistory.ts';
+import type { Comparison, Group } from './comparison.ts';
+import { amountAt, isFinished, lastStep, type RunFigures } from './runFigures.ts';
+import { grouped, listed } from './texts.ts';
+import { validationKeys, validationName } from './validationText.ts';
+import { amountText } from './wording.ts';
+
+type Result = Omit<Comparison, 'answer' | 'notes'>;
+
+/** @param isDefaultRank whether nobody asked for this kind of loss */
+export function notesOf(result: Result, runs: readonly RunHistory[], isDefaultRank: boolean): string[] {
+  return [
+    ...(result.isComparable ? [] : validationTexts(runs)),
+    ...(result.rankedBy === 'alignedLoss' && isDefaultRank ? [whyAligned(result)] : []),
+    ...diverged(result.groups),
+    ...unfinished(result, runs),
+    ...withoutEvaluation(runs),
+    ...lengths(result, runs),
+    ...equalRuns(result.groups),
+  ];
+}
+
+function validationTexts(runs: readonly RunHistory[]): string[] {
+  const keys = validationKeys(runs);
+  const texts = [...new Set(keys)].map((key) => {
+    const evaluated = runs.filter((_, i) => keys[i] === key);
+    const hashes = evaluated[0]!.corpus?.files.map(({ sha256 }) => sha256.slice(0, 8));
+    const hash = hashes === undefined ? '' : `, SHA-256 ${listed(hashes, 1)}`;
+    return `${validationName(evaluated[0]!)}${hash}: ${listed(evaluated.map(({ summary }) => summary.name))}`;
+  });
+  const more = texts.length > mostTexts ? ` and ${texts.length - mostTexts} more texts` : '';
+  return [
+    `Validation texts: ${texts.slice(0, mostTexts).join('; ')}${more}. \`clm evaluate RUN --file FILE\` gives the ` +
+      'bits per byte of any run on one text; corpus.validation.path sets one for new runs.',
+  ];
+}
+
+const mostTexts = 4;
+
+function whyAligned({ alignment, amount }: Result): string {
+  if (amount === null) return 'Fewer than two settings have finished runs, and the amount all have reached is unknown.';
+  return (
+    `Fewer than two settings have finished runs, so all runs are compared at ${amountText(amount, alignment)}, which ` +
+    'each has reached.'
+  );
+}
+
+function diverged(groups: readonly Group[]): string[] {
+  return groups.flatMap(({ name, runs }) => {
+    const lost = runs.filter(({ isDiverged }) => isDiverged);
+    if (lost.length === 0) return [];
+    const left = lost.some(({ isCounted }) => isCounted) ? '' : ` and ${lost.length === 1 ? 'is' : 'are'} left out`;
+    return [`Training diverged: ${lost.length} of ${count(runs.length, 'run')} of ${name}${left}.`];
+  });
+}
+
+function unfinished({ groups, rankedBy }: Result, runs: readonly RunHistory[]): string[] {
+  const counted = new Map(groups.flatMap((group) => group.runs.map((run): [string, RunFigures] => [run.path, run])));
+  const others = runs.filter((run) => !isFinished(run) && !counted.get(run.summary.path)!.isDiverged);
+  if (others.length === 0) return [];
+  const named = others.map(({ summary: { name, state, step, steps } }) => {
+    const of = steps === null ? '' : ` of ${grouped(steps)}`;
+    return `${name} (${state} at step ${grouped(step)}${of})`;
+  });
+  const isLeftOut = rankedBy !== 'alignedLoss';
+  const are = others.length === 1 ? 'run is' : 'runs are';
+  return [`${others.length} ${are} not finished${isLeftOut ? ' and left out' : ''}: ${listed(named)}.`];
+}
+
+function withoutEvaluation(runs: readonly RunHistory[]): string[] {
+  const without = runs.filter((run) => isFinished(run) && run.summary.validationLoss === null);
+  if (without.length === 0) return [];
+  return [
+    `${count(without.length, 'finished run')} ${without.length === 1 ? 'has' : 'have'} no validation loss: ` +
+      `${listed(without.map(({ summary }) => summary.name))}.`,
+  ];
+}
+
+/** Last and best losses of runs of different lengths are compared as they are. */
+function lengths({ groups, rankedBy }: Result, runs: readonly RunHistory[]): string[] {
+  if (rankedBy === 'alignedLoss') return [];
+  const counted = new Set(groups.flatMap((group) => group.runs.filter(({ isCounted }) => isCounted).map(pathOf)));
+  const trained = runs.filter((run) => counted.has(run.summary.path));
+  for (const unit of ['tokens', 'steps'] as const) {
+    const amounts = trained.map((run) => amountAt(run, unit, lastStep(run)));
+    if (amounts.some((each) => each === null)) continue;
+    const [least, most] = [Math.min(...(amounts as number[])), Math.max(...(amounts as number[]))];
+    if (trained.length === 0 || least === most) return [];
+    return [
+      `Runs trained for different lengths: ${grouped(least)} to ${grouped(most)} ${unit}. ` +
+        '`clm compare --rank aligned` compares them at an equal amount.',
+    ];
+  }
+  return [];
+}
+
+function equalRuns(groups: readonly Group[]): string[] {
+  const repeated = groups.flatMap(({ name, runs, seeds }) => {
+    const extra = runs.filter(({ isCounted }) => isCounted).length - seeds.length;
+    return extra > 0 ? [`${name} (${extra} more ${extra === 1 ? 'run' : 'runs'} than seeds)`] : [];
+  });
+  if (repeated.length === 0) return [];
+  return [`Equal runs of one seed count as one observation: ${listed(repeated)}.`];
+}
+
+const pathOf = ({ path }: RunFigures): string => path;
+const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
