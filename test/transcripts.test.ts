@@ -8,7 +8,7 @@ describe('a transcript', () => {
     const first = page('name  tokens/s\na          1,021', 'Call me\nIsh', '59 s');
     const second = page('name    tokens/s\na        107,021', 'The whale', '2 min 3 s');
     expect(comparable(first)).toBe(comparable(second));
-    expect(comparable('step 5: sample "a"\nend')).toBe(comparable('step 7: sample "b c"\nend'));
+    expect(comparable('step 5: sample\n  | a\nend')).toBe(comparable('step 7: sample\n  | b\n  | c\nend'));
     expect(comparable('to sample: clm sample x\nthe ship\n```')).toBe(
       comparable('to sample: clm sample x\n\nan oar\n```'),
     );

@@ -45,14 +45,14 @@ export function renewTranscripts({ isCheck, only }) {
 
 /**
  * What must not change from run to run. Not compared: numbers and the widths they cause, units of time, and what a
- * model writes, which ends a transcript of `clm sample` or `npm start` and stands in quotes after `sample`.
+ * model writes, which ends a transcript of `clm sample` or `npm start` and stands behind bars below `sample`.
  * @param {string} text
  */
 export const comparable = (text) =>
   text
     .replaceAll(continued, ' ')
     .replace(/^(to sample: [^\n]*|\$ clm sample [^\n]*)\n[^]*?(?=\n\n\$ |\n```)/gm, '$1')
-    .replace(/: sample "[^\n]*/g, ': sample')
+    .replace(/: sample\n(?: {2}\|[^\n]*\n)*/g, ': sample\n')
     .replace(/\d[\d,.]*(e[+-]?\d+)?/g, '#')
     .replace(/[ ─]+/g, ' ')
     .replace(/# (h|min|s|ms) # (min|s)\b/g, '# s')

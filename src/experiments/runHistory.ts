@@ -9,6 +9,7 @@ import { parseResolvedConfig } from '../config/load.ts';
 import { ExpectedError } from '../errors.ts';
 import { completeLines, parseRecord, type EvaluationRecord, type StepRecord } from '../run/metrics.ts';
 import { finite, summarizeRun, type RunSummary } from './runSummary.ts';
+import { addTrainedTime } from '../run/trainedTime.ts';
 import { scanUpdate, type ScannedUpdate } from '../run/updateScanner.ts';
 
 /** The logged updates; entry i of every column belongs to the same update. */
@@ -48,19 +49,14 @@ export function readRunHistory(runDirectory: string): RunHistory {
     trainedMs: [],
   };
   const evaluations: EvaluationRecord[] = [];
-  // `elapsedMs` starts again from 0 whenever the run is resumed.
-  let beforeMs = 0;
-  let lastMs = 0;
+  const trained = addTrainedTime();
   const take = (update: ScannedUpdate): void => {
-    const elapsedMs = Number.isNaN(update.elapsedMs) ? lastMs : update.elapsedMs;
-    if (elapsedMs < lastMs) beforeMs += lastMs;
-    lastMs = elapsedMs;
     updates.step.push(update.step);
     updates.loss.push(update.loss);
     updates.learningRate.push(update.learningRate);
     updates.gradientNorm.push(update.gradientNorm);
     updates.tokensPerSecond.push(update.tokensPerSecond);
-    updates.trainedMs.push(beforeMs + elapsedMs);
+    updates.trainedMs.push(trained.add(update.elapsedMs));
   };
   const scanned = updateOf({});
   for (const bytes of completeLines(runPaths(runDirectory).metrics)) {

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { readEnvironment } from '../run/environment.ts';
 import { runPaths } from '../run/runPaths.ts';
-import type { EvaluationRecord } from '../run/metrics.ts';
+import type { EvaluationRecord, StepRecord } from '../run/metrics.ts';
 import { readEvaluations, readMetricsTail } from '../run/readMetrics.ts';
 import { runState, type RunState } from '../run/status.ts';
 import { median } from '../statistics.ts';
@@ -22,7 +22,7 @@ export interface RunSummary extends RunState {
   /** The lowest, and its step. */
   bestValidationLoss: number | null;
   bestStep: number | null;
-  /** Median of the last logged updates. */
+  /** Median of the last logged updates, without the first of a process, most of whose time is start-up. */
   tokensPerSecond: number | null;
   /** Time since the run last logged something. */
   ageMs: number;
@@ -59,11 +59,18 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
     validationLoss: finite(evaluations.at(-1)?.loss),
     bestValidationLoss: finite(best?.loss),
     bestStep: best?.step ?? null,
-    tokensPerSecond: finite(median(updates.flatMap((update) => finite(update.tokensPerSecond) ?? []))),
+    tokensPerSecond: finite(median(steadySpeeds(updates))),
     ageMs: Math.max(0, nowMs - changedMs),
     tokensPerStep: environment?.plan?.tokensPerStep ?? null,
     device: environment?.device?.name ?? null,
   };
+}
+
+function steadySpeeds(updates: readonly StepRecord[]): number[] {
+  return updates.flatMap(({ step, elapsedMs, tokensPerSecond }, i) => {
+    const isFirst = step === 1 || elapsedMs < (updates[i - 1]?.elapsedMs ?? 0);
+    return isFirst ? [] : (finite(tokensPerSecond) ?? []);
+  });
 }
 
 /** The evaluation with the lowest loss; the first one of equals. */

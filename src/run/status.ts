@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
 import { errorCode, diskFailure } from '../storage/diskFailure.ts';
-import { writeFileDurably } from '../storage/durable.ts';
+import { replaceFile, writeFileDurably } from '../storage/durable.ts';
 import { liveHolder } from './lock.ts';
 import type { StepRecord } from './metrics.ts';
 import { runPaths } from './runPaths.ts';
@@ -27,10 +27,14 @@ type ObservedStatus = Omit<RunStatus, 'state'> & { state: RunStatus['state'] | '
 
 /** @throws environmentFailure if the disk refuses */
 export const writeRunStatus = (runDirectory: string, status: Omit<RunStatus, 'updatedAt'>): Promise<void> =>
-  writeFileDurably(
-    runPaths(runDirectory).status,
-    `${JSON.stringify({ ...status, updatedAt: new Date().toISOString() })}\n`,
-  );
+  writeFileDurably(runPaths(runDirectory).status, contentsOf(status));
+
+/** The same without waiting for the disk, for the many changes of `step`: a crash of the machine may lose it. */
+export const noteRunStatus = (runDirectory: string, status: Omit<RunStatus, 'updatedAt'>): Promise<void> =>
+  replaceFile(runPaths(runDirectory).status, contentsOf(status));
+
+const contentsOf = (status: Omit<RunStatus, 'updatedAt'>): string =>
+  `${JSON.stringify({ ...status, updatedAt: new Date().toISOString() })}\n`;
 
 /**
  * @returns undefined if there is no status file, or it is not a status

@@ -70,6 +70,21 @@ export async function replaceFileDurably(path: string, write: (temporaryPath: st
   }
 }
 
+/**
+ * Replaces the contents of a file without waiting for the disk: no reader sees a part of them, but a crash of the
+ * machine may leave the old or none. @throws environmentFailure as `writeFileDurably`
+ */
+export async function replaceFile(path: string, contents: string): Promise<void> {
+  const temporaryPath = asideName(path, 'unfinished');
+  try {
+    await writeFile(temporaryPath, contents, { flag: 'wx' });
+    await rename(temporaryPath, path);
+  } catch (error) {
+    await rm(temporaryPath, { force: true }).catch(() => undefined);
+    throw diskFailure(error, 'write', path);
+  }
+}
+
 /** Appends all of `bytes`; a single write may write fewer. */
 export async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; ) {

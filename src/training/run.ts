@@ -5,7 +5,8 @@ import { ExpectedError } from '../errors.ts';
 import { vocabularyRows } from '../model/parameters.ts';
 import { openMetrics } from '../run/metrics.ts';
 import { runPaths } from '../run/runPaths.ts';
-import { writeRunStatus, type RunStatus } from '../run/status.ts';
+import { noteRunStatus, writeRunStatus, type RunStatus } from '../run/status.ts';
+import { trainedMsIn } from '../run/trainedTime.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode, Session } from '../runtime/session.ts';
 import { openStepWatch, reportDivergence, type SequenceRange } from './divergence.ts';
@@ -34,7 +35,13 @@ export interface RunOptions {
 
 interface RunOutcome {
   device: string;
-  outcome: TrainingOutcome & { elapsedMs: number; validationLoss: number | undefined };
+  outcome: TrainingOutcome & {
+    /** Of this process. */
+    elapsedMs: number;
+    /** Of the run, in all its processes. */
+    trainedMs: number;
+    validationLoss: number | undefined;
+  };
 }
 
 /**
@@ -67,6 +74,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   options.report({ kind: 'device', device: session.settings.device, reason: session.settings.deviceReason });
   const programs = await recordPrograms(session, prepared, onWarning);
   const start = await openRunDirectory(prepared, session, onWarning);
+  const earlierMs = prepared.resumedFrom === undefined ? 0 : trainedMsIn(runPaths(runDirectory).metrics);
   const metrics = openMetrics(runPaths(runDirectory).metrics, onWarning);
   const logged = metricsReport(metrics, config.reports.everySteps);
   const sinks = await openSinks(runDirectory, config.reports, step, onWarning);
@@ -76,7 +84,10 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   const report: Report = (fact) => {
     logged(fact);
     for (const sink of sinks) sink.report(fact);
-    if (fact.kind === 'step') step = fact.step;
+    if (fact.kind === 'step') {
+      step = fact.step;
+      status.note({ state: 'running', step, steps: plan.steps, reason: null });
+    }
     if (fact.kind === 'evaluation' && fact.step > 0) validationLoss = fact.loss;
     if (fact.kind === 'checkpoint') void setStatus('running', null);
     options.report(fact);
@@ -99,9 +110,10 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     const outcome = await train(parts, start, { signal: options.signal, takeSave: options.takeSave ?? (() => false) });
     metrics.flush(); // a run is done only once its log is complete
     await setStatus(outcome.state, outcome.reason);
+    const elapsedMs = performance.now() - beganMs;
     return {
       device: session.settings.device,
-      outcome: { ...outcome, elapsedMs: performance.now() - beganMs, validationLoss },
+      outcome: { ...outcome, elapsedMs, trainedMs: earlierMs + elapsedMs, validationLoss },
     };
   } catch (error) {
     await setStatus('failed', error instanceof Error ? error.message : String(error));
@@ -114,10 +126,26 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   }
 }
 
+/** Between two notes of the step in `status.json`. */
+const noteIntervalMs = 100;
+
 /** Writes `status.json`, one status after the other. It only informs, so a failure to write it does not end the run. */
 function openStatus(runDirectory: string, renewLock: (() => Promise<void>) | undefined) {
   let written: Promise<void> = Promise.resolve();
+  let isNoting = false;
+  let nextMs = 0;
   return {
+    /** For every step: written a few times a second, unless the disk is slower. */
+    note: (status: Omit<RunStatus, 'updatedAt'>): void => {
+      if (isNoting || performance.now() < nextMs) return;
+      isNoting = true;
+      nextMs = performance.now() + noteIntervalMs;
+      written = written
+        .then(renewLock)
+        .then(() => noteRunStatus(runDirectory, status))
+        .catch(() => undefined)
+        .finally(() => (isNoting = false));
+    },
     set: (status: Omit<RunStatus, 'updatedAt'>): Promise<void> =>
       (written = written
         .then(renewLock)

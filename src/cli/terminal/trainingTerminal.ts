@@ -1,5 +1,6 @@
 /**
- * Training facts on stderr: a progress bar with loss, speed and time left on a terminal, plain lines elsewhere.
+ * Training facts on stderr: a progress bar with the smoothed loss, speed and time left on a terminal, plain lines
+ * elsewhere.
  */
 import type { Fact, Report } from '../../training/sinks/facts.ts';
 import { canRedraw } from './abilities.ts';
@@ -26,33 +27,54 @@ export function reportToTerminal(steps: number, startStep: number, isQuiet: bool
 type StepFact = Extract<Fact, { kind: 'step' }>;
 
 function plainLines(steps: number): (fact: StepFact) => void {
+  const meanOf = openMeans(steps);
   let nextMs = 0;
-  return ({ step, loss, tokensPerSecond }) => {
+  return (fact) => {
+    const facts = meanOf(fact);
     if (performance.now() < nextMs) return;
     nextMs = performance.now() + plainIntervalMs;
-    note(`step ${step}/${steps}  loss ${loss.toFixed(4)}  ${grouped(tokensPerSecond)} tokens/s`);
+    note(facts.join('  '));
   };
 }
 
 function progressBar(steps: number, startStep: number): (fact: StepFact) => void {
-  const mean = { loss: 0, tokensPerSecond: 0, msPerStep: 0 };
-  let previousElapsedMs = 0;
-  let reported = 0;
+  const meanOf = openMeans(steps);
   let nextMs = 0;
   showLive(barLine(startStep / steps, [`step ${startStep}/${steps}`]));
-  return ({ step, loss, tokensPerSecond, elapsedMs }) => {
-    // A running mean that becomes an exponential one, so that the first values do not weigh too much.
-    const weight = Math.max(0.05, 1 / ++reported);
-    mean.loss += weight * (loss - mean.loss);
-    mean.tokensPerSecond += weight * (tokensPerSecond - mean.tokensPerSecond);
-    mean.msPerStep += weight * (elapsedMs - previousElapsedMs - mean.msPerStep);
-    previousElapsedMs = elapsedMs;
+  return (fact) => {
+    const facts = meanOf(fact);
     if (performance.now() < nextMs) return;
     nextMs = performance.now() + drawIntervalMs;
-    const left = `${duration((steps - step) * mean.msPerStep)} left`;
-    const speed = `${grouped(mean.tokensPerSecond)} tokens/s`;
-    showLive(barLine(step / steps, [`step ${step}/${steps}`, `loss ${mean.loss.toFixed(3)}`, left, speed]));
+    showLive(barLine(fact.step / steps, facts));
   };
+}
+
+/**
+ * What is said of each step: the loss as a running mean, exponential after the first twenty steps, and likewise the
+ * speed and the time left, of this process alone. The first step counts towards the loss only: most of its time is
+ * start-up.
+ */
+function openMeans(steps: number): (fact: StepFact) => string[] {
+  const loss = openMean();
+  const tokensPerSecond = openMean();
+  const msPerStep = openMean();
+  let previousMs: number | undefined;
+  return (fact) => {
+    const { step, elapsedMs } = fact;
+    const shown = [`step ${step}/${steps}`, `smoothed loss ${loss(fact.loss).toFixed(3)}`];
+    if (previousMs !== undefined) {
+      const leftMs = (steps - step) * msPerStep(elapsedMs - previousMs);
+      shown.push(`${duration(leftMs)} left`, `${grouped(tokensPerSecond(fact.tokensPerSecond))} tokens/s`);
+    }
+    previousMs = elapsedMs;
+    return shown;
+  };
+}
+
+/** A running mean that becomes an exponential one, so that the first values do not weigh too much. */
+function openMean(): (value: number) => number {
+  let [mean, count] = [0, 0];
+  return (value) => (mean += Math.max(0.05, 1 / ++count) * (value - mean));
 }
 
 /** A bar and as many of the facts as fit; the bar is the first to go. */
@@ -76,8 +98,8 @@ function lineOf(fact: Exclude<Fact, StepFact>): string | undefined {
         `  perplexity ${fact.perplexity.toFixed(2)}  bits per byte ${fact.bitsPerByte.toFixed(3)}`
       );
     case 'sample': {
-      const text = escapeControls(JSON.stringify(fact.prompt + fact.completion));
-      return `step ${fact.step}: ${colour('cyan', 'sample')} ${text}`;
+      const lines = escapeControls(fact.prompt + fact.completion).split('\n');
+      return [`step ${fact.step}: ${colour('cyan', 'sample')}`, ...lines.map((line) => `  | ${line}`)].join('\n');
     }
     case 'checkpoint':
       return `step ${fact.step}: ${colour('cyan', 'checkpoint')} ${fact.path}`;

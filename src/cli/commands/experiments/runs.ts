@@ -3,7 +3,7 @@ import { relative } from 'node:path';
 import { findRuns } from '../../../experiments/findRuns.ts';
 import { summarizeRun, type RunSummary } from '../../../experiments/runSummary.ts';
 import { ageText, grouped, note, printJson, printResult } from '../../terminal/output.ts';
-import { lossText, renderTable, stdoutWidth, type Column } from '../../terminal/table.ts';
+import { lossText, renderTable, type Column } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { runsUsage } from './usage.ts';
 
@@ -34,8 +34,8 @@ const columns: Column<RunSummary>[] = [
     text: ({ tokensPerSecond }) => (tokensPerSecond === null ? '–' : grouped(tokensPerSecond)),
   },
   { title: 'age', align: 'right', text: ({ ageMs }) => ageText(ageMs) },
-  { title: 'device', text: ({ device }) => device ?? '–' },
-  { title: '', text: ({ reason }) => brief(reason ?? '') },
+  { title: 'device', isOptional: true, text: ({ device }) => device ?? '–' },
+  { title: '', isOptional: true, text: ({ reason }) => brief(reason ?? '') },
 ];
 
 /** `clm runs show` prints the whole reason. */
@@ -57,7 +57,7 @@ export function list({ dir, sort, reverse, state, name, json }: ArgumentsOf<type
     return void note(`no ${name === undefined && state === undefined ? 'runs' : 'matching runs'} in ${dir}`);
   // Named by the path below the folder, so that runs of a sweep carry its name.
   const named = runs.map((run) => ({ ...run, name: shortened(run.path, dir) }));
-  renderTable(named, columns, stdoutWidth()).forEach((line) => printResult(line));
+  renderTable(named, columns).forEach((line) => printResult(line));
 }
 
 function shortened(path: string, folder: string): string {
