@@ -61,18 +61,12 @@ export function comparisonTable(comparison: Comparison, width: number): { lines:
     return columns;
   };
   const fits = (columns: readonly Column<Row>[]): boolean =>
-    renderTable(rows, columns).every(({ length }) => length <= width);
+    renderTable(rows, columns, Infinity).every(({ length }) => length <= width);
   let count = optional.length;
   while (count > 0 && !fits(withFirst(count))) count--;
   const columns = withFirst(count);
-  const lines = fits(columns) ? renderTable(rows, columns) : stacked(rows, columns.slice(1), width);
+  const lines = renderTable(rows, columns, width);
   return { lines, folded: equal.length === 0 ? null : `The same numbers: ${equal.map(titleOf).join(', ')}.` };
-}
-
-/** The name of each setting on a line of its own, for a terminal that is narrower than a row. */
-function stacked(rows: readonly Row[], columns: readonly Column<Row>[], width: number): string[] {
-  const [head, ...figures] = renderTable(rows, columns, width - 2).map((line) => `  ${line}`);
-  return [head!, ...rows.flatMap(({ group }, i) => [group.name, figures[i]!])];
 }
 
 const titleOf = ({ title }: { title: string }): string => title;

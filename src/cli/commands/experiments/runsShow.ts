@@ -1,19 +1,23 @@
 /** `clm runs show RUN`: state, evaluations, checkpoints, environment and config of one run. */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { liveHolder } from '../../../run/lock.ts';
+import { parse, stringify } from 'yaml';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { changedKeys } from '../../../config/changedKeys.ts';
+import { readBounded } from '../../../storage/boundedFile.ts';
 import { runPaths } from '../../../run/runPaths.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readEvaluations } from '../../../run/readMetrics.ts';
 import { summarizeRun } from '../../../experiments/runSummary.ts';
+import { trainedMsIn } from '../../../run/trainedTime.ts';
 import { readEnvironment } from '../../../run/environment.ts';
 import { wrongInput } from '../../../errors.ts';
 import { shellWord } from '../../../shellWord.ts';
-import { ageText, grouped, printJson, printResult } from '../../terminal/output.ts';
-import { lossText, renderTable } from '../../terminal/table.ts';
+import { ageText, duration, grouped, printJson, printResult } from '../../terminal/output.ts';
+import { lossText, renderFacts, renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { runsShowUsage } from './usage.ts';
 
-export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
+export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): void {
   const [path, another] = resolveRuns([run]);
   if (path === undefined || another !== undefined) throw wrongInput(`${run} contains several runs; name one of them`);
   const summary = summarizeRun(path);
@@ -27,7 +31,17 @@ export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
         .filter((name) => !name.startsWith('.'))
         .sort()
     : [];
-  if (json) return void printJson({ ...summary, lock, evaluations, checkpoints, environment });
+  const configText = existsSync(paths.config) ? readBounded(paths.config).toString('utf8') : null;
+  const changed = configText === null ? undefined : changedKeys(configText);
+  const trainedMs = trainedMsIn(paths.metrics);
+  if (json) {
+    const config: unknown = configText === null ? null : parse(configText);
+    const changedConfig = changed ?? null;
+    return void printJson({
+      ...{ ...summary, lock, trainedMs, evaluations, checkpoints },
+      ...{ environment, config, changedConfig },
+    });
+  }
 
   const { state, reason, step, steps, bestValidationLoss, bestStep, validationLoss, tokensPerSecond, ageMs } = summary;
   const plan = environment?.plan;
@@ -42,6 +56,10 @@ export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
         ? null
         : `${lossText(validationLoss)}, best ${lossText(bestValidationLoss)} at step ${grouped(bestStep ?? 0)}`,
     ],
+    [
+      'trained',
+      (plan ? `${grouped(step * plan.tokensPerStep)} tokens in ` : '') + `${duration(trainedMs)}, in all its processes`,
+    ],
     ['speed', tokensPerSecond === null ? null : `${grouped(tokensPerSecond)} tokens/s`],
     ['last update', `${ageText(ageMs)} ago`],
     ['started', existsSync(paths.config) ? statSync(paths.config).mtime.toISOString() : null],
@@ -50,7 +68,8 @@ export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
     ['commit', environment?.commit ?? null],
     ['checkpoints', checkpoints.length === 0 ? 'none' : checkpoints.join(', ')],
   ];
-  for (const [what, text] of facts) if (text !== null) printResult(`${what.padEnd(16)}${text}`);
+  const known = facts.filter((fact): fact is [string, string] => fact[1] !== null);
+  for (const line of renderFacts(known)) printResult(line);
   if (evaluations.length > 0) {
     const number = (value: unknown, digits: number): string =>
       typeof value === 'number' ? value.toFixed(digits) : '–';
@@ -63,5 +82,8 @@ export function show({ run, json }: ArgumentsOf<typeof runsShowUsage>): void {
     ]);
     rows.forEach((line) => printResult(line));
   }
-  if (existsSync(paths.config)) printResult(`\n${readFileSync(paths.config, 'utf8').trimEnd()}`);
+  if (configText === null) return;
+  if (all || changed === undefined) return void printResult(`\n${configText.trimEnd()}`);
+  printResult('\n# config.yaml, without the keys that have their defaults (--all shows them too)');
+  printResult(stringify(changed, { lineWidth: 0, blockQuote: false, flowCollectionPadding: true }).trimEnd());
 }

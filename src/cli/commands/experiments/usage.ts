@@ -33,8 +33,18 @@ export const runsShowUsage = defineUsage({
   command: 'runs show <run>',
   describe: 'Show one run: state, evaluations, checkpoints, environment, config',
   positionals: { run: { type: 'string', demandOption: true, describe: 'Run directory' } },
-  options: jsonOption,
-  examples: [['clm runs show runs/moby-dick', 'Show what this run is and how it went']],
+  options: {
+    all: {
+      type: 'boolean',
+      default: false,
+      describe: 'Show every config key, not only those that differ from defaults',
+    },
+    ...jsonOption,
+  },
+  examples: [
+    ['clm runs show runs/moby-dick', 'Show what this run is and how it went'],
+    ['clm runs show runs/moby-dick --all', 'With the complete config'],
+  ],
 });
 
 export const runsWatchUsage = defineUsage({

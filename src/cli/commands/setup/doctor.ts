@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import os from 'node:os';
 import { ExpectedError } from '../../../errors.ts';
 import { printJson, printResult } from '../../terminal/output.ts';
+import { renderFacts } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { doctorUsage } from './usage.ts';
 
@@ -16,9 +17,10 @@ export async function doctor(args: ArgumentsOf<typeof doctorUsage>): Promise<voi
   const findings = [...machine(), ...(await tensorFlow(args.device ?? 'auto'))];
   const ok = findings.every((finding) => finding.ok);
   if (args.json) printJson({ ok, findings });
-  else
-    for (const { what, found, ok: fine } of findings)
-      printResult(`${fine ? 'ok ' : '!! '} ${what.padEnd(14)} ${found}`);
+  else {
+    const facts = findings.map(({ what, found, ok: fine }) => [`${fine ? 'ok ' : '!! '} ${what}`, found] as const);
+    for (const line of renderFacts(facts)) printResult(line);
+  }
   if (!ok) process.exitCode = 3;
 }
 
