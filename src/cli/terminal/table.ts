@@ -1,6 +1,6 @@
 /**
- * Plain text tables with aligned columns. In a terminal that is too narrow, columns that can be missed are left out, and
- * then a row takes several lines: nothing is cut, so that rows can be told apart and numbers stay whole.
+ * Plain text tables with aligned columns. In a narrow terminal, columns that can be missed are left out, and then a row
+ * takes several lines: nothing is cut, so that rows can be told apart and numbers stay whole.
  */
 
 export interface Column<Row> {
