@@ -1,4 +1,5 @@
 /** Checks across keys: combinations that no run can have, each reported where one of the keys is written. */
+import { alternatives, dependentKeys } from './choices.ts';
 import { location, originOf, parseKeyPath, valueAt } from './located.ts';
 import type { LocatedValue } from './located.ts';
 import type { Problem } from './problems.ts';
@@ -18,12 +19,12 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     problems.push({ origin: originOf(tree, written === undefined ? [] : parseKeyPath(written)!), message });
   };
   checkModel(config, report);
-  const lengths = ['steps', 'tokens', 'epochs'].map((key) => `training.${key}`).filter((key) => isSet(config, key));
+  const lengths = alternatives.lengths.filter((key) => isSet(config, key));
   if (lengths.length > 1) {
     const written = lengths.map((key) => `${key} (${location(originOf(tree, parseKeyPath(key)!))})`);
     report(lengths, `only one of ${written.join(' and ')} can set the length of the run; set the others to null`);
   }
-  const splits = ['tail', 'hash', 'path'].map((key) => `corpus.validation.${key}`).filter((key) => isSet(config, key));
+  const splits = alternatives.splits.filter((key) => isSet(config, key));
   if (splits.length > 1)
     report(splits, `only one of ${splits.join(' and ')} can define the validation split; set the others to null`);
   checkMixture(config, report);
@@ -69,16 +70,15 @@ function checkModel({ model }: Config, report: Report): void {
         'change model.width or model.heads, or set model.headSize',
     );
   }
-  for (const key of ['ropeTheta', 'ropeScaling', 'nopeEveryLayers'] as const) {
-    if (model.family === 'llama' || model[key] === llamaDefaults[key]) continue;
+  for (const { key, of, kinds, unset } of dependentKeys) {
+    if (of !== 'model.family' || kinds.includes(model.family)) continue;
+    if (model[key.replace('model.', '') as keyof typeof model] === unset) continue;
     report(
-      [`model.${key}`],
-      `model.${key} has no effect for family gpt2, which learns positions; remove it, or set model.family: llama`,
+      [key],
+      `${key} has no effect for family gpt2, which learns positions; remove it, or set model.family: llama`,
     );
   }
 }
-
-const llamaDefaults = { ropeTheta: 10_000, ropeScaling: null, nopeEveryLayers: null };
 
 function checkMixture({ corpus: { sources } }: Config, report: Report): void {
   const isMixture = sources.some(({ weight }) => weight !== null);
@@ -117,24 +117,21 @@ function checkMixture({ corpus: { sources } }: Config, report: Report): void {
 
 /** Keys that only some kinds have. */
 function checkKinds(config: Config, report: Report): void {
-  const { evaluation, optimizer, schedule, tokenizer } = config;
-  const unlessUsed = (key: string, isUsed: boolean, kind: string): void => {
-    if (!isUsed && isSet(config, key)) report([key], `${key} has no effect with ${kind}; set it to null`);
-  };
+  const { evaluation, tokenizer } = config;
+  const without = (key: string, kind: string, remedy = ''): void =>
+    report([key], `${key} has no effect with ${kind}; set it to null${remedy}`);
   const needed = (key: string, isUsed: boolean, example: string): void => {
     if (isUsed && !isSet(config, key)) report(['tokenizer.kind'], `${key} is missing; e.g. tokenizer: ${example}`);
   };
-  const kind = `tokenizer.kind: ${tokenizer.kind}`;
   needed('tokenizer.vocabularySize', tokenizer.kind === 'bpe', '{ kind: bpe, vocabularySize: 4096 }');
   needed('tokenizer.path', tokenizer.kind === 'file', '{ kind: file, path: tokenizer.json }');
-  unlessUsed('tokenizer.vocabularySize', tokenizer.kind === 'bpe', kind);
-  unlessUsed('tokenizer.path', tokenizer.kind === 'file', kind);
-  unlessUsed('tokenizer.endOfText', tokenizer.kind === 'file', kind);
-  unlessUsed('evaluation.patience', evaluation.everySteps !== null, 'evaluation.everySteps: null');
-  unlessUsed('optimizer.momentum', optimizer.kind === 'muon', `optimizer.kind: ${optimizer.kind}`);
-  const hasFinalRate = !['constant', 'inverse-square-root'].includes(schedule.kind);
-  unlessUsed('schedule.finalLearningRate', hasFinalRate, `schedule.kind: ${schedule.kind}`);
-  unlessUsed('schedule.decaySteps', schedule.kind === 'warmup-stable-decay', `schedule.kind: ${schedule.kind}`);
+  for (const { key, of, kinds } of dependentKeys) {
+    const kind = configValue(config, parseKeyPath(of)!);
+    if (of === 'model.family' || kinds.includes(kind) || !isSet(config, key)) continue;
+    without(key, `${of}: ${String(kind)}`, `, or ${of} to ${kinds.join(' or ')}`);
+  }
+  if (evaluation.everySteps === null && isSet(config, 'evaluation.patience'))
+    without('evaluation.patience', 'evaluation.everySteps: null');
 }
 
 /** The divisor of `total` nearest to `number`, which is not one; the lower of two. */

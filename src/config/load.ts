@@ -6,6 +6,7 @@ import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { environmentFailure, wrongInput } from '../errors.ts';
 import { refusePointerAt } from '../storage/pointerFiles.ts';
+import { withoutReplaced } from './choices.ts';
 import { crossProblems } from './crossChecks.ts';
 import { interpolated } from './interpolation.ts';
 import { location, mergeLocated, originsIn, parseLocated, plainValue, valueAt, withValue } from './located.ts';
@@ -22,6 +23,13 @@ import { defaultSteps } from './sections/training.ts';
 
 const maxConfigBytes = 1 << 20;
 
+interface LoadOptions {
+  set?: readonly string[];
+  resumed?: ((name: string) => string) | undefined;
+  namesRun?: boolean;
+  onReplaced?: ((message: string) => void) | undefined;
+}
+
 /**
  * Reads a config file and everything it extends, applies the `--set` flags, checks it and fills in the defaults.
  * Relative paths become absolute: relative to the file they are written in, those of a flag to the working directory.
@@ -31,18 +39,15 @@ const maxConfigBytes = 1 << 20;
  * @param options.resumed maps the name of the run to the config.yaml of the run to resume; if that file exists, it is
  *   used in place of the run in `start.from`, which may have been deleted
  * @param options.namesRun whether the run is kept under its name: then a file must give one if its own will not do
+ * @param options.onReplaced called for each value of a file that a flag replaces because both exclude each other
  * @throws wrongInput with one line per problem: file:line:column (or the flag), the key, the value required
  * @throws environmentFailure if permission to read a file is denied
  */
 export function loadConfig(
   path: string,
-  {
-    set = [],
-    resumed,
-    namesRun = false,
-  }: { set?: readonly string[]; resumed?: ((name: string) => string) | undefined; namesRun?: boolean } = {},
+  { set = [], resumed, namesRun = false, onReplaced = () => {} }: LoadOptions = {},
 ): Config {
-  const layers = set.reduce<LocatedValue>(applyOverride, withoutOtherLengths(readLayers(path, [], ''), set));
+  const layers = set.reduce<LocatedValue>(applyOverride, withoutReplaced(readLayers(path, [], ''), set, onReplaced));
   const defaultName = basename(path, extname(path));
   if (namesRun && valueAt(layers, ['name']) === undefined) refuseOtherName(defaultName, path, ', or --run DIR');
   const tree = interpolated(withName(layers, defaultName));
@@ -57,18 +62,6 @@ export function loadConfig(
 /** The config of the run in `start.from`, which is written at `namedAt`. */
 function readRunConfig(path: string, namedAt: LocatedValue): Config {
   return parseResolvedConfig(readConfigText(path, `${location(namedAt.origin)}: start.from is not a run: `), path);
-}
-
-/** A run has one length: a length set by a flag replaces those set in files. */
-function withoutOtherLengths(tree: LocatedValue, set: readonly string[]): LocatedValue {
-  const lengths = ['steps', 'tokens', 'epochs'];
-  const isGiven = (key: string): boolean =>
-    set.some((flag) => flag.startsWith(`training.${key}=`) && !/=\s*(null|~)\s*$/.test(flag));
-  if (!lengths.some(isGiven)) return tree;
-  return lengths.reduce((rest, key) => {
-    const length = valueAt(rest, ['training', key]);
-    return length?.kind === 'scalar' ? withValue(rest, ['training', key], { ...length, value: null }) : rest;
-  }, tree);
 }
 
 /**

@@ -2,16 +2,22 @@
 import { resolve } from 'node:path';
 import { wrongInput } from '../errors.ts';
 import { parseKeyPath, parseLocated, renderKeyPath, valueAt, withValue } from './located.ts';
-import type { LocatedValue, Origin } from './located.ts';
+import type { KeyPath, LocatedValue, Origin } from './located.ts';
+
+/** A parsed `KEY=VALUE`. */
+interface Override {
+  path: KeyPath;
+  value: LocatedValue;
+}
 
 /**
- * The tree with one `KEY=VALUE` merged over it. KEY is a path such as `model.layers` or `corpus.sources[0].path`;
- * VALUE is a number, true, false or null as in YAML, a quoted text, a list `[…]` or mapping `{…}` in YAML's flow style;
- * anything else is text, taken literally. Relative paths are relative to the working directory.
+ * KEY is a path such as `model.layers` or `corpus.sources[0].path`; VALUE is a number, true, false or null as in YAML, a
+ * quoted text, a list `[…]` or mapping `{…}` in YAML's flow style; anything else is text, taken literally. Relative
+ * paths are relative to the working directory.
  *
- * @throws wrongInput naming the flag if KEY or VALUE cannot be parsed or an index is out of range
+ * @throws wrongInput naming the flag if KEY or VALUE cannot be parsed
  */
-export function applyOverride(tree: LocatedValue, assignment: string): LocatedValue {
+export function parseOverride(assignment: string): Override {
   const source = `--set ${assignment}`;
   const origin: Origin = { source, line: null, column: null, directory: resolve() };
   const equals = assignment.indexOf('=');
@@ -21,15 +27,24 @@ export function applyOverride(tree: LocatedValue, assignment: string): LocatedVa
   if (path === undefined)
     throw wrongInput(`${source}: ${key} is not a key; keys look like model.layers or corpus.sources[0].path`);
   if (path[0] === 'extends') throw wrongInput(`${source}: extends can only be set in a file`);
+  return { path, value: flagValue(assignment.slice(equals + 1), origin) };
+}
+
+/**
+ * The tree with one `KEY=VALUE` merged over it.
+ * @throws wrongInput as `parseOverride`, and if an index is out of range
+ */
+export function applyOverride(tree: LocatedValue, assignment: string): LocatedValue {
+  const { path, value } = parseOverride(assignment);
   path.forEach((key, i) => {
     const parent = valueAt(tree, path.slice(0, i));
     const entries = parent?.kind === 'list' ? parent.items.length : 0;
     if (typeof key === 'number' && key > entries) {
       const list = `${renderKeyPath(path.slice(0, i))}, which has ${entries} ${entries === 1 ? 'entry' : 'entries'}`;
-      throw wrongInput(`${source}: [${key}] is out of range for ${list}`);
+      throw wrongInput(`--set ${assignment}: [${key}] is out of range for ${list}`);
     }
   });
-  return withValue(tree, path, flagValue(assignment.slice(equals + 1), origin));
+  return withValue(tree, path, value);
 }
 
 function flagValue(text: string, origin: Origin): LocatedValue {

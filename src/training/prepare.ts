@@ -117,13 +117,17 @@ export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining
 
 /**
  * Reads the config and determines the run directory: each may follow from the other.
+ * @param onReplaced see `loadConfig`
  * @throws wrong input if neither is given, or the config is not valid
  */
-export function findConfig({ configPath, runDirectory, set, resume }: TrainingRequest): LocatedRun {
+export function findConfig(
+  { configPath, runDirectory, set, resume }: TrainingRequest,
+  onReplaced?: (message: string) => void,
+): LocatedRun {
   if (runDirectory === '') throw wrongInput('--run is empty. Name a directory, or leave --run out for runs/<name>.');
   const resumed = resume ? (name: string) => runPaths(runDirectory ?? path.join('runs', name)).config : undefined;
   if (configPath !== undefined) {
-    const config = loadConfig(configPath, { set, resumed, namesRun: runDirectory === undefined });
+    const config = loadConfig(configPath, { set, resumed, namesRun: runDirectory === undefined, onReplaced });
     if (runDirectory === undefined && resume) refuseFormerName(config.name, configPath);
     return { config, runDirectory: path.resolve(runDirectory ?? path.join('runs', config.name)), resume };
   }
@@ -134,7 +138,9 @@ export function findConfig({ configPath, runDirectory, set, resume }: TrainingRe
   if (!existsSync(file))
     throw wrongInput(`There is no run at ${runDirectory}: it has no config.yaml. Give the config to start one.`);
   const config =
-    set.length > 0 ? loadConfig(file, { set, resumed }) : parseResolvedConfig(readBounded(file).toString('utf8'), file);
+    set.length > 0
+      ? loadConfig(file, { set, resumed, onReplaced })
+      : parseResolvedConfig(readBounded(file).toString('utf8'), file);
   return { config, runDirectory: path.resolve(runDirectory), resume };
 }
 

@@ -151,27 +151,29 @@ describe('invalid combinations', () => {
     ],
     [
       'tokenizer: { vocabularySize: 300 }',
-      'a.yaml:2:30: tokenizer.vocabularySize has no effect with tokenizer.kind: characters; set it to null',
+      'a.yaml:2:30: tokenizer.vocabularySize has no effect with tokenizer.kind: characters; set it to null, or tokenizer.kind to bpe',
     ],
     [
       'tokenizer: { kind: bytes, path: a.json }',
-      'a.yaml:2:33: tokenizer.path has no effect with tokenizer.kind: bytes; set it to null',
+      'a.yaml:2:33: tokenizer.path has no effect with tokenizer.kind: bytes; set it to null, or tokenizer.kind to file',
     ],
     [
       'tokenizer: { kind: bpe, vocabularySize: 300, endOfText: x }',
-      'a.yaml:2:57: tokenizer.endOfText has no effect with tokenizer.kind: bpe; set it to null',
+      'a.yaml:2:57: tokenizer.endOfText has no effect with tokenizer.kind: bpe; set it to null, or tokenizer.kind to file',
     ],
     [
       'optimizer: { momentum: 0.9 }',
-      'a.yaml:2:24: optimizer.momentum has no effect with optimizer.kind: adamw; set it to null',
+      'a.yaml:2:24: optimizer.momentum has no effect with optimizer.kind: adamw; set it to null, or optimizer.kind to muon',
     ],
     [
       'schedule: { kind: constant, finalLearningRate: 1e-5 }',
-      'a.yaml:2:48: schedule.finalLearningRate has no effect with schedule.kind: constant; set it to null',
+      'a.yaml:2:48: schedule.finalLearningRate has no effect with schedule.kind: constant; set it to null, ' +
+        'or schedule.kind to cosine or linear or warmup-stable-decay',
     ],
     [
       'schedule: { kind: linear, decaySteps: 3 }',
-      'a.yaml:2:39: schedule.decaySteps has no effect with schedule.kind: linear; set it to null',
+      'a.yaml:2:39: schedule.decaySteps has no effect with schedule.kind: linear; set it to null, ' +
+        'or schedule.kind to warmup-stable-decay',
     ],
   ])('%s', (line, message) => {
     expect(folder.refusal(`${corpus}${line}\n`)).toBe(message);

@@ -2,12 +2,12 @@
 import { renderConfigJsonSchema } from '../../../config/jsonSchema.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { renderConfig } from '../../../config/resolved.ts';
-import { printJson, printPart } from '../../terminal/output.ts';
+import { note, printJson, printPart } from '../../terminal/output.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { configShowUsage } from './usage.ts';
 
 export function show({ config: path, set, json }: ArgumentsOf<typeof configShowUsage>): void {
-  const config = loadConfig(path, { set });
+  const config = loadConfig(path, { set, onReplaced: note });
   if (json) printJson(config);
   else printPart(renderConfig(config));
 }

@@ -14,7 +14,7 @@ import { prepareTokenizer, type PreparedTokenizer } from '../../../data/tokens/p
 import { supplyOptions } from '../../../data/windows/trainingSupply.ts';
 import { bytesText } from '../../../units.ts';
 import { showWaiting } from '../../terminal/liveLine.ts';
-import { grouped, printJson, printResult, printWarning } from '../../terminal/output.ts';
+import { grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
 import { leftOutLines, reportIgnored, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
 import { placeText, repetitionLines, repetitionWarnings } from './repetitionLines.ts';
@@ -23,7 +23,7 @@ import type { dataCheckUsage } from './usage.ts';
 
 export async function check({ config: path, set, examples, json }: ArgumentsOf<typeof dataCheckUsage>): Promise<void> {
   assertWhole('examples', examples, 0);
-  const config = loadConfig(path, { set });
+  const config = loadConfig(path, { set, onReplaced: note });
   const clearWaiting = showWaiting('reading the corpus');
   const { prepared, result } = await checked(config, examples).finally(clearWaiting);
   const { corpus } = prepared;

@@ -16,7 +16,7 @@ export async function bench(args: ArgumentsOf<typeof benchUsage>): Promise<void>
     throw wrongInput('--profile measures the recorded step; it cannot be combined with --eager');
   const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
   const mode = args.eager ? 'eager' : 'recorded';
-  const prepared = await preparePlan(loadConfig(args.config, { set }));
+  const prepared = await preparePlan(loadConfig(args.config, { set, onReplaced: args.quiet ? undefined : note }));
   const result = await benchmark(prepared, { steps: args.steps, mode, profile: args.profile });
   if (args.json) {
     printJson(result);

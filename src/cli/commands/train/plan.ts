@@ -15,7 +15,7 @@ const measuredSteps = 3;
 
 export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
   const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
-  const prepared = await preparePlan(loadConfig(args.config, { set }));
+  const prepared = await preparePlan(loadConfig(args.config, { set, onReplaced: args.quiet ? undefined : note }));
   const { config, plan, tokenizer, trainingTokens } = prepared;
   await refuseUnscoredValidation(prepared.corpus, tokenizer, prepared.validationTokens);
   for (const warning of planWarnings(config, plan.steps)) printWarning(warning);

@@ -39,7 +39,7 @@ export async function train(args: ArgumentsOf<typeof trainUsage>): Promise<void>
   const limit =
     maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, () => signals.stop(`--max-time ${args.maxTime}`));
   try {
-    const located = findConfig(request);
+    const located = findConfig(request, say);
     const { runDirectory } = located;
     const lock = await lockRun(runDirectory);
     try {
