@@ -4,14 +4,20 @@ import { isatty } from 'node:tty';
 import { ExpectedError } from '../errors.ts';
 import { commands, overview, type Command } from './commands.ts';
 import { helpPage } from './helpPage.ts';
-import { parseArguments, suggestion, UsageError } from './parseArguments.ts';
+import { commandHint } from './hints/commandHint.ts';
+import { parseArguments, UsageError } from './parseArguments.ts';
 import { isHangupIgnored } from './surroundings.ts';
-import { printError, printResult } from './terminal/output.ts';
+import { note, printError, printResult } from './terminal/output.ts';
 import { watchStreams } from './terminal/streams.ts';
 import { stdoutWidth } from './terminal/table.ts';
 import { nameOf } from './usage.ts';
 
 async function run(args: readonly string[]): Promise<void> {
+  if (args.length === 0) {
+    note(overview());
+    process.exitCode = 2; // a script that calls clm without a command has a mistake
+    return;
+  }
   if (args[0] === 'help') return run([...args.slice(1), '--help']);
   if (args[0] === '--help' || args[0] === '-h') return void printResult(overview());
   if (asksFor(['--version'], args)) return void printResult(version());
@@ -50,11 +56,12 @@ function version(): string {
 function findCommand(args: readonly string[]): { command: Command; rest: string[] } | string {
   const names = commands.map(nameOf);
   const firstWords = [...new Set(names.map((name) => name.split(' ')[0]!))];
+  const families = firstWords.filter((word) => !names.includes(word));
   const at = args[0]?.startsWith('-') ? args.findIndex((arg) => firstWords.includes(arg)) : 0;
   const first = args[at];
   if (first === undefined) throw new UsageError('missing command', '');
   if (!firstWords.includes(first))
-    throw new UsageError(`unknown command "${first}"${suggestion(first, firstWords)}`, '');
+    throw new UsageError(`unknown command "${first}"${commandHint(args, at, [...names, ...families], undefined)}`, '');
   const [before, after] = [args.slice(0, at), args.slice(at + 1)];
   const own = commands.find((each) => nameOf(each) === first);
   const second = after.findIndex((arg) => names.includes(`${first} ${arg}`));
@@ -66,7 +73,7 @@ function findCommand(args: readonly string[]): { command: Command; rest: string[
   const family = names.filter((name) => name.startsWith(`${first} `));
   const word = after.find((arg) => !arg.startsWith('-'));
   const problem = word === undefined ? `missing command after "${first}"` : `unknown command "${first} ${word}"`;
-  const meant = word === undefined ? '' : suggestion(`${first} ${word}`, family);
+  const meant = word === undefined ? '' : commandHint(args, args.indexOf(word, at + 1), family, first);
   throw new UsageError(`${problem}${meant || `; choose ${family.join(', ')}`}`, first);
 }
 

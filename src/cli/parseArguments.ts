@@ -1,7 +1,8 @@
 /** Reads the arguments of one command with yargs. */
-import { closest, distance } from 'fastest-levenshtein';
 import type { Options } from 'yargs';
+import { wrongInput } from '../errors.ts';
 import { withDashedValues } from './dashedValues.ts';
+import { splitWritten } from './hints/writtenArguments.ts';
 import { nameOf, type Usage } from './usage.ts';
 
 /** A wrong command line: reported with a pointer to the help of the command; exit code 2. */
@@ -41,6 +42,11 @@ export async function parseArguments(
       fail(`--${key} takes no value, or true or false, not "${value}"`);
   }
   const args = withDashedValues(usage, written, fail);
+  if (needsHint(usage, written)) {
+    const { optionHint } = await import('./hints/optionHint.ts');
+    const hint = optionHint(usage, written);
+    if (hint !== undefined) fail(hint);
+  }
   // An object, since yargs' types do not know plural forms.
   const texts: object = {
     'Not enough non-option arguments: got %s, need at least %s': plural(
@@ -77,7 +83,11 @@ export async function parseArguments(
           parser.option(key, isSwitch(definition) || definition.array ? definition : { ...definition, nargs: 1 });
         return parser;
       },
-      handler,
+      handler: async (parsed: Record<string, unknown>) => {
+        const hint = (await import('./hints/placeHint.ts')).placeHint(usage, written, parsed);
+        if (hint !== undefined) throw wrongInput(hint);
+        await handler(parsed);
+      },
     })
     .parseAsync();
 }
@@ -86,7 +96,7 @@ const plural = (text: string) => ({ one: text, other: text });
 
 const isSwitch = (definition: Options): boolean => definition.type === 'boolean';
 
-/** Unknown options with a suggestion, options given twice, and whatever else yargs itself would accept. */
+/** Unknown options, options given twice, and whatever else yargs itself would accept. */
 function problemOf(
   parsed: { readonly [name: string]: unknown; readonly _: readonly (string | number)[] },
   positionals: object,
@@ -103,9 +113,7 @@ function problemOf(
     if (options[name]!.alias !== undefined) known.add(String(options[name]!.alias));
   }
   const unknown = Object.keys(parsed).find((name) => !known.has(name));
-  if (unknown?.includes('.') && 'set' in options)
-    return `unknown option "--${unknown}"; did you mean --set ${unknown}=…?`;
-  if (unknown !== undefined) return `unknown option "${dashed(unknown)}"${suggestion(unknown, names, '--')}`;
+  if (unknown !== undefined) return `unknown option "${dashed(unknown)}"`; // what hints/ does not see, e.g. -ix
   for (const name of names) {
     const { type, array, nargs } = options[name]!;
     const value = parsed[name];
@@ -116,11 +124,11 @@ function problemOf(
   return undefined;
 }
 
-const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`);
-
-/** `; did you mean "train"?` for a word that is near a known one, else nothing. */
-export function suggestion(word: string, known: readonly string[], prefix = ''): string {
-  const nearest = known.length === 0 ? undefined : closest(word, known);
-  const isNear = nearest !== undefined && distance(word, nearest) <= Math.max(2, word.length / 3);
-  return isNear ? `; did you mean "${prefix}${nearest}"?` : '';
+/** Whether there is an option or an argument that the command does not have. */
+function needsHint(usage: Usage, written: readonly string[]): boolean {
+  const kinds = splitWritten(usage, written).map(({ kind }) => kind);
+  const most = Object.keys(usage.positionals ?? {}).length;
+  return kinds.includes('unknown') || kinds.filter((kind) => kind === 'argument').length > most;
 }
+
+const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`);
