@@ -49,6 +49,11 @@ describe('clm --help', () => {
     expect(before).toMatchObject({ code: 0, stdout: expect.stringContaining('seed: 7\n') });
   });
 
+  it('is what clm alone shows, with the exit code of a wrong command line', async () => {
+    const { stdout } = await clm(['--help']);
+    expect(await clm([])).toEqual({ code: 2, stdout: '', stderr: stdout });
+  });
+
   it('prints the version', async () => {
     expect(await clm(['--version'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
   });
@@ -70,12 +75,11 @@ describe('clm --help', () => {
   });
 
   it.each([
-    [[], 'error: missing command\nSee: clm --help\n'],
-    [['trian', 'x.yaml'], 'error: unknown command "trian"; did you mean "train"?\nSee: clm --help\n'],
+    [['trian', 'x.yaml'], 'error: unknown command "trian"; did you mean: clm train x.yaml\nSee: clm --help\n'],
     [['quiet', 'train'], 'error: unknown command "quiet"\nSee: clm --help\n'],
     [
       ['config', 'shwo', 'x.yaml'],
-      'error: unknown command "config shwo"; did you mean "config show"?\nSee: clm config --help\n',
+      'error: unknown command "config shwo"; did you mean: clm config show x.yaml\nSee: clm config --help\n',
     ],
     [
       ['config', 'x.yaml'],
@@ -86,14 +90,17 @@ describe('clm --help', () => {
       'error: --resume takes no value, or true or false, not "maybe"\nSee: clm train --help\n',
     ],
     [['data', 'check', 'x.yaml', '--examples', '-1'], 'error: --examples must be a whole number of at least 0\n'],
-    [['train', '--stpes', '3'], 'error: unknown option "--stpes"\nSee: clm train --help\n'],
+    [
+      ['train', '--stpes', '3'],
+      'error: unknown option "--stpes"; did you mean: clm train --set training.steps=3\nSee: clm train --help\n',
+    ],
     [
       ['train', '--model.layers', '6'],
-      'error: unknown option "--model.layers"; did you mean --set model.layers=…?\nSee: clm train --help\n',
+      'error: unknown option "--model.layers"; did you mean: clm train --set model.layers=6\nSee: clm train --help\n',
     ],
     [
       ['sample', 'x', '--temprature', '1'],
-      'error: unknown option "--temprature"; did you mean "--temperature"?\nSee: clm sample --help\n',
+      'error: unknown option "--temprature"; did you mean: clm sample x --temperature 1\nSee: clm sample --help\n',
     ],
     [['sample', 'x', '--seed', 'y'], 'error: --seed must be a number\nSee: clm sample --help\n'],
     [['sample', 'x', '--seed', ''], 'error: --seed must be a number\nSee: clm sample --help\n'],

@@ -34,10 +34,10 @@ export function splitWritten({ options = {} }: Usage, written: readonly string[]
     }
     const [, name = '', value] = /^--?([^=]+)(?:=(.*))?$/s.exec(word)!;
     const definition = byName.get(name) ?? byName.get(name.replace(/^no-/, ''));
-    const isKnown = definition !== undefined || name === 'help' || name === 'h';
-    const takes = value !== undefined ? 0 : isKnown ? arity(definition, written.slice(at + 1)) : guess(written[at + 1]);
+    const takes =
+      value !== undefined ? 0 : definition ? arity(definition, written.slice(at + 1)) : guess(written[at + 1]);
     const words = written.slice(at, at + 1 + takes);
-    pieces.push({ kind: isKnown ? 'option' : 'unknown', name, value: value ?? words[1], words });
+    pieces.push({ kind: definition ? 'option' : 'unknown', name, value: value ?? words[1], words });
     at += words.length;
   }
   return pieces;
@@ -48,8 +48,8 @@ const argument = (word: string): WrittenPiece => ({ kind: 'argument', name: '', 
 const camelCase = (name: string): string => name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 
 /** The number of words that follow an option of the command. */
-function arity(definition: NonNullable<Usage['options']>[string] | undefined, rest: readonly string[]): number {
-  if (definition === undefined || definition.type === 'boolean') return 0;
+function arity(definition: NonNullable<Usage['options']>[string], rest: readonly string[]): number {
+  if (definition.type === 'boolean') return 0;
   if (definition.array !== true || definition.nargs === 1) return 1;
   const end = rest.findIndex(isOption);
   return end < 0 ? rest.length : end;

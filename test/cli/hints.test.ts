@@ -1,0 +1,145 @@
+/** What clm proposes in place of a wrong command can be pasted into a shell, and works. */
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { commands } from '../../src/cli/commands.ts';
+import { commandHint } from '../../src/cli/hints/commandHint.ts';
+import { optionHint } from '../../src/cli/hints/optionHint.ts';
+import { argumentNames, commandNames, keyNames, optionNames } from '../../src/cli/hints/otherNames.ts';
+import { nameOf, type Usage } from '../../src/cli/usage.ts';
+import { writeRun } from '../experiments/runFolders.ts';
+import { root } from './clm.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'clm-hints-'));
+  const at = (name: string) => path.join(folder, name);
+  mkdirSync(at('my texts'));
+  mkdirSync(at('bin'));
+  writeFileSync(at('my texts/a.txt'), 'The cat sat on the mat. '.repeat(60));
+  const config = 'corpus: { sources: [{ path: my texts }] }\nmodel: { layers: 1, contextLength: 8 }\n';
+  writeFileSync(at('base.yaml'), config);
+  writeFileSync(at('other one.yml'), config);
+  writeFileSync(
+    at('bin/clm'),
+    `#!/bin/sh\nexec '${process.execPath}' '${path.join(root, 'dist/cli/main.js')}' "$@"\n`,
+    {
+      mode: 0o755,
+    },
+  );
+  writeRun(at('runs/base'), { losses: [3, 2], evaluations: [[2, 2.5]] });
+  writeFileSync(at('runs/base/config.yaml'), config.replace('my texts', '../../my texts'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Runs a line in a shell that finds this clm. */
+async function shell(line: string): Promise<{ code: number; stdout: string; stderr: string }> {
+  const env = { ...process.env, PATH: `${path.join(folder, 'bin')}:${process.env['PATH']}` };
+  return promisify(execFile)('sh', ['-c', line], { cwd: folder, env }).then(
+    (done) => ({ code: 0, ...done }),
+    (failed: { code: number; stdout: string; stderr: string }) => failed,
+  );
+}
+
+const usageOf = (name: string): Usage => commands.find((each) => nameOf(each) === name)!;
+const proposed = (message: string): string => /(?:did you mean|text|in it): (clm .*)/.exec(message)?.[1] ?? message;
+
+describe('a wrong command line', () => {
+  it.each([
+    [
+      'clm config show base.yaml --bf16 --no-bias --n_embd 64 --learning_rate=6e-4',
+      /bfloat16.*biases=false.*width=64.*learningRate=6e-4/,
+    ],
+    ['clm config show base.yaml model.layers=2 "model.width=8"', /--set model.layers=2 --set model.width=8$/],
+    ['clm config show --config base.yaml --tokenizer bpe', /base.yaml --set '?tokenizer=\{ kind: bpe/],
+    ['clm confg show base.yaml', /^clm config show base.yaml$/],
+    ['clm ls', /^clm runs$/],
+    ['clm plan "other one.yaml"', /^clm plan 'other one.yml'$/],
+    ['clm plan bsae.yaml', /^clm plan base.yaml$/],
+    ['clm plan runs/base', /^clm plan runs\/base\/config.yaml$/],
+    ['clm runs show runs/bsae --json', /^clm runs show runs\/base --json$/],
+    ['clm runs show base.yaml', /^clm runs show runs\/base$/],
+    ['clm compare base', /^clm compare runs\/base$/],
+  ])('%s', async (line, expected) => {
+    const wrong = await shell(line);
+    expect(wrong).toMatchObject({ code: 2, stdout: '' });
+    const right = proposed(wrong.stderr.split('\n')[0]!);
+    expect(right).toMatch(expected);
+    expect(await shell(right)).toMatchObject({ code: 0 });
+  });
+
+  it.each([
+    ['clm train runs/base', 'clm train --run runs/base --resume'],
+    ['clm train runs/base --resume --quiet', 'clm train --run runs/base --resume --quiet'],
+    ['clm resume runs/base', 'clm train --resume --run runs/base'],
+    ['clm train "my texts"', "clm init --text 'my texts'"],
+    ['clm sample "other one.yml"', "clm train 'other one.yml'"],
+    ['clm sample runs/base Once upon "a time"', "clm sample runs/base --prompt 'Once upon a time'"],
+  ])('%s', async (line, expected) => {
+    const { code, stderr } = await shell(line);
+    expect(code).toBe(2);
+    expect(/(clm (?:train|init|sample) .*)/.exec(stderr.split('\n')[0]!.replace(/^.*?: .*?: /, ''))?.[1]).toBe(
+      expected,
+    );
+  });
+
+  it.each([
+    ['clm train x.yaml --wandb_log', 'unknown option "--wandb_log"'],
+    ['clm train nothing.yaml', 'nothing.yaml does not exist'],
+  ])('%s proposes nothing', async (line, message) => {
+    expect((await shell(line)).stderr.split('\n')[0]).toBe(`error: ${message}`);
+  });
+});
+
+/** A value that the key takes, by its kind. */
+function exampleOf(key: string): string {
+  if (/kind$|family|precision|recompute|^tokenizer$/.test(key))
+    return (
+      { 'optimizer.kind': 'adam', 'schedule.kind': 'cosine', 'model.family': 'llama', tokenizer: 'char' }[key] ?? 'true'
+    );
+  if (/path$|from$/.test(key)) return 'a.txt';
+  if (key === 'model.biases' || key === 'model.tiedEmbeddings') return 'True';
+  return /tail|Rate|Decay|Clip|epsilon|dropout/.test(key) ? '0.25' : key === 'corpus.workers' ? '8' : '512';
+}
+
+describe('the names of other programs', () => {
+  it.each(Object.entries(keyNames))('%s is a key, and %s are answered with it', (key, others) => {
+    for (const other of others.split(' ')) {
+      const hint = optionHint(usageOf('train'), ['any.yaml', `--${other}`, exampleOf(key)]);
+      const [, set] = /--set '?([^']*)'?$/.exec(proposed(hint!)) ?? [];
+      expect(set?.split('=')[0], other).toBe(key);
+    }
+  });
+
+  it('are each in one row of their table, and lead to options, arguments and commands that exist', () => {
+    for (const table of [keyNames, commandNames]) {
+      const all = Object.values(table).flatMap((names) => names.split(' '));
+      expect(all.filter((name, i) => all.indexOf(name) !== i)).toEqual([]);
+    }
+    const options = new Set(commands.flatMap(({ options = {} }) => Object.keys(options)));
+    expect(Object.keys(optionNames).filter((name) => !options.has(name))).toEqual([]);
+    const places = new Set(commands.flatMap(({ positionals = {} }) => Object.keys(positionals)));
+    expect(Object.keys(argumentNames).filter((name) => !places.has(name))).toEqual([]);
+    const names = commands.map(nameOf);
+    expect(Object.keys(commandNames).filter((name) => !names.includes(name.replace(/ --.*/, '')))).toEqual([]);
+    expect(commandHint(['generate', 'runs/x y'], 0, names)).toBe("; did you mean: clm sample 'runs/x y'");
+  });
+
+  it('are answered with options in commands that have them', () => {
+    const hint = (name: string, ...written: string[]) => proposed(optionHint(usageOf(name), written)!);
+    expect(hint('sample', '--out_dir=runs/x', '--start=Once', '--max_new_tokens', '9', '--temp', '-1')).toBe(
+      'clm sample runs/x --prompt Once --max-tokens 9 --temperature -1',
+    );
+    expect(hint('train', 'a.yaml', '--out_dir', 'o', '--resume_from_checkpoint')).toBe(
+      'clm train a.yaml --run o --resume',
+    );
+    expect(hint('init', 'book.txt')).toBe('clm init --text book.txt');
+    expect(optionHint(usageOf('train'), ['a.yaml', '--lr', 'abc'])).toBe(
+      'unknown option "--lr"; did you mean --set optimizer.learningRate=…?',
+    );
+    expect(hint('bench', 'a.yaml', '--stpes', '3')).toBe('clm bench a.yaml --steps 3');
+  });
+});
