@@ -13,14 +13,14 @@ import path from 'node:path';
 import { configJsonSchema, renderConfigJsonSchema } from '#clm/config/jsonSchema.js';
 import { root } from '../lib/clm.mjs';
 import { scriptsReference } from '../lib/listing.mjs';
-import { commandsReference, keysReference } from './references.mjs';
+import { commandsReference, keysReference, otherNamesPage } from './references.mjs';
 import { renewTranscripts } from './transcripts.mjs';
 
 const isCheck = process.argv.includes('--check');
 
 /** Pages in the order in which their questions come up; others follow by their titles. */
 const readingOrder = [
-  ...['own-files', 'how-long', 'stopped', 'out-of-memory', 'compare', 'sampling', 'api', 'tokenizers'],
+  ...['own-files', 'how-long', 'stopped', 'out-of-memory', 'compare', 'sampling', 'other-names', 'api', 'tokenizers'],
   ...['architectures', 'training'],
   ...['how-a-step-works', 'speed', 'durability', 'add-a-tokenizer', 'add-a-block', 'add-an-optimizer'],
 ].map((name) => `${name}.md`);
@@ -59,6 +59,7 @@ const generated = Object.entries({
   'schema/config.schema.json': renderConfigJsonSchema(),
   'docs/reference-keys.md': keysReference(configJsonSchema()),
   'docs/reference-commands.md': commandsReference(),
+  'docs/other-names.md': otherNamesPage(),
   'scripts/README.md': scriptsReference(),
 }).map(([file, text]) => ({ file, text }));
 const stale = generated.filter(

@@ -1,8 +1,8 @@
 /** Lists the checkpoints of a run, and finds the one that `RUN` on the command line refers to. */
 import { basename, join } from 'node:path';
 import { wrongInput } from '../errors.ts';
-import { shellPath } from '../shellWord.ts';
 import { entriesOf, exists, leftoverOf } from '../storage/durable.ts';
+import { withoutCheckpoint } from './firstCheckpoint.ts';
 import { runPaths } from './runPaths.ts';
 
 /** A checkpoint folder that has not been checked; damage is found when it is loaded. */
@@ -70,8 +70,7 @@ function checkedStep(path: string, which: 'last' | number): string {
 }
 
 async function nothingThere(path: string): Promise<string> {
-  const train = `Train one: clm train CONFIG --run ${shellPath(path)}`;
-  if (!(await exists(path))) return `There is no run at ${path}. ${train}`;
-  if (await exists(runPaths(path).config)) return `The run at ${path} has no checkpoint yet. ${train} --resume`;
+  if (!(await exists(path))) return `There is no run at ${path}. clm train makes runs, and clm runs lists them.`;
+  if (await exists(runPaths(path).config)) return withoutCheckpoint(path);
   return `${path} is neither a run directory nor a checkpoint folder.`;
 }

@@ -31,6 +31,7 @@ import { runPaths } from '../run/runPaths.ts';
 import { readRunStatus } from '../run/status.ts';
 import { defaultPrompt } from '../sampling/requests.ts';
 import { readBounded } from '../storage/boundedFile.ts';
+import { changedResume, type AskedRun } from './changedResume.ts';
 import { planRun, refuseTooLarge, type RunPlan } from './plan/plan.ts';
 import { planWarnings } from './plan/planWarnings.ts';
 import { countText } from './plan/preparePlan.ts';
@@ -50,6 +51,8 @@ export interface LocatedRun {
   config: Config;
   runDirectory: string;
   resume: boolean;
+  /** For the commands that messages propose. */
+  asked: AskedRun;
 }
 
 export interface PreparedTraining {
@@ -126,10 +129,11 @@ export function findConfig(
 ): LocatedRun {
   if (runDirectory === '') throw wrongInput('--run is empty. Name a directory, or leave --run out for runs/<name>.');
   const resumed = resume ? (name: string) => runPaths(runDirectory ?? path.join('runs', name)).config : undefined;
+  const asked = { configPath, set };
   if (configPath !== undefined) {
     const config = loadConfig(configPath, { set, resumed, namesRun: runDirectory === undefined, onReplaced });
     if (runDirectory === undefined && resume) refuseFormerName(config.name, configPath);
-    return { config, runDirectory: path.resolve(runDirectory ?? path.join('runs', config.name)), resume };
+    return { config, runDirectory: path.resolve(runDirectory ?? path.join('runs', config.name)), resume, asked };
   }
   if (runDirectory === undefined || !resume) {
     throw wrongInput('A config is missing: clm train CONFIG, or to continue a run: clm train --run DIR --resume');
@@ -141,7 +145,7 @@ export function findConfig(
     set.length > 0
       ? loadConfig(file, { set, resumed, onReplaced })
       : parseResolvedConfig(readBounded(file).toString('utf8'), file);
-  return { config, runDirectory: path.resolve(runDirectory), resume };
+  return { config, runDirectory: path.resolve(runDirectory), resume, asked };
 }
 
 /** Letters of other scripts used to become '-' in names: such a run must not be begun again unsaid. */
@@ -164,6 +168,7 @@ async function checkpointToResume({
   config,
   runDirectory,
   resume,
+  asked,
 }: LocatedRun): Promise<{ checkpoint: Checkpoint | undefined; skipped: SkippedCheckpoint[] }> {
   if (!resume) {
     await assertFreshStart(runDirectory);
@@ -183,7 +188,7 @@ async function checkpointToResume({
         `start: { from: ${JSON.stringify(runDirectory)} } in a config.`,
     );
   }
-  if (checkpoint) assertMayResume(checkpoint, config, runDirectory);
+  if (checkpoint) assertMayResume(checkpoint, config, runDirectory, asked);
   else await assertFreshStart(runDirectory);
   return found;
 }
@@ -193,14 +198,11 @@ const configOf = ({ path: folder, configText }: Checkpoint): Config =>
   parseResolvedConfig(configText, path.join(folder, 'config.yaml'));
 
 /** Only keys that leave the past steps as they were may change. */
-function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: string): void {
-  const differences = resumeDifferences(configOf(checkpoint), config).filter((key) => key !== 'device');
+function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: string, asked: AskedRun): void {
+  const runConfig = configOf(checkpoint);
+  const differences = resumeDifferences(runConfig, config).filter((key) => key !== 'device');
   if (differences.length === 0) return;
-  throw wrongInput(
-    `${runDirectory} was started with another ${differences.join(', ')}. Resuming may change only device, the ` +
-      'length, schedule, evaluation, checkpoints, samples, reports, corpus.workers and corpus.cache; start a new run ' +
-      'with --run for anything else.',
-  );
+  throw wrongInput(changedResume(differences, runDirectory, runConfig.model, asked));
 }
 
 type PreparedText = Pick<PreparedTraining, 'tokenizer' | 'corpus' | 'manifest'>;

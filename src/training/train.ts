@@ -81,7 +81,7 @@ export async function train(
 
       // If due, on request, at the end and before a stop: a checkpoint, written while the next steps run.
       const ends = isOver || signal.aborted;
-      const isWanted = takeSave() || due.checkpoint || ends;
+      const isWanted = (step > 0 && takeSave()) || due.checkpoint || ends; // at step 0 the request waits for an update
       if (isWanted && step > 0 && !logged.has('checkpoint')) await saves.begin(progress);
       if (ends) {
         await saves.finished();

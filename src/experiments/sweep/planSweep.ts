@@ -45,7 +45,12 @@ export async function planSweep(
       const known = plans.get(key);
       if (known !== undefined) return { plan: known, warnings: planWarnings(runConfig, known.steps) };
       // A directory that does not exist: whether the run may start in its own is checked by its process.
-      const located = { config: runConfig, runDirectory: join(output, '.planned'), resume: false };
+      const located = {
+        config: runConfig,
+        runDirectory: join(output, '.planned'),
+        resume: false,
+        asked: { configPath: options.config, set: run.set },
+      };
       const prepared = await prepareTraining(located);
       plans.set(key, prepared.plan);
       const text = JSON.stringify([corpus, tokenizer.path]);

@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseResolvedConfig } from '../../../../src/config/load.ts';
 import { clmAtTerminal, ctrlC } from '../../atTerminal.ts';
 import { clm, root } from '../../clm.ts';
 
@@ -176,19 +177,50 @@ describe('a training process', () => {
     expect(await savedSteps('limited')).toEqual([step]);
   });
 
-  it('saves and continues at SIGUSR1', async () => {
-    let asked = false;
+  it('saves and continues at SIGUSR1, the way that sampling names while there is no checkpoint', async () => {
+    let named: Promise<string> | undefined;
     let stopped = false;
-    const { code, stderr } = await clm(['train', config, '--run', at('asked'), ...endless], (text, child) => {
-      if (!asked && /step \d+\/1000000/.test(text)) asked = child.kill('SIGUSR1');
+    const args = ['train', config, '--run', at('asked'), ...endless, '--set', 'checkpoints.everySteps=900000'];
+    const { code, stderr } = await clm(args, (text, child) => {
+      if (named === undefined && /step \d+\/1000000/.test(text)) {
+        named = clm(['sample', at('asked')]).then(({ stderr: message }) => {
+          const [, command, pid] = /To have it saved now: (kill -USR1 (\d+))$/m.exec(message) ?? [];
+          expect(Number(pid)).toBe(child.pid);
+          execFileSync('sh', ['-c', command!]);
+          return message;
+        });
+        named.catch(() => child.kill('SIGTERM'));
+      }
       if (!stopped && text.includes(': checkpoint ')) stopped = child.kill('SIGTERM');
     });
+    expect(await named).toMatch(
+      /has no checkpoint yet: it is at step \d+ of 1000000, the first comes at step 900000, in about \d/,
+    );
     expect(code).toBe(143);
     expect(stderr).toContain('SIGUSR1: saving after this step');
     const asSaved = Number(/step (\d+): checkpoint /.exec(stderr)![1]);
     const atEnd = Number(/stopped after step (\d+)/.exec(stderr)![1]);
     expect(atEnd).toBeGreaterThan(asSaved);
     expect((await savedSteps('asked')).sort((a, b) => a - b)).toEqual([asSaved, atEnd]);
+  });
+
+  it('answers a change that no resume allows with a command that trains on from the weights', async () => {
+    await clm(['train', config, '--run', at('former'), '--quiet', '--set', 'training.steps=2']);
+    const resume = ['train', config, '--run', at('former'), '--resume', '--set', 'training.steps=3'];
+    const { code, stderr } = await clm([...resume, '--set', 'optimizer.learningRate=2e-3']);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`or with this line in ${config}, without --set start.from:\n  start: { from: "former" }`);
+    const command = /^ {2}clm (train .*)$/m.exec(stderr)![1]!;
+    execFileSync('sh', ['-c', `'${process.execPath}' '${program}' ${command} --quiet`], { cwd: root });
+    expect(await savedSteps('former-2')).toEqual([3]);
+    const { start } = parseResolvedConfig(
+      await readFile(at('former-2/config.yaml'), 'utf8'),
+      at('former-2/config.yaml'),
+    );
+    expect(start.from).toBe(at('former'));
+    const otherModel = await clm([...resume, '--set', 'model.layers=2']);
+    expect(otherModel.stderr).toMatch(/train a new run, from the start:\n {2}clm train .*--run .*former-3$/m);
+    expect(otherModel.stderr).not.toContain('start.from');
   });
 
   it('warns if resumed with another machine, version or number of threads', async () => {
