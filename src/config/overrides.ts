@@ -11,8 +11,8 @@ interface Override {
 }
 
 /**
- * KEY is a path such as `model.layers` or `corpus.sources[0].path`; VALUE is a number, true, false or null as in YAML, a
- * quoted text, a list `[…]` or mapping `{…}` in YAML's flow style; anything else is text, taken literally. Relative
+ * KEY is a path such as `model.layers` or `corpus.sources[0].path`; VALUE is a number, true, false or null as in YAML,
+ * a quoted text, a list `[…]` or mapping `{…}` in YAML's flow style; anything else is text, taken literally. Relative
  * paths are relative to the working directory.
  *
  * @throws wrongInput naming the flag if KEY or VALUE cannot be parsed

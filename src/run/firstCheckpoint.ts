@@ -17,9 +17,8 @@ export function withoutCheckpoint(runDirectory: string): string {
   const { step, msPerStep } = lastUpdates(runDirectory);
   const steps = readEnvironment(runDirectory)?.plan?.steps;
   const first = Math.min(everySteps(runDirectory), steps ?? Infinity);
-  const when = Number.isFinite(first)
-    ? `the first comes at step ${first}${msPerStep === undefined ? '' : `, in about ${timeText((first - step) * msPerStep)}`}`
-    : 'the first comes at its end';
+  const left = msPerStep === undefined ? '' : `, in about ${timeText((first - step) * msPerStep)}`;
+  const when = Number.isFinite(first) ? `the first comes at step ${first}${left}` : 'the first comes at its end';
   const where = holder.host === hostname() ? '' : ` (on ${holder.host})`;
   return (
     `${nothing}: it is at step ${step}${steps === undefined ? '' : ` of ${steps}`}, ${when}. ` +

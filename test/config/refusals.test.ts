@@ -151,19 +151,23 @@ describe('invalid combinations', () => {
     ],
     [
       'tokenizer: { vocabularySize: 300 }',
-      'a.yaml:2:30: tokenizer.vocabularySize has no effect with tokenizer.kind: characters; set it to null, or tokenizer.kind to bpe',
+      'a.yaml:2:30: tokenizer.vocabularySize has no effect with tokenizer.kind: characters; set it to null, ' +
+        'or tokenizer.kind to bpe',
     ],
     [
       'tokenizer: { kind: bytes, path: a.json }',
-      'a.yaml:2:33: tokenizer.path has no effect with tokenizer.kind: bytes; set it to null, or tokenizer.kind to file',
+      'a.yaml:2:33: tokenizer.path has no effect with tokenizer.kind: bytes; set it to null, ' +
+        'or tokenizer.kind to file',
     ],
     [
       'tokenizer: { kind: bpe, vocabularySize: 300, endOfText: x }',
-      'a.yaml:2:57: tokenizer.endOfText has no effect with tokenizer.kind: bpe; set it to null, or tokenizer.kind to file',
+      'a.yaml:2:57: tokenizer.endOfText has no effect with tokenizer.kind: bpe; set it to null, ' +
+        'or tokenizer.kind to file',
     ],
     [
       'optimizer: { momentum: 0.9 }',
-      'a.yaml:2:24: optimizer.momentum has no effect with optimizer.kind: adamw; set it to null, or optimizer.kind to muon',
+      'a.yaml:2:24: optimizer.momentum has no effect with optimizer.kind: adamw; set it to null, ' +
+        'or optimizer.kind to muon',
     ],
     [
       'schedule: { kind: constant, finalLearningRate: 1e-5 }',

@@ -1,4 +1,4 @@
-/** The arguments of a command as they were written, piece by piece, so that a proposed command can change one of them. */
+/** The arguments of a command as they were written, piece by piece, so that a proposed command can change some. */
 import { shellWord } from '../../shellWord.ts';
 import { nameOf, type Usage } from '../usage.ts';
 
