@@ -1,7 +1,7 @@
 /**
  * What to say where a run is given and a config wanted or the reverse, or where there is nothing at a path but
- * something near it: the same command with the right path. Nothing if it is not plain which one that is; the command then says
- * itself what is wrong.
+ * something near it: the same command with the right path. Nothing if it is not plain which one that is; the command
+ * then says itself what is wrong.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
