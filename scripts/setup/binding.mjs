@@ -1,22 +1,21 @@
-// Step 3: tfjs-node's binding, compiled from the two C++ files of its npm package against the wheel's libtensorflow,
-// kept beside the libraries and copied to where tfjs-node looks for it.
+// Step 3: tfjs-node's binding, compiled from the two C++ files of its npm package against the wheel's libtensorflow and
+// kept beside it. src/runtime loads it from there.
 
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { compile } from './compiler.mjs';
+import { compile, linkFlags, oldLinux, withoutPaths } from './compiler.mjs';
 import { SetupFailure, lastLines } from './failure.mjs';
-import { fileBytes, hashOf, writeWhole } from './files.mjs';
+import { fileBytes, hashOf } from './files.mjs';
 import { runProgram } from './process.mjs';
 
 const tfjsFolder = 'node_modules/@tensorflow/tfjs-node-gpu';
 const sources = ['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc'];
-/** The package lists Node-API versions up to 8, and Node has had 8 since 12.22: so that is the folder it looks in. */
+/** Node has had this version of Node-API since 12.22. */
 const napiVersion = 8;
 
 /**
  * @typedef {object} Binding
- * @property {string} cached the compiled binding in the cache
- * @property {string} installed where tfjs-node loads it from
+ * @property {string} file the compiled binding, in the cache
  * @property {string[]} flags of the compiler, without the output
  */
 
@@ -28,68 +27,52 @@ const napiVersion = 8;
 export function locateBinding(root, libraries) {
   const tfjs = path.join(root, tfjsFolder);
   const nodeHeaders = path.join(root, 'node_modules/node-api-headers');
-  const flags = compilerFlags(tfjs, path.join(nodeHeaders, 'include'), libraries, process.platform);
-  // The flags hold paths of this clone; what differs between clones and must not split the cache is named relatively.
-  const shared = flags.map((flag) => flag.replaceAll(root, '.'));
+  const flags = compilerFlags(root, tfjs, path.join(nodeHeaders, 'include'), libraries);
   const versions = [tfjs, nodeHeaders].map((folder) => readFileSync(path.join(folder, 'package.json'), 'utf8'));
-  const key = hashOf(...versions.map((text) => JSON.parse(text).version), process.arch, ...shared).slice(0, 16);
-  return {
-    cached: path.join(libraries.folder, 'bindings', `${key}.node`),
-    installed: path.join(tfjs, `lib/napi-v${napiVersion}/tfjs_binding.node`),
-    flags,
-  };
+  const shared = [...withoutPaths(flags, root, libraries), readFileSync(path.join(root, oldLinux))];
+  const key = hashOf(...versions.map((text) => JSON.parse(text).version), libraries.set.name, ...shared).slice(0, 16);
+  return { file: path.join(libraries.libraryDirectory, `tfjs-binding-${key}.node`), flags };
 }
 
 /**
+ * @param {string} root
  * @param {string} tfjs folder of tfjs-node-gpu
  * @param {string} nodeHeaders
- * @param {{ set: { libraries: string[] }, includeDirectory: string, libraryDirectory: string }} libraries
- * @param {string} platform
+ * @param {import('./libtensorflow/libraries.mjs').Libraries} libraries
  */
-export function compilerFlags(tfjs, nodeHeaders, { set, includeDirectory, libraryDirectory }, platform) {
+function compilerFlags(root, tfjs, nodeHeaders, libraries) {
   return [
     ...['-O2', '-std=c++17', '-fPIC', '-shared', `-DNAPI_VERSION=${napiVersion}`, '-DBUILDING_NODE_EXTENSION'],
-    ...['-I', nodeHeaders, '-I', includeDirectory, '-I', path.dirname(tfjs)],
-    ...sources.map((source) => path.join(tfjs, source)),
-    // The library finds CUDA relative to the path it was loaded by: it must be loaded from its own folder, by no link.
-    ...set.libraries.map((library) => path.join(libraryDirectory, library)),
-    ...['-Xlinker', '-rpath', '-Xlinker', libraryDirectory],
+    ...['-include', path.join(root, oldLinux), '-I', nodeHeaders, '-I', libraries.includeDirectory],
+    ...['-I', path.dirname(tfjs), ...sources.map((source) => path.join(tfjs, source))],
+    ...linkFlags(libraries),
     // Node's own functions are found when it loads the binding.
-    ...(platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : []),
+    ...(libraries.set.name.startsWith('darwin') ? ['-undefined', 'dynamic_lookup'] : []),
   ];
 }
 
-/** SHA-256 of the binding that tfjs-node will load, undefined where there is none. */
-export function installedBindingHash(/** @type {Binding} */ { installed }) {
-  return fileBytes(installed) === undefined ? undefined : hashOf(readFileSync(installed));
-}
-
 /**
- * Compiles the binding unless the cache has it, tries whether it loads, and puts it where tfjs-node looks.
+ * Compiles the binding unless the cache has it, and tries whether it loads.
  * @param {Binding} binding
  * @param {import('./progress.mjs').Progress} progress
  * @returns {Promise<string>} its SHA-256
  * @throws SetupFailure
  */
-export async function installBinding(binding, progress) {
-  const { cached } = binding;
-  const wasCached = fileBytes(cached) !== undefined;
-  if (!wasCached) await compile(cached, binding.flags, 'the binding of tfjs-node', progress);
+export async function installBinding({ file, flags }, progress) {
+  const wasCached = fileBytes(file) !== undefined;
+  if (!wasCached) await compile(file, flags, 'the binding of tfjs-node', progress);
   progress.step('Checking that TensorFlow loads.');
-  const problem = await loadProblem(cached);
+  const problem = await loadProblem(file);
   if (problem !== undefined && wasCached) {
     // Compiled on another machine that shares this cache, or cut off by a crash of the machine.
-    await compile(cached, binding.flags, 'the binding of tfjs-node', progress);
+    await compile(file, flags, 'the binding of tfjs-node', progress);
   }
-  const remaining = problem !== undefined && wasCached ? await loadProblem(cached) : problem;
+  const remaining = problem !== undefined && wasCached ? await loadProblem(file) : problem;
   if (remaining !== undefined) {
-    rmSync(cached, { force: true });
+    rmSync(file, { force: true });
     throw loadFailure(remaining);
   }
-  const content = readFileSync(cached);
-  mkdirSync(path.dirname(binding.installed), { recursive: true });
-  writeWhole(binding.installed, content, 0o755);
-  return hashOf(content);
+  return hashOf(readFileSync(file));
 }
 
 /**

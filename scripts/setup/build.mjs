@@ -1,11 +1,12 @@
-// Step 5: the TypeScript of src compiled into dist. Built in another folder and renamed, so that
-// the files of deleted sources disappear and an interrupted build leaves the previous one.
+// Step 5: the TypeScript of src compiled into dist, and the parts of tfjs that clm loads. Built in another folder and
+// renamed, so that the files of deleted sources disappear and an interrupted build leaves the previous one.
 
 import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { SetupFailure, exitCodes } from './failure.mjs';
 import { filesBelow, hashOf, readJson, writeWhole } from './files.mjs';
 import { runProgram } from './process.mjs';
+import { bundleTfjs } from './tfjs/bundle.mjs';
 
 const stampName = '.build.json';
 
@@ -19,7 +20,7 @@ export function buildIsCurrent(/** @type {string} */ root) {
 function sourcesHash(/** @type {string} */ root) {
   const files = ['tsconfig.json', 'package.json', 'node_modules/typescript/package.json']
     .map((file) => path.join(root, file))
-    .concat(filesBelow(path.join(root, 'src')));
+    .concat(filesBelow(path.join(root, 'src')), filesBelow(path.join(root, 'scripts/setup/tfjs')));
   return hashOf(...files.flatMap((file) => [path.relative(root, file), readFileSync(file)]));
 }
 
@@ -40,6 +41,7 @@ export async function build(root) {
   const { status, output } = await runProgram(process.execPath, [tsc, ...options], { cwd: root });
   if (status !== 0)
     throw new SetupFailure(`The TypeScript sources do not compile:\n${output.trimEnd()}`, exitCodes.bug);
+  await bundleTfjs(root, aside);
   const built = filesBelow(aside).map((file) => path.relative(aside, file));
   writeWhole(path.join(aside, stampName), JSON.stringify({ sources, built }));
   if (existsSync(dist)) renameSync(dist, former);

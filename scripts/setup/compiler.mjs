@@ -31,6 +31,30 @@ export async function compile(output, flags, what, progress) {
   renameSync(aside, output);
 }
 
+/** The header that every file includes first; below the project folder. */
+export const oldLinux = 'native/oldLinux.h';
+
+/**
+ * What is linked: libtensorflow. The result looks for it in its own folder, wherever that is moved to.
+ * @param {import('./libtensorflow/libraries.mjs').Libraries} libraries
+ */
+export function linkFlags({ set, libraryDirectory }) {
+  const own = set.name.startsWith('darwin') ? '@loader_path' : '$ORIGIN';
+  // The library finds CUDA relative to the path it was loaded by: it must be loaded from its own folder, by no link.
+  const libraries = set.libraries.map((library) => path.join(libraryDirectory, library));
+  return ['-Xlinker', '-rpath', '-Xlinker', own, ...libraries];
+}
+
+/**
+ * Flags with the folders of this machine named by what they are, so that what is compiled of the same sources is found
+ * again by another clone, and if it comes from a package.
+ * @param {string[]} flags
+ * @param {string} root
+ * @param {import('./libtensorflow/libraries.mjs').Libraries} libraries
+ */
+export const withoutPaths = (flags, root, { siteDirectory }) =>
+  flags.map((flag) => flag.replaceAll(siteDirectory, 'site').replaceAll(root, '.'));
+
 /**
  * $CXX, which may hold arguments too, else the first C++ compiler on PATH.
  * @returns {[string, ...string[]]}

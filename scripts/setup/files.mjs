@@ -66,3 +66,7 @@ export function hashOf(/** @type {(string | Uint8Array)[]} */ ...parts) {
   for (const part of parts) hash.update(part).update('\0');
   return hash.digest('hex');
 }
+
+/** SHA-256 of a file, as `hashOf` has it; undefined if there is none. */
+export const fileHash = (/** @type {string} */ file) =>
+  fileBytes(file) === undefined ? undefined : hashOf(readFileSync(file));

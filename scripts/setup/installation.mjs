@@ -2,9 +2,7 @@
 
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { readJson, writeWhole } from './files.mjs';
-import { installedBindingHash } from './binding.mjs';
-import { kernelsHash } from './kernels.mjs';
+import { fileHash, readJson, writeWhole } from './files.mjs';
 import { librariesAreComplete } from './libtensorflow/libraries.mjs';
 import { tensorflowVersion } from './libtensorflow/wheels.mjs';
 
@@ -31,12 +29,11 @@ export function installationIsComplete(root, { device, why }, libraries, { bindi
     recorded !== undefined &&
     recorded.device === device &&
     recorded.why === why &&
-    recorded.siteDirectory === libraries.siteDirectory &&
-    recorded.bindingPath === binding.installed && // a clone may have been moved
-    recorded.cachedBinding === binding.cached &&
-    recorded.bindingSha256 === installedBindingHash(binding) &&
-    recorded.kernelsPath === kernels.cached &&
-    recorded.kernelsSha256 === kernelsHash(kernels) &&
+    recorded.libraryDirectory === libraries.libraryDirectory &&
+    recorded.bindingPath === binding.file &&
+    recorded.bindingSha256 === fileHash(binding.file) &&
+    recorded.kernelsPath === kernels.file &&
+    recorded.kernelsSha256 === fileHash(kernels.file) &&
     librariesAreComplete(libraries)
   );
 }
@@ -49,11 +46,9 @@ export function installationIsComplete(root, { device, why }, libraries, { bindi
  */
 export function recordInstallation(root, { device, why }, libraries, compiled) {
   const { binding, bindingSha256, kernels, kernelsSha256 } = compiled;
-  const { siteDirectory, libraryDirectory, includeDirectory } = libraries;
   const installation = {
-    ...{ tensorflowVersion, device, why, siteDirectory, libraryDirectory, includeDirectory },
-    ...{ bindingPath: binding.installed, bindingSha256, cachedBinding: binding.cached },
-    ...{ kernelsPath: kernels.cached, kernelsSha256 },
+    ...{ tensorflowVersion, device, why, libraryDirectory: libraries.libraryDirectory },
+    ...{ bindingPath: binding.file, bindingSha256, kernelsPath: kernels.file, kernelsSha256 },
   };
   writeWhole(path.join(root, installationFile), `${JSON.stringify(installation, undefined, 2)}\n`);
 }

@@ -4,13 +4,13 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { compilerFlags } from '../../native/flags.mjs';
-import { compile, compilerCommand } from './compiler.mjs';
-import { fileBytes, filesBelow, hashOf, writeWhole } from './files.mjs';
+import { compile, compilerCommand, linkFlags, oldLinux, withoutPaths } from './compiler.mjs';
+import { filesBelow, hashOf, writeWhole } from './files.mjs';
 
 /**
  * @typedef {object} Kernels
  * @property {string} directory of the sources
- * @property {string} cached the compiled library, absolute
+ * @property {string} file the compiled library, in the cache
  * @property {string[]} options of the compiler for every source
  * @property {string[]} sources the .cc files, absolute
  * @property {string[]} linked options and libraries of the linker
@@ -21,23 +21,20 @@ import { fileBytes, filesBelow, hashOf, writeWhole } from './files.mjs';
  * @param {import('./libtensorflow/libraries.mjs').Libraries} libraries
  * @returns {Kernels}
  */
-export function locateKernels(root, { folder, set, includeDirectory, libraryDirectory }) {
+export function locateKernels(root, libraries) {
   const directory = path.join(root, 'native');
   const files = filesBelow(directory).filter((file) => /\.(cc|h)$/.test(file));
-  const options = [...compilerFlags, '-I', includeDirectory];
-  const libraries = set.libraries.map((library) => path.join(libraryDirectory, library));
-  const linked = ['-Xlinker', '-rpath', '-Xlinker', libraryDirectory, ...libraries];
+  const options = [...compilerFlags, '-include', path.join(root, oldLinux), '-I', libraries.includeDirectory];
+  const linked = linkFlags(libraries);
   const contents = files.map((file) => readFileSync(file));
-  const key = hashOf(...contents, process.env.CXX ?? '', process.arch, ...options, ...linked).slice(0, 16);
+  const shared = withoutPaths([...options, ...linked], root, libraries);
+  const key = hashOf(...contents, process.env.CXX ?? '', libraries.set.name, ...shared).slice(0, 16);
+  const extension = libraries.set.name.startsWith('darwin') ? 'dylib' : 'so';
   return {
     ...{ directory, options, sources: files.filter((file) => file.endsWith('.cc')), linked },
-    cached: path.join(folder, 'kernels', `${key}${process.platform === 'darwin' ? '.dylib' : '.so'}`),
+    file: path.join(libraries.libraryDirectory, `clm-kernels-${key}.${extension}`),
   };
 }
-
-/** SHA-256 of the compiled library; undefined if there is none. */
-export const kernelsHash = (/** @type {Kernels} */ { cached }) =>
-  fileBytes(cached) === undefined ? undefined : hashOf(readFileSync(cached));
 
 /**
  * Compiles the kernels, even if the cache has them: set-up comes here only when something is missing, and it takes half
@@ -47,10 +44,10 @@ export const kernelsHash = (/** @type {Kernels} */ { cached }) =>
  * @returns {Promise<string>} the library's SHA-256
  * @throws SetupFailure
  */
-export async function installKernels({ directory, cached, options, sources, linked }, progress) {
-  await compile(cached, [...options, ...sources, ...linked], "clm's kernels", progress);
+export async function installKernels({ directory, file: library, options, sources, linked }, progress) {
+  await compile(library, [...options, ...sources, ...linked], "clm's kernels", progress);
   const command = [...compilerCommand(), ...options];
   const entries = sources.map((file) => ({ directory, file, arguments: [...command, '-c', file] }));
   writeWhole(path.join(directory, 'compile_commands.json'), `${JSON.stringify(entries, undefined, 2)}\n`);
-  return hashOf(readFileSync(cached));
+  return hashOf(readFileSync(library));
 }

@@ -2,6 +2,7 @@
 import os from 'node:os';
 import { environmentFailure } from '../errors.ts';
 import { wantsKernels } from '../processor.ts';
+import type { UsableInstallation } from './installation/installation.ts';
 import { koffi, type CFunction } from './libc.ts';
 
 /**
@@ -29,15 +30,15 @@ let library: KernelLibrary | undefined;
  *   CLM_TILE_PRODUCTS=0
  * @throws environment failure if the library does not load
  */
-export function loadKernels(file: string): Kernels {
+export function loadKernels({ kernelsPath, remedy }: UsableInstallation): Kernels {
   if (!wantsKernels()) return 'none';
-  library = load(file);
+  library = load(kernelsPath, remedy);
   const code = library.register();
   if (code !== 0) throw new Error(`clm's kernels could not be registered (TF_Code ${code})`);
   return process.env['CLM_TILE_PRODUCTS'] !== '0' && library.hasTiles() === 1 ? 'tiles' : 'vectors';
 }
 
-function load(file: string): KernelLibrary {
+function load(file: string, remedy: string): KernelLibrary {
   try {
     const loaded = koffi().load(file);
     return {
@@ -46,7 +47,7 @@ function load(file: string): KernelLibrary {
       hasTiles: loaded.func('int ClmHasTiles()'),
     };
   } catch (error) {
-    throw environmentFailure(`clm's kernels do not load (${(error as Error).message}): run "npm run setup".`);
+    throw environmentFailure(`clm's kernels do not load (${(error as Error).message}): ${remedy}.`);
   }
 }
 

@@ -1,14 +1,15 @@
 /**
- * Loads tfjs-node on the libtensorflow that set-up installed, once a process, and returns its backend. Environment
+ * Loads tfjs-node on the libtensorflow that is installed, once a process, and returns its backend. Environment
  * variables that must be set before the library is loaded are set here.
  */
 import { createRequire } from 'node:module';
-import util from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { environmentFailure } from '../errors.ts';
 import { attributeTypes, dataTypes, type Attribute, type Bfloat16Use, type Binding } from './binding.ts';
 import { loadCApi, type CApi } from './capi.ts';
-import { readInstallation, type Installation } from './installation.ts';
+import type { UsableInstallation } from './installation/installation.ts';
+import { notices } from './installation/notices.ts';
+import { readInstallation } from './installation/readInstallation.ts';
 import { loadKernels, type Kernels } from './kernelLibrary.ts';
 import { withQuietStderr } from './libc.ts';
 
@@ -33,6 +34,14 @@ export interface TensorFlow {
   kernels: Kernels;
 }
 
+interface TfjsNode {
+  /** @param packageName tfjs-node-gpu's, for a backend that uses a GPU if there is one */
+  NodeJSKernelBackend: new (
+    binding: unknown,
+    packageName: string,
+  ) => tf.KernelBackend;
+}
+
 export type DeviceChoice = 'auto' | 'cpu' | 'cuda';
 
 let loaded: TensorFlow | undefined;
@@ -53,9 +62,10 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
   const installation = readInstallation();
   if (choice === 'cuda' && installation.device !== 'cuda') {
     throw environmentFailure(
-      'device cuda: the installed libtensorflow is for the CPU only; run "npm run setup -- --device cuda".',
+      `device cuda: the installed libtensorflow is for the CPU only; ${installation.cudaRemedy}.`,
     );
   }
+  if (choice === 'auto' && installation.warning !== undefined) notices.warn(installation.warning);
   setEnvironment(choice === 'auto' ? installation.device : choice);
   // Kernels register themselves with messages that no log level stops, because it is read after them.
   loaded = wantsTensorFlowLog() ? load(installation) : withQuietStderr(() => load(installation));
@@ -67,7 +77,7 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
     );
   }
   loaded.device = usesGpu ? 'cuda' : 'cpu';
-  if (loaded.device === 'cpu') loaded.kernels = loadKernels(installation.kernelsPath);
+  if (loaded.device === 'cpu') loaded.kernels = loadKernels(installation);
   loaded.deviceReason = choice === 'auto' ? installation.why : `asked for (device: ${choice})`;
   return loaded;
 }
@@ -115,17 +125,18 @@ function setEnvironment(device: 'cpu' | 'cuda'): void {
   process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true';
 }
 
-function load(installation: Installation): TensorFlow {
-  // tfjs calls two functions that Node 23 removed.
-  const legacy: { isNullOrUndefined?: (value: unknown) => boolean; isArray?: (value: unknown) => boolean } = util;
-  legacy.isNullOrUndefined ??= (value) => value === null || value === undefined;
-  legacy.isArray ??= Array.isArray;
+function load(installation: UsableInstallation): TensorFlow {
+  const load = createRequire(import.meta.url);
   try {
-    createRequire(import.meta.url)('@tensorflow/tfjs-node-gpu');
+    const binding: unknown = load(installation.bindingPath);
+    // Made by the set-up (scripts/setup/tfjs). It is two folders above this file, in src as in dist.
+    const { NodeJSKernelBackend } = load('../../dist/vendor/tfjs-node.cjs') as TfjsNode;
+    tf.registerBackend('tensorflow', () => new NodeJSKernelBackend(binding, '@tensorflow/tfjs-node-gpu'));
+    tf.setBackend('tensorflow');
   } catch (error) {
     // A library is missing or damaged; the first line says which.
     const [reason] = (error as Error).message.split('\n');
-    throw environmentFailure(`TensorFlow does not load (${reason}): run "npm run setup".`);
+    throw environmentFailure(`TensorFlow does not load (${reason}): ${installation.remedy}.`);
   }
   const backend = tf.engine().backend as unknown as TensorFlowBackend; // tfjs-node exports no type of its backend
   const eagerBinding = backend.binding as TensorFlow['eagerBinding'];

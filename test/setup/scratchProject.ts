@@ -8,7 +8,7 @@ import { onTestFinished } from 'vitest';
 import { locateBinding } from '../../scripts/setup/binding.mjs';
 import type { Device } from '../../scripts/setup/device.mjs';
 import { locateLibraries } from '../../scripts/setup/libtensorflow/libraries.mjs';
-import { readInstallation } from '../../src/runtime/installation.ts';
+import { readInstallation } from '../../src/runtime/installation/readInstallation.ts';
 
 export const projectDirectory = path.resolve(import.meta.dirname, '../..');
 const tfjs = 'node_modules/@tensorflow/tfjs-node-gpu';
@@ -39,7 +39,7 @@ export function scratchProject(): ScratchProject {
     string,
   ];
   mkdirSync(path.join(directory, tfjs), { recursive: true });
-  mkdirSync(path.join(directory, 'src/cli'), { recursive: true });
+  for (const folder of ['src/cli', 'dist']) mkdirSync(path.join(directory, folder), { recursive: true });
   mkdirSync(programs);
   for (const part of ['bin', 'scripts', 'native', 'tsconfig.json', `${tfjs}/package.json`]) {
     cpSync(path.join(projectDirectory, part), path.join(directory, part), { recursive: true });
@@ -47,8 +47,11 @@ export function scratchProject(): ScratchProject {
   for (const linked of [
     `${tfjs}/binding`,
     'node_modules/node-api-headers',
+    'node_modules/@tensorflow/tfjs-core',
+    'node_modules/rolldown',
     'node_modules/typescript',
     'node_modules/@types',
+    'dist/vendor', // takes a second or two to make
   ]) {
     symlinkSync(path.join(projectDirectory, linked), path.join(directory, linked));
   }
@@ -99,12 +102,12 @@ export function librariesOf({ directory, cache }: ScratchProject, device: Device
 
 /** Puts this machine's libraries for the CPU into the scratch cache as those of `device`, by links. */
 export function fillCache(project: ScratchProject, device: Device = 'cpu'): void {
-  const { folder, set } = librariesOf(project, device);
-  const { siteDirectory } = readInstallation();
-  mkdirSync(folder, { recursive: true });
-  symlinkSync(siteDirectory, path.join(folder, 'site'));
-  cpSync(path.join(siteDirectory, '../manifest.json'), path.join(folder, 'manifest.json'));
-  if (set.libraries.length === 0) throw new Error('no libraries to fill the cache with');
+  const { folder, set, libraryDirectory } = librariesOf(project, device);
+  const real = readInstallation().libraryDirectory;
+  mkdirSync(libraryDirectory, { recursive: true });
+  for (const part of [...set.libraries, 'include'])
+    symlinkSync(path.join(real, part), path.join(libraryDirectory, part));
+  cpSync(path.join(real, '../../manifest.json'), path.join(folder, 'manifest.json'));
 }
 
 /** How often the stub of the compiler ran. */

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { compilerFlags } from '../../scripts/setup/binding.mjs';
+import { locateBinding } from '../../scripts/setup/binding.mjs';
+import { locateLibraries } from '../../scripts/setup/libtensorflow/libraries.mjs';
 import { parseRequirements, tensorflowVersion, wheelSet } from '../../scripts/setup/libtensorflow/wheels.mjs';
 import { projectDirectory } from './scratchProject.ts';
 
@@ -53,16 +54,21 @@ describe('the wheels', () => {
     expect(() => parseRequirements('tensorflow==2.21.0  # 5 bytes\n')).toThrow('not a pinned requirement');
   });
 
-  test('the binding is linked to the folder of the library itself, and on macOS leaves Node’s functions open', () => {
-    const libraries = {
-      set: { libraries: ['libtensorflow_cc.so.2'] },
-      includeDirectory: '/c/include',
-      libraryDirectory: '/c, d/lib',
-    };
-    const flags = compilerFlags('/p/tfjs', '/p/headers', libraries, 'linux');
-    expect(flags.slice(flags.indexOf('-rpath'))).toEqual(['-rpath', '-Xlinker', '/c, d/lib']);
-    expect(flags).toContain('/c, d/lib/libtensorflow_cc.so.2');
-    expect(compilerFlags('/p/tfjs', '/p/headers', libraries, 'darwin')).toContain('dynamic_lookup');
-    expect(flags).not.toContain('dynamic_lookup');
+  test.each([
+    ['linux', 'x64', '$ORIGIN', false],
+    ['darwin', 'arm64', '@loader_path', true],
+  ])('on %s, what is compiled finds the library in its own folder: %s', (platform, arch, own, isOpen) => {
+    const libraries = locateLibraries(projectDirectory, '/c, d', { platform, arch }, 'cpu');
+    const { file, flags } = locateBinding(projectDirectory, libraries);
+    expect(path.dirname(file)).toBe(libraries.libraryDirectory);
+    expect(flags[flags.indexOf('-rpath') + 2]).toBe(own);
+    expect(flags).toContain(path.join(libraries.libraryDirectory, libraries.set.libraries[0]!));
+    expect(flags.includes('dynamic_lookup')).toBe(isOpen); // Node's functions
+  });
+
+  test('what is compiled has the same name wherever the cache is, so that it need not be made again', () => {
+    const nameIn = (cache: string): string =>
+      path.basename(locateBinding(projectDirectory, locateLibraries(projectDirectory, cache, process, 'cpu')).file);
+    expect(nameIn('/a')).toBe(nameIn('/b/c'));
   });
 });

