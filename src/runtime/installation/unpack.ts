@@ -165,7 +165,7 @@ function refuseNoexec(partial: string): void {
   fs.rmSync(probe);
   if (errorCode(error) !== 'EACCES') return;
   throw environmentFailure(
-    `${path.dirname(partial)} is on a file system that is mounted "noexec", from which libtensorflow cannot be loaded: ` +
+    `${path.dirname(partial)} is on a file system mounted "noexec", from which libtensorflow cannot be loaded: ` +
       'set XDG_CACHE_HOME to a folder on another one.',
   );
 }
@@ -177,8 +177,8 @@ function explained(error: unknown, folder: string): unknown {
   if (code === 'ENOSPC' || code === 'EDQUOT') return diskFull(folder);
   if (!['EROFS', 'EACCES', 'EPERM', 'ENOTDIR', 'ENOENT', 'EEXIST', 'EIO'].includes(code)) return error;
   return environmentFailure(
-    `libtensorflow cannot be unpacked into ${folder} (${(error as Error).message}). Make the folder writable for this ` +
-      `user, or set XDG_CACHE_HOME to one that is.`,
+    `libtensorflow cannot be unpacked into ${folder} (${(error as Error).message}). Make it writable for this user, ` +
+      'or set XDG_CACHE_HOME to a folder that is.',
     { cause: error },
   );
 }
