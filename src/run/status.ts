@@ -77,8 +77,8 @@ const silenceMs = 20_000;
 const silenceSteps = 20;
 
 /**
- * The state in `status.json`. Without one: done if the last planned step is evaluated, failed if its sweep says so,
- * running if it wrote a short while ago, else stopped.
+ * The state in `status.json`, or running if a process holds the run. Without either: done if the last planned step is
+ * evaluated, failed if its sweep says so, running if it wrote a short while ago, else stopped.
  */
 export function runState(runDirectory: string, progress: LoggedProgress): RunState {
   const { step, steps, evaluated, updates, changedMs, nowMs } = progress;
@@ -96,6 +96,9 @@ export function runState(runDirectory: string, progress: LoggedProgress): RunSta
 function reportedState(runDirectory: string): RunState | null {
   try {
     const status = readRunStatus(runDirectory);
+    // A process that has just begun, or begun again, reads its corpus before it writes a status.
+    if (status?.state !== 'running' && status?.state !== 'done' && liveHolder(runDirectory) !== undefined)
+      return { state: 'running', reason: null };
     if (status === undefined) return null;
     if (status.state === 'interrupted') return { state: 'stopped', reason: 'no process is writing it' };
     return { state: status.state, reason: status.reason ?? null };

@@ -15,13 +15,15 @@ export interface Result {
 /**
  * @param watch is called with everything on stderr so far, and may send signals
  * @param started is handed the process
+ * @param directory to work in; the clone if left out
  */
 export function clm(
   args: string[],
   watch?: (stderr: string, child: ChildProcess) => void,
   started?: (child: ChildProcess) => void,
+  directory: string = root,
 ): Promise<Result> {
-  const child = spawn(process.execPath, [program, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [program, ...args], { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
   started?.(child);
   let stdout = '';
   let stderr = '';

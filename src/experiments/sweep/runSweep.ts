@@ -4,12 +4,13 @@
  * `sweep.jsonl` logs the start and end of each run; runs that are done are skipped.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { summarizeRun, type RunSummary } from '../runSummary.ts';
 import type { SweepRun } from './expandSweep.ts';
+import { isProcess, noteSweep, sweepLogFile, sweepNotes } from './sweepLog.ts';
 
 export type SweepEvent =
   | { kind: 'started'; run: string; pid: number | null }
@@ -43,6 +44,10 @@ const stopCodes = [SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR2].map((signal) => 12
 /** Executes the runs that are not done. After an abort it starts no more and waits for those that are running. */
 export async function runSweep(runs: readonly SweepRun[], options: SweepOptions): Promise<void> {
   const waiting = [...runs];
+  noteSweep(
+    options.output,
+    runs.map(({ name }) => name),
+  );
   const worker = async (): Promise<void> => {
     for (let run = waiting.shift(); run !== undefined && !options.signal.aborted; run = waiting.shift()) {
       await executeRun(run, options);
@@ -56,7 +61,7 @@ async function executeRun({ name, set }: SweepRun, options: SweepOptions): Promi
   const directory = join(output, name);
   const log = (event: SweepEvent): void => {
     const line = JSON.stringify(event, loggedFields);
-    if (event.kind !== 'skipped') appendFileSync(join(output, 'sweep.jsonl'), `${line}\n`);
+    if (event.kind !== 'skipped') appendFileSync(sweepLogFile(output), `${line}\n`);
     report(event);
   };
   await earlierProcessEnded(output, name, directory, signal);
@@ -113,29 +118,10 @@ async function earlierProcessEnded(
   signal: AbortSignal,
 ): Promise<void> {
   const pid = lastPid(output, name);
-  while (pid !== null && isTraining(pid, directory) && !signal.aborted) await sleep(100);
+  while (pid !== null && isProcess(pid, directory) && !signal.aborted) await sleep(100);
 }
 
 function lastPid(output: string, name: string): number | null {
-  try {
-    const lines = readFileSync(join(output, 'sweep.jsonl'), 'utf8').trimEnd().split('\n');
-    const last = lines.map((line) => JSON.parse(line) as Record<string, unknown>).findLast(({ run }) => run === name);
-    return last?.['kind'] === 'started' && typeof last['pid'] === 'number' ? last['pid'] : null;
-  } catch {
-    return null; // no sweep has run here, or its last line is incomplete
-  }
-}
-
-function isTraining(pid: number, directory: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(directory);
-  } catch {
-    if (process.platform === 'linux') return false;
-  }
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  const last = sweepNotes(output).findLast(({ run }) => run === name);
+  return last?.['kind'] === 'started' && typeof last['pid'] === 'number' ? last['pid'] : null;
 }

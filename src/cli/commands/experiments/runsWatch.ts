@@ -1,30 +1,19 @@
 /**
- * `clm runs watch RUN…`: a chart of losses that is updated while the runs train. On a terminal it takes the whole
- * screen, as `top` does, so that resizing leaves nothing behind; in a pipe it prints lines.
+ * `clm runs watch [RUN…]`: a chart of losses that is updated while the runs train, until none of them does and no sweep
+ * has any left. On a terminal it takes the whole screen, as `top` does, so that resizing leaves nothing behind; in a
+ * pipe it prints lines.
  */
-import { basename, resolve } from 'node:path';
-import { runPaths } from '../../../run/runPaths.ts';
 import { wrongInput } from '../../../errors.ts';
-import { resolveRuns } from '../../../experiments/findRuns.ts';
-import type { MetricsRecord } from '../../../run/metrics.ts';
-import { followMetrics } from '../../../run/readMetrics.ts';
-import { finite, summarizeRun, type RunSummary } from '../../../experiments/runSummary.ts';
+import { followRuns, runningIn, type FollowedRun } from '../../../experiments/followRuns.ts';
+import { finite, type RunSummary } from '../../../experiments/runSummary.ts';
 import { terminalChart } from '../../../experiments/terminalChart.ts';
+import type { MetricsRecord } from '../../../run/metrics.ts';
 import { canRedraw } from '../../terminal/abilities.ts';
 import { duration, escapeControls, grouped, paint, paints, printJson, printResult } from '../../terminal/output.ts';
 import { openScreen } from '../../terminal/screen.ts';
-import { lossText } from '../../terminal/table.ts';
+import { lossText, stdoutWidth } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { runsWatchUsage } from './usage.ts';
-
-interface Watched {
-  name: string;
-  path: string;
-  /** Smoothed training losses and validation losses by step. */
-  training: [number, number][];
-  validation: [number, number][];
-  summary: RunSummary;
-}
 
 /** Columns below which a chart says nothing. */
 const narrowest = 20;
@@ -34,7 +23,8 @@ const painted = (text: string, series: number): string => paint(paints[series % 
 export async function watch({ runs, interval, json }: ArgumentsOf<typeof runsWatchUsage>): Promise<void> {
   const isScreen = canRedraw(process.stdout) && process.stdout.columns >= narrowest && !json;
   if (!(interval > 0)) throw wrongInput('--interval must be a number of seconds greater than 0');
-  const watched = resolveRuns(runs).map(openRun);
+  const followed = followRuns(runs.length > 0 ? runs : runningIn('runs'));
+  let watched: FollowedRun[] = [];
   let stopped = false;
   let wake = (): void => {};
   const stop = (): void => {
@@ -50,65 +40,47 @@ export async function watch({ runs, interval, json }: ArgumentsOf<typeof runsWat
       };
     });
   const sayLines = linePrinter(json);
-  const draw = (): void => screen?.show(screenOf(watched.map(({ run }) => run)));
+  const draw = (): void => screen?.show(screenOf(watched, followed.waiting()));
   const screen = isScreen ? openScreen(draw, stop) : undefined;
   if (!isScreen) process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
     for (;;) {
-      for (const { run, look } of watched) {
-        const records = look();
-        if (screen === undefined) sayLines(run, records);
-      }
+      const looks = followed.look();
+      watched = looks.map(({ run }) => run);
+      if (screen === undefined) for (const { run, records } of looks) sayLines(run, records);
       draw();
-      if (stopped || process.stdout.errored || watched.every(({ run }) => run.summary.state !== 'running')) break;
+      if (stopped || process.stdout.errored || followed.areOver()) break;
       await sleep();
     }
   } finally {
     screen?.close();
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
-  if (json) return;
-  for (const { run } of watched) printResult(lineOf(run));
+  for (const run of watched) {
+    if (json) printJson({ run: run.path, kind: 'run', ...run.summary, trainedMs: run.trainedMs });
+    else for (const line of linesOf(run, stdoutWidth())) printResult(line);
+  }
 }
 
-function openRun(path: string): { run: Watched; look: () => MetricsRecord[] } {
-  const metrics = followMetrics(runPaths(path).metrics);
-  const run: Watched = {
-    name: basename(resolve(path)),
-    path,
-    training: [],
-    validation: [],
-    summary: summarizeRun(path),
-  };
-  let smoothed: number | undefined;
-  const look = (): MetricsRecord[] => {
-    const { records, restarted } = metrics.read();
-    if (restarted) {
-      run.training = [];
-      run.validation = [];
-      smoothed = undefined;
-    }
-    for (const record of records) {
-      const loss = record.kind === 'checkpoint' ? null : finite(record.loss);
-      if (loss === null) continue;
-      if (record.kind === 'evaluation') run.validation.push([record.step, loss]);
-      if (record.kind !== 'step') continue;
-      smoothed = smoothed === undefined ? loss : 0.9 * smoothed + 0.1 * loss;
-      run.training.push([record.step, smoothed]);
-    }
-    run.summary = summarizeRun(path);
-    return records;
-  };
-  return { run, look };
-}
-
-/** A screen of the terminal's current size: one line per run, and the chart in the remaining lines. */
-function screenOf(runs: readonly Watched[]): string[] {
+/** A screen of the terminal's current size: some lines per run, and the chart in the remaining lines. */
+function screenOf(runs: readonly FollowedRun[], waiting: number): string[] {
   const width = Math.max(narrowest, process.stdout.columns);
   const height = Math.max(6, process.stdout.rows);
-  const shown = runs.slice(0, Math.max(1, Math.min(runs.length, (height >> 1) - 1)));
-  const lines = shown.map((run, i) => painted(cut(escapeControls(lineOf(run)), width), i));
-  if (shown.length < runs.length) lines.push(cut(`… and ${runs.length - shown.length} more`, width));
+  const isTraining = ({ summary }: FollowedRun): number => Number(summary.state === 'running');
+  const ordered = runs.map((run, i) => ({ run, i })).sort((a, b) => isTraining(b.run) - isTraining(a.run) || a.i - b.i);
+  const lines: string[] = [];
+  let shown = 0;
+  for (const { run, i } of ordered) {
+    const own = linesOf({ ...run, name: escapeControls(run.name) }, width).map((line) => cut(line, width));
+    if (shown > 0 && lines.length + own.length > (height >> 1) - 1) break;
+    lines.push(...own.map((line) => painted(line, i)));
+    shown++;
+  }
+  const others = [
+    ...(shown < runs.length ? [`${runs.length - shown} more`] : []),
+    ...(waiting > 0 ? [`${waiting} of the sweep still to come`] : []),
+  ];
+  if (others.length > 0) lines.push(cut(`… and ${others.join(', ')}`, width));
   const title = runs.length === 1 ? 'training loss (smoothed), and validation loss' : 'training loss (smoothed)';
   const series =
     runs.length === 1
@@ -118,17 +90,34 @@ function screenOf(runs: readonly Watched[]): string[] {
   return [...lines, cut(title, width), ...chart];
 }
 
-function lineOf({ name, summary }: Watched): string {
+/** What is known of a run; on several lines if they would be wider than `width`, each fact whole. */
+function linesOf(run: FollowedRun, width: number): string[] {
+  const { name, summary, training, resumedAt } = run;
   const { state, reason, step, steps, loss, validationLoss, tokensPerSecond } = summary;
-  const parts = [
+  const smoothed = training.at(-1)?.[1] ?? null;
+  const facts = [
     `${name}: ${state}${reason === null ? '' : ` (${reason})`}`,
     `step ${grouped(step)}${steps === null ? '' : `/${grouped(steps)}`}`,
-    `loss ${lossText(loss)}`,
-    `validation ${lossText(validationLoss)}`,
+    `validation loss ${lossText(validationLoss)}`,
+    `training loss ${lossText(smoothed)} smoothed, ${lossText(loss)} at the last step`,
     ...(tokensPerSecond === null ? [] : [`${grouped(tokensPerSecond)} tokens/s`]),
     ...timeLeft(summary),
+    ...(resumedAt > 0
+      ? [`trained ${duration(run.trainedMs)}, ${duration(run.elapsedMs)} since step ${resumedAt}`]
+      : []),
   ];
-  return parts.join('  ');
+  return packed(facts, width);
+}
+
+/** Facts side by side on as few lines as they fit on; further lines are indented. */
+function packed(facts: readonly string[], width: number): string[] {
+  const lines: string[] = [];
+  for (const fact of facts) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 2 + fact.length <= width) lines.push(`${lines.pop()!}  ${fact}`);
+    else lines.push(last === undefined ? fact : `  ${fact}`);
+  }
+  return lines;
 }
 
 function timeLeft({ state, step, steps, tokensPerSecond, tokensPerStep }: RunSummary): string[] {
@@ -139,7 +128,7 @@ function timeLeft({ state, step, steps, tokensPerSecond, tokensPerStep }: RunSum
 const cut = (text: string, width: number): string => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
 
 /** Lines for a pipe: every evaluation, and every 10 s the state of a run. */
-function linePrinter(json: boolean): (run: Watched, records: readonly MetricsRecord[]) => void {
+function linePrinter(json: boolean): (run: FollowedRun, records: readonly MetricsRecord[]) => void {
   const saidMs = new Map<string, number>();
   return (run, records) => {
     if (json) return records.forEach((record) => printJson({ run: run.path, ...record }));
@@ -150,6 +139,6 @@ function linePrinter(json: boolean): (run: Watched, records: readonly MetricsRec
     const last = saidMs.get(run.path) ?? -Infinity;
     if (run.summary.state !== 'running' || performance.now() - last < lineIntervalMs) return;
     saidMs.set(run.path, performance.now());
-    printResult(lineOf(run));
+    for (const line of linesOf(run, stdoutWidth())) printResult(line);
   };
 }

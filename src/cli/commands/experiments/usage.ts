@@ -48,16 +48,24 @@ export const runsShowUsage = defineUsage({
 });
 
 export const runsWatchUsage = defineUsage({
-  command: 'runs watch <runs..>',
-  describe: 'Follow runs with a live chart until they end (plain lines in a pipe)',
-  positionals: runsArgument,
+  command: 'runs watch [runs..]',
+  describe: 'Follow runs with a live chart until all have ended (plain lines in a pipe)',
+  positionals: {
+    runs: {
+      type: 'string',
+      array: true,
+      default: [] as string[],
+      describe: 'Run directories, or folders whose runs are followed as they come (default: what trains below runs/)',
+    },
+  },
   options: {
     interval: { type: 'number', default: 1, describe: 'Seconds between two updates' },
     ...jsonOption,
   },
   examples: [
+    ['clm runs watch', 'Watch what is training now'],
     ['clm runs watch runs/moby-dick', 'Watch one run'],
-    ['clm runs watch runs/rates', 'Watch all runs of a sweep'],
+    ['clm runs watch runs/rates', 'Watch all runs of a sweep, also those that begin later, until it ends'],
   ],
 });
 

@@ -64,7 +64,25 @@ describe('clm runs', () => {
     expect(code).toBe(0);
     expect(stdout).not.toContain('\x1b');
     expect(stdout).toContain('b: step 4  validation loss 1.2500\n');
-    expect(stdout).toMatch(/\na: done {2}step 4\/4 {2}loss 1\.0000 .*\nb: done .*\n$/);
+    const losses = 'validation loss 1.5000  training loss 2.6290 smoothed, 1.0000 at the last step';
+    expect(stdout).toContain(`\na: done  step 4/4  ${losses}  102 tokens/s\nb: done  step 4/4  `);
+  });
+
+  it('ends JSON lines with a line for each run', async () => {
+    const { stdout } = await clm(['runs', 'watch', path.join(folder, 'a'), '--json']);
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines).toHaveLength(7);
+    expect(lines[0]).toMatchObject({ run: path.join(folder, 'a'), kind: 'evaluation', step: 0 });
+    expect(lines.at(-1)).toMatchObject({ kind: 'run', name: 'a', state: 'done', step: 4, trainedMs: 400 });
+  });
+
+  it('says what to do if nothing trains', async () => {
+    const { code, stdout, stderr } = await clm(['runs', 'watch'], undefined, undefined, folder);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/^error: No run below runs is training now\. Start one \(clm train CONFIG\), or name/);
   });
 
   it.each([[['runs', '/nothing/there']], [['runs', 'show', '/nothing/there']]])('refuses %j', async (args) => {

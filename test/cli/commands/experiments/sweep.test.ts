@@ -89,6 +89,7 @@ describe('clm sweep', () => {
       .map((line) => JSON.parse(line));
     expect(notes.map(({ kind }) => kind)).toEqual([
       'started',
+      'sweep',
       'started',
       'done',
       'started',
