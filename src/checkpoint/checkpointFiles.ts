@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
-import { wrongInput } from '../errors.ts';
+import { DamagedCheckpointError, wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
 import { refusePointerAt } from '../storage/pointerFiles.ts';
 import type { FileDigest } from '../tensors/safetensors.ts';
@@ -61,12 +61,12 @@ export interface State {
 
 /**
  * Reads and checks `state.json`.
- * @throws wrongInput if it is missing, damaged or of another version
+ * @throws DamagedCheckpointError if it is missing or damaged; wrongInput if it is of another version
  */
 export async function readState(directory: string): Promise<State> {
   const path = join(directory, stateFile);
   const text = (await readCheckpointFile(path)).toString('utf8');
-  const damaged = (what: string) => wrongInput(`${path} is damaged: ${what}. ${useAnother}`);
+  const damaged = (what: string) => new DamagedCheckpointError(`${path} is damaged: ${what}. ${useAnother}`);
   let content: Record<string, unknown>;
   try {
     content = JSON.parse(text) as Record<string, unknown>;
@@ -94,7 +94,7 @@ export async function readState(directory: string): Promise<State> {
 
 /**
  * Checks length and hash of one file of a checkpoint, streaming.
- * @throws wrongInput if it is missing or differs
+ * @throws DamagedCheckpointError if it is missing or differs
  */
 export async function verifyFile(directory: string, name: CheckpointFile, expected: FileDigest): Promise<void> {
   const path = join(directory, name);
@@ -104,14 +104,14 @@ export async function verifyFile(directory: string, name: CheckpointFile, expect
     const { size } = await stat(path);
     if (size !== expected.bytes) {
       const what = size < expected.bytes ? 'truncated' : 'too long';
-      throw wrongInput(`${path} is ${what}: ${size} bytes instead of ${expected.bytes}. ${useAnother}`);
+      throw new DamagedCheckpointError(`${path} is ${what}: ${size} bytes instead of ${expected.bytes}. ${useAnother}`);
     }
     for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
   } catch (error) {
     throw missingOr(error, path);
   }
   if (hash.digest('hex') !== expected.sha256) {
-    throw wrongInput(`${path} is damaged: its SHA-256 is not the one in ${stateFile}. ${useAnother}`);
+    throw new DamagedCheckpointError(`${path} is damaged: its SHA-256 is not the one in ${stateFile}. ${useAnother}`);
   }
 }
 
@@ -141,7 +141,7 @@ function isFileTable(value: unknown): value is FileTable {
 
 function missingOr(error: unknown, path: string): unknown {
   const code = errorCode(error);
-  if (code === 'ENOENT' || code === 'ENOTDIR') return wrongInput(`${path} is missing. ${useAnother}`);
-  if (code === 'EISDIR') return wrongInput(`${path} is a folder, not a file. ${useAnother}`);
+  if (code === 'ENOENT' || code === 'ENOTDIR') return new DamagedCheckpointError(`${path} is missing. ${useAnother}`);
+  if (code === 'EISDIR') return new DamagedCheckpointError(`${path} is a folder, not a file. ${useAnother}`);
   return diskFailure(error, 'read', path);
 }

@@ -4,7 +4,7 @@
  * and type; inside a longer text the value is inserted as text. `$${` is a literal `${`.
  */
 import { z } from 'zod';
-import { wrongInput } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 import { schemaAt, suggestKey } from './keys.ts';
 import { location, parseKeyPath, parseLocated, valueAt } from './located.ts';
 import type { LocatedScalar, LocatedValue, Origin } from './located.ts';
@@ -15,7 +15,7 @@ const reference = /\$\$\{|\$\{([^{}]*)\}?/g;
 
 /**
  * The tree with every reference replaced by its value.
- * @throws wrongInput with file, line and column of the text: an unknown key, an unset variable, a circular reference
+ * @throws ConfigError with file, line and column of the text: an unknown key, an unset variable, a circular reference
  */
 export function interpolated(tree: LocatedValue, variables: Variables = process.env): LocatedValue {
   const resolve = (value: LocatedValue, above: readonly LocatedValue[]): LocatedValue => {
@@ -28,7 +28,8 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
       return { ...value, entries: new Map(entries) };
     }
     if (typeof value.value !== 'string' || !value.value.includes('${')) return value;
-    if (above.includes(value)) throw wrongInput(`${location(value.origin)}: ${value.value} is a circular reference`);
+    if (above.includes(value))
+      throw new ConfigError(`${location(value.origin)}: ${value.value} is a circular reference`);
     return resolvedText(value, value.value, [...above, value]);
   };
 
@@ -38,11 +39,13 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
     const inserted = text.replace(reference, (match, name: string | undefined) => {
       if (match === '$${') return '${';
       if (name === undefined || !match.endsWith('}'))
-        throw wrongInput(`${location(scalar.origin)}: ${match} is not closed; write \${…}, or $\${ for a literal \${`);
+        throw new ConfigError(
+          `${location(scalar.origin)}: ${match} is not closed; write \${…}, or $\${ for a literal \${`,
+        );
       const value = valueOfKey(name, scalar.origin, above);
       if (value.kind === 'scalar' && value.value !== null) return String(value.value);
       const found = value.kind === 'scalar' ? 'null' : `a ${value.kind}`;
-      throw wrongInput(`${location(scalar.origin)}: \${${name}} is ${found}, which cannot be part of a text`);
+      throw new ConfigError(`${location(scalar.origin)}: \${${name}} is ${found}, which cannot be part of a text`);
     });
     return { ...scalar, value: inserted };
   };
@@ -53,7 +56,7 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
     const schema = path && schemaAt(path);
     if (!path || !schema) {
       const hint = path ? suggestKey(path.slice(0, -1), String(path.at(-1))) : 'write e.g. ${model.width}';
-      throw wrongInput(
+      throw new ConfigError(
         `${location(origin)}: \${${name}} is not a config key; ${hint} (an environment variable is \${env:NAME})`,
       );
     }
@@ -65,7 +68,7 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
     }
     const standard = z.safeParse(schema, undefined);
     if (standard.success && isScalar(standard.data)) return { kind: 'scalar', origin, value: standard.data };
-    throw wrongInput(`${location(origin)}: \${${name}} has no value: the key is not set and has no default`);
+    throw new ConfigError(`${location(origin)}: \${${name}} has no value: the key is not set and has no default`);
   };
   return resolve(tree, []);
 }
@@ -73,12 +76,12 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
 function variableValue(name: string, origin: Origin, variables: Variables): LocatedValue {
   const match = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^]*))?$/.exec(name);
   if (match === null)
-    throw wrongInput(`${location(origin)}: \${${name}} is not valid; write \${env:NAME} or \${env:NAME:-default}`);
+    throw new ConfigError(`${location(origin)}: \${${name}} is not valid; write \${env:NAME} or \${env:NAME:-default}`);
   const [, variable = '', standard] = match;
   // As in a shell, an empty variable counts as unset.
   const text = variables[variable] || standard;
   if (text === undefined)
-    throw wrongInput(
+    throw new ConfigError(
       `${location(origin)}: environment variable ${variable} is not set; set it or write \${env:${variable}:-DEFAULT}`,
     );
   const scalar = /^[\w.+~-]+$/.test(text) ? parseLocated(text, () => origin) : null;

@@ -2,15 +2,15 @@
  * Loads a YAML file and `--set` flags into the frozen, complete `Config`. Layers, each overriding the one before: the
  * defaults of the schema, the files named by `extends`, the file itself, the flags. Stage: config (src/README.md).
  */
-import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
-import { environmentFailure, wrongInput } from '../errors.ts';
-import { refusePointerAt } from '../storage/pointerFiles.ts';
+import { existsSync } from 'node:fs';
+import { basename, extname, resolve } from 'node:path';
+import { ConfigError } from '../errors.ts';
 import { withoutReplaced } from './choices.ts';
 import { crossProblems } from './crossChecks.ts';
 import { interpolated } from './interpolation.ts';
-import { location, mergeLocated, originsIn, parseLocated, plainValue, valueAt, withValue } from './located.ts';
-import type { LocatedMapping, LocatedValue } from './located.ts';
+import { parseMapping, readConfigText, readLayers, type ConfigSource } from './layers.ts';
+import { location, originsIn, plainValue, valueAt, withValue } from './located.ts';
+import type { LocatedValue } from './located.ts';
 import { applyOverride } from './overrides.ts';
 import { withPreset } from './presets.ts';
 import { problemsError, schemaProblems } from './problems.ts';
@@ -21,8 +21,6 @@ import { defaultTail } from './sections/corpus.ts';
 import { withStartingRun } from './startingRun.ts';
 import { defaultSteps } from './sections/training.ts';
 
-const maxConfigBytes = 1 << 20;
-
 interface LoadOptions {
   set?: readonly string[];
   resumed?: ((name: string) => string) | undefined;
@@ -31,25 +29,30 @@ interface LoadOptions {
 }
 
 /**
- * Reads a config file and everything it extends, applies the `--set` flags, checks it and fills in the defaults.
- * Relative paths become absolute: relative to the file they are written in, those of a flag to the working directory.
- * Loads nothing native and does not read the corpus.
+ * Reads a config and everything it extends, applies the `--set` flags, checks it and fills in the defaults. Relative
+ * paths become absolute: relative to the file they are written in, all others to the working directory. Loads nothing
+ * native and does not read the corpus.
  *
+ * @param source the path of a file; or its text, or its keys as an object
  * @param options.set assignments such as `model.layers=6`; later ones override earlier ones
  * @param options.resumed maps the name of the run to the config.yaml of the run to resume; if that file exists, it is
  *   used in place of the run in `start.from`, which may have been deleted
- * @param options.namesRun whether the run is kept under its name: then a file must give one if its own will not do
+ * @param options.namesRun whether the run is kept under its name: then the config must give one, unless it is a file
+ *   whose own name will do
  * @param options.onReplaced called for each value of a file that a flag replaces because both exclude each other
- * @throws wrongInput with one line per problem: file:line:column (or the flag), the key, the value required
+ * @throws ConfigError with one line per problem: file:line:column (or the flag), the key, the value required
  * @throws environmentFailure if permission to read a file is denied
  */
 export function loadConfig(
-  path: string,
+  source: ConfigSource,
   { set = [], resumed, namesRun = false, onReplaced = () => {} }: LoadOptions = {},
 ): Config {
-  const layers = set.reduce<LocatedValue>(applyOverride, withoutReplaced(readLayers(path, [], ''), set, onReplaced));
-  const defaultName = basename(path, extname(path));
-  if (namesRun && valueAt(layers, ['name']) === undefined) refuseOtherName(defaultName, path, ', or --run DIR');
+  const layers = set.reduce<LocatedValue>(applyOverride, withoutReplaced(readLayers(source), set, onReplaced));
+  const defaultName = typeof source === 'string' ? basename(source, extname(source)) : 'run';
+  if (namesRun && valueAt(layers, ['name']) === undefined) {
+    if (typeof source !== 'string') throw new ConfigError(`config: name is missing, and no run directory is given`);
+    refuseOtherName(defaultName, source, ', or --run DIR');
+  }
   const tree = interpolated(withName(layers, defaultName));
   const resumedConfig = resumed?.(String(plainValue(valueAt(tree, ['name'])!)));
   const isResumed = resumedConfig !== undefined && existsSync(resumedConfig);
@@ -68,64 +71,10 @@ function readRunConfig(path: string, namedAt: LocatedValue): Config {
  * Parses the text of `renderConfig`, from a run directory or a checkpoint.
  *
  * @param path the file the text was read from, for messages
- * @throws wrongInput as `loadConfig` does
+ * @throws ConfigError as `loadConfig` does
  */
 export function parseResolvedConfig(text: string, path: string): Config {
-  return completeConfig(interpolated(parseMapping(text, path)), basename(path, extname(path)));
-}
-
-/**
- * The file at `path`, merged over those it extends.
- *
- * @param above real paths of the files that led here, each extending the next
- * @param namedAt where the path was written, for messages; empty for the command line
- */
-function readLayers(path: string, above: readonly string[], namedAt: string): LocatedMapping {
-  const tree = parseMapping(readConfigText(path, namedAt), path);
-  const realPath = realpathSync(path);
-  if (above.includes(realPath)) {
-    const circle = [...above.slice(above.indexOf(realPath)), realPath].map((file) => basename(file)).join(' → ');
-    throw wrongInput(`${namedAt}circular extends: ${circle}`);
-  }
-  const extended = tree.entries.get('extends')?.value;
-  if (extended === undefined) return tree;
-  const at = `${location(extended.origin)}: `;
-  if (extended.kind !== 'scalar' || typeof extended.value !== 'string' || extended.value === '') {
-    throw wrongInput(`${at}extends must be the path of a config file`);
-  }
-  const basePath = isAbsolute(extended.value) ? extended.value : join(dirname(path), extended.value);
-  const base = readLayers(basePath, [...above, realPath], at);
-  const entries = new Map(tree.entries);
-  entries.delete('extends');
-  return mergeLocated(base, { ...tree, entries }) as LocatedMapping;
-}
-
-function readConfigText(path: string, namedAt: string): string {
-  try {
-    const stats = statSync(path);
-    if (stats.isDirectory()) throw wrongInput(`${namedAt}${path} is a folder, not a config file`);
-    if (stats.size > maxConfigBytes) {
-      throw wrongInput(`${namedAt}${path} is too large for a config: ${stats.size} bytes; is this the corpus?`);
-    }
-    refusePointerAt(path);
-    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
-  } catch (error) {
-    if (error instanceof TypeError) throw wrongInput(`${namedAt}${path} is not UTF-8 text`, { cause: error });
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT' || code === 'ENOTDIR') throw wrongInput(`${namedAt}${path} does not exist`, { cause: error });
-    if (code === 'EACCES' || code === 'EPERM') {
-      throw environmentFailure(`${namedAt}${path} cannot be read: permission denied`, { cause: error });
-    }
-    throw error;
-  }
-}
-
-function parseMapping(text: string, path: string): LocatedMapping {
-  const tree = parseLocated(text, originsIn(path));
-  if (tree === null) throw wrongInput(`${path} is empty; a config needs at least corpus: { sources: [{ path: … }] }`);
-  if (tree.kind !== 'mapping')
-    throw wrongInput(`${location(tree.origin)}: a config must be a mapping of keys to values`);
-  return tree;
+  return completeConfig(interpolated(parseMapping(text, path, originsIn(path))), basename(path, extname(path)));
 }
 
 function completeConfig(written: LocatedValue, defaultName: string): Config {

@@ -4,7 +4,7 @@
  */
 import { dirname } from 'node:path';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-import { wrongInput } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 
 /** Where a value was written: in a file (line and column count from 1) or in a `--set` flag. */
 export interface Origin {
@@ -38,7 +38,7 @@ export type LocatedValue = LocatedScalar | LocatedList | LocatedMapping;
 /** A YAML value without its origin. */
 export type PlainValue = string | number | boolean | null | PlainValue[] | { [key: string]: PlainValue };
 
-const maxDepth = 32;
+export const maxDepth = 32;
 const maxValues = 10_000;
 
 /** `file:line:column`, or the flag. */
@@ -47,7 +47,7 @@ export function location(origin: Origin): string {
 }
 
 /** The origin of a value at this line and column. */
-type OriginAt = (line: number, column: number) => Origin;
+export type OriginAt = (line: number, column: number) => Origin;
 
 /** Origins in the file at `path`. */
 export function originsIn(path: string): OriginAt {
@@ -59,7 +59,7 @@ export function originsIn(path: string): OriginAt {
  * Parses YAML 1.2 (core schema: `1e-3` is a number, `yes` is text).
  *
  * @returns null if the text holds no value
- * @throws wrongInput naming the origin: syntax, duplicate keys, tabs, tags, keys that are not plain text, too deep
+ * @throws ConfigError naming the origin: syntax, duplicate keys, tabs, tags, keys that are not plain text, too deep
  *   nesting, too many values
  */
 export function parseLocated(text: string, originOf: OriginAt): LocatedValue | null {
@@ -71,7 +71,7 @@ export function parseLocated(text: string, originOf: OriginAt): LocatedValue | n
   const document = parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2', schema: 'core' });
   const problem = document.errors[0] ?? document.warnings[0];
   if (problem !== undefined) {
-    throw wrongInput(`${location(originAt(problem.pos[0]))}: ${yamlProblem(problem.code, problem.message)}`);
+    throw new ConfigError(`${location(originAt(problem.pos[0]))}: ${yamlProblem(problem.code, problem.message)}`);
   }
   if (document.contents === null) return null;
 
@@ -81,13 +81,13 @@ export function parseLocated(text: string, originOf: OriginAt): LocatedValue | n
     const origin = range ? originAt(range[0]) : parent;
     values += 1;
     if (values > maxValues)
-      throw wrongInput(`${location(origin)}: more than ${maxValues} values after expanding aliases`);
-    if (depth > maxDepth) throw wrongInput(`${location(origin)}: nested more than ${maxDepth} levels deep`);
+      throw new ConfigError(`${location(origin)}: more than ${maxValues} values after expanding aliases`);
+    if (depth > maxDepth) throw new ConfigError(`${location(origin)}: nested more than ${maxDepth} levels deep`);
     if (node === null) return { kind: 'scalar', origin, value: null };
     if (isAlias(node)) {
       const target = node.resolve(document);
       if (target === undefined)
-        throw wrongInput(`${location(origin)}: *${node.source} refers to an anchor that is not defined above it`);
+        throw new ConfigError(`${location(origin)}: *${node.source} refers to an anchor that is not defined above it`);
       return locate(target, depth + 1, origin);
     }
     if (isScalar(node)) return { kind: 'scalar', origin, value: scalarValue(node.value, origin) };
@@ -95,15 +95,15 @@ export function parseLocated(text: string, originOf: OriginAt): LocatedValue | n
     if (!isMap(node)) throw new Error('a YAML node that is neither alias, scalar, sequence nor mapping');
     const entries: LocatedMapping['entries'] = new Map();
     for (const { key, value } of node.items) {
-      if (!isScalar(key) || key.value === null) throw wrongInput(`${location(origin)}: a key must be plain text`);
+      if (!isScalar(key) || key.value === null) throw new ConfigError(`${location(origin)}: a key must be plain text`);
       const keyOrigin = key.range ? originAt(key.range[0]) : origin;
       const name = String(key.value);
       if (name === '<<')
-        throw wrongInput(
+        throw new ConfigError(
           `${location(keyOrigin)}: << is a merge key, which YAML 1.2 does not have. Write the keys out here, or put ` +
             'the common ones into a file of their own and name it in extends',
         );
-      if (entries.has(name)) throw wrongInput(`${location(keyOrigin)}: duplicate key ${name}`);
+      if (entries.has(name)) throw new ConfigError(`${location(keyOrigin)}: duplicate key ${name}`);
       entries.set(name, { keyOrigin, value: locate(value, depth + 1, keyOrigin) });
     }
     return { kind: 'mapping', origin, entries };
@@ -114,7 +114,7 @@ export function parseLocated(text: string, originOf: OriginAt): LocatedValue | n
 function scalarValue(value: unknown, origin: Origin): LocatedScalar['value'] {
   if (value === null || typeof value === 'string' || typeof value === 'number') return value;
   if (typeof value === 'boolean') return value;
-  throw wrongInput(`${location(origin)}: only text, numbers, true, false and null are allowed here`);
+  throw new ConfigError(`${location(origin)}: only text, numbers, true, false and null are allowed here`);
 }
 
 /** The parser's message, reworded if users meet it often. */

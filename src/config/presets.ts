@@ -6,7 +6,7 @@
 import { distance } from 'fastest-levenshtein';
 import { location, mergeLocated, valueAt, withValue } from './located.ts';
 import type { LocatedValue, Origin, PlainValue } from './located.ts';
-import { wrongInput } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 
 type PresetKeys = Readonly<Record<string, PlainValue>>;
 
@@ -107,7 +107,7 @@ export const presets: Readonly<Record<string, PresetKeys>> = {
  * The tree with the keys of `model.preset` merged under those of `model`; `preset` itself becomes null, so that a
  * resolved config has the plain keys only.
  *
- * @throws wrongInput naming the location and the nearest preset
+ * @throws ConfigError naming the location and the nearest preset
  */
 export function withPreset(tree: LocatedValue): LocatedValue {
   const written = valueAt(tree, ['model', 'preset']);
@@ -135,7 +135,7 @@ function unknownPreset(name: string, origin: Origin): Error {
   const names = Object.keys(presets);
   const edits = (preset: string): number => distance(preset, name.toLowerCase());
   const nearest = names.toSorted((a, b) => edits(a) - edits(b))[0]!;
-  return wrongInput(
+  return new ConfigError(
     `${location(origin)}: unknown model.preset "${name}"; did you mean ${nearest}? The presets are ${names.join(', ')}`,
   );
 }

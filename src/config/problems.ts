@@ -1,7 +1,6 @@
 /** The problems the schema found, as messages for users: where, which key, the value required, the value found. */
 import type { z } from 'zod';
-import { wrongInput } from '../errors.ts';
-import type { ExpectedError } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 import { isNullable, isWholeNumber, schemaAt, suggestKey } from './keys.ts';
 import { location, originOf, renderKeyPath, valueAt } from './located.ts';
 import type { KeyPath, LocatedValue, Origin } from './located.ts';
@@ -32,15 +31,15 @@ export function schemaProblems(issues: readonly z.core.$ZodIssue[], tree: Locate
   });
 }
 
-/** A wrongInput with one line per problem; those of one file in the order of its lines. */
-export function problemsError(problems: readonly Problem[]): ExpectedError {
+/** A ConfigError with one line per problem; those of one file in the order of its lines. */
+export function problemsError(problems: readonly Problem[]): ConfigError {
   const sources = [...new Set(problems.map(({ origin }) => origin.source))];
   const rank = (origin: Origin) => sources.indexOf(origin.source);
   const sorted = [...problems].sort(
     ({ origin: a }, { origin: b }) =>
       rank(a) - rank(b) || (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
   );
-  return wrongInput(sorted.map(({ origin, message }) => `${location(origin)}: ${message}`).join('\n'));
+  return new ConfigError(sorted.map(({ origin, message }) => `${location(origin)}: ${message}`).join('\n'));
 }
 
 const names: Readonly<Record<string, string>> = {

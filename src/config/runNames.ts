@@ -1,5 +1,5 @@
 /** What the names of runs are made of: they are names of directories, on every system and in every shell. */
-import { wrongInput } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 
 export const namePattern = /^[\p{L}\p{N}_-][\p{L}\p{M}\p{N}._-]*$/u;
 
@@ -18,7 +18,7 @@ export function nameOfFile(baseName: string): string {
 export function refuseOtherName(baseName: string, path: string, remedies: string): void {
   const name = nameOfFile(baseName);
   if (name === baseName) return;
-  throw wrongInput(
+  throw new ConfigError(
     `${path}: its run cannot be called ${JSON.stringify(baseName)}, and another file might become ${name} too. Give ` +
       `it a name of ${nameRule}: name: ${name} in the file${remedies}.`,
   );

@@ -14,7 +14,7 @@ import type { Config } from './schema.ts';
  * The tree with the sections `model` and `tokenizer` of the starting run merged under its own.
  *
  * @param readConfig reads a run's config.yaml
- * @throws wrongInput naming each key on which the weights depend that differs from the run's
+ * @throws ConfigError naming each key on which the weights depend that differs from the run's
  */
 export function withStartingRun(
   tree: LocatedValue,

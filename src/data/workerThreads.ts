@@ -1,5 +1,5 @@
 /** What clm's worker threads share: where their code is, and how their errors reach the thread that started them. */
-import { ExpectedError } from '../errors.ts';
+import { ExpectedError, failureOfKind } from '../errors.ts';
 import type { FailureKind } from '../errors.ts';
 
 /**
@@ -25,7 +25,7 @@ export function failureOf(error: unknown): WorkerFailure {
 
 /** The error to throw in the thread that started the worker. A bug keeps the worker's stack. */
 export function errorOf({ kind, message, stack }: WorkerFailure): Error {
-  if (kind !== null) return new ExpectedError(kind, message);
+  if (kind !== null) return failureOfKind(kind, message);
   const error = new Error(message);
   if (stack !== undefined) error.stack = stack;
   return error;

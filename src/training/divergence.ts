@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Cursor } from '../data/windows/cursor.ts';
 import type { WindowText } from '../data/windows/origins.ts';
-import { ExpectedError } from '../errors.ts';
+import { DivergedError } from '../errors.ts';
 import { listCheckpoints } from '../run/findCheckpoint.ts';
 import type { StepRecord } from '../run/metrics.ts';
 import { writeFileDurably } from '../storage/durable.ts';
@@ -12,14 +12,13 @@ import type { NamedTensor } from '../tensors/tensors.ts';
 const listedSteps = 50;
 
 /** The failure, with what to do about it. */
-export const diverged = (what: string): ExpectedError =>
-  new ExpectedError(
-    'diverged',
+export const diverged = (what: string): DivergedError =>
+  new DivergedError(
     `Training diverged: ${what}. Nothing was saved after that. Start a new run (--run OTHER) with a lower ` +
       'optimizer.learningRate, a longer schedule.warmupSteps or a tighter optimizer.gradientClip.',
   );
 
-/** @throws a failure of kind `diverged` naming the first tensor with a value that is not finite */
+/** @throws DivergedError naming the first tensor with a value that is not finite */
 export function assertFinite(tensors: readonly NamedTensor[], step: number): void {
   for (const { name, values } of tensors) {
     for (let i = 0; i < values.length; i++) {
@@ -36,7 +35,7 @@ export interface SequenceRange {
 
 /** Watches the steps of a run: ends it after too many skipped updates, and keeps the latest steps for the report. */
 export interface StepWatch {
-  /** @param range the micro-batches of the step @throws a failure of kind `diverged` after too many skipped updates */
+  /** @param range the micro-batches of the step @throws DivergedError after too many skipped updates */
   add(record: StepRecord, range: SequenceRange): void;
   latest: StepRecord[];
   /** The micro-batches of the latest step. */
@@ -74,11 +73,11 @@ export function openStepWatch(maxSkips: number, start: Cursor | undefined): Step
  * @returns the failure with the report and the checkpoint named
  */
 export async function reportDivergence(
-  failure: ExpectedError,
+  failure: DivergedError,
   runDirectory: string,
   { latest, range }: StepWatch,
   textOf: (range: SequenceRange) => Promise<WindowText[]>,
-): Promise<ExpectedError> {
+): Promise<DivergedError> {
   const path = join(runDirectory, 'divergence.json');
   const last = latest.at(-1);
   const checkpoint = (await listCheckpoints(runDirectory)).at(-1);
@@ -103,5 +102,5 @@ export async function reportDivergence(
   await writeFileDurably(path, `${JSON.stringify(report, null, 2)}\n`);
   const before =
     checkpoint === undefined ? 'No checkpoint was saved before it.' : `The checkpoint from before: ${checkpoint.path}.`;
-  return new ExpectedError(failure.kind, `${failure.message}\nReport: ${path}. ${before}`, { cause: failure });
+  return new DivergedError(`${failure.message}\nReport: ${path}. ${before}`, { cause: failure });
 }

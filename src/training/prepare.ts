@@ -24,7 +24,7 @@ import {
   refuseShortValidation,
   refuseValidationWithoutLoss,
 } from '../data/validationPart.ts';
-import { wrongInput } from '../errors.ts';
+import { DamagedCheckpointError, wrongInput } from '../errors.ts';
 import { resolveCheckpoint } from '../run/findCheckpoint.ts';
 import { assertFreshStart } from '../run/runDirectory.ts';
 import { runPaths } from '../run/runPaths.ts';
@@ -177,7 +177,7 @@ async function checkpointToResume({
   const found = await newestValidCheckpoint(runDirectory);
   const { checkpoint, skipped } = found;
   if (checkpoint === undefined && skipped.length > 0) {
-    throw wrongInput(
+    throw new DamagedCheckpointError(
       `${runDirectory}: every checkpoint is damaged, the newest: ${skipped[0]!.reason} ` +
         'Move the checkpoints folder away to start again from step 0.',
     );

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { parseCursor, type Cursor } from '../data/windows/cursor.ts';
-import { wrongInput } from '../errors.ts';
+import { DamagedCheckpointError } from '../errors.ts';
 
 export interface Progress {
   /** Updates applied. */
@@ -62,7 +62,7 @@ export function progressOf(checkpoint: Checkpoint | undefined): Progress {
   const cursor = parseCursor(state.cursor, file);
   const validation = historySchema.safeParse(state['validation']);
   if (validation.success) return { step, cursor, validation: validation.data };
-  throw wrongInput(
+  throw new DamagedCheckpointError(
     `${file} is damaged: "validation": ${validation.error.issues[0]?.message}. Resume from another checkpoint.`,
   );
 }

@@ -1,7 +1,7 @@
 /** Runs a prepared training: opens the session and the run directory, joins the parts, and ends the run properly. */
 import type { Config } from '../config/schema.ts';
 import { textOrigins, type WindowText } from '../data/windows/origins.ts';
-import { ExpectedError } from '../errors.ts';
+import { DivergedError } from '../errors.ts';
 import { vocabularyRows } from '../model/parameters.ts';
 import { openMetrics } from '../run/metrics.ts';
 import { runPaths } from '../run/runPaths.ts';
@@ -47,7 +47,7 @@ interface RunOutcome {
 /**
  * Trains a prepared run. The run directory is created or changed only after the session is open and the programs are
  * recorded.
- * @throws a failure of kind `diverged`, with its report written; environmentFailure if memory or disk do not suffice
+ * @throws DivergedError, with its report written; environmentFailure if memory or disk do not suffice
  */
 export async function runTraining(prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   try {
@@ -117,7 +117,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     };
   } catch (error) {
     await setStatus('failed', error instanceof Error ? error.message : String(error));
-    if (!(error instanceof ExpectedError) || error.kind !== 'diverged') throw error;
+    if (!(error instanceof DivergedError)) throw error;
     throw await reportDivergence(error, runDirectory, watch, (range) => documentsOf(prepared, range));
   } finally {
     await status.written();

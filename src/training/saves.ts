@@ -6,7 +6,7 @@
 import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
 import { renderConfig } from '../config/resolved.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
-import { ExpectedError, environmentFailure } from '../errors.ts';
+import { environmentFailure, ExpectedError, failureOfKind } from '../errors.ts';
 import { assertFinite } from './divergence.ts';
 import type { PreparedTraining } from './prepare.ts';
 import type { RunPrograms } from './programs.ts';
@@ -123,7 +123,7 @@ export function backgroundSaves<Snapshot>(actions: SaveActions<Snapshot>): Saves
 
 const resumable = (failure: unknown, step: number): unknown =>
   failure instanceof ExpectedError
-    ? new ExpectedError(
+    ? failureOfKind(
         failure.kind,
         `${failure.message}\nThe run was saved after step ${step}. Once this is fixed, continue it with --resume.`,
         { cause: failure },

@@ -54,7 +54,7 @@ interface Requests {
 /**
  * Trains from `start` to the end of the plan, or until the signal aborts or evaluations no longer improve.
  *
- * @throws a failure of kind `diverged` if a loss, a gradient or a parameter is no longer finite; nothing is saved then;
+ * @throws DivergedError if a loss, a gradient or a parameter is no longer finite; nothing is saved then;
  *   what reading the corpus throws, after saving; environmentFailure if the last checkpoint could not be saved
  */
 export async function train(

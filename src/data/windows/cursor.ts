@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 
-import { wrongInput } from '../../errors.ts';
+import { DamagedCheckpointError, wrongInput } from '../../errors.ts';
 import type { Corpus } from '../files/corpus.ts';
 
 const count = z.int().min(0);
@@ -69,7 +69,9 @@ export function parseCursor(value: unknown, path: string): Cursor {
   if (result.success) return result.data;
   const [problem] = result.error.issues;
   const key = ['cursor', ...(problem?.path ?? [])].join('.');
-  throw wrongInput(`${path} is damaged: "${key}": ${problem?.message}. Resume from another checkpoint.`);
+  throw new DamagedCheckpointError(
+    `${path} is damaged: "${key}": ${problem?.message}. Resume from another checkpoint.`,
+  );
 }
 
 /** @throws wrongInput if the cursor belongs to another corpus */
