@@ -34,7 +34,7 @@ const set = [
   'checkpoints.everySteps=null',
 ];
 const request = {
-  configPath: path.join(root, 'configs/moby-dick.yaml'),
+  config: path.join(root, 'configs/moby-dick.yaml'),
   runDirectory: path.join(folder, 'run'),
   set,
 };

@@ -57,7 +57,10 @@ async function trainUntil(
 ): Promise<void> {
   const { configPath, steps, mode, signal } = request;
   const set = [...request.set, 'training.tokens=null', 'training.epochs=null', `training.steps=${steps}`];
-  const prepared = await unlessAborted(prepareTraining(findConfig({ configPath, runDirectory, set, resume })), signal);
+  const prepared = await unlessAborted(
+    prepareTraining(findConfig({ config: configPath, runDirectory, set, resume })),
+    signal,
+  );
   const stopping = new AbortController();
   const { outcome } = await runTraining(prepared, {
     mode,

@@ -27,7 +27,7 @@ export interface Environment extends RuntimeFacts {
   platform: { system: string; release: string; architecture: string };
   cpu: { model: string; cores: number; availableCores: number };
   memoryBytes: number;
-  /** The command line from `clm` on, with credentials replaced by `***`. */
+  /** The command line from `clm` or `node` on, with credentials replaced by `***`. */
   command: string[];
 }
 
@@ -37,11 +37,11 @@ const packageFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 /**
  * Describes this process and machine. No host or user name, no environment variables.
  * @param facts from the runtime, and the plan
- * @param args the command line after `clm`
+ * @param command the command line
  */
 export function describeEnvironment(
   facts: RuntimeFacts & Partial<Pick<Environment, 'plan'>>,
-  args: readonly string[] = process.argv.slice(2),
+  command: readonly string[] = ['clm', ...process.argv.slice(2)],
 ): Environment {
   const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string };
   const processors = cpus();
@@ -60,7 +60,7 @@ export function describeEnvironment(
       availableCores: availableParallelism(),
     },
     memoryBytes: totalmem(),
-    command: ['clm', ...withoutCredentials(args)],
+    command: withoutCredentials(command),
   };
 }
 

@@ -10,6 +10,7 @@ import {
   type Checkpoint,
   type SkippedCheckpoint,
 } from '../checkpoint/checkpoint.ts';
+import type { ConfigSource } from '../config/layers.ts';
 import { loadConfig, parseResolvedConfig } from '../config/load.ts';
 import { resumeDifferences } from '../config/resolved.ts';
 import type { Config } from '../config/schema.ts';
@@ -39,8 +40,9 @@ import { isExhausted, progressOf, type Progress } from './progress.ts';
 import type { StateTensors } from './tensorValues.ts';
 
 /** What the user asked for. */
-interface TrainingRequest {
-  configPath: string | undefined;
+export interface TrainingRequest {
+  /** Left out to resume a run with the config it has. */
+  config: ConfigSource | undefined;
   runDirectory: string | undefined;
   set: readonly string[];
   resume: boolean;
@@ -124,15 +126,15 @@ export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining
  * @throws wrong input if neither is given, or the config is not valid
  */
 export function findConfig(
-  { configPath, runDirectory, set, resume }: TrainingRequest,
+  { config: source, runDirectory, set, resume }: TrainingRequest,
   onReplaced?: (message: string) => void,
 ): LocatedRun {
   if (runDirectory === '') throw wrongInput('--run is empty. Name a directory, or leave --run out for runs/<name>.');
   const resumed = resume ? (name: string) => runPaths(runDirectory ?? path.join('runs', name)).config : undefined;
-  const asked = { configPath, set };
-  if (configPath !== undefined) {
-    const config = loadConfig(configPath, { set, resumed, namesRun: runDirectory === undefined, onReplaced });
-    if (runDirectory === undefined && resume) refuseFormerName(config.name, configPath);
+  const asked = { configPath: typeof source === 'string' ? source : undefined, set };
+  if (source !== undefined) {
+    const config = loadConfig(source, { set, resumed, namesRun: runDirectory === undefined, onReplaced });
+    if (runDirectory === undefined && resume && typeof source === 'string') refuseFormerName(config.name, source);
     return { config, runDirectory: path.resolve(runDirectory ?? path.join('runs', config.name)), resume, asked };
   }
   if (runDirectory === undefined || !resume) {

@@ -27,14 +27,16 @@ export interface RunOptions {
   mode: Mode;
   signal: AbortSignal;
   /** Whether a checkpoint was requested since the last call; never by default. */
-  takeSave?: () => boolean;
+  takeSave?: (() => boolean) | undefined;
   /** See `RunLock.renew`; absent if the run directory is not locked. */
   renewLock?: () => Promise<void>;
+  /** The command line, for environment.json; that of this process by default. */
+  command?: readonly string[] | undefined;
   report: Report;
 }
 
 interface RunOutcome {
-  device: string;
+  device: 'cpu' | 'cuda';
   outcome: TrainingOutcome & {
     /** Of this process. */
     elapsedMs: number;
@@ -73,7 +75,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   const onWarning = (message: string): void => options.report({ kind: 'warning', step, message });
   options.report({ kind: 'device', device: session.settings.device, reason: session.settings.deviceReason });
   const programs = await recordPrograms(session, prepared, onWarning);
-  const start = await openRunDirectory(prepared, session, onWarning);
+  const start = await openRunDirectory(prepared, session, onWarning, options.command);
   const earlierMs = prepared.resumedFrom === undefined ? 0 : trainedMsIn(runPaths(runDirectory).metrics);
   const metrics = openMetrics(runPaths(runDirectory).metrics, onWarning);
   const logged = metricsReport(metrics, config.reports.everySteps);

@@ -27,10 +27,11 @@ export async function openRunDirectory(
   prepared: PreparedTraining,
   session: Session,
   warn: (message: string) => void,
+  command?: readonly string[],
 ): Promise<OpenedRun> {
   const { config, resumedFrom, progress, runDirectory } = prepared;
   const paths = runPaths(runDirectory);
-  const environment = environmentOf(prepared, session);
+  const environment = environmentOf(prepared, session, command);
   if (resumedFrom === undefined) {
     const [configText, tokenizerText] = [renderConfig(config), renderTokenizer(prepared.tokenizer)];
     await createRunDirectory(runDirectory, { configText, tokenizerText, environment });
@@ -81,13 +82,18 @@ async function cutLog({
   };
 }
 
-function environmentOf({ plan }: PreparedTraining, session: Session): Environment {
+function environmentOf(
+  { plan }: PreparedTraining,
+  session: Session,
+  command: readonly string[] | undefined,
+): Environment {
   const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
   const { device: name, deviceReason: reason, mode } = session.settings;
-  return describeEnvironment({
+  const facts = {
     plan: { steps, tokensPerStep, parameters, flopsPerToken },
     device: { name, reason, mode, operations: operationsOf(session.settings) },
     tensorflow: loadedTensorFlow().version,
     threads: os.availableParallelism(),
-  });
+  };
+  return describeEnvironment(facts, command);
 }

@@ -87,7 +87,7 @@ export async function train(
         await saves.finished();
         const waitingShare = batches.waitedMs() / Math.max(performance.now() - beganMs, 1);
         const isDone = stopsEarly || (isOver && (evaluated !== null || logged.has('evaluation')));
-        if (!isDone) return { step, state: 'stopped', reason: String(signal.reason), waitingShare };
+        if (!isDone) return { step, state: 'stopped', reason: abortReason(signal), waitingShare };
         return { step, state: 'done', reason: stopsEarly ? noGain(progress.validation) : null, waitingShare };
       }
 
@@ -168,6 +168,10 @@ async function update(
   report(record);
   return { step, cursor, validation: afterUpdate(progress.validation) };
 }
+
+/** Why a signal aborted, in words. */
+export const abortReason = ({ reason }: AbortSignal): string =>
+  reason instanceof Error ? reason.message : String(reason);
 
 const noGain = ({ evaluationsSinceBest, bestLoss, bestStep }: ValidationHistory): string =>
   `no better validation loss than ${bestLoss?.toFixed(4)} (step ${bestStep}) in ${evaluationsSinceBest} evaluations`;

@@ -11,7 +11,7 @@ import { failureOf, smallCheckpoint, useTemporaryFolder } from '../temporaryFold
 const folder = useTemporaryFolder();
 const run = () => join(folder(), 'runs', 'one');
 const device = { name: 'cpu', reason: 'no GPU', mode: 'graph', operations: "clm's" };
-const environment = describeEnvironment({ device, tensorflow: '2.21.0', threads: 2 }, ['train', 'a.yaml']);
+const environment = describeEnvironment({ device, tensorflow: '2.21.0', threads: 2 }, ['clm', 'train', 'a.yaml']);
 const start = (configText = 'name: one\n') =>
   createRunDirectory(run(), { configText, tokenizerText: '{"kind":"bytes"}', environment });
 

@@ -25,7 +25,7 @@ async function losses(config: string, run: string, steps: number): Promise<numbe
     assignment.replace('path: node_modules', `path: ${root}node_modules`),
   );
   const prepared = await prepareRun({
-    configPath: path.join(root, 'configs', config),
+    config: path.join(root, 'configs', config),
     runDirectory: path.join(folder, run),
     set: [...set, 'device=cpu', `training.steps=${steps}`],
     resume: false,

@@ -55,7 +55,7 @@ const request = (configPath: string) => ({
 it('of pairs: the plan has loss share and padding, the log the targets; stopping changes nothing', async () => {
   const configPath = await configFile('pairs', 'sources: [{ path: pairs.jsonl, prompt: q, completion: a }]');
   const { plan } = await prepareRun({
-    configPath,
+    config: configPath,
     runDirectory: path.join(folder, 'none'),
     set: [],
     resume: false,
@@ -128,7 +128,7 @@ it('is refused before anything is written if no completion has text', async () =
   for (const packing of ['documents', 'concatenate']) {
     const configPath = await configFile('empty', 'sources: [{ path: empty.jsonl, prompt: q, completion: a }]');
     const asked = {
-      configPath,
+      config: configPath,
       runDirectory: path.join(folder, 'empty'),
       set: [`corpus.packing=${packing}`],
       resume: false,

@@ -41,7 +41,7 @@ async function run(
   options: { resume?: boolean; stopAfter?: number; set?: string[] } = {},
 ) {
   const prepared = await prepareRun({
-    configPath,
+    config: configPath,
     runDirectory: path.join(folder, run),
     set: options.set ?? [],
     resume: options.resume ?? false,
@@ -115,14 +115,14 @@ describe('resuming', () => {
     const config = await writeConfig('longer');
     await run(config, 'longer');
     const again = await prepareRun({
-      configPath: config,
+      config: config,
       runDirectory: path.join(folder, 'longer'),
       set: [],
       resume: true,
     });
     expect(again.isFinished).toBe(true);
     const more = await prepareRun({
-      configPath: config,
+      config: config,
       runDirectory: path.join(folder, 'longer'),
       set: ['training.steps=23'],
       resume: true,
@@ -130,7 +130,7 @@ describe('resuming', () => {
     expect(more).toMatchObject({ isFinished: false, progress: { step: 20 } });
     await expect(
       prepareRun({
-        configPath: config,
+        config: config,
         runDirectory: path.join(folder, 'longer'),
         set: ['training.steps=19'],
         resume: true,
@@ -163,7 +163,7 @@ describe('resuming', () => {
     const config = await writeConfig('changed');
     await run(config, 'changed', { stopAfter: 2 });
     const resume = (...set: string[]) =>
-      prepareRun({ configPath: config, runDirectory: path.join(folder, 'changed'), set, resume: true });
+      prepareRun({ config: config, runDirectory: path.join(folder, 'changed'), set, resume: true });
     await expect(resume('model.dropout=0', 'seed=3')).rejects.toThrow(/another seed, model\.dropout\./);
     await expect(resume('schedule.warmupSteps=4', 'samples.everySteps=null')).resolves.toMatchObject({
       progress: { step: 2 },
@@ -176,7 +176,7 @@ describe('resuming', () => {
     const written = await readFile(path.join(folder, 'text.txt'), 'utf8');
     await writeFile(text, written);
     const request = {
-      configPath: config,
+      config: config,
       runDirectory: path.join(folder, 'restored'),
       set: [`corpus.sources=[{path: ${text}}]`],
       resume: false,
@@ -200,7 +200,7 @@ describe('resuming', () => {
     const config = await writeConfig('unvalidated');
     await writeFile(path.join(folder, 'one.jsonl'), '{"text":"one"}\n');
     const set = [`corpus.sources=[{path: ${path.join(folder, 'one.jsonl')}}]`, 'corpus.validation.hash=0.001'];
-    const request = { configPath: config, runDirectory: path.join(folder, 'unvalidated'), set, resume: false };
+    const request = { config: config, runDirectory: path.join(folder, 'unvalidated'), set, resume: false };
     await expect(prepareRun(request)).rejects.toThrow('The validation part has 0 tokens, nothing to score.');
   });
 
@@ -219,7 +219,7 @@ describe('resuming', () => {
       await run(config, `${name}-straight`, { set });
       const facts: Fact[] = [];
       const prepared = await prepareRun({
-        configPath: config,
+        config: config,
         runDirectory: path.join(folder, name),
         set,
         resume: false,
@@ -267,7 +267,7 @@ describe('resuming', () => {
       await writeFile(file, bytes);
     };
     await damage(12);
-    const request = { configPath: config, runDirectory: path.join(folder, 'damaged'), set: [], resume: true };
+    const request = { config: config, runDirectory: path.join(folder, 'damaged'), set: [], resume: true };
     const prepared = await prepareRun(request);
     expect(prepared.progress.step).toBe(10);
     expect(prepared.skipped).toEqual([
@@ -280,7 +280,7 @@ describe('resuming', () => {
   it('ends with a message if the loss is no longer finite, and saves nothing', async () => {
     const config = await writeConfig('diverged', 'reports: { everySteps: 1 }');
     const request = {
-      configPath: config,
+      config: config,
       runDirectory: path.join(folder, 'diverged'),
       set: [
         'training.guard.maxSkips=3',

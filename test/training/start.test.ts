@@ -35,7 +35,7 @@ ${text}`,
 async function train(configPath: string, run: string, { resume = false, stopAfter = Infinity } = {}): Promise<Fact[]> {
   const facts: Fact[] = [];
   const controller = new AbortController();
-  const prepared = await prepareRun({ configPath, runDirectory: join(folder(), run), set: [], resume });
+  const prepared = await prepareRun({ config: configPath, runDirectory: join(folder(), run), set: [], resume });
   await runTraining(prepared, {
     mode: 'recorded',
     signal: controller.signal,
@@ -76,7 +76,7 @@ describe('start: { from: RUN }', () => {
     await train(file, 'parts', { stopAfter: 2 });
     rmSync(join(folder(), 'imported'), { recursive: true });
     const resume = (configPath: string | undefined, ...set: string[]) =>
-      prepareRun({ configPath, runDirectory: join(folder(), 'parts'), set, resume: true });
+      prepareRun({ config: configPath, runDirectory: join(folder(), 'parts'), set, resume: true });
     const prepared = await resume(undefined);
     expect(prepared.progress.step).toBe(2);
     expect(await resume(undefined, 'training.steps=4')).toMatchObject({
@@ -90,7 +90,7 @@ describe('start: { from: RUN }', () => {
     expect((await failureOf(resume(file, 'start.from=/elsewhere'))).message).toContain(
       'was started with another start.from.',
     );
-    const fresh = prepareRun({ configPath: file, runDirectory: join(folder(), 'fresh'), set: [], resume: true });
+    const fresh = prepareRun({ config: file, runDirectory: join(folder(), 'fresh'), set: [], resume: true });
     expect((await failureOf(fresh)).message).toContain('start.from is not a run: ');
     const tensors = prepared.takeTensors()!;
     const handedOver = { ...prepared, takeTensors: () => tensors };
@@ -128,7 +128,7 @@ describe('start: { from: RUN }', () => {
     const { runDirectory } = await importFixture('gpt2');
     const text = readFileSync(file, 'utf8').replace('start: { from: ../imported }\n', 'model: { preset: gpt2-124m }\n');
     writeFileSync(file, text);
-    const request = { configPath: undefined, runDirectory, set: [], resume: true };
+    const request = { config: undefined, runDirectory, set: [], resume: true };
     expect((await failureOf(prepareRun(request))).message).toContain('was imported: it has no optimizer');
   });
 });

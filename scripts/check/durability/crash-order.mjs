@@ -118,7 +118,7 @@ function layOut(tree, target) {
 async function problem(crashed, atLeast) {
   for await (const { valid, reason } of verifyCheckpoints(crashed))
     if (!valid) return `a damaged checkpoint: ${reason}`;
-  const request = { configPath: config, runDirectory: crashed, set: [`training.steps=${lastStep}`], resume: true };
+  const request = { config: config, runDirectory: crashed, set: [`training.steps=${lastStep}`], resume: true };
   const { progress, skipped } = await prepareTraining(findConfig(request));
   const startStep = progress.step;
   if (skipped.length > 0 || startStep < atLeast) return `resumes at ${startStep}, ${atLeast} was reported`;

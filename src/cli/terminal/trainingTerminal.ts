@@ -107,7 +107,9 @@ function lineOf(fact: Exclude<Fact, StepFact>): string | undefined {
       return warningText(`step ${fact.step}: no checkpoint was saved; the next one due tries again. ${fact.message}`);
     case 'warning':
       return warningText(`step ${fact.step}: ${fact.message}`);
+    case 'start':
     case 'saving':
+    case 'end':
       return undefined;
   }
 }
