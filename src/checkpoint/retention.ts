@@ -45,7 +45,8 @@ async function byValidationLoss(places: readonly CheckpointPlace[]): Promise<Che
   return evaluated.sort((a, b) => a.loss - b.loss || a.step - b.step).map(({ step, path }) => ({ step, path }));
 }
 
-async function validationLossOf(path: string): Promise<number | undefined> {
+/** The validation loss that a checkpoint was evaluated with at its own step; undefined if it was not, or is damaged. */
+export async function validationLossOf(path: string): Promise<number | undefined> {
   try {
     const { record } = await readState(path);
     const loss = (record['validation'] as { loss?: unknown } | undefined)?.loss;

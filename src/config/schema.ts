@@ -213,6 +213,12 @@ export const configSchema = z.strictObject({
   reports,
 });
 
+/**
+ * The keys of a config as a program gives them: as in YAML, with the same defaults, so that only `corpus` is required,
+ * and `name` unless a run directory is given. `extends` is the path of a config file.
+ */
+export type ConfigInput = Partial<DeepReadonly<z.input<typeof configSchema>>> & { readonly extends?: string };
+
 /** A type with every property, at any depth, read-only; the loaded config is frozen. */
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
 

@@ -8,6 +8,7 @@ import { readEvaluations, readMetricsTail } from '../run/readMetrics.ts';
 import { runState, type RunState } from '../run/status.ts';
 import { median } from '../statistics.ts';
 
+/** How far a run has come, as its files tell. */
 export interface RunSummary extends RunState {
   name: string;
   path: string;

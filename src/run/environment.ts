@@ -17,6 +17,7 @@ interface RuntimeFacts {
   threads: number | null;
 }
 
+/** The machine and versions of the last start of a run. */
 export interface Environment extends RuntimeFacts {
   /** Key figures of the plan, so that the metrics can be read without the corpus. */
   plan: { steps: number; tokensPerStep: number; parameters: number; flopsPerToken: number } | null;

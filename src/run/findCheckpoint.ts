@@ -69,7 +69,8 @@ function checkedStep(path: string, which: 'last' | number): string {
   );
 }
 
-async function nothingThere(path: string): Promise<string> {
+/** Why a path is not one of a run with a checkpoint, and what to do. */
+export async function nothingThere(path: string): Promise<string> {
   if (!(await exists(path))) return `There is no run at ${path}. clm train makes runs, and clm runs lists them.`;
   if (await exists(runPaths(path).config)) return withoutCheckpoint(path);
   return `${path} is neither a run directory nor a checkpoint folder.`;

@@ -65,6 +65,7 @@ export interface CheckpointRecord {
   path: string;
 }
 
+/** A line of `metrics.jsonl`; `kind` tells which. */
 export type MetricsRecord = StepRecord | EvaluationRecord | CheckpointRecord;
 
 /** An open metrics file. */

@@ -3,8 +3,9 @@
  * variables that must be set before the library is loaded are set here.
  */
 import { createRequire } from 'node:module';
+import { isMainThread } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
-import { environmentFailure } from '../errors.ts';
+import { environmentFailure, wrongInput } from '../errors.ts';
 import { attributeTypes, dataTypes, type Attribute, type Bfloat16Use, type Binding } from './binding.ts';
 import { loadCApi, type CApi } from './capi.ts';
 import type { UsableInstallation } from './installation/installation.ts';
@@ -50,15 +51,17 @@ let loaded: TensorFlow | undefined;
  * The TensorFlow of this process. The device is fixed by the first call: a later one with another
  * choice is refused, because the library reads it only while it is being loaded.
  *
- * @throws environment failure if the set-up has not run, or `cuda` is asked for and there is no GPU
+ * @throws environment failure if the set-up has not run, or `cuda` is asked for and there is no GPU; wrong input in a
+ *   worker thread, or for another device
  */
 export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
   if (loaded) {
     if (choice !== 'auto' && choice !== loaded.device) {
-      throw new Error(`TensorFlow already runs on ${loaded.device} in this process; it cannot change to ${choice}`);
+      throw wrongInput(`device ${choice}: TensorFlow already runs on ${loaded.device} in this process.`);
     }
     return loaded;
   }
+  if (!isMainThread) throw wrongInput('TensorFlow runs in the main thread of a process only, not in worker threads.');
   const installation = readInstallation();
   if (choice === 'cuda' && installation.device !== 'cuda') {
     throw environmentFailure(

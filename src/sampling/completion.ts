@@ -11,14 +11,18 @@ import { likeliestTokens, tokenTexts, type Alternative } from './tokenTexts.ts';
 
 type FinishReason = 'length' | 'stop' | 'endOfText';
 
+/** A completion that has ended, and how it came about. */
 export interface Completion {
+  /** As given. */
   prompt: string;
   /** The text after the prompt, without the stop text. */
   completion: string;
   promptTokenIds: number[];
   /** All sampled tokens, including the one that ended the completion. */
   tokenIds: number[];
+  /** Number of sampled tokens. */
   tokens: number;
+  /** `length`: maxTokens or the context is used up; `stop`: a stop text or token; `endOfText`: the model ended it. */
   finishReason: FinishReason;
   seed: number;
   /** The text of each token, if log-probabilities are requested. */
@@ -27,7 +31,9 @@ export interface Completion {
   logProbabilities?: number[];
   /** The likeliest tokens at each position, if requested. */
   alternatives?: Alternative[][];
+  /** From the start of reading the prompt to the end. */
   tokensPerSecond: number;
+  /** Milliseconds from the request to the first token. */
   firstTokenMs: number;
 }
 

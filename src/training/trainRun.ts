@@ -1,37 +1,18 @@
 /**
- * Trains a run from the request to the result: for `clm train` and for the JavaScript API, which differ only in how they
- * are asked, stopped and listened to.
+ * Trains a run from the request to the result: for `clm train` and for the JavaScript API, which differ only in how
+ * they are asked, stopped and listened to.
  */
 import { hasBfloat16Arithmetic } from '../processor.ts';
 import { lockRun } from '../run/lock.ts';
 import { clearLeftovers } from '../run/runDirectory.ts';
 import type { Mode } from '../runtime/session.ts';
 import { fileCounts } from '../data/files/corpus.ts';
+import { ignoredParts } from '../data/tokenizers/bpe/files/huggingFaceFile.ts';
 import { findConfig, prepareTraining, type PreparedTraining, type TrainingRequest } from './prepare.ts';
 import { runTraining } from './run.ts';
-import type { Report, StartFact } from './sinks/facts.ts';
+import type { Report, StartFact, TrainingResult } from './sinks/facts.ts';
 import type { TimeLimit } from './timeLimit.ts';
 import { abortReason } from './train.ts';
-
-/** How a training ended. */
-export interface TrainingResult {
-  /** Absolute path of the run directory. */
-  run: string;
-  /** `stopped` if the signal or the time limit ended it before its last step. */
-  state: 'done' | 'stopped';
-  /** Updates applied, those before resuming included; null if it was stopped before that was known. */
-  step: number | null;
-  /** Why it ended before its last step; null if it did not. */
-  reason: string | null;
-  /** The last validation loss, nats per token; null if there was none. */
-  validationLoss: number | null;
-  /** The device it trained on; null if it did not train, since it was done already or stopped before the first step. */
-  device: 'cpu' | 'cuda' | null;
-  /** Time spent training, in milliseconds. */
-  elapsedMs: number;
-  /** Share of that time, 0 to 1, in which training waited for data. */
-  waitingShare: number;
-}
 
 export interface TrainingControls {
   mode: Mode;
@@ -43,6 +24,10 @@ export interface TrainingControls {
   limit?: TimeLimit | undefined;
   /** The command line, for environment.json. */
   command?: readonly string[];
+  /** Told of values of the config that an override replaces, at once. */
+  onReplaced?: (message: string) => void;
+  /** Told of what is probably not meant, but concerns no step, at once. */
+  onWarning?: (message: string) => void;
   /** Called when everything is read and checked, before anything is computed. */
   onPrepared?: (prepared: PreparedTraining) => void;
   report: Report;
@@ -54,13 +39,21 @@ export interface TrainingControls {
  *   on disk
  */
 export async function trainRun(request: TrainingRequest, controls: TrainingControls): Promise<TrainingResult> {
-  const { signal, limit, onPrepared } = controls;
-  const located = findConfig(request);
+  const { signal, limit, onReplaced, onWarning, onPrepared } = controls;
+  const notices: string[] = [];
+  const located = findConfig(request, (message) => {
+    notices.push(message);
+    onReplaced?.(message);
+  });
   const run = located.runDirectory;
   const untrained = { run, validationLoss: null, device: null, elapsedMs: 0, waitingShare: 0 };
   const lock = await lockRun(run);
   try {
-    const prepared = await unlessAborted(prepareTraining(located), signal);
+    if (lock.unsupported !== undefined) {
+      notices.push(withoutLocks(run, lock.unsupported));
+      onWarning?.(notices.at(-1)!);
+    }
+    const prepared = signal.aborted ? undefined : await unlessAborted(prepareTraining(located), signal);
     if (prepared === undefined) return { ...untrained, state: 'stopped', step: null, reason: abortReason(signal) };
     onPrepared?.(prepared);
     const { step, validation } = prepared.progress;
@@ -70,14 +63,19 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
     }
     // Parameters and two AdamW moments, 4 bytes each, written at 20 MB/s; one second for everything else.
     limit?.savingTakes(1000 + (prepared.plan.parameters * 12) / 20_000);
-    return await trainPrepared(prepared, controls, lock.renew);
+    return await trainPrepared(prepared, notices, controls, lock.renew);
   } finally {
     await lock.release();
   }
 }
 
+const withoutLocks = (runDirectory: string, reason: string): string =>
+  `${runDirectory} cannot be locked (${reason}): start no second process there at the same moment. One started later ` +
+  'is refused if it can see the process of this one.';
+
 async function trainPrepared(
   prepared: PreparedTraining,
+  notices: readonly string[],
   { mode, signal, takeSave, limit, command, report: reportTo }: TrainingControls,
   renewLock: () => Promise<void>,
 ): Promise<TrainingResult> {
@@ -92,7 +90,7 @@ async function trainPrepared(
     }
     reportTo(fact);
   };
-  report(startFact(prepared));
+  report(startFact(prepared, notices));
   try {
     const { outcome, device } = await runTraining(prepared, { mode, signal, takeSave, renewLock, command, report });
     const { state, reason, elapsedMs, waitingShare, validationLoss = null } = outcome;
@@ -104,14 +102,15 @@ async function trainPrepared(
   }
 }
 
-function startFact(prepared: PreparedTraining): StartFact {
-  const { config, plan, progress, runDirectory, manifest, corpus } = prepared;
+function startFact(prepared: PreparedTraining, notices: readonly string[]): StartFact {
+  const { config, plan, progress, runDirectory, manifest, corpus, tokenizer } = prepared;
+  const ignored = ignoredParts(tokenizer);
   const { steps, tokensPerStep, parameters } = plan;
   return {
     kind: 'start',
     run: runDirectory,
     ...{ step: progress.step, steps, tokensPerStep, parameters, config },
-    warnings: startWarnings(prepared),
+    warnings: [...notices, ...startWarnings(prepared), ...(ignored === undefined ? [] : [ignored])],
     leftOut: { ...manifest.leftOut, ...fileCounts(corpus) },
   };
 }
@@ -127,7 +126,6 @@ export function startWarnings({ skipped, warnings, config }: PreparedTraining): 
 /** The result of work, or undefined as soon as the signal aborts: the work is abandoned, and writes nothing. */
 function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result | undefined> {
   const aborted = new Promise<undefined>((resolve) => {
-    if (signal.aborted) resolve(undefined);
     signal.addEventListener('abort', () => resolve(undefined), { once: true });
   });
   return Promise.race([work, aborted]);

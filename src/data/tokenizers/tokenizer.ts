@@ -4,6 +4,7 @@
  */
 import { wrongInput } from '../../errors.ts';
 
+/** Text to token ids and back. */
 export interface Tokenizer {
   readonly kind: 'bytes' | 'characters' | 'bpe';
   /** Token ids are 0 … vocabularySize − 1. */

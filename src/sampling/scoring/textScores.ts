@@ -7,6 +7,7 @@ import { wrongInput } from '../../errors.ts';
 import { tokenTexts } from '../tokenTexts.ts';
 import { lossesOfText, type TokenLosses } from './overlappingWindows.ts';
 
+/** Log-probabilities of the tokens of a text, in nats. */
 export interface TextScore {
   /** Σ ln p of the scored tokens, nats. */
   logProbability: number;
@@ -21,6 +22,7 @@ export interface TextScore {
   logProbabilities: number[];
 }
 
+/** The scores of several continuations of a prompt. */
 export interface ChoiceScores {
   choices: ({ text: string } & TextScore)[];
   /** Index of the choice with the highest log-probability. */

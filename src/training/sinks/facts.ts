@@ -72,6 +72,26 @@ export interface WarningFact {
   message: string;
 }
 
+/** How a training ended, for the caller. */
+export interface TrainingResult {
+  /** Absolute path of the run directory. */
+  run: string;
+  /** `stopped` if the signal or the time limit ended it before its last step. */
+  state: 'done' | 'stopped';
+  /** Updates applied, those before resuming included; null if it was stopped before that was known. */
+  step: number | null;
+  /** Why it ended before its last step; null if it did not. */
+  reason: string | null;
+  /** The last validation loss, nats per token; null if there was none. */
+  validationLoss: number | null;
+  /** The device it trained on; null if it did not train, since it was done already or stopped before the first step. */
+  device: 'cpu' | 'cuda' | null;
+  /** Time spent training, in milliseconds. */
+  elapsedMs: number;
+  /** Share of that time, 0 to 1, in which training waited for data. */
+  waitingShare: number;
+}
+
 /** Anything that a run reports; `kind` tells which. */
 export type Fact =
   | StartFact

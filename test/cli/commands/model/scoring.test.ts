@@ -1,13 +1,10 @@
-import { execFile } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chromiumPath, withChromium } from '../../../experiments/chromium.ts';
-import { clm, root } from '../../clm.ts';
-import { seedOfPrompt } from '../../../../src/sampling/requests.ts';
+import { clm } from '../../clm.ts';
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'clm-scoring-'));
 const at = (name: string): string => path.join(folder, name);
@@ -236,93 +233,5 @@ describe('clm inspect', () => {
         expect(problems).toEqual([]);
       },
     );
-  });
-});
-
-describe("import … from 'clm'", () => {
-  it('completes, streams and scores like the commands', async () => {
-    const script = path.join(root, `test-api-${process.pid}.mjs`); // a package can import itself by name
-    writeFileSync(
-      script,
-      `import { loadRun, complete, completeAll, stream, score } from 'clm';
-const run = await loadRun(${JSON.stringify(run)}, { batch: 2 });
-const settings = { temperature: 1, maxTokens: 8, seed: 3 };
-const one = await complete(run, 'the ', settings);
-let streamed = '';
-for await (const text of stream(run, 'the ', settings)) streamed += text;
-const many = [];
-const prompts = ['the ', { prompt: 'cat', maxTokens: 2 }];
-for await (const completion of completeAll(run, prompts, { ...settings, samples: 2 })) many.push(completion);
-const same = [];
-for await (const { seed } of completeAll(run, prompts, { ...settings, sameSeed: true })) same.push(seed);
-const text = await score(run, 'the cat');
-const question = await score(run, { prompt: 'the cat sat on the', choices: [' ttt', ' mat'] });
-const refused = await complete(run, 'x').catch((error) => error.message);
-run.close();
-console.log(JSON.stringify({ one, streamed, many, same, text, question, refused, step: run.step }));
-`,
-    );
-    try {
-      const { stdout } = await promisify(execFile)(process.execPath, [script], { cwd: root });
-      const { one, streamed, many, same, text, question, refused, step } = JSON.parse(stdout) as Record<string, any>;
-      expect(step).toBe(30);
-      expect(one).toMatchObject({ tokens: 8, seed: 3, completion: streamed });
-      expect(
-        (many as Record<string, unknown>[]).map(({ index, promptIndex, prompt, tokens, seed }) => [
-          ...[index, promptIndex, prompt, tokens, seed],
-        ]),
-      ).toEqual([
-        [0, 0, 'the ', 8, 3],
-        [1, 0, 'the ', 8, 4],
-        [2, 1, 'cat', 2, seedOfPrompt(3, 1)],
-        [3, 1, 'cat', 2, seedOfPrompt(3, 1) + 1],
-      ]);
-      expect(same).toEqual([3, 3]);
-      expect(many[0].tokenIds).toEqual(one.tokenIds);
-      const sampled = await clm([
-        'sample',
-        run,
-        '--prompt',
-        'the ',
-        '--temperature',
-        '1',
-        '--max-tokens',
-        '8',
-        '--seed',
-        '3',
-        '--json',
-      ]);
-      expect(objects(sampled.stdout)[0]!['tokenIds']).toEqual(one.tokenIds);
-      expect(text).toMatchObject({ tokens: 6, texts: [...'he cat'] });
-      expect(question).toMatchObject({ best: 1 });
-      expect(refused).toMatch(/U\+0078/);
-    } finally {
-      rmSync(script);
-    }
-  });
-
-  it('has types that a TypeScript project compiles against, libraries checked too, and runs', async () => {
-    const project = at('consumer');
-    mkdirSync(path.join(project, 'node_modules'), { recursive: true });
-    symlinkSync(root, path.join(project, 'node_modules/clm'));
-    symlinkSync(path.join(root, 'node_modules/@types'), path.join(project, 'node_modules/@types'));
-    writeFileSync(path.join(project, 'package.json'), '{"type":"module"}');
-    for (const file of ['consumer.ts', 'tsconfig.json'])
-      copyFileSync(path.join(root, 'test/consumer', file), path.join(project, file));
-    const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
-    await promisify(execFile)(process.execPath, [tsc, '-p', project]).catch(({ stdout }: { stdout: string }) =>
-      expect(stdout).toBe(''),
-    );
-    const { stdout } = await promisify(execFile)(process.execPath, [path.join(project, 'consumer.js'), run]);
-    const result = JSON.parse(stdout) as Record<string, unknown>;
-    expect(result).toMatchObject({
-      finishReason: 'length',
-      tokens: [4, 4, 2, 2],
-      likeliest: 'number',
-      logProbability: expect.any(Number),
-    });
-    expect(result['streamed']).toBe(result['completion']);
-    expect(['cat', 'sat']).toContain(result['choice']);
-    expect(result['refusal']).toMatch(/maxToken is not a setting of a completion/);
   });
 });
