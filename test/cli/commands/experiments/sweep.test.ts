@@ -88,6 +88,7 @@ describe('clm sweep', () => {
       .split('\n')
       .map((line) => JSON.parse(line));
     expect(notes.map(({ kind }) => kind)).toEqual([
+      'sweep',
       'started',
       'sweep',
       'started',
