@@ -166,6 +166,7 @@ describe('the structure of the code', () => {
       }
     };
     visit('src/training/prepare.ts');
+    for (const command of ['train/plan', 'text/data', 'experiments/sweep']) visit(`src/cli/commands/${command}.ts`);
     expect(seen.size).toBeGreaterThan(20);
     expect(native).toEqual([]);
   });

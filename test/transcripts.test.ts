@@ -5,6 +5,7 @@ describe('a transcript', () => {
   it('is the same after another run: other numbers, widths, units of time, and words of a model', () => {
     const page = (table: string, completion: string, time: string): string =>
       `$ clm runs\n${table}\n\n$ clm sample runs/a\n${completion}\n\n$ clm plan\ndone in ${time}\n\`\`\``;
+    expect(comparable('memory 543 MB, in 12 to 31 s')).toBe(comparable('memory 1.1 TB, in 40 s to 3.3 min'));
     const first = page('name  tokens/s\na          1,021', 'Call me\nIsh', '59 s');
     const second = page('name    tokens/s\na        107,021', 'The whale', '2 min 3 s');
     expect(comparable(first)).toBe(comparable(second));

@@ -56,7 +56,9 @@ export const comparable = (text) =>
     .replace(/\d[\d,.]*(e[+-]?\d+)?/g, '#')
     .replace(/[ ─]+/g, ' ')
     .replace(/# (h|min|s|ms) # (min|s)\b/g, '# s')
-    .replace(/# (h|min|ms|s)\b/g, '# s');
+    .replace(/# (days|h|min|ms|s)\b/g, '# s')
+    .replace(/# (s )?to # s/g, '# to # s')
+    .replace(/# [kMGTPE]?(B|FLOP)\b/g, '# $1');
 
 /**
  * Lines that `without` finds become one …; what is longer than a page is wide goes on in the next line, or ends in a ….

@@ -2,11 +2,10 @@
  * How long a training step of a config takes on its own corpus, and what share of this machine's matmul peak it
  * reaches. The peak is measured in the same run, before and after the steps, because the speed of a machine drifts.
  */
-import { matMul, slice } from '@tensorflow/tfjs-core';
 import type { Config } from '../config/schema.ts';
 import { initialParameters, parameterTable } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
-import type { Mode, Session } from '../runtime/session.ts';
+import type { Mode } from '../runtime/session.ts';
 import { median } from '../statistics.ts';
 import { refuseTooLarge } from '../training/plan/plan.ts';
 import type { PreparedPlan } from '../training/plan/preparePlan.ts';
@@ -16,6 +15,7 @@ import { learningRateAt } from '../training/step/schedule.ts';
 import { recordTrainingStep } from '../training/step/step.ts';
 import { trainingState } from '../training/step/trainingState.ts';
 import { moveIntoSession } from '../training/tensorValues.ts';
+import { matmulMeter } from './matmulPeak.ts';
 import { profileOf, type OperationProfile } from './profile.ts';
 
 interface Benchmark {
@@ -97,35 +97,4 @@ export async function benchmark(
     session.close();
     matmulSession.close();
   }
-}
-
-/**
- * Measures products of n×n matrices for two n and takes the faster one. Medians, as for the steps: some machines are
- * fast for a short time only. Only one number of each result is fetched.
- */
-export async function matmulMeter(session: Session): Promise<() => Promise<number>> {
-  const meters: (() => Promise<number>)[] = [];
-  for (const n of [768, 1536]) {
-    const values = new Float32Array(n * n).map((_, i) => ((i % 17) - 8) / 8);
-    await session.addVariables([{ name: `matmulPeak${n}`, shape: [n, n], values }]);
-    const program = session.program(`matmulPeak${n}`, {}, (_, variables) => {
-      const x = variables.read(`matmulPeak${n}`);
-      return { corner: slice(matMul(x, x), [0, 0], [1, 1]) };
-    });
-    await program.run({});
-    meters.push(async () => {
-      const productMs: number[] = [];
-      for (let i = 0; i < 9; i++) {
-        const startMs = performance.now();
-        await program.run({});
-        productMs.push(performance.now() - startMs);
-      }
-      return (2 * n ** 3) / median(productMs) / 1e6;
-    });
-  }
-  return async () => {
-    let best = 0;
-    for (const meter of meters) best = Math.max(best, await meter());
-    return best;
-  };
 }

@@ -1,4 +1,4 @@
-/** Values and arguments that begin with a dash: given to yargs in a form that it does not take for options. */
+/** Arguments in a form that yargs does not misread: values that begin with a dash, and values that are left out. */
 import { shellWord } from '../shellWord.ts';
 import type { Usage } from './usage.ts';
 
@@ -7,12 +7,13 @@ const optionLike = /^--?[a-zA-Z][\w-]*(=.*)?$/s;
 
 /**
  * An option and its value become one argument, `--prompt '- milk'` to `--prompt=- milk`. What stands after `--` is an
- * argument even if it begins with a dash; all arguments are paths, so that `-x` becomes `./-x`.
+ * argument even if it begins with a dash; all arguments are paths, so that `-x` becomes `./-x`. An option whose value
+ * may be left out, and is, gets the one that stands for it.
  *
  * @param fail called with a message if a value looks like an option; a user can write --name=VALUE then
  */
 export function withDashedValues(
-  { options = {} }: Usage,
+  { options = {}, optionalValues = {} }: Usage,
   args: readonly string[],
   fail: (message: string) => never,
 ): string[] {
@@ -22,6 +23,11 @@ export function withDashedValues(
   for (let i = 0; i < before.length; i++) {
     const arg = before[i]!;
     const value = before[i + 1];
+    const optional = arg.startsWith('--') ? optionalValues[arg.slice(2)] : undefined;
+    if (optional !== undefined && !optional.looksLike.test(value ?? '')) {
+      joined.push(`${arg}=${optional.otherwise}`);
+      continue;
+    }
     const definition = arg.startsWith('--') ? options[arg.slice(2)] : undefined;
     if (definition === undefined || definition.type === 'boolean' || !value?.startsWith('-') || value === '-') {
       joined.push(arg);

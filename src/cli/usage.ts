@@ -7,6 +7,8 @@ export interface Usage {
   readonly describe: string;
   readonly positionals?: Readonly<Record<string, PositionalOptions>>;
   readonly options?: Readonly<Record<string, Options>>;
+  /** Options whose value may be left out: what a value looks like, and what stands for a missing one. */
+  readonly optionalValues?: Readonly<Record<string, { readonly looksLike: RegExp; readonly otherwise: string }>>;
   readonly examples: readonly (readonly [command: string, describe: string])[];
 }
 

@@ -34,7 +34,7 @@ import { defaultPrompt } from '../sampling/requests.ts';
 import { readBounded } from '../storage/boundedFile.ts';
 import { changedResume, type AskedRun } from './changedResume.ts';
 import { planRun, refuseTooLarge, type RunPlan } from './plan/plan.ts';
-import { planWarnings } from './plan/planWarnings.ts';
+import { planWarnings, repetitionWarning } from './plan/planWarnings.ts';
 import { countText } from './plan/preparePlan.ts';
 import { isExhausted, progressOf, type Progress } from './progress.ts';
 import type { StateTensors } from './tensorValues.ts';
@@ -111,6 +111,8 @@ export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining
     plan.steps,
     former && { config: former, steps: planRun(former, size).steps, made: progress.step },
   );
+  const repetition = repetitionWarning(config, plan.epochs);
+  if (repetition !== undefined) warnings.push(repetition);
   return {
     ...{ config, corpus, manifest, tokenizer, plan, runDirectory, skipped, warnings, progress },
     resumedFrom: checkpoint?.path,

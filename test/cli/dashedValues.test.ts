@@ -11,7 +11,9 @@ const usage = defineUsage({
     text: { type: 'string' },
     seed: { type: 'number' },
     json: { type: 'boolean', default: false },
+    measure: { type: 'string' },
   },
+  optionalValues: { measure: { looksLike: /^-?\d/, otherwise: '20s' } },
   examples: [],
 });
 
@@ -64,5 +66,19 @@ describe('--', () => {
     expect(await parsed('--', '-base.yaml')).toMatchObject({ config: './-base.yaml' });
     expect(await parsed('--')).toMatchObject({ json: false });
     expect(await refusal('--', 'a', '--json')).toBe('unexpected argument "./--json"');
+  });
+});
+
+describe('a value that may be left out', () => {
+  it.each([
+    [['--measure', 'a.yaml'], { measure: '20s', config: 'a.yaml' }],
+    [['a.yaml', '--measure'], { measure: '20s', config: 'a.yaml' }],
+    [['a.yaml', '--measure', '--json'], { measure: '20s', json: true }],
+    [['--measure', '30s', 'a.yaml'], { measure: '30s', config: 'a.yaml' }],
+    [['--measure=soon', 'a.yaml'], { measure: 'soon', config: 'a.yaml' }],
+    [['a.yaml'], { measure: undefined }],
+  ])('is taken for what it looks like: %j', async (args, expected) => {
+    const { measure, ...rest } = await parsed(...args);
+    expect({ measure, ...rest }).toMatchObject(expected);
   });
 });

@@ -44,7 +44,7 @@ describe.skipIf(!existsSync('/dev/full'))('a full disk', () => {
     'config schema',
     'completion json',
     'data check tiny.yaml',
-    'plan tiny.yaml --json',
+    'plan tiny.yaml --no-estimate --json',
     'runs show done',
     'runs watch done',
     'inspect tiny.yaml --text abc',

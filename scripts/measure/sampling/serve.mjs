@@ -11,7 +11,7 @@ import { generate } from '#clm/sampling/generate.js';
 import { loadModel } from '#clm/sampling/loadModel.js';
 import { openDecoding } from '#clm/sampling/decoding.js';
 import { completeSettings, defaultSettings } from '#clm/sampling/settings.js';
-import { matmulMeter } from '#clm/checks/benchmark.js';
+import { matmulMeter } from '#clm/checks/matmulPeak.js';
 
 const [run, weights, slots] = process.argv.slice(2);
 const { config, tokenizer, session, table, close } = await loadModel(run, {

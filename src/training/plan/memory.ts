@@ -123,3 +123,6 @@ export function availableBytes(): number {
   const limit = process.constrainedMemory();
   return limit > 0 ? Math.min(limit, os.totalmem()) : os.totalmem();
 }
+
+/** What of it no program uses at the moment: memory that is free, or that the system gives back when asked. */
+export const freeBytes = (): number => process.availableMemory();

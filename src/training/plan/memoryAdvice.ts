@@ -3,8 +3,11 @@
  * that change the model. Each change builds on the ones before it; the list ends with the last one needed.
  */
 import type { Config } from '../../config/schema.ts';
+import { model as modelSection } from '../../config/sections/model.ts';
 import { environmentFailure } from '../../errors.ts';
 import { parameterTable, vocabularyRows } from '../../model/parameters.ts';
+import { hasBfloat16Arithmetic } from '../../processor.ts';
+import { bytesText } from '../../units.ts';
 import { memoryPlan } from './memory.ts';
 
 type SizedConfig = Pick<Config, 'corpus' | 'model' | 'training' | 'optimizer'>;
@@ -18,6 +21,7 @@ export interface MemoryAdvice {
 /** The values worth trying for some keys, smallest change first. */
 type Change = (config: SizedConfig) => MemoryAdvice['keys'][];
 
+/** Least harm first. */
 const changes: readonly Change[] = [
   // The same windows per step in smaller parts: the update stays the same.
   ({ training: { microBatchSize, microBatchesPerStep } }) =>
@@ -26,49 +30,95 @@ const changes: readonly Change[] = [
       'training.microBatchesPerStep': (microBatchSize * microBatchesPerStep) / size,
     })),
   ({ training }) => (training.recompute === null ? [{ 'training.recompute': 'block' }] : []),
+  ({ training }) =>
+    training.precision === 'float32' && hasBfloat16Arithmetic() === true ? [{ 'training.precision': 'bfloat16' }] : [],
   ({ training }) => (training.emaDecay === null ? [] : [{ 'training.emaDecay': null }]),
   ({ optimizer }) => (optimizer.kind === 'adamw' ? [{ 'optimizer.kind': 'muon' }] : []),
-  ({ model }) => halvings(model.contextLength, 64).map((length) => ({ 'model.contextLength': length })),
-  ({ model }) => halvings(model.layers, 1).map((layers) => ({ 'model.layers': layers })),
+];
+
+/** What makes another model: halved in turns, so that no size shrinks to nothing while another stays. */
+const modelHalvings: readonly Change[] = [
+  ({ model }) => (model.contextLength >= 128 ? [{ 'model.contextLength': model.contextLength >> 1 }] : []),
+  ({ model }) => halfWidth(model),
+  ({ model }) => (model.layers >= 2 ? [{ 'model.layers': model.layers >> 1 }] : []),
 ];
 
 /** A change that leaves more than this share of the peak is not worth naming. */
 const worthwhile = 0.99;
+
+const peakOf = (config: SizedConfig, tokens: number): number =>
+  memoryPlan(config, parameterTable(config.model, tokens), vocabularyRows(config.model, tokens)).total;
 
 /**
  * @param tokens vocabulary size of the tokenizer
  * @returns nothing if the run fits; otherwise the `bytes` of the last change say whether all of them together suffice
  */
 export function memoryAdvice(config: SizedConfig, tokens: number, machineBytes: number): MemoryAdvice[] {
-  const peak = (changed: SizedConfig): number =>
-    memoryPlan(changed, parameterTable(changed.model, tokens), vocabularyRows(changed.model, tokens)).total;
   const advice: MemoryAdvice[] = [];
   let current = config;
-  let bytes = peak(config);
-  for (const change of changes) {
-    if (bytes <= machineBytes) break;
+  let bytes = peakOf(config, tokens);
+  /** Makes the smallest of these changes that fits, else the largest, unless it hardly helps. */
+  const tryChange = (change: Change): MemoryAdvice['keys'] | undefined => {
     const tried = change(current)
       .map((keys) => ({ keys, config: withKeys(current, keys) }))
-      .map((each) => ({ ...each, bytes: peak(each.config) }));
+      .map((each) => ({ ...each, bytes: peakOf(each.config, tokens) }));
     const chosen = tried.find((each) => each.bytes <= machineBytes) ?? tried.at(-1);
-    if (chosen === undefined || chosen.bytes > worthwhile * bytes) continue;
-    advice.push({ keys: chosen.keys, bytes: chosen.bytes });
+    if (chosen === undefined || chosen.bytes > worthwhile * bytes) return undefined;
     ({ config: current, bytes } = chosen);
+    return chosen.keys;
+  };
+  for (const change of changes) {
+    const keys = bytes > machineBytes && tryChange(change);
+    if (keys) advice.push({ keys, bytes });
+  }
+  const before = current;
+  const halved = modelHalvings.map((): MemoryAdvice['keys'] => ({}));
+  for (let hasHelped = true; hasHelped && bytes > machineBytes; ) {
+    hasHelped = false;
+    for (const [i, change] of modelHalvings.entries()) {
+      const keys = bytes > machineBytes && tryChange(change);
+      if (!keys) continue;
+      halved[i] = { ...halved[i], ...keys };
+      hasHelped = true;
+    }
+  }
+  // Each key with all its halvings; those of the last keys may then not be needed.
+  current = before;
+  bytes = peakOf(before, tokens);
+  for (const keys of halved) {
+    if (Object.keys(keys).length === 0 || bytes <= machineBytes) continue;
+    current = withKeys(current, keys);
+    bytes = peakOf(current, tokens);
+    advice.push({ keys, bytes });
   }
   return advice;
 }
 
-/** The advice as a sentence. */
-export function adviceText(advice: readonly MemoryAdvice[], machineBytes: number): string {
-  const last = advice.at(-1);
-  if (last === undefined) return 'Lower model.width.';
-  const changes = advice.map(({ keys, bytes }) => {
-    const values = Object.entries(keys).map(([key, value]) => `${key}: ${value}`);
-    return `${values.join(', ')} (${(bytes / 1e9).toFixed(1)} GB)`;
+/** Further keys that lower the peak, in the same order: those of the changes that `advice` does not need. */
+export function otherKeys(config: Config, tokens: number, advice: readonly MemoryAdvice[]): string[] {
+  if (advice.length === 0) return [];
+  const named = new Set(advice.flatMap(({ keys }) => Object.keys(keys)));
+  const before = peakOf(config, tokens);
+  const helps = (peak: number): boolean => peak <= worthwhile * before;
+  const keys = [...changes, ...modelHalvings].flatMap((change) => {
+    const last = change(config).at(-1);
+    return last !== undefined && helps(peakOf(withKeys(config, last), tokens)) ? [Object.keys(last)[0]!] : [];
   });
-  const rest =
-    last.bytes <= machineBytes ? '' : ' That is not enough: also lower model.width, or use a machine with more memory.';
-  return `Change these keys in this order until it fits: ${changes.join(', then ')}.${rest}`;
+  if (config.tokenizer.kind === 'bpe' && helps(peakOf(config, tokens >> 1))) keys.push('tokenizer.vocabularySize');
+  return keys.filter((key) => !named.has(key));
+}
+
+/** The advice as a sentence or two. */
+export function adviceText(advice: readonly MemoryAdvice[], others: readonly string[], machineBytes: number): string {
+  const last = advice.at(-1);
+  if (last === undefined) return 'No key makes it fit: it needs a machine with more memory.';
+  const made = advice.map(({ keys, bytes }) => {
+    const values = Object.entries(keys).map(([key, value]) => `${key}: ${value}`);
+    return `${values.join(', ')} (${bytesText(bytes)})`;
+  });
+  const rest = last.bytes <= machineBytes ? '' : ' That is not enough: it needs a machine with more memory.';
+  const also = others.length === 0 ? '' : ` Other keys that help: ${others.join(', ')}.`;
+  return `Change these keys in this order until it fits: ${made.join(', then ')}.${rest}${also}`;
 }
 
 /** TensorFlow's failure to allocate memory, as a failure that names the keys to lower; any other error as it is. */
@@ -86,20 +136,46 @@ export function explainedOutOfMemory(error: unknown): unknown {
   );
 }
 
-/** The config with keys such as `model.layers` set. */
+/** The config with keys such as `model.layers` set; what follows from the width follows from the new one. */
 function withKeys(config: SizedConfig, keys: MemoryAdvice['keys']): SizedConfig {
   let changed = config;
   for (const [path, value] of Object.entries(keys)) {
     const [section, key] = path.split('.') as [keyof SizedConfig, string];
     changed = { ...changed, [section]: { ...changed[section], [key]: value } };
   }
-  return changed;
+  if (changed.model === config.model) return changed;
+  const followed = Object.entries(derivedOf(config.model)).filter(([key]) => !(`model.${key}` in keys));
+  return { ...changed, model: modelSection.parse({ ...changed.model, ...Object.fromEntries(followed) }) };
 }
 
-function halvings(value: number, least: number): number[] {
-  const values: number[] = [];
-  for (let half = Math.floor(value / 2); half >= least; half = Math.floor(half / 2)) values.push(half);
-  return values;
+/** Keys whose value follows from the others, as null: a user's config does not have them, or need not. */
+function derivedOf(model: Config['model']): Partial<Record<keyof Config['model'], null>> {
+  const { family, heads, width } = model;
+  const followed = modelSection.parse({ family, heads, width });
+  return {
+    ...(model.headSize === followed.headSize && { headSize: null }),
+    ...(model.keyValueHeads === heads && { keyValueHeads: null }),
+    ...(model.feedForwardWidth === followed.feedForwardWidth && { feedForwardWidth: null }),
+  };
+}
+
+const narrowest = 64;
+
+/** Half the width, with heads of the same size if the number of heads can be halved with it. */
+function halfWidth(model: Config['model']): MemoryAdvice['keys'][] {
+  const { width, heads, preset } = model;
+  const derived = derivedOf(model);
+  const half = width / 2;
+  const halvesHeads = heads % 2 === 0 && 'keyValueHeads' in derived && 'headSize' in derived && preset === null;
+  const headSize = 'headSize' in derived ? half / (halvesHeads ? heads / 2 : heads) : model.headSize;
+  if (half < narrowest || headSize % 2 !== 0) return [];
+  return [
+    {
+      'model.width': half,
+      ...(halvesHeads && { 'model.heads': heads / 2 }),
+      ...(!('feedForwardWidth' in derived) && { 'model.feedForwardWidth': Math.ceil(model.feedForwardWidth / 2) }),
+    },
+  ];
 }
 
 const smallerDivisors = (value: number): number[] =>

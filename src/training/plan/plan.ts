@@ -10,8 +10,9 @@ import { tooShort } from '../../data/windows/windows.ts';
 import { wrongInput } from '../../errors.ts';
 import { parameterTable, vocabularyRows, type ParameterSpec } from '../../model/parameters.ts';
 import { elementCount } from '../../tensors/tensors.ts';
-import { availableBytes, countWhere, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
-import { adviceText, memoryAdvice, type MemoryAdvice } from './memoryAdvice.ts';
+import { bytesText } from '../../units.ts';
+import { availableBytes, countWhere, freeBytes, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
+import { adviceText, memoryAdvice, otherKeys, type MemoryAdvice } from './memoryAdvice.ts';
 
 /** The fields are also those of `clm plan --json`: `learntShare` and `keysToTurn` keep their names for its readers. */
 export interface RunPlan {
@@ -40,9 +41,14 @@ export interface RunPlan {
   /** Key/value cache for sampling one completion of a whole window. */
   keyValueCacheBytes: number;
   machineBytes: number;
+  /** How much of it no program uses now. */
+  freeBytes: number;
+  /** In the memory that the machine has, not only in what is free now. */
   fits: boolean;
   /** If it does not fit: what lowers the peak, in order. */
   keysToTurn: readonly MemoryAdvice[];
+  /** Further keys that lower it. */
+  otherKeys: readonly string[];
 }
 
 /** Known once the corpus has been read. */
@@ -73,6 +79,7 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   const table = parameterTable(model, size.vocabularySize);
   const parameters = countWhere(table, () => true);
   const bytes = memoryPlan(config, table, vocabularyRows(model, size.vocabularySize));
+  const keysToTurn = memoryAdvice(config, size.vocabularySize, machineBytes);
   const plan: RunPlan = {
     steps,
     tokensPerStep,
@@ -89,8 +96,10 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     bytes,
     keyValueCacheBytes: keyValueCacheBytes(model),
     machineBytes,
+    freeBytes: freeBytes(),
     fits: bytes.total <= machineBytes,
-    keysToTurn: memoryAdvice(config, size.vocabularySize, machineBytes),
+    keysToTurn,
+    otherKeys: otherKeys(config, size.vocabularySize, keysToTurn),
   };
   return Object.freeze(plan);
 }
@@ -107,14 +116,13 @@ export function refuseTooLarge(plan: RunPlan): void {
   const parameters = plan.parameters.toLocaleString('en-US');
   throw wrongInput(
     `This model does not fit this machine: training ${parameters} parameters needs about ` +
-      `${gigabytes(plan.bytes.total)} of memory, and there are ${gigabytes(plan.machineBytes)}. ${howToFit(plan)}`,
+      `${bytesText(plan.bytes.total)} of memory, and there are ${bytesText(plan.machineBytes)}. ${howToFit(plan)}`,
   );
 }
 
 /** What to do about a plan that does not fit, as a sentence. */
-export const howToFit = ({ keysToTurn, machineBytes }: RunPlan): string => adviceText(keysToTurn, machineBytes);
-
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+export const howToFit = ({ keysToTurn, otherKeys: others, machineBytes }: RunPlan): string =>
+  adviceText(keysToTurn, others, machineBytes);
 
 /** Every parameter belongs to exactly one part; norms of queries and keys count as norms. */
 function partsOf(table: readonly ParameterSpec[]): RunPlan['parametersByPart'] {

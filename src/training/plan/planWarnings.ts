@@ -26,6 +26,19 @@ export function planWarnings(config: PlannedConfig, steps: number, former?: Form
   ].filter((warning) => warning !== undefined);
 }
 
+/** From this many passes over the training text on, repetition is remarked on. */
+const manyEpochs = 100;
+
+/** What a run that reads its text very often should know; undefined for others. @param epochs of the whole run */
+export function repetitionWarning({ training }: Pick<Config, 'training'>, epochs: number): string | undefined {
+  if (training.overfitBatch || epochs < manyEpochs) return undefined;
+  return (
+    `the run reads its training text ${Math.round(epochs).toLocaleString('en-US')} times. After some tens of passes ` +
+    'a model learns the text by heart, and the validation loss rises (Muennighoff et al. 2023, arXiv:2305.16264). ' +
+    'Add text or train for fewer steps; evaluation.patience ends a run whose validation loss no longer falls.'
+  );
+}
+
 function warmupWarning({ schedule: { warmupSteps, ...schedule }, optimizer }: PlannedConfig, steps: number) {
   if (warmupSteps < steps) return undefined;
   const peak = optimizer.learningRate;

@@ -4,6 +4,7 @@ import type { Config } from '../../../src/config/schema.ts';
 import { parameterTable } from '../../../src/model/parameters.ts';
 import { elementCount } from '../../../src/tensors/tensors.ts';
 import { planRun, refuseTooLarge } from '../../../src/training/plan/plan.ts';
+import { hasBfloat16Arithmetic } from '../../../src/processor.ts';
 import { wrongInputMessage } from '../../config/configFolder.ts';
 
 const vocabularySize = 13;
@@ -22,6 +23,7 @@ const tinyConfig = (sections: Sections = {}): Config =>
   });
 
 const machineBytes = 2e9;
+const bfloat16 = hasBfloat16Arithmetic() === true;
 /** tinyConfig has T 5 and B 3: this text gives 20 windows of an epoch and one token too few for another. */
 const trainingTokens = 20 * 5 + 5;
 const plan = (config: Config, tokens = trainingTokens, bytes = machineBytes) =>
@@ -128,6 +130,8 @@ describe('planRun', () => {
     const result = planRun(tinyConfig(), { vocabularySize, trainingTokens });
     expect(result.machineBytes).toBeGreaterThan(1e8);
     expect(Number.isSafeInteger(result.machineBytes)).toBe(true);
+    expect(result.freeBytes).toBeGreaterThan(0);
+    expect(result.freeBytes).toBeLessThan(result.machineBytes);
   });
 });
 
@@ -169,24 +173,27 @@ describe('planRun refuses', () => {
     expect(refuse(5, 5e9)).toBe(
       'This model does not fit this machine: training 75,153,344 parameters needs about 12.4 GB of memory, and there ' +
         'are 5.0 GB. Change these keys in this order until it fits: training.microBatchSize: 1, ' +
-        'training.microBatchesPerStep: 5 (4.7 GB).',
+        'training.microBatchesPerStep: 5 (4.7 GB). Other keys that help: training.recompute' +
+        `${bfloat16 ? ', training.precision' : ''}, optimizer.kind, model.contextLength, model.width, model.layers.`,
     );
     expect(keysOf(refuse(1, 3e9))[0]).toBe('training.recompute: block');
-    const all = [
+    const all = keysOf(refuse(5, 1e9)).filter((key) => !/precision|optimizer\.kind/.test(key));
+    expect(all.slice(0, 3)).toEqual([
       'training.microBatchSize: 1',
       'training.microBatchesPerStep: 5',
       'training.recompute: block',
-      'model.layers: 3',
-    ];
-    expect(keysOf(refuse(5, 1e9)).filter((key) => key !== 'optimizer.kind: muon')).toEqual(all);
+    ]);
+    // Sizes of the model come last, and none of them shrinks to nothing while another stays.
+    expect(all.slice(3).map((key) => key.split(':')[0])).toEqual(['model.width', 'model.layers']);
+    expect(Number(/layers: (\d+)/.exec(all.join())![1])).toBeGreaterThan(5);
     // Short of layers and long of context: activations and attention weights are what there is.
     const wide = tinyConfig({
       model: { layers: 2, heads: 8, width: 16, contextLength: 8191 },
       training: { microBatchSize: 1 },
     });
     const { keysToTurn } = planRun(wide, { vocabularySize, trainingTokens: 1e6 }, 2e9);
-    expect(keysToTurn.map(({ keys }) => keys).at(-1)).toEqual({ 'model.contextLength': 2047 });
-    expect(refuse(5, 4e8)).toContain('That is not enough: also lower model.width, or use a machine with more memory.');
+    expect(keysToTurn.flatMap(({ keys }) => Object.keys(keys))).toContain('model.contextLength');
+    expect(refuse(5, 4e8)).toContain('That is not enough: it needs a machine with more memory.');
     const keys = keysOf(
       refuse(5, 1e9, { training: { recompute: 'block', emaDecay: 0.9 }, optimizer: { kind: 'muon' } }),
     );
@@ -213,12 +220,14 @@ describe('planRun refuses', () => {
     expect(plan(tinyConfig({ model: { keyValueHeads: 1 } })).keyValueCacheBytes).toBe(2 * 2 * 7 * 5 * 4);
   });
 
-  it('advises changes that make it fit, each on top of those before', () => {
-    const config = tinyConfig({
-      model: { layers: 31, heads: 7, width: 7 * 64, contextLength: 1021 },
-      training: { microBatchSize: 5 },
-    });
-    for (const machine of [1e9, 2e9, 3e9, 5e9]) {
+  it.each<Partial<Config['model']>>([
+    { layers: 31, heads: 7, width: 7 * 64, contextLength: 1021 },
+    { layers: 31, heads: 8, width: 8 * 64, contextLength: 1021 },
+    { layers: 31, heads: 8, keyValueHeads: 2, width: 8 * 64, contextLength: 1021, family: 'llama' },
+    { layers: 31, heads: 8, headSize: 32, width: 8 * 64, feedForwardWidth: 999, contextLength: 1021 },
+  ])('advises changes that make it fit, each on top of those before: %j', (model) => {
+    const config = tinyConfig({ model, training: { microBatchSize: 5 } });
+    for (const machine of [0.75e9, 1e9, 2e9, 3e9, 5e9]) {
       const { keysToTurn } = planRun(config, { vocabularySize, trainingTokens: 1e6 }, machine);
       const set = Object.assign({}, ...keysToTurn.map(({ keys }) => keys)) as Record<string, unknown>;
       const section = (name: string) =>
@@ -228,7 +237,7 @@ describe('planRun refuses', () => {
           ),
         );
       const turned = tinyConfig({
-        model: { ...config.model, ...section('model') },
+        model: { ...model, ...section('model') }, // as --set changes what is written in the config
         training: { ...config.training, ...section('training') },
         optimizer: section('optimizer'),
       });
@@ -236,7 +245,7 @@ describe('planRun refuses', () => {
       expect(again.bytes.total).toBe(keysToTurn.at(-1)!.bytes);
       expect(again.fits).toBe(true);
       expect(keysToTurn.slice(0, -1).every(({ bytes }) => bytes > machine)).toBe(true);
-      expect(again.keysToTurn).toEqual([]);
+      expect([again.keysToTurn, again.otherKeys]).toEqual([[], []]);
     }
   });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { configSchema } from '../../../src/config/schema.ts';
 import type { Config } from '../../../src/config/schema.ts';
-import { planWarnings } from '../../../src/training/plan/planWarnings.ts';
+import { planWarnings, repetitionWarning } from '../../../src/training/plan/planWarnings.ts';
 
 type Sections = { [K in 'schedule' | 'evaluation' | 'checkpoints']?: Partial<Config[K]> };
 
@@ -93,5 +93,14 @@ describe('the learning rate of a run that is resumed', () => {
   it('is left alone by more steps where the schedule does not depend on them', () => {
     for (const kind of ['constant', 'inverse-square-root'] as const)
       expect(resumed(config({ schedule: { kind } }), 100, config({ schedule: { kind } }), 200)).toEqual([]);
+  });
+});
+
+describe('a text that is read very often', () => {
+  it('draws a remark from a hundred epochs on, unless one batch is overfitted on purpose', () => {
+    const training = (overfitBatch: boolean) => ({ training: { ...config().training, overfitBatch } });
+    expect(repetitionWarning(training(false), 1000.2)).toContain('reads its training text 1,000 times');
+    expect(repetitionWarning(training(false), 99)).toBeUndefined();
+    expect(repetitionWarning(training(true), 1000)).toBeUndefined();
   });
 });

@@ -1,13 +1,13 @@
-/** The durations of `--max-time`. */
+/** Durations, as `--max-time` and `--measure` take them. */
 import { wrongInput } from '../../../errors.ts';
 
 const unitSeconds: Record<string, number> = { d: 86_400, h: 3600, m: 60, min: 60, s: 1 };
 
 /** Milliseconds of e.g. `3h`, `1h30m`, `90min` or `45s`. @throws wrongInput for anything else */
-export function parseDuration(text: string): number {
+export function parseDuration(text: string, option = '--max-time'): number {
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)\s*(d|h|min|m|s)\s*/g)];
   const isWhole = parts.length > 0 && parts.map(([part]) => part).join('') === text;
   const seconds = parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitSeconds[unit!]!, 0);
   if (isWhole && seconds > 0) return seconds * 1000;
-  throw wrongInput(`--max-time must be a duration such as 3h, 1h30m, 90min or 45s, not "${text}"`);
+  throw wrongInput(`${option} must be a duration such as 3h, 1h30m, 90min or 45s, not "${text}"`);
 }

@@ -1,75 +1,65 @@
 /** `clm plan`: the size and cost of a run before it starts, whether it fits this machine, and how to make it fit. */
 import { loadConfig } from '../../../config/load.ts';
-import type { Config } from '../../../config/schema.ts';
 import { refuseUnscoredValidation } from '../../../data/validationPart.ts';
-import { howToFit, refuseTooLarge, type RunPlan } from '../../../training/plan/plan.ts';
-import { planWarnings } from '../../../training/plan/planWarnings.ts';
+import { planWarnings, repetitionWarning } from '../../../training/plan/planWarnings.ts';
 import { preparePlan, type PreparedPlan } from '../../../training/plan/preparePlan.ts';
-import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
-import { leftOutLines, reportIgnored, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
+import { bytesText } from '../../../units.ts';
+import { showWaiting } from '../../terminal/liveLine.ts';
+import { note, printJson, printResult, printWarning } from '../../terminal/output.ts';
+import { leftOutLines, reportIgnored, suspicionText } from '../../terminal/supplyText.ts';
 import type { ArgumentsOf } from '../../usage.ts';
+import { parseDuration } from './duration.ts';
+import { planLines, timeLine } from './planText.ts';
+import { expectedTime, timeJson } from './planTime.ts';
 import type { planUsage } from './usage.ts';
 
-/** Steps of a measurement, after warm-up. */
-const measuredSteps = 3;
+/**
+ * The exit code for a run that does not fit the memory of this machine. It is of `clm plan` alone: the plan is made and
+ * printed, so that this is an answer and not a failure, but a script must be able to tell it from a run that fits (0)
+ * and from a config that is wrong (2). Commands that cannot go on refuse such a config as wrong input (2).
+ */
+const doesNotFitExitCode = 5;
 
 export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
   const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
-  const prepared = await preparePlan(loadConfig(args.config, { set, onReplaced: args.quiet ? undefined : note }));
-  const { config, plan, tokenizer, trainingTokens } = prepared;
-  await refuseUnscoredValidation(prepared.corpus, tokenizer, prepared.validationTokens);
-  for (const warning of planWarnings(config, plan.steps)) printWarning(warning);
-  if (args.measure) refuseTooLarge(plan);
-  if (args.measure && !args.quiet) note(`measuring ${measuredSteps} steps`);
-  const measured = args.measure ? await measureSteps(prepared) : null;
-  const expectedMs = measured && measured.msPerStep * plan.steps;
+  const maxMs = args.measure === undefined ? null : parseDuration(args.measure, '--measure');
+  const beganMs = performance.now();
+  const config = loadConfig(args.config, { set, onReplaced: args.quiet ? undefined : note });
+  const prepared = await preparePlan(config).finally(args.quiet ? () => {} : showWaiting('reading the corpus'));
+  const prepareMs = performance.now() - beganMs;
+  const { plan, tokenizer, trainingTokens, validationTokens } = prepared;
+  await refuseUnscoredValidation(prepared.corpus, tokenizer, validationTokens);
   reportIgnored(tokenizer, args.quiet);
-  const suspicion = suspicionText(prepared.leftOut);
-  if (suspicion !== undefined) printWarning(suspicion);
+  for (const warning of warningsOf(prepared)) printWarning(warning);
+  const isTimed = plan.fits && (args.estimate || maxMs !== null);
+  const time = isTimed ? await expectedTime(prepared, { prepareMs, maxMs, isQuiet: args.quiet }) : null;
+  if (!plan.fits) process.exitCode = doesNotFitExitCode;
   if (args.json) {
     printJson({
       ...plan,
       vocabularySize: tokenizer.vocabularySize,
       trainingTokens,
-      ...(measured && { ...measured, expectedMs }),
+      validationTokens,
+      ...(time && timeJson(time, prepared)),
     });
     return;
   }
-  for (const line of planLines(plan, config)) printResult(line);
+  for (const line of planLines(prepared)) printResult(line);
   for (const line of leftOutLines(prepared.leftOut, prepared.corpus)) printResult(line);
-  if (measured) {
-    const speed = `${measured.msPerStep.toFixed(1)} ms per step, ${grouped(measured.tokensPerSecond)} tokens/s`;
-    printResult(`time         ${duration(expectedMs!)} (${speed}), without evaluations`);
-  }
+  if (time !== null) printResult(timeLine(time, prepared));
+  if (!plan.fits && maxMs !== null) note('nothing was measured, because the run does not fit');
 }
 
-/** The only part that loads TensorFlow. */
-async function measureSteps(prepared: PreparedPlan): Promise<{ msPerStep: number; tokensPerSecond: number }> {
-  const { benchmark } = await import('../../../checks/benchmark.ts');
-  const { msPerStep, tokensPerSecond } = await benchmark(prepared, { steps: measuredSteps, mode: 'recorded' });
-  return { msPerStep, tokensPerSecond };
-}
-
-function planLines(plan: RunPlan, { corpus, training }: Config): string[] {
-  const { parametersByPart, bytes, machineBytes } = plan;
-  const megabytes = (count: number): string => `${grouped(count / 1e6)} MB`;
-  const parts = Object.entries(parametersByPart).filter(([, count]) => count > 0);
-  const { total, ...purposes } = bytes;
-  const used = Object.entries(purposes).filter(([, count]) => count > 0);
-  const memory = used.map(([purpose, count]) => `${purpose} ${megabytes(count)}`);
-  const { microBatchesPerStep } = training;
-  const microBatches = `${microBatchesPerStep} micro-batch${microBatchesPerStep === 1 ? '' : 'es'}`;
-  const gflop = ((plan.flopsPerToken * plan.tokensPerStep) / 1e9).toFixed(1);
-  const flops = `${gflop} GFLOP (${grouped(plan.flopsPerToken)} FLOPs per token)`;
+function warningsOf({ config, plan, leftOut }: PreparedPlan): string[] {
+  const { bytes, machineBytes, freeBytes, fits } = plan;
+  const isTight = fits && bytes.total > freeBytes;
   return [
-    `parameters   ${grouped(plan.parameters)}: ${parts.map(([part, count]) => `${part} ${grouped(count)}`).join(', ')}`,
-    `step         ${grouped(plan.tokensPerStep)} tokens in ${microBatches}, ${flops}`,
-    `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${plan.epochs.toFixed(2)} epochs`,
-    ...supplyLines(plan, corpus.packing).map((line) => `windows      ${line}`),
-    `memory       ${megabytes(total)} at the peak: ${memory.join(', ')}`,
-    `sampling     ${megabytes(plan.keyValueCacheBytes)} of key-value cache for a full context`,
-    plan.fits
-      ? `fits         yes, this machine has ${megabytes(machineBytes)}`
-      : `fits         no, this machine has ${megabytes(machineBytes)}. ${howToFit(plan)}`,
-  ];
+    ...planWarnings(config, plan.steps),
+    repetitionWarning(config, plan.epochs),
+    suspicionText(leftOut),
+    isTight
+      ? `the run needs ${bytesText(bytes.total)} of memory; of the ${bytesText(machineBytes)} that there are, other ` +
+        `programs leave ${bytesText(freeBytes)} free now`
+      : undefined,
+  ].filter((warning) => warning !== undefined);
 }

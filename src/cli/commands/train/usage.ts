@@ -69,10 +69,19 @@ export const trainUsage = defineUsage({
 
 export const planUsage = defineUsage({
   command: 'plan <config>',
-  describe: 'Show the parameters, memory, FLOPs and tokens of a run before it starts',
+  describe: 'Show the parameters, memory, FLOPs, tokens and time of a run before it starts',
   positionals: configArgument,
+  optionalValues: { measure: { looksLike: /^-?\d/, otherwise: '20s' } },
   options: {
-    measure: { type: 'boolean', default: false, describe: 'Also run a few steps to estimate the training time' },
+    measure: {
+      type: 'string',
+      describe: 'Measure training steps for at most this long (default: 20s) for a better estimate of the time',
+    },
+    estimate: {
+      type: 'boolean',
+      default: true,
+      describe: 'Estimate the time; --no-estimate starts no process that measures this machine',
+    },
     ...setOption,
     ...deviceOption,
     ...jsonOption,
@@ -80,8 +89,8 @@ export const planUsage = defineUsage({
     ...verboseOption,
   },
   examples: [
-    ['clm plan configs/moby-dick.yaml', 'Plan the run, without loading TensorFlow'],
-    ['clm plan configs/moby-dick.yaml --measure --set model.layers=8', 'Estimate the time of a deeper model'],
+    ['clm plan configs/moby-dick.yaml', 'Plan the run; exit with code 5 if it does not fit the memory'],
+    ['clm plan configs/moby-dick.yaml --measure 30s --set model.layers=8', 'Measure the steps of a deeper model'],
   ],
 });
 

@@ -213,37 +213,6 @@ describe('the other commands', () => {
     expect(result.tokensPerSecond).toBeCloseTo((3 * 8 * 1000) / result.msPerStep, 3);
   });
 
-  it('plan measures the training time if asked to', async () => {
-    const measured = await clm(['plan', config, '--measure', '--json', '--set', 'training.steps=500']);
-    expect(measured.code).toBe(0);
-    expect(measured.stderr).toMatch(/measuring 3 steps/);
-    const result = JSON.parse(measured.stdout);
-    expect(result).toMatchObject({ steps: 500, tokensPerStep: 3 * 8, fits: true, keysToTurn: [] });
-    expect(result.msPerStep).toBeGreaterThan(0);
-    expect(result.expectedMs).toBeCloseTo(500 * result.msPerStep, 6);
-    expect(result.tokensPerSecond).toBeCloseTo((3 * 8 * 1000) / result.msPerStep, 3);
-
-    const text = await clm(['plan', config, '--measure', '--quiet']);
-    expect(text.stderr).toBe('');
-    expect(text.stdout).toMatch(/^time +\S+ .*\(\d+\.\d ms per step, [\d,]+ tokens\/s\), without evaluations$/m);
-    expect(text.stdout).toMatch(/^memory +[\d,]+ MB at the peak: process [\d,]+ MB, parameters /m);
-  });
-
-  it('plan says which keys to change, in order, and --measure refuses what does not fit', async () => {
-    const large = ['--set', 'model.width=32768', '--set', 'model.layers=48'];
-    const plan = await clm(['plan', config, ...large]);
-    expect(plan).toMatchObject({ code: 0, stderr: '', stdout: expect.not.stringMatching(/^time/m) });
-    expect(plan.stdout).toMatch(
-      /^fits +no, this machine has [\d,]+ MB\. Change these keys in this order until it fits: /m,
-    );
-    expect(plan.stdout).toMatch(/ until it fits: model\.layers: 1 \([\d.]+ GB\)\. That is not enough/);
-    const measured = await clm(['plan', config, '--measure', ...large]);
-    expect(measured.code).toBe(2);
-    expect(measured.stderr).toMatch(
-      /^error: This model does not fit this machine: .* Change these keys in this order/m,
-    );
-  });
-
   it('doctor finds everything installed', async () => {
     const { code, stdout } = await clm(['doctor']);
     expect({ code, bad: stdout.match(/^!! .*/gm) }).toEqual({ code: 0, bad: null });

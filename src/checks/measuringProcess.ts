@@ -1,0 +1,32 @@
+/**
+ * A process of its own that loads TensorFlow and measures, so that the process that plans loads nothing native, and can
+ * end a measurement whenever it takes too long. measurement.ts starts it and sends it one request.
+ */
+import type { Config } from '../config/schema.ts';
+import { measurePeak, measureSteps, type MeasuringEvent } from './stepMeasurement.ts';
+
+export interface MeasuringRequest {
+  config: Config;
+  vocabularySize: number;
+  /** Whether to measure the peak of matrix products, before the steps. */
+  measuresPeak: boolean;
+  /** Training steps to make; 0: none. */
+  steps: number;
+}
+
+export type MeasuringMessage = MeasuringEvent | { kind: 'failed'; message: string };
+
+const send = (message: MeasuringMessage): void => void process.send?.(message);
+
+async function answer(request: MeasuringRequest): Promise<void> {
+  if (request.measuresPeak) await measurePeak(request.config, send);
+  if (request.steps > 0) await measureSteps(request.config, request, send);
+}
+
+process.once('message', (request: MeasuringRequest) => {
+  answer(request)
+    .catch((error: unknown) => send({ kind: 'failed', message: (error as Error).message }))
+    .finally(() => process.disconnect?.());
+});
+// The process that asked is gone.
+process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));

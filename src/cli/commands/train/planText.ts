@@ -1,0 +1,50 @@
+/** What `clm plan` prints, in units that a person reads. */
+import type { PreparedPlan } from '../../../training/plan/preparePlan.ts';
+import { howToFit } from '../../../training/plan/plan.ts';
+import { bytesText, flopsPerSecondText, flopText, timeRangeText, timeText } from '../../../units.ts';
+import { grouped } from '../../terminal/output.ts';
+import { supplyLines } from '../../terminal/supplyText.ts';
+import type { ExpectedTime } from './planTime.ts';
+
+export function planLines({ plan, config, tokenizer }: PreparedPlan): string[] {
+  const { parametersByPart, bytes, machineBytes, freeBytes } = plan;
+  const parts = Object.entries(parametersByPart).filter(([, count]) => count > 0);
+  const { total, ...purposes } = bytes;
+  const used = Object.entries(purposes).filter(([, count]) => count > 0);
+  const memory = used.map(([purpose, count]) => `${purpose} ${bytesText(count)}`);
+  const { microBatchesPerStep } = config.training;
+  const microBatches = `${microBatchesPerStep} micro-batch${microBatchesPerStep === 1 ? '' : 'es'}`;
+  const flops = `${flopText(plan.flopsPerToken * plan.tokensPerStep)} (${flopText(plan.flopsPerToken)} per token)`;
+  const whole = `${plan.epochs.toFixed(2)} epochs, ${flopText(plan.flopsPerToken * plan.tokens)}`;
+  const machine = `this machine has ${bytesText(machineBytes)}, ${bytesText(freeBytes)} of it free now`;
+  return [
+    `parameters   ${grouped(plan.parameters)}: ${parts.map(([part, count]) => `${part} ${grouped(count)}`).join(', ')}`,
+    `vocabulary   ${grouped(tokenizer.vocabularySize)} tokens (${config.tokenizer.kind})`,
+    `step         ${grouped(plan.tokensPerStep)} tokens in ${microBatches}, ${flops}`,
+    `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${whole}`,
+    ...supplyLines(plan, config.corpus.packing).map((line) => `windows      ${line}`),
+    `memory       ${bytesText(total)} at the peak: ${memory.join(', ')}`,
+    `sampling     ${bytesText(plan.keyValueCacheBytes)} of key-value cache for a full context`,
+    plan.fits ? `fits         yes, ${machine}` : `fits         no, ${machine}. ${howToFit(plan)}`,
+  ];
+}
+
+export function timeLine({ basis, low, high, peak, measured }: ExpectedTime, { plan }: PreparedPlan): string {
+  const { evaluationsMs, wholeMs } = high;
+  const evaluations = evaluationsMs >= wholeMs / 20 ? `, ${percent(evaluationsMs / wholeMs)} of it evaluations` : '';
+  if (basis === 'peak' || measured?.msPerStep == null) {
+    const measuredAt = `${peak.measuredAt.slice(0, 16).replace('T', ' ')} UTC`;
+    const speed = `a matmul peak of ${flopsPerSecondText(peak.gflops * 1e9)}, measured ${measuredAt}`;
+    const range = timeRangeText(low.wholeMs, high.wholeMs);
+    return `time         ${range}, by ${speed}${evaluations}; --measure 30s narrows it`;
+  }
+  const { msPerStep, steps, smaller } = measured;
+  const tokensPerSecond = (1000 * plan.tokensPerStep) / msPerStep;
+  const speed = `${msPerStep.toFixed(1)} ms per step, ${grouped(tokensPerSecond)} tokens/s`;
+  const sizes = Object.entries(smaller).map(([key, value]) => `${key} ${value}`);
+  const how = sizes.length === 0 ? '' : ` of ${sizes.join(', ')}, scaled up by their FLOPs`;
+  const about = timeText((low.wholeMs + high.wholeMs) / 2);
+  return `time         about ${about}${evaluations} (${speed}; measured ${steps} steps${how})`;
+}
+
+const percent = (share: number): string => `${Math.round(100 * share)} %`;
