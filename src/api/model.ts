@@ -93,7 +93,7 @@ export async function loadRun(
     tokenizer,
     request: (given, asked, promptIndex) => {
       const { prompt, ...own } = typeof given === 'string' ? { prompt: given } : given;
-      const settings = completeSettings(defaultSettings(config), asked, tokenizer.vocabularySize);
+      const settings = completeSettings(defaultSettings(config), asked, tokenizer);
       return requestsOf({ prompt, settings: own }, { settings, tokenizer, contextLength, promptIndex });
     },
     decoding: () => (decoding ??= openDecoding(session, config.model, table, batch)),

@@ -3,6 +3,7 @@ import type { Options } from 'yargs';
 import { wrongInput } from '../errors.ts';
 import { withDashedValues } from './dashedValues.ts';
 import { splitWritten } from './hints/writtenArguments.ts';
+import { printWarning } from './terminal/output.ts';
 import { nameOf, type Usage } from './usage.ts';
 
 /** A wrong command line: reported with a pointer to the help of the command; exit code 2. */
@@ -86,10 +87,22 @@ export async function parseArguments(
       handler: async (parsed: Record<string, unknown>) => {
         const hint = (await import('./hints/placeHint.ts')).placeHint(usage, written, parsed);
         if (hint !== undefined) throw wrongInput(hint);
+        for (const warning of overriddenSets(parsed['set'])) printWarning(warning);
         await handler(parsed);
       },
     })
     .parseAsync();
+}
+
+/** Later values of one key of the config override earlier ones, as scripts need it. */
+function overriddenSets(set: unknown): string[] {
+  if (!Array.isArray(set)) return [];
+  const keyOf = (assignment: unknown): string => String(assignment).replace(/=.*$/s, '');
+  const last = new Map(set.map((assignment) => [keyOf(assignment), String(assignment)]));
+  return set.flatMap((assignment: string) => {
+    const later = last.get(keyOf(assignment))!;
+    return later === assignment ? [] : [`--set ${assignment} has no effect, because --set ${later} follows`];
+  });
 }
 
 const plural = (text: string) => ({ one: text, other: text });

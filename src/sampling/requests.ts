@@ -43,7 +43,7 @@ export function requestsOf(
 ): CompletionRequest[] {
   const { prompt, location = '' } = asked;
   const nameOf = (key: string): string => `${location}${key}`;
-  const settings = completeSettings(common, asked.settings ?? {}, tokenizer.vocabularySize, nameOf);
+  const settings = completeSettings(common, asked.settings ?? {}, tokenizer, nameOf);
   const seed = asked.settings?.['seed'] === undefined ? seedOfPrompt(settings.seed, promptIndex) : settings.seed;
   const promptTokenIds = encodePrompt(prompt, tokenizer, nameOf(promptName));
   if (settings.beyondContext === 'stop' && promptTokenIds.length > contextLength) {

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { Config } from '../config/schema.ts';
+import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
 
 const wholeNumberFrom = (least: number) =>
@@ -32,7 +33,7 @@ const settingsSchema = z.strictObject({
   minP: z.number().min(0).max(1).meta({ must: 'a number from 0 to 1' }).nullable(),
   repetitionPenalty: z.number().gt(0).meta({ must: 'a number above 0' }),
   logitBias: z
-    .record(z.string().regex(/^\d+$/), z.number())
+    .record(z.string().regex(/^(0|[1-9]\d*)$/), z.number())
     .meta({ must: 'an object with token ids as keys and numbers as values' }),
   stop: texts.meta({ must: 'a text or a list of texts, none of them empty' }),
   stopTokenIds: z.array(z.int().min(0)).meta({ must: 'a list of token ids' }),
@@ -90,7 +91,7 @@ export const defaultSettings = ({ samples, seed }: Pick<Config, 'samples' | 'see
 export function completeSettings(
   defaults: CompletionSettings,
   given: Record<string, unknown>,
-  vocabularySize: number,
+  { vocabularySize, unusedIds }: Pick<Tokenizer, 'vocabularySize' | 'unusedIds'>,
   name: (key: string) => string = (key) => key,
 ): CompletionSettings {
   const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
@@ -121,6 +122,8 @@ export function completeSettings(
     const unknown = ids.find((id) => id >= vocabularySize);
     if (unknown !== undefined)
       throw wrongInput(`${name(key)}: ${unknown} is not a token id; token ids are 0 … ${vocabularySize - 1}`);
+    const gap = ids.find((id) => unusedIds.includes(id));
+    if (gap !== undefined) throw wrongInput(`${name(key)}: no token has the id ${gap}; it is a gap in the vocabulary`);
   }
   return settings;
 }

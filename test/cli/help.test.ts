@@ -54,6 +54,13 @@ describe('clm --help', () => {
     expect(await clm([])).toEqual({ code: 2, stdout: '', stderr: stdout });
   });
 
+  it('names a --set that a later one of the same key overrides', async () => {
+    const sets = ['seed=7', 'model.layers=2', 'seed=8', 'model.layers=2'].flatMap((each) => ['--set', each]);
+    const { stdout, stderr } = await clm(['config', 'show', 'configs/moby-dick.yaml', ...sets]);
+    expect(stdout).toContain('seed: 8\n');
+    expect(stderr).toBe('warning: --set seed=7 has no effect, because --set seed=8 follows\n');
+  });
+
   it('prints the version', async () => {
     expect(await clm(['--version'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
   });

@@ -298,11 +298,15 @@ describe('settings', () => {
     [{ minTokens: 13 }, /minTokens \(13\) is greater than maxTokens \(12\)/],
     [{ stop: [''] }, /stop must be a text or a list of texts/],
     [{ stopTokenIds: [99] }, /99 is not a token id; token ids are 0 … 12/],
+    [{ stopTokenIds: [7] }, /stopTokenIds: no token has the id 7/],
+    [{ logitBias: { 99: 1 } }, /logitBias: 99 is not a token id/],
+    [{ logitBias: { 7: 1 } }, /logitBias: no token has the id 7/],
+    [{ logitBias: { '07': 1 } }, /logitBias must be an object with token ids/],
     [{ logitBias: { x: 1 } }, /logitBias must be an object with token ids/],
     [{ topK: 0 }, /topK must be a whole number of at least 1/],
     [{ tempreature: 1 }, /tempreature is not a setting of a completion/],
   ])('%j is refused', (asked, message) => {
-    expect(() => completeSettings(defaults, asked, vocabularySize)).toThrow(message);
+    expect(() => completeSettings(defaults, asked, { vocabularySize, unusedIds: [3, 7] })).toThrow(message);
   });
 
   it('refuse an empty prompt, unknown characters, and with beyondContext stop a prompt longer than the context', () => {

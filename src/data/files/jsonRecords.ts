@@ -1,5 +1,6 @@
 /** One line of a JSON lines file, and what to do where a file holds JSON of another kind. */
 import { wrongInput } from '../../errors.ts';
+import { repeatedKeys } from '../../jsonKeys.ts';
 import { shellPath, shellWord } from '../../shellWord.ts';
 import type { CorpusFile } from './corpus.ts';
 
@@ -28,6 +29,7 @@ export function recordIn(
   if (typeof value !== 'object' || value === null)
     throw wrongInput(`${location} is not a JSON object. Every line must be one, with the text in one of its fields.`);
   const record = value as Record<string, unknown>;
+  refuseRepeated(text, location, fields);
   const holder = fields.some((field) => Object.hasOwn(record, field)) ? undefined : holderOf(record, fields);
   if (holder !== undefined)
     throw wrongInput(
@@ -35,6 +37,16 @@ export function recordIn(
         linesFrom(file, `.[${JSON.stringify(holder)}][]`),
     );
   return record;
+}
+
+/** JSON.parse keeps only the last value of a key. Fields that no text is taken from do not matter. */
+function refuseRepeated(text: string, location: string, fields: readonly string[]): void {
+  for (const field of fields) {
+    const key = JSON.stringify(field);
+    if (text.indexOf(key) === text.lastIndexOf(key)) continue; // scanning every line would take long
+    if (repeatedKeys(text).includes(field))
+      throw wrongInput(`${location} has the field ${key} twice. Fix or remove the line.`);
+  }
 }
 
 /** What is wrong and what to do, after "is not valid JSON: ". */

@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { wrongInput } from '../../../errors.ts';
+import { repeatedKeys } from '../../../jsonKeys.ts';
 import type { AskedPrompt } from '../../../sampling/requests.ts';
 import { refusePointerAt } from '../../../storage/pointerFiles.ts';
 import { unreadable } from '../../textInput.ts';
@@ -63,6 +64,8 @@ export function parseObject(line: string, place: string): Record<string, unknown
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw wrongInput(`${place}each line must be a JSON object`);
+  const [repeated] = repeatedKeys(line);
+  if (repeated !== undefined) throw wrongInput(`${place}the key ${JSON.stringify(repeated)} is there twice`);
   return value as Record<string, unknown>;
 }
 

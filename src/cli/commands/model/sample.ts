@@ -20,7 +20,7 @@ export async function sample(args: ArgumentsOf<typeof sampleUsage>): Promise<voi
   const model = await loadModel(args.run, { checkpoint, device, precision: 'float32', weights });
   try {
     const asked = askedSettings(args);
-    const settings = completeSettings(defaultSettings(model.config), asked, model.tokenizer.vocabularySize, optionName);
+    const settings = completeSettings(defaultSettings(model.config), asked, model.tokenizer, optionName);
     if (args.interactive) {
       const { promptLoop } = await import('../../terminal/promptLoop.ts');
       await promptLoop(model, settings);
@@ -173,7 +173,7 @@ function askedSettings(args: ArgumentsOf<typeof sampleUsage>): Record<string, un
   return {
     ...{ maxTokens, minTokens, temperature, topK, topP, minP, repetitionPenalty },
     ...{ stop, stopTokenIds: stopToken, beyondContext, logProbabilities, seed, samples },
-    logitBias: logitBias && Object.fromEntries(logitBias.map(parseBias)),
+    logitBias: logitBias && biasesOf(logitBias),
   };
 }
 
@@ -181,8 +181,17 @@ function askedSettings(args: ArgumentsOf<typeof sampleUsage>): Record<string, un
 const optionName = (key: string): string =>
   `--${key === 'stopTokenIds' ? 'stop-token' : key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
+function biasesOf(written: readonly string[]): Record<string, number> {
+  const biases = new Map<string, number>();
+  for (const [id, bias] of written.map(parseBias)) {
+    if (biases.has(id)) throw wrongInput(`--logit-bias is given twice for the token ${id}`);
+    biases.set(id, bias);
+  }
+  return Object.fromEntries(biases);
+}
+
 function parseBias(text: string): [string, number] {
   const match = /^(\d+)=(-?[\d.]+(?:e[+-]?\d+)?)$/i.exec(text);
   if (match === null) throw wrongInput(`--logit-bias must be TOKEN=NUMBER, e.g. 17=-2.5, not "${text}"`);
-  return [match[1]!, Number(match[2])];
+  return [match[1]!.replace(/^0+(?=\d)/, ''), Number(match[2])];
 }

@@ -179,6 +179,7 @@ describe('clm sample', () => {
     [['--temperature', '-1'], /--temperature must be a number of at least 0, not -1/],
     [['--top-p', '2'], /--top-p must be a number above 0 and at most 1, not 2/],
     [['--logit-bias', 'x'], /--logit-bias must be TOKEN=NUMBER, e\.g\. 17=-2\.5, not "x"/],
+    [['--logit-bias', '5=1', '--logit-bias', '05=2'], /--logit-bias is given twice for the token 5/],
     [['--prompts', '/nowhere/prompts.txt'], /\/nowhere\/prompts\.txt: it does not exist/],
     [['--prompt', 'a', '--prompts', '-'], /are both given; choose one/],
     [['--log-probabilities', '2'], /needs --json/],
