@@ -28,6 +28,8 @@ export interface Environment extends RuntimeFacts {
   platform: { system: string; release: string; architecture: string };
   cpu: { model: string; cores: number; availableCores: number };
   memoryBytes: number;
+  /** The config file, relative to the run directory; null for an imported model. Absent in older runs. */
+  config?: string | null;
   /** The command line from `clm` or `node` on, with credentials replaced by `***`. */
   command: string[];
 }
@@ -37,11 +39,11 @@ const packageFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
 /**
  * Describes this process and machine. No host or user name, no environment variables.
- * @param facts from the runtime, and the plan
+ * @param facts from the runtime, the plan, and the config file
  * @param command the command line
  */
 export function describeEnvironment(
-  facts: RuntimeFacts & Partial<Pick<Environment, 'plan'>>,
+  facts: RuntimeFacts & Partial<Pick<Environment, 'plan' | 'config'>>,
   command: readonly string[] = ['clm', ...process.argv.slice(2)],
 ): Environment {
   const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string };
@@ -53,6 +55,7 @@ export function describeEnvironment(
     device: facts.device,
     threads: facts.threads,
     plan: facts.plan ?? null,
+    config: facts.config ?? null,
     commit: commitOf(packageFolder),
     platform: { system: process.platform, release: release(), architecture: process.arch },
     cpu: {

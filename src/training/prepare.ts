@@ -26,8 +26,9 @@ import {
   refuseValidationWithoutLoss,
 } from '../data/validationPart.ts';
 import { DamagedCheckpointError, wrongInput } from '../errors.ts';
+import { otherConfigOf, refuseOtherConfig } from '../run/configFile.ts';
 import { resolveCheckpoint } from '../run/findCheckpoint.ts';
-import { assertFreshStart } from '../run/runDirectory.ts';
+import { assertFreshStart, directoryState } from '../run/runDirectory.ts';
 import { runPaths } from '../run/runPaths.ts';
 import { readRunStatus } from '../run/status.ts';
 import { defaultPrompt } from '../sampling/requests.ts';
@@ -52,6 +53,8 @@ export interface TrainingRequest {
 export interface LocatedRun {
   config: Config;
   runDirectory: string;
+  /** Whether the run directory follows from the name of the config. */
+  isNamedByConfig?: boolean;
   resume: boolean;
   /** For the commands that messages propose. */
   asked: AskedRun;
@@ -64,6 +67,7 @@ export interface PreparedTraining {
   tokenizer: Tokenizer;
   plan: RunPlan;
   runDirectory: string;
+  configPath: string | undefined;
   /** Folder of the checkpoint to continue from; undefined for a fresh run. */
   resumedFrom: string | undefined;
   /** Folder of the checkpoint whose weights a fresh run starts from (`start.from`); undefined for random weights. */
@@ -106,6 +110,7 @@ export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining
   }
   const isAtEnd = progress.step === plan.steps || isExhausted(progress.validation, config.evaluation.patience);
   const former = checkpoint && configOf(checkpoint);
+  const other = checkpoint && otherConfigOf(runDirectory, run.asked.configPath);
   const warnings = planWarnings(
     config,
     plan.steps,
@@ -113,8 +118,11 @@ export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining
   );
   const repetition = repetitionWarning(config, plan.epochs);
   if (repetition !== undefined) warnings.push(repetition);
+  if (other !== undefined)
+    warnings.push(`the run was made from ${other}; it continues as ${run.asked.configPath} says`);
   return {
     ...{ config, corpus, manifest, tokenizer, plan, runDirectory, skipped, warnings, progress },
+    configPath: run.asked.configPath,
     resumedFrom: checkpoint?.path,
     startsFrom: start?.path,
     takeTensors: takenOnce(checkpoint ?? start),
@@ -137,7 +145,8 @@ export function findConfig(
   if (source !== undefined) {
     const config = loadConfig(source, { set, resumed, namesRun: runDirectory === undefined, onReplaced });
     if (runDirectory === undefined && resume && typeof source === 'string') refuseFormerName(config.name, source);
-    return { config, runDirectory: path.resolve(runDirectory ?? path.join('runs', config.name)), resume, asked };
+    const directory = path.resolve(runDirectory ?? path.join('runs', config.name));
+    return { config, runDirectory: directory, isNamedByConfig: runDirectory === undefined, resume, asked };
   }
   if (runDirectory === undefined || !resume) {
     throw wrongInput('A config is missing: clm train CONFIG, or to continue a run: clm train --run DIR --resume');
@@ -168,13 +177,13 @@ const loadStart = async (from: string): Promise<Checkpoint> =>
   loadCheckpoint(await resolveCheckpoint(from, 'last'), { optimizer: false });
 
 /** The checkpoint that the run continues from; none if it starts at step 0. Refuses what cannot be continued. */
-async function checkpointToResume({
-  config,
-  runDirectory,
-  resume,
-  asked,
-}: LocatedRun): Promise<{ checkpoint: Checkpoint | undefined; skipped: SkippedCheckpoint[] }> {
-  if (!resume) {
+async function checkpointToResume(
+  run: LocatedRun,
+): Promise<{ checkpoint: Checkpoint | undefined; skipped: SkippedCheckpoint[] }> {
+  const { runDirectory, asked } = run;
+  if (!run.resume) {
+    const isTaken = (await directoryState(runDirectory)) === 'has-checkpoint';
+    if (run.isNamedByConfig || isTaken) refuseOtherConfig(runDirectory, asked.configPath);
     await assertFreshStart(runDirectory);
     return { checkpoint: undefined, skipped: [] };
   }
@@ -192,8 +201,11 @@ async function checkpointToResume({
         `start: { from: ${JSON.stringify(runDirectory)} } in a config.`,
     );
   }
-  if (checkpoint) assertMayResume(checkpoint, config, runDirectory, asked);
-  else await assertFreshStart(runDirectory);
+  if (checkpoint) assertMayResume(checkpoint, run);
+  else {
+    if (run.isNamedByConfig) refuseOtherConfig(runDirectory, asked.configPath);
+    await assertFreshStart(runDirectory);
+  }
   return found;
 }
 
@@ -202,10 +214,11 @@ const configOf = ({ path: folder, configText }: Checkpoint): Config =>
   parseResolvedConfig(configText, path.join(folder, 'config.yaml'));
 
 /** Only keys that leave the past steps as they were may change. */
-function assertMayResume(checkpoint: Checkpoint, config: Config, runDirectory: string, asked: AskedRun): void {
+function assertMayResume(checkpoint: Checkpoint, { config, runDirectory, asked }: LocatedRun): void {
   const runConfig = configOf(checkpoint);
   const differences = resumeDifferences(runConfig, config).filter((key) => key !== 'device');
   if (differences.length === 0) return;
+  refuseOtherConfig(runDirectory, asked.configPath);
   throw wrongInput(changedResume(differences, runDirectory, runConfig.model, asked));
 }
 

@@ -5,7 +5,8 @@ import { pruneCheckpoints } from '../checkpoint/retention.ts';
 import { renderConfig } from '../config/resolved.ts';
 import { renderManifest } from '../data/manifest.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
-import { describeEnvironment, environmentDifferences, type Environment } from '../run/environment.ts';
+import { configNote } from '../run/configFile.ts';
+import { describeEnvironment, environmentDifferences, readEnvironment, type Environment } from '../run/environment.ts';
 import { truncateMetrics, type MetricsRecord } from '../run/metrics.ts';
 import { clearLeftovers, createRunDirectory } from '../run/runDirectory.ts';
 import { runPaths } from '../run/runPaths.ts';
@@ -83,14 +84,16 @@ async function cutLog({
 }
 
 function environmentOf(
-  { plan }: PreparedTraining,
+  { plan, runDirectory, configPath, resumedFrom }: PreparedTraining,
   session: Session,
   command: readonly string[] | undefined,
 ): Environment {
   const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
   const { device: name, deviceReason: reason, mode } = session.settings;
+  const former = resumedFrom === undefined ? undefined : readEnvironment(runDirectory);
   const facts = {
     plan: { steps, tokensPerStep, parameters, flopsPerToken },
+    config: configPath ? configNote(runDirectory, configPath) : (former?.config ?? null),
     device: { name, reason, mode, operations: operationsOf(session.settings) },
     tensorflow: loadedTensorFlow().version,
     threads: os.availableParallelism(),

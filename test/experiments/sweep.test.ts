@@ -102,6 +102,22 @@ random:
     expect(wrongInputMessage(() => sweep(text))).toMatch(message);
   });
 
+  const long = 'x'.repeat(210);
+  it.each([
+    ['seeds: [3, 3]', 'seed-3: a value is there twice'],
+    ['grid: { optimizer.learningRate: [1e-3, 0.001] }', 'perhaps in two spellings'],
+    ['zip: { seed: [1, 1], model.layers: [2, 2] }', 'seed-1_layers-2: a value is there twice'],
+    [
+      'grid: { corpus.validation.path: [q/t.txt, r/t.txt] }',
+      'path counts by its file name only. Rename one of the files',
+    ],
+    ['grid: { samples.prompt: ["a b", "a+b"] }', 'samples.prompt is "a b" in one and "a+b" in the other'],
+    ['grid: { samples.prompt: ["1", 1] }', 'samples.prompt is "1" in one and 1 in the other, and they look the same'],
+    [`grid: { samples.prompt: [${long}a, ${long}b] }`, 'names are cut to 200 characters, and theirs differ only after'],
+  ])('say why two would have one name: %s', (text, reason) => {
+    expect(wrongInputMessage(() => runs(`config: a.yaml\n${text}\n`))).toContain(reason);
+  });
+
   it('refuse a key that is set twice, and a list that repeats a value', () => {
     expect(wrongInputMessage(() => runs('config: a.yaml\ngrid: { seed: [1] }\nseeds: 2\n'))).toMatch(
       /the sweep sets seed twice/,

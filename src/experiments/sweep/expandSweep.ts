@@ -31,7 +31,7 @@ export function expandSweep(sweep: Sweep): SweepRun[] {
   if (repeated !== undefined)
     throw wrongInput(`the sweep sets ${repeated} twice; name it in only one of set, grid, zip, random and seeds`);
   const runs = combinations.map((values): SweepRun => {
-    const name = keys.map((key) => `${shortName(key, keys)}-${valueName(values[key]!)}`).join('_') || sweep.name;
+    const name = nameOfValues(values) || sweep.name;
     const assignments = Object.entries({ ...sweep.set, ...values }).map(
       ([key, value]) => `${key}=${JSON.stringify(value)}`,
     );
@@ -40,10 +40,36 @@ export function expandSweep(sweep: Sweep): SweepRun[] {
       set: [`name=${JSON.stringify(name.slice(0, maxNameCharacters))}`, ...assignments],
     };
   });
-  const twice = runs.find(({ name }, i) => runs.findIndex((other) => other.name === name) < i);
-  if (twice !== undefined)
-    throw wrongInput(`two runs of the sweep would be named ${twice.name}; remove the value that a list repeats`);
+  const names = new Map<string, number>();
+  for (const [i, { name }] of runs.entries()) {
+    const first = names.get(name);
+    if (first !== undefined) throw wrongInput(whyEqual(name, combinations[first]!, combinations[i]!));
+    names.set(name, i);
+  }
   return runs;
+
+  function nameOfValues(values: Values): string {
+    return keys.map((key) => `${shortName(key, keys)}-${valueName(values[key]!)}`).join('_');
+  }
+}
+
+/** Why two runs would have one name, and what to do about it. */
+function whyEqual(name: string, first: Values, second: Values): string {
+  const differing = Object.keys(first).filter((key) => JSON.stringify(first[key]) !== JSON.stringify(second[key]));
+  const two = `two runs of the sweep would be named ${name}`;
+  if (differing.length === 0) return `${two}: a value is there twice, perhaps in two spellings. Remove one of them`;
+  const key = differing.find((one) => valueName(first[one]!) === valueName(second[one]!));
+  if (key === undefined)
+    return (
+      `${two}: names are cut to ${maxNameCharacters} characters, and theirs differ only after that, in ` +
+      `${differing.join(', ')}. Shorten the values, or vary fewer keys in one sweep`
+    );
+  const [one, other] = [first[key], second[key]].map((value) => JSON.stringify(value));
+  const isPath = /(^|\.)path$/.test(key);
+  const rule = isPath
+    ? 'a path counts by its file name only. Rename one of the files'
+    : 'they look the same in a name, which has letters, digits, dots and dashes. Give them in two sweeps';
+  return `${two}: ${key} is ${one} in one and ${other} in the other, and ${rule}`;
 }
 
 const maxNameCharacters = 200;

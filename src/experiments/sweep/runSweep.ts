@@ -9,7 +9,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { summarizeRun, type RunSummary } from '../runSummary.ts';
-import type { SweepRun } from './expandSweep.ts';
+import { isOver, type PlannedRun } from './planSweep.ts';
 import { isProcess, noteSweep, sweepLogFile, sweepNotes } from './sweepLog.ts';
 
 export type SweepEvent =
@@ -42,7 +42,7 @@ const { SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR2 } = constants.signals;
 const stopCodes = [SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR2].map((signal) => 128 + signal);
 
 /** Executes the runs that are not done. After an abort it starts no more and waits for those that are running. */
-export async function runSweep(runs: readonly SweepRun[], options: SweepOptions): Promise<void> {
+export async function runSweep(runs: readonly PlannedRun[], options: SweepOptions): Promise<void> {
   const waiting = [...runs];
   noteSweep(
     options.output,
@@ -56,7 +56,7 @@ export async function runSweep(runs: readonly SweepRun[], options: SweepOptions)
   await Promise.all(Array.from({ length: Math.min(options.jobs, runs.length) }, worker));
 }
 
-async function executeRun({ name, set }: SweepRun, options: SweepOptions): Promise<void> {
+async function executeRun({ name, set, plan }: PlannedRun, options: SweepOptions): Promise<void> {
   const { output, signal, report, retry } = options;
   const directory = join(output, name);
   const log = (event: SweepEvent): void => {
@@ -67,8 +67,7 @@ async function executeRun({ name, set }: SweepRun, options: SweepOptions): Promi
   await earlierProcessEnded(output, name, directory, signal);
   if (signal.aborted) return;
   const before = summarizeRun(directory);
-  if (before.state === 'done' || (before.state === 'failed' && !retry))
-    return log({ kind: 'skipped', run: name, summary: before });
+  if (isOver(before, plan.steps, retry)) return log({ kind: 'skipped', run: name, summary: before });
 
   const beganMs = performance.now();
   const overrides = set.flatMap((assignment) => ['--set', assignment]);

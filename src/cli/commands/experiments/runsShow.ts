@@ -4,6 +4,7 @@ import { parse, stringify } from 'yaml';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { changedKeys } from '../../../config/changedKeys.ts';
 import { readBounded } from '../../../storage/boundedFile.ts';
+import { relative, resolve } from 'node:path';
 import { runPaths } from '../../../run/runPaths.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readEvaluations } from '../../../run/readMetrics.ts';
@@ -64,6 +65,7 @@ export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): voi
     ['last update', `${ageText(ageMs)} ago`],
     ['started', existsSync(paths.config) ? statSync(paths.config).mtime.toISOString() : null],
     ['device', summary.device],
+    ['config', environment?.config ? relative(process.cwd(), resolve(path, environment.config)) : null],
     ['command', environment?.command?.map(shellWord).join(' ') ?? null],
     ['commit', environment?.commit ?? null],
     ['checkpoints', checkpoints.length === 0 ? 'none' : checkpoints.join(', ')],
