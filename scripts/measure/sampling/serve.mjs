@@ -30,7 +30,7 @@ async function complete({ batch, promptTokens, tokens }) {
   const settings = completeSettings(
     defaultSettings(config),
     { temperature: 0, maxTokens: tokens },
-    tokenizer.vocabularySize,
+    tokenizer,
   );
   const requests = Array.from({ length: batch }, (_, i) => ({
     prompt: '',
