@@ -27,11 +27,7 @@ const say = (/** @type {object} */ value) => process.stdout.write(`${JSON.string
 
 /** @param {{ batch: number, promptTokens: number, tokens: number }} request */
 async function complete({ batch, promptTokens, tokens }) {
-  const settings = completeSettings(
-    defaultSettings(config),
-    { temperature: 0, maxTokens: tokens },
-    tokenizer,
-  );
+  const settings = completeSettings(defaultSettings(config), { temperature: 0, maxTokens: tokens }, tokenizer);
   const requests = Array.from({ length: batch }, (_, i) => ({
     prompt: '',
     promptTokenIds: idsOf(promptTokens, i),
