@@ -142,7 +142,7 @@ async function loadPage(browser, page) {
   const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
   const tab = await context.newPage();
   await tab.goto(`file://${page}`);
-  await tab.waitForFunction("document.body.dataset['drawnMs'] !== undefined");
+  await tab.waitForFunction(() => /** @type {any} */ (globalThis).document.body.dataset['drawnMs'] !== undefined);
   const times = await tab.evaluate(() => ({
     paintMs: performance.getEntriesByName('first-contentful-paint')[0].startTime,
     drawnMs: Number(/** @type {any} */ (globalThis).document.body.dataset['drawnMs']),
@@ -164,7 +164,7 @@ async function loadPage(browser, page) {
     await settle(() => tab.locator('#x-axis').selectOption(axis));
   for (const id of ['log-x', 'log-y']) await settle(() => tab.locator(`#${id}`).check());
   await settle(() => tab.locator('#smoothing').fill('0.95'));
-  await settle(() => tab.locator('#runs input').first().uncheck());
+  await settle(() => tab.locator('#settings input').first().uncheck());
   await tab.locator('.chart').first().focus();
   for (const key of ['ArrowRight', '+', '+', '0']) await settle(() => tab.keyboard.press(key));
   const longestMs = await tab.evaluate(() => /** @type {any} */ (globalThis).longestMs);

@@ -44,12 +44,10 @@ export function compareRuns(runs: readonly RunHistory[], options: ComparisonOpti
   });
   const mean = (group: Group): number => group[figure]?.mean ?? Infinity;
   const ranked = isComparable ? groups.toSorted((a, b) => compareNumbers(mean(a), mean(b))) : groups;
-  const { differences, pairs } = isComparable
-    ? differencesTo(
-        0,
-        ranked.map(({ observations }) => observations),
-      )
-    : { differences: ranked.map(() => null), pairs: 0 };
+  const [best, ...others] = ranked.map(({ observations }) => observations);
+  const { differences, comparisons } = isComparable
+    ? differencesTo(best!, others)
+    : { differences: others.map(() => null), comparisons: 0 };
   const comparison = {
     differing,
     alignment,
@@ -58,8 +56,8 @@ export function compareRuns(runs: readonly RunHistory[], options: ComparisonOpti
     measure,
     rankedBy,
     groups: ranked.map(({ observations: _, ...group }): Group => group),
-    differences: differences.slice(1),
-    correction: pairs > 1 ? ({ method: 'holm', pairs } as const) : null,
+    differences,
+    correction: comparisons > 1 ? ({ method: 'holm', comparisons } as const) : null,
   } satisfies Omit<Comparison, 'answer' | 'notes'>;
   return {
     answer: answerOf(comparison),

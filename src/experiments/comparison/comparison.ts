@@ -64,6 +64,6 @@ export interface Comparison {
   groups: Group[];
   /** Of each further group to the first. */
   differences: (Difference | null)[];
-  /** Correction of the intervals for several pairs of settings; null if there is one pair, or none. */
-  correction: { method: 'holm'; pairs: number } | null;
+  /** Correction of the intervals for several comparisons with the best; null if there is one, or none. */
+  correction: { method: 'holm'; comparisons: number } | null;
 }

@@ -1,6 +1,6 @@
 /**
  * Differences between the mean results of settings, with confidence intervals: paired by seed if possible, else
- * Welch's, and corrected for the number of pairs of settings.
+ * Welch's, and corrected for the number of comparisons.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { spreadOf } from '../../statistics.ts';
@@ -23,7 +23,7 @@ export interface Difference {
   method: 'paired' | 'welch' | null;
   /** Observations of the best and of the other setting that the interval is made from. */
   n: [best: number, other: number];
-  /** 0.95, or more if corrected for several pairs of settings. */
+  /** 0.95, or more if corrected for several comparisons. */
   confidence: number | null;
   /** Probability of such a difference between equal settings; before and after Holm's correction. */
   p: number | null;
@@ -43,33 +43,24 @@ interface Contrast {
 }
 
 /**
- * The differences of all settings to the one at `best`. The best setting is chosen by the same results, so that any
- * pair could have been compared: S. Holm's procedure (Scand. J. Statist. 6, 1979) is applied to all pairs of settings.
- * Each interval is at the level at which the procedure decides about its pair, so that it contains 0 exactly if the
+ * The differences of all settings to the best, which is the one with the lowest mean, corrected for their number by
+ * S. Holm's procedure (Scand. J. Statist. 6, 1979). What this bounds is the probability that the setting that is truly
+ * best is called worse (J. C. Hsu, Ann. Statist. 9, 1981: a comparison with the best that the same results chose). Each
+ * interval is at the level at which the procedure decides about its difference, so that it contains 0 exactly if the
  * difference is within the spread.
- * @param settings the observations of each
- * @returns an entry for each setting, null for the best and for those without observations; and the number of pairs
+ * @param others the observations of each further setting
+ * @returns an entry for each of the others, null without observations; and how many of them have an interval
  */
 export function differencesTo(
-  best: number,
-  settings: readonly (readonly Observation[])[],
-): { differences: (Difference | null)[]; pairs: number } {
-  const tested: Contrast[] = [];
-  const toBest = settings.map((): Contrast | null => null);
-  settings.forEach((a, i) =>
-    settings.slice(i + 1).forEach((b, k) => {
-      const j = i + 1 + k;
-      if (a.length === 0 || b.length === 0) return;
-      if (i !== best && j !== best && Math.min(a.length, b.length) < 2) return; // no interval, and not shown
-      const contrast = j === best ? contrastOf(b, a) : contrastOf(a, b);
-      if (contrast.p !== null) tested.push(contrast);
-      if (i === best) toBest[j] = contrast;
-      if (j === best) toBest[i] = contrast;
-    }),
-  );
-  const decisions = holm(tested);
-  const differences = toBest.map((contrast) => contrast && withInterval(contrast, decisions.get(contrast)));
-  return { differences, pairs: tested.length };
+  best: readonly Observation[],
+  others: readonly (readonly Observation[])[],
+): { differences: (Difference | null)[]; comparisons: number } {
+  const contrasts = others.map((other) => (best.length > 0 && other.length > 0 ? contrastOf(best, other) : null));
+  const decisions = holm(contrasts.filter((contrast): contrast is Contrast => (contrast?.p ?? null) !== null));
+  return {
+    differences: contrasts.map((contrast) => contrast && withInterval(contrast, decisions.get(contrast))),
+    comparisons: decisions.size,
+  };
 }
 
 /** Of b to a. Paired if all seeds of one setting are seeds of the other. */
@@ -110,12 +101,12 @@ function tested(contrast: Omit<Contrast, 'p'>): Contrast {
 
 interface Decision {
   isDifferent: boolean;
-  /** The error rate that the pair's p is compared with. */
+  /** The error rate that p is compared with. */
   level: number;
   correctedP: number;
 }
 
-/** From the smallest p on, each is compared with the error rate divided by the number of pairs left. */
+/** From the smallest p on, each is compared with the error rate divided by the number of those left. */
 function holm(contrasts: readonly Contrast[]): Map<Contrast, Decision> {
   const ascending = contrasts.toSorted((a, b) => a.p! - b.p!);
   let isDifferent = true;

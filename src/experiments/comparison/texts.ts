@@ -11,10 +11,7 @@ export const grouped = (value: number): string => Math.round(value).toLocaleStri
 
 /** `a, b and 12 more`: long lists say how many they leave out. */
 export function listed(texts: readonly string[], most = 3): string {
-  if (texts.length <= most + 1) return joined(texts);
-  return `${texts.slice(0, most).join(', ')} and ${texts.length - most} more`;
-}
-
-function joined(texts: readonly string[]): string {
-  return texts.length < 2 ? texts.join('') : `${texts.slice(0, -1).join(', ')} and ${texts.at(-1)}`;
+  const separator = texts.some((text) => text.includes(',')) ? '; ' : ', ';
+  if (texts.length > most + 1) return `${texts.slice(0, most).join(separator)} and ${texts.length - most} more`;
+  return texts.length < 2 ? texts.join('') : `${texts.slice(0, -1).join(separator)} and ${texts.at(-1)}`;
 }

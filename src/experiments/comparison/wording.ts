@@ -20,14 +20,15 @@ export function answerOf(result: Result): string[] {
     ...ofOthers(result),
     `The figure compared is ${comparedText(result)}.`,
     ...measureReason(result),
-    ...(correction === null
-      ? []
-      : [
-          `Intervals and verdicts are corrected for the ${grouped(correction.pairs)} pairs of settings by Holm's ` +
-            'procedure, since the best was chosen by the same results.',
-        ]),
+    ...correctionText(correction),
   ];
 }
+
+const correctionText = (correction: Result['correction']): string[] => {
+  if (correction === null) return [];
+  const comparisons = `${grouped(correction.comparisons)} comparisons with the best`;
+  return [`Intervals and verdicts are corrected for ${comparisons} by Holm's procedure.`];
+};
 
 function noLoss({ rankedBy, groups }: Result): string {
   const hasUnfinished = groups.some(({ runs }) => runs.some(({ validationLoss }) => validationLoss !== null));
@@ -107,7 +108,8 @@ export function comparedText(result: Result): string {
   const at = counted.map((run) => (rankedBy === 'validationLoss' ? run.validationStep : run.bestStep) ?? 0);
   const [first, last] = [Math.min(...at), Math.max(...at)].map(grouped);
   const steps = first === last ? `step ${first}` : `steps ${first} to ${last}`;
-  return `${loss} of each run's ${rankedBy === 'validationLoss' ? 'last' : 'best'} evaluation (${steps})`;
+  const whose = counted.length === 1 ? 'the' : "each run's";
+  return `${loss} of ${whose} ${rankedBy === 'validationLoss' ? 'last' : 'best'} evaluation (${steps})`;
 }
 
 export const unitText = ({ measure }: Pick<Result, 'measure'>): string =>

@@ -1,5 +1,7 @@
 /** The data of a report's charts, embedded in the page: thinned curves as 32-bit floats in base64. */
 import type { EvaluationRecord } from '../../run/metrics.ts';
+import type { Comparison, Measure } from '../comparison/comparison.ts';
+import { unitText } from '../comparison/wording.ts';
 import type { RunHistory } from '../runHistory.ts';
 import { finite } from '../runSummary.ts';
 import { thinned } from './downsample.ts';
@@ -15,7 +17,8 @@ export interface EncodedCurve {
 }
 
 export interface ReportRun {
-  name: string;
+  /** Index in `ReportData.settings`. */
+  setting: number;
   tokensPerStep: number | null;
   flopsPerToken: number | null;
   /** Training time in ms at some steps, for the time axis. */
@@ -34,6 +37,8 @@ export interface ReportChart {
 
 export interface ReportData {
   charts: ReportChart[];
+  /** Names of the settings, in the order of the table; the runs of each share a line. */
+  settings: string[];
   runs: ReportRun[];
 }
 
@@ -47,25 +52,27 @@ const updateCharts = [
 /** Buckets of one chart, over all runs. Keeps the page of 20 long runs below 3 MB. */
 const bucketsOfAllRuns = 14_000;
 
-export function reportData(runs: readonly RunHistory[]): ReportData {
+export function reportData(runs: readonly RunHistory[], { groups, measure }: Comparison): ReportData {
+  const settingOf = new Map(groups.flatMap((group, i) => group.runs.map(({ path }) => [path, i] as const)));
+  const unit = unitText({ measure });
   const buckets = Math.max(100, Math.min(1500, Math.floor(bucketsOfAllRuns / runs.length)));
-  const lossesOfSources = runs.flatMap(({ evaluations }) => evaluations.map(sourceLosses));
+  const lossesOfSources = runs.flatMap(({ evaluations }) =>
+    evaluations.map((evaluation) => sourceLosses(evaluation, measure)),
+  );
   const sources = [...new Set(lossesOfSources.flatMap((losses) => Object.keys(losses)))];
   const evaluationCharts = [
-    { key: 'validation', title: 'Validation loss', of: (evaluation: EvaluationRecord) => finite(evaluation.loss) },
+    { key: 'validation', title: 'Validation loss', of: (evaluation: EvaluationRecord) => finite(evaluation[measure]) },
     ...sources.map((source) => ({
       key: `validation/${source}`,
       title: `Validation loss of ${source}`,
-      of: (evaluation: EvaluationRecord) => sourceLosses(evaluation)[source] ?? null,
+      of: (evaluation: EvaluationRecord) => sourceLosses(evaluation, measure)[source] ?? null,
     })),
   ];
-  const [training, ...others] = updateCharts;
   return {
-    charts: [
-      training,
-      ...evaluationCharts.map(({ key, title }) => ({ key, title, unit: 'nats per token', logY: false })),
-      ...others,
-    ],
+    charts: [...evaluationCharts.map(({ key, title }) => ({ key, title, unit, logY: false })), ...updateCharts].filter(
+      ({ key }) => key !== 'validation' || runs.some(({ evaluations }) => evaluations.length > 0),
+    ),
+    settings: groups.map(({ name }) => name),
     runs: runs.map(({ summary, environment, updates, evaluations }): ReportRun => {
       const clock = thinned(updates.step, updates.trainedMs, 200);
       const ofUpdates = updateCharts.map(({ key }) => {
@@ -79,7 +86,7 @@ export function reportData(runs: readonly RunHistory[]): ReportData {
         return [key, encodedCurve(thinned(steps, losses, buckets))] as const;
       });
       return {
-        name: summary.name,
+        setting: settingOf.get(summary.path)!,
         tokensPerStep: environment?.plan?.tokensPerStep ?? null,
         flopsPerToken: environment?.plan?.flopsPerToken ?? null,
         clockStep: encoded(clock.meanX),
@@ -91,16 +98,17 @@ export function reportData(runs: readonly RunHistory[]): ReportData {
 }
 
 /** Losses by source, if the evaluation has them: `sources: { name: { loss } }` or a list of `{ name, loss }`. */
-function sourceLosses(evaluation: EvaluationRecord): Record<string, number> {
+function sourceLosses(evaluation: EvaluationRecord, measure: Measure): Record<string, number> {
   const { sources } = evaluation;
   if (typeof sources !== 'object' || sources === null) return {};
   const entries = Array.isArray(sources)
     ? sources.map(
-        (source: { name?: unknown; path?: unknown; loss?: unknown }) =>
-          [String(source?.name ?? source?.path), source?.loss] as const,
+        (source: { name?: unknown; path?: unknown; loss?: unknown; bitsPerByte?: unknown }) =>
+          [String(source?.name ?? source?.path), source?.[measure]] as const,
       )
     : Object.entries(sources).map(
-        ([name, value]) => [name, (value as { loss?: unknown } | null)?.loss ?? value] as const,
+        ([name, value]) =>
+          [name, (value as { loss?: unknown; bitsPerByte?: unknown } | null)?.[measure] ?? value] as const,
       );
   return Object.fromEntries(
     entries.filter((entry): entry is readonly [string, number] => typeof entry[1] === 'number'),

@@ -43,7 +43,7 @@ describe('comparing runs', () => {
     expect(groups[0]!.validationLoss!.mean).toBeCloseTo(1.26, 12);
     expect(groups[0]!.trainingLoss!.mean).toBe(3);
     expect(differences.map((difference) => difference!.isWithinSpread)).toEqual([true, false]);
-    expect(correction).toEqual({ method: 'holm', pairs: 3 });
+    expect(correction).toEqual({ method: 'holm', comparisons: 2 });
     expect(answer[0]).toMatch(
       /^No best setting can be told: learningRate 0.2 has the lowest validation loss, 1.2600 nats per token, but learn/,
     );

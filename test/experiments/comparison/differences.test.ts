@@ -6,7 +6,7 @@ import { spreadOf } from '../../../src/statistics.ts';
 const ofSeeds = (...values: (number | null)[]): Observation[] =>
   values.flatMap((value, i) => (value === null ? [] : [{ seed: i + 1, value }]));
 
-const differenceOf = (a: Observation[], b: Observation[]) => differencesTo(0, [a, b]).differences[1]!;
+const differenceOf = (a: Observation[], b: Observation[]) => differencesTo(a, [b]).differences[0]!;
 
 describe('spread of seeds', () => {
   it('equals that of the textbook', () => {
@@ -66,33 +66,32 @@ describe('several settings', () => {
   const noisy = ofSeeds(3, 1.6, 2.8, 2.2);
   const far = ofSeeds(7, 7.01, 7.02, 7.03);
 
-  it('are corrected for all pairs by Holm: p = 0.029 is enough alone or as the last, not as the first of three', () => {
+  it('are corrected by Holm: p = 0.029 is enough alone or as the last, not as the first of two', () => {
     expect(differenceOf(best, close)).toMatchObject({ isWithinSpread: false, confidence: 0.95 });
     expect(differenceOf(best, close).p).toBeCloseTo(0.0288, 3);
-    const first = differencesTo(0, [best, close, noisy]);
-    expect(first.pairs).toBe(3);
-    expect(first.differences[1]).toMatchObject({ isWithinSpread: true, confidence: 1 - 0.05 / 3 });
-    expect(first.differences[1]!.correctedP).toBeCloseTo(3 * 0.0288, 2);
-    const last = differencesTo(0, [best, close, far]);
-    expect(last.differences[1]).toMatchObject({ isWithinSpread: false, confidence: 0.95 });
-    expect(last.differences[2]!.confidence).toBeGreaterThan(0.95);
+    const first = differencesTo(best, [close, noisy]);
+    expect(first.comparisons).toBe(2);
+    expect(first.differences[0]).toMatchObject({ isWithinSpread: true, confidence: 0.975 });
+    expect(first.differences[0]!.correctedP).toBeCloseTo(2 * 0.0288, 3);
+    const last = differencesTo(best, [close, far]);
+    expect(last.differences[0]).toMatchObject({ isWithinSpread: false, confidence: 0.95 });
+    expect(last.differences[1]!.confidence).toBe(0.975);
   });
 
   it('have intervals that contain 0 exactly where the difference is within the spread', () => {
-    const all = [best, close, noisy, far, ofSeeds(null, null, null, null, 2.5, 2.6, 2.4)];
-    const { differences } = differencesTo(0, all);
-    expect(differences[0]).toBeNull();
-    const others = differences.slice(1).map((each) => each!);
-    expect(others.map(({ isWithinSpread }) => isWithinSpread)).toEqual([true, true, false, true]);
-    for (const { difference, margin, isWithinSpread, correctedP } of others) {
+    const others = differencesTo(best, [close, noisy, far, ofSeeds(null, null, null, null, 2.5, 2.6, 2.4)]);
+    const differences = others.differences.map((each) => each!);
+    expect(differences.map(({ isWithinSpread }) => isWithinSpread)).toEqual([true, true, false, false]);
+    for (const { difference, margin, isWithinSpread, correctedP } of differences) {
       expect(Math.abs(difference) <= margin!).toBe(isWithinSpread);
       expect(correctedP! > 0.05).toBe(isWithinSpread);
     }
   });
 
-  it('count only the pairs that can be tested', () => {
-    const { differences, pairs } = differencesTo(0, [ofSeeds(1, 2), ofSeeds(1.5, 2.4), ofSeeds(3), ofSeeds()]);
-    expect(pairs).toBe(1);
-    expect(differences.map((each) => each?.confidence)).toEqual([undefined, 0.95, null, undefined]);
+  it('count only the comparisons that have an interval', () => {
+    const { differences, comparisons } = differencesTo(ofSeeds(1, 2), [ofSeeds(1.5, 2.4), ofSeeds(3), ofSeeds()]);
+    expect(comparisons).toBe(1);
+    expect(differences.map((each) => each?.confidence)).toEqual([0.95, null, undefined]);
+    expect(differencesTo([], [ofSeeds(1, 2)])).toEqual({ differences: [null], comparisons: 0 });
   });
 });

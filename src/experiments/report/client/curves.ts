@@ -1,14 +1,27 @@
-/** Report client, runs in the browser: turns encoded curves into the columns that a chart draws. */
+/** Report client, runs in the browser: turns encoded curves of runs into the lines and bands of their settings. */
 /// <reference lib="dom" />
 import type { EncodedCurve, EncodedFloats, ReportRun } from '../reportData.ts';
 
 export type XAxis = 'steps' | 'tokens' | 'flops' | 'time';
 
-interface Curve {
+export interface Points {
   x: Float64Array;
   y: Float32Array;
+}
+
+interface Curve extends Points {
   meanX: Float64Array;
   mean: Float32Array;
+}
+
+/** Values on a shared grid, null where a curve has none. */
+type Column = (number | null)[];
+
+/** The mean of a setting's runs, and the lowest and highest of them. */
+export interface Band {
+  mean: Column;
+  low: Column;
+  high: Column;
 }
 
 function floats(encoded: EncodedFloats): Float32Array {
@@ -61,47 +74,61 @@ export function smoothed(values: Float32Array, weight: number): Float32Array {
   });
 }
 
-/**
- * Resamples curves on one shared grid of x values, as uPlot needs them. A slot of the grid has two x values, which get
- * the lowest and the highest value of the curve in that slot, in their order; null if it has none.
- */
-export function onGrid(
-  curves: readonly { x: Float64Array; y: Float32Array }[],
-  grid: Float64Array,
-): (number | null)[][] {
-  const slots = grid.length / 2;
-  const first = grid[0]!;
-  const last = grid[grid.length - 1]!;
-  return curves.map(({ x, y }) => {
-    const column = new Array<number | null>(grid.length).fill(null);
-    let slot = -1;
-    let low = 0;
-    let high = 0;
-    const put = (): void => {
-      if (slot < 0) return;
-      column[2 * slot] = y[Math.min(low, high)]!;
-      if (low !== high) column[2 * slot + 1] = y[Math.max(low, high)]!;
-    };
-    for (let i = 0; i < x.length; i++) {
-      const at = Math.min(
-        slots - 1,
-        Math.max(0, Math.floor(((x[i]! - first) / Math.max(last - first, 1e-12)) * slots)),
-      );
-      if (at !== slot) {
-        put();
-        slot = at;
-        low = i;
-        high = i;
-      } else if (y[i]! < y[low]!) low = i;
-      else if (y[i]! > y[high]!) high = i;
-    }
-    put();
-    return column;
+/** The values of a curve at the points of a grid, interpolated linearly; null before its first and after its last. */
+export function onGrid({ x, y }: Points, grid: Float64Array): Column {
+  let at = 0;
+  return Array.from(grid, (value) => {
+    while (at < x.length && x[at]! < value) at++;
+    if (at < x.length && x[at] === value) return y[at]!;
+    if (at === 0 || at === x.length) return null;
+    return y[at - 1]! + ((y[at]! - y[at - 1]!) * (value - x[at - 1]!)) / (x[at]! - x[at - 1]!);
   });
 }
 
-/** Evenly spaced x values over the range of all curves; on a log axis, of their positive part. */
-export function sharedGrid(curves: readonly { x: Float64Array }[], slots: number, log: boolean): Float64Array {
+/** The lowest and highest value of a curve between each point of a grid and the next, so that spikes stay visible. */
+export function envelope(curve: Points, grid: Float64Array): { low: Column; high: Column } {
+  const low = onGrid(curve, grid);
+  const high = [...low];
+  let at = 0;
+  curve.x.forEach((x, i) => {
+    while (at < grid.length - 1 && grid[at + 1]! <= x) at++;
+    if (x < grid[at]!) return; // before a grid that begins at the first positive value
+    low[at] = Math.min(low[at] ?? Infinity, curve.y[i]!);
+    high[at] = Math.max(high[at] ?? -Infinity, curve.y[i]!);
+  });
+  return { low, high };
+}
+
+/** Mean and range of lines; the range of unsmoothed values if given. The mean goes as far as half of the lines. */
+export function bandOf(lines: readonly Column[], raw: readonly { low: Column; high: Column }[] | null): Band {
+  const present = (columns: readonly Column[], i: number): number[] =>
+    columns.map((column) => column[i]!).filter((value) => value !== null);
+  const lows = raw?.map(({ low }) => low) ?? lines;
+  const highs = raw?.map(({ high }) => high) ?? lines;
+  const points = lines[0]!.map((_, i) => {
+    const values = present(lines, i);
+    const isMean = values.length > 0 && 2 * values.length >= lines.length;
+    return {
+      mean: isMean ? values.reduce((sum, value) => sum + value, 0) / values.length : null,
+      low: lowest(present(lows, i)),
+      high: highest(present(highs, i)),
+    };
+  });
+  return {
+    mean: points.map(({ mean }) => mean),
+    low: points.map(({ low }) => low),
+    high: points.map(({ high }) => high),
+  };
+}
+
+const lowest = (values: readonly number[]): number | null => (values.length === 0 ? null : Math.min(...values));
+const highest = (values: readonly number[]): number | null => (values.length === 0 ? null : Math.max(...values));
+
+/**
+ * Evenly spaced x values over the range of all curves; on a log axis, over its positive part and evenly in its
+ * logarithm. With `exact` also the x of every point, so that curves of few points keep their corners.
+ */
+export function sharedGrid(curves: readonly { x: Float64Array }[], slots: number, log: boolean, exact: boolean) {
   let low = Infinity;
   let high = -Infinity;
   for (const { x } of curves) {
@@ -111,6 +138,11 @@ export function sharedGrid(curves: readonly { x: Float64Array }[], slots: number
       high = Math.max(high, value);
     }
   }
-  if (!(high > low)) [low, high] = Number.isFinite(low) ? [low, low + 1] : [0, 1];
-  return Float64Array.from({ length: 2 * slots }, (_, i) => low + ((high - low) * i) / (2 * slots - 1));
+  if (!(high > low)) [low, high] = Number.isFinite(low) ? [low, low + 1] : [log ? 1 : 0, log ? 2 : 1];
+  const even = Float64Array.from({ length: slots }, (_, i) =>
+    log ? low * (high / low) ** (i / (slots - 1)) : low + ((high - low) * i) / (slots - 1),
+  );
+  if (!exact) return even;
+  const own = curves.flatMap(({ x }) => [...x]).filter((value) => value >= low && value <= high);
+  return Float64Array.from(new Set([...even, ...own])).sort();
 }

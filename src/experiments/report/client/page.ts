@@ -2,14 +2,17 @@
 /// <reference lib="dom" />
 import type UPlot from 'uplot';
 import type { ReportData } from '../reportData.ts';
-import { colourOf, dashOf, drawChart, type View } from './chart.ts';
+import { drawChart, type View } from './chart.ts';
 import type { XAxis } from './curves.ts';
+import { swatch } from './swatches.ts';
 
 const data = JSON.parse(document.getElementById('data')!.textContent!) as ReportData;
 const control = <Kind extends HTMLElement>(id: string): Kind => document.getElementById(id) as Kind;
 const frames = [...document.querySelectorAll<HTMLElement>('.chart')];
 const plots: (UPlot | undefined)[] = frames.map(() => undefined);
-const visible = data.runs.map(() => true);
+/** Of many settings the best are shown at first. */
+const shownAtFirst = data.settings.length > 12 ? 8 : data.settings.length;
+const visible = data.settings.map((_, i) => i < shownAtFirst);
 
 function view(logY: boolean): View {
   return {
@@ -34,25 +37,41 @@ function drawAll(): void {
       return;
     }
     const chart = data.charts[i]!;
-    plots[i] = drawChart(frames[i]!, chart, data.runs, view(chart.logY), plots[i]);
+    plots[i] = drawChart(frames[i]!, chart, data, view(chart.logY), plots[i]);
     setTimeout(() => next(i + 1));
   };
   next(0);
 }
 
-data.runs.forEach(({ name }, i) => {
+if (shownAtFirst < data.settings.length)
+  control('settings').before(`The first ${shownAtFirst} of ${data.settings.length} settings are drawn; tick others.`);
+const boxes = data.settings.map((name, i) => {
   const label = document.createElement('label');
-  const box = Object.assign(document.createElement('input'), { type: 'checkbox', checked: true });
-  const swatch = Object.assign(document.createElement('span'), { className: 'swatch' });
-  swatch.style.borderTopColor = colourOf(i);
-  if (dashOf(i).length > 0) swatch.style.borderTopStyle = 'dashed';
-  label.append(box, swatch, name);
+  const box = Object.assign(document.createElement('input'), { type: 'checkbox', checked: visible[i]! });
+  label.append(box, swatch(i), `${i + 1} ${name}`);
   box.addEventListener('change', () => {
     visible[i] = box.checked;
     drawAll();
   });
-  control('runs').append(label);
+  control('settings').append(label);
+  return box;
 });
+if (boxes.length > 2) {
+  const buttons = control('settings').appendChild(document.createElement('span'));
+  for (const [text, isShown] of [
+    ['all', true],
+    ['none', false],
+  ] as const) {
+    const button = Object.assign(document.createElement('button'), { type: 'button', textContent: text });
+    button.addEventListener('click', () => {
+      boxes.forEach((box, i) => (visible[i] = box.checked = isShown));
+      drawAll();
+    });
+    buttons.append(button, ' ');
+  }
+}
+for (const place of document.querySelectorAll<HTMLElement>('[data-setting]'))
+  place.prepend(swatch(Number(place.dataset['setting'])));
 
 for (const id of ['x-axis', 'log-x', 'log-y', 'smoothing', 'raw']) control(id).addEventListener('input', drawAll);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawAll);
