@@ -38,6 +38,17 @@ export const eagerOption = {
   eager: { type: 'boolean', default: false, describe: 'Execute op by op instead of as one recorded graph (slower)' },
 } as const;
 
+export const logOption = {
+  log: {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    describe:
+      'Also write TensorBoard event files (tensorboard) or metrics.csv (csv), overriding reports.log, or hand every ' +
+      'fact to a module (./my-sink.mjs); repeatable',
+  },
+} as const;
+
 export const ignoreHangupOption = {
   'ignore-hangup': {
     type: 'boolean',

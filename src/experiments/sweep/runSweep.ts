@@ -7,6 +7,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { summarizeRun, type RunSummary } from '../runSummary.ts';
 import { isOver, type PlannedRun } from './planSweep.ts';
@@ -17,6 +18,8 @@ export type SweepEvent =
   | { kind: 'skipped'; run: string; summary: RunSummary }
   | { kind: 'done'; run: string; summary: RunSummary; elapsedMs: number }
   | { kind: 'stopped'; run: string }
+  /** A module that is handed the facts of the run (`--log`) has failed. */
+  | { kind: 'warning'; run: string; message: string }
   | { kind: 'failed'; run: string; reason: string; exitCode: number };
 
 interface SweepOptions {
@@ -26,6 +29,8 @@ interface SweepOptions {
   output: string;
   /** Maximum number of processes at once. */
   jobs: number;
+  /** Values of `--log` for each run. */
+  logs: readonly string[];
   /** Run failed runs again; they fail again unless the cause of the failure is gone. */
   retry: boolean;
   /** How to start clm: Node.js and the script. */
@@ -71,7 +76,8 @@ async function executeRun({ name, set, plan }: PlannedRun, options: SweepOptions
 
   const beganMs = performance.now();
   const overrides = set.flatMap((assignment) => ['--set', assignment]);
-  const args = ['train', options.config, '--run', directory, '--resume', '--quiet', ...overrides];
+  const logs = options.logs.flatMap((target) => ['--log', target]);
+  const args = ['train', options.config, '--run', directory, '--resume', '--quiet', ...overrides, ...logs];
   // Detached, or the terminal would send Ctrl-C to the run as well as to this process, which passes it on. If this
   // process is killed, the IPC channel closes: the run then saves and stops.
   const child = spawn(options.program[0], [options.program[1], ...args], {
@@ -81,7 +87,7 @@ async function executeRun({ name, set, plan }: PlannedRun, options: SweepOptions
   log({ kind: 'started', run: name, pid: child.pid ?? null });
   const stop = (): void => void child.kill('SIGTERM');
   signal.addEventListener('abort', stop);
-  const { exitCode, errors } = await ended(child);
+  const { exitCode, errors } = await ended(child, (message) => report({ kind: 'warning', run: name, message }));
   signal.removeEventListener('abort', stop);
   if (exitCode === 0)
     log({ kind: 'done', run: name, summary: summarizeRun(directory), elapsedMs: performance.now() - beganMs });
@@ -91,9 +97,17 @@ async function executeRun({ name, set, plan }: PlannedRun, options: SweepOptions
 
 const maxErrorCharacters = 10_000;
 
-function ended(child: ChildProcess): Promise<{ exitCode: number | null; errors: string }> {
+/** @param warn called with warnings of the run about its `--log` */
+function ended(
+  child: ChildProcess,
+  warn: (message: string) => void,
+): Promise<{ exitCode: number | null; errors: string }> {
   let errors = '';
-  child.stderr?.on('data', (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-maxErrorCharacters)));
+  createInterface({ input: child.stderr! }).on('line', (line) => {
+    errors = `${errors}${line}\n`.slice(-maxErrorCharacters);
+    const warning = /^warning: (--log .*)/.exec(line)?.[1];
+    if (warning !== undefined) warn(warning);
+  });
   return new Promise((resolve, reject) =>
     child.once('error', reject).once('close', (exitCode) => resolve({ exitCode, errors })),
   );

@@ -9,6 +9,7 @@ import { runSweep, type SweepEvent } from '../../../experiments/sweep/runSweep.t
 import { readSweep, type Sweep } from '../../../experiments/sweep/sweepFile.ts';
 import { measuredFlops, planSweep, type PlannedRun } from '../../../experiments/sweep/planSweep.ts';
 import { expandSweep } from '../../../experiments/sweep/expandSweep.ts';
+import { logTargets, openModules } from '../../logTargets.ts';
 import { assertWhole } from '../../options.ts';
 import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { stopSignals, type StopSignals } from '../../stopSignals.ts';
@@ -51,6 +52,7 @@ interface PreparedSweep {
 
 async function prepareSweep(args: ArgumentsOf<typeof sweepUsage>, signal: AbortSignal): Promise<PreparedSweep> {
   const sweep = readSweep(args.sweep);
+  await (await openModules(logTargets(args.log).modules)).close(); // are they usable?
   if (args.output === undefined && sweep.isNamedByFile)
     refuseOtherName(path.basename(args.sweep, path.extname(args.sweep)), args.sweep, ', or --output DIR');
   const output = path.resolve(args.output ?? path.join('runs', sweep.name));
@@ -89,13 +91,21 @@ async function trainPlanned(
     printWarning(`${message}\nThe sweep goes on; its events are in ${path.join(output, 'sweep.jsonl')}`),
   );
   await runSweep(planned, {
-    ...{ config: sweep.config, output, jobs: args.jobs, retry: args.retry, signal: signals.signal },
+    ...{
+      config: sweep.config,
+      output,
+      jobs: args.jobs,
+      retry: args.retry,
+      signal: signals.signal,
+      logs: args.log ?? [],
+    },
     program: [process.execPath, process.argv[1]!],
     report: (fact) => {
-      if (fact.kind !== 'started') ended++;
+      if (fact.kind !== 'started' && fact.kind !== 'warning') ended++;
       if (fact.kind === 'failed' && firstFailure === 0) firstFailure = fact.exitCode;
       if (args.json) printJson(fact);
       else if (fact.kind === 'failed') printWarning(`${fact.run} failed: ${fact.reason}`);
+      else if (fact.kind === 'warning') printWarning(`${fact.run}: ${fact.message}`);
       else if (fact.kind !== 'started') say(`[${ended}/${planned.length}] ${factText(fact)}`);
     },
   });
@@ -108,7 +118,7 @@ async function trainPlanned(
   say(`to compare: clm compare ${shellPath(shownOutput)}`);
 }
 
-function factText(fact: Exclude<SweepEvent, { kind: 'started' | 'failed' }>): string {
+function factText(fact: Exclude<SweepEvent, { kind: 'started' | 'failed' | 'warning' }>): string {
   if (fact.kind === 'stopped') return `${fact.run}: stopped`;
   const { state, reason, validationLoss } = fact.summary;
   if (fact.kind === 'skipped')

@@ -1,5 +1,5 @@
 /** Interfaces of the commands for runs and experiments. */
-import { ignoreHangupOption, jsonOption, quietOption, runsArgument } from '../../options.ts';
+import { ignoreHangupOption, jsonOption, logOption, quietOption, runsArgument } from '../../options.ts';
 import { defineUsage } from '../../usage.ts';
 
 export const runsUsage = defineUsage({
@@ -123,6 +123,7 @@ export const sweepUsage = defineUsage({
       describe: 'Print the runs and the expected time, without training',
     },
     retry: { type: 'boolean', default: false, describe: 'Also repeat the runs that failed' },
+    ...logOption,
     ...ignoreHangupOption,
     ...jsonOption,
     ...quietOption,

@@ -4,6 +4,7 @@ import { runPaths } from '../../../run/runPaths.ts';
 import { shellPath } from '../../../shellWord.ts';
 import type { PreparedTraining } from '../../../training/prepare.ts';
 import type { Report, TrainingResult } from '../../../training/sinks/facts.ts';
+import type { ModuleSink } from '../../../training/sinks/moduleSink.ts';
 import { startTimeLimit } from '../../../training/timeLimit.ts';
 import { startWarnings, trainRun } from '../../../training/trainRun.ts';
 import { clearLive, showWaiting } from '../../terminal/liveLine.ts';
@@ -11,6 +12,7 @@ import { duration, grouped, note, printJson, printWarning } from '../../terminal
 import { outliveStdout } from '../../terminal/streams.ts';
 import { stopSignals } from '../../stopSignals.ts';
 import { reportIgnored, reportLeftOut, supplyLines } from '../../terminal/supplyText.ts';
+import { logTargets, openModules } from '../../logTargets.ts';
 import { parseDuration } from './duration.ts';
 import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -20,8 +22,9 @@ type TrainArguments = ArgumentsOf<typeof trainUsage>;
 
 export async function train(args: TrainArguments): Promise<void> {
   const maxTimeMs = args.maxTime === undefined ? undefined : parseDuration(args.maxTime);
+  const { kinds, modules } = logTargets(args.log);
   const set = [
-    ...(args.log ? [`reports.log=${JSON.stringify(args.log)}`] : []),
+    ...(kinds ? [`reports.log=${JSON.stringify(kinds)}`] : []),
     ...args.set,
     ...(args.device ? [`device=${args.device}`] : []),
     ...(args.overfitBatch ? ['training.overfitBatch=true'] : []),
@@ -39,7 +42,10 @@ export async function train(args: TrainArguments): Promise<void> {
   const limit = maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, 0, stopInTime);
   const clearWaiting = args.quiet ? () => {} : showWaiting('reading the corpus');
   let reportToUser: Report = () => {};
+  let sinks: ModuleSink | undefined;
   try {
+    const opened = await signals.unlessStopped(openModules(modules));
+    if (opened !== 'stopped') sinks = opened;
     const request = { config: args.config, runDirectory: args.run, set, resume: args.resume };
     const result = await trainRun(request, {
       ...{ mode: args.eager ? 'eager' : 'recorded', signal: signals.signal, limit },
@@ -56,16 +62,19 @@ export async function train(args: TrainArguments): Promise<void> {
         reportToUser = reportToTerminal(prepared.plan.steps, prepared.progress.step, args.quiet);
       },
       report: (fact) => {
+        sinks?.report(fact);
         reportToUser(fact);
         if (args.json && !['start', 'saving', 'end'].includes(fact.kind)) printJson(fact);
       },
     });
     clearLive();
+    await sinks?.close();
     sayHowItEnded(result, args);
     if (result.state === 'stopped') process.exitCode = signals.exitCode();
   } finally {
     clearWaiting();
     clearLive();
+    await sinks?.close();
     limit?.close();
     signals.close();
   }

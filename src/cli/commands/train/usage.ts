@@ -5,6 +5,7 @@ import {
   eagerOption,
   ignoreHangupOption,
   jsonOption,
+  logOption,
   quietOption,
   runArgument,
   setOption,
@@ -40,12 +41,7 @@ export const trainUsage = defineUsage({
   options: {
     run: { type: 'string', describe: 'Run directory (default: runs/<name of the config>)' },
     resume: { type: 'boolean', default: false, describe: 'Resume from the newest valid checkpoint' },
-    log: {
-      array: true,
-      nargs: 1,
-      choices: ['tensorboard', 'csv'],
-      describe: 'Also write TensorBoard event files or metrics.csv; overrides reports.log; repeatable',
-    },
+    ...logOption,
     ...eagerOption,
     'max-time': { type: 'string', describe: 'Save and stop before this time limit, e.g. 3h or 90min' },
     ...ignoreHangupOption,
@@ -64,6 +60,7 @@ export const trainUsage = defineUsage({
     ['clm train configs/moby-dick.yaml', 'Train into runs/moby-dick'],
     ['clm train configs/moby-dick.yaml --set training.steps=100 --run runs/short', 'Train a shorter run'],
     ['clm train --run runs/short --resume', 'Resume it after a stop'],
+    ['clm train configs/moby-dick.yaml --log ./my-sink.mjs', 'Hand every fact to a module of yours'],
   ],
 });
 
