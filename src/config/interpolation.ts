@@ -64,7 +64,9 @@ export function interpolated(tree: LocatedValue, variables: Variables = process.
     if (written !== undefined) {
       const value = resolve(written, above);
       // A path stays relative to the file it was written in, but a problem is reported where the reference is.
-      return value.kind === 'scalar' ? { ...value, origin: { ...origin, directory: value.origin.directory } } : value;
+      if (value.kind !== 'scalar') return value;
+      const { directory, formerPaths } = value.origin;
+      return { ...value, origin: { ...origin, directory, formerPaths } };
     }
     const standard = z.safeParse(schema, undefined);
     if (standard.success && isScalar(standard.data)) return { kind: 'scalar', origin, value: standard.data };

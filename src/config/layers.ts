@@ -4,8 +4,9 @@ import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { ConfigError, environmentFailure } from '../errors.ts';
 import { refusePointerAt } from '../storage/pointerFiles.ts';
 import { withoutReferences } from './interpolation.ts';
-import { location, maxDepth, mergeLocated, originsIn, parseLocated, renderKeyPath } from './located.ts';
+import { location, maxDepth, mergeLocated, originsIn, parseLocated, plainValue, renderKeyPath } from './located.ts';
 import type { KeyPath, LocatedMapping, LocatedValue, Origin, OriginAt } from './located.ts';
+import { formerPathsKey } from './paths/relativePaths.ts';
 
 /** The path of a config file; or the text of one; or its keys as an object, in which texts have no references. */
 export type ConfigSource = string | { readonly yaml: string } | { readonly keys: object };
@@ -108,5 +109,17 @@ export function parseMapping(text: string, name: string, originAt: OriginAt): Lo
     throw new ConfigError(`${name} is empty; a config needs at least corpus: { sources: [{ path: … }] }`);
   if (tree.kind !== 'mapping')
     throw new ConfigError(`${location(tree.origin)}: a config must be a mapping of keys to values`);
-  return tree;
+  const former = tree.entries.get(formerPathsKey);
+  if (former === undefined) return tree;
+  const formerPaths = formerPathsIn(former.value);
+  const withFormer = parseLocated(text, (line, column) => ({ ...originAt(line, column), formerPaths }));
+  (withFormer as LocatedMapping).entries.delete(formerPathsKey);
+  return withFormer as LocatedMapping;
+}
+
+function formerPathsIn(value: LocatedValue): Map<string, string> {
+  const entries = value.kind === 'mapping' ? [...value.entries] : undefined;
+  const paths = entries?.map(([path, { value: former }]) => [path, plainValue(former)] as const);
+  if (paths?.every((each): each is [string, string] => typeof each[1] === 'string')) return new Map(paths);
+  throw new ConfigError(`${location(value.origin)}: ${formerPathsKey} must be a mapping of paths to absolute paths`);
 }

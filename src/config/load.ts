@@ -3,7 +3,7 @@
  * defaults of the schema, the files named by `extends`, the file itself, the flags. Stage: config (src/README.md).
  */
 import { existsSync } from 'node:fs';
-import { basename, extname, resolve } from 'node:path';
+import { basename, extname } from 'node:path';
 import { ConfigError } from '../errors.ts';
 import { withoutReplaced } from './choices.ts';
 import { crossProblems } from './crossChecks.ts';
@@ -12,6 +12,7 @@ import { parseMapping, readConfigText, readLayers, type ConfigSource } from './l
 import { location, originsIn, plainValue, valueAt, withValue } from './located.ts';
 import type { LocatedValue } from './located.ts';
 import { applyOverride } from './overrides.ts';
+import { withAbsolutePaths, type PathChoice } from './paths/absolutePaths.ts';
 import { withPreset } from './presets.ts';
 import { problemsError, schemaProblems } from './problems.ts';
 import { nameOfFile, refuseOtherName } from './runNames.ts';
@@ -21,7 +22,7 @@ import { defaultTail } from './sections/corpus.ts';
 import { withStartingRun } from './startingRun.ts';
 import { defaultSteps } from './sections/training.ts';
 
-interface LoadOptions {
+interface LoadOptions extends PathChoice {
   set?: readonly string[];
   resumed?: ((name: string) => string) | undefined;
   namesRun?: boolean;
@@ -39,13 +40,14 @@ interface LoadOptions {
  *   used in place of the run in `start.from`, which may have been deleted
  * @param options.namesRun whether the run is kept under its name: then the config must give one, unless it is a file
  *   whose own name will do
+ * @param options.prefersFormer, options.onFormer about paths in the config.yaml of a run: see `PathChoice`
  * @param options.onReplaced called for each value of a file that a flag replaces because both exclude each other
  * @throws ConfigError with one line per problem: file:line:column (or the flag), the key, the value required
  * @throws environmentFailure if permission to read a file is denied
  */
 export function loadConfig(
   source: ConfigSource,
-  { set = [], resumed, namesRun = false, onReplaced = () => {} }: LoadOptions = {},
+  { set = [], resumed, namesRun = false, onReplaced = () => {}, ...choice }: LoadOptions = {},
 ): Config {
   const layers = set.reduce<LocatedValue>(applyOverride, withoutReplaced(readLayers(source), set, onReplaced));
   const defaultName = typeof source === 'string' ? basename(source, extname(source)) : 'run';
@@ -59,7 +61,7 @@ export function loadConfig(
   const withStart = withStartingRun(tree, (startConfig, namedAt) =>
     readRunConfig(isResumed ? resumedConfig : startConfig, namedAt),
   );
-  return completeConfig(withStart, defaultName);
+  return completeConfig(withStart, defaultName, choice);
 }
 
 /** The config of the run in `start.from`, which is written at `namedAt`. */
@@ -73,13 +75,14 @@ function readRunConfig(path: string, namedAt: LocatedValue): Config {
  * @param path the file the text was read from, for messages
  * @throws ConfigError as `loadConfig` does
  */
-export function parseResolvedConfig(text: string, path: string): Config {
-  return completeConfig(interpolated(parseMapping(text, path, originsIn(path))), basename(path, extname(path)));
+export function parseResolvedConfig(text: string, path: string, choice?: PathChoice): Config {
+  const tree = interpolated(parseMapping(text, path, originsIn(path)));
+  return completeConfig(tree, basename(path, extname(path)), choice);
 }
 
-function completeConfig(written: LocatedValue, defaultName: string): Config {
+function completeConfig(written: LocatedValue, defaultName: string, choice?: PathChoice): Config {
   const tree = withPreset(written);
-  const parsed = configSchema.safeParse(plainValue(withAbsolutePaths(withName(tree, defaultName))));
+  const parsed = configSchema.safeParse(plainValue(withAbsolutePaths(withName(tree, defaultName), choice)));
   if (!parsed.success) throw problemsError(schemaProblems(parsed.error.issues, tree));
   const { training } = parsed.data;
   if (training.steps === null && training.tokens === null && training.epochs === null) training.steps = defaultSteps;
@@ -93,29 +96,6 @@ function completeConfig(written: LocatedValue, defaultName: string): Config {
 function withName(tree: LocatedValue, defaultName: string): LocatedValue {
   if (valueAt(tree, ['name']) !== undefined) return tree;
   return withValue(tree, ['name'], { kind: 'scalar', origin: tree.origin, value: nameOfFile(defaultName) });
-}
-
-const standardInput = '-';
-
-/** Makes every path of the config absolute, relative to where it was written. */
-function withAbsolutePaths(tree: LocatedValue): LocatedValue {
-  const sources = valueAt(tree, ['corpus', 'sources']);
-  const items = sources?.kind === 'list' ? sources.items : [];
-  const sourcePaths = items.map((_, i) => ['corpus', 'sources', i, 'path']);
-  const keys = [
-    ['start', 'from'],
-    ...sourcePaths,
-    ['corpus', 'validation', 'path'],
-    ['corpus', 'cache'],
-    ['tokenizer', 'path'],
-  ];
-  return keys.reduce((result, key) => {
-    const path = valueAt(tree, key);
-    if (path?.kind !== 'scalar' || typeof path.value !== 'string' || ['', standardInput].includes(path.value))
-      return result;
-    const absolute: LocatedValue = { ...path, value: resolve(path.origin.directory, path.value) };
-    return withValue(result, key, absolute);
-  }, tree);
 }
 
 function deepFrozen<T>(value: T): T {

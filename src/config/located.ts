@@ -13,6 +13,8 @@ export interface Origin {
   column: number | null;
   /** The folder that relative paths written here refer to. */
   directory: string;
+  /** Where relative paths written here led when the file was written, in the config.yaml of a run (paths/). */
+  formerPaths?: ReadonlyMap<string, string> | undefined;
 }
 
 export interface LocatedScalar {
@@ -50,9 +52,9 @@ export function location(origin: Origin): string {
 export type OriginAt = (line: number, column: number) => Origin;
 
 /** Origins in the file at `path`. */
-export function originsIn(path: string): OriginAt {
+export function originsIn(path: string, formerPaths?: Origin['formerPaths']): OriginAt {
   const directory = dirname(path);
-  return (line, column) => ({ source: path, line, column, directory });
+  return (line, column) => ({ source: path, line, column, directory, formerPaths });
 }
 
 /**

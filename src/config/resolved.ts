@@ -5,12 +5,25 @@ import { withoutReferences } from './interpolation.ts';
 import { leafKeys } from './keys.ts';
 import { renderKeyPath } from './located.ts';
 import type { KeyPath } from './located.ts';
+import { formerPathsKey, withRelativePaths, withoutPaths } from './paths/relativePaths.ts';
 import type { Config } from './schema.ts';
 
-/** YAML with every key, in the order of the schema; `parseResolvedConfig` returns an equal config. */
-export function renderConfig(config: Config): string {
+/**
+ * YAML with every key, in the order of the schema; `parseResolvedConfig` returns an equal config.
+ *
+ * @param directory of the config.yaml that the text is for: its paths are relative to it. Without it they are absolute.
+ */
+export function renderConfig(config: Config, directory?: string): string {
   // Without folding and block text, texts are read back exactly, including white space at their ends.
-  return stringify(withoutReferences(config), { lineWidth: 0, blockQuote: false, aliasDuplicateObjects: false });
+  const yaml = (value: unknown): string =>
+    stringify(value, { lineWidth: 0, blockQuote: false, aliasDuplicateObjects: false });
+  if (directory === undefined) return yaml(withoutReferences(config));
+  const { config: relativeConfig, formerPaths } = withRelativePaths(config, directory);
+  return (
+    yaml(withoutReferences(relativeConfig)) +
+    '# Paths are relative to this file. Where there is nothing, what they were at first is tried:\n' +
+    yaml({ [formerPathsKey]: formerPaths })
+  );
 }
 
 const resumable: readonly string[] = ['schedule', 'evaluation', 'checkpoints', 'samples', 'reports'];
@@ -22,9 +35,12 @@ const encoding: readonly string[] = ['workers', 'cache'];
  * The keys, such as `model.layers`, that differ between the config of a run and the one to resume it with and must not.
  * A resumed run may change only its length, `schedule`, `evaluation`, `checkpoints`, `samples`, `reports`,
  * `corpus.workers` and `corpus.cache`.
+ *
+ * @param options.ignorePaths whether paths may differ, since the contents are compared
  */
-export function resumeDifferences(runConfig: Config, newConfig: Config): string[] {
-  const differs = (path: KeyPath) => !isDeepStrictEqual(configValue(runConfig, path), configValue(newConfig, path));
+export function resumeDifferences(runConfig: Config, newConfig: Config, { ignorePaths = false } = {}): string[] {
+  const [before, now] = ignorePaths ? [withoutPaths(runConfig), withoutPaths(newConfig)] : [runConfig, newConfig];
+  const differs = (path: KeyPath) => !isDeepStrictEqual(configValue(before, path), configValue(now, path));
   return leafKeys()
     .filter((path) => !mayChange(path) && differs(path))
     .map(renderKeyPath);

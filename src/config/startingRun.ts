@@ -3,9 +3,10 @@
  * `config.yaml`, and keys written in the config must agree with them.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { mergeLocated, originOf, parseLocated, plainValue, renderKeyPath, valueAt, withValue } from './located.ts';
 import type { LocatedValue } from './located.ts';
+import { absolutePath } from './paths/absolutePaths.ts';
 import { withPreset } from './presets.ts';
 import { problemsError, type Problem } from './problems.ts';
 import type { Config } from './schema.ts';
@@ -22,7 +23,7 @@ export function withStartingRun(
 ): LocatedValue {
   const from = valueAt(tree, ['start', 'from']);
   if (from?.kind !== 'scalar' || typeof from.value !== 'string' || from.value === '') return tree;
-  const run = resolve(from.origin.directory, from.value);
+  const run = absolutePath({ ...from, value: from.value }, ['start', 'from']);
   const config = readConfig(join(run, 'config.yaml'), from);
   // Dropout and rotary positions have no weights, so these may change.
   const free = new Set(['dropout', ...(config.model.family === 'llama' ? ['contextLength'] : [])]);

@@ -3,6 +3,7 @@
  * change of the corpus, and does not have to count its tokens again.
  */
 import { createHash } from 'node:crypto';
+import { basename, dirname, relative, resolve } from 'node:path';
 import { z } from 'zod';
 
 import { wrongInput } from '../errors.ts';
@@ -49,7 +50,7 @@ export const wholeBytes = 1024 * 1024;
 const samples = 16;
 const sampleBytes = wholeBytes / samples;
 
-/** Path, size and hash of every file of the corpus. Reads at most 1 MiB of each. */
+/** Absolute path, size and hash of every file of the corpus. Reads at most 1 MiB of each. */
 export async function corpusManifest(
   corpus: Pick<Corpus, 'files' | 'training'>,
   { trainingTokens, validationTokens, supply, leftOut }: Omit<CorpusManifest, 'version' | 'files' | 'validationFiles'>,
@@ -68,12 +69,24 @@ export async function corpusManifest(
   };
 }
 
-export const renderManifest = (manifest: CorpusManifest): string => `${JSON.stringify(manifest, null, 1)}\n`;
+/** @param path of the file that the text is for: the files of the corpus are named relative to it */
+export function renderManifest(manifest: CorpusManifest, path: string): string {
+  const files = manifest.files.map((file) => ({
+    ...file,
+    path: throughName(file.path, relative(dirname(path), file.path)),
+  }));
+  return `${JSON.stringify({ ...manifest, files }, null, 1)}\n`;
+}
 
-/** @param path of the file, for messages. @throws wrongInput if it is damaged */
+/** @param path of the file that the text was read from. @throws wrongInput if it is damaged */
 export function parseManifest(text: string, path: string): CorpusManifest {
   try {
-    return manifestSchema.parse(JSON.parse(text));
+    const manifest = manifestSchema.parse(JSON.parse(text));
+    const files = manifest.files.map((file) => ({
+      ...file,
+      path: throughName(file.path, resolve(dirname(path), file.path)),
+    }));
+    return { ...manifest, files };
   } catch (cause) {
     throw wrongInput(`${path} is damaged. Delete it to resume without checking whether the corpus has changed.`, {
       cause,
@@ -81,31 +94,59 @@ export function parseManifest(text: string, path: string): CorpusManifest {
   }
 }
 
-/** @throws wrongInput naming the files that have changed since the manifest was made */
-export function refuseChangedCorpus(before: CorpusManifest, now: CorpusManifest): void {
-  const changes: string[] = [];
-  const byPath = new Map(before.files.map((file) => [file.path, file]));
-  for (const { path, bytes, sha256 } of now.files) {
-    const old = byPath.get(path);
-    byPath.delete(path);
-    if (old === undefined) changes.push(`${path} is new`);
-    else if (old.bytes !== bytes) changes.push(`${path} has ${bytes} bytes instead of ${old.bytes}`);
-    else if (old.sha256 !== sha256) changes.push(`${path} has different content`);
-  }
-  for (const path of byPath.keys()) changes.push(`${path} is missing`);
-  const paths = (files: CorpusManifest['files']) => files.map(({ path }) => path).join('\n');
-  if (changes.length === 0 && paths(before.files) !== paths(now.files))
-    changes.push('its files are in a different order');
-  if (changes.length === 0) return;
+type ManifestFile = CorpusManifest['files'][number];
+
+const hasContentOf = (a: ManifestFile, b: ManifestFile): boolean => a.bytes === b.bytes && a.sha256 === b.sha256;
+
+/** What identifies a corpus is the content of its files in their order, not where they are or what they are called. */
+export const isSameCorpus = (before: CorpusManifest, now: CorpusManifest): boolean =>
+  before.files.length === now.files.length &&
+  before.files.every((file, i) => hasContentOf(file, now.files[i]!)) &&
+  (before.validationFiles ?? now.validationFiles) === (now.validationFiles ?? before.validationFiles);
+
+/** Names the files whose content has changed since the manifest was made; undefined if none has. */
+export function changesOf(before: CorpusManifest, now: CorpusManifest): string | undefined {
+  if (isSameCorpus(before, now)) return undefined;
+  // Each file now, and which of the files before it probably was.
+  const left = [...before.files];
+  const was = new Map<ManifestFile, ManifestFile>();
+  const pair = (isPair: (old: ManifestFile, file: ManifestFile) => boolean): void => {
+    for (const file of now.files) {
+      const at = was.has(file) ? -1 : left.findIndex((old) => isPair(old, file));
+      if (at >= 0) was.set(file, left.splice(at, 1)[0]!);
+    }
+  };
+  pair((old, file) => old.path === file.path);
+  pair(hasContentOf);
+  pair((old, file) => basename(old.path) === basename(file.path));
+  const changes = now.files.flatMap((file) => {
+    const old = was.get(file);
+    if (old === undefined) return `${file.path} is new`;
+    if (hasContentOf(old, file)) return [];
+    return old.bytes === file.bytes
+      ? `${file.path} has different content`
+      : `${file.path} has ${file.bytes} bytes instead of ${old.bytes}`;
+  });
+  changes.push(...left.map(({ path }) => `${path} is missing`));
+  if (changes.length === 0) changes.push('its files are in a different order, or for another purpose');
   const more = changes.length > 5 ? ` and ${changes.length - 5} more` : '';
+  return `${changes.slice(0, 5).join(', ')}${more}`;
+}
+
+/** @throws wrongInput naming the files whose content has changed since the manifest was made */
+export function refuseChangedCorpus(before: CorpusManifest, now: CorpusManifest): void {
+  const changes = changesOf(before, now);
+  if (changes === undefined) return;
   throw wrongInput(
-    `The corpus has changed since this run began: ${changes.slice(0, 5).join(', ')}${more}. Restore it to resume the ` +
-      'run, or start a new run with --run.',
+    `The corpus has changed since this run began: ${changes}. Restore it to resume the run, or start a new run with ` +
+      '--run.',
   );
 }
 
 /** Standard input has a different temporary path every time. */
-const nameOf = ({ path, source }: CorpusFile): string => (source?.path === '-' ? 'standard input' : path);
+const standardInput = 'standard input';
+const nameOf = ({ path, source }: CorpusFile): string => (source?.path === '-' ? standardInput : path);
+const throughName = (path: string, changed: string): string => (path === standardInput ? path : changed);
 
 async function digest(path: string): Promise<{ bytes: number; sha256: string }> {
   const handle = await openFile(path);

@@ -8,6 +8,7 @@ import { readBounded } from '../storage/boundedFile.ts';
 import { refusePointerAt } from '../storage/pointerFiles.ts';
 import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
 import { describeEnvironment } from '../run/environment.ts';
+import { checkpointPath } from '../run/findCheckpoint.ts';
 import { assertFreshStart, createRunDirectory } from '../run/runDirectory.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { renderConfig } from '../config/resolved.ts';
@@ -74,11 +75,12 @@ export async function importModel(
   const table = parameterTable(config.model, vocabularySize);
   const model = modelParameters(tensors, table, config.model);
 
-  const [configText, tokenizerText] = [renderConfig(config), renderTokenizer(tokenizer)];
+  const [configText, tokenizerText] = [renderConfig(config, runDirectory), renderTokenizer(tokenizer)];
   const environment = describeEnvironment({ device: null, tensorflow: null, threads: null });
   await createRunDirectory(runDirectory, { configText, tokenizerText, environment });
   const state = { cursor: null, tokens: 0, imported: { kind: found.kind } };
-  const content = { step: 0, state, configText, tokenizerText, model, optimizer: [] };
+  const inCheckpoint = renderConfig(config, checkpointPath(runDirectory, 0));
+  const content = { step: 0, state, configText: inCheckpoint, tokenizerText, model, optimizer: [] };
   const checkpoint = await saveCheckpoint(runDirectory, content, { keepLast: null });
   return {
     runDirectory,

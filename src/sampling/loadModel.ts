@@ -16,6 +16,8 @@ import type { Precision } from '../runtime/variables.ts';
 
 export interface LoadedModel {
   config: Config;
+  /** The folder of the checkpoint. */
+  directory: string;
   tokenizer: Tokenizer;
   step: number;
   /** Hash of the file with the weights. */
@@ -53,6 +55,7 @@ export async function loadModel(
   const modelSha256 = (await readState(directory)).files['model.safetensors'].sha256;
   return {
     config,
+    directory,
     tokenizer,
     step: checkpoint.step,
     modelSha256,

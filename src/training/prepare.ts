@@ -12,11 +12,11 @@ import {
 } from '../checkpoint/checkpoint.ts';
 import type { ConfigSource } from '../config/layers.ts';
 import { loadConfig, parseResolvedConfig } from '../config/load.ts';
-import { resumeDifferences } from '../config/resolved.ts';
+import { pathNotes, placedConfig, type PathChoice, type PlacedConfig } from '../config/paths/absolutePaths.ts';
 import type { Config } from '../config/schema.ts';
 import type { Corpus } from '../data/files/corpus.ts';
-import { openCorpus } from '../data/files/openCorpus.ts';
-import { corpusManifest, parseManifest, refuseChangedCorpus, type CorpusManifest } from '../data/manifest.ts';
+import { corpusManifest, refuseChangedCorpus, type CorpusManifest } from '../data/manifest.ts';
+import { openRunCorpus, type RunCorpus } from '../data/runCorpus.ts';
 import { countCorpus } from '../data/tokens/prepareTokenizer.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
@@ -33,7 +33,8 @@ import { runPaths } from '../run/runPaths.ts';
 import { readRunStatus } from '../run/status.ts';
 import { defaultPrompt } from '../sampling/requests.ts';
 import { readBounded } from '../storage/boundedFile.ts';
-import { changedResume, type AskedRun } from './changedResume.ts';
+import type { AskedRun } from './changedResume.ts';
+import { assertMayResume, configOf } from './mayResume.ts';
 import { planRun, refuseTooLarge, type RunPlan } from './plan/plan.ts';
 import { planWarnings, repetitionWarning } from './plan/planWarnings.ts';
 import { countText } from './plan/preparePlan.ts';
@@ -50,8 +51,7 @@ export interface TrainingRequest {
 }
 
 /** A config that has been read, and where its run is or will be. */
-export interface LocatedRun {
-  config: Config;
+export interface LocatedRun extends PlacedConfig {
   runDirectory: string;
   /** Whether the run directory follows from the name of the config. */
   isNamedByConfig?: boolean;
@@ -76,6 +76,8 @@ export interface PreparedTraining {
   takeTensors(): StateTensors | undefined;
   /** Newer checkpoints that are damaged. */
   skipped: SkippedCheckpoint[];
+  /** Paths of the config that lead elsewhere than they say. */
+  notes: string[];
   /** What is probably not meant; said before the first step. */
   warnings: string[];
   progress: Progress;
@@ -84,17 +86,13 @@ export interface PreparedTraining {
 
 /** @throws wrong input if the config, the corpus, the run directory or its checkpoints do not allow the run */
 export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining> {
-  const { config, runDirectory } = run;
+  const { runDirectory } = run;
   const { checkpoint, skipped } = await checkpointToResume(run);
-  const opened = await openCorpus(config.corpus);
-  refuseShortValidation(opened);
+  const text = await openRunCorpus(run, checkpoint ? runPaths(runDirectory).corpus : null);
+  const { config } = text;
+  refuseShortValidation(text.opened);
   const start = checkpoint || config.start.from === null ? undefined : await loadStart(config.start.from);
-  const { tokenizer, corpus, manifest } = await prepareText(
-    config,
-    opened,
-    checkpoint ?? start,
-    checkpoint ? runPaths(runDirectory).corpus : null,
-  );
+  const { tokenizer, corpus, manifest } = await prepareText(text, checkpoint ?? start);
   const { trainingTokens, validationTokens, supply } = manifest;
   refuseFewValidationTokens(validationTokens);
   if (checkpoint === undefined) await refuseValidationWithoutLoss(corpus, tokenizer);
@@ -123,6 +121,7 @@ export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining
   return {
     ...{ config, corpus, manifest, tokenizer, plan, runDirectory, skipped, warnings, progress },
     configPath: run.asked.configPath,
+    notes: pathNotes(run, config),
     resumedFrom: checkpoint?.path,
     startsFrom: start?.path,
     takeTensors: takenOnce(checkpoint ?? start),
@@ -142,11 +141,17 @@ export function findConfig(
   if (runDirectory === '') throw wrongInput('--run is empty. Name a directory, or leave --run out for runs/<name>.');
   const resumed = resume ? (name: string) => runPaths(runDirectory ?? path.join('runs', name)).config : undefined;
   const asked = { configPath: typeof source === 'string' ? source : undefined, set };
+  const options = (choice: PathChoice) => ({
+    ...{ set, resumed, ...choice },
+    onReplaced: choice.prefersFormer ? undefined : onReplaced, // said once
+  });
   if (source !== undefined) {
-    const config = loadConfig(source, { set, resumed, namesRun: runDirectory === undefined, onReplaced });
-    if (runDirectory === undefined && resume && typeof source === 'string') refuseFormerName(config.name, source);
-    const directory = path.resolve(runDirectory ?? path.join('runs', config.name));
-    return { config, runDirectory: directory, isNamedByConfig: runDirectory === undefined, resume, asked };
+    const isNamedByConfig = runDirectory === undefined;
+    const placed = placedConfig((choice) => loadConfig(source, { ...options(choice), namesRun: isNamedByConfig }));
+    const { name } = placed.config;
+    if (isNamedByConfig && resume && typeof source === 'string') refuseFormerName(name, source);
+    const directory = path.resolve(runDirectory ?? path.join('runs', name));
+    return { ...placed, runDirectory: directory, isNamedByConfig, resume, asked };
   }
   if (runDirectory === undefined || !resume) {
     throw wrongInput('A config is missing: clm train CONFIG, or to continue a run: clm train --run DIR --resume');
@@ -154,11 +159,12 @@ export function findConfig(
   const file = runPaths(runDirectory).config;
   if (!existsSync(file))
     throw wrongInput(`There is no run at ${runDirectory}: it has no config.yaml. Give the config to start one.`);
-  const config =
+  const placed = placedConfig((choice) =>
     set.length > 0
-      ? loadConfig(file, { set, resumed, onReplaced })
-      : parseResolvedConfig(readBounded(file).toString('utf8'), file);
-  return { config, runDirectory: path.resolve(runDirectory), resume, asked };
+      ? loadConfig(file, options(choice))
+      : parseResolvedConfig(readBounded(file).toString('utf8'), file, choice),
+  );
+  return { ...placed, runDirectory: path.resolve(runDirectory), resume, asked };
 }
 
 /** Letters of other scripts used to become '-' in names: such a run must not be begun again unsaid. */
@@ -201,25 +207,12 @@ async function checkpointToResume(
         `start: { from: ${JSON.stringify(runDirectory)} } in a config.`,
     );
   }
-  if (checkpoint) assertMayResume(checkpoint, run);
+  if (checkpoint) await assertMayResume(checkpoint, run);
   else {
     if (run.isNamedByConfig) refuseOtherConfig(runDirectory, asked.configPath);
     await assertFreshStart(runDirectory);
   }
   return found;
-}
-
-/** The config that a checkpoint was made with. */
-const configOf = ({ path: folder, configText }: Checkpoint): Config =>
-  parseResolvedConfig(configText, path.join(folder, 'config.yaml'));
-
-/** Only keys that leave the past steps as they were may change. */
-function assertMayResume(checkpoint: Checkpoint, { config, runDirectory, asked }: LocatedRun): void {
-  const runConfig = configOf(checkpoint);
-  const differences = resumeDifferences(runConfig, config).filter((key) => key !== 'device');
-  if (differences.length === 0) return;
-  refuseOtherConfig(runDirectory, asked.configPath);
-  throw wrongInput(changedResume(differences, runDirectory, runConfig.model, asked));
 }
 
 type PreparedText = Pick<PreparedTraining, 'tokenizer' | 'corpus' | 'manifest'>;
@@ -229,17 +222,14 @@ type PreparedText = Pick<PreparedTraining, 'tokenizer' | 'corpus' | 'manifest'>;
  * manifest: the corpus must be unchanged, and need not be counted again (except to fill its token cache).
  */
 async function prepareText(
-  config: Config,
-  opened: Corpus,
+  { config, opened, manifests }: RunCorpus,
   checkpoint: Checkpoint | undefined,
-  manifestPath: string | null,
 ): Promise<PreparedText> {
   const given = checkpoint && tokenizerFromFile(checkpoint.tokenizerText, path.join(checkpoint.path, 'tokenizer.json'));
-  if (given && manifestPath !== null && existsSync(manifestPath)) {
-    const manifest = parseManifest(readBounded(manifestPath).toString('utf8'), manifestPath);
-    refuseChangedCorpus(manifest, await corpusManifest(opened, manifest));
+  if (given && manifests !== undefined) {
+    refuseChangedCorpus(manifests.before, manifests.now);
     const corpus = config.corpus.cache === null ? opened : (await countCorpus(opened, given, config.corpus)).corpus;
-    return { tokenizer: given, corpus, manifest };
+    return { tokenizer: given, corpus, manifest: manifests.before };
   }
   const text = await countText(config, opened, given);
   return { tokenizer: text.tokenizer, corpus: text.corpus, manifest: await corpusManifest(text.corpus, text) };

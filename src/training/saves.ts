@@ -5,6 +5,7 @@
  */
 import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
 import { renderConfig } from '../config/resolved.ts';
+import { checkpointPath } from '../run/findCheckpoint.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { environmentFailure, ExpectedError, failureOfKind } from '../errors.ts';
 import { assertFinite } from './divergence.ts';
@@ -34,7 +35,9 @@ export function openSaves(
 ): Saves {
   const { training, model } = config;
   const tokensPerStep = training.microBatchesPerStep * training.microBatchSize * model.contextLength;
-  const texts = { configText: renderConfig(config), tokenizerText: renderTokenizer(tokenizer) };
+  // All checkpoints are at the same depth below the run, so the text is the same for every step.
+  const configText = renderConfig(config, checkpointPath(runDirectory, 0));
+  const texts = { configText, tokenizerText: renderTokenizer(tokenizer) };
   return backgroundSaves({
     startStep: progress.step,
     report,

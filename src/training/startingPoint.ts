@@ -34,9 +34,9 @@ export async function openRunDirectory(
   const paths = runPaths(runDirectory);
   const environment = environmentOf(prepared, session, command);
   if (resumedFrom === undefined) {
-    const [configText, tokenizerText] = [renderConfig(config), renderTokenizer(prepared.tokenizer)];
+    const [configText, tokenizerText] = [renderConfig(config, runDirectory), renderTokenizer(prepared.tokenizer)];
     await createRunDirectory(runDirectory, { configText, tokenizerText, environment });
-    await writeFileDurably(paths.corpus, renderManifest(prepared.manifest));
+    await writeFileDurably(paths.corpus, renderManifest(prepared.manifest, paths.corpus));
     return { ...progress, logged: new Set() };
   }
   const { step } = progress;
@@ -46,7 +46,7 @@ export async function openRunDirectory(
   if (differences.length > 0) {
     warn(`resuming with another ${differences.join(', ')}: losses may no longer be bitwise the same`);
   }
-  await writeFileDurably(paths.config, renderConfig(config));
+  await writeFileDurably(paths.config, renderConfig(config, runDirectory));
   await writeFileDurably(paths.environment, `${JSON.stringify(environment, null, 2)}\n`);
 
   const { logged, isRecordMissing } = await cutLog(prepared);

@@ -110,7 +110,7 @@ function startFact(prepared: PreparedTraining, notices: readonly string[]): Star
     kind: 'start',
     run: runDirectory,
     ...{ step: progress.step, steps, tokensPerStep, parameters, config },
-    warnings: [...notices, ...startWarnings(prepared), ...(ignored === undefined ? [] : [ignored])],
+    warnings: [...notices, ...prepared.notes, ...startWarnings(prepared), ...(ignored === undefined ? [] : [ignored])],
     leftOut: { ...manifest.leftOut, ...fileCounts(corpus) },
   };
 }

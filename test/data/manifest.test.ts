@@ -3,7 +3,13 @@ import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { corpusManifest, parseManifest, refuseChangedCorpus, renderManifest } from '../../src/data/manifest.ts';
+import {
+  changesOf,
+  corpusManifest,
+  parseManifest,
+  refuseChangedCorpus,
+  renderManifest,
+} from '../../src/data/manifest.ts';
 import { openCorpus } from '../../src/data/files/openCorpus.ts';
 import { folderOf } from './texts.ts';
 
@@ -18,7 +24,7 @@ describe('the manifest of a corpus', () => {
   test('is the same after writing and reading, and the unchanged corpus passes', async () => {
     const folder = await folderOf({ 'a.txt': 'first', 'b.txt': 'x'.repeat(3_000_000) });
     const manifest = await manifestOf(folder);
-    expect(parseManifest(renderManifest(manifest), 'corpus.json')).toEqual(manifest);
+    expect(parseManifest(renderManifest(manifest, '/runs/a/corpus.json'), '/runs/a/corpus.json')).toEqual(manifest);
     expect(() => refuseChangedCorpus(manifest, manifest)).not.toThrow();
   });
 
@@ -45,6 +51,22 @@ describe('the manifest of a corpus', () => {
     expect(() => refuseChangedCorpus(before, now)).toThrow(
       `began: ${join(folder, message)} Restore it to resume the run, or start a new run with --run.`,
     );
+  });
+
+  test('knows the same content at other places and under other names', async () => {
+    const before = await manifestOf(await folderOf({ 'a.txt': 'first', 'b.txt': 'second' }));
+    const stored = renderManifest(before, join(before.files[0]!.path, '../runs/x/corpus.json'));
+    expect(stored).toContain('"path": "../../a.txt"');
+    const renamed = await folderOf({ 'c.txt': 'first', 'd.txt': 'second' });
+    const moved = parseManifest(stored, join(renamed, 'runs/x/corpus.json'));
+    expect(moved.files.map(({ path }) => path)).toEqual([join(renamed, 'a.txt'), join(renamed, 'b.txt')]);
+    expect(changesOf(moved, await manifestOf(renamed))).toBeUndefined();
+    const swapped = await folderOf({ 'a.txt': 'second', 'b.txt': 'first' });
+    expect(changesOf(before, await manifestOf(swapped))).toBe(
+      'its files are in a different order, or for another purpose',
+    );
+    const other = await folderOf({ 'a.txt': 'first', 'b.txt': 'SECOND' });
+    expect(changesOf(before, await manifestOf(other))).toBe(`${join(other, 'b.txt')} has different content`);
   });
 
   test('notices a change of the first or the last byte of a long file', async () => {

@@ -152,17 +152,18 @@ const textVersion = 2;
 async function keyOf(corpus: Corpus, tokenizer: Tokenizer): Promise<string> {
   const { files } = await corpusManifest(corpus, { trainingTokens: 0, validationTokens: 0 });
   const described = await Promise.all(
-    files.map(async (file, i) => {
+    files.map(async ({ bytes, sha256 }, i) => {
       const {
+        path: filePath,
         format,
         compression,
         markBytes,
         source: { field, quotes, emptyRows, prompt, completion, documents, separator } = {},
       } = corpus.files[i]!;
       // Only samples of long files are hashed, so their modification time is part of the key.
-      const changedMs = file.bytes > wholeBytes ? (await stat(file.path)).mtimeMs : null;
+      const changedMs = bytes > wholeBytes ? (await stat(filePath)).mtimeMs : null;
       const fields = { field, quotes, emptyRows, prompt, completion, documents, separator };
-      return { ...file, changedMs, format, compression, markBytes, ...fields };
+      return { bytes, sha256, changedMs, format, compression, markBytes, ...fields };
     }),
   );
   const content = {

@@ -97,7 +97,7 @@ function refuseOtherRun(runDirectory: string, configPath: string, config: Config
   const other = otherConfigOf(runDirectory, configPath);
   const former = parseResolvedConfig(readBounded(file).toString('utf8'), file);
   // Paths may have moved with their project; the corpus itself is checked when the run is continued.
-  const differences = resumeDifferences(former, config).filter((key) => key !== 'device' && !/path|sources/.test(key));
+  const differences = resumeDifferences(former, config, { ignorePaths: true }).filter((key) => key !== 'device');
   if (other === undefined && differences.length === 0) return;
   const reason = other === undefined ? `with another ${differences.join(', ')}` : `from ${other}, not ${configPath}`;
   throw wrongInput(

@@ -190,11 +190,11 @@ function seedsOf(value: LocatedValue | undefined): number[] | null {
   return Array.from({ length: count }, (_, i) => i + 1);
 }
 
-/** The value with every `path` in it made absolute; paths are relative to the file that contains them. */
+/** The value with every path in it made absolute; paths are relative to the file that contains them. */
 function absolute(value: LocatedValue, key: string): PlainValue {
   if (value.kind === 'list') return value.items.map((item) => absolute(item, key));
   if (value.kind === 'mapping')
     return Object.fromEntries(Array.from(value.entries, ([name, each]) => [name, absolute(each.value, name)]));
-  const isPath = /(^|\.)path$/.test(key) && typeof value.value === 'string';
+  const isPath = /(^|\.)path$|^start\.from$|^corpus\.cache$/.test(key) && typeof value.value === 'string';
   return isPath ? resolve(value.origin.directory, value.value as string) : value.value;
 }

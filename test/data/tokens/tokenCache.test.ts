@@ -173,7 +173,7 @@ describe('what the tokens depend on', () => {
   const text = words.slice(0, 20_000);
   const folderName = ({ tokenCache }: Corpus): string => path.basename(tokenCache!);
 
-  test('depends on text, split, way of reading and tokenizer', async () => {
+  test('depends on text, split, way of reading and tokenizer, but not on the place of the text', async () => {
     const folder = await folderOf({ 'a.txt': text });
     const file = path.join(folder, 'a.txt');
     const keyOf = async (
@@ -207,6 +207,8 @@ describe('what the tokens depend on', () => {
     expect(new Set(keys).size).toBe(6);
     writeFileSync(file, text);
     expect(await keyOf()).toBe(keys[0]);
+    const elsewhere = path.join(await folderOf({ 'b.txt': text }), 'b.txt');
+    expect(await keyOf(bpe, { path: elsewhere })).toBe(keys[0]);
   });
 
   test('depends on the time of a long file, whose content is only sampled', async () => {

@@ -1,11 +1,18 @@
 /** `clm evaluate`: computes loss, perplexity and bits per byte of a whole validation set, or of a text. */
-import { openCorpus } from '../../../data/files/openCorpus.ts';
+import path from 'node:path';
+import { parseResolvedConfig } from '../../../config/load.ts';
+import { pathNotes, placedConfig } from '../../../config/paths/absolutePaths.ts';
+import type { Corpus } from '../../../data/files/corpus.ts';
+import { changesOf } from '../../../data/manifest.ts';
+import { openRunCorpus } from '../../../data/runCorpus.ts';
 import { wrongInput } from '../../../errors.ts';
+import { runPaths } from '../../../run/runPaths.ts';
 import { evaluateCorpus, evaluateTokens, type TextEvaluation } from '../../../sampling/scoring/perplexity.ts';
 import { hasCorpus } from '../../../huggingface/importModel.ts';
-import { loadModel } from '../../../sampling/loadModel.ts';
+import { loadModel, type LoadedModel } from '../../../sampling/loadModel.ts';
 import { openTokenLosses } from '../../../sampling/scoring/tokenLosses.ts';
-import { grouped, printJson, printResult } from '../../terminal/output.ts';
+import { readBounded } from '../../../storage/boundedFile.ts';
+import { grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { reportLeftOut } from '../../terminal/supplyText.ts';
 import { readInput, wellFormed, type Input } from '../../textInput.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -27,7 +34,7 @@ export async function evaluate(args: ArgumentsOf<typeof evaluateUsage>): Promise
     }
     const tokenLosses = openTokenLosses(session, config.model, table, tokenizer.vocabularySize);
     const ofCorpus = async () => {
-      const corpus = await openCorpus(config.corpus);
+      const corpus = await corpusOf(model, args.quiet);
       const evaluated = await evaluateCorpus(tokenLosses, corpus, tokenizer, args.overlap);
       reportLeftOut(evaluated.leftOut, corpus, args.quiet);
       return evaluated;
@@ -47,6 +54,19 @@ export async function evaluate(args: ArgumentsOf<typeof evaluateUsage>): Promise
   } finally {
     model.close();
   }
+}
+
+/** The corpus of the run that the checkpoint belongs to; says where it is not where, or not what, it was. */
+async function corpusOf({ directory }: LoadedModel, isQuiet: boolean): Promise<Corpus> {
+  const file = path.join(directory, 'config.yaml');
+  const text = readBounded(file).toString('utf8');
+  const placed = placedConfig((choice) => parseResolvedConfig(text, file, choice));
+  const manifest = runPaths(path.join(directory, '../..')).corpus;
+  const { config, opened, manifests } = await openRunCorpus(placed, manifest);
+  if (!isQuiet) pathNotes(placed, config).forEach((line) => note(line));
+  const changes = manifests && changesOf(manifests.before, manifests.now);
+  if (changes !== undefined) printWarning(`the corpus has changed since the run began: ${changes}`);
+  return opened;
 }
 
 async function* oneText(tokenIds: Int32Array) {

@@ -86,6 +86,7 @@ function sayWhatIsTrained(prepared: PreparedTraining, { quiet, resume }: TrainAr
   const say = quiet ? () => {} : note;
   const shownDirectory = path.relative(process.cwd(), runDirectory) || '.';
   for (const warning of startWarnings(prepared)) printWarning(warning);
+  for (const line of prepared.notes) say(line);
   if (prepared.isFinished) {
     const key = progress.step < plan.steps ? 'evaluation.patience' : 'training.steps';
     say(`${shownDirectory} is finished: ${progress.step} of ${plan.steps} steps. To train further, raise ${key}.`);
