@@ -1,8 +1,9 @@
 /** Which text a run is evaluated on, as far as its directory tells: losses on different texts cannot be compared. */
 import type { RunHistory } from '../runHistory.ts';
 
-/** Settings of a source that decide which text and which documents are taken from its files. */
-const sourceSetting = /^corpus\.sources\[\d+\]\.(format|field|quotes|emptyRows|prompt|completion|documents|separator)$/;
+/** Keys of a source, other than its path, that do not decide which text is scored. */
+const withoutEffect = /\.(path|name|weight|finalWeight|weightsAtSteps(\[\d+\]\.\w+)?)$/;
+const sourceSetting = /^corpus\.sources\[\d+\]\./;
 const splitSetting = /^corpus\.(validation\.(tail|hash)|encodingErrors)$/;
 const pathOfText = /^corpus\.(sources\[\d+\]|validation)\.path$/;
 const ofFirstSource = /^corpus\.(sources\[0\]|validation|encodingErrors)/;
@@ -19,7 +20,7 @@ export function validationKeys(runs: readonly RunHistory[]): string[] {
     const entries = [...config].filter(([key]) => {
       if (hasOwnFiles && !ofFirstSource.test(key)) return false;
       if (!hasHashes && pathOfText.test(key)) return !hasOwnFiles || key === 'corpus.validation.path';
-      return sourceSetting.test(key) || splitSetting.test(key);
+      return (sourceSetting.test(key) && !withoutEffect.test(key)) || splitSetting.test(key);
     });
     // With weights, each source is split on its own.
     const isMixture = !hasOwnFiles && [...config].some(([key, value]) => /\.weight$/.test(key) && value !== null);

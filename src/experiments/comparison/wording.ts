@@ -52,6 +52,7 @@ function ofBest(result: Result): string {
   const difference = differences[0]!;
   const lowest = `${numberText(rankedSpread(result, best)!.mean)} ${unitText(result)}`;
   const size = numberText(Math.abs(difference.difference));
+  if (difference.difference === 0) return `${best.name} and ${next.name} have the same validation loss, ${lowest}.`;
   if (difference.isWithinSpread === null)
     return (
       `${best.name} has the lowest validation loss, ${lowest}; the next, ${next.name}, is ${size} ` +

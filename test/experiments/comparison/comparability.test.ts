@@ -131,6 +131,12 @@ describe('runs that are not like the others', () => {
     expect(asked.answer).toEqual(['Nothing is ranked: no finished run has a validation loss.']);
   });
 
+  it('have the same loss where they do', () => {
+    expect(compareRuns([of(1, 1, 2), of(2, 1, 2)]).answer[0]).toBe(
+      'width 1 and width 2 have the same validation loss, 2.0000 nats per token.',
+    );
+  });
+
   it('count as finished if they reached their time limit', () => {
     const limited = { status: { state: 'stopped', steps: 9, reason: '--max-time 3h' }, steps: 9 };
     const { rankedBy, notes } = compareRuns([of(1, 1, 2, limited), of(2, 1, 1.5, limited)]);
