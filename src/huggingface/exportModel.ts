@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.ts';
 import { writeFolderDurably } from '../storage/durable.ts';
+import { linkTarget } from '../storage/outputFile.ts';
 import type { FloatType } from '../tensors/elementTypes.ts';
 import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
 import { withSafetensors, writeSafetensors } from '../tensors/safetensors.ts';
@@ -75,7 +76,7 @@ export async function exportModel(
           values: async () => tensorFromParameter(mapping, tensor, await valuesOf(mapping.parameter)),
         })),
       );
-    await writeFolderDurably(directory, async (folder) => {
+    await writeFolderDurably(linkTarget(directory), async (folder) => {
       for (const [name, text] of Object.entries(texts)) await writeFile(join(folder, name), text);
       await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' }, type);
     });

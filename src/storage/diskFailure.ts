@@ -66,6 +66,8 @@ export function remedyOf(code: string | undefined, path: string): string | undef
       return 'the disk or network share reports an error. Check it before you continue.';
     case 'ELOOP':
       return 'it is a symbolic link, and clm does not write through symbolic links. Remove the link.';
+    case 'EBUSY':
+      return 'it is in use, e.g. as a mount point. Choose another name, such as a new folder in it.';
     case 'EMFILE':
     case 'ENFILE':
       return 'too many files are open. Raise the limit (ulimit -n).';

@@ -44,13 +44,14 @@ export async function* zstdChunks(file: AsyncIterable<Uint8Array>): AsyncGenerat
 }
 
 async function* frameChunks(input: Input, decoder: Decoder): AsyncGenerator<Uint8Array, void, void> {
-  const { bytes, hasChecksum, windowBytes } = await frameHeader(input);
+  const { bytes, hasChecksum, windowBytes, wantedBytes } = await frameHeader(input);
   if (!decoder.hasRoomFor(windowBytes))
     throw new UnsupportedZstd(
       `needs ${sized(windowBytes)} of memory for its window, too much beside the other zstd files that are read in ` +
         'turns. Decompress some of them first: zstd -d',
     );
   decoder.decode(bytes, 0);
+  let contentBytes = 0;
   for (let isLast = false; !isLast; ) {
     const header = await input.peek(3);
     if (header.length < 3) throw new Error('the file ends inside a frame');
@@ -62,6 +63,8 @@ async function* frameChunks(input: Input, decoder: Decoder): AsyncGenerator<Uint
     const content = decoder.decode(await input.take(3 + (kind === 1 ? 1 : size)), maximumBlockBytes);
     const isWhole = kind === 2 ? content.length > 0 : content.length === size;
     if (!isWhole) throw new Error('a block cannot be decoded');
+    contentBytes += content.length;
+    if (wantedBytes > windowBytes && contentBytes > windowBytes) throw tooLargeWindow(wantedBytes);
     if (content.length > 0) yield content;
   }
   if (hasChecksum) decoder.decode(await input.take(4), 0);
@@ -70,8 +73,16 @@ async function* frameChunks(input: Input, decoder: Decoder): AsyncGenerator<Uint
     throw new Error(`a frame's ${hasChecksum ? 'checksum or length' : 'length'} does not match what is in it`);
 }
 
+interface FrameHeader {
+  bytes: Uint8Array;
+  hasChecksum: boolean;
+  /** Of memory; less than `wantedBytes`, the window that the file asks for, if that is more than clm reads. */
+  windowBytes: number;
+  wantedBytes: number;
+}
+
 /** RFC 8878, 3.1.1.1. */
-async function frameHeader(input: Input): Promise<{ bytes: Uint8Array; hasChecksum: boolean; windowBytes: number }> {
+async function frameHeader(input: Input): Promise<FrameHeader> {
   const descriptor = (await input.peek(5))[4] ?? 0;
   const isSingleSegment = (descriptor & 0x20) !== 0;
   const dictionaryIdBytes = [0, 1, 2, 4][descriptor & 3]!;
@@ -88,20 +99,28 @@ async function frameHeader(input: Input): Promise<{ bytes: Uint8Array; hasChecks
   const windowBytes = isSingleSegment
     ? contentSize(view, sizeAt, sizeBytes)
     : 2 ** (10 + (bytes[5]! >>> 3)) * (1 + (bytes[5]! & 7) / 8);
-  if (windowBytes > maximumWindowBytes) {
-    const log = Math.ceil(Math.log2(windowBytes));
-    throw new UnsupportedZstd(
-      `was compressed with a window of ${sized(windowBytes)}, which is more than clm reads ` +
-        `(${sized(maximumWindowBytes)}). Decompress it first: zstd -d --long=${log}`,
-    );
+  if (windowBytes > maximumWindowBytes && !isSingleSegment) {
+    // As `zstd --long=31` writes what comes through a pipe, however short it is: while the content fits into a smaller
+    // window, that one does as well.
+    bytes[5] = (Math.log2(maximumWindowBytes) - 10) << 3;
+    return { bytes, hasChecksum: (descriptor & 4) !== 0, windowBytes: maximumWindowBytes, wantedBytes: windowBytes };
   }
-  return { bytes, hasChecksum: (descriptor & 4) !== 0, windowBytes };
+  if (windowBytes > maximumWindowBytes) throw tooLargeWindow(windowBytes);
+  return { bytes, hasChecksum: (descriptor & 4) !== 0, windowBytes, wantedBytes: windowBytes };
 }
 
 function contentSize(view: DataView, at: number, bytes: number): number {
   if (bytes === 1) return view.getUint8(at);
   if (bytes === 2) return view.getUint16(at, true) + 256;
   return bytes === 4 ? view.getUint32(at, true) : Number(view.getBigUint64(at, true));
+}
+
+function tooLargeWindow(windowBytes: number): UnsupportedZstd {
+  const log = Math.ceil(Math.log2(windowBytes));
+  return new UnsupportedZstd(
+    `was compressed with a window of ${sized(windowBytes)}, which is more than clm reads ` +
+      `(${sized(maximumWindowBytes)}). Decompress it first: zstd -d --long=${log}`,
+  );
 }
 
 const sized = (bytes: number): string =>

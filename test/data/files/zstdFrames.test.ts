@@ -1,5 +1,6 @@
 /** zstd files of every make are read whole and right, or refused by what is wrong with them. */
 import { createHash } from 'node:crypto';
+import { spawnSync } from 'node:child_process';
 import { createReadStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,9 +53,23 @@ test('frames of every header, skippable ones among them, in pieces of any size',
   expect(corpus.bytes).toBe(31);
 });
 
+/** 128 KiB of "x" and 1,024 times as much again: more than 128 MiB. */
+const repeated = hex('02001078');
+const longFrame = (header: string): Buffer =>
+  Buffer.concat([hex(`28b52ffd ${header}`), ...Array<Buffer>(1025).fill(repeated), hex('010000')]);
+
+test('a larger window than clm has is none of its business while the text is shorter', async () => {
+  // As `zstd --long=31` writes a short text that comes through a pipe.
+  expect(await contentOf(Buffer.concat([frame('00 a8', 'text'), frame('00 89', ' and more')]))).toBe('text and more');
+  if (spawnSync('zstd', ['--version']).error) return;
+  const text = 'far apart '.repeat(40_000);
+  const file = spawnSync('zstd', ['--long=31', '-c'], { input: text, maxBuffer: 1 << 24 }).stdout;
+  expect([file[5]! >>> 3, await contentOf(file)]).toEqual([21, text]);
+});
+
 test.each<[string, Buffer, string]>([
-  ['a window of 2 GiB', frame('00 a8', 'text'), 'a window of 2 GiB, which is more than clm reads (128 MiB)'],
-  ['a window just too large', frame('00 89', 'text'), 'zstd -d --long=28'],
+  ['a window of 2 GiB', longFrame('00 a8'), 'a window of 2 GiB, which is more than clm reads (128 MiB)'],
+  ['a window just too large', longFrame('00 89'), 'zstd -d --long=28'],
   ['2 GiB in one segment', frame('a0 00000080', 'text'), 'a window of 2 GiB'],
   ['a dictionary', frame('01 00 07', 'text'), 'was compressed with a dictionary'],
 ])('%s is named, not called damage', async (_, bytes, message) => {

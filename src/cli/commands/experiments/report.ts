@@ -1,6 +1,6 @@
 /** `clm report RUN…`: one HTML page with the curves, completions, configs and comparison of runs. */
 import path from 'node:path';
-import { writeFileDurably } from '../../../storage/durable.ts';
+import { writeOutputFile } from '../../../storage/outputFile.ts';
 import { compareRuns } from '../../../experiments/comparison/compareRuns.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { renderReport } from '../../../experiments/report/reportPage.ts';
@@ -15,7 +15,7 @@ export async function report({ runs, output, title, json, quiet }: ArgumentsOf<t
   const histories = paths.map(readRunHistory);
   const comparison = compareRuns(histories);
   const page = renderReport(histories, comparison, { title: heading, madeAt: new Date() });
-  await writeFileDurably(path.resolve(output), page);
+  await writeOutputFile(path.resolve(output), page);
   const bytes = Buffer.byteLength(page);
   const counted = `${paths.length} ${paths.length === 1 ? 'run' : 'runs'}`;
   const { answer, isComparable } = comparison;

@@ -1,6 +1,6 @@
 /** `clm inspect`: shows what a trained or untrained model does with a text, token by token. */
 import { statSync } from 'node:fs';
-import { writeFileDurably } from '../../../storage/durable.ts';
+import { writeOutputFile } from '../../../storage/outputFile.ts';
 import { loadConfig } from '../../../config/load.ts';
 import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { prepareTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
@@ -33,7 +33,7 @@ export async function inspect(args: ArgumentsOf<typeof inspectUsage>): Promise<v
       throw wrongInput(`--position must be a whole number from 0 to ${last}: the text has ${last + 1} tokens`);
     }
     if (args.html !== undefined) {
-      await writeFileDurably(args.html, inspectionPage(inspection, { text, name: config.name, step }));
+      await writeOutputFile(args.html, inspectionPage(inspection, { text, name: config.name, step }));
       if (!args.quiet) note(`wrote ${args.html}`);
     }
     if (args.json) {

@@ -1,6 +1,6 @@
 /** `clm tokenizer train|encode|decode|stats`: works with a tokenizer alone, without a model. */
 import { existsSync } from 'node:fs';
-import { writeFileDurably } from '../../../storage/durable.ts';
+import { writeOutputFile } from '../../../storage/outputFile.ts';
 import { vocabularySizes } from '../../../config/schema.ts';
 import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { sourceFiles } from '../../../data/files/sourceFiles.ts';
@@ -36,7 +36,7 @@ export async function train({
     vocabularySize,
   );
   reportLeftOut(leftOut, corpus, quiet);
-  await writeFileDurably(output, renderTokenizer(tokenizer));
+  await writeOutputFile(output, renderTokenizer(tokenizer));
   const elapsedMs = Math.round(performance.now() - beganMs);
   if (tokenizer.vocabularySize < vocabularySize) {
     printWarning(`only ${tokenizer.vocabularySize} of ${vocabularySize} tokens: the text has no more pairs to merge`);

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { writeFileDurably } from '../../../storage/durable.ts';
+import { writeOutputFile } from '../../../storage/outputFile.ts';
 import { formatOfName } from '../../../data/files/formats.ts';
 import { sourceFiles } from '../../../data/files/sourceFiles.ts';
 import { ExpectedError, wrongInput } from '../../../errors.ts';
@@ -54,7 +54,7 @@ export async function init(args: ArgumentsOf<typeof initUsage>): Promise<void> {
     const size = sizeFor(minutes, stepFlops(trial, textBytes) / (trialMs / 1000), textBytes);
     const stepMs = size === trial ? trialMs : await measure(size);
     const steps = stepsFor(minutes, stepMs);
-    await writeFileDurably(output, renderStartingConfig(choices(size, steps, path.dirname(path.resolve(output)))));
+    await writeOutputFile(output, renderStartingConfig(choices(size, steps, path.dirname(path.resolve(output)))));
     if (args.json) printJson({ config: path.resolve(output), ...size, steps, msPerStep: stepMs });
     const time = `${grouped(steps)} steps of ${stepMs.toFixed(1)} ms`;
     say(`wrote ${output}: ${size.layers} layers of width ${size.width}, ${time}`);
