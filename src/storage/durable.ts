@@ -9,6 +9,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { environmentFailure } from '../errors.ts';
 import { diskFailure, errorCode } from './diskFailure.ts';
+import { removeAtEnd } from './temporaryPaths.ts';
 
 /** unfinished: being written; replaced: the old version while the new one takes its name; removed: being deleted. */
 type Leftover = 'unfinished' | 'replaced' | 'removed';
@@ -99,6 +100,7 @@ export async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<v
  */
 export async function writeFolderDurably(path: string, fill: (folder: string) => Promise<void>): Promise<void> {
   const temporaryPath = asideName(path, 'unfinished');
+  const isGone = removeAtEnd(temporaryPath);
   try {
     await makeFolder(dirname(path));
     await mkdir(temporaryPath);
@@ -109,6 +111,8 @@ export async function writeFolderDurably(path: string, fill: (folder: string) =>
   } catch (error) {
     await rm(temporaryPath, { recursive: true, force: true }).catch(() => undefined);
     throw diskFailure(error, 'write', path);
+  } finally {
+    isGone();
   }
 }
 

@@ -1,15 +1,15 @@
 /**
  * Stage: files. The sources of a config (files, folders, globs, standard input) become one ordered list of files.
  */
-import fs, { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
+import fs, { createWriteStream } from 'node:fs';
 import { open, readlink, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { glob, isDynamicPattern } from 'tinyglobby';
 
 import { environmentFailure, wrongInput } from '../../errors.ts';
+import { temporaryFolder } from '../../storage/temporaryPaths.ts';
 
 /** The absolute path of a file, and the index in corpus.sources of the first source that names it. */
 interface SourceFile {
@@ -148,9 +148,7 @@ function standardInputFile(): Promise<string> {
 }
 
 async function keepStandardInput(): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'clm-stdin-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const path = join(folder, 'standard-input');
+  const path = join(temporaryFolder('clm-stdin-').path, 'standard-input');
   try {
     await pipeline(process.stdin, createWriteStream(path));
   } catch (error) {

@@ -1,11 +1,11 @@
 /** `clm init`: asks for a text and a training time, measures this machine, and writes a commented config for them. */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { temporaryFolder } from '../../../storage/temporaryPaths.ts';
 import { writeOutputFile } from '../../../storage/outputFile.ts';
 import { formatOfName } from '../../../data/files/formats.ts';
 import { sourceFiles } from '../../../data/files/sourceFiles.ts';
@@ -44,7 +44,7 @@ export async function init(args: ArgumentsOf<typeof initUsage>): Promise<void> {
       .relative(folder, fileURLToPath(new URL('../../../../schema/config.schema.json', import.meta.url)))
       .replaceAll(path.sep, '/'),
   });
-  const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-init-'));
+  const { path: scratch, remove } = temporaryFolder('clm-init-');
   try {
     const measure = (size: StartingChoices['size']): Promise<number> =>
       msPerStep(path.join(scratch, 'config.yaml'), renderStartingConfig(choices(size, 1000, scratch)));
@@ -60,7 +60,7 @@ export async function init(args: ArgumentsOf<typeof initUsage>): Promise<void> {
     say(`wrote ${output}: ${size.layers} layers of width ${size.width}, ${time}`);
     say(`to train: clm train ${shellPath(output)}`);
   } finally {
-    rmSync(scratch, { recursive: true, force: true });
+    remove();
   }
 }
 
