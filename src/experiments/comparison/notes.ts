@@ -50,8 +50,9 @@ function diverged(groups: readonly Group[]): string[] {
   return groups.flatMap(({ name, runs }) => {
     const lost = runs.filter(({ isDiverged }) => isDiverged);
     if (lost.length === 0) return [];
-    const left = lost.some(({ isCounted }) => isCounted) ? '' : ` and ${lost.length === 1 ? 'is' : 'are'} left out`;
-    return [`Training diverged: ${lost.length} of ${count(runs.length, 'run')} of ${name}${left}.`];
+    const which = lost.length === 1 ? 'which is' : 'which are';
+    const left = lost.some(({ isCounted }) => isCounted) ? '' : `, ${which} left out`;
+    return [`Training diverged in ${lost.length} of ${count(runs.length, 'run')} of ${name}${left}.`];
   });
 }
 

@@ -115,7 +115,7 @@ describe('runs that are not like the others', () => {
       ['3.15', [1, 2]],
     ]);
     expect(notes).toEqual([
-      'Training diverged: 1 of 3 runs of width 1 and is left out.',
+      'Training diverged in 1 of 3 runs of width 1, which is left out.',
       '1 run is not finished and left out: w2-3 (stopped at step 4 of 9).',
     ]);
   });
