@@ -5,9 +5,9 @@
  * file systems without locks, where it is all there is.
  */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
-import { rmSync, statSync, writeSync } from 'node:fs';
+import { readlinkSync, rmSync, statSync, writeSync } from 'node:fs';
 import { rmdir } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
@@ -22,9 +22,10 @@ export interface RunLock {
   unsupported: string | undefined;
   /**
    * Call it before writing: creates the lock again if somebody deleted it by hand, believing this process had ended.
+   * @returns where the directory is now if it was renamed meanwhile, and its lock with it
    * @throws wrongInput if another process holds it by now; environmentFailure if the disk refuses
    */
-  renew(): Promise<void>;
+  renew(): Promise<string | undefined>;
   /** Releases the lock, and removes the folders created for it if they are empty. */
   release(): Promise<void>;
 }
@@ -52,14 +53,18 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
         });
     }
     let held: TakenLock = taken;
-    let renewed = Promise.resolve(); // renewals run one after the other
-    const renew = async (): Promise<void> => {
-      if (holderOf(path)?.nonce === own.nonce) return;
+    let renewed = Promise.resolve<string | undefined>(undefined); // renewals run one after the other
+    const isOwn = (directory: string): boolean => holderOf(join(directory, lockFile))?.nonce === own.nonce;
+    const renew = async (): Promise<string | undefined> => {
+      if (isOwn(folder)) return undefined;
+      const moved = directoryOf(held.file);
+      if (moved !== undefined && isOwn(moved)) return moved;
       try {
         closeSync(held.file); // it may be this very file, written over
         held = { ...held, file: -1 };
         await makeFolder(folder);
         held = await take(path, own);
+        return undefined;
       } catch (error) {
         throw diskFailure(error, 'write', path);
       }
@@ -69,7 +74,8 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
       renew: () => (renewed = renewed.then(renew, renew)),
       release: async () => {
         if (held.file >= 0) {
-          if (holderOf(path)?.nonce === own.nonce) rmSync(path, { force: true });
+          const directory = [folder, directoryOf(held.file)].find((each) => each !== undefined && isOwn(each));
+          if (directory !== undefined) rmSync(join(directory, lockFile), { force: true });
           closeSync(held.file); // only now: whoever locks the file sees that it is not at its path any more
         }
         await removeEmpty(folder, firstMade);
@@ -81,6 +87,16 @@ export async function lockRun(runDirectory: string): Promise<RunLock> {
       throw wrongInput(`A part of the path ${runDirectory} is a file, not a folder.`);
     }
     throw diskFailure(error, 'write', path);
+  }
+}
+
+/** Where the open lock file is now; undefined if it was deleted, and where there is no /proc. */
+function directoryOf(file: number): string | undefined {
+  try {
+    const path = readlinkSync(`/proc/self/fd/${file}`);
+    return basename(path) === lockFile ? dirname(path) : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -29,7 +29,7 @@ export interface RunOptions {
   /** Whether a checkpoint was requested since the last call; never by default. */
   takeSave?: (() => boolean) | undefined;
   /** See `RunLock.renew`; absent if the run directory is not locked. */
-  renewLock?: () => Promise<void>;
+  renewLock?: () => Promise<string | undefined>;
   /** The command line, for environment.json; that of this process by default. */
   command?: readonly string[] | undefined;
   report: Report;
@@ -101,7 +101,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   const watch = openStepWatch(config.training.guard.maxSkips, start.cursor);
   const parts = {
     ...{ config, plan, programs, watch, report },
-    sample: openSamples(session, prepared, onWarning),
+    sample: openSamples(session, prepared, onWarning, options.renewLock),
     saves: openSaves(prepared, programs, report, options.renewLock),
     batches: openStepBatches({ ...prepared, onWarning }, start.cursor),
   };
@@ -132,7 +132,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
 const noteIntervalMs = 100;
 
 /** Writes `status.json`, one status after the other. It only informs, so a failure to write it does not end the run. */
-function openStatus(runDirectory: string, renewLock: (() => Promise<void>) | undefined) {
+function openStatus(runDirectory: string, renewLock: (() => Promise<string | undefined>) | undefined) {
   let written: Promise<void> = Promise.resolve();
   let isNoting = false;
   let nextMs = 0;
@@ -143,15 +143,15 @@ function openStatus(runDirectory: string, renewLock: (() => Promise<void>) | und
       isNoting = true;
       nextMs = performance.now() + noteIntervalMs;
       written = written
-        .then(renewLock)
-        .then(() => noteRunStatus(runDirectory, status))
+        .then(() => renewLock?.())
+        .then((moved) => noteRunStatus(moved ?? runDirectory, status))
         .catch(() => undefined)
         .finally(() => (isNoting = false));
     },
     set: (status: Omit<RunStatus, 'updatedAt'>): Promise<void> =>
       (written = written
-        .then(renewLock)
-        .then(() => writeRunStatus(runDirectory, status))
+        .then(() => renewLock?.())
+        .then((moved) => writeRunStatus(moved ?? runDirectory, status))
         .catch(() => undefined)),
     written: () => written,
   };

@@ -18,11 +18,15 @@ export type Sampler = (step: number) => Promise<{ prompt: string; completion: st
 export const sampleFile = (runDirectory: string, step: number): string =>
   path.join(runPaths(runDirectory).samples, `step-${String(step).padStart(8, '0')}.txt`);
 
-/** @param warn called if the disk refuses a file: training continues */
+/**
+ * @param warn called if the disk refuses a file: training continues
+ * @param renewLock see `RunLock.renew`
+ */
 export function openSamples(
   session: Session,
   { config, tokenizer, runDirectory }: PreparedTraining,
   warn: (message: string) => void,
+  renewLock?: () => Promise<string | undefined>,
 ): Sampler {
   const decoding = openDecoding(session, config.model, parameterTable(config.model, tokenizer.vocabularySize), 1);
   const prompt = defaultPrompt(config, tokenizer);
@@ -33,7 +37,8 @@ export function openSamples(
       if (event.kind === 'text') completion += event.text;
     }
     try {
-      await writeFileDurably(sampleFile(runDirectory, step), prompt + completion);
+      const moved = await renewLock?.();
+      await writeFileDurably(sampleFile(moved ?? runDirectory, step), prompt + completion);
     } catch (error) {
       if (!(error instanceof ExpectedError) || error.kind !== 'environment') throw error;
       warn(error.message);

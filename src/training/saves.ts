@@ -7,7 +7,8 @@ import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
 import { renderConfig } from '../config/resolved.ts';
 import { checkpointPath } from '../run/findCheckpoint.ts';
 import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
-import { environmentFailure, ExpectedError, failureOfKind } from '../errors.ts';
+import { environmentFailure, ExpectedError, failureOfKind, wrongInput } from '../errors.ts';
+import { shellPath } from '../shellWord.ts';
 import { assertFinite } from './divergence.ts';
 import type { PreparedTraining } from './prepare.ts';
 import type { RunPrograms } from './programs.ts';
@@ -31,7 +32,7 @@ export function openSaves(
   { config, tokenizer, runDirectory, progress }: PreparedTraining,
   programs: Pick<RunPrograms, 'readState' | 'releaseState'>,
   report: Report,
-  permit: (() => Promise<void>) | undefined,
+  permit: (() => Promise<string | undefined>) | undefined,
 ): Saves {
   const { training, model } = config;
   const tokensPerStep = training.microBatchesPerStep * training.microBatchSize * model.contextLength;
@@ -47,8 +48,8 @@ export function openSaves(
       assertFinite([...tensors.model, ...tensors.optimizer], step);
       return { step, state: { cursor, tokens: step * tokensPerStep, validation }, ...texts, ...tensors };
     },
-    write: async (content) => {
-      const folder = await saveCheckpoint(runDirectory, content, config.checkpoints);
+    write: async (content, moved) => {
+      const folder = await saveCheckpoint(moved ?? runDirectory, content, config.checkpoints);
       programs.releaseState(content);
       return folder;
     },
@@ -59,12 +60,12 @@ interface SaveActions<Snapshot> {
   /** The step of the checkpoint that the run continues from, or 0. */
   startStep: number;
   report: Report;
-  /** Called before anything is written; throws if writing is not allowed. */
-  permit?: (() => Promise<void>) | undefined;
+  /** Called before anything is written; throws if writing is not allowed. See `RunLock.renew`. */
+  permit?: (() => Promise<string | undefined>) | undefined;
   /** Reads the state from the session; no program may run meanwhile. */
   snapshot(progress: Progress): Promise<Snapshot>;
-  /** Writes the checkpoint and returns its folder. */
-  write(content: Snapshot): Promise<string>;
+  /** Writes the checkpoint and returns its folder. @param moved where the run directory is, if it was renamed */
+  write(content: Snapshot, moved: string | undefined): Promise<string>;
 }
 
 export function backgroundSaves<Snapshot>(actions: SaveActions<Snapshot>): Saves {
@@ -88,15 +89,22 @@ export function backgroundSaves<Snapshot>(actions: SaveActions<Snapshot>): Saves
     newestStep = step;
     await underWay;
     if (bug !== undefined) throw bug;
+    let moved: string | undefined;
     await attempt(step, async () => {
-      await actions.permit?.();
+      moved = await actions.permit?.();
       report({ kind: 'saving', step });
       const content = await actions.snapshot(progress);
       underWay = attempt(step, async () => {
-        const path = await actions.write(content);
+        const path = await actions.write(content, moved);
         report({ kind: 'checkpoint', step, path });
       }).catch((error: unknown) => void (bug = error));
     });
+    if (moved === undefined) return;
+    await finished();
+    throw wrongInput(
+      `The run directory was moved to ${moved} while it was being written. The run was saved there after step ` +
+        `${step}. To continue: clm train --run ${shellPath(moved)} --resume`,
+    );
   };
   const finished = async (): Promise<void> => {
     await underWay;

@@ -77,7 +77,7 @@ async function trainPrepared(
   prepared: PreparedTraining,
   notices: readonly string[],
   { mode, signal, takeSave, limit, command, report: reportTo }: TrainingControls,
-  renewLock: () => Promise<void>,
+  renewLock: () => Promise<string | undefined>,
 ): Promise<TrainingResult> {
   const { runDirectory: run } = prepared;
   let { step } = prepared.progress;

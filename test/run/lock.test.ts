@@ -1,7 +1,7 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -163,6 +163,21 @@ describe('the lock of a run', () => {
     await lock.release();
     expect(await readdir(run())).toEqual(['run.lock']);
     await other.release();
+  });
+
+  it('goes with the directory if that is renamed', async () => {
+    const lock = await lockRun(run());
+    const moved = join(folder(), 'moved');
+    await rename(run(), moved);
+    expect(await lock.renew()).toBe(moved);
+    expect(existsSync(run())).toBe(false);
+    expect(liveHolder(moved)?.pid).toBe(process.pid);
+    expect((await failureOf(lockRun(moved))).message).toContain('is being written by');
+    const other = await lockRun(run()); // its former place is free
+    expect(await lock.renew()).toBe(moved);
+    await other.release();
+    await lock.release();
+    expect(await readdir(moved)).toEqual([]);
   });
 
   it('is renewed if another file was copied over it', async () => {

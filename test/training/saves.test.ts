@@ -44,6 +44,25 @@ describe('background saves', () => {
     expect(facts.at(-1)).toEqual({ kind: 'checkpoint', step: 10, path: '/step-10' });
   });
 
+  it('go to where the run directory was moved, and end the run there', async () => {
+    const written: (string | undefined)[] = [];
+    const saves = backgroundSaves<number>({
+      startStep: 3,
+      report: () => {},
+      permit: () => Promise.resolve('/moved'),
+      snapshot: ({ step }) => Promise.resolve(step),
+      write: (step, moved) => {
+        written.push(moved);
+        return Promise.resolve(`${moved}/step-${step}`);
+      },
+    });
+    await expect(saves.begin(at(5))).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringMatching(/moved to \/moved .*after step 5\. To continue: clm train --run \/moved --resume/),
+    });
+    expect(written).toEqual(['/moved']);
+  });
+
   it('report a refusal of the disk, try again, and fail only if the last one fails', async () => {
     const { saves, facts, ends } = controlledSaves();
     await saves.begin(at(5));
