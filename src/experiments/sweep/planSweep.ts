@@ -1,4 +1,4 @@
-/** Checks a sweep before its first run: every config and plan, and the FLOPs still to compute. */
+/** Checks a sweep before its first run: every config and plan, and the work still to be done. */
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { loadConfig, parseResolvedConfig } from '../../config/load.ts';
@@ -8,18 +8,24 @@ import { ExpectedError, wrongInput } from '../../errors.ts';
 import { otherConfigOf } from '../../run/configFile.ts';
 import { runPaths } from '../../run/runPaths.ts';
 import { readBounded } from '../../storage/boundedFile.ts';
+import { runWork, type RunWork } from '../../training/plan/expectedTime.ts';
 import type { RunPlan } from '../../training/plan/plan.ts';
-import { planWarnings } from '../../training/plan/planWarnings.ts';
+import { planWarnings, repetitionWarning } from '../../training/plan/planWarnings.ts';
 import { prepareTraining, type PreparedTraining } from '../../training/prepare.ts';
 import { summarizeRun, type RunSummary } from '../runSummary.ts';
 import type { SweepRun } from './expandSweep.ts';
 
 export interface PlannedRun extends SweepRun {
-  plan: Pick<RunPlan, 'steps' | 'tokens' | 'parameters' | 'flopsPerToken'>;
+  config: Config;
+  plan: Pick<RunPlan, 'steps' | 'tokens' | 'tokensPerStep' | 'parameters' | 'flopsPerToken'>;
+  /** Of the tokenizer. */
+  vocabularySize: number;
   /** The state of its run directory. */
   summary: RunSummary;
-  /** FLOPs still to compute; 0 for a failed run unless it is retried. */
-  flopsLeft: number;
+  /** What is still to be done; nothing for a failed run unless it is retried. */
+  work: RunWork;
+  /** How long reading and tokenizing its corpus took. */
+  prepareMs: number;
   /** What is probably not meant in its config. */
   warnings: string[];
 }
@@ -40,34 +46,47 @@ export async function planSweep(
   },
 ): Promise<PlannedRun[]> {
   const { output, retry } = options;
-  const plans = new Map<string, RunPlan>();
+  const plans = new Map<string, KnownPlan>();
   const corpora = new Set<string>();
   const planned: PlannedRun[] = [];
   for (const run of runs) {
-    const { plan, warnings } = await namingRun(run.name, async () => {
-      const runConfig = loadConfig(options.config, { set: run.set });
-      refuseOtherRun(join(output, run.name), options.config, runConfig);
-      const { corpus, tokenizer, model, training } = runConfig;
+    const { config, known, warnings } = await namingRun(run.name, async () => {
+      const config = loadConfig(options.config, { set: run.set });
+      refuseOtherRun(join(output, run.name), options.config, config);
+      const { corpus, tokenizer, model, training } = config;
       const key = JSON.stringify([corpus, tokenizer, model, training]);
-      const known = plans.get(key);
-      if (known !== undefined) return { plan: known, warnings: planWarnings(runConfig, known.steps) };
+      const before = plans.get(key);
+      if (before !== undefined) return { config, known: before, warnings: warningsOf(config, before.plan) };
       // A directory that does not exist: whether the run may start in its own is checked by its process.
       const located = {
-        config: runConfig,
+        config,
         runDirectory: join(output, '.planned'),
         resume: false,
         asked: { configPath: options.config, set: run.set },
       };
+      const beganMs = performance.now();
       const prepared = await prepareTraining(located);
-      plans.set(key, prepared.plan);
+      const known = {
+        plan: prepared.plan,
+        vocabularySize: prepared.tokenizer.vocabularySize,
+        validationTokens: prepared.manifest.validationTokens,
+        prepareMs: performance.now() - beganMs,
+      };
+      plans.set(key, known);
       const text = JSON.stringify([corpus, tokenizer.path]);
       if (!corpora.has(text)) options.opened(prepared);
       corpora.add(text);
-      return prepared;
+      return { config, known, warnings: prepared.warnings };
     });
+    const { plan, vocabularySize, prepareMs, validationTokens } = known;
     const summary = summarizeRun(join(output, run.name));
-    const stepsLeft = isOver(summary, plan.steps, retry) ? 0 : Math.max(0, plan.steps - summary.step);
-    planned.push({ ...run, plan, warnings, summary, flopsLeft: stepsLeft * plan.tokensPerStep * plan.flopsPerToken });
+    const work = runWork(
+      config,
+      plan,
+      validationTokens,
+      isOver(summary, plan.steps, retry) ? plan.steps : summary.step,
+    );
+    planned.push({ ...run, config, plan, vocabularySize, prepareMs, warnings, summary, work });
   }
   return planned;
 }
@@ -75,17 +94,6 @@ export async function planSweep(
 /** Whether a run is not to be trained (further): one that was done may have got more steps since. */
 export const isOver = ({ state, reason, step }: RunSummary, steps: number, retry: boolean): boolean =>
   (state === 'done' && (reason !== null || step >= steps)) || (state === 'failed' && !retry);
-
-/**
- * Mean FLOP/s of the runs that the sweep has started so far; null if none has. Runs at the same time share the cores
- * of the machine, so this hardly depends on `--jobs`.
- */
-export function measuredFlops(planned: readonly PlannedRun[]): number | null {
-  const speeds = planned.flatMap(({ summary, plan }) =>
-    summary.tokensPerSecond === null ? [] : summary.tokensPerSecond * plan.flopsPerToken,
-  );
-  return speeds.length === 0 ? null : speeds.reduce((sum, each) => sum + each, 0) / speeds.length;
-}
 
 /**
  * Two sweeps of one name, or one whose base config was changed, would take each other's runs for their own.
@@ -105,6 +113,19 @@ function refuseOtherRun(runDirectory: string, configPath: string, config: Config
       'with --output, or another name.',
   );
 }
+
+/** The plan of a config, and what else was learnt from reading its corpus. */
+interface KnownPlan {
+  plan: RunPlan;
+  vocabularySize: number;
+  validationTokens: number;
+  prepareMs: number;
+}
+
+const warningsOf = (config: Config, plan: RunPlan): string[] => [
+  ...planWarnings(config, plan.steps),
+  ...[repetitionWarning(config, plan.epochs)].filter((warning) => warning !== undefined),
+];
 
 /** Puts the name of the run before the message of a wrong input. */
 async function namingRun<Result>(name: string, action: () => Promise<Result>): Promise<Result> {

@@ -1,22 +1,23 @@
 /** `clm sweep SWEEP.yaml`: trains many runs from one base config; checks all plans first, and can be resumed. */
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import path from 'node:path';
 import { refuseOtherName } from '../../../config/runNames.ts';
 import { shellPath } from '../../../shellWord.ts';
 import { makeFolder } from '../../../storage/durable.ts';
 import { runSweep, type SweepEvent } from '../../../experiments/sweep/runSweep.ts';
 import { readSweep, type Sweep } from '../../../experiments/sweep/sweepFile.ts';
-import { measuredFlops, planSweep, type PlannedRun } from '../../../experiments/sweep/planSweep.ts';
+import { planSweep, type PlannedRun } from '../../../experiments/sweep/planSweep.ts';
 import { expandSweep } from '../../../experiments/sweep/expandSweep.ts';
 import { logTargets, openModules } from '../../logTargets.ts';
 import { assertWhole } from '../../options.ts';
-import { duration, grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
+import { timeText } from '../../../units.ts';
+import { grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { stopSignals, type StopSignals } from '../../stopSignals.ts';
 import { outliveStdout } from '../../terminal/streams.ts';
 import { reportIgnored, reportLeftOut } from '../../terminal/supplyText.ts';
 import { lossText, renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
+import { openSweepProgress } from './sweepProgress.ts';
+import { expectedSweep, type ExpectedSweep } from './sweepSpeed.ts';
 import type { sweepUsage } from './usage.ts';
 
 export async function sweep(args: ArgumentsOf<typeof sweepUsage>): Promise<void> {
@@ -35,7 +36,7 @@ export async function sweep(args: ArgumentsOf<typeof sweepUsage>): Promise<void>
       process.exitCode = signals.exitCode();
       return;
     }
-    if (args.dryRun) return printPlan(prepared.planned, prepared.expectedMs, args.json);
+    if (args.dryRun) return printPlan(prepared.planned, prepared.expected?.wholeMs ?? null, args.json);
     isTraining = true;
     await trainPlanned(prepared, args, signals);
   } finally {
@@ -47,7 +48,8 @@ interface PreparedSweep {
   sweep: Sweep;
   output: string;
   planned: PlannedRun[];
-  expectedMs: number | null;
+  /** Null if the speed of this machine could not be measured. */
+  expected: ExpectedSweep | null;
 }
 
 async function prepareSweep(args: ArgumentsOf<typeof sweepUsage>, signal: AbortSignal): Promise<PreparedSweep> {
@@ -70,19 +72,20 @@ async function prepareSweep(args: ArgumentsOf<typeof sweepUsage>, signal: AbortS
       warned.add(warning);
     }
   const say = args.quiet && !args.dryRun ? () => {} : note;
-  return { sweep, output, planned, expectedMs: await expectedTime(planned, sweep.config, say, signal) };
+  return { sweep, output, planned, expected: await expectedSweep(planned, { jobs: args.jobs, say, signal }) };
 }
 
 async function trainPlanned(
-  { sweep, output, planned, expectedMs }: PreparedSweep,
+  { sweep, output, planned, expected }: PreparedSweep,
   args: ArgumentsOf<typeof sweepUsage>,
   signals: StopSignals,
 ): Promise<void> {
   const say = args.quiet ? () => {} : note;
-  const left = planned.filter(({ flopsLeft }) => flopsLeft > 0).length;
+  const left = planned.filter(({ work }) => work.steps > 0).length;
   const shownOutput = path.relative(process.cwd(), output) || '.';
-  const expected = expectedMs === null ? '' : `; about ${duration(expectedMs)} of training`;
-  say(`${sweep.name}: ${planned.length} runs, ${left} of them to train, into ${shownOutput}${expected}`);
+  const time = expected === null ? '' : `; about ${timeText(expected.wholeMs)}`;
+  const runs = `${planned.length} ${planned.length === 1 ? 'run' : 'runs'}`;
+  say(`${sweep.name}: ${runs}, ${left} of them to train, into ${shownOutput}${time}`);
   await makeFolder(output);
 
   let ended = 0;
@@ -90,6 +93,7 @@ async function trainPlanned(
   outliveStdout(({ message }) =>
     printWarning(`${message}\nThe sweep goes on; its events are in ${path.join(output, 'sweep.jsonl')}`),
   );
+  const progress = openSweepProgress(planned, { output, expected, isQuiet: args.quiet });
   await runSweep(planned, {
     ...{
       config: sweep.config,
@@ -101,6 +105,7 @@ async function trainPlanned(
     },
     program: [process.execPath, process.argv[1]!],
     report: (fact) => {
+      progress.report(fact);
       if (fact.kind !== 'started' && fact.kind !== 'warning') ended++;
       if (fact.kind === 'failed' && firstFailure === 0) firstFailure = fact.exitCode;
       if (args.json) printJson(fact);
@@ -108,7 +113,7 @@ async function trainPlanned(
       else if (fact.kind === 'warning') printWarning(`${fact.run}: ${fact.message}`);
       else if (fact.kind !== 'started') say(`[${ended}/${planned.length}] ${factText(fact)}`);
     },
-  });
+  }).finally(() => progress.close());
   if (signals.exitCode() !== 0) {
     say(`stopped. To continue: clm sweep ${shellPath(args.sweep)}`);
     process.exitCode = signals.exitCode();
@@ -123,7 +128,7 @@ function factText(fact: Exclude<SweepEvent, { kind: 'started' | 'failed' | 'warn
   const { state, reason, validationLoss } = fact.summary;
   if (fact.kind === 'skipped')
     return `${fact.run}: already ${state}${reason === null ? '' : ` (${reason}); --retry repeats it`}`;
-  return `${fact.run}: done in ${duration(fact.elapsedMs)}, validation loss ${lossText(validationLoss)}`;
+  return `${fact.run}: done in ${timeText(fact.elapsedMs)}, validation loss ${lossText(validationLoss)}`;
 }
 
 function printPlan(planned: readonly PlannedRun[], expectedMs: number | null, json: boolean): void {
@@ -144,33 +149,6 @@ function printPlan(planned: readonly PlannedRun[], expectedMs: number | null, js
     },
   ]);
   rows.forEach((line) => printResult(line));
-  const expected = expectedMs === null ? '' : `, about ${duration(expectedMs)} of training on this machine`;
+  const expected = expectedMs === null ? '' : `, about ${timeText(expectedMs)} on this machine`;
   printResult(`\n${planned.length} ${planned.length === 1 ? 'run' : 'runs'}${expected}`);
-}
-
-/**
- * From the remaining FLOPs and the speed of the sweep's finished runs or, if there are none, of `clm bench` on the
- * first config. Does not include evaluations, samples and checkpoints. Null if the benchmark fails, as the runs will.
- */
-async function expectedTime(
-  planned: readonly PlannedRun[],
-  config: string,
-  say: (text: string) => unknown,
-  signal: AbortSignal,
-): Promise<number | null> {
-  const flops = planned.reduce((sum, { flopsLeft }) => sum + flopsLeft, 0);
-  const first = planned.find(({ flopsLeft }) => flopsLeft > 0);
-  if (first === undefined) return 0;
-  const measured = measuredFlops(planned);
-  if (measured !== null) return (1000 * flops) / measured;
-  say('measuring the training speed of the first config');
-  const sets = first.set.flatMap((assignment) => ['--set', assignment]);
-  const args = [process.argv[1]!, 'bench', config, '--steps', '10', '--json', ...sets];
-  try {
-    const { stdout } = await promisify(execFile)(process.execPath, args, { signal });
-    const { gflops } = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { gflops: number };
-    return flops / (gflops * 1e6);
-  } catch {
-    return null;
-  }
 }

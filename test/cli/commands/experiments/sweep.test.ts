@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clmAtTerminal } from '../../atTerminal.ts';
 import { clm, root } from '../../clm.ts';
 
 let folder: string;
@@ -124,5 +125,17 @@ describe('clm sweep', () => {
       state: 'failed',
       reason: expect.stringMatching(/NaN|Infinity/),
     });
+  });
+
+  it('shows on a terminal how far it is, and the time that is left', async () => {
+    writeFileSync(at('one.yaml'), 'config: base.yaml\nset: { training.steps: 900 }\nseeds: 1\n');
+    const args = ['sweep', at('one.yaml'), '--output', at('one')];
+    const { output, code } = await clmAtTerminal(args, [], { size: [100, 20] });
+    expect(code).toBe(0);
+    const shown = [...output.matchAll(/\[0\/1\] about .*? left; seed-1: step ([\d,]+)/g)];
+    expect(shown.length).toBeGreaterThan(0);
+    expect(output).toMatch(/1 run, 1 of them to train, into \S+; about [\d.]+ (s|min)/);
+    expect(output).toMatch(/\[1\/1\] seed-1: done in /);
+    expect(output.slice(output.lastIndexOf('done in'))).not.toContain('left; seed-1');
   });
 });
