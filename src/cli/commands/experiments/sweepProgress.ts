@@ -43,9 +43,9 @@ export function openSweepProgress(
     const summaries = new Map([...running.keys()].map((name) => [name, summarizeRun(path.join(output, name))]));
     const left = expected === null ? null : leftMs(expected, summaries, elapsedMs);
     const line = progressText(ended.size, planned.length, left, [...summaries.values()]);
-    if (isDrawn) return showLive(line);
     nextLineMs = elapsedMs + lineIntervalMs;
-    note(line);
+    if (isDrawn) showLive(line);
+    else note(line);
   };
   const leftMs = (all: ExpectedSweep, summaries: ReadonlyMap<string, RunSummary>, elapsedMs: number): number => {
     const runs = planned.map((run) => {
