@@ -12,10 +12,11 @@ import { findProgram, runProgram } from './process.mjs';
  * @param {string[]} flags all arguments but the output
  * @param {string} what it is, for people
  * @param {import('./progress.mjs').Progress} progress
+ * @param {[string, ...string[]]} [command]
  * @throws SetupFailure
  */
-export async function compile(output, flags, what, progress) {
-  const [compiler, ...first] = compilerCommand();
+export async function compile(output, flags, what, progress, command = compilerCommand()) {
+  const [compiler, ...first] = command;
   progress.step(`Compiling ${what} with ${compiler}.`);
   mkdirSync(path.dirname(output), { recursive: true });
   const aside = `${output}.${process.pid}`;

@@ -36,6 +36,9 @@ export function locateKernels(root, libraries) {
   };
 }
 
+/** The arguments of the compiler, without the output. @param {Kernels} kernels */
+export const kernelArguments = ({ options, sources, linked }) => [...options, ...sources, ...linked];
+
 /**
  * Compiles the kernels, even if the cache has them: set-up comes here only when something is missing, and it takes half
  * a minute. Also writes native/compile_commands.json for editors.
@@ -44,8 +47,9 @@ export function locateKernels(root, libraries) {
  * @returns {Promise<string>} the library's SHA-256
  * @throws SetupFailure
  */
-export async function installKernels({ directory, file: library, options, sources, linked }, progress) {
-  await compile(library, [...options, ...sources, ...linked], "clm's kernels", progress);
+export async function installKernels(kernels, progress) {
+  const { directory, file: library, options, sources } = kernels;
+  await compile(library, kernelArguments(kernels), "clm's kernels", progress);
   const command = [...compilerCommand(), ...options];
   const entries = sources.map((file) => ({ directory, file, arguments: [...command, '-c', file] }));
   writeWhole(path.join(directory, 'compile_commands.json'), `${JSON.stringify(entries, undefined, 2)}\n`);

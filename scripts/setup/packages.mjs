@@ -64,8 +64,8 @@ export async function installPackages(root) {
   if (status !== 0) throw npmFailure(output);
 }
 
-/** @returns {[string, ...string[]]} */
-function npmCommand() {
+/** How npm is started. @returns {[string, ...string[]]} */
+export function npmCommand() {
   // Started by `npm start`, npm says where it is itself; under other package managers the variable names those.
   const running = process.env.npm_execpath;
   if (running !== undefined && path.basename(running) === 'npm-cli.js') return [process.execPath, running];

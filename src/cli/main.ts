@@ -7,6 +7,7 @@ import { helpPage } from './helpPage.ts';
 import { commandHint } from './hints/commandHint.ts';
 import { parseArguments, UsageError } from './parseArguments.ts';
 import { isHangupIgnored } from './surroundings.ts';
+import { showInstallationNotices } from './terminal/installationNotices.ts';
 import { note, printError, printResult } from './terminal/output.ts';
 import { watchStreams } from './terminal/streams.ts';
 import { stdoutWidth } from './terminal/table.ts';
@@ -28,6 +29,7 @@ async function run(args: readonly string[]): Promise<void> {
   const seeAlso = inner.length === 0 ? '' : `See also: ${inner.map((each) => `clm ${nameOf(each)}`).join(', ')}`;
   if (asksFor(['--help', '-h'], rest))
     return void printResult(helpPage(command, Math.min(100, stdoutWidth()), seeAlso));
+  showInstallationNotices(asksFor(['--quiet'], rest));
   await parseArguments(command, rest, command.run);
 }
 

@@ -6,6 +6,8 @@ export const tensorflowVersion = '2.21.0';
 /** Headers that tfjs-node's binding includes, directly or not. */
 const headers = ['c/', 'core/platform/'].map((folder) => `tensorflow/include/tensorflow/${folder}`);
 const tensorflowMembers = [...headers, 'tensorflow/include/tsl/', 'tensorflow/include/xla/tsl/'];
+/** The licences of what libtensorflow is made of, for the package that holds it. */
+export const noticesMember = 'tensorflow/THIRD_PARTY_NOTICES.txt';
 const linuxLibraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
 const macLibraries = ['libtensorflow_cc.2.dylib', 'libtensorflow_framework.2.dylib'];
 

@@ -72,6 +72,7 @@ function unpackLibraries(packageFolder: string, { libraries }: Manifest, cache: 
       );
     moveTo(partial, folder, libraries);
   } finally {
+    notices.unpacking(folder, totalBytes, 1);
     fs.rmSync(partial, { recursive: true, force: true });
   }
 }

@@ -1,10 +1,12 @@
 /** `clm doctor`: what is installed, which device is used and why, what is missing and how to fix it. */
-import { existsSync } from 'node:fs';
 import os from 'node:os';
 import { ExpectedError } from '../../../errors.ts';
+import { findNvidiaDriver } from '../../../runtime/installation/nvidiaDriver.ts';
+import { readInstallation } from '../../../runtime/installation/readInstallation.ts';
 import { printJson, printResult } from '../../terminal/output.ts';
 import { renderFacts } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
+import { cacheFacts, cacheLines } from './cachedCopies.ts';
 import type { doctorUsage } from './usage.ts';
 
 interface Finding {
@@ -14,12 +16,16 @@ interface Finding {
 }
 
 export async function doctor(args: ArgumentsOf<typeof doctorUsage>): Promise<void> {
-  const findings = [...machine(), ...(await tensorFlow(args.device ?? 'auto'))];
+  const found = await tensorFlow(args.device ?? 'auto');
+  const findings = [...machine(), ...found];
   const ok = findings.every((finding) => finding.ok);
-  if (args.json) printJson({ ok, findings });
+  const works = found.every((finding) => finding.ok);
+  const cache = cacheFacts(works ? readInstallation().libraryDirectory : undefined, args.clearCache);
+  if (args.json) printJson({ ok, findings, cache });
   else {
     const facts = findings.map(({ what, found, ok: fine }) => [`${fine ? 'ok ' : '!! '} ${what}`, found] as const);
-    for (const line of renderFacts(facts)) printResult(line);
+    const cached = cacheLines(cache).map((line, i) => [i === 0 ? 'ok  cache' : '', line] as const);
+    for (const line of renderFacts([...facts, ...cached])) printResult(line);
   }
   if (!ok) process.exitCode = 3;
 }
@@ -28,7 +34,7 @@ function machine(): Finding[] {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const nodeIsSupported = major > 20 || (major === 20 && minor >= 19);
   const gigabytes = (os.totalmem() / 2 ** 30).toFixed(1);
-  const hasDriver = existsSync('/proc/driver/nvidia/version');
+  const driver = findNvidiaDriver();
   return [
     {
       what: 'Node.js',
@@ -41,7 +47,7 @@ function machine(): Finding[] {
       ok: true,
     },
     { what: 'processor', found: os.cpus()[0]?.model.trim() ?? 'unknown', ok: true },
-    { what: 'NVIDIA driver', found: hasDriver ? 'found' : 'none; the CPU is used', ok: true },
+    { what: 'NVIDIA driver', found: driver ?? 'none; the CPU is used', ok: true },
   ];
 }
 

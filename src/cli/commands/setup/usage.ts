@@ -21,11 +21,19 @@ export const doctorUsage = defineUsage({
   describe: 'Check what is installed, what is missing and which device is used',
   options: {
     device: { ...deviceOption.device, describe: 'Device to check (default: auto)' },
+    'clear-cache': {
+      type: 'boolean',
+      default: false,
+      describe: 'Remove copies of libtensorflow that other versions of clm from npm have unpacked',
+    },
     ...jsonOption,
     ...quietOption,
     ...verboseOption,
   },
-  examples: [['clm doctor', 'Check this machine']],
+  examples: [
+    ['clm doctor', 'Check this machine, and list what the cache folder holds'],
+    ['clm doctor --clear-cache', 'Remove what older versions left there'],
+  ],
 });
 
 export const completionUsage = defineUsage({
