@@ -4,8 +4,8 @@
  *   npm run package -- --output DIR [--platform NAME]
  *
  * DIR gets clm-VERSION.tgz and clm-PLATFORM-VERSION.tgz. With --platform, only the package for that platform is made,
- * in DIR/NAME. The same commit, Node, npm and compiler give the same bytes. libtensorflow is compressed once and kept in
- * the cache folder.
+ * in DIR/NAME. The same commit, Node, npm and compiler give the same bytes. libtensorflow is compressed once and kept
+ * in the cache folder.
  *
  * Time: 2 minutes the first time, then 20 s
  */
@@ -41,13 +41,16 @@ async function makePackages(argumentList) {
   try {
     const progress = progressOn(false);
     const files = await makeFiles(root, name, progress);
-    const staged = path.join(scratch, name);
-    stagePlatform(root, staged, name, files);
+    stagePlatform(root, path.join(scratch, name), name, files);
+    const stages = [[name, packageName(name)]];
     if (platform === undefined) {
       stageMain(root, path.join(scratch, 'clm'));
-      await pack(path.join(scratch, 'clm'), directory, sizeLimits.clm);
+      stages.unshift(['clm', 'clm']);
     }
-    await pack(staged, directory, sizeLimits[packageName(name)]);
+    for (const [stage, packed] of stages) {
+      const { file, size } = await pack(path.join(scratch, stage), directory, sizeLimits[packed]);
+      console.log(`${path.relative('', file)}  ${(size / 1e6).toFixed(2)} MB`);
+    }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

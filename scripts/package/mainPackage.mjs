@@ -74,8 +74,8 @@ function licences(root) {
   const { version } = readJson(path.join(root, 'node_modules', tfjsCore, 'package.json'));
   return [
     `tfjs-core.cjs is dist/tf-core.node.js of ${tfjsCore} ${version}; tfjs-node.cjs is made of files of`,
-    `@tensorflow/tfjs-node-gpu and ${tfjsCore} ${version}, and says at its beginning what was changed. Copyright Google`,
-    'LLC, Apache License 2.0, see below. tfjs-core.cjs includes seedrandom (MIT licence):\n',
+    `@tensorflow/tfjs-node-gpu and ${tfjsCore} ${version}, and says at its beginning what was changed.`,
+    'Copyright Google LLC, Apache License 2.0, see below. tfjs-core.cjs includes seedrandom (MIT licence):\n',
     seedrandom[0],
     readFileSync(path.join(import.meta.dirname, 'Apache-2.0.txt'), 'utf8'),
   ].join('\n');

@@ -130,8 +130,8 @@ Part of clm for ${name}: npm installs it with the package \`clm\`. It has no ins
 
 - \`libtensorflow*.br\`: the libraries of TensorFlow ${tensorflowVersion}, as in the wheel on PyPI, without symbols for
   debuggers and compressed. Apache License 2.0 (LICENSE-tensorflow). Its sources are at
-  https://github.com/tensorflow/tensorflow; THIRD_PARTY_NOTICES.txt has the licences of what it includes (that of Eigen is
-  MPL-2.0, with its sources at https://gitlab.com/libeigen/eigen).
+  https://github.com/tensorflow/tensorflow; THIRD_PARTY_NOTICES.txt has the licences of what it includes (that of
+  Eigen is MPL-2.0, with its sources at https://gitlab.com/libeigen/eigen).
 - \`tfjs-binding-*.node\`: the binding of @tensorflow/tfjs-node-gpu, Copyright Google LLC, Apache License 2.0, compiled
   from its sources for this version of TensorFlow.
 - \`clm-kernels-*\`: clm's own kernels, MIT licence (LICENSE).

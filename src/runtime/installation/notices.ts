@@ -2,7 +2,7 @@
 
 export interface Notices {
   warn(message: string): void;
-  /** Called again and again while libtensorflow is unpacked into a folder. @param share from 0 to 1, also if it fails */
+  /** Called while libtensorflow is unpacked into a folder. @param share from 0 to 1, in the end 1 even if it fails */
   unpacking(folder: string, bytes: number, share: number): void;
 }
 
