@@ -22,6 +22,19 @@ export const printJson = (value: unknown): boolean => {
   return aboveLive(() => writeTo('stdout', `${escaped}\n`));
 };
 
+/**
+ * The last line of a command whose result is a number or a verdict, for scripts that read its text: `result: ` and
+ * key=value pairs with the names of the JSON output; numbers to six digits, texts quoted if they hold spaces.
+ */
+export const printFinal = (values: Readonly<Record<string, string | number | boolean | null | undefined>>): boolean => {
+  const pairs = Object.entries(values).flatMap(([key, value]) => {
+    if (value === null || value === undefined) return [];
+    if (typeof value === 'number' && !Number.isInteger(value)) return [`${key}=${Number(value.toPrecision(6))}`];
+    return [`${key}=${typeof value === 'string' && /[\s"=]/.test(value) ? JSON.stringify(value) : value}`];
+  });
+  return printResult(`result: ${pairs.join(' ')}`);
+};
+
 /** Lines for people, on stderr. On a terminal only clm's own colours pass, since names and paths may be anybody's. */
 export const note = (text: string): boolean => {
   const shown = process.stderr.isTTY

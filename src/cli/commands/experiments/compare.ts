@@ -1,11 +1,11 @@
 /** `clm compare RUN…`: the settings that runs have, their losses, and whether seeds alone differ as much. */
 import { wrongInput } from '../../../errors.ts';
 import { compareRuns } from '../../../experiments/comparison/compareRuns.ts';
-import type { Comparison, RankedBy } from '../../../experiments/comparison/comparison.ts';
+import { rankedFigure, type Comparison, type RankedBy } from '../../../experiments/comparison/comparison.ts';
 import { valueText } from '../../../experiments/comparison/settingNames.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readRunHistory } from '../../../experiments/runHistory.ts';
-import { printJson, printResult, printWarning } from '../../terminal/output.ts';
+import { printFinal, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { stdoutWidth } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import { comparisonTable } from './compareTable.ts';
@@ -30,7 +30,7 @@ export function compare({ runs, at, amount, rank, json }: ArgumentsOf<typeof com
 }
 
 function print(comparison: Comparison, width: number): void {
-  const { differing, answer, notes, isComparable } = comparison;
+  const { differing, answer, notes, isComparable, groups, measure, rankedBy } = comparison;
   const say = (text: string, indent = 0): void => wrapped(text, width, indent).forEach((line) => printResult(line));
   if (differing.length === 0) say('All configs are the same.');
   for (const { key, values } of differing) say(`${key}: ${someOf([...new Set(values.map(valueText))])}`, 2);
@@ -41,6 +41,9 @@ function print(comparison: Comparison, width: number): void {
   printResult('');
   answer.forEach((sentence) => say(sentence, 2));
   notes.slice(isComparable ? 0 : 1).forEach((note) => say(`Note: ${note}`, 2));
+  const [best] = groups;
+  const figure = rankedFigure[measure][rankedBy];
+  printFinal({ isComparable, ...(isComparable && best && { best: best.name, [figure]: best[figure]?.mean }) });
 }
 
 const mostValues = 8;

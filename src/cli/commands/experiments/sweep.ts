@@ -10,7 +10,7 @@ import { expandSweep } from '../../../experiments/sweep/expandSweep.ts';
 import { logTargets, openModules } from '../../logTargets.ts';
 import { assertWhole } from '../../options.ts';
 import { timeText } from '../../../units.ts';
-import { grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
+import { grouped, note, printFinal, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { stopSignals, type StopSignals } from '../../stopSignals.ts';
 import { outliveStdout } from '../../terminal/streams.ts';
 import { reportIgnored, reportLeftOut } from '../../terminal/supplyText.ts';
@@ -88,7 +88,7 @@ async function trainPlanned(
   say(`${sweep.name}: ${runs}, ${left} of them to train, into ${shownOutput}${time}`);
   await makeFolder(output);
 
-  let ended = 0;
+  const ends: SweepEvent[] = [];
   let firstFailure = 0;
   outliveStdout(({ message }) =>
     printWarning(`${message}\nThe sweep goes on; its events are in ${path.join(output, 'sweep.jsonl')}`),
@@ -106,14 +106,17 @@ async function trainPlanned(
     program: [process.execPath, process.argv[1]!],
     report: (fact) => {
       progress.report(fact);
-      if (fact.kind !== 'started' && fact.kind !== 'warning') ended++;
+      if (fact.kind !== 'started' && fact.kind !== 'warning') ends.push(fact);
       if (fact.kind === 'failed' && firstFailure === 0) firstFailure = fact.exitCode;
       if (args.json) printJson(fact);
       else if (fact.kind === 'failed') printWarning(`${fact.run} failed: ${fact.reason}`);
       else if (fact.kind === 'warning') printWarning(`${fact.run}: ${fact.message}`);
-      else if (fact.kind !== 'started') say(`[${ended}/${planned.length}] ${factText(fact)}`);
+      else if (fact.kind !== 'started') say(`[${ends.length}/${planned.length}] ${factText(fact)}`);
     },
   }).finally(() => progress.close());
+  const outcome = outcomeOf(sweep.name, planned.length, ends);
+  if (args.json) printJson({ kind: 'sweep', ...outcome });
+  else printFinal(outcome);
   if (signals.exitCode() !== 0) {
     say(`stopped. To continue: clm sweep ${shellPath(args.sweep)}`);
     process.exitCode = signals.exitCode();
@@ -121,6 +124,21 @@ async function trainPlanned(
   }
   if (firstFailure !== 0) process.exitCode = firstFailure;
   say(`to compare: clm compare ${shellPath(shownOutput)}`);
+}
+
+/** What a sweep has come to: how many of its runs are in which state, and the one with the lowest validation loss. */
+function outcomeOf(name: string, runs: number, ends: readonly SweepEvent[]) {
+  const summaries = ends.flatMap((fact) => (fact.kind === 'done' || fact.kind === 'skipped' ? [fact] : []));
+  const isDone = ({ summary }: (typeof summaries)[number]): boolean => summary.state === 'done';
+  const lossOf = (fact: (typeof summaries)[number]): number => fact.summary.validationLoss ?? Infinity;
+  const [best] = summaries.filter(isDone).sort((a, b) => lossOf(a) - lossOf(b));
+  const failed = ends.filter(({ kind }) => kind === 'failed').length;
+  return {
+    ...{ name, runs, done: summaries.filter(isDone).length },
+    failed: failed + summaries.filter(({ summary }) => summary.state === 'failed').length,
+    best: best?.run ?? null,
+    validationLoss: best?.summary.validationLoss ?? null,
+  };
 }
 
 function factText(fact: Exclude<SweepEvent, { kind: 'started' | 'failed' | 'warning' }>): string {

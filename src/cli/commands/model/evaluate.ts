@@ -12,7 +12,7 @@ import { hasCorpus } from '../../../huggingface/importModel.ts';
 import { loadModel, type LoadedModel } from '../../../sampling/loadModel.ts';
 import { openTokenLosses } from '../../../sampling/scoring/tokenLosses.ts';
 import { readBounded } from '../../../storage/boundedFile.ts';
-import { grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
+import { grouped, note, printFinal, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { reportLeftOut } from '../../terminal/supplyText.ts';
 import { readInput, wellFormed, type Input } from '../../textInput.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -51,6 +51,8 @@ export async function evaluate(args: ArgumentsOf<typeof evaluateUsage>): Promise
     }
     printResult(describe(whole));
     if (sources.length > 1) for (const each of sources) printResult(`${each.source}: ${describe(each)}`);
+    const { loss, perplexity, bitsPerByte, tokens, bytes } = whole;
+    printFinal({ loss, perplexity, bitsPerByte, tokens, bytes });
   } finally {
     model.close();
   }

@@ -4,7 +4,7 @@ import { loadModel } from '../../../sampling/loadModel.ts';
 import { scoreChoices, scoreText, type ScoringTools } from '../../../sampling/scoring/textScores.ts';
 import type { ChoiceScores, TextScore } from '../../../sampling/scoring/textScores.ts';
 import { openTokenLosses } from '../../../sampling/scoring/tokenLosses.ts';
-import { harmless, printJson, printResult } from '../../terminal/output.ts';
+import { harmless, printFinal, printJson, printResult } from '../../terminal/output.ts';
 import { linesOf, parseObject, placeOf } from './promptsFile.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { scoreUsage } from './usage.ts';
@@ -28,7 +28,10 @@ export async function score(args: ArgumentsOf<typeof scoreUsage>): Promise<void>
     };
     const perByte = `${percent(summary.accuracyPerByte)} by log-probability per byte`;
     if (args.json) printJson(summary);
-    else printResult(`${summary.questions} questions: ${percent(summary.accuracy)} correct, ${perByte}`);
+    else {
+      printResult(`${summary.questions} questions: ${percent(summary.accuracy)} correct, ${perByte}`);
+      printFinal(summary);
+    }
   } finally {
     model.close();
   }

@@ -8,13 +8,15 @@ import type { completionUsage } from './usage.ts';
 
 /** @param groups all commands, as the overview lists them */
 export function completion(
-  { shell }: ArgumentsOf<typeof completionUsage>,
+  { shell, json }: ArgumentsOf<typeof completionUsage>,
   groups: Readonly<Record<string, readonly Usage[]>>,
 ): void {
-  if (shell !== 'json')
-    return void printResult(
-      { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](Object.values(groups).flat()),
-    );
+  if (shell !== 'json') {
+    const script = { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](Object.values(groups).flat());
+    if (json) printJson({ shell, script });
+    else printResult(script);
+    return;
+  }
   for (const [group, usages] of Object.entries(groups))
     for (const usage of usages) printJson({ group, ...described(usage) });
 }

@@ -4,7 +4,7 @@ import { loadConfig } from '../../../config/load.ts';
 import { renderConfig } from '../../../config/resolved.ts';
 import { note, printJson, printPart } from '../../terminal/output.ts';
 import type { ArgumentsOf } from '../../usage.ts';
-import type { configShowUsage } from './usage.ts';
+import type { configSchemaUsage, configShowUsage } from './usage.ts';
 
 export function show({ config: path, set, json }: ArgumentsOf<typeof configShowUsage>): void {
   const config = loadConfig(path, { set, onReplaced: note });
@@ -12,4 +12,8 @@ export function show({ config: path, set, json }: ArgumentsOf<typeof configShowU
   else printPart(renderConfig(config));
 }
 
-export const schema = (): void => void printPart(renderConfigJsonSchema());
+/** A schema is JSON anyway; with --json it is on one line. */
+export function schema({ json }: ArgumentsOf<typeof configSchemaUsage>): void {
+  if (json) printJson(JSON.parse(renderConfigJsonSchema()));
+  else printPart(renderConfigJsonSchema());
+}

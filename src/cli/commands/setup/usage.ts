@@ -13,6 +13,7 @@ export const configShowUsage = defineUsage({
 export const configSchemaUsage = defineUsage({
   command: 'config schema',
   describe: 'Print the JSON Schema of configs, for editors',
+  options: jsonOption,
   examples: [['clm config schema > config.schema.json', 'Save the schema']],
 });
 
@@ -46,6 +47,7 @@ export const completionUsage = defineUsage({
       describe: 'Shell to complete in; json prints all commands and options as data',
     },
   },
+  options: jsonOption,
   examples: [
     ['clm completion bash > ~/.local/share/bash-completion/completions/clm', 'Install for bash'],
     ['clm completion zsh > "${fpath[1]}/_clm"', 'Install for zsh'],

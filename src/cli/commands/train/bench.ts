@@ -4,7 +4,7 @@ import { wrongInput } from '../../../errors.ts';
 import { preparePlan } from '../../../training/plan/preparePlan.ts';
 import { benchmark } from '../../../checks/benchmark.ts';
 import type { OperationProfile } from '../../../checks/profile.ts';
-import { grouped, note, printJson, printResult } from '../../terminal/output.ts';
+import { grouped, note, printFinal, printJson, printResult } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
 import { renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -31,6 +31,8 @@ export async function bench(args: ArgumentsOf<typeof benchUsage>): Promise<void>
   printResult(`${gflops.toFixed(1)} GFLOP/s, ${share} of the matmul peak (${matmulGflops.toFixed(0)} GFLOP/s)`);
   printResult(`waited for data ${(100 * result.waitingShare).toFixed(2)} % of the time`);
   if (result.profile) printProfile(result.profile);
+  const { msPerStep, tokensPerSecond } = result;
+  printFinal({ msPerStep, tokensPerSecond, gflops, matmulGflops });
 }
 
 /** Operations that take less than 0.1 % of the time are summed in one line. */

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { verifyCheckpoints } from '../../../checkpoint/verify.ts';
 import { wrongInput } from '../../../errors.ts';
 import { verifyResume } from '../../../checks/verifyResume.ts';
-import { printJson, printResult } from '../../terminal/output.ts';
+import { printFinal, printJson, printResult } from '../../terminal/output.ts';
 import { stopSignals } from '../../stopSignals.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { checkpointVerifyUsage, verifyResumeUsage } from './usage.ts';
@@ -47,6 +47,7 @@ export async function verifyResuming(args: ArgumentsOf<typeof verifyResumeUsage>
     else if (result.equal)
       printResult(`bit-identical: ${steps} steps without a stop, and with stops after ${stopSteps.join(', ')}`);
     else printResult(`DIFFERENT: ${result.difference}`);
+    if (!json) printFinal({ equal: result.equal, steps, stops });
     if (!result.equal) process.exitCode = 1;
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -68,5 +69,6 @@ export async function verifyCheckpointsOf({ run, json }: ArgumentsOf<typeof chec
   }
   if (valid + damaged === 0) throw wrongInput(`There is no checkpoint in ${run}.`);
   if (json) printJson({ run, valid, damaged });
+  else printFinal({ run, valid, damaged });
   if (damaged > 0) process.exitCode = 2;
 }
