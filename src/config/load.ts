@@ -64,6 +64,18 @@ export function loadConfig(
   return completeConfig(withStart, defaultName, choice);
 }
 
+/** Whether a config or its flags set the length of the run; if they do not, it gets a default. */
+export function setsLength(source: ConfigSource, set: readonly string[]): boolean {
+  const layers = set.reduce<LocatedValue>(
+    applyOverride,
+    withoutReplaced(readLayers(source), set, () => {}),
+  );
+  return ['steps', 'tokens', 'epochs'].some((key) => {
+    const length = valueAt(layers, ['training', key]);
+    return length?.kind === 'scalar' && length.value !== null;
+  });
+}
+
 /** The config of the run in `start.from`, which is written at `namedAt`. */
 function readRunConfig(path: string, namedAt: LocatedValue): Config {
   return parseResolvedConfig(readConfigText(path, `${location(namedAt.origin)}: start.from is not a run: `), path);

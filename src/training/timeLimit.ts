@@ -8,6 +8,9 @@ export interface TimeLimit {
   close(): void;
 }
 
+/** Parameters and two AdamW moments, 4 bytes each, written at 20 MB/s; one second for everything else. */
+export const savingTakesMs = (parameters: number): number => 1000 + (parameters * 12) / 20_000;
+
 /**
  * Calls `stop` early enough for the current step and a save.
  * @param maxMs counted from `beganMs`

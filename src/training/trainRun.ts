@@ -11,7 +11,7 @@ import { ignoredParts } from '../data/tokenizers/bpe/files/huggingFaceFile.ts';
 import { findConfig, prepareTraining, type PreparedTraining, type TrainingRequest } from './prepare.ts';
 import { runTraining } from './run.ts';
 import type { Report, StartFact, TrainingResult } from './sinks/facts.ts';
-import type { TimeLimit } from './timeLimit.ts';
+import { savingTakesMs, type TimeLimit } from './timeLimit.ts';
 import { abortReason } from './train.ts';
 
 export interface TrainingControls {
@@ -46,7 +46,15 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
     onReplaced?.(message);
   });
   const run = located.runDirectory;
-  const untrained = { run, validationLoss: null, device: null, elapsedMs: 0, waitingShare: 0 };
+  const untrained = {
+    run,
+    validationLoss: null,
+    device: null,
+    startStep: null,
+    elapsedMs: 0,
+    trainedMs: 0,
+    waitingShare: 0,
+  };
   const lock = await lockRun(run);
   try {
     if (lock.unsupported !== undefined) {
@@ -61,8 +69,7 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
       await clearLeftovers(run);
       return { ...untrained, state: 'done', step, reason: null, validationLoss: validation.loss };
     }
-    // Parameters and two AdamW moments, 4 bytes each, written at 20 MB/s; one second for everything else.
-    limit?.savingTakes(1000 + (prepared.plan.parameters * 12) / 20_000);
+    limit?.savingTakes(savingTakesMs(prepared.plan.parameters));
     return await trainPrepared(prepared, notices, controls, lock.renew);
   } finally {
     await lock.release();
@@ -93,9 +100,13 @@ async function trainPrepared(
   report(startFact(prepared, notices));
   try {
     const { outcome, device } = await runTraining(prepared, { mode, signal, takeSave, renewLock, command, report });
-    const { state, reason, elapsedMs, waitingShare, validationLoss = null } = outcome;
+    const { state, reason, elapsedMs, trainedMs, waitingShare, validationLoss = null } = outcome;
+    const startStep = prepared.progress.step;
     report({ kind: 'end', step, state, reason });
-    return { run, state, step: outcome.step, reason, validationLoss, device, elapsedMs, waitingShare };
+    return {
+      ...{ run, state, step: outcome.step, startStep, reason, validationLoss, device },
+      ...{ elapsedMs, trainedMs, waitingShare },
+    };
   } catch (error) {
     report({ kind: 'end', step, state: 'failed', reason: error instanceof Error ? error.message : String(error) });
     throw error;

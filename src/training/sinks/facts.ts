@@ -86,8 +86,12 @@ export interface TrainingResult {
   validationLoss: number | null;
   /** The device it trained on; null if it did not train, since it was done already or stopped before the first step. */
   device: 'cpu' | 'cuda' | null;
-  /** Time spent training, in milliseconds. */
+  /** The step that it began at, above 0 if it resumed the run; null if it did not train. */
+  startStep: number | null;
+  /** Time that it trained, in milliseconds. */
   elapsedMs: number;
+  /** Time that the run has trained, in all processes that worked on it. */
+  trainedMs: number;
   /** Share of that time, 0 to 1, in which training waited for data. */
   waitingShare: number;
 }

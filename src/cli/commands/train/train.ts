@@ -8,12 +8,13 @@ import type { ModuleSink } from '../../../training/sinks/moduleSink.ts';
 import { startTimeLimit } from '../../../training/timeLimit.ts';
 import { startWarnings, trainRun } from '../../../training/trainRun.ts';
 import { clearLive, showWaiting } from '../../terminal/liveLine.ts';
-import { duration, grouped, note, printJson, printWarning } from '../../terminal/output.ts';
+import { duration, grouped, note, printFinal, printJson, printWarning } from '../../terminal/output.ts';
 import { outliveStdout } from '../../terminal/streams.ts';
 import { stopSignals } from '../../stopSignals.ts';
 import { reportIgnored, reportLeftOut, supplyLines } from '../../terminal/supplyText.ts';
 import { logTargets, openModules } from '../../logTargets.ts';
 import { parseDuration } from './duration.ts';
+import { lengthWithin } from './timeBudget.ts';
 import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { trainUsage } from './usage.ts';
@@ -43,18 +44,25 @@ export async function train(args: TrainArguments): Promise<void> {
   const clearWaiting = args.quiet ? () => {} : showWaiting('reading the corpus');
   let reportToUser: Report = () => {};
   let sinks: ModuleSink | undefined;
+  let tokensPerStep: number | undefined;
   try {
     const opened = await signals.unlessStopped(openModules(modules));
     if (opened !== 'stopped') sinks = opened;
     const request = { config: args.config, runDirectory: args.run, set, resume: args.resume };
+    const mode = args.eager ? 'eager' : 'recorded';
+    if (maxTimeMs !== undefined) {
+      const length = await signals.unlessStopped(lengthWithin(maxTimeMs, request, mode, say));
+      if (length !== undefined && length !== 'stopped') set.push(length);
+    }
     const result = await trainRun(request, {
-      ...{ mode: args.eager ? 'eager' : 'recorded', signal: signals.signal, limit },
+      ...{ mode, signal: signals.signal, limit },
       takeSave: () => signals.takeSave(),
       onReplaced: say,
       onWarning: printWarning,
       onPrepared: (prepared) => {
         clearWaiting();
         isTraining = true;
+        tokensPerStep = prepared.plan.tokensPerStep;
         outliveStdout(({ message }) =>
           printWarning(`${message}\nTraining goes on; its figures are in ${runPaths(prepared.runDirectory).metrics}`),
         );
@@ -69,7 +77,7 @@ export async function train(args: TrainArguments): Promise<void> {
     });
     clearLive();
     await sinks?.close();
-    sayHowItEnded(result, args);
+    sayHowItEnded(result, args, tokensPerStep);
     if (result.state === 'stopped') process.exitCode = signals.exitCode();
   } finally {
     clearWaiting();
@@ -102,30 +110,40 @@ function sayWhatIsTrained(prepared: PreparedTraining, { quiet, resume }: TrainAr
   if (resume) say(progress.step > 0 ? `resuming from step ${progress.step}` : 'no checkpoint yet: starting at step 0');
 }
 
-function sayHowItEnded(result: TrainingResult, { quiet, json }: TrainArguments): void {
-  const { run, step, state, reason, elapsedMs, waitingShare, device } = result;
+/** @param tokensPerStep undefined if nothing was trained */
+function sayHowItEnded(
+  result: TrainingResult,
+  { quiet, json }: TrainArguments,
+  tokensPerStep: number | undefined,
+): void {
+  const { run, step, state, reason, device } = result;
   const say = quiet ? () => {} : note;
   const shownDirectory = path.relative(process.cwd(), run) || '.';
   const validationLoss = result.validationLoss ?? undefined;
   if (step === null) {
     say(`${reason}: stopped before the first step`);
     if (json) printJson({ run, state, reason });
-  } else if (device === null) {
+  } else if (device === null || tokensPerStep === undefined) {
     if (json) printJson({ run, step, state });
   } else {
-    if (json) printJson({ run, step, state, reason, validationLoss, device, waitingShare });
+    const { startStep, elapsedMs, trainedMs, waitingShare } = result;
+    const times = { startStep, elapsedMs, trainedMs, waitingShare };
+    if (json) printJson({ run, step, state, reason, validationLoss, device, ...times });
+    const work = (steps: number, ms: number): string =>
+      `${grouped(steps)} steps, ${grouped(steps * tokensPerStep)} tokens in ${duration(ms)}`;
+    if (startStep) say(`this process: ${work(step - startStep, elapsedMs)}; the run: ${work(step, trainedMs)}`);
     if (state === 'stopped') {
       const why = reason?.startsWith('--') ? ` (${reason})` : '';
-      return void say(
-        `stopped after step ${step}${why}. To continue: clm train --run ${shellPath(shownDirectory)} --resume`,
+      say(`stopped after step ${step}${why}. To continue: clm train --run ${shellPath(shownDirectory)} --resume`);
+    } else {
+      say(
+        `done: ${step} steps in ${duration(trainedMs)}` +
+          (validationLoss === undefined ? '' : `, validation loss ${validationLoss.toFixed(4)}`) +
+          (reason === null ? '' : ` (${reason})`) +
+          `; waited for data ${(100 * waitingShare).toFixed(2)} % of the time`,
       );
+      say(`to sample: clm sample ${shellPath(shownDirectory)}`);
     }
-    say(
-      `done: ${step} steps in ${duration(elapsedMs)}` +
-        (validationLoss === undefined ? '' : `, validation loss ${validationLoss.toFixed(4)}`) +
-        (reason === null ? '' : ` (${reason})`) +
-        `; waited for data ${(100 * waitingShare).toFixed(2)} % of the time`,
-    );
-    say(`to sample: clm sample ${shellPath(shownDirectory)}`);
   }
+  if (!json) printFinal({ state, step, validationLoss, run: shownDirectory });
 }

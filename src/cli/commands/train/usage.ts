@@ -43,7 +43,12 @@ export const trainUsage = defineUsage({
     resume: { type: 'boolean', default: false, describe: 'Resume from the newest valid checkpoint' },
     ...logOption,
     ...eagerOption,
-    'max-time': { type: 'string', describe: 'Save and stop before this time limit, e.g. 3h or 90min' },
+    'max-time': {
+      type: 'string',
+      describe:
+        'Save and stop before this time limit, e.g. 3h or 90min; if the config sets no length, the number of steps ' +
+        'that fit becomes training.steps',
+    },
     ...ignoreHangupOption,
     'overfit-batch': {
       type: 'boolean',
@@ -59,6 +64,7 @@ export const trainUsage = defineUsage({
   examples: [
     ['clm train configs/moby-dick.yaml', 'Train into runs/moby-dick'],
     ['clm train configs/moby-dick.yaml --set training.steps=100 --run runs/short', 'Train a shorter run'],
+    ['clm train my.yaml --max-time 30min', 'Train for half an hour; the schedule ends with it'],
     ['clm train --run runs/short --resume', 'Resume it after a stop'],
     ['clm train configs/moby-dick.yaml --log ./my-sink.mjs', 'Hand every fact to a module of yours'],
   ],
