@@ -51,6 +51,7 @@ The same numbers: best val loss, at 40 tokens.
 learningRate 2e-3 is best: its validation loss, 1.2600 nats per token, is 0.1353 lower than that of the next, \
 learningRate 1e-4 (95 % interval 0.0871 to 0.1835, paired by seed, n 3).
 The figure compared is the validation loss in nats per token of each run's last evaluation (step 4).
+result: isComparable=true best="learningRate 2e-3" validationLoss=1.26
 `,
     );
   });
@@ -91,7 +92,8 @@ The figure compared is the validation loss in nats per token of each run's last 
   it('fits a narrow terminal: fewer columns, then the names on lines of their own', async () => {
     const linesAt = async (columns: number) => {
       const { output } = await clmAtTerminal(['compare', runs('rates')], [], { size: [columns, 30] });
-      return output.replaceAll('\r', '').split('\n');
+      const lines = output.replaceAll('\r', '').split('\n');
+      return lines.filter((line) => !line.startsWith('result: ')); // that line is for scripts
     };
     const wide = await linesAt(70);
     expect(wide).toContain('learningRate 1e-4  3  1.3953 ± 0.0287  +0.1353 ± 0.0482  worse');
