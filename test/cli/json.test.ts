@@ -37,7 +37,7 @@ describe('--json', () => {
     const train = ['--sources', at('text.txt'), '--vocabulary-size', '260', '--output', at('tokenizer.json')];
     const made = await clm(['tokenizer', 'train', ...train, '--json']);
     const calls: [string, string[]][] = [
-      ['plan', [at('a.yaml')]],
+      ['plan', [at('a.yaml'), '--no-estimate']],
       ['data check', [at('a.yaml')]],
       ['tokenizer encode', [...tokenizer, '--text', 'The cat']],
       ['tokenizer stats', [...tokenizer, '--text', 'The cat']],

@@ -4,22 +4,25 @@
  * in its config.yaml, and a resume continues with them, exactly.
  */
 import { existsSync } from 'node:fs';
+import { measureTraining } from '../../../checks/measurement.ts';
 import { parseResolvedConfig, setsLength } from '../../../config/load.ts';
 import type { Config } from '../../../config/schema.ts';
 import { wrongInput } from '../../../errors.ts';
 import { assertFreshStart } from '../../../run/runDirectory.ts';
 import { runPaths } from '../../../run/runPaths.ts';
-import type { Mode } from '../../../runtime/session.ts';
 import { readBounded } from '../../../storage/boundedFile.ts';
+import { runTime, runWork, stepTimeRange } from '../../../training/plan/expectedTime.ts';
+import { preparePlan, type PreparedPlan } from '../../../training/plan/preparePlan.ts';
 import { findConfig, type TrainingRequest } from '../../../training/prepare.ts';
-import { preparePlan } from '../../../training/plan/preparePlan.ts';
 import { savingTakesMs } from '../../../training/timeLimit.ts';
-import { duration, grouped } from '../../terminal/output.ts';
-
-const measuredSteps = 10;
+import { timeText } from '../../../units.ts';
+import { grouped } from '../../terminal/output.ts';
 
 /** Share of the time that is planned for: machines become slower, and a stop before the last step is to be rare. */
 const plannedShare = 0.95;
+
+/** Steps are measured for a tenth of the time, but not longer than this. */
+const mostMeasuringMs = 20_000;
 
 /**
  * The override that sets the length, e.g. `training.steps=4100`; undefined if the config sets it itself.
@@ -31,7 +34,6 @@ const plannedShare = 0.95;
 export async function lengthWithin(
   maxMs: number,
   request: TrainingRequest,
-  mode: Mode,
   say: (message: string) => void,
 ): Promise<string | undefined> {
   if (request.config === undefined || setsLength(request.config, request.set)) return undefined;
@@ -42,21 +44,22 @@ export async function lengthWithin(
   await assertFreshStart(runDirectory);
   const beganMs = performance.now();
   const prepared = await preparePlan(config);
-  const preparingMs = performance.now() - beganMs;
-  const { benchmark } = await import('../../../checks/benchmark.ts'); // the first that loads TensorFlow
-  const { msPerStep, recordMs } = await benchmark(prepared, { steps: measuredSteps, mode });
-  const { plan, validationTokens } = prepared;
-  const leftMs = maxMs - performance.now() - preparingMs - recordMs - savingTakesMs(plan.parameters);
-  const steps = stepsWithin(leftMs, { ...plan, msPerStep, validationTokens, config });
+  const prepareMs = performance.now() - beganMs;
+  const limits = { maxMs: Math.min(mostMeasuringMs, Math.max(5000, maxMs / 10)) };
+  const { msPerStep: measuredMs, peak } = await measureTraining(config, prepared.tokenizer.vocabularySize, limits);
+  const msPerStep = measuredMs ?? stepTimeRange(config, prepared.plan, peak.gflops).highMs;
+  const leftMs = maxMs - performance.now() - savingTakesMs(prepared.plan.parameters);
+  const steps = stepsWithin(leftMs, prepared, { msPerStep, prepareMs });
   if (steps < 1) {
     throw wrongInput(
-      `--max-time is too short: no step fits after reading the text and measuring (${duration(performance.now())} so ` +
+      `--max-time is too short: no step fits after reading the text and measuring (${timeText(performance.now())} so ` +
         'far). Give more time, or set training.steps.',
     );
   }
+  const basis = measuredMs === null ? 'by the speed of matrix products' : 'as measured';
   say(
-    `--max-time sets the length: ${grouped(steps)} steps, at ${msPerStep.toFixed(1)} ms per step as measured, with ` +
-      'the evaluations and samples between them',
+    `--max-time sets the length: ${grouped(steps)} steps, at ${msPerStep.toFixed(1)} ms per step ${basis}, with the ` +
+      'evaluations and samples between them',
   );
   return `training.steps=${steps}`;
 }
@@ -67,25 +70,24 @@ function lengthOf({ training }: Config): string {
   return `training.${key}=${training[key]}`;
 }
 
-interface Costs {
-  msPerStep: number;
-  tokensPerStep: number;
-  parameters: number;
-  validationTokens: number;
-  config: Pick<Config, 'evaluation' | 'samples'>;
+/** The most steps of a run that ends within a share of `leftMs`, with its start, evaluations, samples and saves. */
+export function stepsWithin(
+  leftMs: number,
+  { config, plan, validationTokens }: Pick<PreparedPlan, 'config' | 'validationTokens'> & { plan: TimedPlan },
+  speed: { msPerStep: number; prepareMs: number },
+): number {
+  const fits = (steps: number): boolean => {
+    const work = runWork(config, { ...plan, steps }, validationTokens);
+    return runTime(work, config, { ...plan, steps }, speed).wholeMs <= plannedShare * leftMs;
+  };
+  let [most, tooMany] = [0, 1];
+  while (fits(tooMany)) [most, tooMany] = [tooMany, 2 * tooMany];
+  while (tooMany - most > 1) {
+    const middle = Math.floor((most + tooMany) / 2);
+    if (fits(middle)) most = middle;
+    else tooMany = middle;
+  }
+  return most;
 }
 
-/**
- * The number of steps, with evaluations and samples at their intervals, that a share of `leftMs` has room for.
- * An evaluation is a forward pass, about 0.4 of a step for as many tokens. A token of a sample reads every weight once,
- * at 10 GB/s, and takes 1 ms besides.
- */
-export function stepsWithin(leftMs: number, costs: Costs): number {
-  const { msPerStep, tokensPerStep, parameters, validationTokens, config } = costs;
-  const evaluationMs = (0.4 * msPerStep * validationTokens) / tokensPerStep;
-  const sampleMs = config.samples.maxTokens * (1 + (4 * parameters) / 1e7);
-  const share = (ms: number, everySteps: number | null): number => (everySteps === null ? 0 : ms / everySteps);
-  const { evaluation, samples } = config;
-  const stepMs = msPerStep + share(evaluationMs, evaluation.everySteps) + share(sampleMs, samples.everySteps);
-  return Math.floor((plannedShare * leftMs - 2 * evaluationMs) / stepMs); // evaluations at the beginning and the end
-}
+type TimedPlan = Pick<PreparedPlan['plan'], 'tokensPerStep' | 'flopsPerToken' | 'parameters'>;

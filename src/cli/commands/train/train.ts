@@ -51,7 +51,7 @@ export async function train(args: TrainArguments): Promise<void> {
     const request = { config: args.config, runDirectory: args.run, set, resume: args.resume };
     const mode = args.eager ? 'eager' : 'recorded';
     if (maxTimeMs !== undefined) {
-      const length = await signals.unlessStopped(lengthWithin(maxTimeMs, request, mode, say));
+      const length = await signals.unlessStopped(lengthWithin(maxTimeMs, request, say));
       if (length !== undefined && length !== 'stopped') set.push(length);
     }
     const result = await trainRun(request, {

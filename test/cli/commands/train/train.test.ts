@@ -33,7 +33,8 @@ describe('train, then sample', () => {
   });
 
   it('trains two steps, with results only in the run directory and messages on stderr', async () => {
-    expect(trained).toMatchObject({ code: 0, stdout: '' });
+    expect(trained).toMatchObject({ code: 0 });
+    expect(trained.stdout).toMatch(/^result: state=done step=2 validationLoss=2\.\d+ run=\S+\n$/);
     expect(trained.stderr).toContain('done: 2 steps');
     expect(trained.stderr).not.toMatch(/WARNING|I0000|oneDNN|\r/);
     expect((await readdir(at('run'))).sort()).toEqual([
