@@ -25,7 +25,7 @@ export interface RunSummary extends RunState {
   bestStep: number | null;
   /** Median of the last logged updates, without the first of a process, most of whose time is start-up. */
   tokensPerSecond: number | null;
-  /** Time since the run last logged something. */
+  /** Time since the run last logged something; negative if the clock has been set back since. */
   ageMs: number;
   tokensPerStep: number | null;
   device: string | null;
@@ -61,7 +61,7 @@ export function summarizeRun(runDirectory: string, nowMs = Date.now()): RunSumma
     bestValidationLoss: finite(best?.loss),
     bestStep: best?.step ?? null,
     tokensPerSecond: finite(median(steadySpeeds(updates))),
-    ageMs: Math.max(0, nowMs - changedMs),
+    ageMs: nowMs - changedMs,
     tokensPerStep: environment?.plan?.tokensPerStep ?? null,
     device: environment?.device?.name ?? null,
   };

@@ -89,7 +89,9 @@ export function runState(runDirectory: string, progress: LoggedProgress): RunSta
   if (failure !== null) return { state: 'failed', reason: failure };
   const [before, last] = updates.slice(-2).map(({ elapsedMs }) => Number(elapsedMs));
   const msPerStep = before !== undefined && last !== undefined ? Math.max(0, last - before) : 0;
-  if (nowMs - changedMs < Math.max(silenceMs, silenceSteps * msPerStep)) return { state: 'running', reason: null };
+  // A change in the future was made before the clock was set back.
+  if (Math.abs(nowMs - changedMs) < Math.max(silenceMs, silenceSteps * msPerStep))
+    return { state: 'running', reason: null };
   return { state: 'stopped', reason: null };
 }
 

@@ -125,6 +125,17 @@ describe('the summary of a run', () => {
     expect(summarizeRun(other).ageMs).toBeGreaterThan(3_500_000);
   });
 
+  it('of which the last change is in the future, since the clock was set back, is not running', () => {
+    const run = writeRun(at('later'), { losses: [3, 2], steps: 9, evaluations: [[0, 4]] });
+    const latest = writeRun(at('latest'), { losses: [3, 2], steps: 9, evaluations: [[0, 4]] });
+    const inAnHour = new Date(Date.now() + 3_600_000);
+    utimesSync(at('later/metrics.jsonl'), inAnHour, inAnHour);
+    const inTwo = new Date(Date.now() + 7_200_000);
+    utimesSync(at('latest/metrics.jsonl'), inTwo, inTwo);
+    expect(summarizeRun(run).state).toBe('stopped');
+    expect(summarizeRun(latest).ageMs).toBeLessThan(summarizeRun(run).ageMs); // still the order of their changes
+  });
+
   it('is failed if the log of its sweep says so, with the reason, until it is started again', () => {
     const run = writeRun(at('rates/a'), { losses: [3], steps: 5 });
     const note = (record: object) => appendFileSync(at('rates/sweep.jsonl'), `${JSON.stringify(record)}\n`);

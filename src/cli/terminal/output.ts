@@ -95,6 +95,6 @@ export function duration(ms: number): string {
 
 /** 12 s, 3 min, 5 h, 2 d. */
 export function ageText(ms: number): string {
-  if (ms < 3_600_000) return duration(ms).replace(/ min .*/, ' min');
+  if (ms < 3_600_000) return duration(Math.max(0, ms)).replace(/ min .*/, ' min');
   return ms < 48 * 3_600_000 ? `${Math.round(ms / 3_600_000)} h` : `${Math.round(ms / 86_400_000)} d`;
 }
