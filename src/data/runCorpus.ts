@@ -1,6 +1,6 @@
 /** The corpus of a run that exists: what identifies it is its content, which the run's corpus.json describes. */
 import { existsSync } from 'node:fs';
-import type { PlacedConfig } from '../config/paths/absolutePaths.ts';
+import { withFormerPlaces, type PlacedConfig } from '../config/paths/absolutePaths.ts';
 import type { Config } from '../config/schema.ts';
 import { ExpectedError } from '../errors.ts';
 import { readBounded } from '../storage/boundedFile.ts';
@@ -21,10 +21,8 @@ export interface RunCorpus {
  * @param manifestPath of its corpus.json; null for a run that begins
  * @throws wrongInput if the corpus cannot be read
  */
-export async function openRunCorpus(
-  { config: wanted, formerConfig }: PlacedConfig,
-  manifestPath: string | null,
-): Promise<RunCorpus> {
+export async function openRunCorpus(placed: PlacedConfig, manifestPath: string | null): Promise<RunCorpus> {
+  const { config: wanted, formerConfig } = placed;
   const before =
     manifestPath !== null && existsSync(manifestPath)
       ? parseManifest(readBounded(manifestPath).toString('utf8'), manifestPath)
@@ -35,14 +33,15 @@ export async function openRunCorpus(
   };
   const isRight = ({ manifests }: RunCorpus): boolean =>
     manifests === undefined || isSameCorpus(manifests.before, manifests.now);
-  if (before === undefined || formerConfig === undefined) return open(wanted);
   const found = await open(wanted).catch((error: unknown) => {
     if (error instanceof ExpectedError) return error;
     throw error;
   });
   if (!(found instanceof ExpectedError) && isRight(found)) return found;
-  const former = await open(formerConfig).catch(() => undefined); // the refusal of the first one is what matters
-  if (former !== undefined && isRight(former)) return former;
-  if (found instanceof ExpectedError) throw found;
+  if (before !== undefined && formerConfig !== undefined) {
+    const former = await open(formerConfig).catch(() => undefined); // the refusal of the first one is what matters
+    if (former !== undefined && isRight(former)) return former;
+  }
+  if (found instanceof ExpectedError) throw withFormerPlaces(found, placed);
   return found;
 }

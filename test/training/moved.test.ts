@@ -93,6 +93,11 @@ describe('a run is resumed', () => {
     );
     rename('trained', 'away');
     expect((await failureOf(resume(undefined, 'third/runs/my'))).message).toContain('The corpus has changed');
+    rmSync(at('third/text.txt'));
+    expect((await failureOf(resume(undefined, 'third/runs/my'))).message).toMatch(
+      `no such file or folder: ${at('third/text.txt')}. Correct the path or put the text there.\nWhen the run was ` +
+        `written, it was ${at('trained/text.txt')}. A config that names it elsewhere can be given when resuming.`,
+    );
   });
 
   it('of an earlier version, whose config and corpus.json have absolute paths', async () => {

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { wrongInput, type ExpectedError } from '../../errors.ts';
 import { renderKeyPath, valueAt, withValue, type KeyPath, type LocatedScalar, type LocatedValue } from '../located.ts';
 import type { Config } from '../schema.ts';
 
@@ -19,11 +20,13 @@ const pathKeys = (sources: number): KeyPath[] => [
   ['tokenizer', 'path'],
 ];
 
-/** A path that is no longer where it was relative to its config, and was taken from where it was at first. */
+/** A path with nothing where it is relative to its config. */
 export interface FormerPath {
   key: KeyPath;
   missing: string;
-  found: string;
+  /** Where it was at first, and is taken from if there is something. */
+  former: string;
+  isFound: boolean;
 }
 
 /** What is done with paths that lead to two places: one relative to the file, and the former absolute one. */
@@ -55,11 +58,10 @@ export function absolutePath(
 ): string {
   const path = resolve(origin.directory, value);
   const former = origin.formerPaths?.get(value);
-  if (former === undefined || former === path || !isThere(former)) return path;
-  const isMissing = !isThere(path);
-  if (!prefersFormer && !isMissing) return path;
-  if (isMissing) onFormer?.({ key, missing: path, found: former });
-  return former;
+  if (former === undefined || former === path) return path;
+  const [isMissing, isFound] = [!isThere(path), isThere(former)];
+  if (isMissing) onFormer?.({ key, missing: path, former, isFound });
+  return isFound && (prefersFormer || isMissing) ? former : path;
 }
 
 /** A config whose paths were looked for in two places, where it has two for some. */
@@ -67,7 +69,7 @@ export interface PlacedConfig {
   config: Config;
   /** The same with its paths as they were when it was written, if something is there and they lead elsewhere now. */
   formerConfig?: Config | undefined;
-  /** Paths that were found only where they were then. */
+  /** Those with nothing where they are relative to it. */
   formerPaths?: FormerPath[];
 }
 
@@ -79,11 +81,23 @@ export function placedConfig(read: (choice: PathChoice) => Config): PlacedConfig
   return { config, formerPaths, formerConfig: isDeepStrictEqual(config, formerConfig) ? undefined : formerConfig };
 }
 
+/** The refusal of a corpus, with where its missing files were when the run was written. */
+export function withFormerPlaces(refusal: ExpectedError, { formerPaths = [] }: PlacedConfig): ExpectedError {
+  const lost = formerPaths.filter(({ key, isFound }) => !isFound && key[0] === 'corpus' && key[1] !== 'cache');
+  if (lost.length === 0) return refusal;
+  const places = lost.map(({ former }) => former).join(', ');
+  return wrongInput(
+    `${refusal.message}\nWhen the run was written, it was ${places}. A config that names it elsewhere can be given ` +
+      'when resuming.',
+    { cause: refusal },
+  );
+}
+
 /** What to say of paths that were taken from where they were. @param used the one of the two configs that is used */
 export function pathNotes({ config, formerPaths = [] }: PlacedConfig, used: Config): string[] {
-  const notes = formerPaths.map(
-    ({ key, missing, found }) => `${renderKeyPath(key)}: ${missing} does not exist; taken from ${found}`,
-  );
+  const notes = formerPaths
+    .filter(({ isFound }) => isFound)
+    .map(({ key, missing, former }) => `${renderKeyPath(key)}: ${missing} does not exist; taken from ${former}`);
   if (config === used) return notes;
   const places = ({ corpus }: Config): string => corpus.sources.map((source) => source.path).join(', ');
   return [...notes, `corpus: ${places(config)} is not the text that the run began with; taken from ${places(used)}`];
