@@ -28,7 +28,7 @@ function command<U extends Usage>(usage: U, load: () => Promise<Handler<U>>): Co
 
 export const commandGroups: Readonly<Record<string, readonly Command[]>> = {
   Training: [
-    command(train.initUsage, async () => (await import('./commands/train/init.ts')).init),
+    command(train.initUsage, async () => (await import('./commands/train/init/init.ts')).init),
     command(train.trainUsage, async () => (await import('./commands/train/train.ts')).train),
     command(train.planUsage, async () => (await import('./commands/train/plan.ts')).plan),
     command(train.benchUsage, async () => (await import('./commands/train/bench.ts')).bench),

@@ -1,103 +1,89 @@
-/**
- * Writes a starter config for a text: the largest model that this machine can train in a given time, with comments.
- */
-import { model } from '../config/sections/model.ts';
-import { flopsPerToken } from '../training/plan/plan.ts';
+/** Writes a starter config, with comments in one column. */
+import type { ModelSize, TokenizerChoice } from './startingChoices.ts';
 
-interface ModelSize {
-  layers: number;
-  heads: number;
-  width: number;
-  contextLength: number;
-  microBatchSize: number;
-}
-
-/** For training times from a minute on a laptop to a night on a large machine. */
-export const modelSizes: readonly ModelSize[] = [
-  { layers: 2, heads: 2, width: 64, contextLength: 64, microBatchSize: 16 },
-  { layers: 4, heads: 4, width: 128, contextLength: 64, microBatchSize: 12 },
-  { layers: 4, heads: 4, width: 192, contextLength: 128, microBatchSize: 12 },
-  { layers: 6, heads: 6, width: 384, contextLength: 256, microBatchSize: 8 },
-  { layers: 12, heads: 12, width: 768, contextLength: 512, microBatchSize: 4 },
-];
-
-/** With fewer updates even a small model has hardly learnt anything. */
-const fewestSteps = 1500;
-/** Share of the time spent in training steps; the rest is for evaluations, samples and checkpoints. */
-const trainingShare = 0.85;
-/** Bytes; longer texts get a BPE tokenizer trained on them. */
-const largestCharacterText = 10_000_000;
-const bpeVocabularySize = 4096;
-
-/** Expected vocabulary size: the characters of the text, about 100, or the size of the BPE. */
-const vocabularySize = (textBytes: number): number => (textBytes > largestCharacterText ? bpeVocabularySize : 100);
-
-/** FLOPs of one training step. */
-export function stepFlops({ microBatchSize, ...sizes }: ModelSize, textBytes: number): number {
-  return microBatchSize * sizes.contextLength * flopsPerToken(model.parse(sizes), vocabularySize(textBytes));
-}
-
-/** The largest size for which the time allows `fewestSteps` updates, else the smallest size. */
-export function sizeFor(minutes: number, flopsPerSecond: number, textBytes: number): ModelSize {
-  const seconds = (size: ModelSize): number => (fewestSteps * stepFlops(size, textBytes)) / flopsPerSecond;
-  return modelSizes.findLast((size) => seconds(size) <= minutes * 60 * trainingShare) ?? modelSizes[0]!;
-}
-
-/** Updates that fit into the time, rounded to two digits. */
-export const stepsFor = (minutes: number, msPerStep: number): number =>
-  Math.max(10, Number(Math.floor((minutes * 60_000 * trainingShare) / msPerStep).toPrecision(2)));
-
-export interface StartingChoices {
+export interface StartingConfig {
   name: string;
-  /** Path of the text relative to the config file. */
-  textPath: string;
-  textBytes: number;
-  /** Field or column that contains the text; null for plain text. */
-  field: string | null;
+  /** Paths of the text relative to the config file: files, a folder or globs. */
+  paths: readonly string[];
+  /** Keys of every source besides its path, in YAML, e.g. `field: body`. */
+  sourceKeys: Readonly<Record<string, string>>;
+  encodingErrors: 'replace' | 'skip' | null;
+  validation: { key: 'tail' | 'hash'; share: number };
+  tokenizer: TokenizerChoice;
   minutes: number;
   size: ModelSize;
   steps: number;
+  epochs: number;
+  /** What samples during training continue. */
+  prompt: string;
   schema: string;
 }
 
-/** Where comments at the ends of lines begin. */
-const commentColumn = 46;
+/** A line of a config and the comment at its end. */
+type Line = [line: string, comment?: string];
 
-export function renderStartingConfig(choices: StartingChoices): string {
-  const { name, textPath, textBytes, field, minutes, steps, schema } = choices;
+export function renderStartingConfig(choices: StartingConfig): string {
+  const { name, tokenizer, validation, minutes, steps, prompt, schema } = choices;
   const { layers, heads, width, contextLength, microBatchSize } = choices.size;
   const every = Math.max(1, Math.round(steps / 4));
-  const isLong = textBytes > largestCharacterText;
-  const tokenizer = isLong
-    ? `{ kind: bpe, vocabularySize: ${bpeVocabularySize} }\t# parts of words, learned from the text`
-    : '{ kind: characters }\t# one token per character of the text; bpe learns parts of words';
-  const source = `path: ${JSON.stringify(textPath)}${field === null ? '' : `, field: ${JSON.stringify(field)}`}`;
   const learningRate = width <= 128 ? '2e-3' : width <= 384 ? '1e-3' : '6e-4';
+  const ofKind = tokenizer.kind === 'bpe' ? `, vocabularySize: ${tokenizer.vocabularySize}` : '';
+  const split = validation.key === 'hash' ? 'share of the documents, by their hash' : 'share of the text, at its end';
+  const epochs = choices.epochs < 10 ? choices.epochs.toFixed(1) : String(Math.round(choices.epochs));
+  const sources = choices.paths.map((path) => {
+    const keys = Object.entries(choices.sourceKeys).map(([key, value]) => `, ${key}: ${value}`);
+    return `{ path: ${JSON.stringify(path)}${keys.join('')} }`;
+  });
+  const lines: Line[] = [
+    [`name: ${JSON.stringify(name)}`, 'the run directory is runs/<name>'],
+    ['seed: 1337', 'of everything random'],
+    ['corpus:'],
+    ...(sources.length === 1
+      ? ([[`  sources: [${sources[0]}]`, 'a file, a folder or a glob']] satisfies Line[])
+      : ([['  sources:'], ...sources.map((source): Line => [`    - ${source}`])] satisfies Line[])),
+    [`  validation: { ${validation.key}: ${validation.share} }`, `${split}, kept for validation`],
+    ...(choices.encodingErrors === null
+      ? []
+      : ([
+          [`  encodingErrors: ${choices.encodingErrors}`, 'what is done with bytes that are not UTF-8'],
+        ] satisfies Line[])),
+    [`tokenizer: { kind: ${tokenizer.kind}${ofKind} }`, tokenizer.why],
+    ['model:', 'a larger model learns more from more text, but trains slower'],
+    [`  layers: ${layers}`],
+    [`  heads: ${heads}`, 'must divide width'],
+    [`  width: ${width}`],
+    [`  contextLength: ${contextLength}`, 'in tokens'],
+    ['training:'],
+    [`  microBatchSize: ${microBatchSize}`, 'windows per pass; lower it if memory runs out'],
+    [`  steps: ${steps}`, `about ${epochs} epochs; the training time is proportional to it`],
+    [`optimizer: { learningRate: ${learningRate} }`, 'lower it if the loss jumps up'],
+    [`schedule: { warmupSteps: ${Math.min(100, Math.ceil(steps / 10))}, finalLearningRate: 1e-4 }`],
+    [`evaluation: { everySteps: ${every} }`, 'loss on the validation text'],
+    [`checkpoints: { everySteps: ${every}, keepLast: 2, keepBest: 1 }`, 'clm sample --checkpoint best takes the best'],
+    [`samples: { everySteps: ${every}, prompt: ${JSON.stringify(prompt)}, maxTokens: 120 }`],
+  ];
+  const time = `${minutes} ${minutes === 1 ? 'minute' : 'minutes'}`;
   return `# yaml-language-server: $schema=${schema}
-# Written by clm init, for about ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} on this machine.
+# Written by clm init, for at most about ${time} on this machine.
 # All keys are described in docs/reference-keys.md, and by: clm config show THIS-FILE
 # To change a key for one run only: clm train THIS-FILE --set model.layers=6
-name: ${JSON.stringify(name)}\t# the run directory is runs/<name>
-seed: 1337\t# of everything random
-corpus:
-  sources: [{ ${source} }]\t# a file, a folder or a glob
-  validation: { tail: ${validationTail(textBytes)} }\t# share of the text, at its end, kept for validation
-tokenizer: ${tokenizer}
-model:\t# a larger model learns more from more text, but trains slower
-  layers: ${layers}
-  heads: ${heads}\t# must divide width
-  width: ${width}
-  contextLength: ${contextLength}\t# in tokens
-training:
-  microBatchSize: ${microBatchSize}\t# windows per pass; lower it if memory runs out
-  steps: ${steps}\t# the training time is proportional to it
-optimizer: { learningRate: ${learningRate} }\t# lower it if the loss jumps up
-schedule: { warmupSteps: ${Math.min(100, Math.ceil(steps / 10))}, finalLearningRate: 1e-4 }
-evaluation: { everySteps: ${every} }\t# loss on the validation text
-checkpoints: { everySteps: ${every}, keepLast: 2 }
-samples: { everySteps: ${every}, maxTokens: 120 }\t# completions during training, in runs/<name>/samples
-`.replace(/^(.*)\t#/gm, (_, key: string) => `${key.padEnd(commentColumn)} #`);
+${commented(lines)}`;
 }
 
-/** A tenth of the text, but of a long text no more than about 200 kB, so that evaluations stay short. */
-const validationTail = (bytes: number): number => Math.min(0.1, Number((200_000 / Math.max(bytes, 1)).toPrecision(1)));
+/** Lines longer than this have their comment above them, and do not move the column. */
+const longLine = 46;
+
+function commented(lines: readonly Line[]): string {
+  const isLong = ([line]: Line): boolean => line.length > longLine;
+  const column = Math.max(
+    ...lines.filter((each) => each[1] !== undefined && !isLong(each)).map(([line]) => line.length),
+  );
+  return lines
+    .map((each) => {
+      const [line, comment] = each;
+      if (comment === undefined) return `${line}\n`;
+      if (isLong(each)) return `${/^ */.exec(line)![0]}# ${comment}\n${line}\n`;
+      return `${line.padEnd(column)}  # ${comment}\n`;
+    })
+    .join('');
+}

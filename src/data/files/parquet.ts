@@ -12,6 +12,14 @@ export async function parquetRows(path: string): Promise<number> {
   return Number((await openParquet(path)).metadata.num_rows);
 }
 
+/** The names of the columns. @throws as `parquetRows` */
+export async function parquetColumns(path: string): Promise<string[]> {
+  return columnNames((await openParquet(path)).metadata);
+}
+
+const columnNames = (metadata: FileMetaData): string[] =>
+  parquetSchema(metadata).children.map(({ element }) => element.name);
+
 /**
  * The values of `columns` in rows `startRow` (included) to `endRow` (excluded), with their row numbers; strings as
  * their bytes (a Buffer), which need not be UTF-8. The columns of one row group are in memory at a time.
@@ -24,7 +32,7 @@ export async function* parquetRecords(
   endRow: number,
 ): AsyncGenerator<{ row: number; values: Record<string, unknown> }, void, void> {
   const { file, metadata } = await openParquet(path);
-  const names = parquetSchema(metadata).children.map(({ element }) => element.name);
+  const names = columnNames(metadata);
   const missing = columns.find((column) => !names.includes(column));
   if (missing !== undefined) {
     const chats = names.find((name) => ['messages', 'conversations', 'conversation'].includes(name));

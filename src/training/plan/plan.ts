@@ -110,6 +110,10 @@ export function flopsPerToken(model: Config['model'], tokens: number): number {
   return 6 * countWhere(parameterTable(model, tokens), ({ multiplies }) => multiplies) + 12 * L * H * D * T;
 }
 
+/** Number of parameters. @param tokens vocabulary size of the tokenizer */
+export const parameterCount = (model: Config['model'], tokens: number): number =>
+  countWhere(parameterTable(model, tokens), () => true);
+
 /** @throws wrong input if the plan does not fit the machine, naming the keys to change, in order */
 export function refuseTooLarge(plan: RunPlan): void {
   if (plan.fits) return;

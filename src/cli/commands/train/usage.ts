@@ -17,13 +17,26 @@ export const initUsage = defineUsage({
   command: 'init',
   describe: 'Create a starter config for your text and machine',
   options: {
-    text: { type: 'string', describe: 'Text file, or folder of text files (asked for if omitted)' },
+    text: { type: 'string', describe: 'Text file, folder of text files, or glob (asked for if omitted)' },
     field: {
       type: 'string',
-      describe: 'Field or column with the text, in JSONL, CSV and Parquet files (default: text)',
+      describe: 'Field or column with the text, in JSONL, CSV and Parquet files (default: text, or the longest)',
+    },
+    tokenizer: {
+      choices: ['characters', 'bytes', 'bpe'],
+      describe: 'Kind of tokenizer (default: by the size and the characters of the text)',
+    },
+    encoding: {
+      type: 'string',
+      describe: 'Encoding of a text that is not UTF-8, e.g. windows-1252: trains on a copy that is converted',
+    },
+    'encoding-errors': {
+      choices: ['replace', 'skip'],
+      describe: 'Train on a text that is not UTF-8 as it is: replace its bad bytes by U+FFFD, or skip them',
     },
     minutes: { type: 'number', describe: 'Training time in minutes (asked for if omitted; 5 without a terminal)' },
     output: { type: 'string', describe: 'Config file to create (default: <name of the text>.yaml); never overwritten' },
+    yes: { alias: 'y', type: 'boolean', default: false, describe: 'Ask nothing: take what would be proposed' },
     ...jsonOption,
     ...quietOption,
   },

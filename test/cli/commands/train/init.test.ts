@@ -3,70 +3,28 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../../src/config/load.ts';
-import {
-  modelSizes,
-  renderStartingConfig,
-  sizeFor,
-  stepFlops,
-  stepsFor,
-} from '../../../../src/experiments/startingConfig.ts';
 import { clmAtTerminal, ctrlD, type TerminalStep } from '../../atTerminal.ts';
 import { clm } from '../../clm.ts';
 
+const sentence = 'The cat sat on the mat. ';
 let folder: string;
 const at = (name: string) => path.join(folder, name);
 beforeAll(() => {
   folder = mkdtempSync(path.join(os.tmpdir(), 'clm-init-test-'));
-  writeFileSync(at('my text.txt'), 'The cat sat on the mat. '.repeat(2000));
+  writeFileSync(at('my text.txt'), `${sentence.repeat(1000)}Un caf\u00e9. ${sentence.repeat(1000)}`, 'latin1');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe('a starting config', () => {
-  it('has a larger model for more time, and at least 1,500 updates', () => {
-    const sizes = [0.1, 2, 10, 60, 24 * 60].map((minutes) => sizeFor(minutes, 1e11, 1e6));
-    expect(sizes[0]).toBe(modelSizes[0]);
-    expect(sizes.map((size) => modelSizes.indexOf(size))).toEqual(sizes.map((size) => modelSizes.indexOf(size)).sort());
-    expect(new Set(sizes).size).toBeGreaterThan(3);
-    const steps = stepsFor(60, (1000 * stepFlops(sizes[3]!, 1e6)) / 1e11);
-    expect(steps).toBeGreaterThanOrEqual(1500);
-    expect(stepFlops(sizes[3]!, 1e9)).toBeGreaterThan(stepFlops(sizes[3]!, 1e6)); // a larger vocabulary
-  });
-
-  it.each([
-    [1000, 1],
-    [5e7, 600],
-  ])('of %d bytes loads, whatever its size', (textBytes, minutes) => {
-    for (const size of modelSizes) {
-      writeFileSync(
-        at('sized.yaml'),
-        renderStartingConfig({
-          name: 'x y',
-          textPath: 'my text.txt',
-          textBytes,
-          minutes,
-          size,
-          steps: 1500,
-          field: null,
-          schema: 's',
-        }).replace('"x y"', 'sized'),
-      );
-      const config = loadConfig(at('sized.yaml'));
-      expect(config).toMatchObject({
-        model: { width: size.width },
-        training: { steps: 1500 },
-        tokenizer: { kind: textBytes > 1e7 ? 'bpe' : 'characters' },
-      });
-    }
-  });
-});
-
 describe('clm init', () => {
   it('writes a valid config, and never overwrites one', async () => {
-    const args = ['init', '--text', at('my text.txt'), '--minutes', '0.05', '--output', at('mine.yaml')];
+    const kept = ['--encoding-errors', 'skip'];
+    const args = ['init', '--text', at('my text.txt'), ...kept, '--minutes', '0.05', '--output', at('mine.yaml')];
     const { code, stderr } = await clm(args);
     expect({ code, stderr }).toEqual({
       code: 0,
-      stderr: expect.stringMatching(/wrote .*mine\.yaml: \d+ layers of width \d+, [\d,]+ steps/),
+      stderr: expect.stringMatching(
+        /wrote .*mine\.yaml:\n {2}tokenizer {2}characters.*\n {2}model .*\n {2}training {3}[\d,]+ steps/,
+      ),
     });
     const config = loadConfig(at('mine.yaml'));
     expect(config.name).toBe('my-text');
@@ -76,52 +34,49 @@ describe('clm init', () => {
     expect(readFileSync(at('mine.yaml'), 'utf8')).toBe(before);
   });
 
-  it('accepts a folder, and JSON lines with the text in a field', async () => {
-    mkdirSync(at('folder/inner'), { recursive: true });
-    for (const name of ['a.txt', 'inner/b.txt'])
-      writeFileSync(at(`folder/${name}`), 'The cat sat on the mat. '.repeat(1000));
-    writeFileSync(at('rows.jsonl'), '{"body":"The cat sat on the mat."}\n'.repeat(500));
-    const [folderOf, rows] = await Promise.all([
-      clm(['init', '--text', at('folder'), '--minutes', '0.05', '--output', at('folder.yaml'), '--quiet']),
-      clm([
-        'init',
-        '--text',
-        at('rows.jsonl'),
-        '--field',
-        'body',
-        '--minutes',
-        '0.05',
-        '--output',
-        at('rows.yaml'),
-        '--quiet',
-      ]),
-    ]);
-    expect([folderOf, rows]).toEqual([
-      { code: 0, stdout: '', stderr: '' },
-      { code: 0, stdout: '', stderr: '' },
-    ]);
-    expect(loadConfig(at('folder.yaml'))).toMatchObject({
-      name: 'folder',
-      tokenizer: { kind: 'characters' },
-      corpus: { validation: { tail: 0.1 } },
-    });
-    expect(loadConfig(at('rows.yaml')).corpus.sources[0]).toMatchObject({ path: at('rows.jsonl'), field: 'body' });
+  it('writes what clm train takes at once: a folder of files, a tokenizer that is named', async () => {
+    mkdirSync(at('texts'));
+    for (let i = 0; i < 24; i++) writeFileSync(at(`texts/${i}.txt`), `Text ${i} of many. ${sentence.repeat(30)}`);
+    const args = [
+      'init',
+      '--text',
+      at('texts'),
+      '--tokenizer',
+      'bpe',
+      '--minutes',
+      '0.01',
+      '--output',
+      at('texts.yaml'),
+    ];
+    const { code, stdout } = await clm([...args, '--quiet', '--json', '--yes']);
+    expect(code).toBe(0);
+    const made = JSON.parse(stdout) as { vocabularySize: number };
+    expect(made).toMatchObject({ name: 'texts', tokenizer: 'bpe', layers: 2, config: at('texts.yaml') });
+    expect(made.vocabularySize).toBeLessThan(512); // as many as the text has pairs for
+    const config = loadConfig(at('texts.yaml'));
+    expect(config.corpus.sources[0]!.documents).toBe('file');
+    expect(config.tokenizer.vocabularySize).toBe(made.vocabularySize);
+    const run = ['--run', at('run'), '--set', 'training.steps=2', '--set', 'schedule.warmupSteps=1', '--quiet'];
+    expect(await clm(['train', at('texts.yaml'), ...run])).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
   it('asks on a terminal until the answer is valid', async () => {
-    const [text, minutes] = ['folder\\):', '\\[5\\]'];
+    const [text, encoding, minutes] = ['folder\\):', '\\[windows-1252\\]', '\\[5\\]'];
     const answers: TerminalStep[] = [
       [text, '/nothing/there\n'],
-      [text, `${at('my text.txt')}\n`],
+      [text, `'${at('my text.txt')}'\n`],
+      [encoding, 'windows-1252\n'],
       [minutes, 'soon\n'],
-      [minutes, '0.05\n'],
+      [minutes, '3s\n'],
     ];
     const { code, output } = await clmAtTerminal(['init', '--output', at('asked.yaml')], answers);
     expect(code).toBe(0);
     expect(output).toMatch(
-      /no such file or folder: \/nothing\/there[^]*--minutes must be a number[^]*wrote .*asked\.yaml/,
+      /no such file or folder: \/nothing\/there[^]*must be a duration such as[^]*wrote .*asked\.yaml/,
     );
-    expect(loadConfig(at('asked.yaml')).name).toBe('my-text');
+    const asked = loadConfig(at('asked.yaml'));
+    expect(asked.name).toBe('my-text');
+    expect(asked.corpus.sources[0]!.path).toBe(at('my text.utf-8.txt'));
     const left = await clmAtTerminal(['init', '--output', at('left.yaml')], [[text, ctrlD]]);
     expect({ code: left.code, exists: existsSync(at('left.yaml')) }).toEqual({ code: 2, exists: false });
     expect(left.output).toContain('There was no answer');
@@ -129,8 +84,13 @@ describe('clm init', () => {
 
   it.each([
     [['init'], /--text is missing/],
+    [['init', '--text', 'README.md', '--encoding', 'klingon'], /--encoding klingon is not an encoding/],
+    [['init', '--text', 'README.md', '--output', 'package.json'], /package.json already exists.*--output/],
     [['init', '--text', '/nothing/there', '--minutes', '1'], /no such file or folder: \/nothing\/there/],
-    [['init', '--text', 'README.md', '--minutes', '-1', '--output', '/tmp/never.yaml'], /--minutes must be/],
+    [
+      ['init', '--text', 'README.md', '--minutes', '-1', '--output', '/tmp/never.yaml'],
+      /--minutes -1: the training time must be/,
+    ],
   ])('refuses %j', async (args, message) => {
     expect(await clm(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
   });
