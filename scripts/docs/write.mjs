@@ -23,6 +23,7 @@ const readingOrder = [
   ...['own-files', 'how-long', 'stopped', 'out-of-memory', 'compare', 'sampling', 'other-names', 'api', 'tokenizers'],
   ...['architectures', 'training'],
   ...['how-a-step-works', 'speed', 'durability', 'add-a-tokenizer', 'add-a-block', 'add-an-optimizer'],
+  'releasing',
 ].map((name) => `${name}.md`);
 
 /** The overview of docs/: every page by its title. */
