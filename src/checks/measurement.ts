@@ -126,7 +126,7 @@ async function measure(
     if (message.kind === 'step') stepMs.push(message.elapsedMs);
     progress?.(progressText(message, stepMs.length, request.steps));
   });
-  progress?.(request.measuresPeak ? 'matrix products' : 'loading');
+  progress?.(request.steps === 0 ? 'matrix products' : 'loading TensorFlow');
   child.send(request, () => {}); // if it has ended already, that is seen below
   await new Promise((resolve) => child.once('exit', resolve).once('error', resolve));
   clearTimeout(timer);
@@ -139,5 +139,5 @@ async function measure(
 
 function progressText(message: MeasuringMessage, made: number, steps: number): string {
   if (message.kind === 'step') return `step ${made} of ${steps}`;
-  return message.kind === 'recorded' ? 'first step' : 'recording the step';
+  return message.kind === 'recorded' ? 'first step' : 'matrix products';
 }

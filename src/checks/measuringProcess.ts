@@ -8,10 +8,10 @@ import { measurePeak, measureSteps, type MeasuringEvent } from './stepMeasuremen
 export interface MeasuringRequest {
   config: Config;
   vocabularySize: number;
-  /** Whether to measure the peak of matrix products, before the steps. */
-  measuresPeak: boolean;
-  /** Training steps to make; 0: none. */
+  /** Training steps to make; 0: none. They come first, since the time may end. */
   steps: number;
+  /** Whether to measure the peak of matrix products. */
+  measuresPeak: boolean;
 }
 
 export type MeasuringMessage = MeasuringEvent | { kind: 'failed'; message: string };
@@ -19,8 +19,8 @@ export type MeasuringMessage = MeasuringEvent | { kind: 'failed'; message: strin
 const send = (message: MeasuringMessage): void => void process.send?.(message);
 
 async function answer(request: MeasuringRequest): Promise<void> {
-  if (request.measuresPeak) await measurePeak(request.config, send);
   if (request.steps > 0) await measureSteps(request.config, request, send);
+  if (request.measuresPeak) await measurePeak(request.config, send);
 }
 
 process.once('message', (request: MeasuringRequest) => {

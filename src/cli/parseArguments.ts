@@ -1,7 +1,7 @@
 /** Reads the arguments of one command with yargs. */
 import type { Options } from 'yargs';
 import { wrongInput } from '../errors.ts';
-import { withDashedValues } from './dashedValues.ts';
+import { withDashedValues, withOptionalValues } from './dashedValues.ts';
 import { splitWritten } from './hints/writtenArguments.ts';
 import { printWarning } from './terminal/output.ts';
 import { nameOf, type Usage } from './usage.ts';
@@ -23,10 +23,11 @@ export class UsageError extends Error {
  */
 export async function parseArguments(
   usage: Usage,
-  written: readonly string[],
+  typed: readonly string[],
   handler: (parsed: Record<string, unknown>) => Promise<void>,
 ): Promise<void> {
   const { default: yargs } = await import('yargs');
+  const written = withOptionalValues(usage, typed);
   const { positionals = {}, options = {} } = usage;
   const name = nameOf(usage);
   const fail = (message: string): never => {
