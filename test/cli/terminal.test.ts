@@ -32,6 +32,11 @@ function runningRun(name: string): string {
   return at(name);
 }
 
+function finished(name: string): string {
+  writeRun(at(name), { losses: [3, 2, 2, 1], evaluations: [[4, 1.5]] });
+  return at(name);
+}
+
 /** What a terminal is left with: what its user would have to restore. */
 function leftBehind(output: string): string[] {
   const last = (on: string, off: string): boolean => output.lastIndexOf(on) > output.lastIndexOf(off);
@@ -95,6 +100,21 @@ describe('at a terminal', () => {
 
   it.each(['runs watch', 'an error'])('%s writes no colour with NO_COLOR', async (name) => {
     expect((await show(name, { size: eighty, env: { NO_COLOR: '1' } })).output).not.toMatch(/\x1b\[3\dm/);
+  });
+
+  it.each([
+    ['data check', () => ['data', 'check', at('tiny.yaml'), '--examples', '0'], /^total +1 +1,440 +1,440$/m],
+    ['plan', () => ['plan', at('tiny.yaml'), '--no-estimate'], /^ {13}\S.*gradients/m],
+    [
+      'runs watch',
+      () => ['runs', 'watch', finished('a-run-with-a-name-that-takes-some-room')],
+      /^ {2}training loss 2\.629/m,
+    ],
+  ])('%s fits 60 columns, with its numbers whole', async (_, args, expected) => {
+    const { output } = await clmAtTerminal(args(), [], { size: [60, 24], env: { TERM: 'dumb' } });
+    const lines = output.replaceAll('\r', '').split('\n');
+    expect(lines.filter(({ length }) => length > 60)).toEqual([]);
+    expect(lines.join('\n')).toMatch(expected);
   });
 
   it.each([

@@ -66,6 +66,14 @@ export function renderFacts(
   );
 }
 
+/** A line that is wider than the terminal in several, the further ones indented. */
+export const hanging = (text: string, indent: number, width = stdoutWidth()): string[] =>
+  text.length <= width
+    ? [text]
+    : wrapped(text.slice(indent), Math.max(20, width - indent)).map(
+        (line, i) => (i === 0 ? text.slice(0, indent) : ' '.repeat(indent)) + line,
+      );
+
 /** A text in lines of at most `width` characters, broken at spaces; only a longer word makes a longer line. */
 export function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];

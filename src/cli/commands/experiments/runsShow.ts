@@ -86,6 +86,6 @@ export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): voi
   }
   if (configText === null) return;
   if (all || changed === undefined) return void printResult(`\n${configText.trimEnd()}`);
-  printResult('\n# config.yaml, without the keys that have their defaults (--all shows them too)');
+  printResult('\n# config.yaml; --all shows the defaults too');
   printResult(stringify(changed, { lineWidth: 0, blockQuote: false, flowCollectionPadding: true }).trimEnd());
 }

@@ -134,7 +134,9 @@ function linePrinter(json: boolean): (run: FollowedRun, records: readonly Metric
     if (json) return records.forEach((record) => printJson({ run: run.path, ...record }));
     for (const record of records) {
       const loss = record.kind === 'evaluation' ? finite(record.loss) : null;
-      if (loss !== null) printResult(`${run.name}: step ${record.step}  validation loss ${loss.toFixed(4)}`);
+      if (loss === null) continue;
+      const facts = [`${run.name}: step ${record.step}`, `validation loss ${loss.toFixed(4)}`];
+      for (const line of packed(facts, stdoutWidth())) printResult(line);
     }
     const last = saidMs.get(run.path) ?? -Infinity;
     if (run.summary.state !== 'running' || performance.now() - last < lineIntervalMs) return;

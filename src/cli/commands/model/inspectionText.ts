@@ -1,20 +1,32 @@
 /** An inspection as lines for a terminal. */
 import type { Inspection } from '../../../sampling/scoring/inspection.ts';
 import { escapeControls, paint } from '../../terminal/output.ts';
+import { stdoutWidth } from '../../terminal/table.ts';
+
+const idWidth = 7;
+
+/** Characters of a row: position, two tokens of this width, and three numbers. */
+const rowWidth = (tokenWidth: number): number => 10 + 2 * tokenWidth + 5 + 2 + 23;
 
 /** A table of inputs and shifted targets side by side, with the probability that the model assigns to each target. */
-export function inspectionText(inspection: Inspection): string {
+export function inspectionText(inspection: Inspection, terminalWidth = stdoutWidth()): string {
   const { tokenIds, texts, targetIds, losses, probabilities, ranks, loss, modelLoss, uniformLoss, vocabularySize } =
     inspection;
   const quoted = texts.map(visible);
-  const width = Math.min(24, Math.max(6, ...quoted.map(({ length }) => length)));
+  const longest = Math.min(24, Math.max(6, ...quoted.map(({ length }) => length)));
+  // A narrow terminal has no room for the ids, and one that is narrower still not for whole texts.
+  const hasIds = rowWidth(longest + idWidth) <= terminalWidth;
+  const width = hasIds ? longest : Math.max(6, Math.min(longest, Math.floor((terminalWidth - rowWidth(0)) / 2)));
   const n = tokenIds.length;
-  const token = (text: string, id: string | number): string => `${text.padEnd(width)} ${String(id).padStart(6)}`;
+  const cut = (text: string): string => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
+  const token = (text: string, id: string | number): string =>
+    hasIds ? text.padEnd(width) + String(id).padStart(idWidth) : cut(text).padEnd(width);
   const numbers = (p: string, rank: string, nats: string): string =>
     `${p.padStart(7)} ${rank.padStart(6)} ${nats.padStart(8)}`;
   const rows = tokenIds.map((tokenId, t) => {
     const input = `${String(t).padStart(8)}  ${token(quoted[t]!, tokenId)}`;
-    if (t === n - 1) return `${input}   →  ${'?'.padEnd(width)}  (the next token is not known)`;
+    if (t === n - 1)
+      return `${input}   →  ${'?'.padEnd(width)}  ${hasIds ? '(the next token is not known)' : '(not known)'}`;
     const values = numbers(probabilities[t]!.toFixed(4), String(ranks[t]), losses[t]!.toFixed(4));
     return `${input}   →  ${token(quoted[t + 1]!, targetIds[t]!)}  ${coloured(values, losses[t]!, uniformLoss)}`;
   });

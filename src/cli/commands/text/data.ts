@@ -18,6 +18,7 @@ import { grouped, note, printJson, printResult, printWarning } from '../../termi
 import { assertWhole } from '../../options.ts';
 import { leftOutLines, reportIgnored, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
 import { placeText, repetitionLines, repetitionWarnings } from './repetitionLines.ts';
+import { hanging, renderTable, type Column } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { dataCheckUsage } from './usage.ts';
 
@@ -49,37 +50,44 @@ async function checked(
 function printCheck(result: CorpusCheck, corpus: Corpus, { packing, contextLength }: WindowSettings): void {
   const files = corpus.files.length;
   const hasDocuments = corpus.separatesDocuments === true;
-  const columns = (...cells: readonly string[]): string =>
-    cells.map((cell, i) => cell.padStart([14, 18, 18][i]!)).join('');
-  const row = (name: string, { documents, tokens, bytes }: PartContent): string =>
-    name.padEnd(12) + columns(grouped(documents), grouped(tokens), grouped(bytes));
-  printResult(
+  // Validation files of their own belong to all sources: their rows then show what is trained on.
+  const isValidationShared = corpus.validation.parts === undefined;
+  const sources = Object.entries(result.sources ?? {}).map(
+    ([name, { training, validation }]) => [name, isValidationShared ? training : sumOf(training, validation)] as const,
+  );
+  const { training, validation } = result;
+  const parts = [['training', training], ['validation', validation], ['total', result], ...sources] as const;
+  const count = (title: string, key: keyof PartContent): Column<(typeof parts)[number]> => ({
+    title,
+    align: 'right',
+    text: ([, part]) => grouped(part[key]),
+  });
+  const say = (text: string): void => hanging(text, 2).forEach((line) => printResult(line));
+  say(
     `${grouped(files)} file${files === 1 ? '' : 's'}, ${result.bytesPerToken.toFixed(3)} bytes per token, ` +
       `a vocabulary of ${grouped(result.vocabularySize)} tokens`,
   );
-  printResult(`${''.padEnd(12)}${columns(hasDocuments ? 'documents' : 'files', 'tokens', 'bytes')}`);
-  printResult(row('training', result.training));
-  printResult(row('validation', result.validation));
-  printResult(row('total', result));
-  if (result.validationStart !== null)
-    printResult(`the validation part begins at ${placeText(result.validationStart)}`);
-  // Validation files of their own belong to all sources: their rows then show what is trained on.
-  const isValidationShared = corpus.validation.parts === undefined;
-  for (const [name, { training, validation }] of Object.entries(result.sources ?? {}))
-    printResult(row(name, isValidationShared ? training : sumOf(training, validation)));
-  for (const line of supplyLines(result, packing)) printResult(`windows: ${line}`);
+  const table = renderTable(parts, [
+    { title: '', text: ([name]) => name },
+    count(hasDocuments ? 'documents' : 'files', 'documents'),
+    count('tokens', 'tokens'),
+    count('bytes', 'bytes'),
+  ]);
+  for (const line of table) printResult(line);
+  if (result.validationStart !== null) say(`the validation part begins at ${placeText(result.validationStart)}`);
+  for (const line of supplyLines(result, packing)) say(`windows: ${line}`);
   const { windowsPerEpoch, leftoverTokens } = result;
   const isSum = windowsPerEpoch * contextLength + 1 + leftoverTokens === result.training.tokens;
   if (isSum)
-    printResult(
+    say(
       `training tokens: 1 before the first target + ${grouped(windowsPerEpoch)} windows × ${contextLength} + ` +
         `${grouped(leftoverTokens)} left over = ${grouped(result.training.tokens)}`,
     );
-  if (packing === 'documents') printResult(`attention mask: ${bytesText(result.maskBytes)} per micro-batch`);
-  for (const line of repetitionLines(result, hasDocuments)) printResult(line);
-  if (result.badBytes > 0) printResult(`invalid UTF-8 bytes, replaced or skipped: ${grouped(result.badBytes)}`);
+  if (packing === 'documents') say(`attention mask: ${bytesText(result.maskBytes)} per micro-batch`);
+  for (const line of repetitionLines(result, hasDocuments)) say(line);
+  if (result.badBytes > 0) say(`invalid UTF-8 bytes, replaced or skipped: ${grouped(result.badBytes)}`);
   // Empty documents and bad bytes have lines above.
-  for (const line of leftOutLines({ ...result, emptyDocuments: 0, badBytes: 0 }, corpus)) printResult(line);
+  for (const line of leftOutLines({ ...result, emptyDocuments: 0, badBytes: 0 }, corpus)) say(line);
   for (const example of result.examples) printExample(example);
 }
 

@@ -7,6 +7,7 @@ import { bytesText } from '../../../units.ts';
 import { showWaiting } from '../../terminal/liveLine.ts';
 import { note, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { leftOutLines, reportIgnored, suspicionText } from '../../terminal/supplyText.ts';
+import { hanging } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import { parseDuration } from './duration.ts';
 import { planLines, timeLine } from './planText.ts';
@@ -19,6 +20,9 @@ import type { planUsage } from './usage.ts';
  * and from a config that is wrong (2). Commands that cannot go on refuse such a config as wrong input (2).
  */
 const doesNotFitExitCode = 5;
+
+/** Where the texts after the labels of the plan begin. */
+const labelWidth = 13;
 
 export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
   const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
@@ -44,9 +48,9 @@ export async function plan(args: ArgumentsOf<typeof planUsage>): Promise<void> {
     });
     return;
   }
-  for (const line of planLines(prepared)) printResult(line);
+  for (const line of planLines(prepared).flatMap((text) => hanging(text, labelWidth))) printResult(line);
   for (const line of leftOutLines(prepared.leftOut, prepared.corpus)) printResult(line);
-  if (time !== null) printResult(timeLine(time, prepared));
+  if (time !== null) for (const line of hanging(timeLine(time, prepared), labelWidth)) printResult(line);
   if (!plan.fits && maxMs !== null) note('nothing was measured, because the run does not fit');
 }
 
