@@ -1,4 +1,5 @@
 /** Writes a starter config, with comments in one column. */
+import { timeText } from '../units.ts';
 import type { ModelSize, TokenizerChoice } from './startingChoices.ts';
 
 export interface StartingConfig {
@@ -48,23 +49,22 @@ export function renderStartingConfig(choices: StartingConfig): string {
           [`  encodingErrors: ${choices.encodingErrors}`, 'what is done with bytes that are not UTF-8'],
         ] satisfies Line[])),
     [`tokenizer: { kind: ${tokenizer.kind}${ofKind} }`, tokenizer.why],
-    ['model:', 'a larger model learns more from more text, but trains slower'],
+    ['model:', 'a larger one learns more from more text, but is slower'],
     [`  layers: ${layers}`],
     [`  heads: ${heads}`, 'must divide width'],
     [`  width: ${width}`],
     [`  contextLength: ${contextLength}`, 'in tokens'],
     ['training:'],
     [`  microBatchSize: ${microBatchSize}`, 'windows per pass; lower it if memory runs out'],
-    [`  steps: ${steps}`, `about ${epochs} epochs; the training time is proportional to it`],
+    [`  steps: ${steps}`, `about ${epochs} epochs; the time is proportional to it`],
     [`optimizer: { learningRate: ${learningRate} }`, 'lower it if the loss jumps up'],
     [`schedule: { warmupSteps: ${Math.min(100, Math.ceil(steps / 10))}, finalLearningRate: 1e-4 }`],
     [`evaluation: { everySteps: ${every} }`, 'loss on the validation text'],
     [`checkpoints: { everySteps: ${every}, keepLast: 2, keepBest: 1 }`, 'clm sample --checkpoint best takes the best'],
     [`samples: { everySteps: ${every}, prompt: ${JSON.stringify(prompt)}, maxTokens: 120 }`],
   ];
-  const time = `${minutes} ${minutes === 1 ? 'minute' : 'minutes'}`;
   return `# yaml-language-server: $schema=${schema}
-# Written by clm init, for at most about ${time} on this machine.
+# Written by clm init, for at most about ${timeText(minutes * 60_000)} on this machine.
 # All keys are described in docs/reference-keys.md, and by: clm config show THIS-FILE
 # To change a key for one run only: clm train THIS-FILE --set model.layers=6
 ${commented(lines)}`;

@@ -103,7 +103,10 @@ describe('the field of records', () => {
     ]);
     const taken = await choose(file);
     expect(taken.source).toEqual({ field: 'body', emptyRows: 'skip' });
-    expect(taken.said).toEqual(['text is in the field body, of title, body', '1 records without text are passed over']);
+    expect(taken.said).toEqual([
+      'text is in the field body, of title, body',
+      'records without text, passed over (emptyRows: skip): 1',
+    ]);
     expect((await failureOf(choose(file, { field: 'nope' }))).message).toContain('has no text in a field "nope"');
   });
 });
@@ -128,7 +131,7 @@ describe('a text that is not UTF-8', () => {
     expect(readFileSync(at('letter.utf-8.txt'), 'utf8').endsWith('café\n')).toBe(true);
     const kept = await choose(file, { encodingErrors: 'skip' });
     expect(kept).toMatchObject({ chosen: { pattern: file }, encodingErrors: 'skip', survey: { badBytes: 1 } });
-    expect(kept.said).toEqual(['1 bytes are not UTF-8 (encodingErrors: skip)']);
+    expect(kept.said).toEqual(['bytes that are not UTF-8 (encodingErrors: skip): 1']);
   });
 
   it('is asked about; UTF-16 can only be converted, a folder into a folder', async () => {

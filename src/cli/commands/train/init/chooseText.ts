@@ -67,9 +67,9 @@ export async function chooseText(typed: string, options: TextOptions): Promise<C
     options = { ...options, ...solved };
   }
   if (survey.badBytes > 0)
-    options.say(`${grouped(survey.badBytes)} bytes are not UTF-8 (encodingErrors: ${options.encodingErrors})`);
+    options.say(`bytes that are not UTF-8 (encodingErrors: ${options.encodingErrors}): ${grouped(survey.badBytes)}`);
   if (survey.rowsWithoutText > 0)
-    options.say(`${grouped(survey.rowsWithoutText)} records without text are passed over`);
+    options.say(`records without text, passed over (emptyRows: skip): ${grouped(survey.rowsWithoutText)}`);
   const { path: _, ...keys } = source;
   return {
     chosen,
@@ -117,8 +117,7 @@ async function solveEncoding(
   const guess = encodingOf(sample) ?? 'windows-1252';
   const isWide = guess.startsWith('utf-16');
   const byte = known > 0 || isWide ? known : Math.max(0, firstBadByteOf(sample));
-  const relative = path.relative(process.cwd(), file.path);
-  const shown = relative.startsWith('..') ? file.path : relative;
+  const shown = shownPath(file.path);
   const accept = async (answer: string): Promise<Solved> => {
     if (answer === 'replace' || answer === 'skip') {
       if (isWide) throw wrongInput(`${shown} is UTF-16: all of it would be lost. Let it be converted.`);
@@ -140,7 +139,8 @@ async function solveEncoding(
       chosen.files.map((each) => ({ ...each, encoding: encodingFor(each) })),
       chosen.folder,
     );
-    say(`wrote a copy in UTF-8: ${copy} (${grouped(foreign.size)} of ${grouped(chosen.files.length)} files converted)`);
+    const of = chosen.files.length === 1 ? '' : ` (${grouped(foreign.size)} of ${grouped(chosen.files.length)} files)`;
+    say(`wrote a copy that is converted to UTF-8${of}: ${shownPath(copy)}`);
     return copy;
   };
   if (encoding !== undefined) return accept(encoding);
@@ -183,3 +183,9 @@ const guessedAt = async (file: SeenFile, byte: number): Promise<string> =>
 
 /** Some text before the byte belongs to a sample; UTF-16 has two bytes a character. */
 const sampleStart = (byte: number): number => 2 * Math.floor(Math.max(0, byte - 2000) / 2);
+
+/** As the user would write it. */
+function shownPath(file: string): string {
+  const relative = path.relative(process.cwd(), file);
+  return relative.startsWith('..') ? file : relative;
+}
