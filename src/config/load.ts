@@ -12,7 +12,7 @@ import { parseMapping, readConfigText, readLayers, type ConfigSource } from './l
 import { location, originsIn, plainValue, valueAt, withValue } from './located.ts';
 import type { LocatedValue } from './located.ts';
 import { applyOverride } from './overrides.ts';
-import { withAbsolutePaths, type PathChoice } from './paths/absolutePaths.ts';
+import { formerNote, withAbsolutePaths, type PathChoice } from './paths/absolutePaths.ts';
 import { withPreset } from './presets.ts';
 import { problemsError, schemaProblems } from './problems.ts';
 import { nameOfFile, refuseOtherName } from './runNames.ts';
@@ -41,7 +41,8 @@ interface LoadOptions extends PathChoice {
  * @param options.namesRun whether the run is kept under its name: then the config must give one, unless it is a file
  *   whose own name will do
  * @param options.prefersFormer, options.onFormer about paths in the config.yaml of a run: see `PathChoice`
- * @param options.onReplaced called for each value of a file that a flag replaces because both exclude each other
+ * @param options.onReplaced called for each value of a file that a flag replaces because both exclude each other; and,
+ *   without `onFormer`, for each path that was taken from where it was formerly
  * @throws ConfigError with one line per problem: file:line:column (or the flag), the key, the value required
  * @throws environmentFailure if permission to read a file is denied
  */
@@ -61,7 +62,10 @@ export function loadConfig(
   const withStart = withStartingRun(tree, (startConfig, namedAt) =>
     readRunConfig(isResumed ? resumedConfig : startConfig, namedAt),
   );
-  return completeConfig(withStart, defaultName, choice);
+  return completeConfig(withStart, defaultName, {
+    onFormer: (path) => path.isFound && onReplaced(formerNote(path)),
+    ...choice,
+  });
 }
 
 /** Whether a config or its flags set the length of the run; if they do not, it gets a default. */

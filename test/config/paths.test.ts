@@ -71,8 +71,14 @@ describe('the paths of a config.yaml', () => {
   it('are also found by a config that extends it, or with --set', () => {
     const { file, paths } = writeProject();
     folder.write('moved/config.yaml', readFileSync(file));
-    const extending = loadConfig(folder.write('b.yaml', 'extends: moved/config.yaml\nseed: 3\n'), { set: ['seed=4'] });
+    const said: string[] = [];
+    const extending = loadConfig(folder.write('b.yaml', 'extends: moved/config.yaml\nseed: 3\n'), {
+      set: ['seed=4'],
+      onReplaced: (message) => said.push(message),
+    });
     expect(pathsOf(extending)).toEqual(paths);
+    expect(said).toHaveLength(5);
+    expect(said[0]).toMatch(/^corpus\.sources\[0\]\.path: .* does not exist; taken from /);
   });
 
   it('that are absolute, as earlier versions wrote them, stay', () => {

@@ -93,11 +93,12 @@ export function withFormerPlaces(refusal: ExpectedError, { formerPaths = [] }: P
   );
 }
 
+export const formerNote = ({ key, missing, former }: FormerPath): string =>
+  `${renderKeyPath(key)}: ${missing} does not exist; taken from ${former}`;
+
 /** What to say of paths that were taken from where they were. @param used the one of the two configs that is used */
 export function pathNotes({ config, formerPaths = [] }: PlacedConfig, used: Config): string[] {
-  const notes = formerPaths
-    .filter(({ isFound }) => isFound)
-    .map(({ key, missing, former }) => `${renderKeyPath(key)}: ${missing} does not exist; taken from ${former}`);
+  const notes = formerPaths.filter(({ isFound }) => isFound).map(formerNote);
   if (config === used) return notes;
   const places = ({ corpus }: Config): string => corpus.sources.map((source) => source.path).join(', ');
   return [...notes, `corpus: ${places(config)} is not the text that the run began with; taken from ${places(used)}`];
