@@ -6,6 +6,7 @@
 import { basename } from 'node:path';
 
 import { wrongInput } from '../../errors.ts';
+import { shellPath } from '../../shellWord.ts';
 import { contentBytes, openContent } from './content.ts';
 import { hasDocuments } from './corpus.ts';
 import type {
@@ -151,6 +152,16 @@ function refuseShared(training: readonly CorpusFile[], validation: readonly Corp
   );
 }
 
+/** By a byte order mark; without one, by a zero in every second byte, as UTF-16 has it in most western texts. */
+function refuseUtf16(head: Uint8Array, path: string): void {
+  const hasMark = (head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff);
+  const zerosAt = (first: 0 | 1): boolean => head.every((byte, i) => (byte === 0) === (i % 2 === first));
+  const order = hasMark ? '' : zerosAt(1) ? 'LE' : zerosAt(0) ? 'BE' : null;
+  if (order === null || head.length < (hasMark ? 2 : 4)) return;
+  const name = `UTF-16${order}`;
+  throw wrongInput(`${path} is ${name}. Convert it to UTF-8: iconv -f ${name} -t UTF-8 ${shellPath(path)}`);
+}
+
 async function describeFile(path: string, startByte: number, source: SourceSettings): Promise<CorpusFile> {
   const wanted = source.format ?? 'auto';
   if (wanted === 'auto') refuseArchive(path);
@@ -175,11 +186,10 @@ async function describeFile(path: string, startByte: number, source: SourceSetti
   if (compression !== null) {
     size = await contentBytes(path, compression);
     const content = await openContent({ path, compression });
-    headBytes = await content.read(head, 0, 3, 0);
+    headBytes = await content.read(head, 0, shownBytes, 0);
     await content.close();
   }
-  const isUtf16 = headBytes >= 2 && ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff));
-  if (isUtf16) throw wrongInput(`${path} is UTF-16. Convert it to UTF-8: iconv -f UTF-16 -t UTF-8.`);
+  refuseUtf16(head.subarray(0, headBytes), path);
   const markBytes = headBytes >= 3 && head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf ? 3 : 0;
   return { ...described, bytes: size - markBytes, markBytes, compression };
 }

@@ -43,6 +43,9 @@ export async function* parquetRecords(
         `Set field in corpus.sources.${way}`,
     );
   }
+  const twice = columns.find((column) => names.indexOf(column) !== names.lastIndexOf(column));
+  if (twice !== undefined)
+    throw wrongInput(`${path} has two columns called ${JSON.stringify(twice)}. Rename one, or choose another column.`);
   const usesZstd = metadata.row_groups.some(({ columns: chunks }) => chunks.some((c) => c.meta_data?.codec === 'ZSTD'));
   const compressors = usesZstd ? { ...otherCompressors, ZSTD: await zstdPages() } : otherCompressors;
   let groupStart = 0;
