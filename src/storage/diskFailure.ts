@@ -11,15 +11,16 @@ export function errorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** Read failures that already have their message: they keep it even if they occur while another file is written. */
-const reportedReads = new WeakSet<Error>();
+/** Failures that already have their message: a read's is kept while another file is written, and the other way. */
+const reported = { read: new WeakSet<Error>(), write: new WeakSet<Error>() };
 
 /**
  * The error to throw for a failed read or write: an environment failure with its remedy if the machine is the cause,
  * wrong input if the path is, else the error itself (which may already be an ExpectedError).
  */
 export function diskFailure(error: unknown, doing: 'read' | 'write', path: string): unknown {
-  if (error instanceof Error && reportedReads.has(error)) return error;
+  if (error instanceof Error && (reported.read.has(error) || (doing === 'read' && reported.write.has(error))))
+    return error;
   // A failure reported for a temporary file is reworded with the path that the user knows.
   const cause = error instanceof ExpectedError && error.kind === 'environment' ? error.cause : error;
   const code = errorCode(cause);
@@ -44,7 +45,7 @@ export function diskFailure(error: unknown, doing: 'read' | 'write', path: strin
   const remedy = remedyOf(code, path);
   if (remedy === undefined) return error;
   const failure = environmentFailure(`Cannot ${doing} ${path}: ${remedy}`, { cause });
-  if (doing === 'read') reportedReads.add(failure);
+  reported[doing].add(failure);
   return failure;
 }
 

@@ -145,6 +145,12 @@ describe('leftovers', () => {
 });
 
 describe('diskFailure', () => {
+  it.each(['EACCES', 'EBUSY', 'EIO'])('a failed write (%s) stays one while another file is read for it', (code) => {
+    const inner = diskFailure(systemError(code), 'write', '/exported') as Error;
+    expect(inner.message).toContain('Cannot write /exported');
+    expect(diskFailure(inner, 'read', '/models/model.safetensors')).toBe(inner);
+  });
+
   it('names the file that could not be read, not the file being written from it', () => {
     const inner = diskFailure(systemError('EIO'), 'read', '/models/model.safetensors');
     expect((inner as Error).message).toContain('Cannot read /models/model.safetensors');

@@ -14,20 +14,29 @@ export type PromptsFormat = 'text' | 'jsonl';
  * The prompts of a file, `-` for stdin. Each line is a prompt, or a JSON object with "prompt", settings, and an "id"
  * that is repeated with the completions. Without a format: by the name (.jsonl), else by the first character.
  *
+ * @param warn is told, after the last prompt, of lines that are none
  * @throws wrong input naming file and line
  */
 export async function* promptsOfFile(
   file: string,
   format: PromptsFormat | undefined,
+  warn: (message: string) => void = () => {},
 ): AsyncGenerator<AskedPrompt, void, void> {
   let known = format ?? (file.endsWith('.jsonl') ? 'jsonl' : undefined);
   let number = 0;
+  let blank = 0;
   for await (const line of linesOf(file)) {
     number++;
-    if (line.trim() === '') continue;
+    if (line.trim() === '') {
+      blank++;
+      continue;
+    }
     known ??= line.startsWith('{') ? 'jsonl' : 'text';
     yield known === 'text' ? { prompt: line, location: placeOf(file, number) } : parseLine(line, placeOf(file, number));
   }
+  const name = file === '-' ? 'stdin' : file;
+  if (blank === number) warn(`${name} has no prompts`);
+  else if (blank > 0 && known === 'text') warn(`${name}: blank lines passed over: ${blank}`);
 }
 
 /**

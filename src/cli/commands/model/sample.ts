@@ -7,7 +7,7 @@ import { loadModel, type LoadedModel } from '../../../sampling/loadModel.ts';
 import { defaultPrompt, fingerprintOf, requestsOf, type AskedPrompt } from '../../../sampling/requests.ts';
 import { completeSettings, defaultSettings, type CompletionSettings } from '../../../sampling/settings.ts';
 import { openCompletionsFile, type CompletionsFile } from './completionsFile.ts';
-import { note, printJson, printPart } from '../../terminal/output.ts';
+import { note, printJson, printPart, printWarning } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
 import { promptsOfFile } from './promptsFile.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -111,7 +111,7 @@ async function* askedPrompts(
   args: ArgumentsOf<typeof sampleUsage>,
   model: LoadedModel,
 ): AsyncGenerator<AskedPrompt, void, void> {
-  if (args.prompts !== undefined) yield* promptsOfFile(args.prompts, args.format);
+  if (args.prompts !== undefined) yield* promptsOfFile(args.prompts, args.format, printWarning);
   else for (const prompt of args.prompt ?? [defaultPrompt(model.config, model.tokenizer)]) yield { prompt };
 }
 

@@ -50,9 +50,10 @@ export async function encode(args: ArgumentsOf<typeof tokenizerEncodeUsage>): Pr
   const tokenizer = await readTokenizerFile(args.tokenizer);
   reportIgnored(tokenizer);
   const { utf8, origin } = await readInput(args);
+  const text = wellFormed(utf8, origin);
   const encoded = args.specialTokens
-    ? tokenizer.encode(utf8.toString(), { specialTokens: true })
-    : tokenizer.encodeUtf8(wellFormed(utf8, origin), origin);
+    ? tokenizer.encode(text.toString(), { specialTokens: true })
+    : tokenizer.encodeUtf8(text, origin);
   const tokenIds = Array.from(encoded);
   if (args.json) printJson({ tokenIds, tokens: tokenIds.length });
   else printResult(tokenIds.join(' '));
