@@ -39,6 +39,9 @@ export function readConfigJson(
   const eos = given['eos_token_id'];
   const endTokens = endTokensOf(eos);
 
+  const written = [eos].flat().filter((id) => (id ?? null) !== null);
+  if (written.length > endTokens.length)
+    warnings.push(`eos_token_id is ${JSON.stringify(eos)}; what is not a token id there ends no completion`);
   reader.finish();
   if (problems.length > 0) {
     const keys = reader.unknownKeys.map((key) => ` --ignore-key ${shellWord(key)}`).join('');
@@ -177,7 +180,7 @@ function parse(text: string, path: string): Record<string, unknown> {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw wrongInput(`${path} is not JSON. Download it again.`, { cause });
+    throw wrongInput(`${path} is not JSON: ${(cause as Error).message}. Correct it, or download it again.`, { cause });
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw wrongInput(`${path} is not a JSON object. Download it again.`);

@@ -49,7 +49,7 @@ export async function importModel(
   runDirectory: string,
   options: { contextLength: number | null; ignoredKeys?: readonly string[] },
 ): Promise<Imported> {
-  await assertFreshStart(runDirectory);
+  await assertFreshStart(runDirectory, { mayResume: false });
   assertModelFolder(directory);
   const found = readConfigJson(
     await textOf(directory, 'config.json'),
@@ -62,6 +62,7 @@ export async function importModel(
   const tokenizer = readTokenizerJson(await textOf(directory, 'tokenizer.json'), tokenizerPath, endTokens);
   const { vocabularySize } = tokenizer;
   const ignored = ignoredParts(tokenizer);
+  const gone = endTokens.filter((id) => id >= vocabularySize || tokenizer.unusedIds.includes(id));
   const rows = vocabularyRows(found.model, vocabularySize);
   if (vocabularySize > rows) {
     throw wrongInput(
@@ -90,7 +91,12 @@ export async function importModel(
     vocabularySize,
     paddingRows: rows - vocabularySize,
     contextLength: config.model.contextLength,
-    warnings: [...found.warnings, ...tensors.warnings, ...(ignored === undefined ? [] : [ignored])],
+    warnings: [
+      ...found.warnings,
+      ...tensors.warnings,
+      ...(ignored === undefined ? [] : [ignored]),
+      ...(gone.length === 0 ? [] : [`eos_token_id: no token has the id ${gone.join(', ')}; it ends no completion`]),
+    ],
   };
 }
 
@@ -151,7 +157,11 @@ function generationEnds(directory: string): number[] {
 
 async function textOf(directory: string, name: string): Promise<string> {
   const path = join(directory, name);
-  if (existsSync(path)) return readBounded(path, 128 << 20).toString('utf8'); // tokenizer.json files reach 30 MB
+  // tokenizer.json files reach 30 MB. A byte order mark, as some editors write it, is not part of the JSON.
+  if (existsSync(path))
+    return readBounded(path, 128 << 20)
+      .toString('utf8')
+      .replace(/^\uFEFF/, '');
   if (name === 'tokenizer.json') throw wrongInput(`${path} is missing; ${tokenizerCommand(directory)}`);
   throw wrongInput(
     `${path} is missing; a folder to import has config.json, tokenizer.json and model.safetensors ` +

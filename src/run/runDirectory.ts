@@ -29,14 +29,17 @@ export async function directoryState(runDirectory: string): Promise<DirectorySta
 /**
  * Checks, without writing, that a new run may start here: the directory is absent, empty, or a clm run that stopped
  * before its first checkpoint.
+ * @param options.mayResume whether the command could continue a run
  * @throws wrongInput if it holds a checkpoint, or files that do not belong to a run
  */
-export async function assertFreshStart(runDirectory: string): Promise<void> {
+export async function assertFreshStart(runDirectory: string, { mayResume = true } = {}): Promise<void> {
   const state = await directoryState(runDirectory);
   if (state === 'absent') return;
   if (state === 'has-checkpoint') {
     throw wrongInput(
-      `${runDirectory} already has a checkpoint. Continue with --resume, or choose another directory with --run.`,
+      `${runDirectory} already has a checkpoint. ` +
+        (mayResume ? 'Continue with --resume, or choose' : 'Choose') +
+        ' another directory with --run.',
     );
   }
   const entries = (await entriesOf(runDirectory)).filter(

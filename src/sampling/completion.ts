@@ -2,6 +2,7 @@
  * A completion in progress: draws the next token from the logits, decodes its text and decides whether to end. Pure
  * JavaScript, without TensorFlow.
  */
+import { wrongInput } from '../errors.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { randomStream } from '../random.ts';
 import { logProbability, sampleToken } from './sampler.ts';
@@ -107,6 +108,10 @@ export function startCompletion(
       const uniform = randomStream(seed, 'completion', tokenIds.length).uniform();
       const forbidden = tokenIds.length < minTokens ? notYet : neverDrawn;
       const tokenId = sampleToken(logits.subarray(0, tokenizer.vocabularySize), sampler, uniform, { seen, forbidden });
+      if (Number.isNaN(logits[tokenId]))
+        throw wrongInput(
+          'The model computes NaN: its weights are damaged. Use another checkpoint, or import it again.',
+        );
       if (tokenIds.length === 0) firstTokenAtMs = performance.now();
       tokenIds.push(tokenId);
       seen.add(tokenId);

@@ -133,6 +133,7 @@ async function readEntries(
   const { size } = await file.stat();
   if (size < 8) throw new BadHeader(`it has only ${size} bytes`);
   const headerBytes = Number((await readFully(file, Buffer.alloc(8), 0)).readBigUInt64LE());
+  if (headerBytes > maximumHeaderBytes) await refuseText(file);
   if (headerBytes > maximumHeaderBytes)
     throw new BadHeader(`its header should have ${headerBytes} bytes, which is too many`);
   if (headerBytes > size - 8) {
@@ -143,6 +144,12 @@ async function readEntries(
   const header = await readFully(file, Buffer.alloc(headerBytes), 8);
   const dataStartByte = 8 + headerBytes;
   return { entries: parseHeader(header, size - dataStartByte, accepted), dataStartByte };
+}
+
+/** A download that failed often leaves a page or a message in the place of the file. */
+async function refuseText(file: FileHandle): Promise<void> {
+  const head = (await readFully(file, Buffer.alloc(8), 0)).toString('latin1');
+  if (/^[\x20-\x7e\s]+$/.test(head)) throw new BadHeader(`it is a text that begins with ${JSON.stringify(head)}`);
 }
 
 async function readValues(file: FileHandle, entry: TensorEntry, dataStartByte: number): Promise<Float32Array> {

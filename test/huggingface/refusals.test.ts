@@ -9,6 +9,46 @@ import { wrongInputMessage } from '../config/configFolder.ts';
 import { fixture } from './fixtures.ts';
 
 const folder = useTemporaryFolder();
+
+describe('what is odd in a folder', () => {
+  const changed = (name: string, change: (text: string) => string): string => {
+    const directory = join(folder(), 'model');
+    cpSync(fixture('llama'), directory, { recursive: true });
+    writeFileSync(join(directory, name), change(readFileSync(join(directory, name), 'latin1')), 'latin1');
+    return directory;
+  };
+  const imported = (directory: string) => importModel(directory, join(folder(), 'run'), { contextLength: null });
+  const withEnd = (id: unknown) =>
+    changed('config.json', (text) => JSON.stringify({ ...JSON.parse(text), eos_token_id: id }));
+
+  it.each([
+    [[2, 99999], 'eos_token_id: no token has the id 99999; it ends no completion'],
+    ['</s>', 'eos_token_id is "</s>"; what is not a token id there ends no completion'],
+  ])('eos_token_id %j is named', async (id, warning) => {
+    expect((await imported(withEnd(id))).warnings).toContain(warning);
+  });
+
+  it('a byte order mark before the JSON does not matter', async () => {
+    const directory = changed('config.json', (text) => `\xef\xbb\xbf${text}`);
+    writeFileSync(
+      join(directory, 'tokenizer.json'),
+      `\uFEFF${readFileSync(join(directory, 'tokenizer.json'), 'utf8')}`,
+    );
+    expect((await imported(directory)).warnings).toEqual([]);
+  });
+
+  it('a page in the place of the weights is named', async () => {
+    const { message } = await failureOf(imported(changed('model.safetensors', () => '<!DOCTYPE html>\nDenied')));
+    expect(message).toContain('it is a text that begins with "<!DOCTYP"');
+  });
+
+  it('a run is not proposed to be resumed', async () => {
+    const directory = changed('config.json', (text) => text);
+    await imported(directory);
+    const { message } = await failureOf(imported(directory));
+    expect(message).toMatch(/already has a checkpoint\. Choose another directory with --run\.$/);
+  });
+});
 const configOf = (name: string) =>
   JSON.parse(readFileSync(join(fixture(name), 'config.json'), 'utf8')) as Record<string, unknown>;
 const read = (name: string, changes: Record<string, unknown>, contextLength: number | null = null) =>

@@ -47,7 +47,8 @@ export async function readTokenizerFile(fileOrFolder: string, endOfText?: string
     refusePointerAt(file);
     const { size } = await stat(file);
     if (size > maximumCharacters) throw wrongInput(`${file} is too large for a tokenizer: ${size} bytes.`);
-    return tokenizerFromFile(await readFile(file, 'utf8'), file, endOfText);
+    const text = (await readFile(file, 'utf8')).replace(/^\uFEFF/, ''); // a byte order mark is not part of the JSON
+    return tokenizerFromFile(text, file, endOfText);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR')
