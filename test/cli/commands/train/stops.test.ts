@@ -60,7 +60,10 @@ describe('a training process', () => {
     clearInterval(waiting);
     expect(signalledMs).toBeGreaterThan(0);
     expect(performance.now() - signalledMs).toBeLessThan(3000);
-    expect(bySignal).toEqual({ code: 130, stdout: '', stderr: 'SIGINT: stopped before the first step\n' });
+    expect(bySignal).toEqual({
+      ...{ code: 130, stderr: 'SIGINT: stopped before the first step\n' },
+      stdout: expect.stringMatching(/^result: state=stopped run=\S+reading\n$/),
+    });
     expect(existsSync(at('reading'))).toBe(false);
 
     const beganMs = performance.now();
