@@ -86,8 +86,10 @@ export async function parseArguments(
         return parser;
       },
       handler: async (parsed: Record<string, unknown>) => {
-        const hint = (await import('./hints/placeHint.ts')).placeHint(usage, written, parsed);
-        if (hint !== undefined) throw wrongInput(hint);
+        if (Object.keys(positionals).length > 0) {
+          const hint = (await import('./hints/placeHint.ts')).placeHint(usage, written, parsed);
+          if (hint !== undefined) throw wrongInput(hint);
+        }
         for (const warning of overriddenSets(parsed['set'])) printWarning(warning);
         await handler(parsed);
       },

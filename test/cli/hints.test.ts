@@ -76,12 +76,13 @@ describe('a wrong command line', () => {
     ['clm train runs/base --resume --quiet', 'clm train --run runs/base --resume --quiet'],
     ['clm resume runs/base', 'clm train --resume --run runs/base'],
     ['clm train "my texts"', "clm init --text 'my texts'"],
+    ['clm inspect bsae.yaml --text x', 'clm inspect base.yaml --text x'],
     ['clm sample "other one.yml"', "clm train 'other one.yml'"],
     ['clm sample runs/base Once upon "a time"', "clm sample runs/base --prompt 'Once upon a time'"],
   ])('%s', async (line, expected) => {
     const { code, stderr } = await shell(line);
     expect(code).toBe(2);
-    expect(/(clm (?:train|init|sample) .*)/.exec(stderr.split('\n')[0]!.replace(/^.*?: .*?: /, ''))?.[1]).toBe(
+    expect(/(clm (?:train|init|sample|inspect) .*)/.exec(stderr.split('\n')[0]!.replace(/^.*?: .*?: /, ''))?.[1]).toBe(
       expected,
     );
   });

@@ -63,9 +63,15 @@ const finders: Readonly<Record<string, (place: string, isTrain: boolean) => Prop
   config: configAt,
   run: runAt,
   runs: (place) => (isFolder(place) ? undefined : runAt(place)),
-  model: (place) => (existsSync(place) && !isYaml(place) ? runAt(place) : existsSync(place) ? undefined : runAt(place)),
+  model: modelAt,
   sweep: (place) => (existsSync(place) ? undefined : fileNear(place)),
 };
+
+/** Where a run or a config will do. */
+function modelAt(place: string): Proposal | undefined {
+  if (isYaml(place) && existsSync(place)) return undefined;
+  return runAt(place) ?? (existsSync(place) ? undefined : fileNear(place));
+}
 
 const isFolder = (place: string): boolean => statSync(place, { throwIfNoEntry: false })?.isDirectory() === true;
 const isYaml = (place: string): boolean => /\.ya?ml$/i.test(place);
