@@ -25,7 +25,14 @@ const smallArguments = {
   check: {
     'crash-order': ['0', '1'],
     ...{ damage: ['10'], faults: [], fuzz: ['300'], kills: ['4', '1', '1'], repeat: ['1'], resume: ['9'] },
-    ...{ 'resume-points': ['2'], soak: ['0.3', '0'], init: ['0.5'], plan: ['moby-dick'], sweep: ['60'] },
+    ...{
+      'resume-points': ['2'],
+      soak: ['0.3', '0'],
+      init: ['0.5'],
+      plan: ['moby-dick'],
+      sweep: ['60'],
+      time: ['--small'],
+    },
     ...{ commands: null, node: null, 'setup-kill': null, 'cuda-libraries': null, 'editor-schema': null },
     ...{ completions: withPython(), tensorboard: withPython(), transformers: withPython() },
     tokenizers: withPython('--megabytes', '0.2', '--kinds', 'gpt2'),

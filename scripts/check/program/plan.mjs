@@ -70,7 +70,7 @@ console.log('| config | planned MB | measured MB | planned/measured |\n|---|---|
 for (const [name, keys] of Object.entries(configs)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   const set = settings({ ...short, ...keys });
-  const { bytes } = JSON.parse(clm('plan', base, '--json', ...set));
+  const { bytes } = JSON.parse(clm('plan', base, '--no-estimate', '--json', ...set));
   const train = ['train', base, '--quiet', '--run', scratchFolder('plan'), ...set];
   const measured = (await measureProcess(process.execPath, [program, ...train])).peakMib * 2 ** 20;
   const ratio = bytes.total / measured;
