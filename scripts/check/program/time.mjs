@@ -5,8 +5,8 @@
  *
  * plan: the median step of clm bench on the shipped configs and three other sizes must lie in the range that clm plan
  * gives from the matmul peak, and clm plan --measure 20s within 25 % of it. sweep: nine short runs of three sizes must
- * take what clm sweep --dry-run expects, within 30 %. Exit code 1 if not. --small takes two configs and three very short
- * runs, whose times say little and are no failure.
+ * take what clm sweep --dry-run expects, within 30 %. Exit code 1 if not. --small takes two configs and three
+ * very short runs, whose times say little and are no failure.
  *
  * Time: 4 minutes a round; 1 minute with --small
  */
