@@ -1,5 +1,6 @@
 /** The JSON Schema of config files, for completion and checks in editors; generated from the config schema. */
 import { z } from 'zod';
+import { formerPathsKey } from './paths/relativePaths.ts';
 import { configSchema } from './schema.ts';
 
 const fileSchema = z.strictObject({
@@ -9,6 +10,13 @@ const fileSchema = z.strictObject({
     .optional()
     .describe('Another config file, relative to this one, whose keys this file overrides.'),
   ...configSchema.shape,
+  [formerPathsKey]: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe(
+      'Written by clm in the config.yaml of a run: relative paths of this file, and the absolute ones they were, ' +
+        'which are tried where there is nothing at the relative ones.',
+    ),
 });
 
 /** No key of a mapping is required, because the file may extend one that sets it. */
