@@ -28,7 +28,12 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   if (splits.length > 1)
     report(splits, `only one of ${splits.join(' and ')} can define the validation split; set the others to null`);
   checkMixture(config, report);
-  for (const [i, { prompt, completion }] of config.corpus.sources.entries()) {
+  for (const [i, { prompt, completion, messages, lossOn }] of config.corpus.sources.entries()) {
+    const key = (name: string): string => `corpus.sources[${i}].${name}`;
+    if (messages !== null && (prompt !== null || completion !== null))
+      report([key('messages')], `${key('messages')} and pairs of prompt and completion exclude each other`);
+    if (messages === null && lossOn !== 'assistant')
+      report([key('lossOn')], `${key('lossOn')} has an effect on chats only; set ${key('messages')}`);
     if ((prompt === null) === (completion === null)) continue;
     const [set, missing] = prompt === null ? ['completion', 'prompt'] : ['prompt', 'completion'];
     const source = `corpus.sources[${i}]`;

@@ -70,6 +70,15 @@ const tokenizer = z
       .nullable()
       .default(null)
       .describe('Special token that ends a document, only for kind file. null: the usual one found in the file.'),
+    chatTemplate: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .describe(
+        'Jinja template for chats, relative to the file this is written in. null: the one beside the tokenizer ' +
+          '(chat_template.jinja or tokenizer_config.json), else a plain one (docs/chat.md).',
+      ),
   })
   .prefault({})
   .describe('How text is encoded into token ids.');

@@ -26,7 +26,7 @@ export function refuseFewValidationTokens(validationTokens: number): void {
 
 /** Reads up to the first token that counts; without pairs every token does. @throws wrongInput if none does */
 export async function refuseValidationWithoutLoss(corpus: Corpus, tokenizer: Tokenizer): Promise<void> {
-  if (corpus.hasPairs !== true || (await hasLossTokens(corpus, corpus.validation, tokenizer))) return;
+  if (corpus.hasLossMask !== true || (await hasLossTokens(corpus, corpus.validation, tokenizer))) return;
   throw wrongInput(
     'The validation part has no token to score: every completion in it is empty. Raise corpus.validation.hash or ' +
       'tail, or fix the completions.',

@@ -20,6 +20,7 @@ export function tokenizerFiles(tokenizer: Tokenizer, contextLength: number): Rec
     clean_up_tokenization_spaces: false,
     ...(token !== null && { eos_token: token }),
     ...(first !== null && { bos_token: spelt(first) }),
+    ...(tokenizer.chat && { ...tokenizer.chat.specialTokens, chat_template: tokenizer.chat.template }),
   };
   return {
     'tokenizer.json': json(isOwn ? ownTokenizer(tokenizer) : withoutOwnField(tokenizer.toJSON())),

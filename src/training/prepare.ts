@@ -14,6 +14,7 @@ import type { ConfigSource } from '../config/layers.ts';
 import { loadConfig, parseResolvedConfig } from '../config/load.ts';
 import { pathNotes, placedConfig, type PathChoice, type PlacedConfig } from '../config/paths/absolutePaths.ts';
 import type { Config } from '../config/schema.ts';
+import { today, withChatFormat } from '../data/chat/corpusChats.ts';
 import type { Corpus } from '../data/files/corpus.ts';
 import { corpusManifest, refuseChangedCorpus, type CorpusManifest } from '../data/manifest.ts';
 import { openRunCorpus, type RunCorpus } from '../data/runCorpus.ts';
@@ -85,7 +86,8 @@ export interface PreparedTraining {
 }
 
 /** @throws wrong input if the config, the corpus, the run directory or its checkpoints do not allow the run */
-export async function prepareTraining(run: LocatedRun): Promise<PreparedTraining> {
+export async function prepareTraining(located: LocatedRun): Promise<PreparedTraining> {
+  const run = { ...located, config: withChatDate(located) };
   const { runDirectory } = run;
   const { checkpoint, skipped } = await checkpointToResume(run);
   const text = await openRunCorpus(run, checkpoint ? runPaths(runDirectory).corpus : null);
@@ -178,6 +180,15 @@ function refuseFormerName(name: string, configPath: string): void {
   );
 }
 
+/** The config with the day that chat templates are told: that of the run that is resumed, else today. */
+function withChatDate({ config, runDirectory, resume }: LocatedRun): Config {
+  if (config.corpus.chatDate !== null || !config.corpus.sources.some(({ messages }) => messages !== null))
+    return config;
+  const file = runPaths(runDirectory).config;
+  const former = resume && existsSync(file) ? parseResolvedConfig(readBounded(file).toString('utf8'), file) : undefined;
+  return { ...config, corpus: { ...config.corpus, chatDate: former?.corpus.chatDate ?? today() } };
+}
+
 /** The checkpoint that `start.from` names: a run's last one, or the one given; without its optimizer. */
 const loadStart = async (from: string): Promise<Checkpoint> =>
   loadCheckpoint(await resolveCheckpoint(from, 'last'), { optimizer: false });
@@ -228,7 +239,10 @@ async function prepareText(
   const given = checkpoint && tokenizerFromFile(checkpoint.tokenizerText, path.join(checkpoint.path, 'tokenizer.json'));
   if (given && manifests !== undefined) {
     refuseChangedCorpus(manifests.before, manifests.now);
-    const corpus = config.corpus.cache === null ? opened : (await countCorpus(opened, given, config.corpus)).corpus;
+    const corpus =
+      config.corpus.cache === null
+        ? withChatFormat(opened, given.chat)
+        : (await countCorpus(opened, given, config.corpus)).corpus;
     return { tokenizer: given, corpus, manifest: manifests.before };
   }
   const text = await countText(config, opened, given);

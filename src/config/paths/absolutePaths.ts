@@ -18,6 +18,7 @@ const pathKeys = (sources: number): KeyPath[] => [
   ['corpus', 'validation', 'path'],
   ['corpus', 'cache'],
   ['tokenizer', 'path'],
+  ['tokenizer', 'chatTemplate'],
 ];
 
 /** A path with nothing where it is relative to its config. */

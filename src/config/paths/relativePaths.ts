@@ -38,6 +38,6 @@ function withPaths(config: Config, change: (path: string) => string): Config {
       validation: { ...corpus.validation, path: changed(corpus.validation.path) },
       cache: changed(corpus.cache),
     },
-    tokenizer: { ...tokenizer, path: changed(tokenizer.path) },
+    tokenizer: { ...tokenizer, path: changed(tokenizer.path), chatTemplate: changed(tokenizer.chatTemplate) },
   };
 }

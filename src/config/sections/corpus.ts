@@ -48,6 +48,17 @@ const source = z.strictObject({
     'Field that holds the completion of pairs, the only part that counts towards the loss; requires prompt. null: no ' +
       'pairs.',
   ),
+  messages: name.describe(
+    'Field of JSON lines or Parquet that holds a chat: a list of messages with role and content, rendered by the ' +
+      'chat template of the tokenizer. null: no chats.',
+  ),
+  lossOn: z
+    .enum(['assistant', 'last', 'all'])
+    .default('assistant')
+    .describe(
+      'Chats: which turns count towards the loss. assistant: all turns of the assistant; last: its last one; all: ' +
+        'the whole text.',
+    ),
   documents: z
     .enum(['running', 'file'])
     .default('running')
@@ -118,6 +129,14 @@ export const corpus = z
       .describe(
         'Threads that tokenize; the token sequence is the same with any number. 1 is the reading thread itself; more ' +
           'take cores from the training step.',
+      ),
+    chatDate: z.iso
+      .date()
+      .nullable()
+      .default(null)
+      .describe(
+        'Chats: the day that chat templates are told if they ask for it, e.g. 2026-11-29. null: the day on which the ' +
+          'run begins, which is kept when it is resumed.',
       ),
     cache: name.describe(
       'Folder for a token cache, relative to the file this is written in: text is tokenized once instead of in every ' +

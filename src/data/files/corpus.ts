@@ -6,6 +6,8 @@
 import type { WeightSchedule } from '../../config/sections/corpus.ts';
 import { wrongInput } from '../../errors.ts';
 import { unitOf, type Compression, type Format } from './formats.ts';
+import type { ChatTemplateSource } from '../chat/chatTemplate.ts';
+import type { LossOn } from '../chat/chatText.ts';
 import type { EncodingErrors } from '../utf8.ts';
 
 /** Positions `startByte` (included) to `endByte` (excluded) of the corpus. */
@@ -56,6 +58,8 @@ export interface SourceSettings extends WeightSchedule {
   readonly emptyRows?: 'error' | 'skip' | undefined;
   readonly prompt?: string | null | undefined;
   readonly completion?: string | null | undefined;
+  readonly messages?: string | null | undefined;
+  readonly lossOn?: LossOn | undefined;
   readonly documents?: 'running' | 'file' | undefined;
   readonly separator?: string | null | undefined;
   readonly name?: string | null | undefined;
@@ -94,8 +98,14 @@ export interface Corpus {
   readonly validation: CorpusPart;
   /** Whether the text consists of documents, with an end-of-text token between them; else it is one running text. */
   readonly separatesDocuments?: boolean | undefined;
-  /** Whether documents are pairs of prompt and completion, with the loss on completions only. */
-  readonly hasPairs?: boolean | undefined;
+  /** Whether some documents are pairs or chats, of which only the completion or some turns count towards the loss. */
+  readonly hasLossMask?: boolean | undefined;
+  /** Whether some documents are chats. */
+  readonly hasChats?: boolean | undefined;
+  /** The day that chat templates are told, as YYYY-MM-DD; null or undefined: today. */
+  readonly chatDate?: string | null | undefined;
+  /** How chats are rendered; known once the tokenizer is. */
+  readonly chats?: ChatTemplateSource | undefined;
   /** Default `concatenate`. */
   readonly packing?: Packing | undefined;
   /** The sources, if they have weights; undefined: the sources are one sequence. */
@@ -108,7 +118,7 @@ export interface Corpus {
 }
 
 /** What is needed to read a corpus. */
-export type ReadableCorpus = Pick<Corpus, 'files' | 'separatesDocuments' | 'encodingErrors' | 'tokenCache'>;
+export type ReadableCorpus = Pick<Corpus, 'files' | 'separatesDocuments' | 'encodingErrors' | 'tokenCache' | 'chats'>;
 
 /** Whether a file consists of documents, rather than of running text. */
 export function hasDocuments({ format, source }: CorpusFile): boolean {

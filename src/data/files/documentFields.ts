@@ -1,5 +1,9 @@
 /** The text of one record: its field, or the prompt and the completion of a pair, as well-formed UTF-8. */
-import { wrongInput } from '../../errors.ts';
+import { ExpectedError, wrongInput } from '../../errors.ts';
+import { chatText } from '../chat/chatText.ts';
+import type { ChatTemplate } from '../chat/chatTemplate.ts';
+import type { ByteSpan } from '../chat/lossMask.ts';
+import { chatMessages } from '../chat/messages.ts';
 import { badUtf8 } from './corpus.ts';
 import type { ByteRange, CorpusFile } from './corpus.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
@@ -15,6 +19,8 @@ export interface FileDocument {
   readonly text: Uint8Array;
   /** Of a pair: what follows the prompt `text` and alone counts towards the loss; else null. */
   readonly completion: Uint8Array | null;
+  /** Of a chat: the parts of the text that count towards the loss, none in a chat without an answer; else null. */
+  readonly lossSpans: readonly ByteSpan[] | null;
 }
 
 /** What is being read, and how. */
@@ -25,10 +31,13 @@ export interface Reading {
   readonly options: ReadOptions;
   /** Whether any row so far has had the field, and what is wrong with the first one that has not. */
   readonly fields: { isFound: boolean; missing: Error | null };
+  /** Of chats; undefined until the tokenizer is known. */
+  readonly template: ChatTemplate | undefined;
 }
 
 /** The fields that hold the text of a file's records. */
 export function fieldNames({ source }: CorpusFile): string[] {
+  if (source?.messages) return [source.messages];
   return source?.prompt && source.completion ? [source.prompt, source.completion] : [source?.field ?? 'text'];
 }
 
@@ -43,12 +52,13 @@ export function documentOf(
   location: string,
 ): FileDocument | null {
   const { file, options, fields } = read;
+  if (file.source?.messages) return chatDocument(values, read, startByte, location);
   const texts: Uint8Array[] = [];
   for (const field of fieldNames(file)) {
     const value = Object.hasOwn(values, field) ? values[field] : undefined;
     if (value !== undefined) fields.isFound = true;
-    if (typeof value === 'string') texts.push(wellFormedString(value, read, location, field));
-    else if (Buffer.isBuffer(value)) texts.push(wellFormed(value, read, startByte));
+    if (typeof value === 'string' || Buffer.isBuffer(value))
+      texts.push(wellFormedText(value, read, startByte, location, field));
     else {
       const refusal = wrongInput(`${location} ${problemOf(values, field, value)}`);
       if ((value ?? null) !== null || file.source?.emptyRows !== 'skip') throw refusal;
@@ -57,8 +67,68 @@ export function documentOf(
       return null;
     }
   }
-  return { startByte, location, text: texts[0]!, completion: texts[1] ?? null };
+  return { startByte, location, text: texts[0]!, completion: texts[1] ?? null, lossSpans: null };
 }
+
+/** A chat, rendered. */
+function chatDocument(
+  values: Record<string, unknown>,
+  read: Reading,
+  startByte: number,
+  location: string,
+): FileDocument | null {
+  const { file, options, fields, template } = read;
+  const { messages: field, lossOn = 'assistant' } = file.source!;
+  const value = Object.hasOwn(values, field!) ? values[field!] : undefined;
+  if (value !== undefined) fields.isFound = true;
+  if ((value ?? null) === null && file.source!.emptyRows === 'skip') {
+    if (value === undefined) fields.missing ??= wrongInput(`${location} ${problemOf(values, field!, value)}`);
+    if (options.counts) options.counts.rowsWithoutText++;
+    return null;
+  }
+  const where = `${location}: ${JSON.stringify(field)}`;
+  const messages = chatMessages(
+    mapStrings(value, (text) => Buffer.from(wellFormedText(text, read, startByte, location, field!)).toString()),
+    where,
+  );
+  if (template === undefined) throw new Error('a chat is read before its template is known');
+  const { text, lossSpans } = atLocation(where, () => chatText(template, messages, lossOn));
+  const byteAt = (index: number): number => Buffer.byteLength(text.slice(0, index));
+  return {
+    startByte,
+    location,
+    text: Buffer.from(text),
+    completion: null,
+    lossSpans: lossSpans.map(([start, end]) => [byteAt(start), byteAt(end)]),
+  };
+}
+
+/** A refusal of the template, with the chat that it refuses. */
+function atLocation<Value>(where: string, run: () => Value): Value {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof ExpectedError) throw wrongInput(`${where}: ${error.message}.`, { cause: error });
+    throw error;
+  }
+}
+
+/** A JSON value with every text in it replaced; those of Parquet are bytes. */
+function mapStrings(value: unknown, replaced: (text: string | Buffer) => string): unknown {
+  if (typeof value === 'string' || Buffer.isBuffer(value)) return replaced(value);
+  if (Array.isArray(value)) return value.map((item) => mapStrings(item, replaced));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapStrings(item, replaced)]));
+}
+
+const wellFormedText = (
+  value: string | Buffer,
+  read: Reading,
+  startByte: number,
+  location: string,
+  field: string,
+): Uint8Array =>
+  typeof value === 'string' ? wellFormedString(value, read, location, field) : wellFormed(value, read, startByte);
 
 /**
  * Where no row has the field, its name is wrong, and no row is without text. To be called after the last row.

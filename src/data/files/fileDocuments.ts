@@ -3,6 +3,7 @@
  * a text between separators.
  */
 import { wrongInput } from '../../errors.ts';
+import { chatTemplate } from '../chat/chatTemplate.ts';
 import { locationInFile } from './corpus.ts';
 import type { ByteRange, CorpusFile, ReadableCorpus } from './corpus.ts';
 import { documentOf, fieldNames, refuseFieldOfNoRow, wellFormed } from './documentFields.ts';
@@ -22,11 +23,12 @@ import type { ReadOptions } from './utf8Chunks.ts';
 export async function* fileDocuments(
   file: CorpusFile,
   range: ByteRange,
-  corpus: Pick<ReadableCorpus, 'encodingErrors'>,
+  corpus: Pick<ReadableCorpus, 'encodingErrors' | 'chats'>,
   options: ReadOptions = {},
 ): AsyncGenerator<FileDocument, void, void> {
-  const { encodingErrors = 'error' } = corpus;
-  const read = { file, range, encodingErrors, options, fields: { isFound: false, missing: null } };
+  const { encodingErrors = 'error', chats } = corpus;
+  const template = file.source?.messages && chats ? chatTemplate(chats) : undefined;
+  const read = { file, range, encodingErrors, options, fields: { isFound: false, missing: null }, template };
   const quotes = file.source?.quotes !== false;
   const format = file.format ?? 'text';
   switch (format) {
@@ -54,6 +56,7 @@ export async function* fileDocuments(
           location: locationInFile(file, startByte),
           text: Uint8Array.from(wellFormed(bytes, read, startByte)),
           completion: null,
+          lossSpans: null,
         };
       }
       return;

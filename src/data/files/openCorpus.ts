@@ -33,6 +33,7 @@ export interface CorpusSettings {
   readonly packing?: Packing | undefined;
   readonly shuffleTokens: number;
   readonly encodingErrors?: EncodingErrors | undefined;
+  readonly chatDate?: string | null | undefined;
 }
 
 /**
@@ -42,7 +43,7 @@ export interface CorpusSettings {
  *   empty
  */
 export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
-  const { validation, encodingErrors, packing } = config;
+  const { validation, encodingErrors, packing, chatDate } = config;
   const own = await listed(config.sources, 'corpus.sources', 0);
   if (own.bytes === 0)
     throw wrongInput(
@@ -55,13 +56,24 @@ export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const files = [...own.files, ...other.files];
   const bytes = own.bytes + other.bytes;
   const separatesDocuments = files.some(hasDocuments);
-  const hasPairs = files.some(({ source }) => source?.prompt && source.completion);
+  const hasChats = files.some(({ source }) => source?.messages);
+  const hasLossMask = hasChats || files.some(({ source }) => source?.prompt && source.completion);
   const leftOutFiles: LeftOutFiles = {
     empty: [...own.leftOut.empty, ...other.leftOut.empty],
     hidden: [...own.leftOut.hidden, ...other.leftOut.hidden],
     repeated: [...own.leftOut.repeated, ...other.leftOut.repeated],
   };
-  const corpus = { files, leftOutFiles, bytes, separatesDocuments, hasPairs, encodingErrors, packing };
+  const corpus = {
+    files,
+    leftOutFiles,
+    bytes,
+    separatesDocuments,
+    hasLossMask,
+    hasChats,
+    chatDate,
+    encodingErrors,
+    packing,
+  };
   const whole = { startByte: 0, endByte: own.bytes };
   if (validation.path) refuseShared(own.files, other.files);
   if (!separatesDocuments && validation.hash)
@@ -179,6 +191,10 @@ async function describeFile(path: string, startByte: number, source: SourceSetti
     await handle.close();
   }
   refusePointer(head.subarray(0, headBytes), path);
+  if (source.messages && format !== 'jsonLines' && format !== 'parquet')
+    throw wrongInput(
+      `${path}: chats (messages in corpus.sources) are read from JSON lines and Parquet, not ${format}.`,
+    );
   const described = { path, startByte, format, source };
   if (format === 'parquet')
     return { ...described, bytes: size === 0 ? 0 : await parquetRows(path), markBytes: 0, compression: null };

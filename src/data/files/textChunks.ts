@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 
+import type { ByteSpan } from '../chat/lossMask.ts';
 import { locationInFile } from './corpus.ts';
 import type { CorpusFile, CorpusPart, ReadableCorpus } from './corpus.ts';
 import { fileDocuments } from './fileDocuments.ts';
@@ -22,6 +23,8 @@ interface TextChunk {
   readonly sourceOffsets?: readonly SourceOffset[] | undefined;
   /** Of a pair: what follows the prompt `bytes` and alone counts towards the loss; else null. */
   readonly completion: Uint8Array | null;
+  /** Of a chat: the parts of `bytes` that count towards the loss; else null. */
+  readonly lossSpans: readonly ByteSpan[] | null;
   readonly startsDocument: boolean;
   readonly endsDocument: boolean;
   /** Where the byte at `index` of the text is, for messages. */
@@ -58,7 +61,7 @@ export async function* textChunks(
       yield* fileAsDocument(corpus, file, { ...part, startByte, endByte }, options);
       continue;
     }
-    for await (const { startByte: at, location, text, completion } of fileDocuments(
+    for await (const { startByte: at, location, text, completion, lossSpans } of fileDocuments(
       file,
       { startByte, endByte },
       corpus,
@@ -76,12 +79,16 @@ export async function* textChunks(
         startByte: at,
         bytes: text,
         completion,
+        lossSpans,
         ...whole,
         location: (index) => `${location}, at byte ${index} of its text`,
       };
     }
   }
 }
+
+/** Of text that is neither a pair nor a chat. */
+const allCounts = { completion: null, lossSpans: null };
 
 async function* runningText(
   corpus: ReadableCorpus,
@@ -92,7 +99,7 @@ async function* runningText(
   for await (const { file, startByte, endByte, bytes, sourceOffsets } of utf8Chunks(corpus, part, options)) {
     const location = (index: number): string => locationInFile(file, sourceByteAt(sourceOffsets, index));
     const endsDocument = endByte >= part.endByte;
-    yield { file, startByte, bytes, sourceOffsets, completion: null, startsDocument, endsDocument, location };
+    yield { file, startByte, bytes, sourceOffsets, ...allCounts, startsDocument, endsDocument, location };
     startsDocument = false;
   }
 }
@@ -117,7 +124,7 @@ async function* fileAsDocument(
       startByte,
       bytes: Uint8Array.from(bytes),
       sourceOffsets,
-      completion: null,
+      ...allCounts,
       startsDocument,
       endsDocument: false,
       location,

@@ -21,6 +21,12 @@ export function bytesTokenizer({ endOfText: hasEnd = false }: { endOfText?: bool
       end: () => utf8.decode(),
     };
   };
+  const encode: Tokenizer['encode'] = (text, { specialTokens = false, isChat = false } = {}) => {
+    refuseLoneSurrogates(text);
+    if (!(specialTokens || isChat) || endOfText === null) return new Int32Array(Buffer.from(text));
+    const pieces = text.split(endOfTextToken).map((piece) => [...Buffer.from(piece)]);
+    return Int32Array.from(pieces.flatMap((piece, i) => (i === 0 ? piece : [endOfText, ...piece])));
+  };
   return {
     kind: 'bytes',
     vocabularySize,
@@ -28,14 +34,14 @@ export function bytesTokenizer({ endOfText: hasEnd = false }: { endOfText?: bool
     endOfText,
     otherEnds: [],
     unusedIds: [],
-    encode: (text, { specialTokens = false } = {}) => {
-      refuseLoneSurrogates(text);
-      if (!specialTokens || endOfText === null) return new Int32Array(Buffer.from(text));
-      const pieces = text.split(endOfTextToken).map((piece) => [...Buffer.from(piece)]);
-      return Int32Array.from(pieces.flatMap((piece, i) => (i === 0 ? piece : [endOfText, ...piece])));
-    },
+    chat: null,
+    spelling: (tokenId) => (tokenId < 256 ? Uint8Array.of(tokenId) : Buffer.from(endOfTextToken)),
+    encode,
     encodeUtf8: (utf8) => new Int32Array(utf8),
-    encodeChunk: (utf8) => ({ tokenIds: new Int32Array(utf8), bytes: utf8.length }),
+    encodeChunk: (utf8, { isChat }) => ({
+      tokenIds: isChat ? encode(Buffer.from(utf8).toString(), { isChat }) : new Int32Array(utf8),
+      bytes: utf8.length,
+    }),
     certainBytes: (utf8) => utf8.length,
     decode: (tokenIds, options) => decodeAll(decoder(options), tokenIds),
     decoder,

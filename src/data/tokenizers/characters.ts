@@ -73,9 +73,14 @@ export function charactersTokenizer(
     return list[tokenId] ?? (options?.specialTokens === true ? endOfTextToken : '');
   };
   const encodeUtf8 = (utf8: Uint8Array, origin: TextOrigin) => encodeWith(idByCode, utf8, origin);
-  const encodePiece = (text: string): Int32Array => {
-    const utf8 = Buffer.from(text);
-    return encodeUtf8(utf8, originOfText(utf8, 'Leave it out, or train on a corpus that contains it.'));
+  /** Text that spells its special tokens. Offsets for messages are those within a piece between two of them. */
+  const encodeWithEnds = (text: string, origin: (utf8: Buffer) => TextOrigin): Int32Array => {
+    const pieces = endOfText === null ? [text] : text.split(endOfTextToken);
+    const ids = pieces.map((piece) => {
+      const utf8 = Buffer.from(piece);
+      return [...encodeUtf8(utf8, origin(utf8))];
+    });
+    return Int32Array.from(ids.flatMap((piece, i) => (i === 0 ? piece : [endOfText!, ...piece])));
   };
   return {
     kind: 'characters',
@@ -84,14 +89,20 @@ export function charactersTokenizer(
     endOfText,
     otherEnds: [],
     unusedIds: [],
-    encode: (text, { specialTokens = false } = {}) => {
+    chat: null,
+    spelling: (tokenId) => Buffer.from(list[tokenId] ?? endOfTextToken),
+    encode: (text, { specialTokens = false, isChat = false } = {}) => {
       refuseLoneSurrogates(text);
-      if (!specialTokens || endOfText === null) return encodePiece(text);
-      const pieces = text.split(endOfTextToken).map((piece) => [...encodePiece(piece)]);
-      return Int32Array.from(pieces.flatMap((piece, i) => (i === 0 ? piece : [endOfText, ...piece])));
+      const remedy = 'Leave it out, or train on a corpus that contains it.';
+      const utf8 = Buffer.from(text);
+      if (!specialTokens && !isChat) return encodeUtf8(utf8, originOfText(utf8, remedy));
+      return encodeWithEnds(text, (piece) => originOfText(piece, remedy));
     },
     encodeUtf8,
-    encodeChunk: (utf8, _, origin) => ({ tokenIds: encodeUtf8(utf8, origin), bytes: utf8.length }),
+    encodeChunk: (utf8, { isChat }, origin) => ({
+      tokenIds: isChat ? encodeWithEnds(Buffer.from(utf8).toString(), () => origin) : encodeUtf8(utf8, origin),
+      bytes: utf8.length,
+    }),
     certainBytes: (utf8) => utf8.length,
     decode: (tokenIds, options) => Array.from(tokenIds, (id) => textOf(id, options)).join(''),
     decoder: (options) => ({ write: (id) => textOf(id, options), end: () => '' }),

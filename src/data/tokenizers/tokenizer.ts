@@ -2,6 +2,7 @@
  * The interface of tokenizers: text to token ids and back. The kinds are in the files beside this one; tokenizerFile.ts
  * reads and writes them.
  */
+import { z } from 'zod';
 import { wrongInput } from '../../errors.ts';
 
 /** Text to token ids and back. */
@@ -20,6 +21,10 @@ export interface Tokenizer {
   readonly otherEnds: readonly number[];
   /** Ids below `vocabularySize` that no token has. They are never drawn. */
   readonly unusedIds: readonly number[];
+  /** How chats are written for the model; null if it has no format of its own. */
+  readonly chat: ChatFormat | null;
+  /** The UTF-8 that a token spells, also of a special one; empty for an unused id. */
+  spelling(tokenId: number): Uint8Array;
   /**
    * Encodes one whole text, with the tokens that the tokenizer puts before and after every text, if any.
    * @throws wrongInput for a lone surrogate, or text that is not in the vocabulary
@@ -49,11 +54,21 @@ export interface Tokenizer {
   toJSON(): object;
 }
 
+/**
+ * The Jinja template of a model's chats, and the spellings of the special tokens that it may write by the names that
+ * templates know: `bos_token`, `eos_token`, …
+ */
+export const chatFormat = z.strictObject({ template: z.string(), specialTokens: z.record(z.string(), z.string()) });
+
+export type ChatFormat = Readonly<z.output<typeof chatFormat>>;
+
 export interface EncodeOptions {
   /** Text that spells a special token becomes that token; by default it is ordinary text. */
   readonly specialTokens?: boolean;
   /** The text is to be continued, so no token that the tokenizer puts after a text follows it. */
   readonly isContinued?: boolean;
+  /** The text is that of a rendered chat, as in `DocumentPart`. */
+  readonly isChat?: boolean;
 }
 
 export interface DecodeOptions {
@@ -68,6 +83,8 @@ export interface DocumentPart {
   readonly startsText: boolean;
   /** The document ends with this chunk. */
   readonly endsText: boolean;
+  /** A rendered chat: its text spells its special tokens, and the tokenizer puts none before or after it. */
+  readonly isChat?: boolean | undefined;
 }
 
 export interface EncodedChunk {

@@ -7,12 +7,13 @@ import path from 'node:path';
 import { z } from 'zod';
 
 import { wrongInput } from '../../errors.ts';
+import { chatFormatOf } from '../chat/chatFormats.ts';
 import { refusePointerAt } from '../../storage/pointerFiles.ts';
 import { looksLikeHuggingFace, tokenizerFromHuggingFace } from './bpe/files/huggingFaceFile.ts';
 import { bytesTokenizer } from './bytes.ts';
 import { charactersTokenizer } from './characters.ts';
-import { loneSurrogate, tokenizerFormat, tokenizerVersion } from './tokenizer.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import { chatFormat, loneSurrogate, tokenizerFormat, tokenizerVersion } from './tokenizer.ts';
+import type { ChatFormat, Tokenizer } from './tokenizer.ts';
 
 /** The files of the largest vocabularies have 30 MB. */
 const maximumCharacters = 2 ** 27;
@@ -22,11 +23,12 @@ const header = { format: z.literal(tokenizerFormat), version: z.literal(tokenize
 const endOfText = z.literal(true).optional();
 
 const fileSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ ...header, kind: z.literal('bytes'), endOfText }),
+  z.strictObject({ ...header, kind: z.literal('bytes'), endOfText, chat: chatFormat.optional() }),
   z.strictObject({
     ...header,
     kind: z.literal('characters'),
     endOfText,
+    chat: chatFormat.optional(),
     characters: z
       .string()
       .min(1, 'no characters')
@@ -48,7 +50,9 @@ export async function readTokenizerFile(fileOrFolder: string, endOfText?: string
     const { size } = await stat(file);
     if (size > maximumCharacters) throw wrongInput(`${file} is too large for a tokenizer: ${size} bytes.`);
     const text = (await readFile(file, 'utf8')).replace(/^\uFEFF/, ''); // a byte order mark is not part of the JSON
-    return tokenizerFromFile(text, file, endOfText);
+    const tokenizer = tokenizerFromFile(text, file, endOfText);
+    const chat = tokenizer.chat ?? chatFormatOf(path.dirname(file));
+    return chat === null || chat === tokenizer.chat ? tokenizer : withChat(tokenizer, chat);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR')
@@ -58,6 +62,13 @@ export async function readTokenizerFile(fileOrFolder: string, endOfText?: string
     if (code === 'EISDIR') throw wrongInput(`${file} is a folder, not a tokenizer.json.`, { cause: error });
     throw error;
   }
+}
+
+/** The same tokenizer with another format of chats, which its file then holds. */
+export function withChat(tokenizer: Tokenizer, chat: ChatFormat): Tokenizer {
+  const json = tokenizer.toJSON() as { clm?: object };
+  const withFormat = looksLikeHuggingFace(json) ? { ...json, clm: { ...json.clm, chat } } : { ...json, chat };
+  return { ...tokenizer, chat, toJSON: () => withFormat };
 }
 
 /** The text of a tokenizer's file, with a newline at the end. Equal tokenizers have equal files. */
@@ -97,8 +108,10 @@ export function tokenizerFromFile(
     const key = problem?.path.length ? `"${problem.path.join('.')}": ` : '';
     throw wrongInput(`${source} is damaged: ${key}${problem?.message}. Get a fresh copy of the file.`);
   }
-  const options = { endOfText: result.data.endOfText === true };
-  return result.data.kind === 'bytes' ? bytesTokenizer(options) : charactersTokenizer(result.data.characters, options);
+  const { data } = result;
+  const options = { endOfText: data.endOfText === true };
+  const tokenizer = data.kind === 'bytes' ? bytesTokenizer(options) : charactersTokenizer(data.characters, options);
+  return data.chat === undefined ? tokenizer : withChat(tokenizer, data.chat);
 }
 
 function parseJson(text: string, source: string): unknown {

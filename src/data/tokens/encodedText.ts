@@ -2,6 +2,8 @@
  * Stage: token ids. Tokenizes text piece by piece, in this thread or on worker threads. Where pieces are cut depends
  * only on the text, so ids and positions are the same either way.
  */
+import { lossMaskOf } from '../chat/lossMask.ts';
+import type { ByteSpan } from '../chat/lossMask.ts';
 import type { CorpusPart, ReadableCorpus } from '../files/corpus.ts';
 import { textChunks } from '../files/textChunks.ts';
 import type { EncodedPieces, PiecesOfText, TokenizingWorkers } from './tokenizingWorkers.ts';
@@ -38,6 +40,8 @@ interface Piece {
   readonly utf8: Uint8Array;
   /** Of a pair: what follows the prompt `utf8`. Tokenized separately, so that neither changes the other's tokens. */
   readonly completion: Uint8Array | null;
+  /** Of a chat: the parts of `utf8` that count towards the loss; else null. */
+  readonly lossSpans: readonly ByteSpan[] | null;
   readonly startsDocument: boolean;
   readonly endsDocument: boolean;
   readonly origin: TextOrigin;
@@ -79,7 +83,7 @@ async function* piecesOf(
   for await (const chunk of textChunks(corpus, part, options)) {
     const heldBytes = held.length;
     const origin = { location: (index: number) => `at ${chunk.location(index - heldBytes)}`, remedy };
-    const { completion, endsDocument } = chunk;
+    const { completion, lossSpans, endsDocument } = chunk;
     const startsDocument: boolean = heldBytes > 0 ? heldStartsDocument : chunk.startsDocument;
     const utf8 = heldBytes > 0 ? Buffer.concat([held, chunk.bytes]) : chunk.bytes;
     const sourceOffsets = followedBy(
@@ -93,6 +97,7 @@ async function* piecesOf(
         startByte: sourceOffsets[0]!.byte,
         utf8: utf8.subarray(0, bytes),
         completion,
+        lossSpans,
         startsDocument,
         endsDocument,
         origin,
@@ -124,26 +129,29 @@ function followedBy(
     : [...sourceOffsets, ...moved];
 }
 
-function encodedPiece(
-  { utf8, completion, startsDocument, origin, ...position }: Piece,
+function encodedPiece(piece: Piece, tokenizer: Tokenizer, endOfText: number | null): EncodedText {
+  const { utf8, completion, lossSpans, startsDocument, origin } = piece;
+  const encode = (text: Uint8Array, startsText: boolean): Int32Array =>
+    tokenizer.encodeChunk(text, { startsText, endsText: true, isChat: lossSpans !== null }, origin).tokenIds;
+  const textIds = encode(utf8, startsDocument);
+  const completionIds = completion === null ? null : encode(completion, startsDocument && utf8.length === 0);
+  return joined(piece, textIds, completionIds, tokenizer, endOfText);
+}
+
+/** The tokens of a piece with its loss mask. A template writes the end of a chat itself. */
+function joined(
+  { startByte, startsDocument, endsDocument, utf8, lossSpans, origin }: Piece,
+  text: Int32Array,
+  completion: Int32Array | null,
   tokenizer: Tokenizer,
   endOfText: number | null,
 ): EncodedText {
-  const encode = (text: Uint8Array, startsText: boolean): Int32Array =>
-    tokenizer.encodeChunk(text, { startsText, endsText: true }, origin).tokenIds;
-  const textIds = encode(utf8, startsDocument);
-  const completionIds = completion === null ? null : encode(completion, startsDocument && utf8.length === 0);
-  return joined({ startsDocument, ...position }, textIds, completionIds, endOfText);
-}
-
-function joined(
-  { startByte, startsDocument, endsDocument }: Pick<Piece, 'startByte' | 'startsDocument' | 'endsDocument'>,
-  text: Int32Array,
-  completion: Int32Array | null,
-  endOfText: number | null,
-): EncodedText {
-  const end = endsDocument && endOfText !== null ? 1 : 0;
   const position = { startByte, startsDocument, endsDocument };
+  if (lossSpans !== null) {
+    const lossMask = lossMaskOf(utf8, text, lossSpans, tokenizer, () => origin.location(0));
+    return { ...position, tokenIds: text, lossMask };
+  }
+  const end = endsDocument && endOfText !== null ? 1 : 0;
   if (completion === null && end === 0) return { ...position, tokenIds: text, lossMask: null };
   const tokenIds = new Int32Array(text.length + (completion?.length ?? 0) + end);
   tokenIds.set(text);
@@ -197,7 +205,7 @@ async function* encodedByWorkers(
       const texts =
         encoded === null
           ? encodedInThisThread(job.pieces, tokenizer, endOfText)
-          : splitIntoTexts(job.pieces, encoded, endOfText);
+          : splitIntoTexts(job.pieces, encoded, tokenizer, endOfText);
       for (const text of texts) if (text.tokenIds.length > 0) yield text;
     }
   } finally {
@@ -216,6 +224,7 @@ function* encodedInThisThread(
 function* splitIntoTexts(
   pieces: readonly Piece[],
   { tokenIds, ends }: EncodedPieces,
+  tokenizer: Tokenizer,
   endOfText: number | null,
 ): Generator<EncodedText, void, void> {
   let index = 0;
@@ -226,7 +235,10 @@ function* splitIntoTexts(
     start = end;
     return ids;
   };
-  for (const piece of pieces) yield joined(piece, next(), piece.completion === null ? null : next(), endOfText);
+  for (const piece of pieces) {
+    const text = next();
+    yield joined(piece, text, piece.completion === null ? null : next(), tokenizer, endOfText);
+  }
 }
 
 interface Job {
@@ -258,19 +270,23 @@ async function* jobsOf(
 }
 
 function jobOf(pieces: readonly Piece[]): Job {
-  const texts = pieces.flatMap(({ utf8, completion, startsDocument }) => [
-    { utf8, startsText: startsDocument },
-    ...(completion === null ? [] : [{ utf8: completion, startsText: startsDocument && utf8.length === 0 }]),
+  const texts = pieces.flatMap(({ utf8, completion, lossSpans, startsDocument }) => [
+    { utf8, startsText: startsDocument, isChat: lossSpans !== null },
+    ...(completion === null
+      ? []
+      : [{ utf8: completion, startsText: startsDocument && utf8.length === 0, isChat: false }]),
   ]);
   let end = 0;
   const ends = Uint32Array.from(texts, ({ utf8 }) => (end += utf8.length));
   const startsText = Uint8Array.from(texts, (text) => (text.startsText ? 1 : 0));
+  const isChat = Uint8Array.from(texts, (text) => (text.isChat ? 1 : 0));
   return {
     pieces,
     text: {
       utf8: texts.length === 1 ? texts[0]!.utf8 : Buffer.concat(texts.map(({ utf8 }) => utf8)),
       ends,
       startsText,
+      isChat,
     },
   };
 }

@@ -1,13 +1,15 @@
 /** Makes the tokenizer of a run and counts the tokens of its corpus. */
 import type { Config } from '../../config/schema.ts';
 import { wrongInput } from '../../errors.ts';
+import { plainFormat, plainTemplate, readTemplate } from '../chat/chatFormats.ts';
+import { withChatFormat } from '../chat/corpusChats.ts';
 import type { Corpus, CorpusPart } from '../files/corpus.ts';
 import { cachedCorpus, isCacheable } from './tokenCache.ts';
 import type { CachedCorpus } from './tokenCache.ts';
 import { openTokenizingWorkers } from './tokenizingWorkers.ts';
 import { bytesTokenizer } from '../tokenizers/bytes.ts';
 import { characterCensus, charactersTokenizer } from '../tokenizers/characters.ts';
-import { readTokenizerFile } from '../tokenizers/tokenizerFile.ts';
+import { readTokenizerFile, withChat } from '../tokenizers/tokenizerFile.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { trainTokenizer } from './trainTokenizer.ts';
 import { countTokens } from './tokens.ts';
@@ -39,10 +41,10 @@ export async function prepareTokenizer(
   corpus: Corpus,
   encoding: EncodingChoice = {},
 ): Promise<PreparedTokenizer> {
-  const counted = async (tokenizer: Tokenizer): Promise<PreparedTokenizer> => ({
-    tokenizer,
-    ...(await countCorpus(corpus, tokenizer, encoding)),
-  });
+  const counted = async (plain: Tokenizer): Promise<PreparedTokenizer> => {
+    const tokenizer = withChatFormatOf(config, corpus, plain);
+    return { tokenizer, ...(await countCorpus(corpus, tokenizer, encoding)) };
+  };
   switch (config.kind) {
     case 'bytes':
       return counted(bytesTokenizer({ endOfText: corpus.separatesDocuments === true }));
@@ -50,7 +52,7 @@ export async function prepareTokenizer(
       return counted(await readTokenizerFile(config.path!, config.endOfText ?? undefined));
     case 'bpe': {
       const wanted = config.vocabularySize!;
-      const { tokenizer } = await trainTokenizer(corpus, corpus.training, wanted);
+      const { tokenizer } = await trainTokenizer(withoutSpecialTokens(config, corpus), corpus.training, wanted);
       if (tokenizer.vocabularySize < wanted) {
         throw wrongInput(
           `tokenizer.vocabularySize: the training text is too short for ${wanted} tokens; it has enough pairs for ` +
@@ -63,9 +65,10 @@ export async function prepareTokenizer(
       const census = characterCensus();
       const endOfText = corpus.separatesDocuments === true;
       const leftOut = noCounts();
+      const text = withoutSpecialTokens(config, corpus);
       const countCharacters = async (part: CorpusPart): Promise<number> => {
         let tokens = 0;
-        for await (const { bytes, completion, endsDocument } of textChunks(corpus, part, { counts: leftOut })) {
+        for await (const { bytes, completion, endsDocument } of textChunks(text, part, { counts: leftOut })) {
           tokens += census.count(bytes);
           if (completion !== null) tokens += census.count(completion);
           if (endsDocument && endOfText) tokens++;
@@ -76,10 +79,32 @@ export async function prepareTokenizer(
       for (const part of corpus.training.parts ?? [corpus.training]) sourceTokens.push(await countCharacters(part));
       const validationTokens = await countCharacters(corpus.validation);
       const tokenizer = charactersTokenizer(census.characters(), { endOfText });
-      if ((encoding.cache ?? null) !== null) return counted(tokenizer);
+      if ((encoding.cache ?? null) !== null || corpus.hasChats || config.chatTemplate) return counted(tokenizer);
       return { tokenizer, corpus, trainingTokens: sumOf(sourceTokens), sourceTokens, validationTokens, leftOut };
     }
   }
+}
+
+/**
+ * The tokenizer with the format of chats that the config asks for. Without a template of its own, a tokenizer of a
+ * corpus of chats gets a plain one.
+ *
+ * @throws wrongInput if the template cannot be read
+ */
+export function withChatFormatOf(
+  { chatTemplate }: Pick<TokenizerChoice, 'chatTemplate'>,
+  { hasChats }: Pick<Corpus, 'hasChats'>,
+  tokenizer: Tokenizer,
+): Tokenizer {
+  const standard = tokenizer.chat ?? plainFormat(tokenizer);
+  if (chatTemplate) return withChat(tokenizer, { ...standard, template: readTemplate(chatTemplate) });
+  return hasChats && tokenizer.chat === null ? withChat(tokenizer, standard) : tokenizer;
+}
+
+/** A corpus to make a vocabulary from: the special tokens that a chat template writes are not part of the text. */
+function withoutSpecialTokens({ chatTemplate }: TokenizerChoice, corpus: Corpus): Corpus {
+  const template = chatTemplate ? readTemplate(chatTemplate) : plainTemplate;
+  return withChatFormat(corpus, { template, specialTokens: {} });
 }
 
 /**
@@ -88,10 +113,11 @@ export async function prepareTokenizer(
  * @throws wrongInput for text that cannot be read or tokenized; environmentFailure if the cache cannot be written
  */
 export async function countCorpus(
-  corpus: Corpus,
+  opened: Corpus,
   tokenizer: Tokenizer,
   { workers: count = 1, cache = null }: EncodingChoice,
 ): Promise<CachedCorpus> {
+  const corpus = withChatFormat(opened, tokenizer.chat);
   const workers = count > 1 ? openTokenizingWorkers(tokenizer, count) : undefined;
   try {
     if (cache !== null && isCacheable(corpus)) return await cachedCorpus(corpus, tokenizer, cache, { workers });

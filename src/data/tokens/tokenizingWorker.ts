@@ -10,12 +10,13 @@ const tokenizer = tokenizerFromFile(workerData as string, 'the tokenizer of the 
 const origin = { location: (index: number) => `at byte ${index}`, remedy: '' };
 const port = parentPort!;
 
-function encoded({ utf8, ends, startsText }: PiecesOfText): EncodedPieces {
+function encoded({ utf8, ends, startsText, isChat }: PiecesOfText): EncodedPieces {
   let start = 0;
   const pieces = Array.from(ends, (end, i) => {
     const piece = utf8.subarray(start, end);
     start = end;
-    return tokenizer.encodeChunk(piece, { startsText: startsText[i] === 1, endsText: true }, origin).tokenIds;
+    const part = { startsText: startsText[i] === 1, endsText: true, isChat: isChat[i] === 1 };
+    return tokenizer.encodeChunk(piece, part, origin).tokenIds;
   });
   const tokenIds = new Int32Array(pieces.reduce((sum, { length }) => sum + length, 0));
   let tokens = 0;

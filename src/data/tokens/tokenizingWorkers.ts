@@ -17,6 +17,8 @@ export interface PiecesOfText {
   readonly ends: Uint32Array;
   /** 1 for each piece that starts a document. */
   readonly startsText: Uint8Array;
+  /** 1 for each piece that is a rendered chat. */
+  readonly isChat: Uint8Array;
 }
 
 /** The ids of the pieces, end to end. */

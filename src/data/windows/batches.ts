@@ -112,7 +112,7 @@ export async function* trainingBatches(
  * @throws wrongInput for bad or missing text, or a validation text of one token
  */
 export async function* validationBatches(
-  corpus: ReadableCorpus & Pick<Corpus, 'validation' | 'hasPairs' | 'mixture' | 'packing'>,
+  corpus: ReadableCorpus & Pick<Corpus, 'validation' | 'hasLossMask' | 'mixture' | 'packing'>,
   tokenizer: Tokenizer,
   options: BatchOptions,
 ): AsyncGenerator<MicroBatch, void, void> {

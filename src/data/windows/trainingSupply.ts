@@ -51,7 +51,7 @@ export async function trainingSupply(
   const total = { windows: 0, places: 0, tokens: 0, learntTokens: 0, leftoverTokens: 0, splitDocuments: 0 };
   const corpora = corpus.mixture?.map((source) => corpusOf(corpus, source)) ?? [corpus];
   for (const [i, one] of corpora.entries()) {
-    const isRead = one.packing === 'documents' || one.hasPairs === true;
+    const isRead = one.packing === 'documents' || one.hasLossMask === true;
     const supply = isRead
       ? await countedSupply(one, tokenizer, options, sourceTokens[i]!)
       : plainSupply(options, sourceTokens[i]!);

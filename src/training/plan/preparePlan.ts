@@ -3,7 +3,7 @@ import type { Config } from '../../config/schema.ts';
 import type { Corpus } from '../../data/files/corpus.ts';
 import { openCorpus } from '../../data/files/openCorpus.ts';
 import type { ReadCounts } from '../../data/files/utf8Chunks.ts';
-import { countCorpus, prepareTokenizer } from '../../data/tokens/prepareTokenizer.ts';
+import { countCorpus, prepareTokenizer, withChatFormatOf } from '../../data/tokens/prepareTokenizer.ts';
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
 import { supplyOptions, trainingSupply, type TrainingSupply } from '../../data/windows/trainingSupply.ts';
 import { planRun, type RunPlan } from './plan.ts';
@@ -39,8 +39,14 @@ export async function preparePlan(config: Config): Promise<PreparedPlan> {
 /** @param given the tokenizer of a checkpoint; without one, the tokenizer that the config asks for is prepared */
 export async function countText(config: Config, opened: Corpus, given?: Tokenizer): Promise<CountedText> {
   const { tokenizer, corpus, sourceTokens, trainingTokens, validationTokens, leftOut } = given
-    ? { tokenizer: given, ...(await countCorpus(opened, given, config.corpus)) }
+    ? await withTokenizer(config, opened, given)
     : await prepareTokenizer(config.tokenizer, opened, config.corpus);
   const supply = await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens);
   return { tokenizer, corpus, trainingTokens, validationTokens, supply, leftOut };
+}
+
+/** The corpus counted with the tokenizer of a checkpoint, which may get another chat template. */
+async function withTokenizer(config: Config, opened: Corpus, given: Tokenizer) {
+  const tokenizer = withChatFormatOf(config.tokenizer, opened, given);
+  return { tokenizer, ...(await countCorpus(opened, tokenizer, config.corpus)) };
 }

@@ -136,7 +136,12 @@ test('the background sequence is the same with three workers, from any cursor', 
 
 test("a worker's bug comes with its stack, and an end is told to all who wait", async () => {
   const workers = openTokenizingWorkers(bpe, 1);
-  const broken = { utf8: undefined, ends: Uint32Array.of(1), startsText: Uint8Array.of(1) } as never;
+  const broken = {
+    utf8: undefined,
+    ends: Uint32Array.of(1),
+    startsText: Uint8Array.of(1),
+    isChat: new Uint8Array(9),
+  } as never;
   const error = await rejection(workers.encode(broken));
   expect(error).not.toBeInstanceOf(ExpectedError);
   expect(error.stack).toContain('dist/data/tokens/tokenizingWorker');
@@ -144,6 +149,7 @@ test("a worker's bug comes with its stack, and an end is told to all who wait", 
     utf8: Buffer.from(words),
     ends: Uint32Array.of(Buffer.byteLength(words)),
     startsText: Uint8Array.of(1),
+    isChat: new Uint8Array(9),
   };
   expect([...(await workers.encode(text))!.tokenIds]).toEqual([...bpe.encode(words)]);
   const waiting = rejection(workers.encode(text));

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { parseResolvedConfig } from '../../../config/load.ts';
 import { pathNotes, placedConfig } from '../../../config/paths/absolutePaths.ts';
+import { withChatFormat } from '../../../data/chat/corpusChats.ts';
 import type { Corpus } from '../../../data/files/corpus.ts';
 import { changesOf } from '../../../data/manifest.ts';
 import { openRunCorpus } from '../../../data/runCorpus.ts';
@@ -34,7 +35,7 @@ export async function evaluate(args: ArgumentsOf<typeof evaluateUsage>): Promise
     }
     const tokenLosses = openTokenLosses(session, config.model, table, tokenizer.vocabularySize);
     const ofCorpus = async () => {
-      const corpus = await corpusOf(model, args.quiet);
+      const corpus = withChatFormat(await corpusOf(model, args.quiet), tokenizer.chat);
       const evaluated = await evaluateCorpus(tokenLosses, corpus, tokenizer, args.overlap);
       reportLeftOut(evaluated.leftOut, corpus, args.quiet);
       return evaluated;

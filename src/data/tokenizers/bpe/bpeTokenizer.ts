@@ -3,6 +3,7 @@ import { wrongInput } from '../../../errors.ts';
 import { decodeAll } from '../bytes.ts';
 import { checkTokenId, originOfText, refuseLoneSurrogates } from '../tokenizer.ts';
 import type {
+  ChatFormat,
   DecodeOptions,
   DocumentPart,
   EncodedChunk,
@@ -47,6 +48,7 @@ export interface BpeDescription {
   readonly endsTexts: boolean;
   readonly endOfText: number | null;
   readonly otherEnds: readonly number[];
+  readonly chat: ChatFormat | null;
   /** Whether decoding drops a leading space, because `normalize` put it there. */
   readonly dropsFirstSpace: boolean;
   /** The content of the tokenizer's file. */
@@ -112,7 +114,7 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
     const isSafe = withSpecial ? isBorderOfAll : isBorderOfPlain;
     list.count = 0;
     const givesTokens = part.endsText || segmentEnd(utf8, 0, false, isSafe) > 0;
-    if (part.startsText && givesTokens) {
+    if (part.startsText && givesTokens && !part.isChat) {
       reserve(list, startTokenIds.length);
       for (const id of startTokenIds) list.ids[list.count++] = id;
     }
@@ -141,14 +143,17 @@ export function bpeTokenizer(description: BpeDescription): Tokenizer {
     endOfText,
     otherEnds,
     unusedIds: tokens.flatMap((bytes, id) => (bytes === undefined ? id : [])),
-    encode: (text, { specialTokens = false, isContinued = false } = {}) => {
+    chat: description.chat,
+    spelling: (tokenId) => tokens[tokenId] ?? new Uint8Array(0),
+    encode: (text, { specialTokens = false, isContinued = false, isChat = false } = {}) => {
       refuseLoneSurrogates(text);
       const utf8 = Buffer.from(text);
       const origin = originOfText(utf8, 'Leave it out, or use another tokenizer.');
-      return encodePart(utf8, { ...whole, isWhole: !isContinued }, origin, specialTokens).tokenIds;
+      const part = { ...whole, isWhole: !isContinued && !isChat, isChat };
+      return encodePart(utf8, part, origin, specialTokens || isChat).tokenIds;
     },
     encodeUtf8: (utf8, origin) => encodePart(utf8, whole, origin, false).tokenIds,
-    encodeChunk: (utf8, part, origin) => encodePart(utf8, part, origin, false),
+    encodeChunk: (utf8, part, origin) => encodePart(utf8, part, origin, part.isChat === true),
     certainBytes: (utf8) => {
       let start = 0;
       for (let end = 0; end >= 0; end = segmentEnd(utf8, start, false, isBorderOfPlain)) start = end;

@@ -2,7 +2,7 @@
  * Reads a tokenizer from Hugging Face's tokenizer.json, if it describes byte-pair encoding. Anything in the file that
  * clm does not support is refused by name, because ignoring it would change the token ids.
  */
-import type { Tokenizer } from '../../tokenizer.ts';
+import { chatFormat, type Tokenizer } from '../../tokenizer.ts';
 import { bpeTokenizer } from '../bpeTokenizer.ts';
 import type { AddedToken } from '../addedTokens.ts';
 import { byteLevelParts } from './byteLevelFile.ts';
@@ -89,6 +89,8 @@ export function tokenizerFromHuggingFace(
   const clm = file.fields('clm');
   const wantedEnd = endOfText === undefined ? clm?.value('endOfText') : endOfText;
   const ends = otherEnds ?? ((clm?.value('otherEnds') ?? []) as number[]);
+  const chat = chatFormat.nullable().safeParse(clm?.value('chat') ?? null);
+  if (!chat.success) throw file.refusal('clm.chat', 'is not a template with special tokens.');
   clm?.finish();
   if (!Array.isArray(ends) || !ends.every((id) => Number.isInteger(id) && id >= 0))
     throw file.refusal('clm.otherEnds', `${shown(ends)} is not a list of token ids.`);
@@ -109,6 +111,7 @@ export function tokenizerFromHuggingFace(
     endsTexts: after !== null,
     endOfText: end,
     otherEnds: ends.filter((id) => id !== end),
+    chat: chat.data,
     json:
       endOfText === undefined && otherEnds === undefined
         ? json
@@ -117,6 +120,7 @@ export function tokenizerFromHuggingFace(
             clm: {
               ...(wantedEnd !== undefined && { endOfText: wantedEnd }),
               ...(ends.length > 0 && { otherEnds: ends }),
+              ...(chat.data && { chat: chat.data }),
             },
           },
   });
