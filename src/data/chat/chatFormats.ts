@@ -44,6 +44,9 @@ const settings = z.object({
 
 const specialNames = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'];
 
+/** Every special token is spelled as nothing. */
+export const noSpecialTokens = Object.fromEntries(specialNames.map((name) => [name, '']));
+
 /**
  * The format that a Hugging Face folder gives its chats: chat_template.jinja before the template in
  * tokenizer_config.json, with the special tokens named there. null without a template.

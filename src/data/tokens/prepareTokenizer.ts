@@ -1,7 +1,7 @@
 /** Makes the tokenizer of a run and counts the tokens of its corpus. */
 import type { Config } from '../../config/schema.ts';
 import { wrongInput } from '../../errors.ts';
-import { plainFormat, plainTemplate, readTemplate } from '../chat/chatFormats.ts';
+import { noSpecialTokens, plainFormat, plainTemplate, readTemplate } from '../chat/chatFormats.ts';
 import { withChatFormat } from '../chat/corpusChats.ts';
 import type { Corpus, CorpusPart } from '../files/corpus.ts';
 import { cachedCorpus, isCacheable } from './tokenCache.ts';
@@ -104,7 +104,7 @@ export function withChatFormatOf(
 /** A corpus to make a vocabulary from: the special tokens that a chat template writes are not part of the text. */
 function withoutSpecialTokens({ chatTemplate }: TokenizerChoice, corpus: Corpus): Corpus {
   const template = chatTemplate ? readTemplate(chatTemplate) : plainTemplate;
-  return withChatFormat(corpus, { template, specialTokens: {} });
+  return withChatFormat(corpus, { template, specialTokens: noSpecialTokens });
 }
 
 /**
