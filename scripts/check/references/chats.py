@@ -13,8 +13,19 @@ from transformers.utils import chat_template_utils
 NAMES = dict(bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>")
 CHATS = [
     [("user", "What is 2+2?"), ("assistant", "4.")],
-    [("system", "Be brief."), ("user", " Hi\n"), ("assistant", "Hello! "), ("user", "Bye\nnow"), ("assistant", "\nS\n")],
-    [("user", "<b> 'c' \"d\" é 漢 😀"), ("assistant", "x"), ("user", "y"), ("assistant", "<think>\nhm\n</think>\n\nz")],
+    [
+        ("system", "Be brief."),
+        ("user", " Hi\n"),
+        ("assistant", "Hello! "),
+        ("user", "Bye\nnow"),
+        ("assistant", "\nSo\n"),
+    ],
+    [
+        ("user", "a <b> 'c' \"d\" é 漢 😀"),
+        ("assistant", "x"),
+        ("user", "y"),
+        ("assistant", "<think>\nhm\n</think>\n\nz"),
+    ],
     [("user", "Only a question")],
     [("user", "</s>"), ("assistant", ""), ("user", "<|im_end|>"), ("assistant", "<|im_end|>")],
 ]
