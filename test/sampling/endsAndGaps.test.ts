@@ -68,3 +68,8 @@ test('after an empty prompt the space that SentencePiece puts before a text is l
     expect(completion.sampleNext(likely(tokenizer.vocabularySize, space!))).toBe(text);
   }
 });
+
+test.each([0, 1])('logits that are not numbers end a completion by name, at temperature %d', (temperature) => {
+  const completion = startCompletion('a', [97], { ...defaults, temperature }, gapped);
+  expect(() => completion.sampleNext(new Float32Array(401).fill(NaN))).toThrow('The model computes NaN');
+});
