@@ -3,7 +3,7 @@
  * run directory, and the run of one is not to be taken for that of the other.
  */
 import { existsSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { relative, resolve, sep } from 'node:path';
 import { wrongInput } from '../errors.ts';
 import { shellPath } from '../shellWord.ts';
 import { readEnvironment } from './environment.ts';
@@ -31,14 +31,14 @@ export function refuseOtherConfig(runDirectory: string, configPath: string | und
   const shown = relative(process.cwd(), runDirectory);
   throw wrongInput(
     `${shown} is the run of another config, ${other}, not of ${configPath}. Give this one a directory of its own:\n  ` +
-      `clm train ${shellPath(configPath)} --run ${shellPath(freeDirectory(shown, configPath))}\n` +
+      `clm train ${shellPath(configPath)} --run ${shellPath(freeDirectory(shown))}\n` +
       'or another name, by the key name in the file.',
   );
 }
 
-/** A directory beside `taken` that does not exist, named by the config's folder or with a number. */
-function freeDirectory(taken: string, configPath: string): string {
-  const folder = basename(dirname(resolve(configPath)));
-  const names = [`${folder}-${basename(taken)}`, ...[2, 3, 4, 5].map((number) => `${basename(taken)}-${number}`)];
-  return names.map((name) => join(dirname(taken), name)).find((path) => !existsSync(path)) ?? `${taken}-other`;
+/** The path with the first number, from 2 on, that makes it one that does not exist. */
+export function freeDirectory(taken: string): string {
+  let number = 2;
+  while (existsSync(`${taken}-${number}`)) number++;
+  return `${taken}-${number}`;
 }

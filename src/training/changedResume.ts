@@ -1,7 +1,7 @@
 /** What to say of a change that a run cannot be resumed with: how to train a new run, from its weights if they fit. */
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/schema.ts';
+import { freeDirectory } from '../run/configFile.ts';
 import { shellPath, shellWord } from '../shellWord.ts';
 
 /** The command line of a resume. */
@@ -51,10 +51,3 @@ function weightsFit(differences: readonly string[], { family }: Config['model'])
 /** A path in a config is relative to the config's folder. */
 const startLine = (run: string, config: string): string =>
   `start: { from: ${JSON.stringify(path.relative(path.dirname(config), run) || '.')} }`;
-
-/** `runs/my-2`, or the first such name that is free. */
-function freeDirectory(run: string): string {
-  let number = 2;
-  while (existsSync(`${run}-${number}`)) number++;
-  return `${run}-${number}`;
-}

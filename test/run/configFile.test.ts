@@ -54,9 +54,7 @@ describe('clm train', () => {
     ['a/x.yml', false],
     ['b/x.yaml', true],
   ])('refuses %s where the run of a/x.yaml is (--resume: %s), and proposes --run', async (file, resume) => {
-    const [run, other, free] = ['runs/x', 'a/x.yaml', `runs/${file[0]}-x`].map((name) =>
-      relative(process.cwd(), at(name)),
-    );
+    const [run, other, free] = ['runs/x', 'a/x.yaml', 'runs/x-2'].map((name) => relative(process.cwd(), at(name)));
     await expect(train(file, true, resume)).rejects.toThrow(
       `${run} is the run of another config, ${other}, not of ${at(file)}. Give this one a directory of its own:\n  ` +
         `clm train ${at(file)} --run ${free}\n`,
