@@ -27,13 +27,13 @@ import { refuseNewSymbols } from './symbols.mjs';
  */
 
 /**
- * The files of a platform's package; what the cache folder lacks of them is fetched, compiled and compressed.
+ * libtensorflow of a platform, with the binding and the kernels compiled for it; what the cache folder lacks is fetched
+ * and compiled.
  * @param {string} root
  * @param {string} name of the platform
  * @param {import('../setup/progress.mjs').Progress} progress
- * @returns {Promise<PlatformFiles>}
  */
-export async function makeFiles(root, name, progress) {
+export async function compileFor(root, name, progress) {
   const platform = platforms[name];
   const libraries = locateLibraries(root, cacheFolder(), platform, 'cpu');
   if (!librariesAreComplete(libraries)) await installLibraries(libraries, progress);
@@ -45,11 +45,24 @@ export async function makeFiles(root, name, progress) {
     [kernels.file, kernelArguments(kernels), "clm's kernels"],
   ]))
     if (fileBytes(file) === undefined) await compile(file, [...flags], what, progress, compiler);
+  return { libraries, binding: binding.file, kernels: kernels.file };
+}
+
+/**
+ * The files of a platform's package; what the cache folder lacks of them is fetched, compiled and compressed.
+ * @param {string} root
+ * @param {string} name of the platform
+ * @param {import('../setup/progress.mjs').Progress} progress
+ * @returns {Promise<PlatformFiles>}
+ */
+export async function makeFiles(root, name, progress) {
+  const platform = platforms[name];
+  const { libraries, binding, kernels } = await compileFor(root, name, progress);
   const packed = path.join(libraries.folder, 'packed');
   mkdirSync(packed, { recursive: true });
-  const stripped = [binding.file, kernels.file].map((file) => path.join(packed, path.basename(file)));
-  await stripTo(stripped[0], binding.file, platform);
-  await stripTo(stripped[1], kernels.file, platform);
+  const stripped = [binding, kernels].map((file) => path.join(packed, path.basename(file)));
+  await stripTo(stripped[0], binding, platform);
+  await stripTo(stripped[1], kernels, platform);
   const compressedLibraries = [];
   for (const library of libraries.set.libraries) {
     const source = path.join(libraries.libraryDirectory, library);

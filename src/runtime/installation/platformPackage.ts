@@ -65,7 +65,7 @@ function missingPackage(name: string, version: string, packages: readonly string
     const wsl = process.platform === 'win32' ? ' On Windows, use WSL2 (wsl --install).' : '';
     return environmentFailure(
       `clm has no package for ${process.platform} on ${process.arch}, only for ${platforms}.${wsl} ` +
-        'On macOS with Apple silicon and on Linux arm64, clm works from its source code (npm run setup).',
+        'On macOS with Apple silicon, clm works from its source code (npm run setup).',
     );
   }
   if (process.platform === 'linux' && !hasGlibc()) {
