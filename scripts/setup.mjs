@@ -8,11 +8,14 @@ import { parseArgs } from 'node:util';
 import { installBinding, locateBinding } from './setup/binding.mjs';
 import { build, buildIsCurrent } from './setup/build.mjs';
 import { cacheFolder, cloneFolder, makeCacheFolder } from './setup/cache.mjs';
+import { compilerCommand } from './setup/compiler.mjs';
 import { chooseDevice, findNvidiaDriver } from './setup/device.mjs';
 import { exitCodes, explained, SetupFailure } from './setup/failure.mjs';
+import { fileHash } from './setup/files.mjs';
 import { installationIsComplete, keepRequest, keptRequest, recordInstallation } from './setup/installation.mjs';
 import { installKernels, locateKernels } from './setup/kernels.mjs';
 import { installLibraries, librariesAreComplete, locateLibraries } from './setup/libtensorflow/libraries.mjs';
+import { unpackedLibraries } from './setup/libtensorflow/unpacked.mjs';
 import { withLock } from './setup/lock.mjs';
 import { installPackages, packagesAreInstalled } from './setup/packages.mjs';
 import { machineFacts, requireSupportedMachine } from './setup/platform.mjs';
@@ -43,10 +46,10 @@ async function setUp(argumentList) {
     ...{ platform: machine.platform, arch: machine.arch, option: options.device, environment: process.env.CLM_DEVICE },
     ...{ kept, findDriver: findNvidiaDriver },
   });
-  const libraries = locateLibraries(root, cache, machine, choice.device);
-  const kernels = locateKernels(root, libraries);
-  const tensorflowIsInstalled = () =>
-    installationIsComplete(root, choice, libraries, { binding: locateBinding(root, libraries), kernels });
+  const tensorflowIsInstalled = () => {
+    const { libraries, ...compiled } = locateParts(cache, machine, choice.device);
+    return installationIsComplete(root, choice, libraries, compiled);
+  };
   const requestIsKept = () => JSON.stringify(kept) === JSON.stringify(choice.request);
 
   const progress = progressOn(options.quiet ?? false);
@@ -62,10 +65,11 @@ async function setUp(argumentList) {
     }
     if (!tensorflowIsInstalled()) {
       progress.step(`TensorFlow for ${describe(choice)}.`);
+      const { libraries, binding, kernels, isUnpacked } = locateParts(cache, machine, choice.device);
+      if (!isUnpacked) compilerCommand(); // if there is none, that is said before the download
       if (!librariesAreComplete(libraries)) await installLibraries(libraries, progress);
-      const binding = locateBinding(root, libraries);
       const bindingSha256 = await installBinding(binding, progress);
-      const kernelsSha256 = await installKernels(kernels, progress);
+      const kernelsSha256 = isUnpacked ? fileHash(kernels.file) : await installKernels(kernels, progress);
       recordInstallation(root, choice, libraries, { binding, bindingSha256, kernels, kernelsSha256 });
     }
     if (!requestIsKept()) keepRequest(clone, choice.request);
@@ -75,6 +79,29 @@ async function setUp(argumentList) {
     }
   });
   progress.step('Done.');
+}
+
+/**
+ * The libraries and what is compiled against them: those of the set-up, or as an npm package of clm has unpacked them.
+ * @param {string} cache
+ * @param {import('./setup/platform.mjs').MachineFacts} machine
+ * @param {import('./setup/device.mjs').Device} device
+ */
+function locateParts(cache, machine, device) {
+  const libraries = locateLibraries(root, cache, machine, device);
+  const [binding, kernels] = [locateBinding(root, libraries), locateKernels(root, libraries)];
+  const parts = { libraries, binding, kernels, isUnpacked: false };
+  if (librariesAreComplete(libraries)) return parts;
+  const files = [binding.file, kernels.file].map((file) => path.basename(file));
+  const unpacked = unpackedLibraries(cache, libraries, files);
+  if (unpacked === undefined) return parts;
+  const [bindingFile, kernelsFile] = files.map((file) => path.join(unpacked.libraryDirectory, file));
+  return {
+    libraries: unpacked,
+    binding: { ...binding, file: bindingFile },
+    kernels: { ...kernels, file: kernelsFile },
+    isUnpacked: true,
+  };
 }
 
 /** @param {string[]} argumentList */

@@ -42,7 +42,7 @@ export function installationIsComplete(root, { device, why }, libraries, { bindi
  * @param {string} root
  * @param {DeviceChoice} choice
  * @param {Libraries} libraries
- * @param {{ binding: Binding, bindingSha256: string, kernels: Kernels, kernelsSha256: string }} compiled
+ * @param {{ binding: Binding, bindingSha256: string, kernels: Kernels, kernelsSha256: string | undefined }} compiled
  */
 export function recordInstallation(root, { device, why }, libraries, compiled) {
   const { binding, bindingSha256, kernels, kernelsSha256 } = compiled;

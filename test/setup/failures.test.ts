@@ -137,8 +137,8 @@ describe('TensorFlow', () => {
 
 describe('the binding', () => {
   test('no compiler, or none where CXX says', () => {
-    const project = scratchProject();
-    fillCache(project);
+    const project = scratchProject(); // without the libraries: it is said before they are downloaded
+    project.stub('python3', pythonWithFailingPip('pip was asked'));
     project.remove('c++');
     expectFailure(project.setUp(['--device', 'cpu']), 3, /No C\+\+ compiler was found.*apt install g\+\+/);
     expectFailure(project.setUp([], { CXX: 'my-compiler -v' }), 3, /CXX, my-compiler, was not found/);

@@ -127,6 +127,25 @@ describe('what a kill leaves is mended', () => {
   });
 });
 
+test('what an npm package has unpacked is used and not compiled again, without a compiler or a download', () => {
+  const project = scratchProject();
+  const unpacked = path.join(project.cache, 'clm/libtensorflow-2.21.0-linux-x64-abc');
+  fillCache(project);
+  expect(project.setUp(['--device', 'cpu'])).toMatchObject({ status: 0 });
+  const { libraryDirectory, bindingPath, kernelsPath } = installationOf(project);
+  renameSync(libraryDirectory, unpacked);
+  renameSync(path.join(librariesOf(project, 'cpu').folder, 'manifest.json'), path.join(unpacked, 'manifest.json'));
+  project.stub('c++', 'exit 9');
+  project.stub('python3', pythonWithFailingPip('pip was asked'));
+  expect(project.setUp()).toMatchObject({ status: 0 });
+  const moved = (file: string): string => path.join(unpacked, path.basename(file));
+  expect(installationOf(project)).toMatchObject({ bindingPath: moved(bindingPath), kernelsPath: moved(kernelsPath) });
+  expectNothingToDo(project);
+  // Of other sources it does not fit.
+  appendFileSync(path.join(project.directory, 'native/library.cc'), '// changed\n');
+  expect(project.setUp()).toMatchObject({ status: 3, output: expect.stringContaining('pip was asked') });
+});
+
 test('the build follows the sources, and is made again after a kill', () => {
   const project = readyProject();
   const built = (file: string): string => path.join(project.directory, 'dist', file);

@@ -70,6 +70,9 @@ function unpackLibraries(packageFolder: string, { libraries }: Manifest, cache: 
       unpackFile(packageFolder, library, partial, (bytes) =>
         notices.unpacking(folder, totalBytes, (doneBytes += bytes) / totalBytes),
       );
+    // As the set-up of a clone writes it, which uses this folder, too.
+    const libraryBytes = Object.fromEntries(libraries.map(({ name, bytes }) => [name, bytes]));
+    fs.writeFileSync(path.join(partial, 'manifest.json'), JSON.stringify({ libraryBytes }), { flush: true });
     moveTo(partial, folder, libraries);
   } finally {
     notices.unpacking(folder, totalBytes, 1);
