@@ -20,8 +20,8 @@ const isCheck = process.argv.includes('--check');
 
 /** Pages in the order in which their questions come up; others follow by their titles. */
 const readingOrder = [
-  ...['own-files', 'how-long', 'stopped', 'out-of-memory', 'compare', 'sampling', 'other-names', 'api', 'tokenizers'],
-  ...['architectures', 'training'],
+  ...['install', 'own-files', 'how-long', 'stopped', 'out-of-memory', 'compare', 'sampling', 'other-names', 'api'],
+  ...['tokenizers', 'architectures', 'training'],
   ...['how-a-step-works', 'speed', 'durability', 'add-a-tokenizer', 'add-a-block', 'add-an-optimizer'],
   'releasing',
 ].map((name) => `${name}.md`);
