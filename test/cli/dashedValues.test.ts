@@ -65,7 +65,9 @@ describe('--', () => {
     expect(await parsed('--json', '--', 'base.yaml')).toMatchObject({ config: 'base.yaml', json: true });
     expect(await parsed('--', '-base.yaml')).toMatchObject({ config: './-base.yaml' });
     expect(await parsed('--')).toMatchObject({ json: false });
-    expect(await refusal('--', 'a', '--json')).toBe('unexpected argument "./--json"');
+    expect(await refusal('--', 'a', '--json')).toBe(
+      'unexpected argument "--json"; did you mean: clm try a --prompt=--json',
+    );
   });
 });
 

@@ -126,6 +126,10 @@ const asArgument = (name: string, { value }: WrittenPiece): Meaning => ({
   words: value === undefined ? undefined : [value],
 });
 
+/** A value that looks like an option is only taken in one word with its own. */
+const withValue = (name: string, value: string): string[] =>
+  value.startsWith('-') ? [`--${name}=${value}`] : [`--${name}`, value];
+
 /** More arguments than the command takes: assignments without `--set`, a prompt or a text without its option. */
 function extraHint(usage: Usage, pieces: readonly WrittenPiece[]): string | undefined {
   const { positionals = {}, options = {} } = usage;
@@ -140,7 +144,7 @@ function extraHint(usage: Usage, pieces: readonly WrittenPiece[]): string | unde
     `${problem}; did you mean: ${commandLine(usage, [...others, ...words])}`;
   if ('set' in options && written.every((word) => word.includes('=') && isValid(word)))
     return proposed(written.flatMap((word) => ['--set', word]));
-  if ('prompt' in options && !('set' in options)) return proposed(['--prompt', written.join(' ')]);
-  if (most === 0 && written.length === 1 && 'text' in options) return proposed(['--text', written[0]!]);
+  if ('prompt' in options && !('set' in options)) return proposed(withValue('prompt', written.join(' ')));
+  if (most === 0 && written.length === 1 && 'text' in options) return proposed(withValue('text', written[0]!));
   return undefined;
 }

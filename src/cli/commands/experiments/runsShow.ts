@@ -59,7 +59,7 @@ export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): voi
     ],
     [
       'trained',
-      (plan ? `${grouped(step * plan.tokensPerStep)} tokens in ` : '') + `${duration(trainedMs)}, in all its processes`,
+      `${plan ? `${grouped(step * plan.tokensPerStep)} tokens in ` : ''}${duration(trainedMs)}, in all its processes`,
     ],
     ['speed', tokensPerSecond === null ? null : `${grouped(tokensPerSecond)} tokens/s`],
     ['last update', `${ageText(ageMs)} ago`],
