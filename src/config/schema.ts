@@ -173,9 +173,28 @@ const samples = z
     maxTokens: count.default(120).describe('Maximum length of a sample in tokens.'),
     temperature: z.number().min(0).default(0.8).describe('Divides the logits; 0: always the most likely token.'),
     topK: count.nullable().default(null).describe('Sample from the k most likely tokens only. null: from all.'),
+    topP: z
+      .number()
+      .gt(0)
+      .max(1)
+      .nullable()
+      .default(null)
+      .describe('Sample from the fewest most likely tokens whose probabilities sum to at least this. null: from all.'),
+    minP: z
+      .number()
+      .min(0)
+      .max(1)
+      .nullable()
+      .default(null)
+      .describe('Sample from tokens at least this fraction as likely as the most likely one. null: from all.'),
+    repetitionPenalty: z
+      .number()
+      .gt(0)
+      .default(1)
+      .describe('Makes tokens that already occur less likely; 1: no penalty.'),
   })
   .prefault({})
-  .describe('Samples generated during training.');
+  .describe('Samples generated during training. The settings are the defaults of clm sample, too.');
 
 const reports = z
   .strictObject({

@@ -1,6 +1,7 @@
 /**
  * `start: { from: RUN }` in a config: model and tokenizer are those of RUN, so these sections come from its
- * `config.yaml`, and keys written in the config must agree with them.
+ * `config.yaml`, and keys written in the config must agree with them. How to sample from the model is taken from there
+ * too, unless the config says it.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
@@ -12,7 +13,8 @@ import { problemsError, type Problem } from './problems.ts';
 import type { Config } from './schema.ts';
 
 /**
- * The tree with the sections `model` and `tokenizer` of the starting run merged under its own.
+ * The tree with the sections `model` and `tokenizer` of the starting run, and its settings of sampling, merged under
+ * its own.
  *
  * @param readConfig reads a run's config.yaml
  * @throws ConfigError naming each key on which the weights depend that differs from the run's
@@ -48,8 +50,15 @@ export function withStartingRun(
     result = replaced(result, section, inherited);
   }
   if (problems.length > 0) throw problemsError(problems);
-  return result;
+  const samples = valueAt(result, ['samples']);
+  if (samples !== undefined && samples.kind !== 'mapping') return result; // the schema will report it
+  return samplingKeys.reduce((inner, key) => {
+    if (valueAt(inner, ['samples', key]) !== undefined) return inner;
+    return withValue(inner, ['samples', key], { kind: 'scalar', origin: from.origin, value: config.samples[key] });
+  }, result);
 }
+
+const samplingKeys = ['temperature', 'topK', 'topP', 'minP', 'repetitionPenalty'] as const;
 
 function replaced(tree: LocatedValue, section: string, value: LocatedValue): LocatedValue {
   if (tree.kind !== 'mapping') return tree;

@@ -15,6 +15,7 @@ import { wrongInput } from '../errors.ts';
 import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { mappingOf, tensorFromParameter, tensorShape } from './tensorMapping.ts';
 import { architectures, type ModelType } from './modelTypes.ts';
+import { generationSettings } from './generationConfig.ts';
 import { endIds, startOfText, tokenizerFiles } from './tokenizerJson.ts';
 
 /** Float types by their names in torch and on the command line. */
@@ -55,7 +56,7 @@ export async function exportModel(
     'config.json': json(
       configJson(kind, model, vocabularyRows(model, tokenizer.vocabularySize), specialIds, options.dtype),
     ),
-    'generation_config.json': json(specialIds),
+    'generation_config.json': json({ ...specialIds, ...generationSettings(config.samples) }),
     ...tokenizerFiles(tokenizer, model.contextLength),
   };
   const weights = join(checkpointDirectory, 'model.safetensors');

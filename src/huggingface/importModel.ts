@@ -21,7 +21,8 @@ import { ExpectedError, wrongInput } from '../errors.ts';
 import { shellPath } from '../shellWord.ts';
 import { parameterTable, vocabularyRows } from '../model/parameters.ts';
 import { elementCount } from '../tensors/tensors.ts';
-import { endTokensOf, readConfigJson, type HuggingFaceModel } from './configJson.ts';
+import { readConfigJson, type HuggingFaceModel } from './configJson.ts';
+import { readGenerationConfig, type SamplingDefaults } from './generationConfig.ts';
 import { readTokenizerJson } from './tokenizerJson.ts';
 import { modelParameters, openModelTensors } from './modelTensors.ts';
 
@@ -34,6 +35,8 @@ interface Imported {
   /** Rows of the embedding beyond the tokens of the tokenizer. They are kept, but never sampled. */
   paddingRows: number;
   contextLength: number;
+  /** Defaults of sampling that generation_config.json gives; they are in `samples` of the run's config. */
+  sampling: SamplingDefaults;
   /** What was passed over, ignored, or is not as config.json says. */
   warnings: string[];
 }
@@ -59,7 +62,8 @@ export async function importModel(
     options.ignoredKeys,
   );
   const tokenizerPath = join(directory, 'tokenizer.json');
-  const endTokens = [...new Set([...found.endTokens, ...generationEnds(directory)])];
+  const generation = readGenerationConfig(directory);
+  const endTokens = [...new Set([...found.endTokens, ...generation.endTokens])];
   const plain = readTokenizerJson(await textOf(directory, 'tokenizer.json'), tokenizerPath, endTokens);
   const chat = chatFormatOf(directory);
   const tokenizer = chat === null ? plain : withChat(plain, chat);
@@ -75,7 +79,8 @@ export async function importModel(
   }
   const tensors = await openModelTensors(directory, found.model, vocabularySize);
   const { tiedEmbeddings } = tensors;
-  const config = configOf({ ...found.model, tiedEmbeddings }, tokenizer, directory, runDirectory);
+  const { sampling } = generation;
+  const config = configOf({ ...found.model, tiedEmbeddings }, sampling, tokenizer, { directory, runDirectory });
   const table = parameterTable(config.model, vocabularySize);
   const model = modelParameters(tensors, table, config.model);
 
@@ -94,8 +99,10 @@ export async function importModel(
     vocabularySize,
     paddingRows: rows - vocabularySize,
     contextLength: config.model.contextLength,
+    sampling,
     warnings: [
       ...found.warnings,
+      ...generation.warnings,
       ...tensors.warnings,
       ...(ignored === undefined ? [] : [ignored]),
       ...(gone.length === 0 ? [] : [`eos_token_id: no token has the id ${gone.join(', ')}; it ends no completion`]),
@@ -109,10 +116,15 @@ const noCorpus = 'this-imported-run-has-no-corpus';
 export const hasCorpus = ({ corpus }: Config): boolean => basename(corpus.sources[0]!.path) !== noCorpus;
 
 /**
- * The config of an imported run: its model, with defaults for the rest. The config needs a corpus, so it names a path
- * that does not exist and whose name explains why.
+ * The config of an imported run: its model and how to sample from it, with defaults for the rest. The config needs a
+ * corpus, so it names a path that does not exist and whose name explains why.
  */
-function configOf(model: Config['model'], { kind }: Tokenizer, directory: string, runDirectory: string): Config {
+function configOf(
+  model: Config['model'],
+  samples: SamplingDefaults,
+  { kind }: Tokenizer,
+  { directory, runDirectory }: { directory: string; runDirectory: string },
+): Config {
   const path = resolve(runDirectory, 'tokenizer.json');
   const text = JSON.stringify({
     name:
@@ -122,6 +134,7 @@ function configOf(model: Config['model'], { kind }: Tokenizer, directory: string
     corpus: { sources: [{ path: resolve(runDirectory, noCorpus) }] },
     tokenizer: kind === 'bytes' || kind === 'characters' ? { kind } : { kind: 'file', path },
     model,
+    samples,
   });
   try {
     return parseResolvedConfig(text, resolve(runDirectory, 'config.yaml'));
@@ -142,19 +155,6 @@ function assertModelFolder(directory: string): void {
       `${directory} has adapter_config.json: transformers would load another model and adapt it. Merge the adapter ` +
         'into its model (merge_and_unload of peft), or remove the file if the weights beside it are complete.',
     );
-  }
-}
-
-/** The end tokens of generation_config.json, which transformers generates with. */
-function generationEnds(directory: string): number[] {
-  const path = join(directory, 'generation_config.json');
-  if (!existsSync(path)) return [];
-  try {
-    const config = JSON.parse(readBounded(path, 1 << 20).toString('utf8')) as { eos_token_id?: unknown } | null;
-    return endTokensOf(config?.eos_token_id);
-  } catch (cause) {
-    if (cause instanceof SyntaxError) throw wrongInput(`${path} is not JSON. Download it again.`, { cause });
-    throw cause;
   }
 }
 

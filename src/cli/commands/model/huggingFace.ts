@@ -20,7 +20,10 @@ export async function importFolder(args: ArgumentsOf<typeof importUsage>): Promi
   const shown = path.relative(process.cwd(), imported.runDirectory) || '.';
   const context = `context length ${grouped(imported.contextLength)}`;
   note(`${imported.kind}: ${grouped(imported.parameters)} parameters, ${context}, into ${shown}`);
-  const { paddingRows } = imported;
+  const { paddingRows, sampling } = imported;
+  const settings = Object.entries(sampling).map(([key, value]) => `${key} ${String(value)}`);
+  if (settings.length > 0)
+    note(`sampling as generation_config.json says: ${settings.join(', ')} (samples in its config.yaml)`);
   if (paddingRows > 0)
     note(`${paddingRows} rows of the embedding have no token in the tokenizer: they are kept, but never sampled`);
   note(

@@ -24,12 +24,20 @@ export const settingsOptions = {
   'top-k': { type: 'number', describe: 'Sample from the k most likely tokens (default: samples.topK of the config)' },
   'top-p': {
     type: 'number',
-    describe: 'Sample from the fewest most likely tokens whose probabilities sum to at least this',
+    describe:
+      'Sample from the fewest most likely tokens whose probabilities sum to at least this ' +
+      '(default: samples.topP of the config)',
   },
-  'min-p': { type: 'number', describe: 'Sample from tokens at least this fraction as likely as the most likely one' },
+  'min-p': {
+    type: 'number',
+    describe:
+      'Sample from tokens at least this fraction as likely as the most likely one ' +
+      '(default: samples.minP of the config)',
+  },
   'repetition-penalty': {
     type: 'number',
-    describe: 'Make tokens that already occur less likely; 1 is no penalty (default: 1)',
+    describe:
+      'Make tokens that already occur less likely; 1 is no penalty (default: samples.repetitionPenalty of the config)',
   },
   'logit-bias': {
     type: 'string',
