@@ -2,6 +2,7 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { ExpectedError } from '../errors.ts';
+import { removeOnSignals } from '../storage/temporaryPaths.ts';
 import { commands, overview, type Command } from './commands.ts';
 import { helpPage } from './helpPage.ts';
 import { commandHint } from './hints/commandHint.ts';
@@ -93,6 +94,7 @@ function fail(error: unknown): never {
   process.exit(1);
 }
 
+removeOnSignals();
 watchStreams(fail);
 
 // Node has made SIGHUP end the process again, though nohup had it ignored.

@@ -64,13 +64,10 @@ describe("import … from 'clm'", () => {
     expect(refused.message).toMatch(/U\+0078/);
   });
 
-  it.each(['node16', 'nodenext', 'bundler'])(
-    'has types for moduleResolution %s, libraries checked too',
-    async (how) => {
-      const module = how === 'bundler' ? 'esnext' : how;
-      await tsc('--noEmit', '--allowJs', '--checkJs', '--module', module, '--moduleResolution', how);
-    },
-  );
+  it.each(['node16', 'bundler'])('has types for moduleResolution %s, libraries checked too', async (how) => {
+    const module = how === 'bundler' ? 'esnext' : how;
+    await tsc('--noEmit', '--allowJs', '--checkJs', '--module', module, '--moduleResolution', how);
+  });
 
   it('runs what TypeScript compiles', async () => {
     await tsc();

@@ -7,8 +7,13 @@ import { expect, it } from 'vitest';
 const module = fileURLToPath(new URL('../../dist/storage/temporaryPaths.js', import.meta.url));
 
 /** A process that makes a folder and waits; `more` runs after that. @returns how it ended, and the folder */
-async function ended(more: string, signal: NodeJS.Signals): Promise<{ code: unknown; by: unknown; folder: string }> {
-  const program = `const { temporaryFolder } = await import(${JSON.stringify(module)});
+async function ended(
+  more: string,
+  signal: NodeJS.Signals,
+  isProgram = true,
+): Promise<{ code: unknown; by: unknown; folder: string }> {
+  const program = `const { removeOnSignals, temporaryFolder } = await import(${JSON.stringify(module)});
+    ${isProgram ? 'removeOnSignals();' : ''}
     const { path, remove } = temporaryFolder('clm-test-');
     setTimeout(() => {}, 20_000);
     ${more};
@@ -33,6 +38,13 @@ it.each<NodeJS.Signals>(['SIGINT', 'SIGTERM', 'SIGHUP'])(
 it('a command with a handler of its own keeps them to its end', async () => {
   const more = "process.on('SIGTERM', () => process.exit(existsSync(path) ? 7 : 8))";
   const { code, folder } = await ended(`const { existsSync } = await import('node:fs'); ${more}`, 'SIGTERM');
+  expect([code, existsSync(folder)]).toEqual([7, false]);
+});
+
+it("in a program of somebody else's, signals are left alone: folders go at its exit", async () => {
+  const more =
+    "if (process.listenerCount('SIGTERM') > 0) process.exit(9); process.on('SIGTERM', () => process.exit(7))";
+  const { code, folder } = await ended(more, 'SIGTERM', false);
   expect([code, existsSync(folder)]).toEqual([7, false]);
 });
 
