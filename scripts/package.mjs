@@ -49,7 +49,7 @@ async function makePackages(argumentList) {
     }
     for (const [stage, packed] of stages) {
       const { file, size } = await pack(path.join(scratch, stage), directory, sizeLimits[packed]);
-      console.log(`${path.relative('', file)}  ${(size / 1e6).toFixed(2)} MB`);
+      console.log(`${path.join(output, path.relative(path.resolve(output), file))}  ${(size / 1e6).toFixed(2)} MB`);
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true });

@@ -21,7 +21,7 @@ export function stageMain(root, stage) {
   const built = /** @type {string[]} */ (readJson(path.join(dist, '.build.json')).built);
   for (const file of built) {
     if (file.endsWith('.d.ts') ? !types.has(file) : !/\.c?js$/.test(file)) continue;
-    write(path.join(stage, 'dist', file), withOwnCore(readFileSync(path.join(dist, file), 'utf8'), file));
+    write(path.join(stage, 'dist', file), withOwnModules(readFileSync(path.join(dist, file), 'utf8'), file));
   }
   const core = path.join(root, 'node_modules', tfjsCore, 'dist/tf-core.node.js');
   write(
@@ -39,17 +39,29 @@ export function stageMain(root, stage) {
     imports,
     ...kept
   } = readJson(path.join(root, 'package.json'));
+  const { koffi, ...dependencies } = kept.dependencies;
   const optionalDependencies = Object.fromEntries(
-    Object.keys(platforms).map((platform) => [packageName(platform), kept.version]),
+    Object.keys(platforms).flatMap((platform) => [
+      [packageName(platform), kept.version],
+      [`@koromix/koffi-${platform}`, koffi],
+    ]),
   );
-  write(path.join(stage, 'package.json'), `${JSON.stringify({ ...kept, optionalDependencies }, undefined, 2)}\n`);
+  const published = { ...kept, dependencies, optionalDependencies };
+  write(path.join(stage, 'package.json'), `${JSON.stringify(published, undefined, 2)}\n`);
 }
 
-/** A built file that takes tfjs-core from the copy. @param {string} text @param {string} file below dist */
-function withOwnCore(text, file) {
+/**
+ * A built file that takes tfjs-core from the copy, and koffi from its package for the platform, which has everything
+ * but an install script.
+ * @param {string} text
+ * @param {string} file below dist
+ */
+function withOwnModules(text, file) {
   const relative = path.relative(path.dirname(file), coreCopy);
   const own = relative.startsWith('.') ? relative : `./${relative}`;
-  return text.replaceAll(new RegExp(`(["'])${tfjsCore}\\1`, 'g'), (_, quote) => `${quote}${own}${quote}`);
+  return text
+    .replaceAll(new RegExp(`(["'])${tfjsCore}\\1`, 'g'), (_, quote) => `${quote}${own}${quote}`)
+    .replaceAll("('koffi')", '(`@koromix/koffi-${process.platform}-${process.arch}`)');
 }
 
 /**

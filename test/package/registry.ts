@@ -7,6 +7,7 @@ import path from 'node:path';
 
 interface PackageJson {
   name: string;
+  scripts?: Record<string, string>;
   version: string;
 }
 
@@ -14,6 +15,8 @@ export interface Registry {
   url: string;
   /** Names of the packages whose tarballs were fetched. */
   fetched: string[];
+  /** Those of them that npm runs scripts of. */
+  withScripts: string[];
   close(): void;
 }
 
@@ -30,13 +33,15 @@ export async function openRegistry(root: string, tarballs: { file: string; packa
       packageJson: read(path.join(root, folder, 'package.json')) as PackageJson,
     }));
   const all = [...tarballs, ...installed];
-  const fetched: string[] = [];
+  const [fetched, withScripts]: [string[], string[]] = [[], []];
   const server = createServer((request, response) => {
     const asked = decodeURIComponent(request.url!.slice(1));
     const number = /^-\/(\d+)\.tgz$/.exec(asked)?.[1];
     if (number !== undefined) {
       const found = all[Number(number)]!;
-      fetched.push(found.packageJson.name);
+      const { name: fetchedName, scripts = {} } = found.packageJson;
+      fetched.push(fetchedName);
+      if (Object.keys(scripts).some((script) => /^(pre|post)?install$/.test(script))) withScripts.push(fetchedName);
       if ('file' in found) return void createReadStream(found.file).pipe(response);
       const [parent, name] = [path.dirname(found.folder), path.basename(found.folder)];
       return void spawn('tar', ['-cz', '--exclude=node_modules', '-C', parent, name]).stdout.pipe(response);
@@ -53,6 +58,11 @@ export async function openRegistry(root: string, tarballs: { file: string; packa
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const registry: Registry = { url: `http://127.0.0.1:${port}/`, fetched, close: () => void server.close() };
+  const registry: Registry = {
+    url: `http://127.0.0.1:${port}/`,
+    fetched,
+    withScripts,
+    close: () => void server.close(),
+  };
   return registry;
 }

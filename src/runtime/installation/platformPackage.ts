@@ -12,7 +12,7 @@ import { unpackedFolder, type Manifest } from './unpack.ts';
 
 export interface PackageJson {
   version: string;
-  /** The packages for platforms, all of the version of clm itself. A clone has none. */
+  /** The packages for platforms: clm's, all of the version of clm itself, and koffi's. A clone has none. */
   optionalDependencies?: Record<string, string>;
 }
 
@@ -60,7 +60,8 @@ function platformFolder(directory: string, { version, optionalDependencies = {} 
 }
 
 function missingPackage(name: string, version: string, packages: readonly string[]): ExpectedError {
-  const platforms = packages.map((each) => each.replace('@clm/', '')).join(', ');
+  const own = packages.filter((each) => each.startsWith('@clm/'));
+  const platforms = own.map((each) => each.replace('@clm/', '')).join(', ');
   if (!packages.includes(name)) {
     const wsl = process.platform === 'win32' ? ' On Windows, use WSL2 (wsl --install).' : '';
     return environmentFailure(
