@@ -7,7 +7,7 @@ export {
   ExpectedError,
   InputError,
 } from './errors.ts';
-export { complete, completeAll, loadRun, score, stream } from './api/model.ts';
+export { chat, complete, completeAll, loadRun, score, stream } from './api/model.ts';
 export { openRun } from './api/runDirectory.ts';
 export { train } from './api/training.ts';
 
@@ -16,10 +16,12 @@ export type { IndexedCompletion, LoadOptions, Prompt, Run } from './api/model.ts
 export type { RunDirectory, SavedCheckpoint, SavedSample } from './api/runDirectory.ts';
 export type { TrainOptions } from './api/training.ts';
 export type { Config, ConfigInput } from './config/schema.ts';
-export type { Tokenizer } from './data/tokenizers/tokenizer.ts';
+export type { ChatMessage } from './data/chat/messages.ts';
+export type { ChatFormat, Tokenizer } from './data/tokenizers/tokenizer.ts';
 export type { RunSummary } from './experiments/runSummary.ts';
 export type { Environment } from './run/environment.ts';
 export type { CheckpointRecord, EvaluationRecord, MetricsRecord, StepRecord } from './run/metrics.ts';
+export type { Reply } from './sampling/chat.ts';
 export type { Completion } from './sampling/completion.ts';
 export type { Alternative } from './sampling/tokenTexts.ts';
 export type { ChoiceScores, TextScore } from './sampling/scoring/textScores.ts';

@@ -2,17 +2,24 @@
  * The JavaScript API for a trained model: load it, complete prompts, score texts. With the same settings, the results
  * equal those of the commands `sample` and `score`. Several models may be loaded at once.
  */
+import { chatMessages, type ChatMessage } from '../data/chat/messages.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { InputError } from '../errors.ts';
+import { answer, type Reply } from '../sampling/chat.ts';
 import type { Completion } from '../sampling/completion.ts';
 import { openDecoding, type Decoding } from '../sampling/decoding.ts';
 import { generate, type CompletionRequest } from '../sampling/generate.ts';
 import { loadModel } from '../sampling/loadModel.ts';
-import { requestsOf } from '../sampling/requests.ts';
+import { requestsOf, type AskedPrompt } from '../sampling/requests.ts';
 import type { TokenLosses } from '../sampling/scoring/overlappingWindows.ts';
 import { scoreChoices, scoreText, type ChoiceScores, type TextScore } from '../sampling/scoring/textScores.ts';
 import { openTokenLosses } from '../sampling/scoring/tokenLosses.ts';
-import { completeSettings, defaultSettings, type SettingsInput } from '../sampling/settings.ts';
+import {
+  completeSettings,
+  defaultSettings,
+  type CompletionSettings,
+  type SettingsInput,
+} from '../sampling/settings.ts';
 
 /** How `loadRun` loads a model. */
 export interface LoadOptions {
@@ -43,12 +50,18 @@ export interface Run {
   close(): void;
 }
 
-/** A prompt, if needed with its own settings, which override those of the call. */
-export type Prompt = string | ({ prompt: string } & SettingsInput);
+/** A prompt or a chat to answer, if needed with its own settings, which override those of the call. */
+export type Prompt =
+  | string
+  | ({ prompt: string } & SettingsInput)
+  | ({ messages: readonly ChatMessage[] } & SettingsInput);
 
 /** What a run is used with. */
 interface OpenRun {
   tokenizer: Tokenizer;
+  chatDate: string | null;
+  /** @param asked unchecked; the others come from the config of the run */
+  settings(asked: SettingsInput): CompletionSettings;
   /** @param promptIndex see `requestsOf` */
   request(prompt: Prompt, settings: SettingsInput, promptIndex?: number): CompletionRequest[];
   decoding(): Decoding;
@@ -89,13 +102,14 @@ export async function loadRun(
     if (isClosed) model.close();
   };
   const run: Run = { name: config.name, step: model.step, contextLength, tokenizer, close };
+  const { chatDate } = config.corpus;
+  const settings = (asked: SettingsInput) => completeSettings(defaultSettings(config), asked, tokenizer);
   openRuns.set(run, {
     tokenizer,
-    request: (given, asked, promptIndex) => {
-      const { prompt, ...own } = typeof given === 'string' ? { prompt: given } : given;
-      const settings = completeSettings(defaultSettings(config), asked, tokenizer);
-      return requestsOf({ prompt, settings: own }, { settings, tokenizer, contextLength, promptIndex });
-    },
+    chatDate,
+    settings,
+    request: (given, asked, promptIndex) =>
+      requestsOf(askedPrompt(given), { settings: settings(asked), tokenizer, contextLength, chatDate, promptIndex }),
     decoding: () => (decoding ??= openDecoding(session, config.model, table, batch)),
     tokenLosses: () => (tokenLosses ??= openTokenLosses(session, config.model, table, tokenizer.vocabularySize)),
     begin: () => {
@@ -110,6 +124,16 @@ export async function loadRun(
     },
   });
   return run;
+}
+
+function askedPrompt(given: Prompt): AskedPrompt {
+  if (typeof given === 'string') return { prompt: given };
+  if ('prompt' in given) {
+    const { prompt, ...settings } = given;
+    return { prompt, settings };
+  }
+  const { messages, ...settings } = given;
+  return { prompt: '', messages: chatMessages(messages, 'messages'), settings };
 }
 
 /** A completion of `completeAll`. */
@@ -183,6 +207,38 @@ export async function* stream(
   try {
     for await (const event of generate(decoding(), tokenizer, requests, { order: 'input' }))
       if (event.kind === 'text') yield event.text;
+  } finally {
+    end();
+  }
+}
+
+/**
+ * Answers a conversation, as `clm chat` does: by the chat template of the model. A conversation that goes on from the
+ * last one is read on, not again. Settings that are left out come from the config of the run, but an answer that fills
+ * the context stops (`beyondContext: 'stop'`).
+ *
+ * @param messages the conversation, which the assistant answers; the oldest are left out if the context is too short
+ * @param options.onText is called with each part of the answer as it is generated
+ * @param options.signal ends the answer at the next token
+ * @throws InputError for messages that are not valid or do not fit, or as `complete`
+ */
+export async function chat(
+  run: Run,
+  messages: readonly ChatMessage[],
+  settings: SettingsInput = {},
+  { onText, signal }: { onText?: (text: string) => void; signal?: AbortSignal } = {},
+): Promise<Reply> {
+  const { settings: complete, decoding, tokenizer, chatDate, begin } = opened(run);
+  const checked = chatMessages(messages, 'messages');
+  const asked = complete({ beyondContext: 'stop', ...settings });
+  const end = begin();
+  try {
+    const parts = answer({ tokenizer, decoding: decoding(), chatDate }, checked, asked, signal);
+    for (;;) {
+      const next = await parts.next();
+      if (next.done) return next.value;
+      onText?.(next.value);
+    }
   } finally {
     end();
   }

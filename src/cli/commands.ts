@@ -37,6 +37,7 @@ export const commandGroups: Readonly<Record<string, readonly Command[]>> = {
   ],
   'Trained models': [
     command(model.sampleUsage, async () => (await import('./commands/model/sample.ts')).sample),
+    command(model.chatUsage, async () => (await import('./commands/model/chat.ts')).chat),
     command(model.evaluateUsage, async () => (await import('./commands/model/evaluate.ts')).evaluate),
     command(model.scoreUsage, async () => (await import('./commands/model/score.ts')).score),
     command(model.inspectUsage, async () => (await import('./commands/model/inspect.ts')).inspect),

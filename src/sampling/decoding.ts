@@ -25,6 +25,11 @@ export interface Decoding {
    * @returns false, with nothing changed, if some of them have been overwritten: read the text again with `prefill`
    */
   copy(from: number, to: number, length: number): Promise<boolean>;
+  /**
+   * As `prefill`, but tokens that the slot already holds from its start are not read again, if few others follow: those
+   * are appended one by one. The logits may differ from those of `prefill` in their last bits.
+   */
+  readOn(slot: number, tokenIds: readonly number[]): Promise<Float32Array>;
   /** Appends one token to each slot named, none of them full. @returns the logits (V) after it, by slot */
   step(next: ReadonlyMap<number, number>): Promise<Map<number, Float32Array>>;
   free(slot: number): void;
@@ -37,6 +42,9 @@ const shortestCapacity = 64;
  * longer than computing the padding.
  */
 const shortestPrefill = (contextLength: number): number => (contextLength <= 128 ? contextLength : 16);
+
+/** A step of one token reads all weights: it takes about as long as so many tokens of a prefill. */
+const tokensPerStep = 8;
 
 /** Programs are recorded when first needed; the first prefill creates the cache. At most one Decoding per session. */
 export function openDecoding(
@@ -56,8 +64,10 @@ export function openDecoding(
 
   let capacity = 0;
   const lengths = new Array<number>(slots).fill(0);
-  /** Tokens whose keys and values are still in the cache; those of a freed slot remain until overwritten. */
+  /** Number of tokens whose keys and values are still in the cache; those of a freed slot remain until overwritten. */
   const cached = new Array<number>(slots).fill(0);
+  /** Which tokens these are; perhaps followed by others that have been overwritten. */
+  const tokensOf = Array.from({ length: slots }, (): number[] => []);
 
   const setCapacity = async (S: number): Promise<void> => {
     if (S === capacity) return;
@@ -73,7 +83,7 @@ export function openDecoding(
     if (needed > capacity || lengths.every((each) => each === 0)) await setCapacity(needed);
   };
 
-  return {
+  const decoding: Decoding = {
     slots,
     contextLength,
     length: (slot) => lengths[slot]!,
@@ -91,6 +101,7 @@ export function openDecoding(
         firstRow: Int32Array.of(firstRowOf(slot, cache, capacity)),
       });
       lengths[slot] = cached[slot] = tokenIds.length;
+      tokensOf[slot] = [...tokenIds];
       return logits;
     },
     copy: async (from, to, length) => {
@@ -101,7 +112,19 @@ export function openDecoding(
         await copyProgram(capacity).run({ fromRow: fromRow!, toRow: toRow! });
       }
       lengths[to] = cached[to] = length;
+      tokensOf[to] = tokensOf[from]!.slice(0, length);
       return true;
+    },
+    readOn: async (slot, tokenIds) => {
+      const held = tokensOf[slot]!.slice(0, cached[slot]);
+      let equal = 0;
+      while (equal < Math.min(held.length, tokenIds.length - 1) && held[equal] === tokenIds[equal]) equal++;
+      const rest = tokenIds.slice(equal);
+      if (rest.length * tokensPerStep > tokenIds.length || !(await decoding.copy(slot, slot, equal)))
+        return decoding.prefill(slot, tokenIds);
+      let logits: Float32Array = new Float32Array(0);
+      for (const tokenId of rest) logits = (await decoding.step(new Map([[slot, tokenId]]))).get(slot)!;
+      return logits;
     },
     step: async (next) => {
       const positions = Int32Array.from(lengths);
@@ -117,11 +140,16 @@ export function openDecoding(
         if (!next.has(slot)) positions[slot] = cached[slot] = Math.min(cached[slot]!, capacity - 1);
       const { logits } = await stepProgram(capacity).run({ inputs, positions });
       const V = logits.length / slots;
-      for (const slot of next.keys()) cached[slot] = ++lengths[slot]!;
+      for (const [slot, tokenId] of next) {
+        tokensOf[slot]!.length = lengths[slot]!;
+        tokensOf[slot]!.push(tokenId);
+        cached[slot] = ++lengths[slot]!;
+      }
       return new Map([...next.keys()].map((slot) => [slot, logits.subarray(slot * V, (slot + 1) * V)]));
     },
     free: (slot) => {
       lengths[slot] = 0;
     },
   };
+  return decoding;
 }

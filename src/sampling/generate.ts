@@ -27,6 +27,8 @@ interface GenerateOptions {
   order: 'input' | 'completed';
   /** Ends all completions at the next token; those in progress are yielded as they are. */
   signal?: AbortSignal | undefined;
+  /** Whether a prompt goes on from what its slot holds, as the turns of a chat do; see `Decoding.readOn`. */
+  readsOn?: boolean | undefined;
 }
 
 /** With order `input`, at most this many requests per slot are started ahead of the oldest unfinished one. */
@@ -37,7 +39,7 @@ export async function* generate(
   decoding: Decoding,
   tokenizer: Tokenizer,
   requests: AsyncIterable<CompletionRequest> | Iterable<CompletionRequest>,
-  { order, signal }: GenerateOptions,
+  { order, signal, readsOn = false }: GenerateOptions,
 ): AsyncGenerator<Generated, void, void> {
   const source = Symbol.asyncIterator in requests ? requests[Symbol.asyncIterator]() : requests[Symbol.iterator]();
   const slots = new Array<Slot | undefined>(decoding.slots).fill(undefined);
@@ -93,7 +95,7 @@ export async function* generate(
         const visible = promptTokenIds.slice(-decoding.contextLength);
         const isSame = latest?.promptTokenIds === promptTokenIds;
         if (!isSame || !(await decoding.copy(latest!.slot, slot, visible.length)))
-          latest = { promptTokenIds, slot, logits: await decoding.prefill(slot, visible) };
+          latest = { promptTokenIds, slot, logits: await decoding[readsOn ? 'readOn' : 'prefill'](slot, visible) };
         yield* sampleNext(slot, latest!.logits);
       }
       if (areAllFree()) {

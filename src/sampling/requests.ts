@@ -1,9 +1,11 @@
 /** Turns prompts into completion requests: checks their settings, encodes them, and makes one request per sample. */
 import { createHash } from 'node:crypto';
 import type { Config } from '../config/schema.ts';
+import type { ChatMessage } from '../data/chat/messages.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
-import { wrongInput } from '../errors.ts';
+import { ExpectedError, wrongInput } from '../errors.ts';
 import { randomStream } from '../random.ts';
+import { chatPrompt } from './chat.ts';
 import type { CompletionRequest } from './generate.ts';
 import type { LoadedModel } from './loadModel.ts';
 import { completeSettings, type CompletionSettings } from './settings.ts';
@@ -11,6 +13,8 @@ import { completeSettings, type CompletionSettings } from './settings.ts';
 /** A prompt with its own settings. */
 export interface AskedPrompt {
   prompt: string;
+  /** A chat to answer, in place of `prompt`. */
+  messages?: readonly ChatMessage[];
   /** Unchecked; they override the settings of all prompts. */
   settings?: Record<string, unknown>;
   /** Copied to the results. */
@@ -24,6 +28,8 @@ interface RequestOptions {
   settings: CompletionSettings;
   tokenizer: Tokenizer;
   contextLength: number;
+  /** The day that chat templates are told, as YYYY-MM-DD; null: today. */
+  chatDate?: string | null | undefined;
   /** Number of the prompt among those of one call, from 0, the default; see `seedOfPrompt`. */
   promptIndex?: number | undefined;
   /** How messages call a prompt without a location. */
@@ -39,13 +45,15 @@ interface RequestOptions {
  */
 export function requestsOf(
   asked: AskedPrompt,
-  { settings: common, tokenizer, contextLength, promptIndex = 0, promptName = 'the prompt' }: RequestOptions,
+  { settings: common, tokenizer, contextLength, chatDate, promptIndex = 0, promptName = 'the prompt' }: RequestOptions,
 ): CompletionRequest[] {
-  const { prompt, location = '' } = asked;
+  const { prompt, messages, location = '' } = asked;
   const nameOf = (key: string): string => `${location}${key}`;
   const settings = completeSettings(common, asked.settings ?? {}, tokenizer, nameOf);
   const seed = asked.settings?.['seed'] === undefined ? seedOfPrompt(settings.seed, promptIndex) : settings.seed;
-  const promptTokenIds = encodePrompt(prompt, tokenizer, nameOf(promptName));
+  const { text, tokenIds: promptTokenIds } = messages
+    ? atPlace(location, () => chatPrompt(tokenizer, chatDate, messages))
+    : { text: prompt, tokenIds: encodePrompt(prompt, settings, tokenizer, nameOf(promptName)) };
   if (settings.beyondContext === 'stop' && promptTokenIds.length > contextLength) {
     throw wrongInput(
       `${nameOf(promptName)} has ${promptTokenIds.length} tokens, more than the context length of ${contextLength}; ` +
@@ -53,7 +61,7 @@ export function requestsOf(
     );
   }
   return Array.from({ length: settings.samples }, (_, i) => ({
-    prompt,
+    prompt: text,
     promptTokenIds,
     settings: { ...settings, seed: seed + i },
   }));
@@ -66,11 +74,26 @@ export function requestsOf(
 export const seedOfPrompt = (seed: number, index: number): number =>
   index === 0 ? seed : randomStream(seed, 'prompt', index).uint32();
 
+/** A refusal with the place of what is refused. */
+function atPlace<Value>(location: string, run: () => Value): Value {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof ExpectedError) throw wrongInput(`${location}${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
 /** An empty prompt becomes the end-of-text token, after which a document begins, if the tokenizer has one. */
-function encodePrompt(prompt: string, tokenizer: Tokenizer, name: string): number[] {
+function encodePrompt(
+  prompt: string,
+  { specialTokens }: Pick<CompletionSettings, 'specialTokens'>,
+  tokenizer: Tokenizer,
+  name: string,
+): number[] {
   let tokenIds: number[];
   try {
-    tokenIds = Array.from(tokenizer.encode(prompt, { isContinued: true }));
+    tokenIds = Array.from(tokenizer.encode(prompt, { isContinued: true, specialTokens }));
   } catch (error) {
     throw wrongInput(`${name}: ${(error as Error).message}`, { cause: error });
   }
@@ -114,7 +137,8 @@ export function fingerprintOf(
   { promptTokenIds, settings }: Pick<CompletionRequest, 'promptTokenIds' | 'settings'>,
   { modelSha256, weights }: Pick<LoadedModel, 'modelSha256' | 'weights'>,
 ): string {
-  const { samples: _, ...own } = settings; // each sample has its own seed
+  // Each sample has its own seed, and the tokens of a prompt say whether special ones were meant.
+  const { samples: _, specialTokens: __, ...own } = settings;
   const sorted = Object.entries(own).sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
     .update(JSON.stringify([modelSha256, weights, promptTokenIds, sorted]))

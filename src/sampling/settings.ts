@@ -37,6 +37,7 @@ const settingsSchema = z.strictObject({
     .meta({ must: 'an object with token ids as keys and numbers as values' }),
   stop: texts.meta({ must: 'a text or a list of texts, none of them empty' }),
   stopTokenIds: z.array(z.int().min(0)).meta({ must: 'a list of token ids' }),
+  specialTokens: z.boolean().meta({ must: 'true or false' }),
   beyondContext: z.enum(['slide', 'stop']).meta({ must: 'slide or stop' }),
   logProbabilities: z.int().min(0).max(1000).meta({ must: 'a whole number from 0 to 1000' }).nullable(),
   samples: z
@@ -57,6 +58,7 @@ export interface CompletionSettings extends z.output<typeof settingsSchema> {
    * minTokens          before this many tokens, end tokens are forbidden and stop texts ignored
    * stop               texts that end the completion and are not included in it
    * stopTokenIds       tokens that end the completion; their text is not included
+   * specialTokens      whether a prompt that spells special tokens means these tokens, rather than text
    * beyondContext      when the context is full: slide drops its oldest quarter, stop ends the completion
    * logProbabilities   report ln p of each token and this many of the likeliest alternatives; null: neither
    * samples            completions of the prompt; the i-th (from 0) uses seed + i
@@ -75,6 +77,7 @@ export const defaultSettings = ({ samples, seed }: Pick<Config, 'samples' | 'see
   logitBias: {},
   stop: [],
   stopTokenIds: [],
+  specialTokens: false,
   beyondContext: 'slide',
   logProbabilities: null,
   samples: 1,

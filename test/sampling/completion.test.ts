@@ -58,6 +58,7 @@ function scripted(bytes: number[], V = 257): Decoding {
       length = prompt.length;
       return next();
     },
+    readOn: () => Promise.reject(new Error('not a chat')),
     step: async (map) => {
       length++;
       return new Map([...map.keys()].map((slot) => [slot, next()]));

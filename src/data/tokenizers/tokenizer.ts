@@ -54,12 +54,13 @@ export interface Tokenizer {
   toJSON(): object;
 }
 
+/** See `ChatFormat`. */
+export const chatFormat = z.strictObject({ template: z.string(), specialTokens: z.record(z.string(), z.string()) });
+
 /**
  * The Jinja template of a model's chats, and the spellings of the special tokens that it may write by the names that
  * templates know: `bos_token`, `eos_token`, …
  */
-export const chatFormat = z.strictObject({ template: z.string(), specialTokens: z.record(z.string(), z.string()) });
-
 export type ChatFormat = Readonly<z.output<typeof chatFormat>>;
 
 export interface EncodeOptions {

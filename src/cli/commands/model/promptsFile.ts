@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { chatMessages } from '../../../data/chat/messages.ts';
 import { wrongInput } from '../../../errors.ts';
 import { repeatedKeys } from '../../../jsonKeys.ts';
 import type { AskedPrompt } from '../../../sampling/requests.ts';
@@ -11,8 +12,8 @@ import { unreadable } from '../../textInput.ts';
 export type PromptsFormat = 'text' | 'jsonl';
 
 /**
- * The prompts of a file, `-` for stdin. Each line is a prompt, or a JSON object with "prompt", settings, and an "id"
- * that is repeated with the completions. Without a format: by the name (.jsonl), else by the first character.
+ * The prompts of a file, `-` for stdin. Each line is a prompt, or a JSON object with "prompt" or "messages", settings,
+ * and an "id" that is repeated with the completions. Without a format: by the name (.jsonl), else by the first character.
  *
  * @param warn is told, after the last prompt, of lines that are none
  * @throws wrong input naming file and line
@@ -79,7 +80,12 @@ export function parseObject(line: string, place: string): Record<string, unknown
 }
 
 function parseLine(line: string, place: string): AskedPrompt {
-  const { prompt, id, ...settings } = parseObject(line, place);
-  if (typeof prompt !== 'string') throw wrongInput(`${place}"prompt" must be a string`);
-  return { prompt, settings, location: place, ...(id === undefined ? {} : { id }) };
+  const { prompt, messages, id, ...settings } = parseObject(line, place);
+  const rest = { settings, location: place, ...(id === undefined ? {} : { id }) };
+  if (messages !== undefined) {
+    if (prompt !== undefined) throw wrongInput(`${place}"prompt" and "messages" are both given; choose one`);
+    return { prompt: '', messages: chatMessages(messages, `${place}"messages"`), ...rest };
+  }
+  if (typeof prompt !== 'string') throw wrongInput(`${place}"prompt" must be a string, or "messages" a list`);
+  return { prompt, ...rest };
 }

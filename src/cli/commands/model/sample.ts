@@ -11,6 +11,7 @@ import { note, printJson, printPart, printWarning } from '../../terminal/output.
 import { assertWhole } from '../../options.ts';
 import { promptsOfFile } from './promptsFile.ts';
 import type { ArgumentsOf } from '../../usage.ts';
+import { askedSettings, optionName } from './settingsArguments.ts';
 import type { sampleUsage } from './usage.ts';
 
 export async function sample(args: ArgumentsOf<typeof sampleUsage>): Promise<void> {
@@ -92,6 +93,7 @@ async function* pendingRequests(
       promptIndex: args.sameSeed ? 0 : promptIndex,
       tokenizer,
       contextLength,
+      chatDate: config.corpus.chatDate,
       promptName: asked.location === undefined ? '--prompt' : 'the prompt',
     });
     const { length } = requests[0]!.promptTokenIds;
@@ -101,7 +103,7 @@ async function* pendingRequests(
       index++;
       const fingerprint = fingerprintOf(request, model);
       if (file?.has(index, fingerprint)) continue;
-      begun.push({ index, promptIndex, id: asked.id, prompt: asked.prompt, fingerprint });
+      begun.push({ index, promptIndex, id: asked.id, prompt: request.prompt, fingerprint });
       yield begun.length === 1 ? { ...request, beganMs: 0 } : request; // the first has waited since the process started
     }
   }
@@ -164,34 +166,4 @@ function checkArguments(args: ArgumentsOf<typeof sampleUsage>): void {
   const isFixed = args.prompt !== undefined || args.prompts !== undefined || args.json || args.output !== undefined;
   if (args.interactive && isFixed)
     throw wrongInput('--interactive cannot be combined with --prompt, --prompts, --json or --output');
-}
-
-/** The settings that the command line asks for, by their names in settings.ts, not yet checked. */
-function askedSettings(args: ArgumentsOf<typeof sampleUsage>): Record<string, unknown> {
-  const { maxTokens, minTokens, temperature, topK, topP, minP, repetitionPenalty } = args;
-  const { logitBias, stop, stopToken, beyondContext, logProbabilities, seed, samples } = args;
-  return {
-    ...{ maxTokens, minTokens, temperature, topK, topP, minP, repetitionPenalty },
-    ...{ stop, stopTokenIds: stopToken, beyondContext, logProbabilities, seed, samples },
-    logitBias: logitBias && biasesOf(logitBias),
-  };
-}
-
-/** How the command line spells a setting. */
-const optionName = (key: string): string =>
-  `--${key === 'stopTokenIds' ? 'stop-token' : key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-
-function biasesOf(written: readonly string[]): Record<string, number> {
-  const biases = new Map<string, number>();
-  for (const [id, bias] of written.map(parseBias)) {
-    if (biases.has(id)) throw wrongInput(`--logit-bias is given twice for the token ${id}`);
-    biases.set(id, bias);
-  }
-  return Object.fromEntries(biases);
-}
-
-function parseBias(text: string): [string, number] {
-  const match = /^(\d+)=(-?[\d.]+(?:e[+-]?\d+)?)$/i.exec(text);
-  if (match === null) throw wrongInput(`--logit-bias must be TOKEN=NUMBER, e.g. 17=-2.5, not "${text}"`);
-  return [match[1]!.replace(/^0+(?=\d)/, ''), Number(match[2])];
 }

@@ -8,61 +8,15 @@ import {
   runArgument,
   verboseOption,
 } from '../../options.ts';
+import { settingsOptions } from '../../settingsOptions.ts';
 import { defineUsage } from '../../usage.ts';
 
-/** How completions are made; the schema of src/sampling/settings.ts checks the values. */
-export const settingsOptions = {
-  'max-tokens': {
-    type: 'number',
-    describe: 'Maximum tokens per completion (default: samples.maxTokens of the config)',
+const weightsOption = {
+  weights: {
+    choices: ['float32', 'bfloat16'],
+    default: 'float32',
+    describe: 'Number format of the weight matrices in memory; bfloat16 takes half the space',
   },
-  'min-tokens': { type: 'number', describe: 'Minimum tokens per completion (default: 0)' },
-  temperature: {
-    type: 'number',
-    describe: 'Sampling temperature; 0 always takes the most likely token (default: samples.temperature of the config)',
-  },
-  'top-k': { type: 'number', describe: 'Sample from the k most likely tokens (default: samples.topK of the config)' },
-  'top-p': {
-    type: 'number',
-    describe:
-      'Sample from the fewest most likely tokens whose probabilities sum to at least this ' +
-      '(default: samples.topP of the config)',
-  },
-  'min-p': {
-    type: 'number',
-    describe:
-      'Sample from tokens at least this fraction as likely as the most likely one ' +
-      '(default: samples.minP of the config)',
-  },
-  'repetition-penalty': {
-    type: 'number',
-    describe:
-      'Make tokens that already occur less likely; 1 is no penalty (default: samples.repetitionPenalty of the config)',
-  },
-  'logit-bias': {
-    type: 'string',
-    array: true,
-    nargs: 1,
-    describe: 'Add a number to the logit of a token id, e.g. 17=-2.5; repeatable',
-  },
-  stop: { type: 'string', array: true, nargs: 1, describe: 'End the completion before this text; repeatable' },
-  'stop-token': { type: 'number', array: true, nargs: 1, describe: 'End the completion at this token id; repeatable' },
-  'beyond-context': {
-    choices: ['slide', 'stop'],
-    describe: 'When the context is full: drop its oldest quarter, or stop (default: slide)',
-  },
-  'log-probabilities': {
-    type: 'number',
-    describe: 'With --json or --output: add the log-probability of each token, and of this many alternatives',
-  },
-  seed: {
-    type: 'number',
-    describe:
-      'Seed of the first prompt, from which those of further ones are made; each further completion of a prompt adds ' +
-      '1 (default: seed of the config)',
-  },
-  'same-seed': { type: 'boolean', default: false, describe: 'Use the seed itself for every prompt' },
-  samples: { type: 'number', describe: 'Number of completions per prompt (default: 1)' },
 } as const;
 
 export const sampleUsage = defineUsage({
@@ -103,11 +57,7 @@ export const sampleUsage = defineUsage({
     },
     batch: { type: 'number', default: 8, describe: 'Maximum number of completions generated at once' },
     ...checkpointOption,
-    weights: {
-      choices: ['float32', 'bfloat16'],
-      default: 'float32',
-      describe: 'Number format of the weight matrices in memory; bfloat16 takes half the space',
-    },
+    ...weightsOption,
     ...jsonOption,
     ...deviceOption,
     ...quietOption,
@@ -121,6 +71,40 @@ export const sampleUsage = defineUsage({
       'Complete a file of prompts; repeat the command to continue after a stop',
     ],
     ['clm sample runs/moby-dick -i', 'Type prompts in the terminal'],
+  ],
+});
+
+const { 'same-seed': _, samples: __, 'special-tokens': ___, ...chatSettings } = settingsOptions;
+
+export const chatUsage = defineUsage({
+  command: 'chat <run>',
+  describe: 'Talk with a trained model, by its chat template',
+  positionals: runArgument,
+  options: {
+    system: { type: 'string', describe: 'Message of the system, at the start of the conversation' },
+    message: {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'Message to answer; the answer is printed to stdout. Repeatable, for several turns',
+    },
+    ...chatSettings,
+    'beyond-context': {
+      choices: ['slide', 'stop'],
+      default: 'stop',
+      describe: 'When an answer fills the context: stop, or drop the oldest quarter of its tokens and go on',
+    },
+    ...checkpointOption,
+    ...weightsOption,
+    ...jsonOption,
+    ...deviceOption,
+    ...quietOption,
+    ...verboseOption,
+  },
+  examples: [
+    ['clm chat runs/smollm2', 'Talk in the terminal; Ctrl-C stops an answer, /help lists the commands'],
+    ['clm chat runs/smollm2 --message "What is the capital of France?"', 'Print one answer'],
+    ['clm chat runs/smollm2 --system "Be brief." --message Hi --message "And you?" --json', 'Two turns, as JSON'],
   ],
 });
 

@@ -1,0 +1,111 @@
+/** `clm chat`: a conversation with a model, typed in the terminal, or by --message. */
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { ChatMessage } from '../../../data/chat/messages.ts';
+import { wrongInput } from '../../../errors.ts';
+import { answer, type ChatModel, type Reply } from '../../../sampling/chat.ts';
+import { openDecoding } from '../../../sampling/decoding.ts';
+import { loadModel } from '../../../sampling/loadModel.ts';
+import { completeSettings, defaultSettings, type CompletionSettings } from '../../../sampling/settings.ts';
+import { replaceFileDurably } from '../../../storage/durable.ts';
+import { note, printJson, printPart } from '../../terminal/output.ts';
+import { lineLoop } from '../../terminal/lineLoop.ts';
+import type { ArgumentsOf } from '../../usage.ts';
+import { askedSettings, optionName } from './settingsArguments.ts';
+import type { chatUsage } from './usage.ts';
+
+/** A conversation that goes on from message to message. */
+interface Talk {
+  readonly start: readonly ChatMessage[];
+  messages: readonly ChatMessage[];
+  /** Answers a message of the user's; prints the answer to stdout. */
+  say(content: string, signal?: AbortSignal): Promise<void>;
+}
+
+export async function chat(args: ArgumentsOf<typeof chatUsage>): Promise<void> {
+  if (args.logProbabilities !== undefined && !args.json) throw wrongInput('--log-probabilities needs --json');
+  const { checkpoint, device, weights } = args;
+  const model = await loadModel(args.run, { checkpoint, device, precision: 'float32', weights });
+  try {
+    const { config, tokenizer, session, table } = model;
+    const settings = completeSettings(defaultSettings(config), askedSettings(args), tokenizer, optionName);
+    const decoding = openDecoding(session, config.model, table, 1);
+    if (tokenizer.chat === null && !args.quiet)
+      note('the model has no chat template; the plain one is used: user: … assistant: …');
+    const talk = openTalk({ tokenizer, decoding, chatDate: config.corpus.chatDate }, settings, args);
+    if (args.message === undefined) {
+      const greeting = `${config.name}, step ${model.step}. Type a message; Ctrl-C stops an answer, Ctrl-D quits, /help.`;
+      await lineLoop(greeting, (line, signal) => typed(talk, line, signal));
+      return;
+    }
+    for (const [i, message] of args.message.entries()) {
+      if (i > 0 && !args.json) printPart('\n---\n');
+      await talk.say(message);
+    }
+  } finally {
+    model.close();
+  }
+}
+
+function openTalk(
+  model: ChatModel,
+  settings: CompletionSettings,
+  { system, json, quiet }: Pick<ArgumentsOf<typeof chatUsage>, 'system' | 'json' | 'quiet'>,
+): Talk {
+  const start: readonly ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
+  const talk: Talk = {
+    start,
+    messages: start,
+    say: async (content, signal) => {
+      const reply = await printed(answer(model, [...talk.messages, { role: 'user', content }], settings, signal), json);
+      talk.messages = reply.messages;
+      if (reply.droppedMessages > 0 && !quiet)
+        note(`the context is full: the model did not see the ${reply.droppedMessages} oldest messages`);
+      if (reply.finishReason === 'length' && !quiet && signal?.aborted !== true)
+        note('the answer was cut: --max-tokens or the context is used up');
+    },
+  };
+  return talk;
+}
+
+/** Prints an answer as it is generated, or at its end as JSON. */
+async function printed(parts: AsyncGenerator<string, Reply, void>, json: boolean): Promise<Reply> {
+  for (;;) {
+    const next = await parts.next();
+    if (!next.done) {
+      if (!json) printPart(next.value);
+      continue;
+    }
+    if (json) printJson(next.value);
+    else printPart('\n');
+    return next.value;
+  }
+}
+
+const help = `/reset       begin the conversation again
+/save FILE   save the conversation as a line of JSON, as in a corpus of chats
+/help        this list
+//text       a message that begins with a slash`;
+
+/** A line that was typed: a message, or a command that begins with a slash. */
+async function typed(talk: Talk, line: string, signal: AbortSignal): Promise<void> {
+  if (!line.startsWith('/') || line.startsWith('//')) return talk.say(line.replace(/^\/\//, '/'), signal);
+  const [command, ...rest] = line.split(' ');
+  const argument = rest.join(' ').trim();
+  if (command === '/help') {
+    note(help);
+    return;
+  }
+  if (command === '/reset') {
+    talk.messages = talk.start;
+    note('the conversation begins again');
+    return;
+  }
+  if (command !== '/save') throw wrongInput(`unknown command ${command}; /help lists them`);
+  if (argument === '') throw wrongInput('/save needs the name of a file');
+  const file = path.resolve(argument);
+  await replaceFileDurably(file, (temporary) =>
+    writeFile(temporary, `${JSON.stringify({ messages: talk.messages })}\n`),
+  );
+  note(`${talk.messages.length} messages saved to ${file}`);
+}

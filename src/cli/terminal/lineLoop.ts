@@ -1,0 +1,55 @@
+/**
+ * A line to type at, with history, again and again. Ctrl-C stops what a line has started, or at the prompt ends the
+ * program, like Ctrl-D.
+ */
+import { createInterface } from 'node:readline/promises';
+import { ExpectedError } from '../../errors.ts';
+import { takesEscapes } from './abilities.ts';
+import { note, printError } from './output.ts';
+
+/**
+ * @param greeting a first line on stderr
+ * @param handle is called with each line that is not empty; wrong input is reported, and the next line asked for
+ */
+export async function lineLoop(
+  greeting: string,
+  handle: (line: string, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const lines = createInterface({
+    input: process.stdin,
+    output: process.stderr,
+    terminal: process.stdin.isTTY && takesEscapes(process.stderr),
+    historySize: 1000,
+  });
+  let handling: AbortController | undefined;
+  let isClosed = false;
+  lines.once('close', () => (isClosed = true));
+  const interrupt = (): void => {
+    if (handling === undefined) lines.close();
+    else handling.abort();
+  };
+  lines.on('SIGINT', interrupt);
+  process.on('SIGINT', interrupt); // if stdin is not a terminal
+  note(greeting);
+  lines.setPrompt('> ');
+  lines.prompt();
+  try {
+    for await (const line of lines) {
+      if (line !== '') {
+        handling = new AbortController();
+        try {
+          await handle(line, handling.signal);
+        } catch (error) {
+          if (!(error instanceof ExpectedError)) throw error;
+          printError(error.message); // e.g. a text that cannot be encoded; go on with the next
+        } finally {
+          handling = undefined;
+        }
+      }
+      if (!isClosed) lines.prompt(); // Ctrl-D may have come with the line; a prompt would listen again
+    }
+  } finally {
+    process.off('SIGINT', interrupt);
+    lines.close();
+  }
+}
