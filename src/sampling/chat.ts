@@ -1,31 +1,13 @@
-/** A conversation with a model: its messages as a prompt, and the answers. */
-import { chatTemplate } from '../data/chat/chatTemplate.ts';
-import { plainFormat } from '../data/chat/chatFormats.ts';
-import { today } from '../data/chat/corpusChats.ts';
+/** A conversation with a model. */
 import type { ChatMessage } from '../data/chat/messages.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
+import { chatPrompt } from './chatPrompt.ts';
 import type { Completion } from './completion.ts';
 import type { Decoding } from './decoding.ts';
 import { generate } from './generate.ts';
 import { seedOfPrompt } from './requests.ts';
 import type { CompletionSettings } from './settings.ts';
-
-/**
- * The prompt that asks for the assistant's answer: the messages by the chat template, as in training.
- *
- * @throws wrong input if the template refuses the messages, or the tokenizer their text
- */
-export function chatPrompt(
-  tokenizer: Tokenizer,
-  chatDate: string | null | undefined,
-  messages: readonly ChatMessage[],
-): { text: string; tokenIds: number[] } {
-  const format = tokenizer.chat ?? plainFormat(tokenizer);
-  const template = chatTemplate({ ...format, path: 'the tokenizer', date: chatDate ?? today() });
-  const { text } = template.render(messages, true);
-  return { text, tokenIds: [...tokenizer.encode(text, { isChat: true })] };
-}
 
 /** What a conversation is held with. */
 export interface ChatModel {

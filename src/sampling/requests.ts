@@ -5,7 +5,7 @@ import type { ChatMessage } from '../data/chat/messages.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { ExpectedError, wrongInput } from '../errors.ts';
 import { randomStream } from '../random.ts';
-import { chatPrompt } from './chat.ts';
+import { chatPrompt } from './chatPrompt.ts';
 import type { CompletionRequest } from './generate.ts';
 import type { LoadedModel } from './loadModel.ts';
 import { completeSettings, type CompletionSettings } from './settings.ts';

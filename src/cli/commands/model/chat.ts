@@ -34,8 +34,8 @@ export async function chat(args: ArgumentsOf<typeof chatUsage>): Promise<void> {
       note('the model has no chat template; the plain one is used: user: … assistant: …');
     const talk = openTalk({ tokenizer, decoding, chatDate: config.corpus.chatDate }, settings, args);
     if (args.message === undefined) {
-      const greeting = `${config.name}, step ${model.step}. Type a message; Ctrl-C stops an answer, Ctrl-D quits, /help.`;
-      await lineLoop(greeting, (line, signal) => typed(talk, line, signal));
+      const keys = 'Type a message; Ctrl-C stops an answer, Ctrl-D quits, /help.';
+      await lineLoop(`${config.name}, step ${model.step}. ${keys}`, (line, signal) => typed(talk, line, signal));
       return;
     }
     for (const [i, message] of args.message.entries()) {

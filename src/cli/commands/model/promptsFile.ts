@@ -13,7 +13,8 @@ export type PromptsFormat = 'text' | 'jsonl';
 
 /**
  * The prompts of a file, `-` for stdin. Each line is a prompt, or a JSON object with "prompt" or "messages", settings,
- * and an "id" that is repeated with the completions. Without a format: by the name (.jsonl), else by the first character.
+ * and an "id" that is repeated with the completions. Without a format: by the name (.jsonl), else by the first
+ * character.
  *
  * @param warn is told, after the last prompt, of lines that are none
  * @throws wrong input naming file and line

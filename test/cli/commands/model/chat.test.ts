@@ -67,7 +67,7 @@ describe('clm chat', () => {
     expect(second!['seed']).toBe(seedOfPrompt(1337, 1));
   });
 
-  it('has the tokens of the same chats without what is kept from turn to turn, in a prompt file and in the API', async () => {
+  it('has the tokens of the same chats read anew, from a prompt file; and in the API', async () => {
     const args = ['--system', 'c', '--temperature', '1.5', '--max-tokens', '5', '--seed', '3', '--json'];
     const spoken = objects(
       await clm(['chat', run, ...['a?', 'b?', 'a?'].flatMap((text) => ['--message', text]), ...args]),
