@@ -1,7 +1,5 @@
 /** A chat as a prompt: rendered by the chat template, as in training. */
-import { plainFormat } from '../data/chat/chatFormats.ts';
-import { chatTemplate } from '../data/chat/chatTemplate.ts';
-import { today } from '../data/chat/corpusChats.ts';
+import { templateOf } from '../data/chat/encodedChat.ts';
 import type { ChatMessage } from '../data/chat/messages.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 
@@ -15,8 +13,6 @@ export function chatPrompt(
   chatDate: string | null | undefined,
   messages: readonly ChatMessage[],
 ): { text: string; tokenIds: number[] } {
-  const format = tokenizer.chat ?? plainFormat(tokenizer);
-  const template = chatTemplate({ ...format, path: 'the tokenizer', date: chatDate ?? today() });
-  const { text } = template.render(messages, true);
+  const { text } = templateOf(tokenizer, chatDate).render(messages, true);
   return { text, tokenIds: [...tokenizer.encode(text, { isChat: true })] };
 }

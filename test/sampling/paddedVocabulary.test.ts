@@ -4,7 +4,7 @@ import { initialParameters, parameterTable } from '../../src/model/parameters.ts
 import { openSession } from '../../src/runtime/openSession.ts';
 import { openDecoding } from '../../src/sampling/decoding.ts';
 import { generate } from '../../src/sampling/generate.ts';
-import { inspectText } from '../../src/sampling/scoring/inspection.ts';
+import { inspectTokens } from '../../src/sampling/scoring/inspection.ts';
 import { requestsOf } from '../../src/sampling/requests.ts';
 import { defaultSettings } from '../../src/sampling/settings.ts';
 import { tinyConfig } from '../training/tinyRun.ts';
@@ -52,7 +52,7 @@ describe('padding rows of the vocabulary', () => {
 
   it('count in the loss, and are not listed as alternatives', async () => {
     const session = await misledSession();
-    const inspection = await inspectText({ session, model, table, tokenizer }, 'abcabc', 5);
+    const inspection = await inspectTokens({ session, model, table, tokenizer }, [...tokenizer.encode('abcabc')], 5);
     session.close();
     expect(inspection.loss).toBeGreaterThan(3);
     expect(inspection.loss / inspection.modelLoss).toBeCloseTo(1, 5);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { charactersTokenizer } from '../../src/data/tokenizers/characters.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import { evaluateTokens } from '../../src/sampling/scoring/perplexity.ts';
-import { inspectText } from '../../src/sampling/scoring/inspection.ts';
+import { inspectTokens } from '../../src/sampling/scoring/inspection.ts';
 import { scoreChoices, scoreText } from '../../src/sampling/scoring/textScores.ts';
 import { lossesOfText, overlappingWindows } from '../../src/sampling/scoring/overlappingWindows.ts';
 import { openTokenLosses } from '../../src/sampling/scoring/tokenLosses.ts';
@@ -118,7 +118,7 @@ describe('scoring', () => {
 describe('inspection', () => {
   it('shows the losses whose mean is the loss of training', async () => {
     const session = await openTinySession(config, 'recorded');
-    const inspection = await inspectText({ session, model, table, tokenizer }, 'gabcd', 3);
+    const inspection = await inspectTokens({ session, model, table, tokenizer }, [...tokenizer.encode('gabcd')], 3);
     expect(inspection).toMatchObject({
       tokenIds: [6, 0, 1, 2, 3],
       texts: ['g', 'a', 'b', 'c', 'd'],
@@ -140,10 +140,12 @@ describe('inspection', () => {
       if (ranks[t]! <= 3) expect(rank).toBe(ranks[t]! - 1);
       else expect(rank).toBe(-1);
     }
-    await expect(inspectText({ session, model, table, tokenizer }, 'a', 1)).rejects.toThrow(/one token/);
-    await expect(inspectText({ session, model, table, tokenizer }, 'abcdefgh', 1)).rejects.toThrow(
-      /8 tokens, more than the context length of 7/,
+    await expect(inspectTokens({ session, model, table, tokenizer }, [...tokenizer.encode('a')], 1)).rejects.toThrow(
+      /one token/,
     );
+    await expect(
+      inspectTokens({ session, model, table, tokenizer }, [...tokenizer.encode('abcdefgh')], 1),
+    ).rejects.toThrow(/8 tokens, more than the context length of 7/);
     session.close();
   });
 });

@@ -19,27 +19,38 @@ export interface ChatText {
  * The assistant's turns are those that the template marks with {% generation %}. Without marks, the turn of message i
  * is what follows messages 1 … i − 1 and the beginning of an assistant's turn.
  *
+ * @param remedy if it is not certain what the assistant says
  * @throws wrongInput if the template refuses the chat, or has no marks and renders a turn differently once others
  *   follow
  */
-export function chatText(template: ChatTemplate, messages: readonly ChatMessage[], lossOn: LossOn): ChatText {
+export function chatText(
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  lossOn: LossOn,
+  remedy = 'Give a template with marks as tokenizer.chatTemplate, or set lossOn: all',
+): ChatText {
   const { text, generated } = template.render(messages, false);
   if (lossOn === 'all') return { text, lossSpans: text === '' ? [] : [[0, text.length]] };
   const turns = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
   const wanted = lossOn === 'last' ? turns.slice(-1) : turns;
   const marked = lossOn === 'last' ? generated?.slice(-1) : generated;
-  const spans = marked ?? wanted.map((i) => turnSpan(template, messages, i, text));
+  const spans = marked ?? wanted.map((i) => turnSpan(template, messages, i, text, remedy));
   return { text, lossSpans: spans.filter(([start, end]) => end > start) };
 }
 
 /** Where message `i` is in the rendered chat, without the beginning that every turn of the assistant has. */
-function turnSpan(template: ChatTemplate, messages: readonly ChatMessage[], i: number, text: string): TextSpan {
+function turnSpan(
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  i: number,
+  text: string,
+  remedy: string,
+): TextSpan {
   const before = template.render(messages.slice(0, i), true).text;
   const until = i === messages.length - 1 ? text : template.render(messages.slice(0, i + 1), false).text;
   if (text.startsWith(until) && until.startsWith(before)) return [before.length, until.length];
   throw wrongInput(
     `the chat template renders message ${i + 1} differently once it is known what follows, and has no ` +
-      '{% generation %} marks, so it is not certain what the assistant says. Give a template with marks as ' +
-      'tokenizer.chatTemplate, or set lossOn: all',
+      `{% generation %} marks, so it is not certain what the assistant says. ${remedy}`,
   );
 }

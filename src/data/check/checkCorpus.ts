@@ -17,6 +17,7 @@ import { countTokens } from '../tokens/tokens.ts';
 import { sourceByteAt } from '../utf8.ts';
 import { supplyShares, trainingSupply } from '../windows/trainingSupply.ts';
 import type { EqualFiles } from './equalFiles.ts';
+import { learntExample, type LearntExample } from './learntExample.ts';
 import { lineHasher } from './lines.ts';
 import { placesOf, type Place } from './places.ts';
 import { openRepetition, type Repetition, type TextSink } from './repetition.ts';
@@ -55,6 +56,8 @@ export interface CorpusCheck extends PartContent, ReadCounts, FileCounts {
   maskBytes: number;
   /** The content of each source of a mixture; absent without a mixture. */
   sources?: Record<string, { training: PartContent; validation: PartContent }>;
+  /** One chat or pair with what is learnt of it; absent if the corpus has none, or no examples are wanted. */
+  learntExample?: LearntExample;
   examples: ExampleWindow[];
 }
 
@@ -106,6 +109,7 @@ export async function checkCorpus(
         : validation;
     sources[name] = { training: { ...trainingContents[i]!, tokens: sourceTokens[i]! }, validation: ownValidation };
   }
+  const learnt = options.examples === 0 ? null : await learntExample(corpus, tokenizer);
   return {
     documents: training.documents + validation.documents,
     tokens,
@@ -124,6 +128,7 @@ export async function checkCorpus(
     splitDocuments: supply.splitDocuments,
     maskBytes: corpus.packing === 'documents' ? 4 * options.microBatchSize * contextLength ** 2 : 0,
     ...(corpus.mixture && { sources }),
+    ...(learnt && { learntExample: learnt }),
     examples: await exampleWindows(corpus, tokenizer, options),
   };
 }

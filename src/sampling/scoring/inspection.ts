@@ -30,7 +30,11 @@ export interface Inspection {
   ranks: number[];
   /** Mean of `losses`. */
   loss: number;
-  /** The loss of the text as training computes it, in float32. */
+  /** Of a chat: (n − 1) whether each target counts towards the loss. */
+  learnt?: boolean[];
+  /** Of a chat: mean of the losses that count; null if none does. */
+  learntLoss?: number | null;
+  /** The same mean as training computes it, in float32. */
   modelLoss: number;
   /** ln V: the loss if all tokens were equally likely. */
   uniformLoss: number;
@@ -42,16 +46,18 @@ export interface Inspection {
 }
 
 /**
+ * @param tokenIds of the text
  * @param top number of alternatives listed at each position
+ * @param lossMask of a chat: whether each token counts towards the loss
  * @throws wrong input if the text has fewer than two tokens, or more than the context length
  */
-export async function inspectText(
+export async function inspectTokens(
   loaded: { session: Session; model: ModelConfig; table: readonly ParameterSpec[]; tokenizer: Tokenizer },
-  text: string,
+  tokenIds: number[],
   top: number,
+  lossMask?: readonly boolean[],
 ): Promise<Inspection> {
   const { session, model, table, tokenizer } = loaded;
-  const tokenIds = Array.from(tokenizer.encode(text));
   const n = tokenIds.length;
   if (n < 2)
     throw wrongInput(`the text has ${n === 0 ? 'no token' : 'one token'}; a prediction and its target need two`);
@@ -93,7 +99,8 @@ export async function inspectText(
     ranks: targetIds.map(
       (target, t) => 1 + rows[t]!.reduce((likelier, logit) => likelier + Number(logit > rows[t]![target]!), 0),
     ),
-    loss: losses.reduce((sum, loss) => sum + loss, 0) / (n - 1),
+    loss: meanOf(losses)!,
+    ...(lossMask && { learnt: lossMask.slice(1), learntLoss: meanOf(losses.filter((_, t) => lossMask[t + 1])) }),
     modelLoss: result.loss[0]!,
     uniformLoss: Math.log(V),
     vocabularySize: V,
@@ -101,3 +108,6 @@ export async function inspectText(
     alternatives: rows.map((logits) => likeliestTokens(logits, top, tokenizer)),
   };
 }
+
+const meanOf = (losses: readonly number[]): number | null =>
+  losses.length === 0 ? null : losses.reduce((sum, loss) => sum + loss, 0) / losses.length;

@@ -21,7 +21,7 @@ export function inspectionPage(inspection: Inspection, about: { text: string; na
 <h2>Tokens</h2>
 <p class="tokens">${inspection.texts.map((text, t) => tokenSpan(inspection, text, t)).join('')}</p>
 <p class="note">${tokenIds.length} tokens. The stronger the colour, the higher the loss of the token, given the tokens
-before it. The first token has none before it, and so no loss.</p>
+before it. The first token has none before it, and so no loss.${learntNote(inspection)}</p>
 <h2>Loss</h2>
 <p>The mean of the ${tokenIds.length - 1} losses is <b>${loss.toFixed(6)}</b>, and the loss that the model computes is
 <b>${modelLoss.toFixed(6)}</b>, in nats per token: perplexity ${Math.exp(loss).toFixed(2)}. A uniform prediction has
@@ -46,6 +46,7 @@ code, .tokens, .rows { font-family: ui-monospace, monospace; font-size: .9rem; }
 .note { opacity: .75; font-size: .9rem; }
 .tokens span { border: 1px solid var(--line); border-radius: 3px; padding: .1rem .15rem; margin: .1rem; }
 .tokens span { display: inline-block; white-space: pre-wrap; }
+.tokens span.learnt { border-bottom: 3px solid var(--accent); }
 details, .last { border-bottom: 1px solid var(--line); }
 summary, .last, .head { display: grid; grid-template-columns: 2.2rem 1fr 1.2rem 1fr 4rem 3.2rem 4rem; gap: .3rem; }
 summary, .last { padding: .35rem 0; cursor: pointer; align-items: baseline; }
@@ -62,12 +63,19 @@ ol { margin: .3rem 0 .6rem 2.2rem; padding: 0; } li.target { font-weight: 700; c
 }
 `;
 
-function tokenSpan({ tokenIds, losses, uniformLoss }: Inspection, text: string, t: number): string {
+function learntNote({ learnt, learntLoss }: Inspection): string {
+  if (learnt === undefined) return '';
+  if (learntLoss === undefined || learntLoss === null) return ' No token counts towards the loss of training.';
+  return ` The underlined tokens count towards the loss of training; the mean of those is ${learntLoss.toFixed(6)}.`;
+}
+
+function tokenSpan({ tokenIds, losses, uniformLoss, learnt }: Inspection, text: string, t: number): string {
   const loss = losses[t - 1];
   const strength = loss === undefined ? 0 : Math.min(75, Math.round((50 * loss) / uniformLoss));
   const title = loss === undefined ? `id ${tokenIds[t]}` : `id ${tokenIds[t]}, loss ${loss.toFixed(4)}`;
   const style = `background: color-mix(in srgb, var(--accent) ${strength}%, transparent)`;
-  return `<span title="${title}" style="${style}">${shown(text)}</span>`;
+  const mark = learnt?.[t - 1] === true ? ' class="learnt"' : '';
+  return `<span${mark} title="${title}" style="${style}">${shown(text)}</span>`;
 }
 
 function positionRow(inspection: Inspection, t: number): string {

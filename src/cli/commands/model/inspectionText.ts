@@ -10,8 +10,8 @@ const rowWidth = (tokenWidth: number): number => 10 + 2 * tokenWidth + 5 + 2 + 2
 
 /** A table of inputs and shifted targets side by side, with the probability that the model assigns to each target. */
 export function inspectionText(inspection: Inspection, terminalWidth = stdoutWidth()): string {
-  const { tokenIds, texts, targetIds, losses, probabilities, ranks, loss, modelLoss, uniformLoss, vocabularySize } =
-    inspection;
+  const { tokenIds, texts, targetIds, losses, probabilities, ranks, learnt } = inspection;
+  const { loss, modelLoss, uniformLoss, vocabularySize } = inspection;
   const quoted = texts.map(visible);
   const longest = Math.min(24, Math.max(6, ...quoted.map(({ length }) => length)));
   // A narrow terminal has no room for the ids, and one that is narrower still not for whole texts.
@@ -28,7 +28,9 @@ export function inspectionText(inspection: Inspection, terminalWidth = stdoutWid
     if (t === n - 1)
       return `${input}   →  ${'?'.padEnd(width)}  ${hasIds ? '(the next token is not known)' : '(not known)'}`;
     const values = numbers(probabilities[t]!.toFixed(4), String(ranks[t]), losses[t]!.toFixed(4));
-    return `${input}   →  ${token(quoted[t + 1]!, targetIds[t]!)}  ${coloured(values, losses[t]!, uniformLoss)}`;
+    const target = token(quoted[t + 1]!, targetIds[t]!);
+    const counted = learnt?.[t] === true ? `  → ${paint('green', `● ${target}`)}` : `   →  ${target}`;
+    return `${input}${counted}  ${coloured(values, losses[t]!, uniformLoss)}`;
   });
   const head = `position  ${token('input', 'id')}   →  ${token('target', 'id')}  ${numbers('p', 'rank', 'loss')}`;
   const perplexity = Math.exp(loss).toFixed(2);
@@ -43,9 +45,21 @@ export function inspectionText(inspection: Inspection, terminalWidth = stdoutWid
     '',
     `mean of the ${n - 1} losses ${loss.toFixed(6)} = ${modelText}`,
     `${uniformText}: this model is ${difference}`,
+    ...learntLines(inspection),
     '',
     ...maskText(quoted),
   ].join('\n');
+}
+
+/** Of a chat: what the marks mean, and the mean loss of the targets that have one. */
+function learntLines({ learnt, learntLoss }: Inspection): string[] {
+  if (learnt === undefined) return [];
+  const counted = learnt.filter(Boolean).length;
+  if (learntLoss === undefined || learntLoss === null) return ['no target counts towards the loss of training'];
+  return [
+    `● counts towards the loss of training: ${counted} of ${learnt.length} targets, ` +
+      `mean loss ${learntLoss.toFixed(6)} (perplexity ${Math.exp(learntLoss).toFixed(2)})`,
+  ];
 }
 
 /** The most likely tokens after a position, and the target. */

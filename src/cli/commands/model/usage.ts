@@ -179,6 +179,16 @@ export const inspectUsage = defineUsage({
   },
   options: {
     ...inputOptions,
+    messages: {
+      type: 'string',
+      nargs: 1,
+      describe: 'JSON file with a list of messages to show as a chat in place of a text; - for stdin',
+    },
+    'loss-on': {
+      choices: ['assistant', 'last', 'all'],
+      describe:
+        'With --messages: turns that count towards the loss (default: lossOn of the config, or else the assistant’s)',
+    },
     position: { type: 'number', describe: 'Also show the most likely tokens after this position (counted from 0)' },
     top: { type: 'number', default: 10, describe: 'Number of most likely tokens to show' },
     html: { type: 'string', nargs: 1, describe: 'Also write a self-contained HTML page to this file' },
@@ -194,6 +204,7 @@ export const inspectUsage = defineUsage({
       'clm inspect configs/moby-dick.yaml --text "Call me" --position 3',
       'Show what an untrained model predicts after position 3',
     ],
+    ['clm inspect runs/smollm --messages chat.json', 'Show which tokens of a chat count towards the loss'],
     ['clm inspect runs/moby-dick --text "The whale" --html whale.html', 'Write a page for the browser'],
   ],
 });

@@ -7,14 +7,16 @@ import {
   type ExampleWindow,
   type PartContent,
 } from '../../../data/check/checkCorpus.ts';
+import type { LearntExample } from '../../../data/check/learntExample.ts';
 import type { Corpus, Packing } from '../../../data/files/corpus.ts';
 import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { refuseUnscoredValidation } from '../../../data/validationPart.ts';
 import { prepareTokenizer, type PreparedTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
 import { supplyOptions } from '../../../data/windows/trainingSupply.ts';
 import { bytesText } from '../../../units.ts';
+import { learntLegend, learntText } from '../../terminal/learntText.ts';
 import { showWaiting } from '../../terminal/liveLine.ts';
-import { grouped, note, printJson, printResult, printWarning } from '../../terminal/output.ts';
+import { grouped, note, printJson, printPainted, printResult, printWarning } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
 import { leftOutLines, reportIgnored, supplyLines, suspicionText } from '../../terminal/supplyText.ts';
 import { placeText, repetitionLines, repetitionWarnings } from './repetitionLines.ts';
@@ -88,6 +90,7 @@ function printCheck(result: CorpusCheck, corpus: Corpus, { packing, contextLengt
   if (result.badBytes > 0) say(`invalid UTF-8 bytes, replaced or skipped: ${grouped(result.badBytes)}`);
   // Empty documents and bad bytes have lines above.
   for (const line of leftOutLines({ ...result, emptyDocuments: 0, badBytes: 0 }, corpus)) say(line);
+  if (result.learntExample !== undefined) printLearnt(result.learntExample);
   for (const example of result.examples) printExample(example);
 }
 
@@ -101,6 +104,14 @@ const sumOf = (a: PartContent, b: PartContent): PartContent => ({
   tokens: a.tokens + b.tokens,
   bytes: a.bytes + b.bytes,
 });
+
+/** A chat or pair as text, with what the model learns of it in colour or between marks. */
+function printLearnt({ place, tokens, learntTokens, parts }: LearntExample): void {
+  const count = `${grouped(learntTokens)} of ${grouped(tokens)} tokens count towards the loss, shown ${learntLegend()}`;
+  printResult('');
+  for (const line of hanging(`example, ${placeText(place)}: ${count}`, 2)) printResult(line);
+  printPainted(learntText(parts));
+}
 
 const shownPositions = 12;
 

@@ -10,7 +10,7 @@ export const dataCheckUsage = defineUsage({
     examples: {
       type: 'number',
       default: 1,
-      describe: 'Number of training windows to show, with their shifted targets',
+      describe: 'Number of training windows to show, with their shifted targets; 0: no example at all',
     },
     ...setOption,
     ...jsonOption,
