@@ -15,7 +15,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, realpat
 import path from 'node:path';
 import { root, run as runHere, scratchFolder } from '../../lib/clm.mjs';
 import { pack } from '../../package/pack.mjs';
-import { sizeLimits } from '../../package/platforms.mjs';
+import { packageName, platforms, sizeLimits } from '../../package/platforms.mjs';
 import { npmCommand } from '../../setup/packages.mjs';
 import { startRegistry } from './package/registry.mjs';
 import { newUser } from './package/user.mjs';
@@ -271,8 +271,21 @@ async function nextVersion() {
   return files;
 }
 
+/** Empty packages for the other platforms: yarn wants optional ones to exist, also if it does not install them. */
+async function otherPlatforms() {
+  const files = [];
+  for (const [platform, { platform: os, arch }] of Object.entries(platforms)) {
+    if (platform === 'linux-x64') continue;
+    const [name, stage] = [packageName(platform), at('others', platform)];
+    mkdirSync(stage, { recursive: true });
+    writeFileSync(path.join(stage, 'package.json'), JSON.stringify({ name, version, os: [os], cpu: [arch] }));
+    files.push((await pack(stage, scratch, sizeLimits[name])).file);
+  }
+  return files;
+}
+
 try {
-  await publish(tarballs.map((name) => at('first', name)));
+  await publish([...(await otherPlatforms()), ...tarballs.map((name) => at('first', name))]);
   for (const [name, check] of Object.entries(checks)) {
     if (!name.toLowerCase().includes(only.toLowerCase())) continue;
     console.log(`\n${name}`);
