@@ -34,6 +34,7 @@ const manifestSchema = z.strictObject({
       rowsWithoutText: count,
       suspiciousRecords: count,
       firstSuspicious: z.string().optional(),
+      chatsWithoutLoss: count.optional(),
     })
     .optional(),
   /** How many of the files, the last ones, are only for validation; absent without any. */

@@ -26,7 +26,9 @@ export function supplyLines(
   const split = splitDocuments > 0 ? [`${grouped(splitDocuments)} documents longer than a window, split`] : [];
   return [
     [windows, ...padding, ...split, ...leftover].join(', '),
-    ...(learntShare < 1 ? [`${percent(learntShare)} of the tokens count towards the loss (the completions)`] : []),
+    ...(learntShare < 1
+      ? [`${percent(learntShare)} of the tokens count towards the loss (completions, or turns of chats)`]
+      : []),
   ];
 }
 
@@ -34,10 +36,11 @@ export function supplyLines(
 export function leftOutLines(counts: Readonly<ReadCounts> | undefined, corpus: Pick<Corpus, 'leftOutFiles'>): string[] {
   const { emptyFiles, hiddenFiles, repeatedFiles } = fileCounts(corpus);
   const { empty, hidden, repeated } = corpus.leftOutFiles ?? { empty: [], hidden: [], repeated: [] };
-  const { badBytes = 0, emptyDocuments = 0, rowsWithoutText = 0 } = counts ?? {};
+  const { badBytes = 0, emptyDocuments = 0, rowsWithoutText = 0, chatsWithoutLoss = 0 } = counts ?? {};
   const lines: [string, number, string?][] = [
     ['empty documents left out', emptyDocuments],
     ['rows without text passed over (emptyRows: skip)', rowsWithoutText],
+    ['chats of which nothing counts towards the loss', chatsWithoutLoss],
     ['invalid UTF-8 bytes, replaced or skipped', badBytes],
     ['empty files left out', emptyFiles, empty[0]],
     ['hidden files and folders left out', hiddenFiles, hidden[0]],

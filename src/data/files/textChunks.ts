@@ -72,6 +72,8 @@ export async function* textChunks(
         if (rowOptions.counts) rowOptions.counts.emptyDocuments++;
         continue;
       }
+      if (lossSpans?.length === 0 && rowOptions.counts)
+        rowOptions.counts.chatsWithoutLoss = (rowOptions.counts.chatsWithoutLoss ?? 0) + 1;
       if (!isInPart(part, text, completion)) continue;
       const whole = { startsDocument: true, endsDocument: true };
       yield {

@@ -33,6 +33,8 @@ export interface ReadCounts {
   suspiciousRecords: number;
   /** … and the first of them, in words. */
   firstSuspicious?: string | undefined;
+  /** Chats of which nothing counts towards the loss, e.g. without an answer. */
+  chatsWithoutLoss?: number | undefined;
 }
 
 export const noCounts = (): ReadCounts => ({
@@ -42,8 +44,11 @@ export const noCounts = (): ReadCounts => ({
   suspiciousRecords: 0,
 });
 
+type CountKey = keyof Omit<ReadCounts, 'firstSuspicious' | 'chatsWithoutLoss'>;
+
 export function addCounts(sum: ReadCounts, counts: Readonly<ReadCounts>): void {
-  for (const key of Object.keys(noCounts()) as (keyof Omit<ReadCounts, 'firstSuspicious'>)[]) sum[key] += counts[key];
+  for (const key of Object.keys(noCounts()) as CountKey[]) sum[key] += counts[key];
+  if (counts.chatsWithoutLoss) sum.chatsWithoutLoss = (sum.chatsWithoutLoss ?? 0) + counts.chatsWithoutLoss;
   sum.firstSuspicious ??= counts.firstSuspicious;
 }
 

@@ -143,6 +143,7 @@ describe('rows', () => {
     expect((await rejection(read(content))).message).toMatch(/^line 6 .*a\.jsonl: "messages" is null, not a list/);
     const { chats, counts } = await read(content, { emptyRows: 'skip' });
     expect(chats).toHaveLength(marked.length);
+    expect(counts.chatsWithoutLoss).toBe(1); // "without an answer"
     expect(counts.rowsWithoutText).toBe(2);
   });
 
