@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { leafKeys } from './keys.ts';
 import type { KeyPath } from './located.ts';
+import { formerPathsKey } from './paths/relativePaths.ts';
 import { configSchema } from './schema.ts';
 
 type Plain = Record<string | number, unknown>;
@@ -16,6 +17,7 @@ type Plain = Record<string | number, unknown>;
  */
 export function changedKeys(text: string): Record<string, unknown> | undefined {
   const written = parse(text) as unknown;
+  if (typeof written === 'object' && written !== null) delete (written as Plain)[formerPathsKey];
   const complete = configSchema.safeParse(written);
   if (!complete.success) return undefined;
   const changed: Plain = {};

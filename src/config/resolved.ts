@@ -46,6 +46,23 @@ export function resumeDifferences(runConfig: Config, newConfig: Config, { ignore
     .map(renderKeyPath);
 }
 
+/**
+ * The keys that differ between the config of a run and another one, paths, device and length aside: those on which the
+ * results of the run depend, and those of `checkpoints`, on which only what is kept of it depends.
+ */
+export function changedSettings(runConfig: Config, config: Config): { results: string[]; checkpoints: string[] } {
+  const later = leafKeys()
+    .filter(([section]) => ['schedule', 'evaluation', 'checkpoints'].includes(String(section)))
+    .filter((path) => !isDeepStrictEqual(configValue(runConfig, path), configValue(config, path)))
+    .map(renderKeyPath);
+  const isOfCheckpoints = (key: string): boolean => key.startsWith('checkpoints.');
+  const fixed = resumeDifferences(runConfig, config, { ignorePaths: true }).filter((key) => key !== 'device');
+  return {
+    results: [...fixed, ...later.filter((key) => !isOfCheckpoints(key))],
+    checkpoints: later.filter(isOfCheckpoints),
+  };
+}
+
 function mayChange([section, key]: KeyPath): boolean {
   if (section === 'training') return lengths.includes(String(key));
   return section === 'corpus' ? encoding.includes(String(key)) : resumable.includes(String(section));

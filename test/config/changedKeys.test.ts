@@ -32,6 +32,18 @@ samples: { prompt: "a\\nb" }`,
   });
 });
 
+it('reads the config.yaml of a run, which says where its paths led when it was written', () => {
+  const file = path.join(folder(), 'b.yaml');
+  writeFileSync(file, 'corpus: { sources: [{ path: a.txt }] }\ntraining: { steps: 70 }\n');
+  const text = renderConfig(loadConfig(file), path.join(folder(), 'runs/b'));
+  expect(text).toContain('formerPaths');
+  expect(changedKeys(text)).toEqual({
+    name: 'b',
+    corpus: { sources: [{ path: '../../a.txt' }], validation: { tail: 0.1 } },
+    training: { steps: 70 },
+  });
+});
+
 it('does not read the config of another version', () => {
   expect(changedKeys(complete('corpus: { sources: [{ path: /a.txt }] }').replace('seed:', 'sead:'))).toBeUndefined();
 });

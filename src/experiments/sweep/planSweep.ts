@@ -1,8 +1,8 @@
 /** Checks a sweep before its first run: every config and plan, and the work still to be done. */
 import { existsSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { loadConfig, parseResolvedConfig } from '../../config/load.ts';
-import { resumeDifferences } from '../../config/resolved.ts';
+import { changedSettings } from '../../config/resolved.ts';
 import type { Config } from '../../config/schema.ts';
 import { ExpectedError, wrongInput } from '../../errors.ts';
 import { otherConfigOf } from '../../run/configFile.ts';
@@ -50,13 +50,14 @@ export async function planSweep(
   const corpora = new Set<string>();
   const planned: PlannedRun[] = [];
   for (const run of runs) {
-    const { config, known, warnings } = await namingRun(run.name, async () => {
+    const { config, known, warnings, changedCheckpoints } = await namingRun(run.name, async () => {
       const config = loadConfig(options.config, { set: run.set });
-      refuseOtherRun(join(output, run.name), options.config, config);
+      const changedCheckpoints = refuseOtherRun(join(output, run.name), options.config, config);
       const { corpus, tokenizer, model, training } = config;
       const key = JSON.stringify([corpus, tokenizer, model, training]);
       const before = plans.get(key);
-      if (before !== undefined) return { config, known: before, warnings: warningsOf(config, before.plan) };
+      if (before !== undefined)
+        return { config, known: before, warnings: warningsOf(config, before.plan), changedCheckpoints };
       // A directory that does not exist: whether the run may start in its own is checked by its process.
       const located = {
         config,
@@ -76,18 +77,19 @@ export async function planSweep(
       const text = JSON.stringify([corpus, tokenizer.path]);
       if (!corpora.has(text)) options.opened(prepared);
       corpora.add(text);
-      return { config, known, warnings: prepared.warnings };
+      return { config, known, warnings: prepared.warnings, changedCheckpoints };
     });
     const { plan, vocabularySize, prepareMs, validationTokens } = known;
     const summary = summarizeRun(join(output, run.name));
-    const work = runWork(
-      config,
-      plan,
-      validationTokens,
-      isOver(summary, plan.steps, retry) ? plan.steps : summary.step,
-    );
+    const isDone = isOver(summary, plan.steps, retry);
+    const work = runWork(config, plan, validationTokens, isDone ? plan.steps : summary.step);
+    if (isDone && changedCheckpoints.length > 0)
+      warnings.push(
+        `the run was trained with another ${changedCheckpoints.join(', ')}: the checkpoints it has stay as they are`,
+      );
     planned.push({ ...run, config, plan, vocabularySize, prepareMs, warnings, summary, work });
   }
+  refuseLongerRuns(planned);
   return planned;
 }
 
@@ -95,22 +97,38 @@ export async function planSweep(
 export const isOver = ({ state, reason, step }: RunSummary, steps: number, retry: boolean): boolean =>
   (state === 'done' && (reason !== null || step >= steps)) || (state === 'failed' && !retry);
 
+const ownFolder = 'Give this sweep a folder of its own with --output, or another name.';
+
 /**
- * Two sweeps of one name, or one whose base config was changed, would take each other's runs for their own.
+ * Two sweeps of one name, or one that was changed, would take each other's runs for their own.
+ * @returns the keys of `checkpoints` that differ: the results do not depend on them
  * @throws wrongInput if the directory has a run that this config did not make
  */
-function refuseOtherRun(runDirectory: string, configPath: string, config: Config): void {
+function refuseOtherRun(runDirectory: string, configPath: string, config: Config): string[] {
   const file = runPaths(runDirectory).config;
-  if (!existsSync(file)) return;
+  if (!existsSync(file)) return [];
   const other = otherConfigOf(runDirectory, configPath);
   const former = parseResolvedConfig(readBounded(file).toString('utf8'), file);
   // Paths may have moved with their project; the corpus itself is checked when the run is continued.
-  const differences = resumeDifferences(former, config, { ignorePaths: true }).filter((key) => key !== 'device');
-  if (other === undefined && differences.length === 0) return;
-  const reason = other === undefined ? `with another ${differences.join(', ')}` : `from ${other}, not ${configPath}`;
+  const { results, checkpoints } = changedSettings(former, config);
+  if (other === undefined && results.length === 0) return checkpoints;
+  const reason = other === undefined ? `with another ${results.join(', ')}` : `from ${other}, not ${configPath}`;
+  throw wrongInput(`${relative(process.cwd(), runDirectory)} has a run that was made ${reason}. ${ownFolder}`);
+}
+
+/**
+ * A shorter run is continued. A longer one, because the sweep has been shortened or the run extended by hand, had
+ * another learning rate at each step than this sweep asks for.
+ * @throws wrongInput with the names of the runs
+ */
+function refuseLongerRuns(planned: readonly PlannedRun[]): void {
+  const lengthOf = ({ summary }: PlannedRun): number => Math.max(summary.step, summary.steps ?? 0);
+  const longer = planned.filter((run) => lengthOf(run) > run.plan.steps);
+  if (longer.length === 0) return;
+  const named = longer.map((run) => `  ${run.name}: ${lengthOf(run)} steps, not ${run.plan.steps}`);
   throw wrongInput(
-    `${relative(process.cwd(), runDirectory)} has a run that was made ${reason}. Give this sweep a folder of its own ` +
-      'with --output, or another name.',
+    `${relative(process.cwd(), dirname(longer[0]!.summary.path))} has runs that are longer than this sweep asks ` +
+      `for:\n${named.join('\n')}\n${ownFolder} Runs that are shorter than it asks for are continued.`,
   );
 }
 

@@ -7,6 +7,7 @@ import { runSweep, type SweepEvent } from '../../../experiments/sweep/runSweep.t
 import { readSweep, type Sweep } from '../../../experiments/sweep/sweepFile.ts';
 import { planSweep, type PlannedRun } from '../../../experiments/sweep/planSweep.ts';
 import { expandSweep } from '../../../experiments/sweep/expandSweep.ts';
+import { listed } from '../../../experiments/comparison/texts.ts';
 import { logTargets, openModules } from '../../logTargets.ts';
 import { assertWhole } from '../../options.ts';
 import { timeText } from '../../../units.ts';
@@ -65,12 +66,10 @@ async function prepareSweep(args: ArgumentsOf<typeof sweepUsage>, signal: AbortS
       reportLeftOut(manifest.leftOut, corpus, args.quiet);
     },
   });
-  const warned = new Set<string>();
-  for (const { name, warnings } of planned)
-    for (const warning of warnings.filter((text) => !warned.has(text))) {
-      printWarning(`${name}: ${warning}`);
-      warned.add(warning);
-    }
+  for (const warning of new Set(planned.flatMap(({ warnings }) => warnings))) {
+    const names = planned.filter(({ warnings }) => warnings.includes(warning)).map(({ name }) => name);
+    printWarning(`${listed(names)}: ${warning}`);
+  }
   const say = args.quiet && !args.dryRun ? () => {} : note;
   return { sweep, output, planned, expected: await expectedSweep(planned, { jobs: args.jobs, say, signal }) };
 }

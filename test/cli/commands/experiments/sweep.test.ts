@@ -138,4 +138,34 @@ describe('clm sweep', () => {
     expect(output).toMatch(/\[1\/1\] seed-1: done in /);
     expect(output.slice(output.lastIndexOf('done in'))).not.toContain('left; seed-1');
   });
+
+  it('takes no run of another schedule, evaluation or length for its own', async () => {
+    const sweep = (changes: Record<string, unknown>) => {
+      const set = JSON.stringify({ 'training.steps': 4, ...changes });
+      writeFileSync(at('edited.yaml'), `config: base.yaml\nset: ${set}\nseeds: 2\n`);
+      return clm(['sweep', at('edited.yaml'), '--output', at('edited')]);
+    };
+    expect((await sweep({})).code).toBe(0);
+    const edited = await sweep({ 'schedule.warmupSteps': 2, 'evaluation.everySteps': 2 });
+    expect({ code: edited.code, stdout: edited.stdout }).toEqual({ code: 2, stdout: '' });
+    expect(edited.stderr).toMatch(
+      /seed-1: \S*edited\/seed-1 has a run .* another schedule.warmupSteps, evaluation.everySteps\. .* --output/,
+    );
+    const shorter = await sweep({ 'training.steps': 3 });
+    expect({ code: shorter.code, stdout: shorter.stdout }).toEqual({ code: 2, stdout: '' });
+    expect(shorter.stderr).toMatch(/seed-1: 4 steps, not 3\n {2}seed-2: 4 steps, not 3\nGive this sweep .* --output/);
+
+    const kept = await sweep({ 'checkpoints.keepLast': 1 });
+    expect(kept.code).toBe(0);
+    expect(kept.stderr).toMatch(/warning: seed-1 and seed-2: the run was trained with another checkpoints.keepLast: /);
+
+    const longer = await sweep({ 'training.steps': 5 });
+    expect(longer.code).toBe(0);
+    expect(longer.stderr).toContain('2 runs, 2 of them to train');
+    expect(losses(at('edited/seed-2'))).toHaveLength(5);
+    await clm(['train', '--resume', '--run', at('edited/seed-2'), '--set', 'training.steps=7', '--quiet']);
+    const extended = await sweep({ 'training.steps': 5 });
+    expect(extended.code).toBe(2);
+    expect(extended.stderr).toMatch(/for:\n {2}seed-2: 7 steps, not 5\n/);
+  });
 });
