@@ -7,6 +7,7 @@ import { withoutReferences } from './interpolation.ts';
 import { location, maxDepth, mergeLocated, originsIn, parseLocated, plainValue, renderKeyPath } from './located.ts';
 import type { KeyPath, LocatedMapping, LocatedValue, Origin, OriginAt } from './located.ts';
 import { formerPathsKey } from './paths/relativePaths.ts';
+import { withoutDerived } from './sections/derivedKeys.ts';
 
 /** The path of a config file; or the text of one; or its keys as an object, in which texts have no references. */
 export type ConfigSource = string | { readonly yaml: string } | { readonly keys: object };
@@ -114,7 +115,7 @@ export function parseMapping(text: string, name: string, originAt: OriginAt): Lo
   const formerPaths = formerPathsIn(former.value);
   const withFormer = parseLocated(text, (line, column) => ({ ...originAt(line, column), formerPaths }));
   (withFormer as LocatedMapping).entries.delete(formerPathsKey);
-  return withFormer as LocatedMapping;
+  return withoutDerived(withFormer as LocatedMapping);
 }
 
 function formerPathsIn(value: LocatedValue): Map<string, string> {

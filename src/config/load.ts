@@ -19,6 +19,7 @@ import { nameOfFile, refuseOtherName } from './runNames.ts';
 import { configSchema } from './schema.ts';
 import type { Config } from './schema.ts';
 import { defaultTail } from './sections/corpus.ts';
+import { derivedNotes } from './sections/derivedKeys.ts';
 import { withStartingRun } from './startingRun.ts';
 import { defaultSteps } from './sections/training.ts';
 
@@ -41,8 +42,9 @@ interface LoadOptions extends PathChoice {
  * @param options.namesRun whether the run is kept under its name: then the config must give one, unless it is a file
  *   whose own name will do
  * @param options.prefersFormer, options.onFormer about paths in the config.yaml of a run: see `PathChoice`
- * @param options.onReplaced called for each value of a file that a flag replaces because both exclude each other; and,
- *   without `onFormer`, for each path that was taken from where it was formerly
+ * @param options.onReplaced called for each value of a file that a flag replaces because both exclude each other; for
+ *   each key of the model that follows from another, which a flag sets, or does not, being written; and, without
+ *   `onFormer`, for each path that was taken from where it was formerly
  * @throws ConfigError with one line per problem: file:line:column (or the flag), the key, the value required
  * @throws environmentFailure if permission to read a file is denied
  */
@@ -57,6 +59,7 @@ export function loadConfig(
     refuseOtherName(defaultName, source, ', or --run DIR');
   }
   const tree = interpolated(withName(layers, defaultName));
+  for (const line of derivedNotes(withPreset(tree))) onReplaced(line);
   const resumedConfig = resumed?.(String(plainValue(valueAt(tree, ['name'])!)));
   const isResumed = resumedConfig !== undefined && existsSync(resumedConfig);
   const withStart = withStartingRun(tree, (startConfig, namedAt) =>

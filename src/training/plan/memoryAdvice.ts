@@ -3,6 +3,7 @@
  * that change the model. Each change builds on the ones before it; the list ends with the last one needed.
  */
 import type { Config } from '../../config/schema.ts';
+import { derivedKeys } from '../../config/sections/derivedKeys.ts';
 import { model as modelSection } from '../../config/sections/model.ts';
 import { environmentFailure } from '../../errors.ts';
 import { parameterTable, vocabularyRows } from '../../model/parameters.ts';
@@ -144,19 +145,8 @@ function withKeys(config: SizedConfig, keys: MemoryAdvice['keys']): SizedConfig 
     changed = { ...changed, [section]: { ...changed[section], [key]: value } };
   }
   if (changed.model === config.model) return changed;
-  const followed = Object.entries(derivedOf(config.model)).filter(([key]) => !(`model.${key}` in keys));
+  const followed = Object.entries(derivedKeys(config.model)).filter(([key]) => !(`model.${key}` in keys));
   return { ...changed, model: modelSection.parse({ ...changed.model, ...Object.fromEntries(followed) }) };
-}
-
-/** Keys whose value follows from the others, as null: a user's config does not have them, or need not. */
-function derivedOf(model: Config['model']): Partial<Record<keyof Config['model'], null>> {
-  const { family, heads, width } = model;
-  const followed = modelSection.parse({ family, heads, width });
-  return {
-    ...(model.headSize === followed.headSize && { headSize: null }),
-    ...(model.keyValueHeads === heads && { keyValueHeads: null }),
-    ...(model.feedForwardWidth === followed.feedForwardWidth && { feedForwardWidth: null }),
-  };
 }
 
 const narrowest = 64;
@@ -164,7 +154,7 @@ const narrowest = 64;
 /** Half the width, with heads of the same size if the number of heads can be halved with it. */
 function halfWidth(model: Config['model']): MemoryAdvice['keys'][] {
   const { width, heads, preset } = model;
-  const derived = derivedOf(model);
+  const derived = derivedKeys(model);
   const half = width / 2;
   const halvesHeads = heads % 2 === 0 && 'keyValueHeads' in derived && 'headSize' in derived && preset === null;
   const headSize = 'headSize' in derived ? half / (halvesHeads ? heads / 2 : heads) : model.headSize;
