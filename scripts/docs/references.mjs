@@ -1,5 +1,6 @@
 /** The reference pages of the documentation: every config key, every command. */
-import { argumentNames, commandNames, keyNames, optionNames } from '#clm/cli/hints/otherNames.js';
+import { argumentNames, commandNames, optionNames } from '#clm/cli/hints/otherNames.js';
+import { keyNames } from '#clm/config/sections/otherNames.js';
 import { clm, jsonLines } from '../lib/clm.mjs';
 
 const tableText = (/** @type {unknown} */ text) => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ');

@@ -2,8 +2,9 @@
 import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { configSchema } from './schema.ts';
-import { renderKeyPath } from './located.ts';
+import { parseKeyPath, renderKeyPath } from './located.ts';
 import type { KeyPath } from './located.ts';
+import { folded, keyNames, meaningIn } from './sections/otherNames.ts';
 
 type Schema = z.core.$ZodType;
 
@@ -55,21 +56,27 @@ export function leafKeys(path: KeyPath = []): KeyPath[] {
 }
 
 /**
- * A hint for the unknown key `name` in the mapping at `parent`: the nearest valid key, which may be in another mapping,
- * or else every key of this mapping.
+ * A hint for the unknown key `name` in the mapping at `parent`: the key that other programs call so, the nearest valid
+ * key, which may be in another mapping, or else every key of this mapping.
  */
 export function suggestKey(parent: KeyPath, name: string): string {
   const siblings = keysIn(parent);
   const near = siblings.map((key) => ({ key, edits: distance(folded(key), folded(name)) }));
   near.sort((a, b) => a.edits - b.edits);
   const best = near[0];
-  const elsewhere = keysNamed(name);
+  const elsewhere = [...keysNamed(name), ...keyCalled(parent, name)];
   if (best && best.edits <= (elsewhere.length > 0 ? 0 : Math.max(2, Math.floor(name.length / 3)))) {
     return `did you mean ${renderKeyPath([...parent, best.key])}?`;
   }
-  if (elsewhere.length > 0) return `did you mean ${elsewhere.map(renderKeyPath).join(' or ')}?`;
+  if (elsewhere.length > 0) return `did you mean ${[...new Set(elsewhere.map(renderKeyPath))].join(' or ')}?`;
   const inside = parent.length === 0 ? '' : ` in ${renderKeyPath(parent)}`;
   return `valid keys${inside} are ${siblings.join(', ')}`;
+}
+
+/** The key that is called so in other programs, alone or with its mapping. */
+function keyCalled(parent: KeyPath, name: string): KeyPath[] {
+  const key = meaningIn(keyNames, renderKeyPath([...parent, name])) ?? meaningIn(keyNames, name);
+  return key === undefined ? [] : [parseKeyPath(key)!];
 }
 
 /** Keys of that name in any mapping, or else those that end in it, unless it is too short to tell. */
@@ -78,9 +85,4 @@ function keysNamed(name: string): KeyPath[] {
   const exact = named.filter(({ key }) => key === folded(name));
   const ending = named.filter(({ key }) => name.length > 4 && key.endsWith(folded(name)));
   return (exact.length > 0 ? exact : ending).map(({ path }) => path);
-}
-
-/** Makes `weight_decay`, `weight-decay` and `WeightDecay` equal to `weightDecay`. */
-function folded(name: string): string {
-  return name.toLowerCase().replace(/[_-]/g, '');
 }

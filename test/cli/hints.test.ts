@@ -8,8 +8,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
 import { commandHint } from '../../src/cli/hints/commandHint.ts';
 import { optionHint } from '../../src/cli/hints/optionHint.ts';
-import { argumentNames, commandNames, keyNames, optionNames } from '../../src/cli/hints/otherNames.ts';
+import { argumentNames, commandNames, optionNames } from '../../src/cli/hints/otherNames.ts';
 import { nameOf, type Usage } from '../../src/cli/usage.ts';
+import { keyNames } from '../../src/config/sections/otherNames.ts';
+import { schemaAt, suggestKey } from '../../src/config/keys.ts';
+import { parseKeyPath } from '../../src/config/located.ts';
 import { writeRun } from '../experiments/runFolders.ts';
 import { root } from './clm.ts';
 
@@ -23,6 +26,7 @@ beforeAll(() => {
   const config = 'corpus: { sources: [{ path: my texts }] }\nmodel: { layers: 1, contextLength: 8 }\n';
   writeFileSync(at('base.yaml'), config);
   writeFileSync(at('other one.yml'), config);
+  writeFileSync(at('grid.yaml'), 'config: base.yaml\ngrid: { n_layer: [1, 2] }\n');
   writeFileSync(
     at('bin/clm'),
     `#!/bin/sh\nexec '${process.execPath}' '${path.join(root, 'dist/cli/main.js')}' "$@"\n`,
@@ -113,6 +117,24 @@ describe('the names of other programs', () => {
       const [, set] = /--set '?([^']*)'?$/.exec(proposed(hint!)) ?? [];
       expect(set?.split('=')[0], other).toBe(key);
     }
+  });
+
+  it.each(Object.entries(keyNames))('%s is meant by %s in a config, --set and the grid of a sweep', (key, others) => {
+    for (const other of others.split(' ').filter((name) => schemaAt(parseKeyPath(name)!) === undefined)) {
+      const path = parseKeyPath(other)!;
+      expect(suggestKey(path.slice(0, -1), String(path.at(-1))), other).toContain(key);
+      if (path.length === 1) expect(suggestKey(['schedule'], other), other).toContain(key);
+    }
+  });
+
+  it.each([
+    ['clm plan base.yaml --set max_iters=100', 'training.steps'],
+    ['clm plan base.yaml --set model.n_embd=64', 'model.width'],
+    ['clm sweep grid.yaml --dry-run', 'model.layers'],
+  ])('%s is answered with %s', async (line, key) => {
+    const { code, stderr } = await shell(line);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`is not a config key; did you mean ${key}?`);
   });
 
   it('are each in one row of their table, and lead to options, arguments and commands that exist', () => {

@@ -1,6 +1,7 @@
 /** What to say of a command that there is not: the same line with the command that is meant, if it is plain. */
+import { meaningIn } from '../../config/sections/otherNames.ts';
 import { nearest } from './nearest.ts';
-import { commandNames, meaningIn } from './otherNames.ts';
+import { commandNames } from './otherNames.ts';
 import { commandLine } from './writtenArguments.ts';
 
 /**

@@ -6,9 +6,10 @@ import { z } from 'zod';
 import { leafKeys, schemaAt } from '../../config/keys.ts';
 import { parseKeyPath, plainValue, renderKeyPath } from '../../config/located.ts';
 import { parseOverride } from '../../config/overrides.ts';
+import { folded, keyNames, meaningIn } from '../../config/sections/otherNames.ts';
 import type { Usage } from '../usage.ts';
 import { nearest } from './nearest.ts';
-import { argumentNames, folded, keyNames, meaningIn, optionNames, valueNames } from './otherNames.ts';
+import { argumentNames, optionNames, valueNames } from './otherNames.ts';
 import { commandLine, splitWritten, type WrittenPiece } from './writtenArguments.ts';
 
 /** What an option is here. */
