@@ -1,6 +1,6 @@
 /**
- * What config keys are called elsewhere: in nanoGPT, litgpt, mlx-lm, llama.cpp and Hugging Face's transformers. It tells
- * what is meant by such a name in a config, in `--set` or as an option, and gives a table of docs/other-names.md.
+ * What config keys are called elsewhere: in nanoGPT, litgpt, mlx-lm, llama.cpp and Hugging Face's transformers. It
+ * tells what is meant by such a name in a config, in `--set` or as an option, and gives a table of docs/other-names.md.
  */
 
 /** By config key. Names are compared without case, dashes and underscores. */
