@@ -45,6 +45,20 @@ it('labels the loss as smoothed, and says nothing of the speed of the first step
   ]);
 });
 
+it('spreads the time of an evaluation over the steps since the one before it, in the time that is left', () => {
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    written += String(text);
+    return true;
+  });
+  const report = reportToTerminal(2000, 0, false);
+  for (let number = 1; number <= 501; number++) report(step(number, 3, 200 * number, 500));
+  report({ kind: 'evaluation', step: 501, loss: 3, perplexity: 20, bitsPerByte: 4, tokens: 9 });
+  vi.advanceTimersByTime(10_000);
+  report(step(502, 3, 200 * 502 + 14_000, 500));
+  // 1,498 steps of 200 ms, with 14 s of evaluation for every 501 of them.
+  expect(written.trimEnd().split('\n').at(-1)).toContain('  5 min 41 s left  ');
+});
+
 it('prints a sample as text, with the control characters of the model escaped', () => {
   const lines = said((report) =>
     report({ kind: 'sample', step: 5, prompt: 'Call', completion: ' "me"\n\tIsh\x1bmael' }),

@@ -14,11 +14,14 @@ const drawIntervalMs = 100;
 /** @param startStep the step that training starts from, 0 for a new run */
 export function reportToTerminal(steps: number, startStep: number, isQuiet: boolean): Report {
   const reportStep = canRedraw(process.stderr) ? progressBar(steps, startStep) : plainLines(steps);
+  let hasPaused = false;
   return (fact) => {
     if (fact.kind === 'step') {
-      if (!isQuiet) reportStep(fact);
+      if (!isQuiet) reportStep(fact, hasPaused);
+      hasPaused = false;
       return;
     }
+    hasPaused = true;
     const line = lineOf(fact);
     if (line !== undefined && (!isQuiet || fact.kind === 'saveFailed' || fact.kind === 'warning')) note(line);
   };
@@ -26,23 +29,26 @@ export function reportToTerminal(steps: number, startStep: number, isQuiet: bool
 
 type StepFact = Extract<Fact, { kind: 'step' }>;
 
-function plainLines(steps: number): (fact: StepFact) => void {
+/** @param hasPaused whether there was an evaluation, a sample or a checkpoint since the step before */
+type ReportStep<Result> = (fact: StepFact, hasPaused: boolean) => Result;
+
+function plainLines(steps: number): ReportStep<void> {
   const meanOf = openMeans(steps);
   let nextMs = 0;
-  return (fact) => {
-    const facts = meanOf(fact);
+  return (fact, hasPaused) => {
+    const facts = meanOf(fact, hasPaused);
     if (performance.now() < nextMs) return;
     nextMs = performance.now() + plainIntervalMs;
     note(facts.join('  '));
   };
 }
 
-function progressBar(steps: number, startStep: number): (fact: StepFact) => void {
+function progressBar(steps: number, startStep: number): ReportStep<void> {
   const meanOf = openMeans(steps);
   let nextMs = 0;
   showLive(barLine(startStep / steps, [`step ${startStep}/${steps}`]));
-  return (fact) => {
-    const facts = meanOf(fact);
+  return (fact, hasPaused) => {
+    const facts = meanOf(fact, hasPaused);
     if (performance.now() < nextMs) return;
     nextMs = performance.now() + drawIntervalMs;
     showLive(barLine(fact.step / steps, facts));
@@ -54,16 +60,22 @@ function progressBar(steps: number, startStep: number): (fact: StepFact) => void
  * speed and the time left, of this process alone. The first step counts towards the loss only: most of its time is
  * start-up.
  */
-function openMeans(steps: number): (fact: StepFact) => string[] {
+function openMeans(steps: number): ReportStep<string[]> {
   const loss = openMean();
   const tokensPerSecond = openMean();
-  const msPerStep = openMean();
-  let previousMs: number | undefined;
-  return (fact) => {
+  const meanOfSteps = openMean();
+  let first: StepFact | undefined;
+  let [previousMs, msPerStep, pausesMs] = [0, NaN, 0];
+  return (fact, hasPaused) => {
     const { step, elapsedMs } = fact;
     const shown = [`step ${step}/${steps}`, `smoothed loss ${loss(fact.loss).toFixed(3)}`];
-    if (previousMs !== undefined) {
-      const leftMs = (steps - step) * msPerStep(elapsedMs - previousMs);
+    first ??= fact;
+    if (fact !== first) {
+      // Pauses go on as they were so far: as part of a running mean, one would count as if every step took as long.
+      const ms = elapsedMs - previousMs;
+      if (hasPaused && !Number.isNaN(msPerStep)) pausesMs += ms - msPerStep;
+      else msPerStep = meanOfSteps(ms);
+      const leftMs = (steps - step) * (msPerStep + pausesMs / (step - first.step));
       shown.push(`${duration(leftMs)} left`, `${grouped(tokensPerSecond(fact.tokensPerSecond))} tokens/s`);
     }
     previousMs = elapsedMs;
