@@ -4,7 +4,8 @@ import type { Comparison, Group } from './comparison.ts';
 import { amountAt, isFinished, lastStep, type RunFigures } from './runFigures.ts';
 import { grouped, listed } from './texts.ts';
 import { validationKeys, validationName } from './validationText.ts';
-import { amountText } from './wording.ts';
+import { valueText } from './settingNames.ts';
+import { amountText, rankedSpread } from './wording.ts';
 
 type Result = Omit<Comparison, 'answer' | 'notes'>;
 
@@ -18,6 +19,8 @@ export function notesOf(result: Result, runs: readonly RunHistory[], isDefaultRa
     ...withoutEvaluation(runs),
     ...lengths(result, runs),
     ...equalRuns(result.groups),
+    ...warmups(result.groups, runs),
+    ...edges(result),
   ];
 }
 
@@ -103,6 +106,39 @@ function equalRuns(groups: readonly Group[]): string[] {
   });
   if (repeated.length === 0) return [];
   return [`Equal runs of one seed count as one observation: ${listed(repeated)}.`];
+}
+
+/** Runs whose learning rate was still rising at their last step. */
+function warmups(groups: readonly Group[], runs: readonly RunHistory[]): string[] {
+  const counted = new Set(groups.flatMap((group) => group.runs.filter(({ isCounted }) => isCounted).map(pathOf)));
+  const trained = runs.filter(({ summary }) => counted.has(summary.path));
+  const rising = trained.filter(({ config, summary: { step } }) => Number(config.get('schedule.warmupSteps')) >= step);
+  if (rising.length === 0) return [];
+  const whose =
+    rising.length === trained.length ? 'every run' : `${grouped(rising.length)} of ${count(trained.length, 'run')}`;
+  return [
+    `The learning rate of ${whose} was never reached: schedule.warmupSteps is not less than their number ` +
+      `of steps (${listed(rising.map(({ summary }) => summary.name))}). Lower it, or train longer.`,
+  ];
+}
+
+/** From this many values of a key on, the best is expected to be between others. */
+const fewestValues = 3;
+
+function edges(result: Result): string[] {
+  const [best, ...others] = result.groups.filter((group) => rankedSpread(result, group) !== null);
+  if (!result.isComparable || best === undefined) return [];
+  const found = Object.entries(best.values).flatMap(([key, value]) => {
+    const values = [best, ...others].map((group) => group.values[key]);
+    if (!values.every((each) => typeof each === 'number') || new Set(values).size < fewestValues) return [];
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    if (value !== most && (value !== least || least === 0)) return [];
+    return [`${key} ${valueText(value)}, the ${value === most ? 'largest' : 'smallest'} of ${new Set(values).size}`];
+  });
+  if (found.length === 0) return [];
+  return [
+    `The lowest loss is at the edge of the values tried (${found.join('; ')}): values beyond it may be better still.`,
+  ];
 }
 
 const pathOf = ({ path }: RunFigures): string => path;

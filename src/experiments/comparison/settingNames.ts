@@ -49,8 +49,11 @@ function distinguishing(settings: readonly NamedSetting[], keys: readonly string
   return chosen;
 }
 
-function runNames({ runs }: NamedSetting): string {
-  const names = [...new Set(runs.map(({ summary }) => summary.name))];
+const runNames = ({ runs }: NamedSetting): string => namesTogether(runs.map(({ summary }) => summary.name));
+
+/** Names of runs as the name of their setting. */
+export function namesTogether(runs: readonly string[]): string {
+  const names = [...new Set(runs)];
   const all = names.join(', ');
   return names.length <= 2 || all.length <= longestName ? all : `${names[0]} and ${names.length - 1} more`;
 }

@@ -99,4 +99,32 @@ describe('comparing runs', () => {
       { key: 'corpus.sources[0].path', values: ['/one.txt', '/two.txt'] },
     ]);
   });
+
+  it('says where a learning rate was never reached, and where the best value is at the edge of those tried', () => {
+    const of = (rate: number, warmupSteps: number, loss: number) =>
+      history(`rate-${rate}`, {
+        losses: [3, 2, 2, 2],
+        evaluations: [[4, loss]],
+        config:
+          'corpus: { sources: [{ path: /a.txt }] }\nseed: 1\n' +
+          `optimizer: { learningRate: ${rate} }\nschedule: { warmupSteps: ${warmupSteps} }\n`,
+      });
+    const notes = (...losses: number[]) =>
+      compareRuns(losses.map((loss, i) => of([0.001, 0.003, 0.01][i]!, 3, loss))).notes;
+    expect(notes(2, 1, 3)).toEqual([]); // three steps of warm-up in four, and the middle value is best
+    expect(notes(2, 1)).toEqual([]); // one of two values is always at an edge
+    const edge = (which: string) =>
+      `The lowest loss is at the edge of the values tried (optimizer.learningRate ${which} of 3): ` +
+      'values beyond it may be better still.';
+    expect(notes(3, 2, 1)).toEqual([edge('0.01, the largest')]);
+    expect(notes(1, 2, 3)).toEqual([edge('1e-3, the smallest')]);
+    const rising = [of(0.001, 4, 2), of(0.003, 4, 1), of(0.01, 4, 3)];
+    expect(compareRuns(rising).notes).toEqual([
+      'The learning rate of every run was never reached: schedule.warmupSteps is not less than their number of steps ' +
+        '(rate-0.001, rate-0.003 and rate-0.01). Lower it, or train longer.',
+    ]);
+    expect(compareRuns([of(0.001, 3, 2), of(0.003, 4, 1), of(0.01, 3, 3)]).notes[0]).toMatch(
+      /^The learning rate of 1 of 3 runs was never reached/,
+    );
+  });
 });

@@ -1,8 +1,14 @@
 /** `clm compare RUN…`: the settings that runs have, their losses, and whether seeds alone differ as much. */
 import { wrongInput } from '../../../errors.ts';
 import { compareRuns } from '../../../experiments/comparison/compareRuns.ts';
-import { rankedFigure, type Comparison, type RankedBy } from '../../../experiments/comparison/comparison.ts';
-import { valueText } from '../../../experiments/comparison/settingNames.ts';
+import {
+  rankedFigure,
+  type Comparison,
+  type Group,
+  type RankedBy,
+} from '../../../experiments/comparison/comparison.ts';
+import type { RunFigures } from '../../../experiments/comparison/runFigures.ts';
+import { namesTogether, valueText } from '../../../experiments/comparison/settingNames.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readRunHistory } from '../../../experiments/runHistory.ts';
 import { printFinal, printJson, printResult, printWarning } from '../../terminal/output.ts';
@@ -43,7 +49,14 @@ function print(comparison: Comparison, width: number): void {
   notes.slice(isComparable ? 0 : 1).forEach((note) => say(`Note: ${note}`, 2));
   const [best] = groups;
   const figure = rankedFigure[measure][rankedBy];
-  printFinal({ isComparable, ...(isComparable && best && { best: best.name, [figure]: best[figure]?.mean }) });
+  const isRanked = isComparable && best !== undefined && best[figure] !== null;
+  printFinal({ isComparable, ...(isRanked && { best: nameOfCounted(best), [figure]: best[figure]!.mean }) });
+}
+
+/** A setting that is named by its runs is named by those that count. */
+function nameOfCounted({ name, runs }: Group): string {
+  const names = (shown: readonly RunFigures[]): string => namesTogether(shown.map((run) => run.name));
+  return name === names(runs) ? names(runs.filter(({ isCounted }) => isCounted)) : name;
 }
 
 const mostValues = 8;

@@ -89,6 +89,17 @@ result: isComparable=true best="learningRate 2e-3" validationLoss=1.26
     expect(JSON.parse(json.stdout)).toMatchObject({ isComparable: false, differences: [null] });
   });
 
+  it('names no best where nothing is ranked, and no run as best that is left out', async () => {
+    const unfinished = { losses: [3], steps: 4, config: 'seed: 2\n', status: { state: 'stopped' } };
+    writeRun(runs('stopped/a'), unfinished);
+    const nothing = await clm(['compare', runs('stopped')]);
+    expect(nothing.stdout).toMatch(/Nothing is ranked: .*\n(.*\n)*result: isComparable=true\n$/);
+    writeRun(runs('stopped/b'), { losses: [3, 2], evaluations: [[2, 2]], status: { state: 'done' } });
+    const one = await clm(['compare', runs('stopped')]);
+    expect(one.stdout).toContain('Note: 1 run is not finished and left out: a (');
+    expect(one.stdout).toContain('result: isComparable=true best=b validationLoss=2\n');
+  });
+
   it('fits a narrow terminal: fewer columns, then the names on lines of their own', async () => {
     const linesAt = async (columns: number) => {
       const { output } = await clmAtTerminal(['compare', runs('rates')], [], { size: [columns, 30] });
