@@ -43,4 +43,15 @@ function checkedMessage(message: unknown, where: string): ChatMessage {
   return message as ChatMessage;
 }
 
+/** The field of a row that holds a chat, if there is one; texts of Parquet are bytes. */
+export function chatField(row: Readonly<Record<string, unknown>>): string | undefined {
+  const isText = (value: unknown): boolean => typeof value === 'string' || Buffer.isBuffer(value);
+  const isMessage = (value: unknown): boolean =>
+    typeof value === 'object' && value !== null && 'role' in value && 'content' in value && isText(value.role);
+  return Object.keys(row).find((field) => {
+    const value = row[field];
+    return Array.isArray(value) && value.length > 0 && value.every(isMessage);
+  });
+}
+
 const isEmpty = (value: unknown): boolean => (value ?? null) === null || (Array.isArray(value) && value.length === 0);

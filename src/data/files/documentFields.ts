@@ -3,7 +3,7 @@ import { ExpectedError, wrongInput } from '../../errors.ts';
 import { chatText } from '../chat/chatText.ts';
 import type { ChatTemplate } from '../chat/chatTemplate.ts';
 import type { ByteSpan } from '../chat/lossMask.ts';
-import { chatMessages } from '../chat/messages.ts';
+import { chatField, chatMessages } from '../chat/messages.ts';
 import { badUtf8 } from './corpus.ts';
 import type { ByteRange, CorpusFile } from './corpus.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
@@ -82,11 +82,13 @@ function chatDocument(
   const value = Object.hasOwn(values, field!) ? values[field!] : undefined;
   if (value !== undefined) fields.isFound = true;
   if ((value ?? null) === null && file.source!.emptyRows === 'skip') {
-    if (value === undefined) fields.missing ??= wrongInput(`${location} ${problemOf(values, field!, value)}`);
+    if (value === undefined)
+      fields.missing ??= wrongInput(`${location} ${problemOf(values, field!, value, 'the chats')}`);
     if (options.counts) options.counts.rowsWithoutText++;
     return null;
   }
   const where = `${location}: ${JSON.stringify(field)}`;
+  if (value === undefined) throw wrongInput(`${location} ${problemOf(values, field!, value, 'the chats')}`);
   const messages = chatMessages(
     mapStrings(value, (text) => Buffer.from(wellFormedText(text, read, startByte, location, field!)).toString()),
     where,
@@ -138,13 +140,20 @@ export function refuseFieldOfNoRow({ file, range, fields }: Reading): void {
   if (range.startByte === file.startByte && !fields.isFound && fields.missing !== null) throw fields.missing;
 }
 
-function problemOf(values: Record<string, unknown>, field: string, value: unknown): string {
+/** @param content what the field should hold */
+function problemOf(values: Record<string, unknown>, field: string, value: unknown, content = 'the text'): string {
   const name = JSON.stringify(field);
   const passOver = 'emptyRows: skip in corpus.sources passes over such rows and counts them';
   if (value === null) return `has null in ${name}, no text. Fix the row; ${passOver}.`;
-  const inSources = 'Name the field that holds the text in corpus.sources';
-  if (value === undefined)
-    return `has no field ${name} (it has ${Object.keys(values).join(', ') || 'none'}). ${inSources}; ${passOver}.`;
+  const chats = chatField(values);
+  const inSources =
+    chats === undefined
+      ? `Name the field that holds ${content} in corpus.sources`
+      : `To train on the chats in ${JSON.stringify(chats)}, write messages: ${chats} (docs/chat.md)`;
+  if (value === undefined) {
+    const advice = chats === undefined ? `${inSources}; ${passOver}` : inSources;
+    return `has no field ${name} (it has ${Object.keys(values).join(', ') || 'none'}). ${advice}.`;
+  }
   return `has no text in ${name}: ${shown(value)}. ${inSources}.`;
 }
 

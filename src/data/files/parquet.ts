@@ -36,8 +36,7 @@ export async function* parquetRecords(
   const missing = columns.find((column) => !names.includes(column));
   if (missing !== undefined) {
     const chats = names.find((name) => ['messages', 'conversations', 'conversation'].includes(name));
-    const way =
-      chats === undefined ? '' : ` Of ${chats}, make a column of text, or columns of prompts and completions, first.`;
+    const way = chats === undefined ? '' : ` Chats of roles and contents: messages: ${chats} (docs/chat.md).`;
     throw wrongInput(
       `${path} has no column ${JSON.stringify(missing)}; it has ${names.join(', ')}. ` +
         `Set field in corpus.sources.${way}`,

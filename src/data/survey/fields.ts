@@ -1,4 +1,5 @@
 /** Which fields of JSON lines, CSV, TSV and Parquet hold text, by the first records of a file. */
+import { chatField } from '../chat/messages.ts';
 import type { CorpusFile } from '../files/corpus.ts';
 import { parquetColumns, parquetRecords } from '../files/parquet.ts';
 import { fieldsOf, findRecordEnd, type Separation } from '../files/separatedValues.ts';
@@ -38,6 +39,17 @@ export async function textFields(file: CorpusFile): Promise<TextField[]> {
 /** The field that is likeliest meant: `text`, or else the one with the most text. */
 export const likeliestField = (fields: readonly TextField[]): TextField | undefined =>
   fields.find(({ name }) => name === 'text') ?? [...fields].sort((a, b) => b.characters - a.characters)[0];
+
+/** The field with chats. A file that has texts in a field `text` is taken for those. */
+export async function chatFieldOf(file: CorpusFile): Promise<string | undefined> {
+  let count = 0;
+  for await (const record of firstRecords(file)) {
+    const field = chatField(record);
+    if (field !== undefined) return 'text' in record ? undefined : field;
+    if (++count === records) break;
+  }
+  return undefined;
+}
 
 async function* firstRecords(file: CorpusFile): AsyncGenerator<Record<string, unknown>, void, void> {
   const all = { startByte: file.startByte, endByte: file.startByte + file.bytes };

@@ -3,6 +3,7 @@ import { openCorpus } from '../files/openCorpus.ts';
 import type { Corpus, CorpusFile, SourceSettings } from '../files/corpus.ts';
 import { textChunks } from '../files/textChunks.ts';
 import { noCounts, utf8Chunks } from '../files/utf8Chunks.ts';
+import { withoutSpecialTokens } from '../tokens/prepareTokenizer.ts';
 import { characterCensus } from '../tokenizers/characters.ts';
 
 export interface TextSurvey {
@@ -27,13 +28,15 @@ const mostBytes = 128e6;
 const excerptBytes = 1 << 20;
 
 /** The corpus of one source, opened to be looked at. */
-export const openSource = (source: SourceSettings, isTable: boolean): Promise<Corpus> =>
-  openCorpus({
+export async function openSource(source: SourceSettings, isTable: boolean): Promise<Corpus> {
+  const corpus = await openCorpus({
     sources: [{ ...source, emptyRows: 'skip' }],
     validation: isTable || source.documents === 'file' ? { hash: 0.5 } : { tail: 0.5 },
     shuffleTokens: 1024,
     encodingErrors: 'replace',
   });
+  return withoutSpecialTokens({}, corpus);
+}
 
 /** One pass over the text. @throws wrongInput if it cannot be read */
 export async function surveyText(corpus: Corpus): Promise<TextSurvey> {

@@ -102,7 +102,7 @@ export function withChatFormatOf(
 }
 
 /** A corpus to make a vocabulary from: the special tokens that a chat template writes are not part of the text. */
-function withoutSpecialTokens({ chatTemplate }: TokenizerChoice, corpus: Corpus): Corpus {
+export function withoutSpecialTokens({ chatTemplate }: Pick<TokenizerChoice, 'chatTemplate'>, corpus: Corpus): Corpus {
   const template = chatTemplate ? readTemplate(chatTemplate) : plainTemplate;
   return withChatFormat(corpus, { template, specialTokens: noSpecialTokens });
 }

@@ -147,6 +147,15 @@ describe('rows', () => {
     expect(counts.rowsWithoutText).toBe(2);
   });
 
+  it.each([{}, { field: 'messages' }, { messages: 'chats' }])(
+    'read as %j lead to the field that has chats',
+    async (source) => {
+      const { opened } = await chatsOf('a.jsonl', lines, { messages: null, ...source });
+      const { message } = await rejection(prepareTokenizer({ kind: 'bytes' }, opened));
+      expect(message).toMatch(/To train on the chats in "messages", write messages: messages \(docs\/chat\.md\)\.$/);
+    },
+  );
+
   it('that a template refuses are named', async () => {
     const raising = '{{ raise_exception("no system here") if messages[0].role == "system" else messages[0].content }}';
     const { folder, opened } = await chatsOf('a.jsonl', lines);

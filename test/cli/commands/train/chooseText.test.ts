@@ -42,6 +42,32 @@ function choose(typed: string, options: Partial<TextOptions> = {}) {
   }));
 }
 
+describe('a file of chats', () => {
+  const chat = (turns: object) => `${JSON.stringify({ id: 'a1', messages: turns })}\n`;
+  const turns = [
+    { role: 'user', content: 'What is two and two?' },
+    { role: 'assistant', content: 'Four.' },
+  ];
+  it('is taken as chats, unless another field is named', async () => {
+    const file = write('chats.jsonl', chat(turns).repeat(30));
+    for (const field of [undefined, 'messages']) {
+      const { source, survey, said } = await choose(file, { field });
+      expect(source).toEqual({ messages: 'messages' });
+      expect(survey).toMatchObject({
+        documents: 30,
+        characters: 30 * 'user: What is two and two?\n\nassistant: Four.\n\n'.length,
+      });
+      expect(said).toEqual(['chats are in the field messages (docs/chat.md); for a text in its place: --field id']);
+    }
+    expect((await choose(file, { field: 'id' })).source).toEqual({ field: 'id' });
+  });
+
+  it('with a field text is a file of texts', async () => {
+    const file = write('both.jsonl', `${JSON.stringify({ text: sentence, messages: turns })}\n`.repeat(30));
+    expect((await choose(file)).source).toEqual({ field: 'text' });
+  });
+});
+
 describe('the files of a text', () => {
   it('of a folder of many are a document each; of few, one text', async () => {
     for (let i = 0; i < 21; i++) write(`many/n${i}.md`, sentence.repeat(3));

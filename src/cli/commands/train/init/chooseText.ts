@@ -3,7 +3,7 @@ import path from 'node:path';
 import { contentBytes } from '../../../../data/files/content.ts';
 import type { CorpusFile, SourceSettings } from '../../../../data/files/corpus.ts';
 import { encodingOf, excerptIn, isEncoding } from '../../../../data/survey/encodings.ts';
-import { likeliestField, textFields } from '../../../../data/survey/fields.ts';
+import { chatFieldOf, likeliestField, textFields } from '../../../../data/survey/fields.ts';
 import { sampleAt, type SeenFile } from '../../../../data/survey/files.ts';
 import { firstBadByte, openSource, surveyText, type TextSurvey } from '../../../../data/survey/survey.ts';
 import { writeUtf8Copy } from '../../../../data/survey/utf8Copy.ts';
@@ -55,7 +55,7 @@ export async function chooseText(typed: string, options: TextOptions): Promise<C
   const clearWaiting = showWaiting('reading the text');
   const field = isTable ? await openSource(base, true).then(({ files }) => files) : undefined;
   clearWaiting();
-  const source = { ...base, ...(field && { field: await chooseField(typed, field[0]!, options) }) };
+  const source = { ...base, ...(field && (await chooseField(typed, field[0]!, options))) };
   const corpus = await openSource(source, isTable);
   const clear = showWaiting('reading the text');
   const survey = await surveyText(corpus).finally(clear);
@@ -84,23 +84,29 @@ async function chooseField(
   typed: string,
   file: CorpusFile,
   { field, questions, yes, say }: TextOptions,
-): Promise<string> {
+): Promise<Pick<SourceSettings, 'field' | 'messages'>> {
   const fields = await textFields(file);
   const names = fields.map(({ name }) => name);
   const check = (name: string): string => {
     if (names.includes(name)) return name;
     throw wrongInput(`${typed} has no text in a field "${name}"; it has ${names.join(', ')}.`);
   };
+  const chats = await chatFieldOf(file);
+  if (chats !== undefined && (field ?? chats) === chats) {
+    const others = names.length === 0 ? '' : `; for a text in its place: --field ${names.join(' or ')}`;
+    say(`chats are in the field ${chats} (docs/chat.md)${others}`);
+    return { messages: chats };
+  }
   const likeliest = likeliestField(fields)?.name;
   if (likeliest === undefined) throw wrongInput(`${typed} has no field with text in its first records.`);
-  if (field !== undefined) return check(field);
+  if (field !== undefined) return { field: check(field) };
   if (names.length === 1 || yes || questions === undefined) {
     say(`text is in the field ${likeliest}${names.length === 1 ? '' : `, of ${names.join(', ')}`}`);
-    return likeliest;
+    return { field: likeliest };
   }
-  return questions.ask(`Field with the text (${names.join(', ')}) [${likeliest}]: `, (answer) =>
-    check(answer || likeliest),
-  );
+  return questions.ask(`Field with the text (${names.join(', ')}) [${likeliest}]: `, (answer) => ({
+    field: check(answer || likeliest),
+  }));
 }
 
 type Solved = { copy: string } | { encodingErrors: 'replace' | 'skip' };

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadConfig } from '../../../../config/load.ts';
 import { openCorpus } from '../../../../data/files/openCorpus.ts';
+import { withoutSpecialTokens } from '../../../../data/tokens/prepareTokenizer.ts';
 import { trainTokenizer } from '../../../../data/tokens/trainTokenizer.ts';
 import { ExpectedError, wrongInput } from '../../../../errors.ts';
 import * as choices from '../../../../experiments/startingChoices.ts';
@@ -72,12 +73,13 @@ async function writeConfig(
   const stepMs = model === trial ? trialMs : await measure(model);
   const length = choices.lengthFor(minutes, stepMs, model, tokens);
 
-  const { field, documents, emptyRows } = text.source;
+  const { field, messages, documents, emptyRows } = text.source;
   const starting = (folder: string, validation: StartingConfig['validation']): StartingConfig => ({
     ...{ name, minutes, size: model, tokenizer, validation, ...length },
     paths: [path.relative(folder, path.resolve(chosen.pattern)).replaceAll(path.sep, '/')],
     sourceKeys: {
       ...(field && { field: JSON.stringify(field) }),
+      ...(messages && { messages: JSON.stringify(messages) }),
       ...(documents && { documents }),
       ...(emptyRows && { emptyRows }),
     },
@@ -112,6 +114,7 @@ async function writeConfig(
   say(`  model      ${model.layers} layers of width ${model.width}, a context of ${model.contextLength} tokens`);
   say(`  training   ${grouped(length.steps)} steps of ${stepMs.toFixed(1)} ms, about ${timeText(ms)}${limit}`);
   say(`to train: clm train ${shellPath(output)}`);
+  if (messages) say(`then, to talk with the model: clm chat ${shellPath(path.join('runs', name))}`);
 }
 
 /**
@@ -146,7 +149,7 @@ async function workingSplit(
 
 /** Sets the vocabulary to what the training text has pairs for, if that is less. */
 async function fitVocabulary(file: string, { tokenizer }: StartingConfig): Promise<void> {
-  const corpus = await openCorpus(loadConfig(file).corpus);
+  const corpus = withoutSpecialTokens({}, await openCorpus(loadConfig(file).corpus));
   const { vocabularySize } = (await trainTokenizer(corpus, corpus.training, tokenizer.vocabularySize)).tokenizer;
   tokenizer.vocabularySize = Math.min(tokenizer.vocabularySize, vocabularySize);
   if (tokenizer.vocabularySize < 258) throw wrongInput('The text is too short for --tokenizer bpe; use bytes.');
