@@ -8,6 +8,8 @@ import { grouped } from '../../terminal/output.ts';
 
 /** From this share of the validation lines on, those that are also trained on draw a warning. */
 const warnedShare = 0.2;
+/** Fewer validation lines than this say nothing: in chats and short lines, one may be a common phrase. */
+const fewestLines = 10;
 const shownPassages = 3;
 
 /** @param hasDocuments whether the corpus has documents; otherwise it is one running text */
@@ -51,11 +53,13 @@ export function repetitionWarnings({ overlap, equalFiles }: CorpusCheck): string
             `(${shown(files.path)} equals ${shown(files.equals)}): ${lowLoss}`,
         ]),
     ...(overlap.documents > 0 ? [`${trainedDocuments(overlap.documents)} also trained on: ${lowLoss}`] : []),
-    ...(overlap.share >= warnedShare
-      ? [`${percent(overlap.share)} of the validation lines are also trained on: ${lowLoss}`]
-      : []),
+    ...(overlap.share >= warnedShare && overlap.ofLines >= fewestLines ? [`${trainedLines(overlap)}: ${lowLoss}`] : []),
   ];
 }
+
+const trainedLines = ({ lines, ofLines, share, everyLine }: CorpusCheck['overlap']): string =>
+  `${everyLine === 1 ? '' : 'about '}${grouped(lines)} of ${grouped(ofLines)} validation lines ` +
+  `(${percent(share)}) are also trained on`;
 
 const trainedDocuments = (count: number): string =>
   counted(count, 'validation document is', 'validation documents are');

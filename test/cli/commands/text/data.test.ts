@@ -52,7 +52,7 @@ describe('data check of running text', () => {
     const { code, stdout, stderr } = await clm(['data', 'check', config, '--examples', '0']);
     expect({ code, stderr }).toEqual({
       code: 0,
-      stderr: 'warning: 50.0 % of the validation lines are also trained on: the validation loss is too low\n',
+      stderr: 'warning: 10 of 20 validation lines (50.0 %) are also trained on: the validation loss is too low\n',
     });
     expect(stdout).toMatch(/^4 files, 1\.000 bytes per token, a vocabulary of 256 tokens\n +files +tokens +bytes\n/);
     expect(stdout).toMatch(/^files that equal an earlier file: 1\n {2}\S*copy\.txt equals \S*one\.txt$/m);
@@ -63,5 +63,16 @@ describe('data check of running text', () => {
     const [windows, left, total] = sum.slice(1).map((text) => Number(text.replace(',', '')));
     expect(1 + 64 * windows! + left!).toBe(total);
     expect(stdout).not.toContain('duplicate'); // there are no documents to look for
+  });
+
+  it('does not warn of a few validation lines', async () => {
+    const line = 'assistant: You are welcome, and do come back soon.\n';
+    writeFileSync(at('chats.txt'), Array.from({ length: 30 }, (_, i) => `question ${i} of many\n${line}`).join(''));
+    writeFileSync(at('held.txt'), `another question\n${line}`.repeat(9));
+    const corpus = '{ sources: [{ path: chats.txt }], validation: { path: held.txt } }';
+    writeFileSync(at('chats.yaml'), `corpus: ${corpus}\ntokenizer: { kind: bytes }\n`);
+    const { code, stdout, stderr } = await clm(['data', 'check', at('chats.yaml'), '--examples', '0']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/also in the training text: 1 of 1 lines of 40 bytes or more \(100\.0 %\)$/m);
   });
 });
