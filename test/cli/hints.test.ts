@@ -35,6 +35,10 @@ beforeAll(() => {
     },
   );
   writeRun(at('runs/base'), { losses: [3, 2], evaluations: [[2, 2.5]] });
+  for (const seed of [1, 2, 3, 4, 5, 6, 7])
+    writeRun(at(`runs/seven/seed-${seed}`), { losses: [3], evaluations: [[1, 2]] });
+  writeRun(at('runs/lone/seed-1'), { losses: [3], evaluations: [[1, 2]] });
+  writeFileSync(at('seven.yaml'), 'config: base.yaml\nseeds: 7\n');
   writeFileSync(at('runs/base/config.yaml'), config.replace('my texts', '../../my texts'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -67,6 +71,7 @@ describe('a wrong command line', () => {
     ['clm runs show runs/bsae --json', /^clm runs show runs\/base --json$/],
     ['clm runs show base.yaml', /^clm runs show runs\/base$/],
     ['clm compare base', /^clm compare runs\/base$/],
+    ['clm config show seven.yaml', /^clm config show base.yaml$/],
   ])('%s', async (line, expected) => {
     const wrong = await shell(line);
     expect(wrong).toMatchObject({ code: 2, stdout: '' });
@@ -82,13 +87,31 @@ describe('a wrong command line', () => {
     ['clm train "my texts"', "clm init --text 'my texts'"],
     ['clm inspect bsae.yaml --text x', 'clm inspect base.yaml --text x'],
     ['clm sample "other one.yml"', "clm train 'other one.yml'"],
+    ['clm train seven.yaml', 'clm sweep seven.yaml'],
+    ['clm sample seven.yaml', 'clm sweep seven.yaml'],
+    ['clm sweep base.yaml', 'clm train base.yaml'],
+    ['clm sample runs/lone --json', 'clm sample runs/lone/seed-1 --json'],
     ['clm sample runs/base Once upon "a time"', "clm sample runs/base --prompt 'Once upon a time'"],
   ])('%s', async (line, expected) => {
     const { code, stderr } = await shell(line);
     expect(code).toBe(2);
-    expect(/(clm (?:train|init|sample|inspect) .*)/.exec(stderr.split('\n')[0]!.replace(/^.*?: .*?: /, ''))?.[1]).toBe(
-      expected,
-    );
+    expect(
+      /(clm (?:train|init|sample|inspect|sweep) .*)/.exec(stderr.split('\n')[0]!.replace(/^.*?: .*?: /, ''))?.[1],
+    ).toBe(expected);
+  });
+
+  it('names the runs of a folder where one is wanted, and the only one of a folder that is taken', async () => {
+    for (const command of ['evaluate', 'runs show']) {
+      const { code, stderr } = await shell(`clm ${command} runs/seven`);
+      const names = [1, 2, 3, 4, 5].map((seed) => `  seed-${seed}\n`).join('');
+      const example = `For example: clm ${command} runs/seven/seed-1\n`;
+      expect({ code, stderr }).toEqual({
+        code: 2,
+        stderr: `error: runs/seven is a folder of 7 runs; name one of them:\n${names}  and 2 more\n${example}`,
+      });
+    }
+    const lone = await shell('clm runs show runs/lone');
+    expect(lone).toMatchObject({ code: 0, stderr: 'runs/lone is a folder with one run, runs/lone/seed-1\n' });
   });
 
   it.each([

@@ -5,8 +5,10 @@
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { parse } from 'yaml';
 import { loadConfig } from '../../config/load.ts';
 import { findRuns } from '../../experiments/findRuns.ts';
+import { readBounded } from '../../storage/boundedFile.ts';
 import type { Usage } from '../usage.ts';
 import { nearest } from './nearest.ts';
 import { commandLine, splitWritten } from './writtenArguments.ts';
@@ -14,6 +16,10 @@ import { commandLine, splitWritten } from './writtenArguments.ts';
 /** What is at a path, and the words that replace it, in this command or, with `command`, as all words of another. */
 interface Proposal {
   problem: string;
+  /** Whether it is one of several that would do. */
+  isExample?: boolean;
+  /** Whether the path is a folder with one run. */
+  isOnlyRun?: boolean;
   words: readonly string[];
   command?: string;
 }
@@ -29,6 +35,8 @@ export function placeHint(
     if (find === undefined) continue;
     for (const place of [parsed[name]].flat()) {
       const proposal = typeof place === 'string' ? find(place, usage.command.startsWith('train ')) : undefined;
+      // `clm runs show` takes the only run of a folder.
+      if (proposal?.isOnlyRun === true && usage.command.startsWith('runs ')) continue;
       if (proposal !== undefined) return messageOf(proposal, usage, written, place as string);
     }
   }
@@ -41,7 +49,7 @@ export function placeHint(
 }
 
 function messageOf(
-  { problem, words, command }: Proposal,
+  { problem, words, command, isExample = false }: Proposal,
   usage: Usage,
   written: readonly string[],
   place: string,
@@ -56,7 +64,7 @@ function messageOf(
     if (piece !== given) return piece.kind === 'option' && replaced.has(piece.name) ? [] : piece.words;
     return piece.kind === 'argument' ? words : [`--${piece.name}`, ...words];
   });
-  return `${place} ${problem}; did you mean: ${commandLine(usage, all)}`;
+  return `${place} ${problem}${isExample ? 'For example' : '; did you mean'}: ${commandLine(usage, all)}`;
 }
 
 const finders: Readonly<Record<string, (place: string, isTrain: boolean) => Proposal | undefined>> = {
@@ -64,7 +72,7 @@ const finders: Readonly<Record<string, (place: string, isTrain: boolean) => Prop
   run: runAt,
   runs: (place) => (isFolder(place) ? undefined : runAt(place)),
   model: modelAt,
-  sweep: (place) => (existsSync(place) ? undefined : fileNear(place)),
+  sweep: sweepAt,
 };
 
 /** Where a run or a config will do. */
@@ -102,12 +110,52 @@ function configAt(place: string, isTrain: boolean): Proposal | undefined {
       ? { problem: 'is a folder, not a config. To make a config for the texts in it', ...init }
       : undefined;
   }
+  const base = baseOfSweep(place);
+  if (base !== undefined && isTrain) return asSweep(place);
+  if (base !== undefined) return { problem: 'is a sweep, not a config', words: [base] };
   if (existsSync(place))
     return textNames.test(place) ? { problem: 'is not a config. To make one for this text', ...init } : undefined;
   const file = fileNear(place);
   if (file !== undefined) return file;
   const run = [place, path.join('runs', place)].find((each) => isRun(each));
   return run === undefined ? undefined : runAsConfig(run, isTrain);
+}
+
+const asSweep = (place: string): Proposal => ({
+  problem: 'is a sweep. To train its runs',
+  command: 'sweep',
+  words: [place],
+});
+
+/** Where a sweep is wanted. */
+function sweepAt(place: string): Proposal | undefined {
+  if (!existsSync(place)) return fileNear(place);
+  const keys = Object.keys(mappingAt(place) ?? {});
+  if (!keys.some((key) => configSections.includes(key)) || keys.some((key) => sweepKeys.includes(key)))
+    return undefined;
+  return { problem: 'is a config, not a sweep. To train it', command: 'train', words: [place] };
+}
+
+/** Top-level keys that only a sweep has, and keys that only a config has. */
+const sweepKeys = ['config', 'grid', 'zip', 'random', 'seeds'];
+const configSections = ['corpus', 'model', 'training', 'extends'];
+
+/** The base config of a sweep file; undefined if there is another file, or none. */
+function baseOfSweep(place: string): string | undefined {
+  const { config } = mappingAt(place) ?? {};
+  if (typeof config !== 'string') return undefined;
+  return path.isAbsolute(config) ? config : path.join(path.dirname(place), config);
+}
+
+/** The top level of a YAML file; undefined if it cannot be read as one: the command says why. */
+function mappingAt(place: string): Readonly<Record<string, unknown>> | undefined {
+  if (!isYaml(place) || !existsSync(place)) return undefined;
+  try {
+    const tree: unknown = parse(readBounded(place).toString('utf8'));
+    return typeof tree === 'object' && tree !== null ? (tree as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function runAsConfig(found: string, isTrain: boolean): Proposal {
@@ -144,7 +192,8 @@ function runAt(place: string): Proposal | undefined {
   if (existsSync(place)) {
     const found = around(place);
     if (found !== undefined) return { problem: 'is only a part of a run', words: [found] };
-    return isYaml(place) && !isFolder(place) ? runOfConfig(place) : undefined;
+    if (isFolder(place)) return oneOfRuns(place);
+    return isYaml(place) ? runOfConfig(place) : undefined;
   }
   const below = path.join('runs', place);
   if (isRun(below) || isCheckpoint(below)) return { problem: 'does not exist', words: [below] };
@@ -157,7 +206,22 @@ function runAt(place: string): Proposal | undefined {
   return found === undefined ? undefined : { problem: 'does not exist', words: [found] };
 }
 
+const shownRuns = 5;
+
+/** A folder of runs, such as that of a sweep. */
+function oneOfRuns(folder: string): Proposal | undefined {
+  const runs = findRuns(folder);
+  const [first] = runs;
+  if (first === undefined) return undefined;
+  if (runs.length === 1) return { problem: 'is not a run, but a folder with one', words: [first], isOnlyRun: true };
+  const names = runs.slice(0, shownRuns).map((run) => `\n  ${path.relative(folder, run)}`);
+  const more = runs.length > shownRuns ? `\n  and ${runs.length - shownRuns} more` : '';
+  const problem = `is a folder of ${runs.length} runs; name one of them:${names.join('')}${more}\n`;
+  return { problem, words: [first], isExample: true };
+}
+
 function runOfConfig(config: string): Proposal {
+  if (baseOfSweep(config) !== undefined) return asSweep(config);
   let name = path.basename(config, path.extname(config));
   try {
     name = loadConfig(config).name;

@@ -13,7 +13,7 @@ import { trainedMsIn } from '../../../run/trainedTime.ts';
 import { readEnvironment } from '../../../run/environment.ts';
 import { wrongInput } from '../../../errors.ts';
 import { shellWord } from '../../../shellWord.ts';
-import { ageText, duration, grouped, printJson, printResult } from '../../terminal/output.ts';
+import { ageText, duration, grouped, note, printJson, printResult } from '../../terminal/output.ts';
 import { lossText, renderFacts, renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { runsShowUsage } from './usage.ts';
@@ -21,6 +21,7 @@ import type { runsShowUsage } from './usage.ts';
 export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): void {
   const [path, another] = resolveRuns([run]);
   if (path === undefined || another !== undefined) throw wrongInput(`${run} contains several runs; name one of them`);
+  if (resolve(path) !== resolve(run)) note(`${run} is a folder with one run, ${path}`);
   const summary = summarizeRun(path);
   const paths = runPaths(path);
   const environment = readEnvironment(path) ?? null;
