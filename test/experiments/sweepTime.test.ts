@@ -116,11 +116,18 @@ describe('what is left of a sweep', () => {
   });
 
   it('counts the start of a run by its time, and the rest by its steps', () => {
-    const run = time(200, 1000);
-    expect(shareOfRun(run, 0, 100)).toBeCloseTo(0.1, 9);
-    expect(shareOfRun(run, 0, 9000)).toBeCloseTo(0.2, 9);
-    expect(shareOfRun(run, 0.5, 9000)).toBeCloseTo(0.6, 9);
-    expect(shareOfRun(time(0, 0), 0, 0)).toBe(1);
+    const run = { expected: { ...time(200, 1000), evaluationsMs: 300 }, work: { evaluations: 3 } };
+    expect(shareOfRun(run, 0, 100, 0)).toBeCloseTo(0.1, 9);
+    expect(shareOfRun(run, 0, 9000, 0)).toBeCloseTo(0.2, 9);
+    expect(shareOfRun(run, 0.5, 9000, 0)).toBeCloseTo(0.6, 9);
+    expect(shareOfRun({ ...run, expected: time(0, 0) }, 0, 0, 0)).toBe(1);
+  });
+
+  it('counts the evaluation of step 0 before the steps, by its time', () => {
+    const run = { expected: { ...time(200, 1000), evaluationsMs: 300 }, work: { evaluations: 3 } };
+    expect(shareOfRun(run, 0, 250, 1)).toBeCloseTo(0.25, 9);
+    expect(shareOfRun(run, 0, 9000, 1)).toBeCloseTo(0.3, 9);
+    expect(shareOfRun(run, 0.5, 9000, 1)).toBeCloseTo(0.65, 9);
   });
 });
 

@@ -114,8 +114,8 @@ function warmups(groups: readonly Group[], runs: readonly RunHistory[]): string[
   const trained = runs.filter(({ summary }) => counted.has(summary.path));
   const rising = trained.filter(({ config, summary: { step } }) => Number(config.get('schedule.warmupSteps')) >= step);
   if (rising.length === 0) return [];
-  const whose =
-    rising.length === trained.length ? 'every run' : `${grouped(rising.length)} of ${count(trained.length, 'run')}`;
+  const isEvery = rising.length === trained.length && trained.length > 1;
+  const whose = isEvery ? 'every run' : `${grouped(rising.length)} of ${count(trained.length, 'run')}`;
   return [
     `The learning rate of ${whose} was never reached: schedule.warmupSteps is not less than their number ` +
       `of steps (${listed(rising.map(({ summary }) => summary.name))}). Lower it, or train longer.`,
@@ -130,6 +130,7 @@ function edges(result: Result): string[] {
   if (!result.isComparable || best === undefined) return [];
   const found = Object.entries(best.values).flatMap(([key, value]) => {
     const values = [best, ...others].map((group) => group.values[key]);
+    if (/^training\.(steps|tokens|epochs)$/.test(key)) return []; // longer is nearly always better
     if (!values.every((each) => typeof each === 'number') || new Set(values).size < fewestValues) return [];
     const [least, most] = [Math.min(...values), Math.max(...values)];
     if (value !== most && (value !== least || least === 0)) return [];

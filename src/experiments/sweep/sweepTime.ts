@@ -2,7 +2,7 @@
  * How long a sweep takes: before it starts from the speed of a few of its configs, and while it runs from what has been
  * done so far.
  */
-import { runTime, type RunTime } from '../../training/plan/expectedTime.ts';
+import { runTime, type RunTime, type RunWork } from '../../training/plan/expectedTime.ts';
 import type { PlannedRun } from './planSweep.ts';
 
 /** Runs of one shape have steps that take equally long. */
@@ -78,12 +78,21 @@ export interface RunProgress {
 }
 
 /**
- * How much of a run is done, of its start and of its steps; everything else is spread over the steps.
+ * How much of a run is done, of what comes before its steps (its start, and the evaluation of step 0) and of its steps;
+ * everything else is spread over the steps.
  * @param madeShare of the steps that this process has to make @param elapsedMs since it was started
+ * @param evaluationsBefore of step 0: 1 for a new run, 0 for one that is continued
  */
-export function shareOfRun({ startMs, wholeMs }: RunTime, madeShare: number, elapsedMs: number): number {
+export function shareOfRun(
+  { expected, work }: { expected: RunTime; work: Pick<RunWork, 'evaluations'> },
+  madeShare: number,
+  elapsedMs: number,
+  evaluationsBefore: 0 | 1,
+): number {
+  const { startMs, evaluationsMs, wholeMs } = expected;
   if (wholeMs === 0) return 1;
-  const doneMs = madeShare > 0 ? startMs + madeShare * (wholeMs - startMs) : Math.min(startMs, elapsedMs);
+  const beforeMs = startMs + (evaluationsBefore * evaluationsMs) / Math.max(1, work.evaluations);
+  const doneMs = madeShare > 0 ? beforeMs + madeShare * (wholeMs - beforeMs) : Math.min(beforeMs, elapsedMs);
   return Math.min(1, doneMs / wholeMs);
 }
 

@@ -54,7 +54,12 @@ export function openSweepProgress(
       if (ended.has(run.name)) return { expected: time, share: 1 };
       if (started === undefined || summary === undefined) return { expected: time, share: 0 };
       const madeShare = (summary.step - started.made) / Math.max(1, run.plan.steps - started.made);
-      return { expected: time, share: shareOfRun(time, madeShare, performance.now() - started.startedMs) };
+      const ownMs = performance.now() - started.startedMs;
+      const evaluationsBefore = started.made === 0 ? 1 : 0;
+      return {
+        expected: time,
+        share: shareOfRun({ expected: time, work: run.work }, madeShare, ownMs, evaluationsBefore),
+      };
     });
     return remainingMs(runs, all.wholeMs, elapsedMs);
   };
