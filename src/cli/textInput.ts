@@ -5,6 +5,7 @@ import { refuseLoneSurrogates } from '../data/tokenizers/tokenizer.ts';
 import type { TextOrigin } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
 import { refusePointerAt } from '../storage/pointerFiles.ts';
+import { note } from './terminal/output.ts';
 
 export interface Input {
   readonly utf8: Buffer;
@@ -31,6 +32,7 @@ export async function readInput({
   }
   if (file === undefined) {
     const chunks: Buffer[] = [];
+    sayWaiting();
     for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
     return { utf8: Buffer.concat(chunks), origin };
   }
@@ -40,6 +42,11 @@ export async function readInput({
   } catch (error) {
     throw unreadable(file, error);
   }
+}
+
+/** Says that stdin is read, where a person at a terminal would see nothing happen. */
+export function sayWaiting(): void {
+  if (process.stdin.isTTY) note('reading from the terminal: type, then Enter and Ctrl-D (--help names the options)');
 }
 
 /** The error for a file that cannot be opened or read. */

@@ -4,6 +4,7 @@ import { textOrigins, type WindowText } from '../data/windows/origins.ts';
 import { DivergedError } from '../errors.ts';
 import { vocabularyRows } from '../model/parameters.ts';
 import { openMetrics } from '../run/metrics.ts';
+import { readEvaluations } from '../run/readMetrics.ts';
 import { runPaths } from '../run/runPaths.ts';
 import { noteRunStatus, writeRunStatus, type RunStatus } from '../run/status.ts';
 import { trainedMsIn } from '../run/trainedTime.ts';
@@ -71,12 +72,15 @@ export const openTrainingSession = ({ training, device }: Config, mode: Mode): S
 async function runInSession(session: Session, prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   const { config, plan, runDirectory, tokenizer } = prepared;
   let { step } = prepared.progress;
-  let validationLoss: number | undefined;
   const onWarning = (message: string): void => options.report({ kind: 'warning', step, message });
   options.report({ kind: 'device', device: session.settings.device, reason: session.settings.deviceReason });
   const programs = await recordPrograms(session, prepared, onWarning);
   const start = await openRunDirectory(prepared, session, onWarning, options.command);
   const earlierMs = prepared.resumedFrom === undefined ? 0 : trainedMsIn(runPaths(runDirectory).metrics);
+  let validationLoss =
+    prepared.resumedFrom === undefined
+      ? undefined
+      : readEvaluations(runPaths(runDirectory).metrics).findLast((each) => each.step <= step)?.loss;
   const metrics = openMetrics(runPaths(runDirectory).metrics, onWarning);
   const logged = metricsReport(metrics, config.reports.everySteps);
   const sinks = await openSinks(runDirectory, config.reports, step, onWarning);
@@ -90,7 +94,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
       step = fact.step;
       status.note({ state: 'running', step, steps: plan.steps, reason: null });
     }
-    if (fact.kind === 'evaluation' && fact.step > 0) validationLoss = fact.loss;
+    if (fact.kind === 'evaluation') validationLoss = fact.loss;
     if (fact.kind === 'checkpoint') void setStatus('running', null);
     options.report(fact);
     // Pretrained weights start below ln V.

@@ -29,6 +29,11 @@ describe('configs/', () => {
     );
   });
 
+  it.each(['nanogpt-shakespeare-char', 'nanogpt-shakespeare-char-gpu'])('%s.yaml says where its text is', (name) => {
+    const text = readFileSync(repository(`configs/${name}.yaml`), 'utf8');
+    expect(text).toMatch(/^# https:\/\/\S+\/tinyshakespeare\/input\.txt$/m);
+  });
+
   it("nanogpt-shakespeare-char.yaml is nanoGPT's CPU config", () => {
     expect(loadConfig(repository('configs/nanogpt-shakespeare-char.yaml'))).toMatchObject({
       corpus: { sources: [{ path: repository('corpus/tinyshakespeare.txt') }], validation: { tail: 0.1 } },

@@ -7,7 +7,7 @@ import { wrongInput } from '../../../errors.ts';
 import { repeatedKeys } from '../../../jsonKeys.ts';
 import type { AskedPrompt } from '../../../sampling/requests.ts';
 import { refusePointerAt } from '../../../storage/pointerFiles.ts';
-import { unreadable } from '../../textInput.ts';
+import { sayWaiting, unreadable } from '../../textInput.ts';
 
 export type PromptsFormat = 'text' | 'jsonl';
 
@@ -49,7 +49,8 @@ export async function* promptsOfFile(
 export async function* linesOf(file: string): AsyncGenerator<string, void, void> {
   // One character per byte: given text, readline would also split at U+2028 and hide invalid UTF-8 behind U+FFFD.
   const input = file === '-' ? process.stdin.setEncoding('latin1') : createReadStream(file, 'latin1');
-  if (file !== '-') refusePointerAt(file);
+  if (file === '-') sayWaiting();
+  else refusePointerAt(file);
   let number = 0;
   try {
     for await (const bytes of createInterface({ input, crlfDelay: Infinity })) {

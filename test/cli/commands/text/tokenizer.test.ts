@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { clmAtTerminal, ctrlD } from '../../atTerminal.ts';
 import { clm, root } from '../../clm.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'clm-tokenizer-'));
@@ -33,6 +34,13 @@ beforeAll(async () => {
   ]);
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toMatchObject({ vocabularySize: 280, bytes: Buffer.byteLength(text) });
+});
+
+test('a command that waits for text at a terminal says so, and only there', async () => {
+  const args = ['tokenizer', 'encode', '--tokenizer', folder];
+  const { code, output } = await clmAtTerminal(args, [['Ctrl-D', `The\n${ctrlD}`]]);
+  expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/^reading from the terminal: .*\d\s*$/s) });
+  expect(withInput('The', ...args.slice(1))).toMatchObject({ code: 0, stderr: '' });
 });
 
 test('encode and decode return the text', async () => {

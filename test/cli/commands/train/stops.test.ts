@@ -173,11 +173,22 @@ describe('a training process', () => {
 
   it('saves and stops before --max-time, with exit code 0', async () => {
     const beganMs = performance.now();
-    const { code, stderr } = await clm(['train', config, '--run', at('limited'), '--max-time', '5s', ...endless]);
+    const { code, stdout, stderr } = await clm([
+      'train',
+      config,
+      '--run',
+      at('limited'),
+      '--max-time',
+      '5s',
+      ...endless,
+    ]);
     expect(code).toBe(0);
+    const [, loss] = /^result: state=stopped step=\d+ validationLoss=(\d\.\d+) run=/.exec(stdout)!; // of step 0
     expect(performance.now() - beganMs).toBeLessThan(6000); // a second for the process to end
     const step = Number(/stopped after step (\d+) \(--max-time 5s\)\. To continue: /.exec(stderr)?.[1]);
     expect(await savedSteps('limited')).toEqual([step]);
+    const resumed = await clm(['train', '--run', at('limited'), '--resume', '--max-time', '2s']);
+    expect(resumed.stdout).toMatch(new RegExp(`^result: state=stopped step=\\d+ validationLoss=${loss} run=`));
   });
 
   it('saves and continues at SIGUSR1, the way that sampling names while there is no checkpoint', async () => {
