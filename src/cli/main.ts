@@ -23,7 +23,7 @@ async function run(args: readonly string[]): Promise<void> {
   if (args[0] === 'help') return run([...args.slice(1), '--help']);
   if (args[0] === '--help' || args[0] === '-h') return void printResult(overview());
   if (asksFor(['--version'], args)) return void printResult(version());
-  const found = findCommand(args);
+  const found = await findCommand(args);
   if (typeof found === 'string') return void printResult(overview(found));
   const { command, rest } = found;
   const inner = commands.filter((each) => nameOf(each).startsWith(`${nameOf(command)} `));
@@ -56,15 +56,17 @@ function version(): string {
  * @returns only its first word for `--help` of a family of commands, e.g. `clm tokenizer --help`
  * @throws UsageError if no command is named, or an unknown one
  */
-function findCommand(args: readonly string[]): { command: Command; rest: string[] } | string {
+async function findCommand(args: readonly string[]): Promise<{ command: Command; rest: string[] } | string> {
   const names = commands.map(nameOf);
   const firstWords = [...new Set(names.map((name) => name.split(' ')[0]!))];
   const families = firstWords.filter((word) => !names.includes(word));
   const at = args[0]?.startsWith('-') ? args.findIndex((arg) => firstWords.includes(arg)) : 0;
   const first = args[at];
   if (first === undefined) throw new UsageError('missing command', '');
-  if (!firstWords.includes(first))
-    throw new UsageError(`unknown command "${first}"${commandHint(args, at, [...names, ...families], undefined)}`, '');
+  if (!firstWords.includes(first)) {
+    const hint = await commandHint(args, at, { names: [...names, ...families], usages: commands });
+    throw new UsageError(`unknown command "${first}"${hint}`, '');
+  }
   const [before, after] = [args.slice(0, at), args.slice(at + 1)];
   const own = commands.find((each) => nameOf(each) === first);
   const second = after.findIndex((arg) => names.includes(`${first} ${arg}`));
@@ -76,7 +78,8 @@ function findCommand(args: readonly string[]): { command: Command; rest: string[
   const family = names.filter((name) => name.startsWith(`${first} `));
   const word = after.find((arg) => !arg.startsWith('-'));
   const problem = word === undefined ? `missing command after "${first}"` : `unknown command "${first} ${word}"`;
-  const meant = word === undefined ? '' : commandHint(args, args.indexOf(word, at + 1), family, first);
+  const known = { names: family, usages: commands };
+  const meant = word === undefined ? '' : await commandHint(args, args.indexOf(word, at + 1), known, first);
   throw new UsageError(`${problem}${meant || `; choose ${family.join(', ')}`}`, first);
 }
 

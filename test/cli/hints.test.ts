@@ -6,7 +6,6 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
-import { commandHint } from '../../src/cli/hints/commandHint.ts';
 import { optionHint } from '../../src/cli/hints/optionHint.ts';
 import { argumentNames, commandNames, optionNames } from '../../src/cli/hints/otherNames.ts';
 import { nameOf, type Usage } from '../../src/cli/usage.ts';
@@ -115,12 +114,14 @@ describe('a wrong command line', () => {
   });
 
   it.each([
-    ['clm train x.yaml --wandb_log', 'unknown option "--wandb_log"'],
+    ['clm train x.yaml --qqqqqq', 'unknown option "--qqqqqq"'],
     ['clm train nothing.yaml', 'nothing.yaml does not exist'],
   ])('%s proposes nothing', async (line, message) => {
     expect((await shell(line)).stderr.split('\n')[0]).toBe(`error: ${message}`);
   });
 });
+
+const escaped = (text: string): string => text.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&');
 
 /** A value that the key takes, by its kind. */
 function exampleOf(key: string): string {
@@ -171,7 +172,26 @@ describe('the names of other programs', () => {
     expect(Object.keys(argumentNames).filter((name) => !places.has(name))).toEqual([]);
     const names = commands.map(nameOf);
     expect(Object.keys(commandNames).filter((name) => !names.includes(name.replace(/ --.*/, '')))).toEqual([]);
-    expect(commandHint(['generate', 'runs/x y'], 0, names)).toBe("; did you mean: clm sample 'runs/x y'");
+  });
+
+  it.each([
+    ['clm generate "runs/x y"', "clm sample 'runs/x y'"],
+    ['clm generate --model runs/base --prompt Hi', 'clm sample runs/base --prompt Hi'],
+    ['clm generate --prompt Hi', 'clm sample? It needs <run>'],
+    ['clm pretrain pythia-14m --config base.yaml', 'clm train? But: unknown option "--config"'],
+    ['clm tokenize hi', 'clm tokenizer encode? It needs --tokenizer'],
+    ['clm stats book.txt', 'clm tokenizer stats? It needs --tokenizer'],
+  ])('%s is answered with a command that is right, or with what is wrong: %s', async (line, answer) => {
+    expect((await shell(line)).stderr.split('\n')[0]).toMatch(new RegExp(`did you mean:? ${escaped(answer)}$`));
+  });
+
+  it.each([
+    ['--eval_only=True', 'to evaluate a run: clm evaluate RUN'],
+    ['--lr 1e-3 --wandb', 'to log for TensorBoard: --set reports.log=[tensorboard]'],
+    ['--train --model x --data y', 'clm train always trains: leave it out'],
+    ['--model_name llama-15m', 'did you mean: clm train base.yaml --set model.preset=llama-15m'],
+  ])('clm train base.yaml %s is answered with: %s', async (options, answer) => {
+    expect((await shell(`clm train base.yaml ${options}`)).stderr.split('\n')[0]).toContain(`; ${answer}`);
   });
 
   it('are answered with options in commands that have them', () => {

@@ -9,7 +9,7 @@ import { parseOverride } from '../../config/overrides.ts';
 import { folded, keyNames, meaningIn } from '../../config/sections/otherNames.ts';
 import type { Usage } from '../usage.ts';
 import { nearest } from './nearest.ts';
-import { argumentNames, optionNames, valueNames } from './otherNames.ts';
+import { argumentNames, optionNames, remarks, valueNames } from './otherNames.ts';
 import { commandLine, splitWritten, type WrittenPiece } from './writtenArguments.ts';
 
 /** What an option is here. */
@@ -22,6 +22,17 @@ interface Meaning {
 
 /** The message for the first option that the command does not have; undefined if it has all of them. */
 export function optionHint(usage: Usage, written: readonly string[]): string | undefined {
+  const { problem, words } = corrected(usage, written) ?? {};
+  return words === undefined ? problem : `${problem}; did you mean: ${commandLine(usage, words)}`;
+}
+
+/**
+ * What is wrong with the arguments, and the ones that are meant, if that is plain; undefined if the command has all.
+ */
+export function corrected(
+  usage: Usage,
+  written: readonly string[],
+): { problem: string; words?: readonly string[] } | undefined {
   const pieces = splitWritten(usage, written);
   const argumentCount = pieces.filter(({ kind }) => kind === 'argument').length;
   const hasRoom = argumentCount < Object.keys(usage.positionals ?? {}).length;
@@ -31,17 +42,19 @@ export function optionHint(usage: Usage, written: readonly string[]): string | u
   const first = pieces.findIndex(({ kind }, i) => kind === 'unknown' && meanings[i]?.words === undefined);
   const at = first < 0 ? pieces.indexOf(unknown[0]!) : first;
   const problem = `unknown option "${pieces[at]!.words[0]!.replace(/=.*/s, '')}"`;
+  const remark = meaningIn(remarks, pieces[at]!.name);
+  if (remark !== undefined) return { problem: `${problem}; ${remark}` };
   const meaning = meanings[at];
-  if (meaning === undefined) return problem;
-  if (first >= 0) return `${problem}; did you mean ${meaning.name}?`;
-  const words = pieces.flatMap((piece, i) => meanings[i]?.words ?? piece.words);
-  return `${problem}; did you mean: ${commandLine(usage, words)}`;
+  if (meaning === undefined) return { problem };
+  if (first >= 0) return { problem: `${problem}; did you mean ${meaning.name}?` };
+  return { problem, words: pieces.flatMap((piece, i) => meanings[i]?.words ?? piece.words) };
 }
 
 /** By the command's own names, then by those that other programs use, then by what is nearest. */
 function meaningOf(piece: WrittenPiece, usage: Usage, hasRoom: boolean): Meaning | undefined {
   const { options = {}, positionals = {} } = usage;
   const { name } = piece;
+  if (meaningIn(remarks, name) !== undefined) return undefined;
   const names = Object.keys(options);
   const isNamed = (own: string): boolean => folded(own) === folded(name);
   const option = names.find(isNamed) ?? meaningIn(among(optionNames, names), name);
@@ -132,7 +145,7 @@ const withValue = (name: string, value: string): string[] =>
   value.startsWith('-') ? [`--${name}=${value}`] : [`--${name}`, value];
 
 /** More arguments than the command takes: assignments without `--set`, a prompt or a text without its option. */
-function extraHint(usage: Usage, pieces: readonly WrittenPiece[]): string | undefined {
+function extraHint(usage: Usage, pieces: readonly WrittenPiece[]): ReturnType<typeof corrected> {
   const { positionals = {}, options = {} } = usage;
   if (Object.values(positionals).some(({ array }) => array === true)) return undefined;
   const most = Object.keys(positionals).length;
@@ -141,8 +154,7 @@ function extraHint(usage: Usage, pieces: readonly WrittenPiece[]): string | unde
   const written = extra.map(({ value }) => value!);
   const problem = `unexpected argument "${written[0]}"`;
   const others = pieces.filter((piece) => !extra.includes(piece)).flatMap(({ words }) => words);
-  const proposed = (words: readonly string[]): string =>
-    `${problem}; did you mean: ${commandLine(usage, [...others, ...words])}`;
+  const proposed = (words: readonly string[]) => ({ problem, words: [...others, ...words] });
   if ('set' in options && written.every((word) => word.includes('=') && isValid(word)))
     return proposed(written.flatMap((word) => ['--set', word]));
   if ('prompt' in options && !('set' in options)) return proposed(withValue('prompt', written.join(' ')));

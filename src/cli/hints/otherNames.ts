@@ -39,6 +39,14 @@ export const argumentNames: Readonly<Record<string, string>> = {
   config: 'config_file config_path c',
 };
 
+/** What to say of options for what clm does otherwise, or not at all. */
+export const remarks: Readonly<Record<string, string>> = {
+  'to evaluate a run: clm evaluate RUN': 'eval_only do_eval evaluate_only evaluate',
+  'to log for TensorBoard: --set reports.log=[tensorboard]; to compare runs: clm compare':
+    'wandb wandb_log wandb_project wandb_run_name report_to use_wandb',
+  'clm train always trains: leave it out': 'train do_train',
+};
+
 /** Values that are spelt otherwise, by key: the first pattern that matches decides. */
 export const valueNames: Readonly<Record<string, readonly (readonly [RegExp, string])[]>> = {
   'training.precision': [

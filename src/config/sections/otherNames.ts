@@ -13,6 +13,7 @@ export const keyNames: Readonly<Record<string, string>> = {
   tokenizer: 'tokenizer tokenizer_type',
   'tokenizer.vocabularySize': 'vocab_size n_vocab vocabulary_size',
   'model.family': 'arch architecture model_type',
+  'model.preset': 'model_name model_config',
   'model.layers': 'n_layer n_layers num_layers num_hidden_layers depth',
   'model.heads': 'n_head n_heads num_heads num_attention_heads',
   'model.keyValueHeads': 'num_key_value_heads n_kv_heads n_query_groups num_kv_heads',
