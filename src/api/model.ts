@@ -5,8 +5,8 @@
 import { chatMessages, type ChatMessage } from '../data/chat/messages.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { InputError } from '../errors.ts';
-import { answer, type Reply } from '../sampling/chat.ts';
-import type { Completion } from '../sampling/completion.ts';
+import { answer } from '../sampling/chat.ts';
+import type { Completion, Reply } from '../sampling/completion.ts';
 import { openDecoding, type Decoding } from '../sampling/decoding.ts';
 import { generate, type CompletionRequest } from '../sampling/generate.ts';
 import { loadModel } from '../sampling/loadModel.ts';

@@ -3,7 +3,7 @@ import type { ChatMessage } from '../data/chat/messages.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../errors.ts';
 import { chatPrompt } from './chatPrompt.ts';
-import type { Completion } from './completion.ts';
+import type { Reply } from './completion.ts';
 import type { Decoding } from './decoding.ts';
 import { generate } from './generate.ts';
 import { seedOfPrompt } from './requests.ts';
@@ -15,16 +15,6 @@ export interface ChatModel {
   decoding: Decoding;
   /** The day that chat templates are told, as YYYY-MM-DD; null: today. */
   chatDate: string | null;
-}
-
-/** An answer, and how it came about. */
-export interface Reply extends Omit<Completion, 'prompt' | 'completion'> {
-  /** What the assistant says, exactly, without the token that ends its turn. */
-  reply: string;
-  /** The whole conversation, the answer included. */
-  messages: ChatMessage[];
-  /** Older messages that the context had no room for. */
-  droppedMessages: number;
 }
 
 /**

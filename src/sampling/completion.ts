@@ -3,6 +3,7 @@
  * JavaScript, without TensorFlow.
  */
 import { wrongInput } from '../errors.ts';
+import type { ChatMessage } from '../data/chat/messages.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { randomStream } from '../random.ts';
 import { logProbability, sampleToken } from './sampler.ts';
@@ -36,6 +37,16 @@ export interface Completion {
   tokensPerSecond: number;
   /** Milliseconds from the request to the first token. */
   firstTokenMs: number;
+}
+
+/** An answer, and how it came about. */
+export interface Reply extends Omit<Completion, 'prompt' | 'completion'> {
+  /** What the assistant says, exactly, without the token that ends its turn. */
+  reply: string;
+  /** The whole conversation, the answer included. */
+  messages: ChatMessage[];
+  /** Older messages that the context had no room for. */
+  droppedMessages: number;
 }
 
 export interface CompletionInProgress {

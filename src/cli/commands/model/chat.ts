@@ -1,13 +1,13 @@
 /** `clm chat`: a conversation with a model, typed in the terminal, or by --message. */
-import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ChatMessage } from '../../../data/chat/messages.ts';
 import { wrongInput } from '../../../errors.ts';
-import { answer, type ChatModel, type Reply } from '../../../sampling/chat.ts';
+import { answer, type ChatModel } from '../../../sampling/chat.ts';
+import type { Reply } from '../../../sampling/completion.ts';
 import { openDecoding } from '../../../sampling/decoding.ts';
 import { loadModel } from '../../../sampling/loadModel.ts';
 import { completeSettings, defaultSettings, type CompletionSettings } from '../../../sampling/settings.ts';
-import { replaceFileDurably } from '../../../storage/durable.ts';
+import { writeOutputFile } from '../../../storage/outputFile.ts';
 import { note, printJson, printPart } from '../../terminal/output.ts';
 import { lineLoop } from '../../terminal/lineLoop.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -104,8 +104,6 @@ async function typed(talk: Talk, line: string, signal: AbortSignal): Promise<voi
   if (command !== '/save') throw wrongInput(`unknown command ${command}; /help lists them`);
   if (argument === '') throw wrongInput('/save needs the name of a file');
   const file = path.resolve(argument);
-  await replaceFileDurably(file, (temporary) =>
-    writeFile(temporary, `${JSON.stringify({ messages: talk.messages })}\n`),
-  );
+  await writeOutputFile(file, `${JSON.stringify({ messages: talk.messages })}\n`);
   note(`${talk.messages.length} messages saved to ${file}`);
 }

@@ -150,7 +150,8 @@ describe('clm chat', () => {
         ['yes', ctrlC],
         ['> ', `/save ${at('saved.jsonl')}\r`],
         ['2 messages saved', '/reset\r'],
-        ['begins again', '/what\r'],
+        ['begins again', '/save /dev/full\r'],
+        ['the disk is full', '/what\r'],
         ['unknown command /what', ctrlD],
       ],
     );
