@@ -218,16 +218,19 @@ export async function* stream(
  * the context stops (`beyondContext: 'stop'`).
  *
  * @param messages the conversation, which the assistant answers; the oldest are left out if the context is too short
- * @param options.onText is called with each part of the answer as it is generated
- * @param options.signal ends the answer at the next token
+ * @param options.onText is called with each part of the answer as it is generated, and waited for; if it throws, so
+ *   does `chat`
+ * @param options.signal ends the answer at the next token; if it is aborted already, its reason is thrown
  * @throws InputError for messages that are not valid or do not fit, or as `complete`
  */
 export async function chat(
   run: Run,
   messages: readonly ChatMessage[],
   settings: SettingsInput = {},
-  { onText, signal }: { onText?: (text: string) => void; signal?: AbortSignal } = {},
+  { onText, signal }: { onText?: (text: string) => void | Promise<void>; signal?: AbortSignal } = {},
 ): Promise<Reply> {
+  signal?.throwIfAborted();
+  if ((settings.samples ?? 1) !== 1) throw new InputError('chat gives one answer; leave samples out');
   const { settings: complete, decoding, tokenizer, chatDate, begin } = opened(run);
   const checked = chatMessages(messages, 'messages');
   const asked = complete({ beyondContext: 'stop', ...settings });
@@ -237,7 +240,7 @@ export async function chat(
     for (;;) {
       const next = await parts.next();
       if (next.done) return next.value;
-      onText?.(next.value);
+      await onText?.(next.value);
     }
   } finally {
     end();

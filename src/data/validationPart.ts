@@ -28,8 +28,8 @@ export function refuseFewValidationTokens(validationTokens: number): void {
 export async function refuseValidationWithoutLoss(corpus: Corpus, tokenizer: Tokenizer): Promise<void> {
   if (corpus.hasLossMask !== true || (await hasLossTokens(corpus, corpus.validation, tokenizer))) return;
   throw wrongInput(
-    'The validation part has no token to score: every completion in it is empty. Raise corpus.validation.hash or ' +
-      'tail, or fix the completions.',
+    'The validation part has no token to score: every completion in it is empty, and no chat in it has a turn of the ' +
+      'assistant. Raise corpus.validation.hash or tail, or fix the completions or chats.',
   );
 }
 

@@ -1,6 +1,6 @@
 /**
- * A line to type at, with history, again and again. Ctrl-C stops what a line has started, or at the prompt ends the
- * program, like Ctrl-D.
+ * A line to type at, with history, again and again, until Ctrl-D. Ctrl-C stops what a line has started; at the prompt
+ * it ends the program too, or if that would lose something, empties the line.
  */
 import { createInterface } from 'node:readline/promises';
 import { ExpectedError } from '../../errors.ts';
@@ -8,12 +8,14 @@ import { takesEscapes } from './abilities.ts';
 import { note, printError } from './output.ts';
 
 /**
- * @param greeting a first line on stderr
+ * @param greeting a first line on stderr, at a terminal
+ * @param losesSomething whether what has been typed would be lost with the program
  * @param handle is called with each line that is not empty; wrong input is reported, and the next line asked for
  */
 export async function lineLoop(
   greeting: string,
   handle: (line: string, signal: AbortSignal) => Promise<void>,
+  losesSomething: () => boolean = () => false,
 ): Promise<void> {
   const lines = createInterface({
     input: process.stdin,
@@ -25,8 +27,14 @@ export async function lineLoop(
   let isClosed = false;
   lines.once('close', () => (isClosed = true));
   const interrupt = (): void => {
-    if (handling === undefined) lines.close();
-    else handling.abort();
+    if (handling !== undefined) handling.abort();
+    else if (!losesSomething() || !lines.terminal) lines.close();
+    else {
+      lines.write(null, { ctrl: true, name: 'e' });
+      lines.write(null, { ctrl: true, name: 'u' });
+      note('\nCtrl-D quits');
+      lines.prompt();
+    }
   };
   lines.on('SIGINT', interrupt);
   process.on('SIGINT', interrupt); // if stdin is not a terminal
@@ -42,6 +50,7 @@ export async function lineLoop(
         } catch (error) {
           if (!(error instanceof ExpectedError)) throw error;
           printError(error.message); // e.g. a text that cannot be encoded; go on with the next
+          if (!process.stdin.isTTY) process.exitCode = error.exitCode;
         } finally {
           handling = undefined;
         }

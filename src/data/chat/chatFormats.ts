@@ -1,21 +1,25 @@
 /** Where the format of chats comes from: the files of a model, a template of the user's, or a plain one. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { wrongInput } from '../../errors.ts';
 import { readBounded } from '../../storage/boundedFile.ts';
+import { refusePointerAt } from '../../storage/pointerFiles.ts';
 import type { ChatFormat, Tokenizer } from '../tokenizers/tokenizer.ts';
 
-/** The format of a model that brings none along. The end of a turn of the assistant ends a completion. */
+/**
+ * The format of a model that brings none along. The end of a turn of the assistant ends a completion. An answer begins
+ * after a line end, since a space before it would belong to its first token.
+ */
 export const plainTemplate = [
   '{%- for message in messages %}',
-  "{{- message.role ~ ': ' }}",
+  "{{- message.role ~ ':\\n' }}",
   "{%- if message.role == 'assistant' %}",
   '{%- generation %}{{- message.content ~ eos_token }}{%- endgeneration %}',
   '{%- else %}{{- message.content }}{%- endif %}',
   "{{- '\\n\\n' }}",
   '{%- endfor %}',
-  "{{- 'assistant: ' if add_generation_prompt else '' }}",
+  "{{- 'assistant:\\n' if add_generation_prompt else '' }}",
 ].join('\n');
 
 /** The plain format with the end-of-text token of a tokenizer. */
@@ -28,7 +32,9 @@ export function plainFormat({ endOfText, spelling }: Pick<Tokenizer, 'endOfText'
 const maximumBytes = 1 << 20;
 
 export function readTemplate(file: string): string {
-  if (!existsSync(file)) throw wrongInput(`tokenizer.chatTemplate: ${file} does not exist.`);
+  const problem = !existsSync(file) ? 'does not exist' : statSync(file).isFile() ? null : 'is not a file';
+  if (problem !== null) throw wrongInput(`tokenizer.chatTemplate: ${file} ${problem}.`);
+  refusePointerAt(file);
   return readBounded(file, maximumBytes).toString('utf8');
 }
 

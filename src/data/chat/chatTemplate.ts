@@ -49,16 +49,17 @@ const endMark = '\uFDD1';
 /** @throws wrongInput if the template is not Jinja that clm can run */
 export function chatTemplate({ template, path, specialTokens, date }: ChatTemplateSource): ChatTemplate {
   const { text, isMarked } = withMarks(template.replace(/\r\n?/g, '\n'));
-  const program = attempt(`the chat template of ${path} cannot be read`, () =>
+  const program = attempt(`the chat template of ${path} cannot be read (is every block closed?)`, () =>
     parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true })),
   );
+  const roles = rolesOf(program);
   return {
     render: (messages, addGenerationPrompt) => {
       const environment = new Environment();
       const variables = { ...specialTokens, messages, add_generation_prompt: addGenerationPrompt };
       for (const [name, value] of Object.entries({ ...constants, ...variables })) environment.set(name, value);
       environment.set('strftime_now', (format: string) => formattedDate(date, format));
-      const interpreter = limited(new Interpreter(environment));
+      const interpreter = limited(new Interpreter(environment), roles);
       const rendered = attempt(`the chat template of ${path} fails`, () => String(interpreter.run(program).value));
       return isMarked ? withoutMarks(rendered) : { text: rendered, generated: null };
     },
@@ -88,29 +89,79 @@ function range(first: number, second?: number, step = 1): number[] {
   return Array.from({ length }, (_, i) => start + i * step);
 }
 
-interface Statement {
+/** A node of the parsed template. */
+interface Node {
   readonly type: string;
-  /** Of a loop: a list, or one with a condition. */
-  readonly iterable?: Statement & { readonly lhs?: Statement };
+  readonly [key: string]: unknown;
 }
 
-/** The interpreter, which from now on counts what it evaluates and looks at the length of every text. */
-function limited(interpreter: Interpreter): Interpreter {
+/** What matters about the nodes of a template, beside what they do. */
+interface NodeRoles {
+  /** Lists that loops go through. */
+  readonly lists: Set<unknown>;
+  /** Expressions whose value becomes text. */
+  readonly texts: Set<unknown>;
+  /** Expressions of which an attribute is read. */
+  readonly holders: Set<unknown>;
+}
+
+function rolesOf(program: unknown): NodeRoles {
+  const roles: NodeRoles = { lists: new Set(), texts: new Set(), holders: new Set() };
+  const visit = (value: unknown): void => {
+    if (Array.isArray(value)) return value.forEach(visit);
+    if (typeof value !== 'object' || value === null) return;
+    if (value instanceof Map) return [...value].forEach(visit);
+    const node = value as Node;
+    for (const key of ['body', 'alternate', 'defaultBlock'])
+      for (const statement of Array.isArray(node[key]) ? node[key] : [])
+        if (!statements.has((statement as Node).type)) roles.texts.add(statement);
+    if (node.type === 'For') roles.lists.add((node['iterable'] as Node)['lhs'] ?? node['iterable']);
+    if (node.type === 'MemberExpression') roles.holders.add(node['object']);
+    if (node.type === 'BinaryExpression' && (node['operator'] as Node)['value'] === '~')
+      for (const side of ['left', 'right']) roles.texts.add(node[side]);
+    Object.values(node).forEach(visit);
+  };
+  visit(program);
+  return roles;
+}
+
+/** Nodes that are not expressions. */
+const statements = new Set('Program If For Break Continue Set Macro Comment CallStatement FilterStatement'.split(' '));
+
+/** Values that the library spells as Python does. None, True, lists and so on are spelled in other ways. */
+const spelledAlike = new Set(['StringValue', 'IntegerValue', 'UndefinedValue']);
+
+/**
+ * The interpreter, which from now on counts what it evaluates, looks at the length of every text, and refuses what it
+ * would do in another way than Jinja in Python: to read an attribute of what is not defined, which is an error there.
+ */
+function limited(interpreter: Interpreter, { lists, texts, holders }: NodeRoles): Interpreter {
   const evaluate = interpreter.evaluate.bind(interpreter);
-  const listsOfLoops = new WeakSet<Statement>();
   let steps = 0;
-  interpreter.evaluate = (statement: Statement | undefined, environment: unknown) => {
-    if (statement?.type === 'For') listsOfLoops.add(statement.iterable!.lhs ?? statement.iterable!);
-    const result = evaluate(statement, environment);
-    const { value } = result as { value: unknown };
+  interpreter.evaluate = (node: Node | undefined, environment: unknown) => {
+    const result = evaluate(node, environment) as { type: string; value: unknown };
+    const { type, value } = result;
     // A loop makes a scope for each element before its first round.
-    steps += 1 + (statement && listsOfLoops.has(statement) && Array.isArray(value) ? value.length : 0);
+    steps += 1 + (lists.has(node) && Array.isArray(value) ? value.length : 0);
     if (steps > maximumSteps) throw new Error(`it takes more than ${maximumSteps} steps`);
     if (typeof value === 'string' && value.length > maximumLength)
       throw new Error(`it makes a text longer than ${maximumLength}`);
+    if (holders.has(node) && type === 'UndefinedValue')
+      throw new Error(`it reads an attribute of ${nameOf(node!)}, which is not defined`);
+    if (texts.has(node) && !spelledAlike.has(type))
+      throw new Error(`it writes ${nameOf(node!)}, which is not a text but a ${type.replace('Value', '')}`);
     return result;
   };
   return interpreter;
+}
+
+/** An expression in words, as far as that is short. */
+function nameOf(node: Node): string {
+  if (node.type === 'Identifier') return String(node['value']);
+  if (node.type !== 'MemberExpression') return 'an expression';
+  const property = node['property'] as Node;
+  const name = property['value'];
+  return `${nameOf(node['object'] as Node)}${node['computed'] ? `[${String(name ?? '…')}]` : `.${String(name)}`}`;
 }
 
 function attempt<Value>(what: string, run: () => Value): Value {

@@ -24,7 +24,7 @@ export interface EncodedChat {
 }
 
 /**
- * @param json a list of messages
+ * @param json a list of messages, or an object with one in `messages`
  * @param options.path of the JSON, for messages
  * @param options.chatDate see `Corpus`
  * @param options.remedy if it is not certain what the assistant says
@@ -42,7 +42,8 @@ export function encodedChat(
   } catch (cause) {
     throw wrongInput(`${path} is not JSON; it must be a list of messages, each with "role" and "content".`, { cause });
   }
-  const { text, lossSpans } = chatText(templateOf(tokenizer, chatDate), chatMessages(value, path), lossOn, remedy);
+  const messages = Object.hasOwn(Object(value), 'messages') ? (value as { messages: unknown }).messages : value;
+  const { text, lossSpans } = chatText(templateOf(tokenizer, chatDate), chatMessages(messages, path), lossOn, remedy);
   const tokenIds = tokenizer.encode(text, { isChat: true });
   const byteAt = (index: number): number => Buffer.byteLength(text.slice(0, index));
   const spans = lossSpans.map(([start, end]) => [byteAt(start), byteAt(end)] as const);

@@ -30,7 +30,9 @@ function checkedMessage(message: unknown, where: string): ChatMessage {
   const { role, content } = message as Record<string, unknown>;
   const keys = Object.keys(message).join(', ') || 'none';
   if (typeof role !== 'string' || role === '')
-    throw wrongInput(`${where} needs a "role", e.g. user or assistant (it has the keys ${keys}).`);
+    throw wrongInput(
+      `${where} needs a "role", e.g. user or assistant (it has the keys ${keys}).${conversion(message)}`,
+    );
   const tool = toolKeys.find((key) => !isEmpty((message as Record<string, unknown>)[key]));
   if (tool !== undefined || role === 'tool' || role === 'function')
     throw wrongInput(
@@ -53,5 +55,12 @@ export function chatField(row: Readonly<Record<string, unknown>>): string | unde
     return Array.isArray(value) && value.length > 0 && value.every(isMessage);
   });
 }
+
+/** How to convert the other common form of messages. */
+const conversion = (message: object): string =>
+  Object.hasOwn(message, 'from') && Object.hasOwn(message, 'value')
+    ? " Convert them: jq -c '.FIELD |= map({role: " +
+      '({"human":"user","gpt":"assistant"}[.from] // .from), content: .value})\''
+    : '';
 
 const isEmpty = (value: unknown): boolean => (value ?? null) === null || (Array.isArray(value) && value.length === 0);

@@ -81,7 +81,8 @@ function chatDocument(
   const { messages: field, lossOn = 'assistant' } = file.source!;
   const value = Object.hasOwn(values, field!) ? values[field!] : undefined;
   if (value !== undefined) fields.isFound = true;
-  if ((value ?? null) === null && file.source!.emptyRows === 'skip') {
+  const isWithout = (value ?? null) === null || (Array.isArray(value) && value.length === 0);
+  if (isWithout && file.source!.emptyRows === 'skip') {
     if (value === undefined)
       fields.missing ??= wrongInput(`${location} ${problemOf(values, field!, value, 'the chats')}`);
     if (options.counts) options.counts.rowsWithoutText++;

@@ -29,7 +29,8 @@ export function recordIn(
   if (typeof value !== 'object' || value === null)
     throw wrongInput(`${location} is not a JSON object. Every line must be one, with the text in one of its fields.`);
   const record = value as Record<string, unknown>;
-  refuseRepeated(text, location, fields);
+  if (file.source?.messages) refuseRepeatedInside(text, location);
+  else refuseRepeated(text, location, fields);
   const holder = fields.some((field) => Object.hasOwn(record, field)) ? undefined : holderOf(record, fields);
   if (holder !== undefined)
     throw wrongInput(
@@ -37,6 +38,13 @@ export function recordIn(
         linesFrom(file, `.[${JSON.stringify(holder)}][]`),
     );
   return record;
+}
+
+/** As `refuseRepeated`, in the messages of a chat. */
+function refuseRepeatedInside(text: string, location: string): void {
+  const [key] = repeatedKeys(text, true);
+  if (key !== undefined)
+    throw wrongInput(`${location} has the key ${JSON.stringify(key)} twice in one object. Fix or remove the line.`);
 }
 
 /** JSON.parse keeps only the last value of a key. Fields that no text is taken from do not matter. */

@@ -66,8 +66,9 @@ export async function* trainingBlocks(
 /** The error for a corpus in which no token counts towards the loss. */
 export const noLossTokens = (): Error =>
   wrongInput(
-    'No token of the training text counts towards the loss: its completions are empty, or its documents are single ' +
-      'tokens. Check prompt and completion in corpus.sources.',
+    'No token of the training text counts towards the loss: its completions are empty, its chats have no turn with ' +
+      'the role assistant or their template marks none, or its documents are single tokens. Check prompt and ' +
+      'completion, or messages and lossOn, in corpus.sources.',
   );
 
 /**

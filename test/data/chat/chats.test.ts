@@ -103,6 +103,11 @@ describe('a template', () => {
     ["{{ raise_exception('not like this') }}", /it says "not like this"/],
     ['{% for m in messages %}', /the chat template of a\.jinja cannot be read/],
     ["{{ ''.constructor('return process')() }}", /not a function/],
+    ['{{ messages[9].content }}', /it reads an attribute of messages\[9\], which is not defined/],
+    ['{{ mesages.content }}', /an attribute of mesages, which is not defined/],
+    ['{{ none }}', /it writes none, which is not a text but a Null/],
+    ["{{ 'x' ~ true }}", /it writes true, which is not a text but a Boolean/],
+    ['{% if true %}{{ messages }}{% endif %}', /it writes messages, which is not a text but a Array/],
   ])('has limits: %s', (text, message) => {
     expect(() => render(text)).toThrow(message);
   });
@@ -163,7 +168,7 @@ describe('the plain format', () => {
 
   it('ends the turns of the assistant with the end-of-text token, which counts towards the loss', () => {
     const { text: rendered, generated } = render(messages.slice(1, 4), true);
-    expect(rendered).toBe('user: Say é 漢字 😀\n\nassistant: é<|endoftext|>\n\nuser: and\n\nnow\n\nassistant: ');
+    expect(rendered).toBe('user:\nSay é 漢字 😀\n\nassistant:\né<|endoftext|>\n\nuser:\nand\n\nnow\n\nassistant:\n');
     expect(generated!.map(([start, end]) => rendered.slice(start, end))).toEqual(['é<|endoftext|>']);
   });
 

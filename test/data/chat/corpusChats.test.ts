@@ -117,8 +117,8 @@ describe.each(['characters', 'bytes', 'bpe'] as const)('a model without a templa
     const { corpus, tokenizer } = await prepareTokenizer({ kind, vocabularySize: 270 }, opened);
     const [first] = await take(tokenChunks(corpus, corpus.training, tokenizer), 1);
     const spelt = (ids: ArrayLike<number>): string => tokenizer.decode(ids, { specialTokens: true });
-    expect(spelt(first!.tokenIds)).toBe('user: What is two and two?\n\nassistant: Four.<|endoftext|>\n\n');
-    expect(spelt(first!.tokenIds.filter((_, i) => first!.lossMask![i] === 1))).toMatch(/^ ?Four\.<\|endoftext\|>$/);
+    expect(spelt(first!.tokenIds)).toBe('user:\nWhat is two and two?\n\nassistant:\nFour.<|endoftext|>\n\n');
+    expect(spelt(first!.tokenIds.filter((_, i) => first!.lossMask![i] === 1))).toBe('Four.<|endoftext|>');
     expect(first!.tokenIds.filter((id) => id === tokenizer.endOfText)).toHaveLength(1);
     const options = { seed: 11, contextLength: 7, microBatchSize: 2, shuffleTokens: 1024 };
     const batches = await take(trainingBatches(corpus, tokenizer, options), 40);
@@ -155,6 +155,11 @@ describe('rows', () => {
       expect(message).toMatch(/To train on the chats in "messages", write messages: messages \(docs\/chat\.md\)\.$/);
     },
   );
+
+  it('with a key twice in a message are refused by line', async () => {
+    const { message } = await rejection(read('{"messages":[{"role":"user","content":"a","content":"b"}]}'));
+    expect(message).toMatch(/^line 1 .* has the key "content" twice in one object/);
+  });
 
   it('that a template refuses are named', async () => {
     const raising = '{{ raise_exception("no system here") if messages[0].role == "system" else messages[0].content }}';

@@ -1,4 +1,5 @@
 /** `clm chat`: a conversation with a model, typed in the terminal, or by --message. */
+import { appendFile, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { ChatMessage } from '../../../data/chat/messages.ts';
 import { wrongInput } from '../../../errors.ts';
@@ -7,7 +8,7 @@ import type { Reply } from '../../../sampling/completion.ts';
 import { openDecoding } from '../../../sampling/decoding.ts';
 import { loadModel } from '../../../sampling/loadModel.ts';
 import { completeSettings, defaultSettings, type CompletionSettings } from '../../../sampling/settings.ts';
-import { writeOutputFile } from '../../../storage/outputFile.ts';
+import { diskFailure } from '../../../storage/diskFailure.ts';
 import { note, printJson, printPart } from '../../terminal/output.ts';
 import { lineLoop } from '../../terminal/lineLoop.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -31,11 +32,15 @@ export async function chat(args: ArgumentsOf<typeof chatUsage>): Promise<void> {
     const settings = completeSettings(defaultSettings(config), askedSettings(args), tokenizer, optionName);
     const decoding = openDecoding(session, config.model, table, 1);
     if (tokenizer.chat === null && !args.quiet)
-      note('the model has no chat template; the plain one is used: user: … assistant: …');
+      note('the model has no chat template; the plain one is used (docs/chat.md)');
     const talk = openTalk({ tokenizer, decoding, chatDate: config.corpus.chatDate }, settings, args);
     if (args.message === undefined) {
       const keys = 'Type a message; Ctrl-C stops an answer, Ctrl-D quits, /help.';
-      await lineLoop(`${config.name}, step ${model.step}. ${keys}`, (line, signal) => typed(talk, line, signal));
+      await lineLoop(
+        `${config.name}, step ${model.step}. ${keys}`,
+        (line, signal) => typed(talk, line, signal),
+        () => talk.messages.length > talk.start.length,
+      );
       return;
     }
     for (const [i, message] of args.message.entries()) {
@@ -82,8 +87,20 @@ async function printed(parts: AsyncGenerator<string, Reply, void>, json: boolean
   }
 }
 
+/** Whether the last line of a file lacks its end. */
+async function endsInLine(file: string): Promise<boolean> {
+  const found = await stat(file).catch(() => undefined);
+  if (!found?.isFile() || found.size === 0) return false;
+  const handle = await open(file);
+  try {
+    return (await handle.read(Buffer.alloc(1), 0, 1, found.size - 1)).buffer[0] !== 0x0a;
+  } finally {
+    await handle.close();
+  }
+}
+
 const help = `/reset       begin the conversation again
-/save FILE   save the conversation as a line of JSON, as in a corpus of chats
+/save FILE   add the conversation to a file, as a line of JSON as in a corpus of chats
 /help        this list
 //text       a message that begins with a slash`;
 
@@ -104,6 +121,12 @@ async function typed(talk: Talk, line: string, signal: AbortSignal): Promise<voi
   if (command !== '/save') throw wrongInput(`unknown command ${command}; /help lists them`);
   if (argument === '') throw wrongInput('/save needs the name of a file');
   const file = path.resolve(argument);
-  await writeOutputFile(file, `${JSON.stringify({ messages: talk.messages })}\n`);
-  note(`${talk.messages.length} messages saved to ${file}`);
+  if (talk.messages.length === talk.start.length) throw wrongInput('nothing has been said yet that could be saved');
+  try {
+    const line = `${JSON.stringify({ messages: talk.messages })}\n`;
+    await appendFile(file, (await endsInLine(file)) ? `\n${line}` : line);
+  } catch (error) {
+    throw diskFailure(error, 'write', file);
+  }
+  note(`${talk.messages.length} messages added to ${file}`);
 }

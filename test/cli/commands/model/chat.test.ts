@@ -96,6 +96,10 @@ describe('clm chat', () => {
     await expect(chat(model, [{ role: 'user', content: 3 as never }])).rejects.toThrow(
       'messages, message 1 has the content 3',
     );
+    await expect(chat(model, [user('a?')], { samples: 2 })).rejects.toThrow('chat gives one answer');
+    await expect(chat(model, [user('a?')], {}, { signal: AbortSignal.abort('enough') })).rejects.toBe('enough');
+    const failing = chat(model, [user('a?')], {}, { onText: () => Promise.reject(new Error('no more')) });
+    await expect(failing).rejects.toThrow('no more');
     model.close();
   });
 
@@ -131,6 +135,7 @@ describe('clm chat', () => {
   });
 
   it('is typed at in a terminal, with commands, and Ctrl-C stops an answer only', async () => {
+    writeFileSync(at('saved.jsonl'), '{}'); // without a line end
     const { code, output } = await clmAtTerminal(
       [
         'chat',
@@ -148,16 +153,19 @@ describe('clm chat', () => {
         ['> ', '/help\r'],
         ['/save FILE', 'a?\r'],
         ['yes', ctrlC],
-        ['> ', `/save ${at('saved.jsonl')}\r`],
-        ['2 messages saved', '/reset\r'],
-        ['begins again', '/save /dev/full\r'],
-        ['the disk is full', '/what\r'],
+        ['> ', `half a line${ctrlC}`],
+        ['Ctrl-D quits', `/save ${at('saved.jsonl')}\r`],
+        ['2 messages added', '/save /dev/full\r'],
+        ['disk is full', '/reset\r'],
+        ['begins again', '/save x\r'],
+        ['nothing has been said', '/what\r'],
         ['unknown command /what', ctrlD],
       ],
     );
     expect(code).toBe(0);
     expect(output).toContain('step 150. Type a message');
-    const [saved] = readFileSync(at('saved.jsonl'), 'utf8').trim().split('\n');
+    const [before, saved, ...rest] = readFileSync(at('saved.jsonl'), 'utf8').trim().split('\n');
+    expect([before, rest]).toEqual(['{}', []]);
     const { messages } = JSON.parse(saved!) as { messages: { role: string; content: string }[] };
     expect(messages[0]).toEqual(user('a?'));
     expect(messages[1]!.role).toBe('assistant');

@@ -15,7 +15,7 @@ const messages = [
   { role: 'user', content: 'So?' },
   { role: 'assistant', content: 'é' },
 ];
-const text = 'user: Six?\n\nassistant: Half a\ndozen.<|endoftext|>\n\nuser: So?\n\nassistant: é<|endoftext|>\n\n';
+const text = 'user:\nSix?\n\nassistant:\nHalf a\ndozen.<|endoftext|>\n\nuser:\nSo?\n\nassistant:\né<|endoftext|>\n\n';
 /** Of the bytes tokenizer: the end of text is one token. */
 const tokens = Buffer.byteLength(text.replaceAll('<|endoftext|>', 'E'));
 
@@ -44,7 +44,7 @@ describe('clm data check', () => {
     const head = `17 of ${tokens} tokens count towards the loss, shown between ⟦ and ⟧`;
     expect(stdout.replace(/\s+/g, ' ')).toMatch(new RegExp(` example, line 2 of \\S*rows\\.jsonl: ${head} user: `));
     const shown =
-      'user: Six?\n\nassistant: ⟦Half a\ndozen.<|endoftext|>⟧\n\nuser: So?\n\nassistant: ⟦é<|endoftext|>⟧\n\n';
+      'user:\nSix?\n\nassistant:\n⟦Half a\ndozen.<|endoftext|>⟧\n\nuser:\nSo?\n\nassistant:\n⟦é<|endoftext|>⟧\n\n';
     expect(stdout).toContain(shown);
     const { learntExample } = JSON.parse((await clm(['data', 'check', file, '--json'])).stdout);
     expect(learntExample.place).toMatchObject({ path: at('rows.jsonl'), line: 2 });
