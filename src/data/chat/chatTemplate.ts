@@ -108,9 +108,11 @@ interface NodeRoles {
 function rolesOf(program: unknown): NodeRoles {
   const roles: NodeRoles = { lists: new Set(), texts: new Set(), holders: new Set() };
   const visit = (value: unknown): void => {
-    if (Array.isArray(value)) return value.forEach(visit);
     if (typeof value !== 'object' || value === null) return;
-    if (value instanceof Map) return [...value].forEach(visit);
+    if (Array.isArray(value) || value instanceof Map) {
+      for (const part of value) visit(part);
+      return;
+    }
     const node = value as Node;
     for (const key of ['body', 'alternate', 'defaultBlock'])
       for (const statement of Array.isArray(node[key]) ? node[key] : [])
