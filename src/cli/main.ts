@@ -62,7 +62,7 @@ async function findCommand(args: readonly string[]): Promise<{ command: Command;
   const families = firstWords.filter((word) => !names.includes(word));
   const at = args[0]?.startsWith('-') ? args.findIndex((arg) => firstWords.includes(arg)) : 0;
   const first = args[at];
-  if (first === undefined) throw new UsageError('missing command', '');
+  if (first === undefined) throw new UsageError(`missing command: "${args[0]}" is an option, and follows it`, '');
   if (!firstWords.includes(first)) {
     const hint = await commandHint(args, at, { names: [...names, ...families], usages: commands });
     throw new UsageError(`unknown command "${first}"${hint}`, '');

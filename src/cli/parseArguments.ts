@@ -70,7 +70,9 @@ export async function parseArguments(
     .showHelpOnFail(false)
     .fail((message, error) => {
       // Errors are yargs' own, or those of the check below and of the command itself.
-      throw error !== undefined && error.name !== 'YError' ? error : new UsageError(message.replace(/\s+/g, ' '), name);
+      if (error !== undefined && error.name !== 'YError') throw error;
+      const line = message.replace(/\s+/g, ' ');
+      throw new UsageError(/^missing options?:/.test(line) ? line.replace(/(?<=[:,] )/g, '--') : line, name);
     })
     .check((parsed) => {
       const problem = problemOf(parsed, positionals, options);

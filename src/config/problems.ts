@@ -76,7 +76,12 @@ function issueMessage(issue: z.core.$ZodIssue, path: KeyPath, value: LocatedValu
   if (value === undefined) return `${key} is missing${meaning(path)}`;
   const wantsText = issue.code === 'invalid_type' && issue.expected === 'string';
   const hint = wantsText && isPlainScalar(value) ? '; put it in quotes' : '';
-  return `${key} must be ${required}, but is ${shown(value)}${hint}`;
+  const source = /^corpus\.sources(\[\d+\])?$/.exec(key);
+  const isPath = source !== null && value.kind === 'scalar' && typeof value.value === 'string';
+  const example = isPath
+    ? `; write ${source[1] === undefined ? `[{ path: ${value.value} }]` : `{ path: ${value.value} }`}`
+    : '';
+  return `${key} must be ${required}, but is ${shown(value)}${hint}${example}`;
 }
 
 /** The value required, as words that follow "must be". */

@@ -1,7 +1,9 @@
 /** The start of a run directory: where a run may start, and the files that a new run begins with. */
 import { lstat, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
 import { wrongInput } from '../errors.ts';
+import { shellPath } from '../shellWord.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
 import { entriesOf, leftoverOf, makeFolder, removeLeftovers, writeFileDurably } from '../storage/durable.ts';
 import { program, type Environment } from './environment.ts';
@@ -36,9 +38,10 @@ export async function assertFreshStart(runDirectory: string, { mayResume = true 
   const state = await directoryState(runDirectory);
   if (state === 'absent') return;
   if (state === 'has-checkpoint') {
+    const shown = path.relative(process.cwd(), runDirectory) || '.';
     throw wrongInput(
       `${runDirectory} already has a checkpoint. ` +
-        (mayResume ? 'Continue with --resume, or choose' : 'Choose') +
+        (mayResume ? `To continue: clm train --run ${shellPath(shown)} --resume; for a new run choose` : 'Choose') +
         ' another directory with --run.',
     );
   }

@@ -126,8 +126,9 @@ describe('clm --help', () => {
     ],
     [
       ['tokenizer', 'train', '--output', 'x'],
-      'error: missing options: sources, vocabulary-size\nSee: clm tokenizer train --help\n',
+      'error: missing options: --sources, --vocabulary-size\nSee: clm tokenizer train --help\n',
     ],
+    [['--config', 'x'], 'error: missing command: "--config" is an option, and follows it\nSee: clm --help\n'],
     [['sample'], 'error: missing argument (0 of 1 given): clm sample <run>\nSee: clm sample --help\n'],
     [['train', 'a.yaml', '--run', 'x', '--run', 'y'], 'error: --run is given twice\nSee: clm train --help\n'],
   ])('refuses %j with exit code 2', async (args, message) => {

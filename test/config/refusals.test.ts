@@ -77,10 +77,14 @@ describe('an invalid config', () => {
   it.each([
     ['corpus: {}', 'a.yaml:1:1: corpus.sources is missing: Text sources, in reading order.'],
     ['seed: 3', 'a.yaml:1:1: corpus is missing: Training and validation text.'],
+    [
+      'corpus: { sources: x.txt }',
+      'a.yaml:1:20: corpus.sources must be a list, but is "x.txt"; write [{ path: x.txt }]',
+    ],
     ['corpus: { sources: [] }', 'a.yaml:1:11: corpus.sources must be a list of at least 1 entry, but is an empty list'],
     [
       'corpus: { sources: [x.txt] }',
-      'a.yaml:1:21: corpus.sources[0] must be a mapping of keys to values, but is "x.txt"',
+      'a.yaml:1:21: corpus.sources[0] must be a mapping of keys to values, but is "x.txt"; write { path: x.txt }',
     ],
     [
       'corpus: { sources: [{ path: "" }] }',

@@ -9,5 +9,5 @@ export function parseDuration(text: string, option = '--max-time'): number {
   const isWhole = parts.length > 0 && parts.map(([part]) => part).join('') === text;
   const seconds = parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitSeconds[unit!]!, 0);
   if (isWhole && seconds > 0) return seconds * 1000;
-  throw wrongInput(`${option} must be a duration such as 3h, 1h30m, 90min or 45s, not "${text}"`);
+  throw wrongInput(`${option} must be a duration such as 3h, 1h30m, 90min or 45s, and more than 0, not "${text}"`);
 }

@@ -108,7 +108,7 @@ describe('train, then sample', () => {
     [
       'training into it again',
       () => ['train', config, '--run', at('run')],
-      /^error: .* already has a checkpoint\. Continue with --resume/,
+      /^error: .* already has a checkpoint\. To continue: clm train --run \S+ --resume; for a new run/,
     ],
   ])('refuses %s with exit code 2', async (_, args, message) => {
     const { code, stdout, stderr } = await clm(args());
