@@ -50,7 +50,6 @@ export async function lineLoop(
         } catch (error) {
           if (!(error instanceof ExpectedError)) throw error;
           printError(error.message); // e.g. a text that cannot be encoded; go on with the next
-          if (!process.stdin.isTTY) process.exitCode = error.exitCode;
         } finally {
           handling = undefined;
         }

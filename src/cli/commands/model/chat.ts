@@ -2,7 +2,7 @@
 import { appendFile, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { ChatMessage } from '../../../data/chat/messages.ts';
-import { wrongInput } from '../../../errors.ts';
+import { ExpectedError, wrongInput } from '../../../errors.ts';
 import { answer, type ChatModel } from '../../../sampling/chat.ts';
 import type { Reply } from '../../../sampling/completion.ts';
 import { openDecoding } from '../../../sampling/decoding.ts';
@@ -106,6 +106,16 @@ const help = `/reset       begin the conversation again
 
 /** A line that was typed: a message, or a command that begins with a slash. */
 async function typed(talk: Talk, line: string, signal: AbortSignal): Promise<void> {
+  try {
+    await obeyed(talk, line, signal);
+  } catch (error) {
+    // A script that sends lines must learn that one of them has no answer.
+    if (error instanceof ExpectedError && !process.stdin.isTTY) process.exitCode = error.exitCode;
+    throw error;
+  }
+}
+
+async function obeyed(talk: Talk, line: string, signal: AbortSignal): Promise<void> {
   if (!line.startsWith('/') || line.startsWith('//')) return talk.say(line.replace(/^\/\//, '/'), signal);
   const [command, ...rest] = line.split(' ');
   const argument = rest.join(' ').trim();

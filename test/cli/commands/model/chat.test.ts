@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -7,7 +8,7 @@ import { openDecoding } from '../../../../src/sampling/decoding.ts';
 import { loadModel } from '../../../../src/sampling/loadModel.ts';
 import { seedOfPrompt } from '../../../../src/sampling/requests.ts';
 import { clmAtTerminal, ctrlC, ctrlD } from '../../atTerminal.ts';
-import { clm, type Result } from '../../clm.ts';
+import { clm, root, type Result } from '../../clm.ts';
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'clm-chat-'));
 const at = (name: string): string => path.join(folder, name);
@@ -132,6 +133,15 @@ describe('clm chat', () => {
     const { code, stdout, stderr } = await clm(['chat', run, ...args]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(message);
+  });
+
+  it('answers the lines of a pipe, and says by its exit code that one had no answer', () => {
+    const input = `a?\n${'b?'.repeat(80)}\nb?\n`;
+    const args = [path.join(root, 'dist/cli/main.js'), 'chat', run, '--temperature', '0', '--json'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { input, encoding: 'utf8' });
+    expect(stdout.trim().split('\n')).toHaveLength(2);
+    expect(stderr).toContain('the context of the model has 120');
+    expect(status).toBe(2);
   });
 
   it('is typed at in a terminal, with commands, and Ctrl-C stops an answer only', async () => {

@@ -29,7 +29,9 @@ training: { microBatchSize: 1, steps: 2 }
     const results = await Promise.all(commands.map((args) => clm(args)));
     for (const { code, stderr } of results) {
       expect(code).toBe(2);
-      expect(stderr).toContain('The validation part has no token to score: every completion in it is empty.');
+      expect(stderr).toContain(
+        'The validation part has no token to score: every completion in it is empty, and no chat',
+      );
     }
     expect(results[0]!.stdout).toContain('validation'); // data check still says what there is
   });

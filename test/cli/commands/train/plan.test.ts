@@ -95,7 +95,7 @@ describe('clm plan', () => {
     expect(code).toBe(0);
     expect(output).toMatch(/measuring for at most 30 s: step \d+ of \d+, \d+ s/);
     expect(output).toMatch(
-      /\ntime +about [\d.]+ (s|min).* \([\d.]+ ms per step, [\d,]+ tokens\/s; measured \d+ steps\)\r/,
+      /\ntime +about [\d.]+ (s|min).* \([\d.]+ ms per step, [\d,]+ tokens\/s;\s+measured \d+ steps\)\r/,
     );
     expect(output.slice(output.lastIndexOf('\x1b[J'))).not.toContain('measuring');
   });
