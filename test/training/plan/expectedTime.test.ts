@@ -60,7 +60,7 @@ describe('the work of a run', () => {
     expect(parts.stepsMs).toBe(140 * 7);
     expect(parts.startMs).toBeGreaterThan(900);
     // 10,000 tokens are 13 steps of 768, forward only, and there are six evaluations.
-    expect(parts.evaluationsMs).toBeCloseTo(6 * 0.3 * (10_000 / 768) * 7, 6);
+    expect(parts.evaluationsMs).toBeCloseTo(6 * 0.38 * (10_000 / 768) * 7, 6);
     expect(wholeMs).toBeCloseTo(
       Object.values(parts).reduce((sum, ms) => sum + ms),
       6,
