@@ -1,6 +1,7 @@
 /** The text of a chat to train on, and which parts of it count towards the loss. */
 import { wrongInput } from '../../errors.ts';
 import type { ChatTemplate } from './chatTemplate.ts';
+import type { ByteSpan } from './lossMask.ts';
 import type { ChatMessage } from './messages.ts';
 
 /** Which turns count towards the loss: those of the assistant, its last one, or the whole text. */
@@ -13,6 +14,12 @@ export interface ChatText {
   readonly text: string;
   /** Ascending and apart; empty if nothing counts, e.g. in a chat without an answer. */
   readonly lossSpans: readonly TextSpan[];
+}
+
+/** The parts of a chat's text that count towards the loss, in its UTF-8. */
+export function lossByteSpans({ text, lossSpans }: ChatText): ByteSpan[] {
+  const byteAt = (index: number): number => Buffer.byteLength(text.slice(0, index));
+  return lossSpans.map(([start, end]) => [byteAt(start), byteAt(end)]);
 }
 
 /**

@@ -3,7 +3,7 @@ import { wrongInput } from '../../errors.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { plainFormat } from './chatFormats.ts';
 import { chatTemplate, type ChatTemplate } from './chatTemplate.ts';
-import { chatText, type LossOn } from './chatText.ts';
+import { chatText, lossByteSpans, type LossOn } from './chatText.ts';
 import { today } from './corpusChats.ts';
 import { lossMaskOf } from './lossMask.ts';
 import { chatMessages } from './messages.ts';
@@ -43,15 +43,14 @@ export function encodedChat(
     throw wrongInput(`${path} is not JSON; it must be a list of messages, each with "role" and "content".`, { cause });
   }
   const messages = Object.hasOwn(Object(value), 'messages') ? (value as { messages: unknown }).messages : value;
-  const { text, lossSpans } = chatText(templateOf(tokenizer, chatDate), chatMessages(messages, path), lossOn, remedy);
+  const chat = chatText(templateOf(tokenizer, chatDate), chatMessages(messages, path), lossOn, remedy);
+  const { text } = chat;
   const tokenIds = tokenizer.encode(text, { isChat: true });
-  const byteAt = (index: number): number => Buffer.byteLength(text.slice(0, index));
-  const spans = lossSpans.map(([start, end]) => [byteAt(start), byteAt(end)] as const);
   const lossMask =
     lossOn === 'all'
       ? Array.from(tokenIds, () => true)
       : Array.from(
-          lossMaskOf(Buffer.from(text), tokenIds, spans, tokenizer, () => `in ${path}`),
+          lossMaskOf(Buffer.from(text), tokenIds, lossByteSpans(chat), tokenizer, () => `in ${path}`),
           (value) => value === 1,
         );
   return { text, tokenIds: [...tokenIds], lossMask };

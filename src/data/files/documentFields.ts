@@ -1,6 +1,6 @@
 /** The text of one record: its field, or the prompt and the completion of a pair, as well-formed UTF-8. */
 import { ExpectedError, wrongInput } from '../../errors.ts';
-import { chatText } from '../chat/chatText.ts';
+import { chatText, lossByteSpans } from '../chat/chatText.ts';
 import type { ChatTemplate } from '../chat/chatTemplate.ts';
 import type { ByteSpan } from '../chat/lossMask.ts';
 import { chatField, chatMessages } from '../chat/messages.ts';
@@ -95,14 +95,13 @@ function chatDocument(
     where,
   );
   if (template === undefined) throw new Error('a chat is read before its template is known');
-  const { text, lossSpans } = atLocation(where, () => chatText(template, messages, lossOn));
-  const byteAt = (index: number): number => Buffer.byteLength(text.slice(0, index));
+  const chat = atLocation(where, () => chatText(template, messages, lossOn));
   return {
     startByte,
     location,
-    text: Buffer.from(text),
+    text: Buffer.from(chat.text),
     completion: null,
-    lossSpans: lossSpans.map(([start, end]) => [byteAt(start), byteAt(end)]),
+    lossSpans: lossByteSpans(chat),
   };
 }
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { plainFormat } from '../../../src/data/chat/chatFormats.ts';
 import { chatTemplate } from '../../../src/data/chat/chatTemplate.ts';
-import { chatText, type LossOn } from '../../../src/data/chat/chatText.ts';
+import { chatText, lossByteSpans, type LossOn } from '../../../src/data/chat/chatText.ts';
 import { lossMaskOf } from '../../../src/data/chat/lossMask.ts';
 import { chatMessages, type ChatMessage } from '../../../src/data/chat/messages.ts';
 import { bytesTokenizer } from '../../../src/data/tokenizers/bytes.ts';
@@ -35,10 +35,10 @@ const caseOf = (name: string): Case => fixtures.cases.find((one) => `${one.templ
 
 /** Token ids and loss mask of a chat. */
 function encoded(template: string, messages: readonly ChatMessage[], lossOn: LossOn = 'assistant') {
-  const { text, lossSpans } = chatText(templateOf(template), messages, lossOn);
+  const chat = chatText(templateOf(template), messages, lossOn);
+  const { text } = chat;
   const tokenIds = tokenizer.encode(text, { isChat: true });
-  const byte = (index: number): number => Buffer.byteLength(text.slice(0, index));
-  const spans = lossSpans.map(([start, end]) => [byte(start), byte(end)] as const);
+  const spans = lossByteSpans(chat);
   const mask = lossMaskOf(Buffer.from(text), tokenIds, spans, tokenizer, () => '');
   return { text, tokenIds: [...tokenIds], mask: [...mask] };
 }

@@ -19,6 +19,16 @@ const weightsOption = {
   },
 } as const;
 
+/** Of commands that generate text with a model. */
+const generationOptions = {
+  ...checkpointOption,
+  ...weightsOption,
+  ...jsonOption,
+  ...deviceOption,
+  ...quietOption,
+  ...verboseOption,
+} as const;
+
 export const sampleUsage = defineUsage({
   command: 'sample <run>',
   describe: 'Complete prompts with a trained model',
@@ -56,12 +66,7 @@ export const sampleUsage = defineUsage({
       describe: 'Print completions in the order of the prompts, or as they are completed',
     },
     batch: { type: 'number', default: 8, describe: 'Maximum number of completions generated at once' },
-    ...checkpointOption,
-    ...weightsOption,
-    ...jsonOption,
-    ...deviceOption,
-    ...quietOption,
-    ...verboseOption,
+    ...generationOptions,
   },
   examples: [
     ['clm sample runs/moby-dick --prompt "Call me"', 'Print one completion'],
@@ -94,12 +99,7 @@ export const chatUsage = defineUsage({
       default: 'stop',
       describe: 'When an answer fills the context: stop, or drop the oldest quarter of its tokens and go on',
     },
-    ...checkpointOption,
-    ...weightsOption,
-    ...jsonOption,
-    ...deviceOption,
-    ...quietOption,
-    ...verboseOption,
+    ...generationOptions,
   },
   examples: [
     ['clm chat runs/smollm2', 'Talk in the terminal; Ctrl-C stops an answer, /help lists the commands'],
