@@ -98,7 +98,11 @@ class Crew {
 
   void Help() {
     uint64_t seen = 0;
-    const auto isNew = [&] { return next_.load() >> kPartBits != seen; };
+    // A job that is being set up has no parts yet: a helper that took it for seen would miss it.
+    const auto isNew = [&] {
+      const uint64_t next = next_.load();
+      return next >> kPartBits != seen && (next & kNoPart) != kNoPart;
+    };
     for (;;) {
       for (int spin = 0; spin < kSpins && !isNew(); spin++) Pause();
       if (!isNew()) {
