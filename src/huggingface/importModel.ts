@@ -3,26 +3,20 @@
  * first write. Only one tensor is in memory at a time.
  */
 import { existsSync, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
 import { refusePointerAt } from '../storage/pointerFiles.ts';
-import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
-import { describeEnvironment } from '../run/environment.ts';
-import { checkpointPath } from '../run/findCheckpoint.ts';
-import { assertFreshStart, createRunDirectory } from '../run/runDirectory.ts';
-import { parseResolvedConfig } from '../config/load.ts';
-import { renderConfig } from '../config/resolved.ts';
-import type { Config } from '../config/schema.ts';
+import { assertFreshStart } from '../run/runDirectory.ts';
 import { chatFormatOf } from '../data/chat/chatFormats.ts';
 import { ignoredParts } from '../data/tokenizers/bpe/files/huggingFaceFile.ts';
-import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
-import { renderTokenizer, withChat } from '../data/tokenizers/tokenizerFile.ts';
-import { ExpectedError, wrongInput } from '../errors.ts';
+import { withChat } from '../data/tokenizers/tokenizerFile.ts';
+import { wrongInput } from '../errors.ts';
 import { shellPath } from '../shellWord.ts';
 import { parameterTable, vocabularyRows } from '../model/parameters.ts';
 import { elementCount } from '../tensors/tensors.ts';
 import { readConfigJson, type HuggingFaceModel } from './configJson.ts';
 import { readGenerationConfig, type SamplingDefaults } from './generationConfig.ts';
+import { createImportedRun, importedConfig } from './importedRun.ts';
 import { readTokenizerJson } from './tokenizerJson.ts';
 import { modelParameters, openModelTensors } from './modelTensors.ts';
 
@@ -80,17 +74,16 @@ export async function importModel(
   const tensors = await openModelTensors(directory, found.model, vocabularySize);
   const { tiedEmbeddings } = tensors;
   const { sampling } = generation;
-  const config = configOf({ ...found.model, tiedEmbeddings }, sampling, tokenizer, { directory, runDirectory });
+  const model = { ...found.model, tiedEmbeddings };
+  const place = { runDirectory, file: join(directory, 'config.json') };
+  const config = importedConfig({ model, samples: sampling }, tokenizer, place);
   const table = parameterTable(config.model, vocabularySize);
-  const model = modelParameters(tensors, table, config.model);
-
-  const [configText, tokenizerText] = [renderConfig(config, runDirectory), renderTokenizer(tokenizer)];
-  const environment = describeEnvironment({ device: null, tensorflow: null, threads: null });
-  await createRunDirectory(runDirectory, { configText, tokenizerText, environment });
-  const state = { cursor: null, tokens: 0, imported: { kind: found.kind } };
-  const inCheckpoint = renderConfig(config, checkpointPath(runDirectory, 0));
-  const content = { step: 0, state, configText: inCheckpoint, tokenizerText, model, optimizer: [] };
-  const checkpoint = await saveCheckpoint(runDirectory, content, { keepLast: null });
+  const checkpoint = await createImportedRun(runDirectory, {
+    config,
+    tokenizer,
+    record: { imported: { kind: found.kind } },
+    model: modelParameters(tensors, table, config.model),
+  });
   return {
     runDirectory,
     checkpoint,
@@ -108,42 +101,6 @@ export async function importModel(
       ...(gone.length === 0 ? [] : [`eos_token_id: no token has the id ${gone.join(', ')}; it ends no completion`]),
     ],
   };
-}
-
-const noCorpus = 'this-imported-run-has-no-corpus';
-
-/** Whether a run has a corpus of its own; an imported one has none. */
-export const hasCorpus = ({ corpus }: Config): boolean => basename(corpus.sources[0]!.path) !== noCorpus;
-
-/**
- * The config of an imported run: its model and how to sample from it, with defaults for the rest. The config needs a
- * corpus, so it names a path that does not exist and whose name explains why.
- */
-function configOf(
-  model: Config['model'],
-  samples: SamplingDefaults,
-  { kind }: Tokenizer,
-  { directory, runDirectory }: { directory: string; runDirectory: string },
-): Config {
-  const path = resolve(runDirectory, 'tokenizer.json');
-  const text = JSON.stringify({
-    name:
-      basename(resolve(runDirectory))
-        .replace(/^\.+/, '')
-        .replace(/[^\p{L}\p{M}\p{N}._-]/gu, '-') || 'imported',
-    corpus: { sources: [{ path: resolve(runDirectory, noCorpus) }] },
-    tokenizer: kind === 'bytes' || kind === 'characters' ? { kind } : { kind: 'file', path },
-    model,
-    samples,
-  });
-  try {
-    return parseResolvedConfig(text, resolve(runDirectory, 'config.yaml'));
-  } catch (error) {
-    // It names a place in a file that is not there yet.
-    if (!(error instanceof ExpectedError)) throw error;
-    const reason = error.message.replace(/^.*?config\.yaml(:\d+)*: /, '');
-    throw wrongInput(`${join(directory, 'config.json')} describes a model that clm cannot make: ${reason}`);
-  }
 }
 
 /** @throws wrongInput for a path that is no folder, and for a folder that transformers reads as an adapter */

@@ -9,7 +9,7 @@ import { openRunCorpus } from '../../../data/runCorpus.ts';
 import { wrongInput } from '../../../errors.ts';
 import { runPaths } from '../../../run/runPaths.ts';
 import { evaluateCorpus, evaluateTokens, type TextEvaluation } from '../../../sampling/scoring/perplexity.ts';
-import { hasCorpus } from '../../../huggingface/importModel.ts';
+import { hasCorpus } from '../../../huggingface/importedRun.ts';
 import { loadModel, type LoadedModel } from '../../../sampling/loadModel.ts';
 import { openTokenLosses } from '../../../sampling/scoring/tokenLosses.ts';
 import { readBounded } from '../../../storage/boundedFile.ts';
