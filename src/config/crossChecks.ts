@@ -19,6 +19,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
     problems.push({ origin: originOf(tree, written === undefined ? [] : parseKeyPath(written)!), message });
   };
   checkModel(config, report);
+  checkAdapter(config, report);
   const lengths = alternatives.lengths.filter((key) => isSet(config, key));
   if (lengths.length > 1) {
     const written = lengths.map((key) => `${key} (${location(originOf(tree, parseKeyPath(key)!))})`);
@@ -120,20 +121,37 @@ function checkMixture({ corpus: { sources } }: Config, report: Report): void {
   report(['corpus.sources'], `all sources of the mixture have weight 0 ${when}; give at least one a weight above 0`);
 }
 
+function checkAdapter({ adapter, start, model, training }: Config, report: Report): void {
+  if (adapter.kind === null) return;
+  if (start.from === null)
+    report(['adapter.kind'], 'adapter needs start.from: the run whose weights are adapted, e.g. start: { from: RUN }');
+  if (training.freeze.length > 0)
+    report(['training.freeze'], 'training.freeze has no effect with an adapter, which trains nothing else; remove it');
+  const targets = adapter.targets ?? [];
+  const twice = targets.find((target, i) => targets.indexOf(target) < i);
+  if (twice !== undefined) report(['adapter.targets'], `adapter.targets names ${twice} twice`);
+  const part = targets.find((target) => ['query', 'key', 'value'].includes(target));
+  if (part !== undefined && targets.includes('queryKeyValue'))
+    report(['adapter.targets'], `adapter.targets: queryKeyValue contains ${part}; name only one of them`);
+  if (targets.includes('gate') && model.family !== 'llama')
+    report(['adapter.targets'], `adapter.targets: family ${model.family} has no gate; remove it`);
+}
+
 /** Keys that only some kinds have. */
 function checkKinds(config: Config, report: Report): void {
   const { evaluation, tokenizer } = config;
-  const without = (key: string, kind: string, remedy = ''): void =>
-    report([key], `${key} has no effect with ${kind}; set it to null${remedy}`);
+  const without = (key: string, kind: string, remedy = '', unset: unknown = null): void =>
+    report([key], `${key} has no effect with ${kind}; set it to ${String(unset)}${remedy}`);
   const needed = (key: string, isUsed: boolean, example: string): void => {
     if (isUsed && !isSet(config, key)) report(['tokenizer.kind'], `${key} is missing; e.g. tokenizer: ${example}`);
   };
   needed('tokenizer.vocabularySize', tokenizer.kind === 'bpe', '{ kind: bpe, vocabularySize: 4096 }');
   needed('tokenizer.path', tokenizer.kind === 'file', '{ kind: file, path: tokenizer.json }');
-  for (const { key, of, kinds } of dependentKeys) {
+  for (const { key, of, kinds, unset } of dependentKeys) {
     const kind = configValue(config, parseKeyPath(of)!);
-    if (of === 'model.family' || kinds.includes(kind) || !isSet(config, key)) continue;
-    without(key, `${of}: ${String(kind)}`, `, or ${of} to ${kinds.join(' or ')}`);
+    if (of === 'model.family' || kinds.includes(kind)) continue;
+    if (configValue(config, parseKeyPath(key)!) === unset) continue;
+    without(key, `${of}: ${String(kind)}`, `, or ${of} to ${kinds.join(' or ')}`, unset);
   }
   if (evaluation.everySteps === null && isSet(config, 'evaluation.patience'))
     without('evaluation.patience', 'evaluation.everySteps: null');

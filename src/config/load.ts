@@ -18,6 +18,7 @@ import { problemsError, schemaProblems } from './problems.ts';
 import { nameOfFile, refuseOtherName } from './runNames.ts';
 import { configSchema } from './schema.ts';
 import type { Config } from './schema.ts';
+import { defaultTargets } from './sections/adapter.ts';
 import { defaultTail } from './sections/corpus.ts';
 import { derivedNotes } from './sections/derivedKeys.ts';
 import { withStartingRun } from './startingRun.ts';
@@ -106,6 +107,8 @@ function completeConfig(written: LocatedValue, defaultName: string, choice?: Pat
   const { training } = parsed.data;
   if (training.steps === null && training.tokens === null && training.epochs === null) training.steps = defaultSteps;
   const { validation } = parsed.data.corpus;
+  const { adapter, model } = parsed.data;
+  if (adapter.kind !== null) adapter.targets ??= defaultTargets(model.family);
   if (validation.tail === null && validation.hash === null && validation.path === null) validation.tail = defaultTail;
   const problems = crossProblems(parsed.data, tree);
   if (problems.length > 0) throw problemsError(problems);

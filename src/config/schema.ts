@@ -9,6 +9,7 @@
  */
 import { z } from 'zod';
 import { namePattern, nameRule } from './runNames.ts';
+import { adapter } from './sections/adapter.ts';
 import { corpus } from './sections/corpus.ts';
 import { model } from './sections/model.ts';
 import { training } from './sections/training.ts';
@@ -28,6 +29,13 @@ const start = z
       .describe(
         'Run directory or checkpoint folder, trained or imported, whose weights, model and tokenizer the run starts ' +
           'with; step, optimizer state and data order start fresh. null: random initial weights.',
+      ),
+    weights: z
+      .enum(['float32', 'bfloat16'])
+      .default('float32')
+      .describe(
+        'With an adapter: number format in which the matrices of start.from are kept in memory during training. ' +
+          'bfloat16 halves their memory and rounds them.',
       ),
   })
   .prefault({})
@@ -229,6 +237,7 @@ export const configSchema = z.strictObject({
     .default('auto')
     .describe('Device to train on; auto uses a GPU if setup found one.'),
   start,
+  adapter,
   corpus,
   tokenizer,
   model,

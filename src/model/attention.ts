@@ -42,10 +42,10 @@ export function selfAttention(
   const { batchSize: B, length: T, model } = pass;
   const { heads: H, keyValueHeads: K, headSize: D } = model;
   const sizes = { B, T, K, G: H / K, D };
-  const rows = linear(parameters, `${path}.queryKeyValue`, x);
+  const rows = linear(parameters, `${path}.queryKeyValue`, x, pass);
   // Whether attention reads the projected rows as they are.
   const isPlain = sizes.G === 1 && !model.queryKeyNorm && !context.rotation && !pass.dropout?.rate && !pass.cache;
-  if (isPlain) return linear(parameters, `${path}.output`, attendRows(rows, context.mask, sizes));
+  if (isPlain) return linear(parameters, `${path}.output`, attendRows(rows, context.mask, sizes), pass);
   const projected = splitHeads(rows, sizes);
   const positioned = (part: 'query' | 'key'): Tensor => {
     const normalised = model.queryKeyNorm
@@ -59,7 +59,7 @@ export function selfAttention(
   const attended = pass.cache
     ? pass.cache.attend(path, query, key, projected.value, context.mask)
     : attend(query, key, projected.value, context.mask, dropped);
-  return linear(parameters, `${path}.output`, joinHeads(attended, sizes));
+  return linear(parameters, `${path}.output`, joinHeads(attended, sizes), pass);
 }
 
 /** Additive mask (T, T): 0 if key ≤ query, −1e9 if the key is in the future. */

@@ -7,7 +7,7 @@
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { gelu, swiglu } from '../ops/activations.ts';
-import { rowsOf, transposedProduct, valuesOf, type Weight } from '../ops/linear.ts';
+import { isStored, rowsOf, transposedProduct, valuesOf, type Weight } from '../ops/linear.ts';
 import { layerNorm, rmsNorm } from '../ops/norm.ts';
 import { recomputed } from '../ops/recomputed.ts';
 import { addTo } from '../ops/sums.ts';
@@ -71,7 +71,7 @@ export function block(
   );
   const h = addTo(x, drop(attended, dropout, `${path}.attention`));
   const fed = scope('feedForward', () =>
-    feedForward(parameters, `${path}.feedForward`, norm(parameters, `${path}.feedForwardNorm`, h, model), model),
+    feedForward(parameters, `${path}.feedForward`, norm(parameters, `${path}.feedForwardNorm`, h, model), pass),
   );
   return addTo(h, drop(fed, dropout, `${path}.feedForward`));
 }
@@ -80,10 +80,10 @@ export function block(
  * The feed-forward network, applied to each row independently; GELU in family gpt2, SwiGLU in family llama: x (N, C) →
  * (N, C).
  */
-function feedForward(parameters: Parameters, path: string, x: Tensor, { family }: ModelConfig): Tensor {
-  const up = linear(parameters, `${path}.up`, x); // (N, F)
-  const active = family === 'gpt2' ? gelu(up) : swiglu(linear(parameters, `${path}.gate`, x), up);
-  return linear(parameters, `${path}.down`, active);
+function feedForward(parameters: Parameters, path: string, x: Tensor, pass: DecoderPass): Tensor {
+  const up = linear(parameters, `${path}.up`, x, pass); // (N, F)
+  const active = pass.model.family === 'gpt2' ? gelu(up) : swiglu(linear(parameters, `${path}.gate`, x, pass), up);
+  return linear(parameters, `${path}.down`, active, pass);
 }
 
 /** LayerNorm in family gpt2, RMSNorm in family llama: x (N, C) → (N, C). */
@@ -94,7 +94,10 @@ function norm(parameters: Parameters, path: string, x: Tensor, { family, normEps
   return layerNorm(x, gain, bias ? valuesOf(bias) : null, normEpsilon);
 }
 
-/** A block whose activations are not kept for the backward pass, but computed again in it. */
+/**
+ * A block whose activations are not kept for the backward pass, but computed again in it. Frozen weights are no inputs
+ * of the computation that is done again: they have no gradient.
+ */
 function recomputedBlock(
   parameters: Parameters,
   path: string,
@@ -102,13 +105,15 @@ function recomputedBlock(
   pass: DecoderPass,
   context: AttentionContext,
 ): Tensor {
-  const names = Object.keys(parameters).filter((name) => name.startsWith(`${path}.`));
+  const own = Object.entries(parameters).filter(([name]) => name.startsWith(`${path}.`));
+  const frozen = Object.fromEntries(own.filter(([, weight]) => isStored(weight)));
+  const trained = own.filter((entry): entry is [string, Tensor] => !isStored(entry[1]));
   const { mask, rotation } = context;
   const compute = ([input, ...values]: Tensor[], [sameMask, cosines, signedSines]: Tensor[]): Tensor => {
-    const named = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
+    const named = { ...frozen, ...Object.fromEntries(trained.map(([name], i) => [name, values[i]!])) };
     const turned = rotation && { cosines: cosines!, signedSines: signedSines! };
     return block(named, path, input!, pass, { mask: sameMask!, rotation: turned });
   };
-  const inputs = [x, ...names.map((name) => valuesOf(parameters[name]!))];
+  const inputs = [x, ...trained.map(([, weight]) => weight)];
   return recomputed(compute, inputs, [mask, ...(rotation ? [rotation.cosines, rotation.signedSines] : [])]);
 }

@@ -1,7 +1,9 @@
 /** What every part of the decoder is given: the parameters, and what this forward pass is about. */
 import type { Tensor } from '@tensorflow/tfjs-core';
+import { drop, type Dropout } from '../ops/dropout.ts';
 import { linearProduct, valuesOf, type Weight } from '../ops/linear.ts';
-import type { Dropout } from '../ops/dropout.ts';
+import { addLowRank } from '../ops/lowRank.ts';
+import { adapterNames, mapsOf, type AdapterPass } from './adapter.ts';
 import type { ModelConfig } from './parameters.ts';
 
 /** Weights by the names of the parameter table: tensors if gradients are taken, else in any type they are stored in. */
@@ -21,6 +23,8 @@ export interface DecoderPass {
   documentPositions?: Tensor | null;
   /** null outside training. */
   dropout: Dropout | null;
+  /** How the matrices of an adapter among the parameters take part; null or absent if there are none. */
+  adapter?: AdapterPass | null;
   /** Whether the blocks are computed again in the backward pass, which then needs less memory. */
   recompute?: boolean;
   /** null or absent if every row's predecessors are in the pass: in training, and wherever nothing is cached. */
@@ -48,10 +52,22 @@ export interface KeyValueCache {
 }
 
 /**
- * x (N, inputs) → (N, outputs). Rows are flattened to two dimensions throughout the decoder because tfjs's gradient of
- * a batched product does not sum over a broadcast batch.
+ * A linear operation with what an adapter adds to it: x (N, inputs) → (N, outputs). Rows are flattened to two
+ * dimensions throughout the decoder because tfjs's gradient of a batched product does not sum over a broadcast batch.
  */
-export function linear(parameters: Parameters, path: string, x: Tensor): Tensor {
+export function linear(
+  parameters: Parameters,
+  path: string,
+  x: Tensor,
+  { model, adapter }: Pick<DecoderPass, 'model' | 'adapter'>,
+): Tensor {
   const bias = parameters[`${path}.bias`];
-  return linearProduct(x, parameters[`${path}.weight`]!, bias ? valuesOf(bias) : null);
+  const y = linearProduct(x, parameters[`${path}.weight`]!, bias ? valuesOf(bias) : null);
+  if (!adapter) return y;
+  const maps = mapsOf(path, y.shape[1]!, model).flatMap((map) => {
+    const names = adapterNames(map.path);
+    const [a, b] = [parameters[names.a], parameters[names.b]];
+    return a && b ? [{ x: drop(x, adapter.dropout, names.a), a, b, start: map.start }] : [];
+  });
+  return maps.length === 0 ? y : addLowRank(y, maps, adapter.scaling);
 }

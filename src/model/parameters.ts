@@ -11,8 +11,12 @@ import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
 
 export type ModelConfig = Config['model'];
 
-/** How a parameter starts; `normal` has mean 0. */
-type Initial = { kind: 'normal'; deviation: number } | { kind: 'ones' } | { kind: 'zeros' };
+/** How a parameter starts; `normal` has mean 0, `uniform` is within ±bound. */
+type Initial =
+  | { kind: 'normal'; deviation: number }
+  | { kind: 'uniform'; bound: number }
+  | { kind: 'ones' }
+  | { kind: 'zeros' };
 
 export interface ParameterSpec {
   /** The path of the part it belongs to, e.g. `blocks.3.attention.output`. */
@@ -110,10 +114,11 @@ export function initialParameters(table: readonly ParameterSpec[], seed: number)
   return table.map(({ name, shape, initial }) => {
     const values = new Float32Array(elementCount(shape));
     if (initial.kind === 'ones') values.fill(1);
-    if (initial.kind === 'normal') {
-      const stream = randomStream(seed, `parameter ${name}`);
+    const stream = randomStream(seed, `parameter ${name}`);
+    if (initial.kind === 'normal')
       for (let i = 0; i < values.length; i++) values[i] = initial.deviation * stream.normal();
-    }
+    if (initial.kind === 'uniform')
+      for (let i = 0; i < values.length; i++) values[i] = initial.bound * (2 * stream.uniform() - 1);
     return { name, shape, values };
   });
 }

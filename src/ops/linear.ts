@@ -1,7 +1,8 @@
 /**
- * Products of rows with weights. In training, weights are tensors. In generation they are `StoredWeight`s:
- * a product of a few rows is bound by reading the weights, which clm's kernel (native/kernels/fewRows.cc) does once and
- * in the type they are stored in. Everything is computed in float32, whatever that type is.
+ * Products of rows with weights. Weights that are trained are tensors. In generation, and if they are frozen in
+ * training, they are `StoredWeight`s, which have no gradient: a product of a few rows is bound by reading the weights,
+ * which clm's kernel (native/kernels/fewRows.cc) does once and in the type they are stored in. Everything is computed
+ * in float32, whatever that type is.
  *
  * M rows · K inputs · N outputs
  */
@@ -16,7 +17,7 @@ import { withGradient } from './withGradient.ts';
 
 export type Weight = Tensor | StoredWeight;
 
-const isStored = (w: Weight): w is StoredWeight => 'storedAs' in w;
+export const isStored = (w: Weight): w is StoredWeight => 'storedAs' in w;
 
 /** All of a weight in float32. */
 export const valuesOf = (w: Weight): Tensor => (isStored(w) ? w.inFloat32() : w);
@@ -25,7 +26,7 @@ export const valuesOf = (w: Weight): Tensor => (isStored(w) ? w.inFloat32() : w)
  * The same once x is computed: if all bfloat16 weights were cast at the start, they would take the memory that storing
  * them in bfloat16 saves.
  */
-const valuesAfter = (x: Tensor, w: Weight): Tensor =>
+export const valuesAfter = (x: Tensor, w: Weight): Tensor =>
   isStored(w) && w.storedAs === 'bfloat16' ? computedAfter([x], () => w.inFloat32()) : valuesOf(w);
 
 /** What the kernel for few rows does faster than TensorFlow's product: few rows, or little work. */
@@ -34,22 +35,46 @@ const isSmall = (x: Tensor, w: StoredWeight): boolean => {
   return rows <= 16 || rows * size <= 2 ** 22;
 };
 
-/** x (M, K) · w (K, N) + bias (N) → (M, N). Differentiable if w is a tensor. */
-export const linearProduct = operation({
-  kernel: (x: Tensor, w: Weight, bias: Tensor | null): Tensor =>
-    isStored(w) && isSmall(x, w)
+/** x (M, K) · w (K, N) + bias (N) → (M, N). Differentiable by x, by the bias, and by w if that is a tensor. */
+export function linearProduct(x: Tensor, w: Weight, bias: Tensor | null): Tensor {
+  if (!isStored(w)) return addBias(matMul(x, w), bias);
+  return bias === null
+    ? withGradient(
+        [x],
+        () => ({ value: storedProduct(x, w, null) }),
+        (dy) => [storedTransposedProduct(dy, w)],
+      )
+    : withGradient(
+        [x, bias],
+        () => ({ value: storedProduct(x, w, bias) }),
+        (dy) => [storedTransposedProduct(dy, w), biasGradient(dy)],
+      );
+}
+
+/** x (M, K) · wᵀ, w (N, K) → (M, N). Differentiable by x, and by w if that is a tensor. */
+export const transposedProduct = (x: Tensor, w: Weight): Tensor =>
+  isStored(w)
+    ? withGradient(
+        [x],
+        () => ({ value: storedTransposedProduct(x, w) }),
+        (dy) => [storedProduct(dy, w, null)],
+      )
+    : matMul(x, w, false, true);
+
+const storedProduct = operation({
+  kernel: (x: Tensor, w: StoredWeight, bias: Tensor | null): Tensor =>
+    isSmall(x, w)
       ? runKernel('ClmFewRows', [x, w, bias ?? tensor1d([])], [storedType(w)])[0]
-      : linearProduct.composed(x, w, bias),
-  composed: (x: Tensor, w: Weight, bias: Tensor | null): Tensor => addBias(matMul(x, valuesAfter(x, w)), bias),
+      : storedProduct.composed(x, w, bias),
+  composed: (x: Tensor, w: StoredWeight, bias: Tensor | null): Tensor => addBias(matMul(x, valuesAfter(x, w)), bias),
 });
 
-/** x (M, K) · wᵀ, w (N, K) → (M, N). Differentiable if w is a tensor. */
-export const transposedProduct = operation({
-  kernel: (x: Tensor, w: Weight): Tensor =>
-    isStored(w) && isSmall(x, w)
+const storedTransposedProduct = operation({
+  kernel: (x: Tensor, w: StoredWeight): Tensor =>
+    isSmall(x, w)
       ? runKernel('ClmFewRowsTransposed', [x, w], [storedType(w)])[0]
-      : transposedProduct.composed(x, w),
-  composed: (x: Tensor, w: Weight): Tensor => matMul(x, valuesAfter(x, w), false, true),
+      : storedTransposedProduct.composed(x, w),
+  composed: (x: Tensor, w: StoredWeight): Tensor => matMul(x, valuesAfter(x, w), false, true),
 });
 
 const storedType = ({ storedAs }: StoredWeight) => typeAttribute('T', dataTypes[storedAs]);
@@ -64,6 +89,8 @@ export function addBias(y: Tensor, bias: Tensor | null): Tensor {
   return withGradient(
     [y, bias],
     () => ({ value: executeOne('BiasAdd', [float32Type], [y, bias]) }),
-    (dy) => [dy, executeOne('BiasAddGrad', [float32Type], [dy])],
+    (dy) => [dy, biasGradient(dy)],
   );
 }
+
+const biasGradient = (dy: Tensor): Tensor => executeOne('BiasAddGrad', [float32Type], [dy]);

@@ -5,6 +5,7 @@
  * The cost of a step grows with the capacity of the cache, so the capacity starts small and grows with the longest text
  * rather than being the context length from the start.
  */
+import type { Adapter } from '../model/adapter.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
 import { addCacheVariables, addCacheViews, cacheLayout, firstRowOf } from './cacheLayout.ts';
@@ -46,16 +47,21 @@ const shortestPrefill = (contextLength: number): number => (contextLength <= 128
 /** A step of one token reads all weights: it takes about as long as so many tokens of a prefill. */
 const tokensPerStep = 8;
 
-/** Programs are recorded when first needed; the first prefill creates the cache. At most one Decoding per session. */
+/**
+ * Programs are recorded when first needed; the first prefill creates the cache. At most one Decoding per session.
+ *
+ * @param table of the variables that are the model, those of an adapter included
+ */
 export function openDecoding(
   session: Session,
   model: ModelConfig,
   table: readonly ParameterSpec[],
   slots: number,
+  adapter: Adapter | null = null,
 ): Decoding {
   const { contextLength } = model;
   const cache = cacheLayout(model, slots);
-  const setup: DecodingSetup = { session, model, table, cache };
+  const setup: DecodingSetup = { session, model, adapter, table, cache };
   const prefillProgram = recordedOnce((P: number, S: number) => recordPrefill(setup, P, S));
   const stepProgram = recordedOnce((S: number) => recordStep(setup, S));
   const resizeProgram = recordedOnce((from: number, to: number) => recordResize(setup, from, to));

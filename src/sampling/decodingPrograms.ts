@@ -5,6 +5,7 @@
  * B slots · P padded length of a prompt · S capacity of the cache in tokens · K key/value heads · D head size ·
  * V vocabulary size
  */
+import { adapterPass, type Adapter } from '../model/adapter.ts';
 import { hiddenStates, logitsOf } from '../model/decoder.ts';
 import type { KeyValueCache, Parameters } from '../model/decoderPass.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
@@ -20,6 +21,8 @@ import type { CacheLayout } from './cacheLayout.ts';
 export interface DecodingSetup {
   session: Session;
   model: ModelConfig;
+  /** The adapter whose matrices are in the table, too; null without one. */
+  adapter: Adapter | null;
   table: readonly ParameterSpec[];
   cache: CacheLayout;
 }
@@ -37,7 +40,7 @@ const parametersOf = (table: readonly ParameterSpec[], variables: Variables): Pa
  * cache. Output: `logits` (V) after that token.
  */
 export function recordPrefill(
-  { session, model, table, cache: layout }: DecodingSetup,
+  { session, model, adapter, table, cache: layout }: DecodingSetup,
   P: number,
   S: number,
 ): Logits<'inputs' | 'last' | 'firstRow'> {
@@ -54,7 +57,7 @@ export function recordPrefill(
       },
     };
     const parameters = parametersOf(table, variables);
-    const pass = { model, batchSize: 1, length: P, dropout: null, cache };
+    const pass = { model, adapter: adapterPass(adapter), batchSize: 1, length: P, dropout: null, cache };
     const hidden = hiddenStates(parameters, feeds.inputs, pass);
     return { logits: logitsOf(parameters, gatherRows(hidden, feeds.last)) };
   };
@@ -65,7 +68,7 @@ export function recordPrefill(
  * Inputs: `inputs` (B) the next token of each slot, `positions` (B) its position. Output: `logits` (B, V) after it.
  */
 export function recordStep(
-  { session, model, table, cache: layout }: DecodingSetup,
+  { session, model, adapter, table, cache: layout }: DecodingSetup,
   S: number,
 ): Logits<'inputs' | 'positions'> {
   const B = layout.slots;
@@ -83,7 +86,7 @@ export function recordStep(
       },
     };
     const parameters = parametersOf(table, variables);
-    const pass = { model, batchSize: B, length: 1, dropout: null, cache };
+    const pass = { model, adapter: adapterPass(adapter), batchSize: B, length: 1, dropout: null, cache };
     return { logits: logitsOf(parameters, hiddenStates(parameters, feeds.inputs, pass)) };
   };
   return session.program(`step${S}`, inputs, define, { onOneThread: true, isBrief });

@@ -4,12 +4,15 @@
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { baseToPin, findBase, pinnedBase, refuseAdapter, type AdapterBase } from '../checkpoint/adapterBase.ts';
 import {
   loadCheckpoint,
   newestValidCheckpoint,
+  openCheckpoint,
   type Checkpoint,
   type SkippedCheckpoint,
 } from '../checkpoint/checkpoint.ts';
+import { readState } from '../checkpoint/checkpointFiles.ts';
 import type { ConfigSource } from '../config/layers.ts';
 import { loadConfig, parseResolvedConfig } from '../config/load.ts';
 import { pathNotes, placedConfig, type PathChoice, type PlacedConfig } from '../config/paths/absolutePaths.ts';
@@ -73,7 +76,12 @@ export interface PreparedTraining {
   resumedFrom: string | undefined;
   /** Folder of the checkpoint whose weights a fresh run starts from (`start.from`); undefined for random weights. */
   startsFrom: string | undefined;
-  /** Hands over the tensors of that checkpoint, once: they are large, and nobody else may keep them. */
+  /** The checkpoint whose weights an adapter is trained for; undefined without an adapter. */
+  base: AdapterBase | undefined;
+  /**
+   * Hands over the tensors of the checkpoint to continue or start from, once: they are large, and nobody else may keep
+   * them. Those of a base are not among them.
+   */
   takeTensors(): StateTensors | undefined;
   /** Newer checkpoints that are damaged. */
   skipped: SkippedCheckpoint[];
@@ -93,8 +101,11 @@ export async function prepareTraining(located: LocatedRun): Promise<PreparedTrai
   const text = await openRunCorpus(run, checkpoint ? runPaths(runDirectory).corpus : null);
   const { config } = text;
   refuseShortValidation(text.opened);
-  const start = checkpoint || config.start.from === null ? undefined : await loadStart(config.start.from);
-  const { tokenizer, corpus, manifest } = await prepareText(text, checkpoint ?? start);
+  const base = await baseOf(config, checkpoint);
+  // Of a base, the weights are read later, a part at a time.
+  const start = checkpoint || base || config.start.from === null ? undefined : await loadStart(config.start.from);
+  const opened = checkpoint ?? start ?? (base && (await openCheckpoint(base.path, { optimizer: false })));
+  const { tokenizer, corpus, manifest } = await prepareText(text, opened);
   const { trainingTokens, validationTokens, supply } = manifest;
   refuseFewValidationTokens(validationTokens);
   if (checkpoint === undefined) await refuseValidationWithoutLoss(corpus, tokenizer);
@@ -125,7 +136,8 @@ export async function prepareTraining(located: LocatedRun): Promise<PreparedTrai
     configPath: run.asked.configPath,
     notes: pathNotes(run, config),
     resumedFrom: checkpoint?.path,
-    startsFrom: start?.path,
+    startsFrom: start?.path ?? base?.path,
+    base,
     takeTensors: takenOnce(checkpoint ?? start),
     isFinished: isAtEnd && isLoggedAsDone(runDirectory, progress.step),
   };
@@ -190,8 +202,21 @@ function withChatDate({ config, runDirectory, resume }: LocatedRun): Config {
 }
 
 /** The checkpoint that `start.from` names: a run's last one, or the one given; without its optimizer. */
-const loadStart = async (from: string): Promise<Checkpoint> =>
-  loadCheckpoint(await resolveCheckpoint(from, 'last'), { optimizer: false });
+async function loadStart(from: string): Promise<Checkpoint> {
+  const path = await resolveCheckpoint(from, 'last');
+  refuseAdapter(from, (await readState(path)).record);
+  return loadCheckpoint(path, { optimizer: false });
+}
+
+/** The base of an adapter: that of the checkpoint to continue, or for a new adapter what `start.from` names now. */
+async function baseOf(
+  { adapter, start }: Config,
+  checkpoint: Checkpoint | undefined,
+): Promise<AdapterBase | undefined> {
+  if (adapter.kind === null) return undefined;
+  const pin = checkpoint && pinnedBase(checkpoint.state);
+  return pin === undefined ? baseToPin(start.from!) : findBase(start.from!, pin);
+}
 
 /** The checkpoint that the run continues from; none if it starts at step 0. Refuses what cannot be continued. */
 async function checkpointToResume(
@@ -234,7 +259,7 @@ type PreparedText = Pick<PreparedTraining, 'tokenizer' | 'corpus' | 'manifest'>;
  */
 async function prepareText(
   { config, opened, manifests }: RunCorpus,
-  checkpoint: Checkpoint | undefined,
+  checkpoint: Pick<Checkpoint, 'path' | 'tokenizerText'> | undefined,
 ): Promise<PreparedText> {
   const given = checkpoint && tokenizerFromFile(checkpoint.tokenizerText, path.join(checkpoint.path, 'tokenizer.json'));
   if (given && manifests !== undefined) {

@@ -2,7 +2,8 @@
 import path from 'node:path';
 import { validationBatches } from '../data/windows/batches.ts';
 import type { Cursor } from '../data/windows/cursor.ts';
-import { initialParameters, parameterTable, type ParameterSpec } from '../model/parameters.ts';
+import { initialParameters } from '../model/parameters.ts';
+import { parameterRoles, type ParameterRoles } from '../model/trainedParameters.ts';
 import type { Evaluation } from '../run/metrics.ts';
 import type { Session } from '../runtime/session.ts';
 import { assertSameTensors } from '../tensors/tensors.ts';
@@ -10,7 +11,7 @@ import type { PreparedTraining } from './prepare.ts';
 import { recordEvaluation } from './step/evaluation.ts';
 import { recordTrainingStep, type TrainingStep } from './step/step.ts';
 import { trainingState } from './step/trainingState.ts';
-import { moveIntoSession, releaseValues, type StateTensors } from './tensorValues.ts';
+import { moveIntoSession, readIntoSession, releaseValues, type StateTensors } from './tensorValues.ts';
 
 export interface RunPrograms {
   /** Applies update `step` (from 1). */
@@ -35,11 +36,11 @@ export async function recordPrograms(
   const { config, corpus, tokenizer } = prepared;
   const { contextLength } = config.model;
   const { microBatchSize } = config.training;
-  const table = parameterTable(config.model, tokenizer.vocabularySize);
-  const parameterNames = table.map(({ name }) => name);
-  const stateNames = await setStartingValues(session, table, prepared);
-  const step = await recordTrainingStep(session, config, table);
-  const evaluate = recordEvaluation(session, config, table, microBatchSize);
+  const roles = parameterRoles(config, tokenizer.vocabularySize);
+  const parameterNames = roles.saved.map(({ name }) => name);
+  const stateNames = await setStartingValues(session, roles, prepared);
+  const step = await recordTrainingStep(session, config, roles.trained, roles.frozen);
+  const evaluate = recordEvaluation(session, config, roles.trained, microBatchSize, roles.frozen);
   return {
     step,
     evaluate: async (signal, cursor) => {
@@ -62,13 +63,19 @@ export async function recordPrograms(
 /** @returns the names of the optimizer's variables, in the order of checkpoints */
 async function setStartingValues(
   session: Session,
-  table: readonly ParameterSpec[],
-  { config, takeTensors, resumedFrom, startsFrom }: PreparedTraining,
+  { trained, frozen, saved }: ParameterRoles,
+  { config, takeTensors, resumedFrom, startsFrom, base }: PreparedTraining,
 ): Promise<string[]> {
+  if (base) await readIntoSession(session, path.join(base.path, 'model.safetensors'), frozen, config.start.weights);
   const given = takeTensors();
-  if (given) assertSameTensors(table, given.model, path.join((resumedFrom ?? startsFrom)!, 'model.safetensors'));
-  const model = given?.model ?? initialParameters(table, config.seed);
-  let optimizer = trainingState(config, table, model);
+  if (given) assertSameTensors(saved, given.model, path.join((resumedFrom ?? startsFrom)!, 'model.safetensors'));
+  const model = given?.model ?? initialParameters(saved, config.seed);
+  const trainedNames = new Set(trained.map(({ name }) => name));
+  let optimizer = trainingState(
+    config,
+    trained,
+    model.filter(({ name }) => trainedNames.has(name)),
+  );
   const names = optimizer.map(({ name }) => name);
   if (resumedFrom !== undefined) {
     assertSameTensors(optimizer, given!.optimizer, path.join(resumedFrom, 'optimizer.safetensors'));

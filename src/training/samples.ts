@@ -1,7 +1,8 @@
 /** The completions that a run samples while it trains, each also written to `samples/` of the run directory. */
 import path from 'node:path';
 import { ExpectedError } from '../errors.ts';
-import { parameterTable } from '../model/parameters.ts';
+import { adapterOf } from '../model/adapter.ts';
+import { parameterRoles } from '../model/trainedParameters.ts';
 import { runPaths } from '../run/runPaths.ts';
 import type { Session } from '../runtime/session.ts';
 import { openDecoding } from '../sampling/decoding.ts';
@@ -28,7 +29,8 @@ export function openSamples(
   warn: (message: string) => void,
   renewLock?: () => Promise<string | undefined>,
 ): Sampler {
-  const decoding = openDecoding(session, config.model, parameterTable(config.model, tokenizer.vocabularySize), 1);
+  const { trained, frozen } = parameterRoles(config, tokenizer.vocabularySize);
+  const decoding = openDecoding(session, config.model, [...frozen, ...trained], 1, adapterOf(config));
   const prompt = defaultPrompt(config, tokenizer);
   const options = { settings: defaultSettings(config), tokenizer, contextLength: config.model.contextLength };
   return async (step) => {

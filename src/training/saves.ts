@@ -29,7 +29,7 @@ export interface Saves {
 
 /** Saves checkpoints into the run directory. The values of a snapshot are released once they are on disk. */
 export function openSaves(
-  { config, tokenizer, runDirectory, progress }: PreparedTraining,
+  { config, tokenizer, runDirectory, progress, base }: PreparedTraining,
   programs: Pick<RunPrograms, 'readState' | 'releaseState'>,
   report: Report,
   permit: (() => Promise<string | undefined>) | undefined,
@@ -46,7 +46,8 @@ export function openSaves(
     snapshot: async ({ step, cursor, validation }) => {
       const tensors = await programs.readState();
       assertFinite([...tensors.model, ...tensors.optimizer], step);
-      return { step, state: { cursor, tokens: step * tokensPerStep, validation }, ...texts, ...tensors };
+      const pin = base && { base: { step: base.step, sha256: base.sha256 } };
+      return { step, state: { cursor, tokens: step * tokensPerStep, validation, ...pin }, ...texts, ...tensors };
     },
     write: async (content, moved) => {
       const folder = await saveCheckpoint(moved ?? runDirectory, content, config.checkpoints);

@@ -6,7 +6,10 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { returnFreeMemory } from '../runtime/libc.ts';
 import type { Session } from '../runtime/session.ts';
-import type { NamedTensor } from '../tensors/tensors.ts';
+import type { ParameterSpec } from '../model/parameters.ts';
+import type { Precision } from '../runtime/variables.ts';
+import { withSafetensors } from '../tensors/safetensors.ts';
+import { assertSameTensors, elementCount, type NamedTensor } from '../tensors/tensors.ts';
 
 /** The tensors of a checkpoint. */
 export interface StateTensors {
@@ -34,12 +37,44 @@ export async function moveIntoSession(session: Session, tensors: readonly NamedT
 }
 
 /**
+ * Adds the tensors of a safetensors file to the session as variables, a part of them at a time.
+ *
+ * @param matrices the type that matrices are stored in; vectors are float32
+ * @throws wrong input if the file does not hold exactly the tensors of the table
+ */
+export async function readIntoSession(
+  session: Session,
+  file: string,
+  table: readonly ParameterSpec[],
+  matrices: Precision,
+): Promise<void> {
+  await withSafetensors(file, ['F32'], async (entries, read) => {
+    assertSameTensors(table, entries, file);
+    for (const entry of entries) {
+      const tensor: NamedTensor = { name: entry.name, shape: entry.shape, values: await read(entry) };
+      await session.addVariables([tensor], entry.shape.length === 2 ? matrices : 'float32');
+      tensor.values = new Float32Array(0);
+      if (elementCount(entry.shape) >= largeTensor) collected();
+    }
+  });
+  collected();
+}
+
+/** From this many elements on, the values of a tensor are freed before the next one is read. */
+const largeTensor = 4e6;
+
+/**
  * Empties the values of tensors and returns their memory to the system. Only the owner of the tensors may call it.
  * V8 would not collect the arrays by itself: they are outside its heap, and a training step produces too little
  * garbage to start a collection.
  */
 export function releaseValues(tensors: readonly NamedTensor[]): void {
   for (const tensor of tensors) tensor.values = new Float32Array(0);
+  collected();
+}
+
+/** Frees arrays that nobody holds any more and returns their memory to the system. */
+function collected(): void {
   collectGarbage ??= exposedCollection();
   collectGarbage();
   collectGarbage(); // arrays are freed in the background; a second collection waits for that

@@ -19,7 +19,7 @@ describe('an invalid config', () => {
       'a.yaml:4:1: batch_size is not a config key; did you mean training.microBatchSize?',
       'a.yaml:5:1: learningRate is not a config key; did you mean optimizer.learningRate?',
       'a.yaml:6:1: bogus is not a config key; ' +
-        'valid keys are name, seed, device, start, corpus, tokenizer, model, training, ' +
+        'valid keys are name, seed, device, start, adapter, corpus, tokenizer, model, training, ' +
         'optimizer, schedule, evaluation, checkpoints, samples, reports',
       'a.yaml:7:21: training.epochs must be a number or null, but is Infinity',
     ]);

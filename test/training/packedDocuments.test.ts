@@ -101,7 +101,8 @@ async function gradientsOf(
     `gradients${config.training.microBatchSize}`,
     lossInputs(session, config),
     (feeds, variables): Record<string, Tensor> => {
-      const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
+      const trained = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
+      const parameters = { trained, frozen: {} };
       const { loss, gradients } = lossAndGradients(session, config, table, parameters, feeds);
       return { loss, ...Object.fromEntries(gradients.map((gradient, i) => [`g${i}`, gradient])) };
     },

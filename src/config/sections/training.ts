@@ -48,6 +48,13 @@ export const training = z
         'Activation checkpointing, less memory for more time: block recomputes the forward pass of each block in the ' +
           'backward pass instead of keeping its activations. null: keep all activations.',
       ),
+    freeze: z
+      .array(z.string().min(1))
+      .default([])
+      .describe(
+        'Parameters that are not trained, as patterns of their names: * stands for any characters, {a,b} for either, ' +
+          '{0..5} for a number; e.g. [embedding.*, "blocks.{0..5}.*"].',
+      ),
     emaDecay: z
       .number()
       .gt(0)

@@ -2,10 +2,12 @@
 import type { Config } from '../../config/schema.ts';
 import { scoredText, type MicroBatch } from '../../data/windows/batches.ts';
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
+import { adapterOf } from '../../model/adapter.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
 import type { Evaluation } from '../../run/metrics.ts';
 import type { Session } from '../../runtime/session.ts';
 import { microBatchFeeds, microBatchInputs, microBatchLoss } from './microBatchLoss.ts';
+import { readFrozen } from './update.ts';
 
 /** Scores micro-batches of the recorded size, as many as there are. */
 type Evaluate = (
@@ -14,22 +16,28 @@ type Evaluate = (
   signal?: AbortSignal,
 ) => Promise<Evaluation | null>;
 
-/** Records the evaluation over the session's variables. Returns null if the signal stopped it. */
+/**
+ * Records the evaluation over the session's variables. Returns null if the signal stopped it.
+ *
+ * @param table of the parameters that are trained @param frozen those that are not
+ */
 export function recordEvaluation(
   session: Session,
-  { corpus, model }: Pick<Config, 'corpus' | 'model'>,
+  config: Pick<Config, 'corpus' | 'model' | 'adapter'>,
   table: readonly ParameterSpec[],
   batchSize: number,
+  frozen: readonly ParameterSpec[] = [],
 ): Evaluate {
   const shape = {
-    model,
+    model: config.model,
+    adapter: adapterOf(config),
     microBatchSize: batchSize,
     branches: session.settings.branches,
-    packsDocuments: corpus.packing === 'documents',
+    packsDocuments: config.corpus.packing === 'documents',
   };
   const program = session.program('evaluation', microBatchInputs(shape), (feeds, variables) => {
-    const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-    return { loss: microBatchLoss(parameters, feeds, shape) };
+    const trained = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
+    return { loss: microBatchLoss({ ...trained, ...readFrozen(variables, frozen) }, feeds, shape) };
   });
   return async (microBatches, tokenizer, signal) => {
     const whole = { summedLoss: 0, tokens: 0, bytes: 0 };

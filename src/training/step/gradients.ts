@@ -1,5 +1,6 @@
 /**
- * From a micro-batch to gradients: its share of the step's mean loss, and the gradient of that by every parameter.
+ * From a micro-batch to gradients: its share of the step's mean loss, and the gradient of that by every parameter that
+ * is trained.
  *
  * N = B·T positions of a micro-batch
  */
@@ -7,11 +8,14 @@ import { add, mul, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import type { Config } from '../../config/schema.ts';
 import type { MicroBatch } from '../../data/windows/batches.ts';
 import { tokenEmbeddings } from '../../model/decoder.ts';
+import { adapterOf } from '../../model/adapter.ts';
+import type { Parameters } from '../../model/decoderPass.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
 import { addRows, sumOfRows } from '../../ops/rows.ts';
 import { addProducts } from '../../ops/sums.ts';
 import { scope } from '../../runtime/recording.ts';
 import type { Inputs, InputSpec, Session } from '../../runtime/session.ts';
+import type { StoredWeight } from '../../runtime/variables.ts';
 import {
   branchesOf,
   branchLoss,
@@ -23,8 +27,15 @@ import {
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
+/** The parameters of a step, by name. */
+export interface StepParameters {
+  trained: Tensors;
+  frozen: Readonly<Record<string, StoredWeight>>;
+}
+
 /**
- * The loss and the gradients in the table's order, of each branch by itself and then summed.
+ * The loss and the gradients in the order of the table, which has the parameters that are trained, of each branch by
+ * itself and then summed.
  *
  * The rows of the token embedding are looked up before the gradient is taken. If the embedding is also the output head,
  * the gradient by these rows is then added to the rows of the head's gradient; a second (V, C), most of it zeros, is
@@ -34,26 +45,27 @@ export function lossAndGradients(
   session: Session,
   config: Config,
   table: readonly ParameterSpec[],
-  parameters: Tensors,
+  parameters: StepParameters,
   feeds: Inputs<ReturnType<typeof lossInputs>>,
 ): { loss: Tensor; gradients: Tensor[] } {
   const { model, seed, training } = config;
-  const dropout = model.dropout > 0 ? { rate: model.dropout, seed, counter: feeds.dropoutCounter! } : null;
+  const dropoutOf = (rate: number) => (rate > 0 ? { rate, seed, counter: feeds.dropoutCounter! } : null);
   // The weights are scaled rather than the loss: then the gradient that comes back is 1, which saves a pass over the
   // gradients of the logits.
   const weights = mul(feeds.weights, feeds.lossScale);
   const branches = branchesOf({ ...feeds, weights }, shapeOf(session, config), {
-    dropout,
+    dropout: dropoutOf(model.dropout),
+    adapterDropout: dropoutOf(adapterOf(config)?.dropout ?? 0),
     recompute: training.recompute === 'block',
   });
   const names = table.map(({ name }) => name).filter((name) => name !== tokenTable || model.tiedEmbeddings);
   const parts = branches.map((branch) => scope(branch.name, () => branchGradients(parameters, names, branch)));
   const summed = new Map(names.map((name, i) => [name, addProducts(parts.map(({ gradients }) => gradients[i]!))]));
   const tokenGradient = (): Tensor => {
-    const { shape } = parameters[tokenTable]!;
+    const { shape } = parameters.trained[tokenTable]!;
     let sum = summed.get(tokenTable);
     for (const { inputs, dTokens } of parts)
-      sum = sum ? addRows(sum, dTokens, inputs) : sumOfRows(dTokens, inputs, shape[0]!);
+      sum = sum ? addRows(sum, dTokens!, inputs) : sumOfRows(dTokens!, inputs, shape[0]!);
     return sum!;
   };
   return {
@@ -64,22 +76,39 @@ export function lossAndGradients(
 
 const tokenTable = 'embedding.tokens';
 
-/** The loss of a branch and its gradients by the parameters of `names` and by the embeddings of its inputs. */
-function branchGradients(parameters: Tensors, names: readonly string[], branch: Branch) {
-  const lossOf = (tokens: Tensor, ...values: Tensor[]): Tensor =>
-    branchLoss(Object.fromEntries(names.map((name, i) => [name, values[i]!])), tokens, branch, { isTrained: true });
-  const inputs = [tokenEmbeddings(parameters, branch.inputs), ...names.map((name) => parameters[name]!)];
-  const { value, grads } = valueAndGrads(lossOf)(inputs);
+/**
+ * The loss of a branch and its gradients by the parameters of `names` and by the embeddings of its inputs, if these are
+ * trained.
+ */
+function branchGradients({ trained, frozen }: StepParameters, names: readonly string[], branch: Branch) {
+  const parametersOf = (values: readonly Tensor[]): Parameters => ({
+    ...frozen,
+    ...Object.fromEntries(names.map((name, i) => [name, values[i]!])),
+  });
+  const tokens = tokenEmbeddings({ ...frozen, ...trained }, branch.inputs);
+  const values = names.map((name) => trained[name]!);
+  if (!(tokenTable in trained)) {
+    const lossOf = (...given: Tensor[]): Tensor => branchLoss(parametersOf(given), tokens, branch, { isTrained: true });
+    const { value, grads } = valueAndGrads(lossOf)(values);
+    return { inputs: branch.inputs, loss: value, dTokens: undefined, gradients: grads };
+  }
+  const lossOf = (rows: Tensor, ...given: Tensor[]): Tensor =>
+    branchLoss(parametersOf(given), rows, branch, { isTrained: true });
+  const { value, grads } = valueAndGrads(lossOf)([tokens, ...values]);
   const [dTokens, ...gradients] = grads;
-  return { inputs: branch.inputs, loss: value, dTokens: dTokens!, gradients };
+  return { inputs: branch.inputs, loss: value, dTokens, gradients };
 }
 
-const shapeOf = ({ settings }: Session, { corpus, model, training }: Config): MicroBatchShape => ({
-  model,
-  microBatchSize: training.microBatchSize,
+const shapeOf = ({ settings }: Session, config: Config): MicroBatchShape => ({
+  model: config.model,
+  adapter: adapterOf(config),
+  microBatchSize: config.training.microBatchSize,
   branches: settings.branches,
-  packsDocuments: corpus.packing === 'documents',
+  packsDocuments: config.corpus.packing === 'documents',
 });
+
+/** Whether anything is dropped in training, so that each micro-batch needs a number of its own. */
+const drops = (config: Config): boolean => config.model.dropout > 0 || (adapterOf(config)?.dropout ?? 0) > 0;
 
 /** The inputs of a program that takes gradients. */
 export const lossInputs = (session: Session, config: Config) => {
@@ -88,7 +117,7 @@ export const lossInputs = (session: Session, config: Config) => {
   return {
     ...microBatchInputs(shapeOf(session, config)),
     lossScale,
-    ...(config.model.dropout > 0 && { dropoutCounter }),
+    ...(drops(config) && { dropoutCounter }),
   };
 };
 

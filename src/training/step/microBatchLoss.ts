@@ -6,8 +6,9 @@
  */
 import { add, slice, type Tensor } from '@tensorflow/tfjs-core';
 import type { MicroBatch } from '../../data/windows/batches.ts';
+import { adapterPass, type Adapter } from '../../model/adapter.ts';
 import { hiddenStatesOf, outputHead, tokenEmbeddings } from '../../model/decoder.ts';
-import type { DecoderPass } from '../../model/decoderPass.ts';
+import type { DecoderPass, Parameters } from '../../model/decoderPass.ts';
 import type { Dropout } from '../../ops/dropout.ts';
 import { summedLoss } from '../../model/loss.ts';
 import type { ModelConfig } from '../../model/parameters.ts';
@@ -17,6 +18,7 @@ import { branchWindows } from './branches.ts';
 
 export interface MicroBatchShape {
   model: ModelConfig;
+  adapter: Adapter | null;
   microBatchSize: number;
   branches: number;
   /** Whether windows hold several documents; the positions of tokens in them are then fed too. */
@@ -26,6 +28,8 @@ export interface MicroBatchShape {
 /** What a pass has in training besides its shape. */
 interface TrainedPass {
   dropout: Omit<Dropout, 'branch'> | null;
+  /** Of the adapter's inputs. */
+  adapterDropout: Omit<Dropout, 'branch'> | null;
   /** Whether the blocks are computed again in the backward pass. */
   recompute: boolean;
 }
@@ -61,14 +65,15 @@ export interface Branch {
 /** @param trained null outside training */
 export function branchesOf(
   feeds: MicroBatchTensors,
-  { model, microBatchSize, branches }: MicroBatchShape,
+  { model, adapter, microBatchSize, branches }: MicroBatchShape,
   trained: TrainedPass | null,
 ): Branch[] {
   const T = model.contextLength;
   return branchWindows(microBatchSize, branches).map(({ start, windows }, branch) => {
     const part = (whole: Tensor): Tensor =>
       windows === microBatchSize ? whole : slice(whole, [start * T], [windows * T]);
-    const dropout = trained?.dropout ? { ...trained.dropout, branch } : null;
+    const ownDropout = (dropout: TrainedPass['dropout'] | undefined): Dropout | null =>
+      dropout ? { ...dropout, branch } : null;
     const documentPositions = feeds.positions ? part(feeds.positions) : null;
     return {
       name: `branch${branch}`,
@@ -77,7 +82,8 @@ export function branchesOf(
         batchSize: windows,
         length: T,
         documentPositions,
-        dropout,
+        dropout: ownDropout(trained?.dropout),
+        adapter: adapterPass(adapter, ownDropout(trained?.adapterDropout)),
         recompute: trained?.recompute ?? false,
       },
       inputs: part(feeds.inputs),
@@ -89,7 +95,7 @@ export function branchesOf(
 
 /** Σ weight·(−ln p(target)) over a branch, a scalar. @param tokens (rows, C), the embeddings of its inputs */
 export function branchLoss(
-  parameters: Readonly<Record<string, Tensor>>,
+  parameters: Parameters,
   tokens: Tensor,
   branch: Branch,
   { isTrained }: { isTrained: boolean },
@@ -99,11 +105,7 @@ export function branchLoss(
 }
 
 /** Σ weight·(−ln p(target)) over a micro-batch outside training, a scalar. */
-export function microBatchLoss(
-  parameters: Readonly<Record<string, Tensor>>,
-  feeds: MicroBatchTensors,
-  shape: MicroBatchShape,
-): Tensor {
+export function microBatchLoss(parameters: Parameters, feeds: MicroBatchTensors, shape: MicroBatchShape): Tensor {
   const losses = branchesOf(feeds, shape, null).map((branch) =>
     scope(branch.name, () =>
       branchLoss(parameters, tokenEmbeddings(parameters, branch.inputs), branch, { isTrained: false }),

@@ -2,7 +2,7 @@
  * One training step as programs of a session, recorded once and run as one call, or run eagerly. Its call tree:
  *
  *   wholeStep                                    one micro-batch, one program; accumulatedStep: several, two programs
- *   ├─ readTrained            update.ts          the weights being trained
+ *   ├─ readTrained            update.ts          the weights being trained; readFrozen: those that are not
  *   ├─ lossAndGradients       gradients.ts       forward and backward: tfjs's valueAndGrads, in each branch, of
  *   │  └─ branchLoss          microBatchLoss.ts
  *   │     ├─ hiddenStatesOf   model/decoder.ts   tokens → residual stream, through every block
@@ -21,7 +21,7 @@ import { elementCount } from '../../tensors/tensors.ts';
 import { lossAndGradients, lossFeeds, lossInputs } from './gradients.ts';
 import type { SkipReason } from '../../run/metrics.ts';
 import { skipReason } from './guard.ts';
-import { readTrained, recordUpdate, updateFeeds, updateInputs } from './update.ts';
+import { readFrozen, readTrained, recordUpdate, updateFeeds, updateInputs } from './update.ts';
 
 export interface StepResult {
   /** Mean over the step's targets, before the update; nats per token. */
@@ -37,25 +37,36 @@ export type TrainingStep = (microBatches: MicroBatch[], step: number, learningRa
 
 const gradientName = (parameter: string): string => `${parameter}/gradient`;
 
-/** Records the programs of a training step over the session's variables (the model and `trainingState`). */
+/**
+ * Records the programs of a training step over the session's variables (the model and `trainingState`).
+ *
+ * @param table of the parameters that are trained @param frozen those that are not
+ */
 export async function recordTrainingStep(
   session: Session,
   config: Config,
   table: readonly ParameterSpec[],
+  frozen: readonly ParameterSpec[] = [],
 ): Promise<TrainingStep> {
   const { microBatchesPerStep } = config.training;
   return microBatchesPerStep === 1
-    ? wholeStep(session, config, table)
-    : accumulatedStep(session, config, table, microBatchesPerStep);
+    ? wholeStep(session, config, table, frozen)
+    : accumulatedStep(session, config, table, frozen, microBatchesPerStep);
 }
 
 /** One micro-batch: gradients go straight into the update, in one program. */
-function wholeStep(session: Session, config: Config, table: readonly ParameterSpec[]): TrainingStep {
+function wholeStep(
+  session: Session,
+  config: Config,
+  table: readonly ParameterSpec[],
+  frozen: readonly ParameterSpec[],
+): TrainingStep {
   const inputs = { ...lossInputs(session, config), ...updateInputs(config) };
   const program = session.program('step', inputs, (feeds, variables) => {
-    const parameters = readTrained(config, variables, table);
+    const trained = readTrained(config, variables, table);
+    const parameters = { trained, frozen: readFrozen(variables, frozen) };
     const { loss, gradients } = lossAndGradients(session, config, table, parameters, feeds);
-    return { loss, ...recordUpdate(config, table, variables, parameters, gradients, loss, feeds) };
+    return { loss, ...recordUpdate(config, table, variables, trained, gradients, loss, feeds) };
   });
   return async ([microBatch], step, learningRate) => {
     const result = await program.run({
@@ -74,6 +85,7 @@ async function accumulatedStep(
   session: Session,
   config: Config,
   table: readonly ParameterSpec[],
+  frozen: readonly ParameterSpec[],
   microBatchesPerStep: number,
 ): Promise<TrainingStep> {
   await session.addVariables(
@@ -86,7 +98,8 @@ async function accumulatedStep(
   const scalar: InputSpec = { shape: [], dtype: 'float32' };
   const inputs = { ...lossInputs(session, config), hasBegun: scalar };
   const accumulation = session.program('accumulate', inputs, (feeds, variables) => {
-    const { loss, gradients } = lossAndGradients(session, config, table, readTrained(config, variables, table), feeds);
+    const parameters = { trained: readTrained(config, variables, table), frozen: readFrozen(variables, frozen) };
+    const { loss, gradients } = lossAndGradients(session, config, table, parameters, feeds);
     table.forEach(({ name }, i) => accumulate(variables, gradientName(name), gradients[i]!, feeds.hasBegun));
     return { loss };
   });

@@ -5,7 +5,7 @@ import type { ParameterSpec } from '../../model/parameters.ts';
 import { halfSquaredNorm, sumOfScalars } from '../../ops/sums.ts';
 import { computedAfter, updatesIf } from '../../runtime/recording.ts';
 import { mapValues, type InputSpec, type Values } from '../../runtime/session.ts';
-import type { Variables } from '../../runtime/variables.ts';
+import type { StoredWeight, Variables } from '../../runtime/variables.ts';
 import { gate } from './guard.ts';
 import { optimizerOf } from '../optimizers/kinds.ts';
 import { averageShare, trainedName } from './trainingState.ts';
@@ -15,6 +15,10 @@ type Tensors = Readonly<Record<string, Tensor>>;
 /** The weights being trained, by the names of the table. */
 export const readTrained = (config: Config, variables: Variables, table: readonly ParameterSpec[]): Tensors =>
   Object.fromEntries(table.map(({ name }) => [name, variables.read(trainedName(config, name))]));
+
+/** The weights that are not trained, which have no gradient, by the names of the table. */
+export const readFrozen = (variables: Variables, table: readonly ParameterSpec[]): Record<string, StoredWeight> =>
+  Object.fromEntries(table.map(({ name }) => [name, variables.weight(name)]));
 
 /**
  * Records the update, which is made only if the gate lets it through.
