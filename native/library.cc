@@ -2,6 +2,7 @@
 #include "math/tiles.h"
 #include "operation.h"
 #include "parallel.h"
+#include "readingSpeed.h"
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 
@@ -17,6 +18,9 @@ EXPORTED int RegisterClmOperations() {
 // How many threads each kernel of the programs that run next may use: their number divided by that of the branches of a
 // step (micro-batches computed at the same time).
 EXPORTED void SetClmThreadsPerBranch(int threads) { SetThreadsPerBranch(threads); }
+
+// Bytes per second at which the threads of the kernels read memory.
+EXPORTED double ClmReadingSpeed(int64_t bytes) { return ReadingSpeed(bytes); }
 
 // Can matrix products be computed by ClmProduct and its transposed forms on this processor?
 EXPORTED int ClmHasTiles() { return HasTiles(); }

@@ -57,7 +57,9 @@ const mayImport: Record<string, string[]> = {
   training: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling'],
   huggingface: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model'],
   experiments: ['config', 'storage', 'run', 'checkpoint', 'data', 'training'],
-  checks: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'training'],
+  checks: [
+    ...['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling', 'training'],
+  ],
   cli: [
     ...['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling', 'training'],
     ...['huggingface', 'experiments', 'checks'],

@@ -18,6 +18,8 @@ interface KernelLibrary {
   setThreadsPerBranch: CFunction;
   /** 1 if the processor has a tile unit. */
   hasTiles: CFunction;
+  /** Bytes per second at which the kernels' threads read memory of so many bytes; 0 if there is not so much. */
+  readingSpeed: CFunction;
 }
 
 /** Kept for good: koffi unloads a library that nobody holds, and TensorFlow would then call into nothing. */
@@ -45,11 +47,15 @@ function load(file: string, remedy: string): KernelLibrary {
       register: loaded.func('int RegisterClmOperations()'),
       setThreadsPerBranch: loaded.func('void SetClmThreadsPerBranch(int)'),
       hasTiles: loaded.func('int ClmHasTiles()'),
+      readingSpeed: loaded.func('double ClmReadingSpeed(int64_t)'),
     };
   } catch (error) {
     throw environmentFailure(`clm's kernels do not load (${(error as Error).message}): ${remedy}.`);
   }
 }
+
+/** Bytes per second at which the threads of clm's kernels read `bytes` of memory; 0 if there is not so much of it. */
+export const kernelReadingSpeed = (bytes: number): number => library!.readingSpeed(bytes) as number;
 
 /** Shares the cores among the branches of the program about to run. */
 export const shareCores = (branches: number): void =>

@@ -31,7 +31,7 @@ export function placeHint(
   parsed: Readonly<Record<string, unknown>>,
 ): string | undefined {
   for (const name of Object.keys(usage.positionals ?? {})) {
-    const find = finders[name];
+    const find = parsed['decode'] === true ? runAt : finders[name]; // `clm bench RUN --decode`
     if (find === undefined) continue;
     for (const place of [parsed[name]].flat()) {
       const proposal = typeof place === 'string' ? find(place, usage.command.startsWith('train ')) : undefined;

@@ -11,7 +11,7 @@ import {
 import { settingsOptions } from '../../settingsOptions.ts';
 import { defineUsage } from '../../usage.ts';
 
-const weightsOption = {
+export const weightsOption = {
   weights: {
     choices: ['float32', 'bfloat16'],
     default: 'float32',

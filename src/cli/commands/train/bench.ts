@@ -1,4 +1,4 @@
-/** `clm bench`: measures how fast a config trains, and compares it with the machine's matmul peak. */
+/** `clm bench`: how fast a config trains, or a trained model decodes, as a share of what the machine allows. */
 import { loadConfig } from '../../../config/load.ts';
 import { wrongInput } from '../../../errors.ts';
 import { preparePlan } from '../../../training/plan/preparePlan.ts';
@@ -8,23 +8,32 @@ import { grouped, note, printFinal, printJson, printResult } from '../../termina
 import { assertWhole } from '../../options.ts';
 import { renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
+import { benchDecode } from './benchDecode.ts';
 import type { benchUsage } from './usage.ts';
 
+const defaultSteps = 30;
+
 export async function bench(args: ArgumentsOf<typeof benchUsage>): Promise<void> {
-  assertWhole('steps', args.steps, 1);
+  if (args.decode) return benchDecode(args);
+  const { promptTokens, batch, weights, checkpoint } = args;
+  const decodeOptions = { 'prompt-tokens': promptTokens, batch, weights, checkpoint };
+  const given = Object.entries(decodeOptions).find(([, value]) => value !== undefined);
+  if (given) throw wrongInput(`--${given[0]} is an option of --decode, which measures the model of a run`);
+  const { steps = defaultSteps } = args;
+  assertWhole('steps', steps, 1);
   if (args.profile && args.eager)
     throw wrongInput('--profile measures the recorded step; it cannot be combined with --eager');
   const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
   const mode = args.eager ? 'eager' : 'recorded';
   const prepared = await preparePlan(loadConfig(args.config, { set, onReplaced: args.quiet ? undefined : note }));
-  const result = await benchmark(prepared, { steps: args.steps, mode, profile: args.profile });
+  const result = await benchmark(prepared, { steps, mode, profile: args.profile });
   if (args.json) {
     printJson(result);
     return;
   }
   const { mode: ranMode, precision, device, recordMs, gflops, matmulGflops } = result;
   if (!args.quiet)
-    note(`${ranMode}, ${precision}, ${device}; median of ${args.steps} steps, recorded in ${Math.round(recordMs)} ms`);
+    note(`${ranMode}, ${precision}, ${device}; median of ${steps} steps, recorded in ${Math.round(recordMs)} ms`);
   printResult(`${result.msPerStep.toFixed(1)} ms per step`);
   printResult(`${grouped(result.tokensPerSecond)} tokens/s`);
   const share = `${((100 * gflops) / matmulGflops).toFixed(0)} %`;

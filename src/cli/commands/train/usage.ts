@@ -12,6 +12,7 @@ import {
   verboseOption,
 } from '../../options.ts';
 import { defineUsage } from '../../usage.ts';
+import { weightsOption } from '../model/usage.ts';
 
 export const initUsage = defineUsage({
   command: 'init',
@@ -112,10 +113,31 @@ export const planUsage = defineUsage({
 
 export const benchUsage = defineUsage({
   command: 'bench <config>',
-  describe: 'Measure the training speed, also as a share of the machine’s matmul peak',
-  positionals: configArgument,
+  describe: 'Measure the speed of training, or of a trained model, as a share of what the machine allows',
+  positionals: {
+    config: {
+      type: 'string',
+      demandOption: true,
+      describe: 'YAML config; with --decode a run directory or checkpoint folder',
+    },
+  },
   options: {
-    steps: { type: 'number', default: 30, describe: 'Number of steps to measure, after warm-up' },
+    steps: { type: 'number', describe: 'Number of steps to measure, after warm-up (default: 30; 128 with --decode)' },
+    decode: {
+      type: 'boolean',
+      default: false,
+      describe: 'Measure how fast the model of a run generates tokens, and where the time of a token goes',
+    },
+    'prompt-tokens': {
+      type: 'number',
+      describe: 'With --decode: length of the prompt (default: 512, at most half of the context length)',
+    },
+    batch: { type: 'number', describe: 'With --decode: number of completions generated at once (default: 1)' },
+    weights: {
+      choices: weightsOption.weights.choices,
+      describe: 'With --decode: number format of the weight matrices in memory (default: float32)',
+    },
+    checkpoint: { type: 'string', describe: 'With --decode: last (the default), best, or a step number' },
     ...eagerOption,
     profile: { type: 'boolean', default: false, describe: 'Also show the kernel time of each kind of operation' },
     ...setOption,
@@ -128,6 +150,7 @@ export const benchUsage = defineUsage({
     ['clm bench configs/moby-dick.yaml', 'Milliseconds per step, GFLOP/s and share of the peak'],
     ['clm bench configs/moby-dick.yaml --profile', 'Which operations take the time'],
     ['clm bench configs/moby-dick.yaml --eager --json', 'The speed without recording, as JSON'],
+    ['clm bench runs/moby-dick --decode', 'Tokens per second, and the share of the memory’s speed'],
   ],
 });
 

@@ -131,6 +131,42 @@ describe('train, then sample', () => {
     expect(code).toBe(0);
     expect(stderr).toContain('is finished: 2 of 2 steps');
   });
+
+  it('bench --decode says where the time of a token goes, and what bounds it', async () => {
+    const args = ['--decode', '--batch', '2', '--prompt-tokens', '3', '--weights', 'bfloat16', '--json'];
+    const { code, stdout, stderr } = await clm(['bench', at('run'), ...args]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ batch: 2, promptTokens: 3, weights: 'bfloat16', device: 'cpu' });
+    for (const key of ['tokensPerSecond', 'prefillTokensPerSecond', 'prefillGflops', 'matmulGflops'])
+      expect(result[key], key).toBeGreaterThan(0);
+    const [C, F, V] = [16, 64, 12];
+    const matrices = C * 3 * C + C * C + C * F + F * C + V * C + 2 * C; // two rows of the positions
+    expect(result.weightBytes).toBe(2 * matrices + 4 * 3 * C); // and the gains of three norms
+    expect(result.cacheBytes).toBe(2 * (3 + 5 / 2) * 2 * C * 4);
+    const bytesPerStep = result.weightBytes + result.cacheBytes;
+    expect(result.bound).toBeCloseTo((2 * result.readGigabytesPerSecond * 1e9) / bytesPerStep, 3);
+    expect(result.share).toBeCloseTo(result.tokensPerSecond / result.bound, 9);
+    expect(result.tokensPerSecond).toBeCloseTo(2000 / result.msPerStep, 3);
+    const kinds = result.operations.map(({ operation }: { operation: string }) => operation);
+    expect(kinds).toContain('ClmCachedAttention');
+    expect(kinds).not.toContain('PadV2'); // of a step alone, not of enlarging the cache
+    const operationsMs = result.operations.reduce((sum: number, { ms }: { ms: number }) => sum + ms, 0);
+    expect(operationsMs + result.betweenOperationsMs + result.choosingMs).toBeCloseTo(result.msPerStep, 6);
+    expect(Math.min(operationsMs, result.betweenOperationsMs + 1e-9, result.choosingMs)).toBeGreaterThan(0);
+  });
+
+  it.each([
+    [['run', '--decode', '--profile'], /^error: --eager, --profile and --set are for the training of a config/],
+    [['run', '--decode', '--prompt-tokens', '7'], /^error: --prompt-tokens 7 leaves no room .* length is 8\n/],
+    [['tiny.yaml', '--batch', '2'], /^error: --batch is an option of --decode/],
+    [['tiny.yaml', '--decode'], /^error: \S+tiny.yaml is a config/],
+    [['rum', '--decode'], /^error: \S+rum does not exist; did you mean: clm bench \S+run --decode\n/],
+  ])('bench refuses %s', async ([place, ...args], message) => {
+    const { code, stdout, stderr } = await clm(['bench', at(place!), ...args]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+  });
 });
 
 describe('training', () => {

@@ -1,0 +1,62 @@
+// Only reads, in long runs and from large pages, as the kernels read weights; nothing is computed but a sum.
+#include "readingSpeed.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <vector>
+
+#include "math/lanes.h"
+#include "parallel.h"
+
+namespace {
+
+constexpr int kPasses = 8;
+constexpr int64_t kPageBytes = 1 << 21;
+constexpr int64_t kPartNumbers = 1 << 22;
+
+VARIANTS float Total(int64_t n, const float* x) {
+  constexpr int kAtOnce = 8;
+  Lanes sums[kAtOnce] = {};
+  for (int64_t i = 0; i < n; i += kAtOnce * kLanes)
+#pragma GCC unroll 8
+    for (int j = 0; j < kAtOnce; j++) {
+      __builtin_prefetch(x + i + j * kLanes + 1024);
+      sums[j] += LoadLanes(x + i + j * kLanes);
+    }
+  float total = 0;
+  for (int j = 0; j < kAtOnce; j++) total += SumOf(sums[j]);
+  return total;
+}
+
+}  // namespace
+
+double ReadingSpeed(int64_t bytes) {
+  const int64_t parts = std::max<int64_t>(1, bytes / (kPartNumbers * sizeof(float)));
+  void* memory = nullptr;
+  if (posix_memalign(&memory, kPageBytes, parts * kPartNumbers * sizeof(float)) != 0) return 0;
+#if defined(__linux__)
+  madvise(memory, parts * kPartNumbers * sizeof(float), MADV_HUGEPAGE);
+#endif
+  float* numbers = static_cast<float*>(memory);
+  // Written first: memory that nobody has written to is not read from anywhere.
+  InParallel(parts, [&](int64_t part) {
+    std::fill_n(numbers + part * kPartNumbers, kPartNumbers, 1.0f);
+  });
+  std::vector<float> totals(parts);
+  double best = 0;
+  for (int pass = 0; pass < kPasses; pass++) {
+    const auto start = std::chrono::steady_clock::now();
+    InParallel(parts, [&](int64_t part) { totals[part] += Total(kPartNumbers, numbers + part * kPartNumbers); });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    best = std::max(best, parts * kPartNumbers * sizeof(float) / seconds.count());
+  }
+  // The sums are used, or the compiler would leave out the reading.
+  const bool isRead = std::all_of(totals.begin(), totals.end(), [](float total) { return total > 0; });
+  std::free(memory);
+  return isRead ? best : 0;
+}

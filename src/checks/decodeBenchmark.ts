@@ -1,0 +1,207 @@
+/**
+ * How fast a trained model generates tokens, and where the time of a token goes. For every token all weights are read
+ * once, and the keys and values of the text so far: the speed at which memory is read is the bound.
+ */
+import { countWhere } from '../training/plan/memory.ts';
+import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
+import type { NodeTiming } from '../runtime/trace.ts';
+import type { Precision } from '../runtime/variables.ts';
+import { openDecoding, type Decoding } from '../sampling/decoding.ts';
+import { generate } from '../sampling/generate.ts';
+import type { LoadedModel } from '../sampling/loadModel.ts';
+import { completeSettings, defaultSettings } from '../sampling/settings.ts';
+import { median } from '../statistics.ts';
+import { matmulMeter } from './matmulPeak.ts';
+import { profileOf } from './profile.ts';
+import { readingSpeed } from './readingSpeed.ts';
+
+interface DecodeBenchmark {
+  /** Of all prompts together, from the first token of a completion to the last. */
+  tokensPerSecond: number;
+  /** Tokens per second at which the memory would be read at full speed. */
+  bound: number;
+  /** tokensPerSecond / bound */
+  share: number;
+  /** Reading a prompt. */
+  prefillTokensPerSecond: number;
+  /** Of reading a prompt: FLOPs counted as for training, the output head for one row. */
+  prefillGflops: number;
+  matmulGflops: number;
+  /** Time of a step, which generates a token of each prompt: operations, between them, and choosing the tokens. */
+  msPerStep: number;
+  /** By kind, the slowest first: `ms` of a step and its share. */
+  operations: { operation: string; count: number; ms: number; share: number }[];
+  /** Of a step of the recorded program: what is not in its operations, such as starting them. */
+  betweenOperationsMs: number;
+  /** Outside of the program: choosing tokens, and their texts. */
+  choosingMs: number;
+  /** Bytes read for a step: weights, with their scales; and the keys and values of the texts so far, on average. */
+  weightBytes: number;
+  cacheBytes: number;
+  readGigabytesPerSecond: number;
+  weights: Precision;
+  /** Prompts at the same time. */
+  batch: number;
+  promptTokens: number;
+  /** How many were timed. */
+  tokens: number;
+  device: string;
+}
+
+const profiledSteps = 5;
+const prefills = 3;
+/** Completions go on for at least so long; a small model makes thousands of tokens in it. */
+const shortestMs = 1000;
+
+/**
+ * @param options.batch prompts generated at the same time
+ * @param options.promptTokens of each prompt, at most the context length less one token
+ * @param options.tokens at least so many are timed
+ */
+export async function decodeBenchmark(
+  loaded: LoadedModel,
+  options: { batch: number; promptTokens: number; tokens: number },
+): Promise<DecodeBenchmark> {
+  const { config, tokenizer, session, table, weights } = loaded;
+  const { batch, promptTokens } = options;
+  const { model } = config;
+  const bytesPerSecond = await readingSpeed(config.device);
+  const decoding = openDecoding(session, model, table, batch);
+  const maxTokens = Math.max(2, Math.min(options.tokens, model.contextLength - promptTokens));
+  const settings = completeSettings(
+    defaultSettings(config),
+    { temperature: 0, maxTokens, minTokens: maxTokens, beyondContext: 'stop' },
+    tokenizer,
+  );
+  const prompts = Array.from({ length: batch }, (_, i) => idsOf(promptTokens, i, tokenizer.vocabularySize));
+  let firstStepMs: number | undefined;
+  let stepsMs = 0;
+  const timed: Decoding = {
+    ...decoding,
+    step: async (next) => {
+      const startMs = performance.now();
+      firstStepMs ??= startMs;
+      const logits = await decoding.step(next);
+      stepsMs += performance.now() - startMs;
+      return logits;
+    },
+  };
+  /** Completes all prompts; times it from when they are read. */
+  const complete = async (): Promise<{ ms: number; stepsMs: number }> => {
+    const requests = prompts.map((promptTokenIds) => ({ prompt: '', promptTokenIds, settings }));
+    firstStepMs = undefined;
+    stepsMs = 0;
+    for await (const _ of generate(timed, tokenizer, requests, { order: 'completed' }));
+    return { ms: performance.now() - firstStepMs!, stepsMs };
+  };
+  await complete(); // records the programs
+  const rounds: { ms: number; stepsMs: number }[] = [];
+  const steps = maxTokens - 1; // the first token comes from the prefill
+  const beganMs = performance.now();
+  while (rounds.length * steps < options.tokens || performance.now() - beganMs < shortestMs)
+    rounds.push(await complete());
+  const msPerStep = median(rounds.map(({ ms }) => ms)) / steps;
+  const choosingMs = median(rounds.map((round) => round.ms - round.stepsMs)) / steps;
+  const { prefillMs, matmulGflops } = await measurePrefill(loaded, decoding, prompts[0]!);
+  const { operations, betweenOperationsMs } = await profileSteps(loaded, decoding, prompts, msPerStep - choosingMs);
+  const weightBytes = bytesOfWeights(model, table, weights, batch);
+  const cachedTokens = promptTokens + maxTokens / 2;
+  const cacheBytes = batch * cachedTokens * 2 * model.layers * model.keyValueHeads * model.headSize * 4;
+  const bound = (batch * bytesPerSecond) / (weightBytes + cacheBytes);
+  const tokensPerSecond = (batch * 1000) / msPerStep;
+  return {
+    tokensPerSecond,
+    bound,
+    share: tokensPerSecond / bound,
+    prefillTokensPerSecond: (promptTokens / prefillMs) * 1000,
+    prefillGflops: prefillFlops(model, table, promptTokens) / prefillMs / 1e6,
+    matmulGflops,
+    msPerStep,
+    operations: operations.map((each) => ({ ...each, share: each.ms / msPerStep })),
+    betweenOperationsMs,
+    choosingMs,
+    weightBytes,
+    cacheBytes,
+    readGigabytesPerSecond: bytesPerSecond / 1e9,
+    weights,
+    batch,
+    promptTokens,
+    tokens: rounds.length * steps * batch,
+    device: session.settings.device,
+  };
+}
+
+const idsOf = (count: number, salt: number, vocabularySize: number): number[] =>
+  Array.from({ length: count }, (_, i) => (i * 7919 + salt * 31) % vocabularySize);
+
+/** Of a prompt, in turns with square products, because the speed of a machine drifts. */
+async function measurePrefill(
+  { session }: LoadedModel,
+  decoding: Decoding,
+  prompt: readonly number[],
+): Promise<{ prefillMs: number; matmulGflops: number }> {
+  const measureMatmul = await matmulMeter(session);
+  const times: number[] = [];
+  let matmulGflops = 0;
+  for (let i = 0; i < prefills; i++) {
+    matmulGflops = Math.max(matmulGflops, await measureMatmul());
+    const startMs = performance.now();
+    await decoding.prefill(0, prompt);
+    times.push(performance.now() - startMs);
+    decoding.free(0);
+  }
+  return { prefillMs: median(times), matmulGflops };
+}
+
+/** The operations of a step, by kind. @param programMs of a step that is not traced, to which the times add up */
+async function profileSteps(
+  { session }: LoadedModel,
+  decoding: Decoding,
+  prompts: readonly (readonly number[])[],
+  programMs: number,
+): Promise<{ operations: { operation: string; count: number; ms: number }[]; betweenOperationsMs: number }> {
+  const step = () => decoding.step(new Map(prompts.map((_, slot) => [slot, 0])));
+  const readPrompts = async (): Promise<void> => {
+    for (const [slot, prompt] of prompts.entries()) await decoding.prefill(slot, prompt);
+    await step(); // which may have to enlarge the cache
+  };
+  const timings: NodeTiming[] = [];
+  for (let made = 0; made < profiledSteps; made++) {
+    if (made === 0 || decoding.length(0) === decoding.contextLength) await readPrompts();
+    timings.push(...(await session.traced(async () => void (await step()))));
+  }
+  for (const slot of prompts.keys()) decoding.free(slot);
+  const profile = profileOf(timings, profiledSteps);
+  const sum = profile.reduce((total, { threadMs }) => total + threadMs, 0);
+  const scale = Math.min(1, programMs / sum); // tracing may slow a step of microseconds down
+  return {
+    operations: profile.map(({ operation, count, threadMs }) => ({ operation, count, ms: threadMs * scale })),
+    betweenOperationsMs: programMs - sum * scale,
+  };
+}
+
+/** Of a row per prompt of the embeddings that are only looked up, and of all else. */
+function bytesOfWeights(
+  { tiedEmbeddings }: ModelConfig,
+  table: readonly ParameterSpec[],
+  weights: Precision,
+  batch: number,
+): number {
+  const isLookedUp = ({ name }: ParameterSpec): boolean =>
+    name === 'embedding.positions' || (name === 'embedding.tokens' && !tiedEmbeddings);
+  return table.reduce((sum, spec) => {
+    const { shape } = spec;
+    const bytes = shape.length === 2 && weights === 'bfloat16' ? 2 : 4;
+    const rows = isLookedUp(spec) ? batch : shape[0]!;
+    return sum + bytes * rows * (shape[1] ?? 1);
+  }, 0);
+}
+
+/** As counted for training: products with weights, and attention over whole squares; the output head for one row. */
+function prefillFlops(model: ModelConfig, table: readonly ParameterSpec[], tokens: number): number {
+  const isHead = ({ name }: ParameterSpec): boolean => name === 'head.weight' || name === 'embedding.tokens';
+  const inBlocks = countWhere(table, (spec) => spec.multiplies && !isHead(spec));
+  const head = countWhere(table, (spec) => spec.multiplies && isHead(spec));
+  const { layers, heads, headSize } = model;
+  return 2 * (inBlocks * tokens + head) + 4 * layers * heads * headSize * tokens ** 2;
+}

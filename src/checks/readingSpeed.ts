@@ -1,0 +1,32 @@
+/** How fast this machine reads memory: the bound of decoding, which reads all weights for every token. */
+import { max } from '@tensorflow/tfjs-core';
+import { kernelReadingSpeed } from '../runtime/kernelLibrary.ts';
+import { openSession } from '../runtime/openSession.ts';
+import type { DeviceChoice } from '../runtime/tensorflow.ts';
+
+/** More than any cache holds. */
+const bytes = 2 ** 30;
+const passes = 8;
+
+/**
+ * Bytes per second, of the fastest pass over 1 GiB: on the threads of clm's kernels, or else on those that TensorFlow's
+ * operations use, or on the GPU.
+ */
+export async function readingSpeed(device: DeviceChoice): Promise<number> {
+  const session = openSession({ mode: 'recorded', precision: 'float32', device });
+  try {
+    if (session.settings.kernels !== 'none') return kernelReadingSpeed(bytes);
+    const shape = [2 ** 16, bytes / 4 / 2 ** 16];
+    await session.addVariables([{ name: 'read', shape, values: new Float32Array(bytes / 4) }]);
+    const program = session.program('read', {}, (_, variables) => ({ largest: max(variables.read('read')) }));
+    let best = 0;
+    for (let pass = 0; pass <= passes; pass++) {
+      const startMs = performance.now();
+      await program.run({});
+      if (pass > 0) best = Math.max(best, bytes / ((performance.now() - startMs) / 1000));
+    }
+    return best;
+  } finally {
+    session.close();
+  }
+}
