@@ -56,13 +56,14 @@ const mayImport: Record<string, string[]> = {
   sampling: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime'],
   training: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling'],
   huggingface: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model'],
+  gguf: ['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'huggingface'],
   experiments: ['config', 'storage', 'run', 'checkpoint', 'data', 'training'],
   checks: [
     ...['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling', 'training'],
   ],
   cli: [
     ...['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling', 'training'],
-    ...['huggingface', 'experiments', 'checks'],
+    ...['huggingface', 'gguf', 'experiments', 'checks'],
   ],
 };
 

@@ -11,6 +11,7 @@ import { rowsOf, valuesOf } from '../ops/linear.ts';
 import type { Rotation } from '../ops/rotation.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';
 import type { ModelConfig } from './parameters.ts';
+import { ropeFrequencies } from './ropeFrequencies.ts';
 
 /** tokens (N, C) → with the learned vectors of their positions added (N, C). */
 export function addLearnedPositions(parameters: Parameters, tokens: Tensor, pass: DecoderPass): Tensor {
@@ -51,18 +52,3 @@ export function rotationOf(pass: DecoderPass): Rotation | null {
  */
 export const isRotated = ({ nopeEveryLayers }: ModelConfig, layer: number): boolean =>
   nopeEveryLayers === null || (layer + 1) % nopeEveryLayers !== 0;
-
-/** The D/2 frequencies of RoPE, in radians a position. */
-function ropeFrequencies({ headSize: D, ropeTheta, ropeScaling }: ModelConfig): number[] {
-  const plain = Array.from({ length: D / 2 }, (_, i) => ropeTheta ** ((-2 * i) / D));
-  if (ropeScaling === null) return plain;
-  if (ropeScaling.kind === 'linear') return plain.map((frequency) => frequency / ropeScaling.factor);
-  // Llama 3.1: short wavelengths stay, long ones are stretched by the factor, those between are blended
-  // (https://github.com/meta-llama/llama-models, apply_scaling).
-  const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalContextLength } = ropeScaling;
-  return plain.map((frequency) => {
-    const turns = (originalContextLength * frequency) / (2 * Math.PI); // within the original window
-    const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
-    return kept * frequency + ((1 - kept) * frequency) / factor;
-  });
-}

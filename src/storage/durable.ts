@@ -59,6 +59,7 @@ export function isDevice(path: string): boolean {
  */
 export async function replaceFileDurably(path: string, write: (temporaryPath: string) => Promise<void>): Promise<void> {
   const temporaryPath = asideName(path, 'unfinished');
+  const isGone = removeAtEnd(temporaryPath);
   try {
     await makeFolder(dirname(path));
     await write(temporaryPath);
@@ -68,6 +69,8 @@ export async function replaceFileDurably(path: string, write: (temporaryPath: st
   } catch (error) {
     await rm(temporaryPath, { force: true }).catch(() => undefined); // the failure itself is what matters
     throw diskFailure(error, 'write', path);
+  } finally {
+    isGone();
   }
 }
 
@@ -254,9 +257,10 @@ export async function flushMade(folder: string, firstMade: string | undefined): 
 /**
  * Checks the free space before anything is written, so that a full disk leaves nothing half done.
  * @param folder where to write; if it does not exist, its nearest existing parent is checked
+ * @param or what else the user can do, for the message
  * @throws environmentFailure with the space needed and free
  */
-export async function assertFreeSpace(folder: string, bytes: number): Promise<void> {
+export async function assertFreeSpace(folder: string, bytes: number, or = 'lower checkpoints.keepLast'): Promise<void> {
   let freeBytes: number;
   try {
     const { bavail, bsize } = await statfs(await nearestFolder(folder));
@@ -269,7 +273,7 @@ export async function assertFreeSpace(folder: string, bytes: number): Promise<vo
   const megabytes = (count: number): string => (count / 1e6).toFixed(1);
   throw environmentFailure(
     `Cannot write ${folder}: it needs ${megabytes(bytes)} MB, and the disk has ${megabytes(freeBytes)} MB free. ` +
-      'Free some space, or lower checkpoints.keepLast.',
+      `Free some space, or ${or}.`,
   );
 }
 
@@ -281,11 +285,7 @@ async function nearestFolder(path: string): Promise<string> {
 
 async function flush(path: string): Promise<void> {
   const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await handle.sync().finally(() => handle.close());
 }
 
 /** Some network file systems cannot flush a folder and report EINVAL or ENOTSUP, which is ignored. */

@@ -67,8 +67,8 @@ export function toBfloat16(values: Float32Array): Uint16Array {
   return rounded;
 }
 
-/** A float16: sign 1, exponent 5, fraction 10 bits. */
-function fromFloat16(bits: number): number {
+/** The value of a float16: sign 1, exponent 5, fraction 10 bits. */
+export function fromFloat16(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;

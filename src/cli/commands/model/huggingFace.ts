@@ -1,6 +1,7 @@
 /** `clm import` and `clm export`: a Hugging Face model folder as a run, and a run as such a folder. */
 import path from 'node:path';
 import { wrongInput } from '../../../errors.ts';
+import { exportGguf } from '../../../gguf/exportGguf.ts';
 import { exportModel } from '../../../huggingface/exportModel.ts';
 import { importModel } from '../../../huggingface/importModel.ts';
 import { shellPath } from '../../../shellWord.ts';
@@ -32,9 +33,22 @@ export async function importFolder(args: ArgumentsOf<typeof importUsage>): Promi
 }
 
 export async function exportRun(args: ArgumentsOf<typeof exportUsage>): Promise<void> {
-  const { checkpoint, dtype } = args;
-  const exported = await exportModel(args.run, path.resolve(args.directory), { checkpoint, dtype });
+  const { checkpoint, dtype, path: target } = args;
+  if (isGgufName(target)) return exportGgufFile(args);
+  if (dtype === 'q8_0') throw wrongInput('--dtype q8_0 is only for GGUF: name a file that ends in .gguf');
+  const exported = await exportModel(args.run, path.resolve(target), { checkpoint, dtype });
   if (args.json) printJson(exported);
   const { kind, step, files } = exported;
-  if (!args.quiet) note(`${kind} after ${step} steps, ${dtype}: wrote ${files.join(', ')} to ${args.directory}`);
+  if (!args.quiet) note(`${kind} after ${step} steps, ${dtype}: wrote ${files.join(', ')} to ${target}`);
+}
+
+const isGgufName = (name: string): boolean => name.toLowerCase().endsWith('.gguf');
+
+async function exportGgufFile(args: ArgumentsOf<typeof exportUsage>): Promise<void> {
+  const { checkpoint, dtype, path: target } = args;
+  const exported = await exportGguf(args.run, path.resolve(target), { checkpoint, dtype });
+  for (const warning of exported.warnings) printWarning(warning);
+  if (args.json) printJson(exported);
+  const { kind, step, bytes } = exported;
+  if (!args.quiet) note(`${kind} after ${step} steps, ${dtype}: wrote ${grouped(bytes)} bytes to ${target}`);
 }

@@ -242,17 +242,17 @@ export const importUsage = defineUsage({
 });
 
 export const exportUsage = defineUsage({
-  command: 'export <run> <directory>',
-  describe: 'Export a run as a Hugging Face model that transformers can load',
+  command: 'export <run> <path>',
+  describe: 'Export a run as a Hugging Face folder, or as a GGUF file for llama.cpp',
   positionals: {
     ...runArgument,
-    directory: { type: 'string', demandOption: true, describe: 'Folder to create' },
+    path: { type: 'string', demandOption: true, describe: 'Folder to create, or a file that ends in .gguf' },
   },
   options: {
     dtype: {
-      choices: ['float32', 'float16', 'bfloat16'],
+      choices: ['float32', 'float16', 'bfloat16', 'q8_0'],
       default: 'float32',
-      describe: 'Number format of the weights',
+      describe: 'Number format of the weights; q8_0 (8 bits, blocks of 32) only for GGUF',
     },
     checkpoint: {
       type: 'string',
@@ -265,5 +265,6 @@ export const exportUsage = defineUsage({
   examples: [
     ['clm export runs/moby-dick exported', 'Write config.json, model.safetensors and tokenizer.json'],
     ['clm export runs/smollm exported --dtype bfloat16', 'Write half the bytes'],
+    ['clm export runs/smollm smollm.gguf --dtype q8_0', 'Write one file for llama.cpp, Ollama, LM Studio'],
   ],
 });

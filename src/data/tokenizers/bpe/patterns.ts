@@ -19,7 +19,11 @@ import { contractionBytes, runEnd, spaceEnd, nonLetterEnd } from './scanning.ts'
 /** The end of the word that starts at `start`; the text ends at `end`, and start < end. */
 export type WordEnd = (utf8: Uint8Array, start: number, end: number) => number;
 
+/** The name of a pattern, for other files that name patterns instead of spelling them. */
+export type PatternName = 'gpt2' | 'llama3' | 'qwen2' | 'o200k';
+
 interface Pattern {
+  readonly name: PatternName;
   /** The expression as tokenizer files spell it. Its matches are the words, and together they are the whole text. */
   readonly expressions: readonly string[];
   readonly scanner: () => WordEnd;
@@ -27,6 +31,7 @@ interface Pattern {
 
 /** GPT-2; also the default of Hugging Face's `ByteLevel`. */
 export const gpt2Pattern: Pattern = {
+  name: 'gpt2',
   expressions: [
     String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
     String.raw`'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
@@ -39,12 +44,14 @@ const rest = String.raw` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
 
 /** GPT-4 (cl100k), Llama 3, SmolLM3. */
 const llama3Pattern: Pattern = {
+  name: 'llama3',
   expressions: [String.raw`${contractions}|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|${rest}`],
   scanner: () => newlineScanner(3),
 };
 
 /** Qwen 2 and 3: every digit is a word. */
 const qwen2Pattern: Pattern = {
+  name: 'qwen2',
   expressions: [String.raw`${contractions}|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|${rest}`],
   scanner: () => newlineScanner(1),
 };
@@ -53,6 +60,7 @@ const [capitals, others] = [String.raw`[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`, String.
 
 /** GPT-4o and gpt-oss (o200k), Llama 4: words are also split before capitals, and keep their contraction. */
 const o200kPattern: Pattern = {
+  name: 'o200k',
   expressions: [
     [
       String.raw`[^\r\n\p{L}\p{N}]?${capitals}*${others}+${contractions}?`,

@@ -1,0 +1,162 @@
+/** `clm export RUN FILE.gguf`: writes a run as one GGUF file, which llama.cpp, Ollama and LM Studio run. */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { openCheckpoint } from '../checkpoint/checkpoint.ts';
+import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
+import { parseResolvedConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
+import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
+import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
+import { wrongInput } from '../errors.ts';
+import { tensorFromParameter, tensorShape } from '../huggingface/tensorMapping.ts';
+import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
+import { ropeFrequencies } from '../model/ropeFrequencies.ts';
+import { assertFreeSpace, replaceFileDurably } from '../storage/durable.ts';
+import { linkTarget } from '../storage/outputFile.ts';
+import type { FloatType } from '../tensors/elementTypes.ts';
+import { withSafetensors } from '../tensors/safetensors.ts';
+import { assertSameTensors, elementCount } from '../tensors/tensors.ts';
+import { architectureOf, modelMetadata, type Architecture } from './architectures.ts';
+import { ggmlTypes } from './ggmlTypes.ts';
+import { text, uint32, type MetadataValue } from './metadata.ts';
+import { factorsTensor, interleaved, mappingOf } from './tensorMapping.ts';
+import { tokenizerMetadata } from './tokenizerMetadata.ts';
+import { ggufBytes, writeGguf, type WrittenTensor } from './writeGguf.ts';
+
+/** Types of the matrices by their names on the command line, and their numbers in `general.file_type`. */
+const exportTypes = {
+  float32: { type: 'F32', fileType: 0 },
+  float16: { type: 'F16', fileType: 1 },
+  bfloat16: { type: 'BF16', fileType: 32 },
+  q8_0: { type: 'Q8_0', fileType: 7 },
+} as const;
+export type GgufExportType = keyof typeof exportTypes;
+
+export interface ExportedGguf {
+  file: string;
+  kind: Architecture;
+  step: number;
+  dtype: GgufExportType;
+  bytes: number;
+  /** Where llama.cpp does something else than clm, or a tensor could not have the wanted type. */
+  warnings: string[];
+}
+
+/** What is exported: the values of a parameter are read when its tensors are written, one at a time. */
+interface Source {
+  config: Config;
+  tokenizer: Tokenizer;
+  valuesOf(parameter: ParameterSpec): Promise<Float32Array>;
+}
+
+/**
+ * @param run a run directory or a checkpoint folder
+ * @param file to create; must not exist
+ * @param options.checkpoint `last`, `best` (lowest validation loss) or a step
+ * @throws wrongInput if there is no such checkpoint, or llama.cpp has no such model or tokenizer
+ */
+export async function exportGguf(
+  run: string,
+  file: string,
+  { checkpoint: which, dtype }: { checkpoint: string; dtype: GgufExportType },
+): Promise<ExportedGguf> {
+  if (existsSync(file)) throw wrongInput(`${file} exists already; name a new file`);
+  const directory = await checkpointFolder(run, which);
+  const checkpoint = await openCheckpoint(directory, { optimizer: false });
+  const config = parseResolvedConfig(checkpoint.configText, join(directory, 'config.yaml'));
+  const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, join(directory, 'tokenizer.json'));
+  const weights = join(directory, 'model.safetensors');
+  return withSafetensors(weights, ['F32'], async (entries, read) => {
+    assertSameTensors(parameterTable(config.model, tokenizer.vocabularySize), entries, weights);
+    const valuesOf = async ({ name, shape }: ParameterSpec): Promise<Float32Array> => {
+      const entry = entries.find((tensor) => tensor.name === name);
+      return entry === undefined ? new Float32Array(elementCount(shape)) : read(entry);
+    };
+    const { architecture, metadata, tensors, warnings } = contentOf({ config, tokenizer, valuesOf }, dtype);
+    const bytes = ggufBytes(metadata, tensors);
+    const target = linkTarget(file);
+    await assertFreeSpace(dirname(target), bytes, 'choose a smaller --dtype');
+    await replaceFileDurably(target, (path) => writeGguf(path, metadata, tensors));
+    return { file, kind: architecture, step: checkpoint.step, dtype, bytes, warnings };
+  });
+}
+
+function contentOf(
+  { config, tokenizer, valuesOf }: Source,
+  dtype: GgufExportType,
+): { architecture: Architecture; metadata: [string, MetadataValue][]; tensors: WrittenTensor[]; warnings: string[] } {
+  const { architecture, model } = architectureOf(config.model);
+  const rows = vocabularyRows(model, tokenizer.vocabularySize);
+  const { entries, warnings } = tokenizerMetadata(tokenizer, rows);
+  const { type, fileType } = exportTypes[dtype];
+  const tensors = tensorsOf(architecture, model, rows, valuesOf).map((tensor) => ({
+    ...tensor,
+    type: typeOf(tensor, type),
+  }));
+  const others = tensors.filter((tensor) => type === 'Q8_0' && tensor.type === 'F16');
+  if (others.length > 0) {
+    const { name, shape } = others[0]!;
+    warnings.push(
+      `${others.length} matrices are float16, not q8_0, since their rows are not whole blocks of 32 values ` +
+        `(e.g. ${name}, rows of ${shape.at(-1)})`,
+    );
+  }
+  const metadata: [string, MetadataValue][] = [
+    ['general.architecture', text(architecture)],
+    ['general.type', text('model')],
+    ['general.name', text(config.name)],
+    ['general.file_type', uint32(fileType)],
+    ['general.quantization_version', uint32(2)],
+    ...modelMetadata(architecture, model, rows),
+    ...entries,
+  ];
+  return { architecture, metadata, tensors: tensors.map(checked), warnings };
+}
+
+/** Vectors, and learned positions, are float32, as in llama.cpp's own files: its additions take nothing else. */
+function typeOf({ name, shape }: Omit<WrittenTensor, 'type'>, wanted: FloatType | 'Q8_0'): FloatType | 'Q8_0' {
+  if (shape.length === 1 || name === 'position_embd.weight') return 'F32';
+  return wanted === 'Q8_0' && shape.at(-1)! % ggmlTypes.Q8_0.blockValues !== 0 ? 'F16' : wanted;
+}
+
+function tensorsOf(
+  architecture: Architecture,
+  model: ModelConfig,
+  rows: number,
+  valuesOf: Source['valuesOf'],
+): Omit<WrittenTensor, 'type'>[] {
+  const tensors = parameterTable(model, rows).flatMap((parameter) => {
+    const mapping = mappingOf(parameter, model, architecture);
+    return mapping.tensors.map((tensor) => ({
+      name: tensor.name,
+      shape: tensorShape(mapping, tensor),
+      values: async () => {
+        const values = tensorFromParameter(mapping, tensor, await valuesOf(parameter));
+        const { interleavedHeads: heads, columns } = tensor;
+        return heads === null ? values : interleaved(values, columns, heads);
+      },
+    }));
+  });
+  if (model.ropeScaling?.kind !== 'llama3') return tensors;
+  const scaled = ropeFrequencies(model);
+  const factors = ropeFrequencies({ ...model, ropeScaling: null }).map((frequency, i) => frequency / scaled[i]!);
+  return [...tensors, { name: factorsTensor, shape: [factors.length], values: () => Float32Array.from(factors) }];
+}
+
+/** Refuses values that the type cannot hold. */
+function checked(tensor: WrittenTensor): WrittenTensor {
+  const { type } = tensor;
+  if (type === 'F32') return tensor;
+  const largest = { BF16: 3.3961775e38, F16: 65_519, Q8_0: 127 * 65_519 }[type];
+  return {
+    ...tensor,
+    values: async () => {
+      const values = await tensor.values();
+      const index = values.findIndex((value) => !(Math.abs(value) <= largest));
+      if (index < 0) return values;
+      throw wrongInput(
+        `${tensor.name} has the value ${values[index]}, which ${type} cannot hold. Export with --dtype float32.`,
+      );
+    },
+  };
+}
