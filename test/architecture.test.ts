@@ -61,9 +61,13 @@ const mayImport: Record<string, string[]> = {
   checks: [
     ...['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling', 'training'],
   ],
+  server: [
+    ...['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling', 'training'],
+    'experiments',
+  ],
   cli: [
     ...['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling', 'training'],
-    ...['huggingface', 'gguf', 'experiments', 'checks'],
+    ...['huggingface', 'gguf', 'experiments', 'checks', 'server'],
   ],
 };
 

@@ -20,7 +20,18 @@ const isCheck = process.argv.includes('--check');
 
 /** Pages in the order in which their questions come up; others follow by their titles. */
 const readingOrder = [
-  ...['install', 'own-files', 'how-long', 'stopped', 'out-of-memory', 'compare', 'sampling', 'other-names', 'api'],
+  ...[
+    'install',
+    'own-files',
+    'how-long',
+    'stopped',
+    'out-of-memory',
+    'compare',
+    'sampling',
+    'serving',
+    'other-names',
+    'api',
+  ],
   ...['tokenizers', 'architectures', 'training'],
   ...['how-a-step-works', 'speed', 'durability', 'add-a-tokenizer', 'add-a-block', 'add-an-optimizer'],
   'releasing',

@@ -5,6 +5,7 @@
  */
 import * as experiments from './commands/experiments/usage.ts';
 import * as model from './commands/model/usage.ts';
+import * as server from './commands/server/usage.ts';
 import * as setup from './commands/setup/usage.ts';
 import * as text from './commands/text/usage.ts';
 import * as train from './commands/train/usage.ts';
@@ -38,6 +39,7 @@ export const commandGroups: Readonly<Record<string, readonly Command[]>> = {
   'Trained models': [
     command(model.sampleUsage, async () => (await import('./commands/model/sample.ts')).sample),
     command(model.chatUsage, async () => (await import('./commands/model/chat.ts')).chat),
+    command(server.serveUsage, async () => (await import('./commands/server/serve.ts')).serve),
     command(model.evaluateUsage, async () => (await import('./commands/model/evaluate.ts')).evaluate),
     command(model.scoreUsage, async () => (await import('./commands/model/score.ts')).score),
     command(model.inspectUsage, async () => (await import('./commands/model/inspect.ts')).inspect),

@@ -27,6 +27,14 @@ export const settingsOptions = {
     describe:
       'Make tokens that already occur less likely; 1 is no penalty (default: samples.repetitionPenalty of the config)',
   },
+  'presence-penalty': {
+    type: 'number',
+    describe: 'Subtract this from the logit of each token that the completion already has (default: 0)',
+  },
+  'frequency-penalty': {
+    type: 'number',
+    describe: 'Subtract this from the logit of a token for each time the completion has it (default: 0)',
+  },
   'logit-bias': {
     type: 'string',
     array: true,

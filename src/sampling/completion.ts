@@ -54,6 +54,9 @@ export interface CompletionInProgress {
   readonly tokenIds: readonly number[];
   readonly settings: CompletionSettings;
   readonly finishReason: FinishReason | null;
+  /** As in `Completion`, of the tokens so far; empty unless requested. */
+  readonly logProbabilities: readonly number[];
+  readonly alternatives: readonly (readonly Alternative[])[];
   /**
    * Samples the next token.
    *
@@ -83,6 +86,7 @@ export function startCompletion(
   const neverDrawn = tokenizer.unusedIds;
   const notYet = [...endTokens, ...neverDrawn];
   const seen = new Set(promptTokenIds);
+  const drawn = new Map<number, number>();
   const decoder = tokenizer.decoder({ continuesText: prompt !== '' });
   const watcher = watchForStops(settings.stop);
   const tokenIds: number[] = [];
@@ -112,13 +116,17 @@ export function startCompletion(
     promptTokenIds,
     tokenIds,
     settings,
+    logProbabilities,
+    alternatives: alternativesOfTokens,
     get finishReason() {
       return finishReason;
     },
     sampleNext: (logits) => {
       const uniform = randomStream(seed, 'completion', tokenIds.length).uniform();
       const forbidden = tokenIds.length < minTokens ? notYet : neverDrawn;
-      const tokenId = sampleToken(logits.subarray(0, tokenizer.vocabularySize), sampler, uniform, { seen, forbidden });
+      const tokenId = sampleToken(logits.subarray(0, tokenizer.vocabularySize), sampler, uniform, {
+        ...{ seen, drawn, forbidden },
+      });
       if (Number.isNaN(logits[tokenId]))
         throw wrongInput(
           'The model computes NaN: its weights are damaged. Use another checkpoint, or import it again.',
@@ -126,6 +134,7 @@ export function startCompletion(
       if (tokenIds.length === 0) firstTokenAtMs = performance.now();
       tokenIds.push(tokenId);
       seen.add(tokenId);
+      drawn.set(tokenId, (drawn.get(tokenId) ?? 0) + 1);
       if (settings.logProbabilities !== null) {
         logProbabilities.push(logProbability(logits, tokenId));
         alternativesOfTokens.push(likeliestTokens(logits, settings.logProbabilities, tokenizer));

@@ -2,7 +2,7 @@
  * Filters that change the distribution before a token is drawn (logits processors in transformers). Scores (V) are
  * logits in double precision; −∞ excludes a token. Every filter changes the scores in place and returns them. The order
  * and the tokens kept are those of transformers: logit bias, repetition penalty, forbidden tokens, temperature, top-k,
- * top-p, min-p.
+ * top-p, min-p. Presence and frequency penalty, which transformers lacks, follow the repetition penalty.
  */
 export type Scores = Float64Array;
 
@@ -26,6 +26,23 @@ export function penaliseRepetition(scores: Scores, penalty: number, seen: Iterab
     if (score === -Infinity) continue; // excluded
     scores[tokenId] = withinRange(score < 0 ? score * penalty : score / penalty);
   }
+  return scores;
+}
+
+/**
+ * Makes tokens that the completion already has less likely, by a number for each token and one for each time it was
+ * drawn (https://platform.openai.com/docs/api-reference/completions).
+ *
+ * @param drawn how often, by token id
+ */
+export function penaliseDrawn(
+  scores: Scores,
+  presence: number,
+  frequency: number,
+  drawn: ReadonlyMap<number, number>,
+): Scores {
+  if (presence === 0 && frequency === 0) return scores;
+  for (const [tokenId, count] of drawn) scores[tokenId]! -= presence + frequency * count;
   return scores;
 }
 

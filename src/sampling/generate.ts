@@ -4,6 +4,7 @@
  * finished ones that wait for an earlier one. Stage: completion (src/README.md).
  */
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
+import { ExpectedError } from '../errors.ts';
 import { startCompletion, type Completion, type CompletionInProgress } from './completion.ts';
 import type { Decoding } from './decoding.ts';
 import type { CompletionSettings } from './settings.ts';
@@ -15,11 +16,15 @@ export interface CompletionRequest {
   settings: CompletionSettings;
   /** Time (performance.now()) from which `firstTokenMs` counts; absent: when the prompt is read. */
   beganMs?: number;
+  /** Ends this completion at its next token; it is yielded as it is. */
+  signal?: AbortSignal;
+  /** Called if this completion cannot go on, and is not yielded; without it the error is thrown and ends them all. */
+  onFailure?: (error: ExpectedError) => void;
 }
 
 /** `index` counts the requests from 0. The texts of a completion precede the completion itself. */
 type Generated =
-  | { kind: 'text'; index: number; text: string }
+  | { kind: 'text'; index: number; text: string; progress: CompletionInProgress }
   | { kind: 'completion'; index: number; completion: Completion };
 
 interface GenerateOptions {
@@ -29,6 +34,8 @@ interface GenerateOptions {
   signal?: AbortSignal | undefined;
   /** Whether a prompt goes on from what its slot holds, as the turns of a chat do; see `Decoding.readOn`. */
   readsOn?: boolean | undefined;
+  /** Whether at most one prompt is read between two tokens, so that no completion waits for several of them. */
+  readsOneAtATime?: boolean;
 }
 
 /** With order `input`, at most this many requests per slot are started ahead of the oldest unfinished one. */
@@ -39,7 +46,7 @@ export async function* generate(
   decoding: Decoding,
   tokenizer: Tokenizer,
   requests: AsyncIterable<CompletionRequest> | Iterable<CompletionRequest>,
-  { order, signal, readsOn = false }: GenerateOptions,
+  { order, signal, readsOn = false, readsOneAtATime = false }: GenerateOptions,
 ): AsyncGenerator<Generated, void, void> {
   const source = Symbol.asyncIterator in requests ? requests[Symbol.asyncIterator]() : requests[Symbol.iterator]();
   const slots = new Array<Slot | undefined>(decoding.slots).fill(undefined);
@@ -69,16 +76,28 @@ export async function* generate(
     }
   }
   function* sampleNext(slot: number, logits: Float32Array): Generator<Generated> {
-    const { index, progress } = slots[slot]!;
-    const text = progress.sampleNext(logits);
-    if (text !== '') yield { kind: 'text', index, text };
+    const { index, progress, onFailure } = slots[slot]!;
+    let text: string;
+    try {
+      text = progress.sampleNext(logits);
+    } catch (error) {
+      if (onFailure === undefined || !(error instanceof ExpectedError)) throw error;
+      slots[slot] = undefined;
+      decoding.free(slot);
+      yielded++;
+      onFailure(error);
+      return;
+    }
+    if (text !== '') yield { kind: 'text', index, text, progress };
     if (progress.finishReason !== null) yield* finish(slot);
   }
 
   try {
     for (;;) {
       // Free slots take the next prompts. If some slots are in use, they do not wait for a slow source.
+      let hasRead = false;
       for (let slot = 0; slot < slots.length && !isExhausted && !signal?.aborted; slot++) {
+        if (readsOneAtATime && hasRead) break;
         if (slots[slot] !== undefined || started - yielded >= maxStartedPerSlot * slots.length) continue;
         upcoming ??= Promise.resolve(source.next());
         const next = areAllFree() ? await upcoming : await readyOr(upcoming);
@@ -88,14 +107,17 @@ export async function* generate(
           isExhausted = true;
           break;
         }
-        const { prompt, promptTokenIds, settings, beganMs } = next.value;
+        const { prompt, promptTokenIds, settings, beganMs, ...own } = next.value;
         const prefillBeganMs = performance.now();
         const progress = startCompletion(prompt, promptTokenIds, settings, tokenizer);
-        slots[slot] = { index: started++, progress, prefillBeganMs, beganMs: beganMs ?? prefillBeganMs };
+        const index = started++;
+        slots[slot] = { index, progress, prefillBeganMs, beganMs: beganMs ?? prefillBeganMs, ...own };
         const visible = promptTokenIds.slice(-decoding.contextLength);
         const isSame = latest?.promptTokenIds === promptTokenIds;
-        if (!isSame || !(await decoding.copy(latest!.slot, slot, visible.length)))
+        if (!isSame || !(await decoding.copy(latest!.slot, slot, visible.length))) {
+          hasRead = true;
           latest = { promptTokenIds, slot, logits: await decoding[readsOn ? 'readOn' : 'prefill'](slot, visible) };
+        }
         yield* sampleNext(slot, latest!.logits);
       }
       if (areAllFree()) {
@@ -108,9 +130,9 @@ export async function* generate(
         if (taken === undefined) continue;
         const { index, progress } = taken;
         const isFull = decoding.length(slot) === decoding.contextLength;
-        if (signal?.aborted || (isFull && progress.settings.beyondContext === 'stop')) {
+        if (signal?.aborted || taken.signal?.aborted || (isFull && progress.settings.beyondContext === 'stop')) {
           const text = progress.endHere();
-          if (text !== '') yield { kind: 'text', index, text };
+          if (text !== '') yield { kind: 'text', index, text, progress };
           yield* finish(slot);
         } else if (isFull) {
           if (slot === latest?.slot) latest = undefined;
@@ -128,7 +150,7 @@ export async function* generate(
   }
 }
 
-interface Slot {
+interface Slot extends Pick<CompletionRequest, 'signal' | 'onFailure'> {
   index: number;
   progress: CompletionInProgress;
   beganMs: number;

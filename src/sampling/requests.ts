@@ -85,7 +85,7 @@ function atPlace<Value>(location: string, run: () => Value): Value {
 }
 
 /** An empty prompt becomes the end-of-text token, after which a document begins, if the tokenizer has one. */
-function encodePrompt(
+export function encodePrompt(
   prompt: string,
   { specialTokens }: Pick<CompletionSettings, 'specialTokens'>,
   tokenizer: Tokenizer,
@@ -139,7 +139,11 @@ export function fingerprintOf(
 ): string {
   // Each sample has its own seed, and the tokens of a prompt say whether special ones were meant.
   const { samples: _, specialTokens: __, ...own } = settings;
-  const sorted = Object.entries(own).sort(([a], [b]) => (a < b ? -1 : 1));
+  // The penalties came later: where they do nothing, completions that were made before stay valid.
+  const isOld = ([key, value]: [string, unknown]): boolean => !/^(presence|frequency)Penalty$/.test(key) || value !== 0;
+  const sorted = Object.entries(own)
+    .filter(isOld)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
     .update(JSON.stringify([modelSha256, weights, promptTokenIds, sorted]))
     .digest('base64url')

@@ -7,6 +7,7 @@ import {
   keepTopK,
   keepTopP,
   likeliest,
+  penaliseDrawn,
   penaliseRepetition,
   scaleByTemperature,
   softmax,
@@ -24,6 +25,10 @@ interface SamplerSettings {
   minP: number | null;
   /** Values above 1 make tokens of the prompt and completion less likely; 1 has no effect. */
   repetitionPenalty: number;
+  /** Subtracted from the logits of tokens that the completion has, once each; 0 has no effect. */
+  presencePenalty?: number;
+  /** The same, for each time that the completion has the token. */
+  frequencyPenalty?: number;
   /** Added to logits, by token id. */
   logitBias: ReadonlyMap<number, number>;
 }
@@ -32,6 +37,8 @@ interface SamplerSettings {
 interface TextState {
   /** The distinct tokens of prompt and completion. */
   seen: Iterable<number>;
+  /** How often the completion has each of its tokens. */
+  drawn?: ReadonlyMap<number, number>;
   /** Tokens that must not be drawn now. */
   forbidden: Iterable<number>;
 }
@@ -68,15 +75,17 @@ export function sampleToken(
   return last; // rounding made the sum less than 1
 }
 
-/** Applies the filters in the order given in filters.ts; at temperature 0 only the first three. */
+/** Applies the filters in the order given in filters.ts; at temperature 0 only the first four. */
 export function filteredScores(
   logits: Float32Array,
   settings: SamplerSettings,
-  { seen, forbidden }: TextState = noState,
+  { seen, drawn = new Map(), forbidden }: TextState = noState,
 ): Scores {
   const { temperature, topK, topP, minP, repetitionPenalty, logitBias } = settings;
+  const { presencePenalty = 0, frequencyPenalty = 0 } = settings;
   let scores = addLogitBias(new Float64Array(logits), logitBias);
-  scores = forbid(penaliseRepetition(scores, repetitionPenalty, seen), forbidden);
+  scores = penaliseRepetition(scores, repetitionPenalty, seen);
+  scores = forbid(penaliseDrawn(scores, presencePenalty, frequencyPenalty, drawn), forbidden);
   if (temperature === 0) return scores;
   scores = scaleByTemperature(scores, temperature);
   return keepMinP(keepTopP(keepTopK(scores, topK), topP), minP);

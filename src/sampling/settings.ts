@@ -20,6 +20,7 @@ const numberFrom = (least: number) =>
 const texts = z
   .union([z.string().min(1), z.array(z.string().min(1))])
   .transform((value) => (typeof value === 'string' ? [value] : value));
+const penalty = z.number().min(-2).max(2).meta({ must: 'a number from -2 to 2' });
 
 /** The requests of all samples of a prompt are in memory at once. */
 const maxSamples = 1_000_000;
@@ -32,6 +33,8 @@ const settingsSchema = z.strictObject({
   topP: z.number().gt(0).max(1).meta({ must: 'a number above 0 and at most 1' }).nullable(),
   minP: z.number().min(0).max(1).meta({ must: 'a number from 0 to 1' }).nullable(),
   repetitionPenalty: z.number().gt(0).meta({ must: 'a number above 0' }),
+  presencePenalty: penalty,
+  frequencyPenalty: penalty,
   logitBias: z
     .record(z.string().regex(/^(0|[1-9]\d*)$/), z.number())
     .meta({ must: 'an object with token ids as keys and numbers as values' }),
@@ -74,6 +77,8 @@ export const defaultSettings = ({ samples, seed }: Pick<Config, 'samples' | 'see
   topP: samples.topP,
   minP: samples.minP,
   repetitionPenalty: samples.repetitionPenalty,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
   logitBias: {},
   stop: [],
   stopTokenIds: [],

@@ -7,10 +7,11 @@ type SettingsArguments = Partial<ArgumentsOf<typeof sampleUsage> & ArgumentsOf<t
 
 /** The settings that the command line asks for, by their names in settings.ts, not yet checked. */
 export function askedSettings(args: SettingsArguments): Record<string, unknown> {
-  const { maxTokens, minTokens, temperature, topK, topP, minP, repetitionPenalty } = args;
+  const { maxTokens, minTokens, temperature, topK, topP, minP } = args;
+  const { repetitionPenalty, presencePenalty, frequencyPenalty } = args;
   const { logitBias, stop, stopToken, beyondContext, logProbabilities, seed, samples, specialTokens } = args;
   return {
-    ...{ maxTokens, minTokens, temperature, topK, topP, minP, repetitionPenalty },
+    ...{ maxTokens, minTokens, temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty },
     ...{ stop, stopTokenIds: stopToken, beyondContext, logProbabilities, seed, samples, specialTokens },
     logitBias: logitBias && biasesOf(logitBias),
   };
