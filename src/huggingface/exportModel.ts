@@ -2,17 +2,18 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openCheckpoint } from '../checkpoint/checkpoint.ts';
+import { openModelCheckpoint } from '../checkpoint/modelCheckpoint.ts';
 import { writeFolderDurably } from '../storage/durable.ts';
 import { linkTarget } from '../storage/outputFile.ts';
 import type { FloatType } from '../tensors/elementTypes.ts';
 import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
 import { withSafetensors, writeSafetensors } from '../tensors/safetensors.ts';
 import { elementCount, assertSameTensors } from '../tensors/tensors.ts';
-import { parseResolvedConfig } from '../config/load.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
+import { mergeOf } from '../model/mergedWeights.ts';
 import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
+import { exportAdapter } from './adapters/exportAdapter.ts';
 import { mappingOf, tensorFromParameter, tensorShape } from './tensorMapping.ts';
 import { architectures, type ModelType } from './modelTypes.ts';
 import { generationSettings } from './generationConfig.ts';
@@ -22,34 +23,48 @@ import { endIds, startOfText, tokenizerFiles } from './tokenizerJson.ts';
 const exportTypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 export type ExportType = keyof typeof exportTypes;
 
+/** What becomes of an adapter: part of the weights, or a folder of its own; null for a run without one. */
+export type AdapterExport = 'merge' | 'adapter' | null;
+
 interface Exported {
   directory: string;
-  kind: ModelType;
+  /** lora: an adapter alone. */
+  kind: ModelType | 'lora';
   step: number;
   dtype: ExportType;
   files: string[];
+  /** Of an adapter alone, the name of its base in adapter_config.json; null if it is not known. */
+  baseName?: string | null;
 }
 
 /**
  * @param run a run directory or a checkpoint folder
  * @param directory to create; must not exist or be empty
  * @param options.checkpoint `last`, `best` (lowest validation loss) or a step
- * @throws wrongInput if there is no such checkpoint, or no Hugging Face architecture fits the model
+ * @throws wrongInput if there is no such checkpoint, no Hugging Face architecture fits the model, or `options.as` does
+ *   not fit the run
  */
 export async function exportModel(
   run: string,
   directory: string,
-  options: { checkpoint: string; dtype: ExportType },
+  options: { checkpoint: string; dtype: ExportType; as?: AdapterExport },
 ): Promise<Exported> {
   if (existsSync(directory) && !statSync(directory).isDirectory())
     throw wrongInput(`${directory} is a file; name a new folder`);
   if (existsSync(directory) && readdirSync(directory).length > 0)
     throw wrongInput(`${directory} is not empty; name a new folder`);
   const checkpointDirectory = await checkpointFolder(run, options.checkpoint);
-  const checkpoint = await openCheckpoint(checkpointDirectory, { optimizer: false });
-  const config = parseResolvedConfig(checkpoint.configText, join(checkpointDirectory, 'config.yaml'));
+  const opened = await openModelCheckpoint(checkpointDirectory);
+  const { checkpoint, config, weightsFile, adapter } = opened;
+  refuseOtherForm(run, options.as ?? null, adapter !== null);
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, join(checkpointDirectory, 'tokenizer.json'));
+  const type: FloatType = exportTypes[options.dtype];
   const { kind, model } = architectureOf(config.model);
+  const made = { directory, step: checkpoint.step, dtype: options.dtype };
+  if (adapter !== null && options.as === 'adapter') {
+    const written = await exportAdapter(linkTarget(directory), opened, adapter, tokenizer, type);
+    return { ...made, kind: 'lora', ...written };
+  }
   const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
   const specialIds = { bos_token_id: startOfText(tokenizer), eos_token_id: endIds(tokenizer) };
   const texts: Record<string, string> = {
@@ -59,14 +74,14 @@ export async function exportModel(
     'generation_config.json': json({ ...specialIds, ...generationSettings(config.samples) }),
     ...tokenizerFiles(tokenizer, model.contextLength),
   };
-  const weights = join(checkpointDirectory, 'model.safetensors');
-  const type: FloatType = exportTypes[options.dtype];
+  const table = parameterTable(config.model, tokenizer.vocabularySize);
+  const merge = mergeOf(config, table, adapter);
   // A parameter is read when its tensors are written, so only one is in memory at a time.
-  await withSafetensors(weights, ['F32'], async (entries, read) => {
-    assertSameTensors(parameterTable(config.model, tokenizer.vocabularySize), entries, weights);
+  await withSafetensors(weightsFile, ['F32'], async (entries, read) => {
+    assertSameTensors(table, entries, weightsFile);
     const valuesOf = async ({ name, shape }: ParameterSpec): Promise<Float32Array> => {
       const entry = entries.find((tensor) => tensor.name === name);
-      return entry === undefined ? new Float32Array(elementCount(shape)) : read(entry);
+      return entry === undefined ? new Float32Array(elementCount(shape)) : merge(entry, await read(entry));
     };
     const tensors = parameterTable(model, tokenizer.vocabularySize)
       .map((parameter) => mappingOf(parameter, model))
@@ -82,13 +97,16 @@ export async function exportModel(
       await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' }, type);
     });
   });
-  return {
-    directory,
-    kind,
-    step: checkpoint.step,
-    dtype: options.dtype,
-    files: [...Object.keys(texts), 'model.safetensors'],
-  };
+  return { ...made, kind, files: [...Object.keys(texts), 'model.safetensors'] };
+}
+
+function refuseOtherForm(run: string, form: AdapterExport, isAdapter: boolean): void {
+  if (!isAdapter && form !== null) throw wrongInput(`${run} has no adapter; export it without --${form}`);
+  if (!isAdapter || form !== null) return;
+  throw wrongInput(
+    `${run} is a run with an adapter. Add --merge to export base and adapter as one model, or --adapter to export the ` +
+      'adapter alone, for PEFT.',
+  );
 }
 
 /**

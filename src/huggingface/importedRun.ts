@@ -1,5 +1,6 @@
 /** A run that was imported: a config without corpus, and one checkpoint at step 0. */
 import { basename, resolve } from 'node:path';
+import type { BasePin } from '../checkpoint/adapterBase.ts';
 import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { renderConfig } from '../config/resolved.ts';
@@ -62,13 +63,16 @@ export async function createImportedRun(
   content: {
     config: Config;
     tokenizer: Tokenizer;
-    record: { imported: object };
+    record: { imported: object; base?: BasePin };
     model: readonly (NamedTensor | LazyTensor)[];
+    /** The folder of it. */
+    importedFrom: string;
   },
 ): Promise<string> {
   const { config, tokenizer, record, model } = content;
   const tokenizerText = renderTokenizer(tokenizer);
-  const environment = describeEnvironment({ device: null, tensorflow: null, threads: null });
+  const importedFrom = resolve(content.importedFrom);
+  const environment = describeEnvironment({ device: null, tensorflow: null, threads: null, importedFrom });
   await createRunDirectory(runDirectory, {
     configText: renderConfig(config, runDirectory),
     tokenizerText,

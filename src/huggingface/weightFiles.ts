@@ -88,7 +88,7 @@ function instead(directory: string): string {
   const names = readdirSync(directory);
   const safetensors = names.filter((name) => name.endsWith('.safetensors'));
   if (safetensors.some((name) => name.startsWith('adapter_model')))
-    return `, but the adapter ${safetensors[0]}; merge it into its model first (merge_and_unload of peft)`;
+    return `, but the adapter ${safetensors[0]}; with its adapter_config.json it is imported by --base`;
   if (safetensors.length === 1) return `, but ${safetensors[0]}; if that is the whole model, rename it to ${wholeName}`;
   if (safetensors.length > 1) return `, but ${safetensors.join(', ')}; name the whole model ${wholeName}`;
   const other = names.find((name) => /\.(bin|pt|pth|gguf|h5|msgpack|onnx)(\.index\.json)?$/.test(name));

@@ -30,6 +30,8 @@ export interface Environment extends RuntimeFacts {
   memoryBytes: number;
   /** The config file, relative to the run directory; null for an imported model. Absent in older runs. */
   config?: string | null;
+  /** The folder that the model was imported from; absent if it was not. */
+  importedFrom?: string;
   /** The command line from `clm` or `node` on, with credentials replaced by `***`. */
   command: string[];
 }
@@ -43,7 +45,7 @@ const packageFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
  * @param command the command line
  */
 export function describeEnvironment(
-  facts: RuntimeFacts & Partial<Pick<Environment, 'plan' | 'config'>>,
+  facts: RuntimeFacts & Partial<Pick<Environment, 'plan' | 'config' | 'importedFrom'>>,
   command: readonly string[] = ['clm', ...process.argv.slice(2)],
 ): Environment {
   const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string };
@@ -56,6 +58,7 @@ export function describeEnvironment(
     threads: facts.threads,
     plan: facts.plan ?? null,
     config: facts.config ?? null,
+    ...(facts.importedFrom !== undefined && { importedFrom: facts.importedFrom }),
     commit: commitOf(packageFolder),
     platform: { system: process.platform, release: release(), architecture: process.arch },
     cpu: {

@@ -1,14 +1,14 @@
 /** Loads a trained model from a run directory or a checkpoint folder. */
 import path from 'node:path';
-import { openCheckpoint } from '../checkpoint/checkpoint.ts';
+import { openModelCheckpoint } from '../checkpoint/modelCheckpoint.ts';
 import { readState } from '../checkpoint/checkpointFiles.ts';
 import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
 import { withSafetensors } from '../tensors/safetensors.ts';
 import { assertSameTensors, elementCount, type NamedTensor } from '../tensors/tensors.ts';
-import { parseResolvedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
+import { mergeOf, type Merge } from '../model/mergedWeights.ts';
 import { parameterTable, type ParameterSpec } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Session } from '../runtime/session.ts';
@@ -44,14 +44,14 @@ export async function loadModel(
   options: { checkpoint: string; device?: DeviceOption; precision?: Precision; weights?: Precision },
 ): Promise<LoadedModel> {
   const directory = await checkpointFolder(run, options.checkpoint);
-  const checkpoint = await openCheckpoint(directory, { optimizer: false });
-  const config = parseResolvedConfig(checkpoint.configText, path.join(directory, 'config.yaml'));
+  const { checkpoint, config, weightsFile, adapter } = await openModelCheckpoint(directory);
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(directory, 'tokenizer.json'));
   const table = parameterTable(config.model, tokenizer.vocabularySize);
   const precision = options.precision ?? config.training.precision;
   const open = (): Session => openSession({ mode: 'recorded', precision, device: options.device ?? config.device });
   const { weights = 'float32' } = options;
-  const session = await sessionOf(path.join(directory, 'model.safetensors'), table, open, weights);
+  const merge = mergeOf(config, table, adapter);
+  const session = await sessionOf(weightsFile, table, open, weights, merge);
   const modelSha256 = (await readState(directory)).files['model.safetensors'].sha256;
   return {
     config,
@@ -69,12 +69,13 @@ export async function loadModel(
 /** Bytes of weights read at a time, so that the model is never in memory twice. */
 const bytesAtATime = 64e6;
 
-/** A session with the tensors of a file. */
+/** A session with the tensors of a file, after `merge`: an adapter costs nothing once it is part of the weights. */
 async function sessionOf(
   file: string,
   table: readonly ParameterSpec[],
   open: () => Session,
   weights: Precision,
+  merge: Merge,
 ): Promise<Session> {
   return withSafetensors(file, ['F32'], async (entries, read) => {
     assertSameTensors(table, entries, file);
@@ -83,7 +84,7 @@ async function sessionOf(
       let group: NamedTensor[] = [];
       const own = entries.filter(({ shape }) => (shape.length === 2 ? weights : 'float32') === stored);
       for (const [i, entry] of own.entries()) {
-        group.push({ name: entry.name, shape: entry.shape, values: await read(entry) });
+        group.push({ name: entry.name, shape: entry.shape, values: merge(entry, await read(entry)) });
         const bytes = group.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0);
         if (bytes < bytesAtATime && i < own.length - 1) continue;
         await session.addVariables(group, stored);

@@ -7,6 +7,7 @@ import type { NamedTensor } from '../../src/tensors/tensors.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { decode, hiddenStates, outputHead } from '../../src/model/decoder.ts';
 import { summedLoss } from '../../src/model/loss.ts';
+import { adapterPass, adapterTable, type Adapter } from '../../src/model/adapter.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Mode } from '../../src/runtime/session.ts';
@@ -38,22 +39,34 @@ export interface Reference {
   steps: { loss: number; gradientNorm: number }[];
 }
 
-export const reference = (name: string): Reference =>
-  JSON.parse(readFileSync(join(fixture(name), 'reference.json'), 'utf8')) as Reference;
+const referenceIn = (folder: string): Reference =>
+  JSON.parse(readFileSync(join(folder, 'reference.json'), 'utf8')) as Reference;
+export const reference = (name: string): Reference => referenceIn(fixture(name));
 
-/** Logits, mean loss and the gradient of every parameter, by its name. */
+/** The folder of an adapter of the model `name`, made by scripts/fixtures/adapters.py. */
+export const adapterFixture = (name: string): string => fileURLToPath(new URL(`fixtures/adapters/${name}`, import.meta.url));
+export const adapterReference = (name: string): Reference => referenceIn(adapterFixture(name));
+
+/**
+ * Logits, mean loss and the gradient of every parameter, by its name; with an adapter, of its parameters.
+ *
+ * @param parameters of the model
+ */
 export async function answers(
   model: Config['model'],
   parameters: readonly NamedTensor[],
   { inputs, targets }: Reference,
   mode: Mode,
+  adapted?: { adapter: Adapter; tensors: readonly NamedTensor[] },
 ) {
-  const table = parameterTable(model, vocabularySize);
+  const base = parameterTable(model, vocabularySize);
+  const table = adapted ? adapterTable(base, adapted.adapter, model) : base;
   const session = openSession({ mode, precision: 'float32', device: 'cpu' });
   try {
-    await session.addVariables(parameters);
+    await session.addVariables([...parameters, ...(adapted?.tensors ?? [])]);
     const N = inputs.length;
-    const pass = { model, batchSize: N / model.contextLength, length: model.contextLength, dropout: null };
+    const adapter = adapterPass(adapted?.adapter ?? null);
+    const pass = { model, adapter, batchSize: N / model.contextLength, length: model.contextLength, dropout: null };
     const program = session.program(
       'answers',
       {
@@ -63,7 +76,11 @@ export async function answers(
       },
       (feeds, variables): Record<string, Tensor> => {
         const values = table.map(({ name }) => variables.read(name));
-        const named = (tensors: Tensor[]) => Object.fromEntries(table.map(({ name }, i) => [name, tensors[i]!]));
+        const all = Object.fromEntries(base.map(({ name }) => [name, variables.read(name)]));
+        const named = (tensors: Tensor[]) => ({
+          ...all,
+          ...Object.fromEntries(table.map(({ name }, i) => [name, tensors[i]!])),
+        });
         const logits = decode(named(values), feeds['inputs']!, pass);
         const lossOf = (...tensors: Tensor[]) => {
           const hidden = hiddenStates(named(tensors), feeds['inputs']!, pass);

@@ -2,6 +2,8 @@
 import path from 'node:path';
 import { wrongInput } from '../../../errors.ts';
 import { exportGguf } from '../../../gguf/exportGguf.ts';
+import { adapterConfigFile } from '../../../huggingface/adapters/adapterFiles.ts';
+import { importAdapter } from '../../../huggingface/adapters/importAdapter.ts';
 import { exportModel } from '../../../huggingface/exportModel.ts';
 import { importModel } from '../../../huggingface/importModel.ts';
 import { shellPath } from '../../../shellWord.ts';
@@ -14,6 +16,7 @@ export async function importFolder(args: ArgumentsOf<typeof importUsage>): Promi
   const { contextLength = null, ignoreKey: ignoredKeys = [] } = args;
   if (contextLength !== null) assertWhole('context-length', contextLength, 1);
   if (args.run === '') throw wrongInput('--run is empty. Name the run directory to create.');
+  if (args.base !== undefined) return importFor(args.base, args);
   const imported = await importModel(args.directory, path.resolve(args.run), { contextLength, ignoredKeys });
   for (const warning of imported.warnings) printWarning(warning);
   if (args.json) printJson(imported);
@@ -32,14 +35,42 @@ export async function importFolder(args: ArgumentsOf<typeof importUsage>): Promi
   );
 }
 
+/** Imports an adapter of PEFT for the run `base`. */
+async function importFor(base: string, args: ArgumentsOf<typeof importUsage>): Promise<void> {
+  if (base === '') throw wrongInput('--base is empty. Name the run of the model that the adapter is for.');
+  if (args.contextLength !== undefined) throw wrongInput('--context-length is that of --base; leave it out');
+  const options = { base, ignoredKeys: args.ignoreKey };
+  const imported = await importAdapter(args.directory, path.resolve(args.run), options);
+  for (const warning of imported.warnings) printWarning(warning);
+  if (args.json) printJson(imported);
+  if (args.quiet) return;
+  const { adapter, baseName } = imported;
+  const shown = path.relative(process.cwd(), imported.runDirectory) || '.';
+  note(
+    `LoRA of rank ${adapter.rank} on ${adapter.targets.join(', ')}: ${grouped(imported.parameters)} parameters for ` +
+      `step ${imported.base.step} of ${base}, into ${shown}`,
+  );
+  if (baseName !== null) note(`it was made for ${baseName}, says its ${adapterConfigFile}`);
+  note(`to sample: clm sample ${shellPath(shown)}; as a model of its own: clm export ${shellPath(shown)} DIR --merge`);
+}
+
 export async function exportRun(args: ArgumentsOf<typeof exportUsage>): Promise<void> {
-  const { checkpoint, dtype, path: target } = args;
+  const { checkpoint, dtype, path: target, merge, adapter } = args;
+  if (merge && adapter) throw wrongInput('--merge and --adapter exclude each other: give one of them');
   if (isGgufName(target)) return exportGgufFile(args);
   if (dtype === 'q8_0') throw wrongInput('--dtype q8_0 is only for GGUF: name a file that ends in .gguf');
-  const exported = await exportModel(args.run, path.resolve(target), { checkpoint, dtype });
+  const as = merge ? 'merge' : adapter ? 'adapter' : null;
+  const exported = await exportModel(args.run, path.resolve(target), { checkpoint, dtype, as });
   if (args.json) printJson(exported);
-  const { kind, step, files } = exported;
-  if (!args.quiet) note(`${kind} after ${step} steps, ${dtype}: wrote ${files.join(', ')} to ${target}`);
+  const { kind, step, files, baseName } = exported;
+  if (args.quiet) return;
+  note(`${kind} after ${step} steps, ${dtype}: wrote ${files.join(', ')} to ${target}`);
+  if (baseName === null) {
+    note(
+      'base_model_name_or_path is null, since clm does not know where the base is published: load the base first, ' +
+        `then PeftModel.from_pretrained(base, ${JSON.stringify(target)})`,
+    );
+  }
 }
 
 const isGgufName = (name: string): boolean => name.toLowerCase().endsWith('.gguf');

@@ -211,7 +211,7 @@ export const inspectUsage = defineUsage({
 
 export const importUsage = defineUsage({
   command: 'import <directory>',
-  describe: 'Import a Hugging Face model as a run',
+  describe: 'Import a Hugging Face model, or an adapter of PEFT, as a run',
   positionals: {
     directory: {
       type: 'string',
@@ -222,6 +222,10 @@ export const importUsage = defineUsage({
   },
   options: {
     run: { type: 'string', demandOption: true, describe: 'Run directory to create' },
+    base: {
+      type: 'string',
+      describe: 'Run of the model that an adapter (a folder saved by PEFT) is for',
+    },
     'context-length': {
       type: 'number',
       describe: 'Context length in tokens, shorter than the model’s own (not for GPT-2)',
@@ -230,7 +234,7 @@ export const importUsage = defineUsage({
       type: 'string',
       array: true,
       nargs: 1,
-      describe: 'Key of config.json that clm does not know, to be treated as not there; repeatable',
+      describe: 'Key of the model’s config that clm does not know, to be treated as not there; repeatable',
     },
     ...jsonOption,
     ...quietOption,
@@ -238,6 +242,7 @@ export const importUsage = defineUsage({
   examples: [
     ['clm import SmolLM-135M --run runs/smollm', 'Import a model, to sample, evaluate or fine-tune it'],
     ['clm import Qwen3-0.6B --run runs/qwen3 --context-length 1024', 'Shorten the context to fit into memory'],
+    ['clm import adapter --run runs/tuned --base runs/smollm', 'Import a LoRA adapter of a model that is imported'],
   ],
 });
 
@@ -259,6 +264,8 @@ export const exportUsage = defineUsage({
       default: 'last',
       describe: 'Checkpoint to export: last, best (lowest validation loss), or a step number',
     },
+    merge: { type: 'boolean', default: false, describe: 'Of a run with an adapter: one model, with it in the weights' },
+    adapter: { type: 'boolean', default: false, describe: 'Of a run with an adapter: the adapter alone, for PEFT' },
     ...jsonOption,
     ...quietOption,
   },
@@ -266,5 +273,7 @@ export const exportUsage = defineUsage({
     ['clm export runs/moby-dick exported', 'Write config.json, model.safetensors and tokenizer.json'],
     ['clm export runs/smollm exported --dtype bfloat16', 'Write half the bytes'],
     ['clm export runs/smollm smollm.gguf --dtype q8_0', 'Write one file for llama.cpp, Ollama, LM Studio'],
+    ['clm export runs/tuned merged --merge', 'Write base and adapter as one model'],
+    ['clm export runs/tuned adapter --adapter', 'Write a folder for PeftModel.from_pretrained'],
   ],
 });
