@@ -1,8 +1,13 @@
-/** Verifies every checkpoint of a run against the lengths, hashes and checksums in its state.json. */
+/**
+ * Verifies every checkpoint of a run against the lengths, hashes and checksums in its state.json; of an adapter, its
+ * base too.
+ */
 import { join } from 'node:path';
 import { ExpectedError } from '../errors.ts';
+import { pinnedBase } from './adapterBase.ts';
 import { loadCheckpoint } from './checkpoint.ts';
 import { readState } from './checkpointFiles.ts';
+import { openModelCheckpoint } from './modelCheckpoint.ts';
 import { isCheckpointFolder, listCheckpoints } from '../run/findCheckpoint.ts';
 import { readSafetensors } from '../tensors/safetensors.ts';
 import { tensorChecksum } from '../tensors/tensors.ts';
@@ -33,6 +38,7 @@ export async function* verifyCheckpoints(runOrCheckpoint: string): AsyncGenerato
 async function verify(path: string, step: number | null): Promise<Verdict> {
   try {
     const checkpoint = await loadCheckpoint(path, { optimizer: true });
+    if (pinnedBase(checkpoint.state)) await openModelCheckpoint(path);
     return { path, step: checkpoint.step, valid: true, reason: null, damagedTensors: [] };
   } catch (error) {
     if (!(error instanceof ExpectedError) || error.kind !== 'wrongInput') throw error;

@@ -104,8 +104,8 @@ function refuseOtherForm(run: string, form: AdapterExport, isAdapter: boolean): 
   if (!isAdapter && form !== null) throw wrongInput(`${run} has no adapter; export it without --${form}`);
   if (!isAdapter || form !== null) return;
   throw wrongInput(
-    `${run} is a run with an adapter. Add --merge to export base and adapter as one model, or --adapter to export the ` +
-      'adapter alone, for PEFT.',
+    `${run} is a run with an adapter. Add --merge to export base and adapter as one model, or --adapter to export ` +
+      'the adapter alone, for PEFT.',
   );
 }
 

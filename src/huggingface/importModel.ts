@@ -110,8 +110,8 @@ function assertModelFolder(directory: string): void {
   if (!statSync(directory).isDirectory()) throw wrongInput(`${directory} is a file; name the folder that it is in`);
   if (existsSync(join(directory, 'adapter_config.json'))) {
     throw wrongInput(
-      `${directory} has adapter_config.json: it is an adapter. Import the model that it was made for, then the adapter ` +
-        'with --base and the run of that model. If the weights beside it are complete, remove adapter_config.json.',
+      `${directory} has adapter_config.json: it is an adapter. Import the model that it was made for, then the ` +
+        'adapter with --base and the run of that model. If the weights beside it are complete, remove adapter_config.json.',
     );
   }
 }

@@ -44,7 +44,8 @@ const referenceIn = (folder: string): Reference =>
 export const reference = (name: string): Reference => referenceIn(fixture(name));
 
 /** The folder of an adapter of the model `name`, made by scripts/fixtures/adapters.py. */
-export const adapterFixture = (name: string): string => fileURLToPath(new URL(`fixtures/adapters/${name}`, import.meta.url));
+export const adapterFixture = (name: string): string =>
+  fileURLToPath(new URL(`fixtures/adapters/${name}`, import.meta.url));
 export const adapterReference = (name: string): Reference => referenceIn(adapterFixture(name));
 
 /**

@@ -65,9 +65,7 @@ export function readAdapterConfig(text: string, path: string, ignored: readonly 
   const problems = [
     ...Object.entries(requiredValues).flatMap(([key, values]) =>
       key in given && !values.includes(given[key])
-        ? [
-            `${key} is ${JSON.stringify(given[key])}; clm supports ${values.map((one) => JSON.stringify(one)).join(', ')}`,
-          ]
+        ? [`${key} is ${JSON.stringify(given[key])}; clm supports ${JSON.stringify(values).slice(1, -1)}`]
         : [],
     ),
     ...unknown

@@ -39,7 +39,7 @@ export async function readLowRanks(
         { name: matrixName(name, 'B'), shape: [columns, rank] },
       ];
     });
-    refuseDifferences(expected, found, file);
+    refuseDifferences(expected, found, modules, file);
     if (adapted.length === 0) throw wrongInput(`${file} adapts no module of the base`);
     const lowRanks: LowRank[] = [];
     for (const module of adapted) {
@@ -53,6 +53,7 @@ export async function readLowRanks(
 function refuseDifferences(
   expected: readonly { name: string; shape: readonly number[] }[],
   found: ReadonlyMap<string, TensorEntry>,
+  modules: readonly AdapterModule[],
   file: string,
 ): void {
   const wanted = new Map(expected.map(({ name, shape }) => [name, shape.join(', ')]));
@@ -67,7 +68,7 @@ function refuseDifferences(
       ? []
       : [`${name} has dtype ${entry.elementType}; weights must be ${floatTypes.join(', ')}`];
   });
-  for (const name of found.keys()) if (!wanted.has(name)) differences.push(`${name} ${whyUnknown(name)}`);
+  for (const name of found.keys()) if (!wanted.has(name)) differences.push(`${name} ${whyUnknown(name, modules)}`);
   if (differences.length === 0) return;
   const listed = differences.slice(0, 8);
   if (differences.length > listed.length) listed.push(`and ${differences.length - listed.length} more`);
@@ -77,12 +78,15 @@ function refuseDifferences(
   );
 }
 
-function whyUnknown(name: string): string {
+function whyUnknown(name: string, modules: readonly AdapterModule[]): string {
   if (name.includes('.lora_magnitude_vector')) return 'belongs to DoRA, which clm does not support';
   if (/\.(lora_embedding_[AB]|(embed_tokens|wte|wpe|lm_head)\.)/.test(name))
     return 'is of an embedding or an output head; clm adapts the linear maps of the blocks only';
   if (!/\.lora_[AB]\.weight$/.test(name)) return 'is not a matrix of LoRA';
-  return 'is of a module that the base does not have, or that target_modules leaves out';
+  const isKnown = modules.some(
+    (module) => name === matrixName(module.name, 'A') || name === matrixName(module.name, 'B'),
+  );
+  return isKnown ? 'is of a module that adapter_config.json leaves out' : 'is of a module that the base does not have';
 }
 
 /** The adapter of clm that computes the same, and what had to be changed for it. */

@@ -16,7 +16,8 @@ import { adapterConfigFile, adapterFiles, adapterWeightsFile } from './adapterFi
 
 /**
  * @param directory to create
- * @returns the files written, and `base_model_name_or_path`: null if the base was not imported from a folder that exists
+ * @returns the files written, and `base_model_name_or_path`: null unless the base was imported from a folder
+ *   that exists
  */
 export async function exportAdapter(
   directory: string,

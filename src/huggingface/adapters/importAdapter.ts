@@ -89,8 +89,8 @@ function textOf(directory: string): string {
   if (!statSync(directory).isDirectory()) throw wrongInput(`${directory} is a file; name the folder that it is in`);
   if (existsSync(path)) return readBounded(path).toString('utf8');
   throw wrongInput(
-    `${directory} has no ${adapterConfigFile}: it is not an adapter that PEFT saved. A whole model is imported without ` +
-      '--base.',
+    `${directory} has no ${adapterConfigFile}: it is not an adapter that PEFT saved. A whole model is imported ` +
+      'without --base.',
   );
 }
 

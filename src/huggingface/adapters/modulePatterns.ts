@@ -9,7 +9,7 @@ import { wrongInput } from '../../errors.ts';
 const shared = /^(?:[^\\([{]|\\[.dwsDWSbB_-]|\((?:\?[:=!])?(?!\?)|\[\^?(?:[^\]\\[]|\\[.dws_-])+\]|\{\d+(?:,\d*)?\})*$/;
 
 /** An expression that takes longer than this on the names of a model repeats itself exponentially. */
-const mostMilliseconds = 1000;
+const mostMilliseconds = 500;
 
 /**
  * Those of the names that an expression matches, in its own process of V8 with a time limit: it comes from others.
