@@ -1,21 +1,14 @@
 /** `clm export RUN FILE.gguf`: writes a run as one GGUF file, which llama.cpp, Ollama and LM Studio run. */
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { openCheckpoint } from '../checkpoint/checkpoint.ts';
-import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
-import { parseResolvedConfig } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
-import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
-import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
+import { dirname } from 'node:path';
 import { wrongInput } from '../errors.ts';
+import { openExportSource, withParameters, type ExportSource } from '../huggingface/exportSource.ts';
 import { tensorFromParameter, tensorShape } from '../huggingface/tensorMapping.ts';
 import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { ropeFrequencies } from '../model/ropeFrequencies.ts';
 import { assertFreeSpace, replaceFileDurably } from '../storage/durable.ts';
 import { linkTarget } from '../storage/outputFile.ts';
 import type { FloatType } from '../tensors/elementTypes.ts';
-import { withSafetensors } from '../tensors/safetensors.ts';
-import { assertSameTensors, elementCount } from '../tensors/tensors.ts';
 import { architectureOf, modelMetadata, type Architecture } from './architectures.ts';
 import { ggmlTypes } from './ggmlTypes.ts';
 import { text, uint32, type MetadataValue } from './metadata.ts';
@@ -43,9 +36,7 @@ export interface ExportedGguf {
 }
 
 /** What is exported: the values of a parameter are read when its tensors are written, one at a time. */
-interface Source {
-  config: Config;
-  tokenizer: Tokenizer;
+interface Source extends Pick<ExportSource, 'config' | 'tokenizer'> {
   valuesOf(parameter: ParameterSpec): Promise<Float32Array>;
 }
 
@@ -53,25 +44,18 @@ interface Source {
  * @param run a run directory or a checkpoint folder
  * @param file to create; must not exist
  * @param options.checkpoint `last`, `best` (lowest validation loss) or a step
- * @throws wrongInput if there is no such checkpoint, or llama.cpp has no such model or tokenizer
+ * @throws wrongInput if there is no such checkpoint, llama.cpp has no such model or tokenizer, or `options.as` does not
+ *   fit the run
  */
 export async function exportGguf(
   run: string,
   file: string,
-  { checkpoint: which, dtype }: { checkpoint: string; dtype: GgufExportType },
+  { dtype, ...options }: { checkpoint: string; dtype: GgufExportType; as?: 'merge' | null },
 ): Promise<ExportedGguf> {
   if (existsSync(file)) throw wrongInput(`${file} exists already; name a new file`);
-  const directory = await checkpointFolder(run, which);
-  const checkpoint = await openCheckpoint(directory, { optimizer: false });
-  const config = parseResolvedConfig(checkpoint.configText, join(directory, 'config.yaml'));
-  const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, join(directory, 'tokenizer.json'));
-  const weights = join(directory, 'model.safetensors');
-  return withSafetensors(weights, ['F32'], async (entries, read) => {
-    assertSameTensors(parameterTable(config.model, tokenizer.vocabularySize), entries, weights);
-    const valuesOf = async ({ name, shape }: ParameterSpec): Promise<Float32Array> => {
-      const entry = entries.find((tensor) => tensor.name === name);
-      return entry === undefined ? new Float32Array(elementCount(shape)) : read(entry);
-    };
+  const source = await openExportSource(run, options);
+  const { checkpoint, config, tokenizer } = source;
+  return withParameters(source, async (valuesOf) => {
     const { architecture, metadata, tensors, warnings } = contentOf({ config, tokenizer, valuesOf }, dtype);
     const bytes = ggufBytes(metadata, tensors);
     const target = linkTarget(file);

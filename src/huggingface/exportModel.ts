@@ -2,18 +2,14 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openModelCheckpoint } from '../checkpoint/modelCheckpoint.ts';
 import { writeFolderDurably } from '../storage/durable.ts';
 import { linkTarget } from '../storage/outputFile.ts';
 import type { FloatType } from '../tensors/elementTypes.ts';
-import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
-import { withSafetensors, writeSafetensors } from '../tensors/safetensors.ts';
-import { elementCount, assertSameTensors } from '../tensors/tensors.ts';
-import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
+import { writeSafetensors } from '../tensors/safetensors.ts';
 import { wrongInput } from '../errors.ts';
-import { mergeOf } from '../model/mergedWeights.ts';
-import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
+import { parameterTable, vocabularyRows, type ModelConfig } from '../model/parameters.ts';
 import { exportAdapter } from './adapters/exportAdapter.ts';
+import { openExportSource, withParameters, type AdapterExport } from './exportSource.ts';
 import { mappingOf, tensorFromParameter, tensorShape } from './tensorMapping.ts';
 import { architectures, type ModelType } from './modelTypes.ts';
 import { generationSettings } from './generationConfig.ts';
@@ -22,9 +18,6 @@ import { endIds, startOfText, tokenizerFiles } from './tokenizerJson.ts';
 /** Float types by their names in torch and on the command line. */
 const exportTypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 export type ExportType = keyof typeof exportTypes;
-
-/** What becomes of an adapter: part of the weights, or a folder of its own; null for a run without one. */
-export type AdapterExport = 'merge' | 'adapter' | null;
 
 interface Exported {
   directory: string;
@@ -53,16 +46,13 @@ export async function exportModel(
     throw wrongInput(`${directory} is a file; name a new folder`);
   if (existsSync(directory) && readdirSync(directory).length > 0)
     throw wrongInput(`${directory} is not empty; name a new folder`);
-  const checkpointDirectory = await checkpointFolder(run, options.checkpoint);
-  const opened = await openModelCheckpoint(checkpointDirectory);
-  const { checkpoint, config, weightsFile, adapter } = opened;
-  refuseOtherForm(run, options.as ?? null, adapter !== null);
-  const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, join(checkpointDirectory, 'tokenizer.json'));
+  const source = await openExportSource(run, options);
+  const { checkpoint, config, tokenizer, adapter } = source;
   const type: FloatType = exportTypes[options.dtype];
   const { kind, model } = architectureOf(config.model);
   const made = { directory, step: checkpoint.step, dtype: options.dtype };
   if (adapter !== null && options.as === 'adapter') {
-    const written = await exportAdapter(linkTarget(directory), opened, adapter, tokenizer, type);
+    const written = await exportAdapter(linkTarget(directory), source, adapter, type);
     return { ...made, kind: 'lora', ...written };
   }
   const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
@@ -74,15 +64,8 @@ export async function exportModel(
     'generation_config.json': json({ ...specialIds, ...generationSettings(config.samples) }),
     ...tokenizerFiles(tokenizer, model.contextLength),
   };
-  const table = parameterTable(config.model, tokenizer.vocabularySize);
-  const merge = mergeOf(config, table, adapter);
   // A parameter is read when its tensors are written, so only one is in memory at a time.
-  await withSafetensors(weightsFile, ['F32'], async (entries, read) => {
-    assertSameTensors(table, entries, weightsFile);
-    const valuesOf = async ({ name, shape }: ParameterSpec): Promise<Float32Array> => {
-      const entry = entries.find((tensor) => tensor.name === name);
-      return entry === undefined ? new Float32Array(elementCount(shape)) : merge(entry, await read(entry));
-    };
+  await withParameters(source, async (valuesOf) => {
     const tensors = parameterTable(model, tokenizer.vocabularySize)
       .map((parameter) => mappingOf(parameter, model))
       .flatMap((mapping) =>
@@ -98,15 +81,6 @@ export async function exportModel(
     });
   });
   return { ...made, kind, files: [...Object.keys(texts), 'model.safetensors'] };
-}
-
-function refuseOtherForm(run: string, form: AdapterExport, isAdapter: boolean): void {
-  if (!isAdapter && form !== null) throw wrongInput(`${run} has no adapter; export it without --${form}`);
-  if (!isAdapter || form !== null) return;
-  throw wrongInput(
-    `${run} is a run with an adapter. Add --merge to export base and adapter as one model, or --adapter to export ` +
-      'the adapter alone, for PEFT.',
-  );
 }
 
 /**

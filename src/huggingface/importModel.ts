@@ -111,7 +111,7 @@ function assertModelFolder(directory: string): void {
   if (existsSync(join(directory, 'adapter_config.json'))) {
     throw wrongInput(
       `${directory} has adapter_config.json: it is an adapter. Import the model that it was made for, then the ` +
-        'adapter with --base and the run of that model. If the weights beside it are complete, remove adapter_config.json.',
+        'adapter with --base and the run of that model. If the weights beside it are complete, remove that file.',
     );
   }
 }

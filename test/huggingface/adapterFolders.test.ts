@@ -10,7 +10,8 @@ import { adapterModules } from '../../src/huggingface/adapters/adapterModules.ts
 import { convertedAdapter, readLowRanks } from '../../src/huggingface/adapters/adapterTensors.ts';
 import { importAdapter } from '../../src/huggingface/adapters/importAdapter.ts';
 import { readConfigJson } from '../../src/huggingface/configJson.ts';
-import { exportModel, type AdapterExport } from '../../src/huggingface/exportModel.ts';
+import { exportModel } from '../../src/huggingface/exportModel.ts';
+import type { AdapterExport } from '../../src/huggingface/exportSource.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
 import { adapterTable, type Adapter } from '../../src/model/adapter.ts';
 import { adapterMerge } from '../../src/model/mergedWeights.ts';

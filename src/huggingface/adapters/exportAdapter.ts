@@ -2,8 +2,7 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ModelCheckpoint, OpenedAdapter } from '../../checkpoint/modelCheckpoint.ts';
-import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
+import type { OpenedAdapter } from '../../checkpoint/modelCheckpoint.ts';
 import { adapterOf } from '../../model/adapter.ts';
 import { parameterTable } from '../../model/parameters.ts';
 import { assertSameAdapter } from '../../model/mergedWeights.ts';
@@ -11,6 +10,7 @@ import { readEnvironment } from '../../run/environment.ts';
 import { writeFolderDurably } from '../../storage/durable.ts';
 import type { FloatType } from '../../tensors/elementTypes.ts';
 import { writeSafetensors } from '../../tensors/safetensors.ts';
+import type { ExportSource } from '../exportSource.ts';
 import { tokenizerFiles } from '../tokenizerJson.ts';
 import { adapterConfigFile, adapterFiles, adapterWeightsFile } from './adapterFiles.ts';
 
@@ -21,9 +21,8 @@ import { adapterConfigFile, adapterFiles, adapterWeightsFile } from './adapterFi
  */
 export async function exportAdapter(
   directory: string,
-  { checkpoint, config }: ModelCheckpoint,
+  { checkpoint, config, tokenizer }: ExportSource,
   opened: OpenedAdapter,
-  tokenizer: Tokenizer,
   type: FloatType,
 ): Promise<{ files: string[]; baseName: string | null }> {
   const { model } = config;

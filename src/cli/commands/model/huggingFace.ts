@@ -76,8 +76,10 @@ export async function exportRun(args: ArgumentsOf<typeof exportUsage>): Promise<
 const isGgufName = (name: string): boolean => name.toLowerCase().endsWith('.gguf');
 
 async function exportGgufFile(args: ArgumentsOf<typeof exportUsage>): Promise<void> {
-  const { checkpoint, dtype, path: target } = args;
-  const exported = await exportGguf(args.run, path.resolve(target), { checkpoint, dtype });
+  const { checkpoint, dtype, path: target, merge, adapter } = args;
+  if (adapter) throw wrongInput('--adapter writes a folder for PEFT, not a GGUF file; use --merge');
+  const as = merge ? 'merge' : null;
+  const exported = await exportGguf(args.run, path.resolve(target), { checkpoint, dtype, as });
   for (const warning of exported.warnings) printWarning(warning);
   if (args.json) printJson(exported);
   const { kind, step, bytes } = exported;
