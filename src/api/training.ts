@@ -24,6 +24,8 @@ export interface TrainOptions {
   eager?: boolean;
   /** Save and stop within this many milliseconds from the call. */
   maxTimeMs?: number;
+  /** Evaluate, save and stop once the run has made this many steps; `resume` goes on. */
+  untilStep?: number;
   /** Aborting it stops training as a signal stops the command: the step under way is finished and saved. */
   signal?: AbortSignal;
   /**
@@ -33,7 +35,7 @@ export interface TrainOptions {
   onFact?: (fact: Fact) => unknown;
 }
 
-const optionNames = 'run resume set device overfitBatch eager maxTimeMs signal onFact'.split(' ');
+const optionNames = 'run resume set device overfitBatch eager maxTimeMs untilStep signal onFact'.split(' ');
 
 /**
  * Trains a model into a run directory, or continues a run.
@@ -57,6 +59,10 @@ export async function train(
   const { run, resume = false, set = [], device, overfitBatch = false, eager = false, maxTimeMs, onFact } = options;
   if (maxTimeMs !== undefined && !(maxTimeMs > 0))
     throw new InputError(`maxTimeMs must be a number of milliseconds above 0, not ${maxTimeMs}`);
+  const { untilStep } = options;
+  if (untilStep !== undefined && !(Number.isSafeInteger(untilStep) && untilStep > 0))
+    throw new InputError(`untilStep must be a number of steps above 0, not ${untilStep}`);
+  const pause = untilStep === undefined ? undefined : { text: `untilStep ${untilStep}`, step: untilStep };
   const stopping = new AbortController();
   const signal = options.signal === undefined ? stopping.signal : AbortSignal.any([options.signal, stopping.signal]);
   const limit =
@@ -81,7 +87,7 @@ export async function train(
   try {
     const result = await trainRun(
       { config: sourceOf(config), runDirectory: run, set: overrides, resume },
-      { mode: eager ? 'eager' : 'recorded', signal, limit, command: commandOf(process.argv), report },
+      { mode: eager ? 'eager' : 'recorded', signal, limit, pause, command: commandOf(process.argv), report },
     );
     if (failure !== undefined) throw failure.error;
     return result;

@@ -9,6 +9,7 @@ import { parseResolvedConfig } from '../config/load.ts';
 import { ExpectedError } from '../errors.ts';
 import { completeLines, parseRecord, type EvaluationRecord, type StepRecord } from '../run/metrics.ts';
 import { finite, summarizeRun, type RunSummary } from './runSummary.ts';
+import { rungText, stoppedAt } from './sweep/halving.ts';
 import { addTrainedTime } from '../run/trainedTime.ts';
 import { scanUpdate, type ScannedUpdate } from '../run/updateScanner.ts';
 
@@ -37,6 +38,8 @@ export interface RunHistory {
   tokenizerSha256: string | undefined;
   updates: Updates;
   evaluations: EvaluationRecord[];
+  /** Where the halving of its sweep stopped it, e.g. `200 steps`; null if it did not. */
+  halvedAt: string | null;
 }
 
 export function readRunHistory(runDirectory: string): RunHistory {
@@ -71,8 +74,11 @@ export function readRunHistory(runDirectory: string): RunHistory {
       at = end + 1;
     }
   }
+  const summary = summarizeRun(runDirectory);
+  const halving = summary.state === 'stopped' ? stoppedAt(runDirectory) : undefined;
   return {
-    summary: summarizeRun(runDirectory),
+    summary,
+    halvedAt: halving === undefined ? null : rungText(halving),
     environment: readEnvironment(runDirectory),
     config: readFlatConfig(runDirectory),
     corpus: readManifest(runDirectory),

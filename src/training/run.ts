@@ -21,6 +21,7 @@ import { metricsReport, openSinks } from './sinks/sinks.ts';
 import { openRunDirectory } from './startingPoint.ts';
 import { openStepBatches, sequenceOptions } from './stepBatches.ts';
 import { branchCount } from './step/branches.ts';
+import { pauseAt, type PausePoint } from './timeLimit.ts';
 import { train, type TrainingOutcome } from './train.ts';
 import { firstLossWarning } from './progress.ts';
 
@@ -29,6 +30,8 @@ export interface RunOptions {
   signal: AbortSignal;
   /** Whether a checkpoint was requested since the last call; never by default. */
   takeSave?: (() => boolean) | undefined;
+  /** Absent: it does not pause. */
+  pause?: PausePoint | undefined;
   /** See `RunLock.renew`; absent if the run directory is not locked. */
   renewLock?: () => Promise<string | undefined>;
   /** The command line, for environment.json; that of this process by default. */
@@ -113,7 +116,8 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   try {
     void setStatus('running', null);
     if (start.missingRecord !== undefined) metrics.append(start.missingRecord);
-    const outcome = await train(parts, start, { signal: options.signal, takeSave: options.takeSave ?? (() => false) });
+    const { signal, takeSave = () => false, pause } = options;
+    const outcome = await train(parts, start, { signal, takeSave, pauseReason: pauseAt(pause, earlierMs, beganMs) });
     metrics.flush(); // a run is done only once its log is complete
     await setStatus(outcome.state, outcome.reason);
     const elapsedMs = performance.now() - beganMs;

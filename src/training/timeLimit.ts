@@ -1,4 +1,28 @@
-/** A time limit of training: stops it early enough for the current step and a save. */
+/**
+ * Limits of training besides its length: a time limit of the process, early enough for the current step and a save, and
+ * a point at which the run pauses, evaluated and saved.
+ */
+
+/** Where a run pauses: after this many updates, or after this much training in all its processes. */
+export interface PausePoint {
+  /** As it was asked for, e.g. `--until 500`: the reason of the stop. */
+  text: string;
+  step?: number;
+  trainedMs?: number;
+}
+
+/**
+ * Whether a run pauses after a step.
+ * @param earlierMs of training in earlier processes @param beganMs when this one began (performance.now())
+ * @returns the reason after `step` updates, or null
+ */
+export const pauseAt =
+  (point: PausePoint | undefined, earlierMs: number, beganMs: number) =>
+  (step: number): string | null => {
+    if (point === undefined) return null;
+    const { text, step: last = Infinity, trainedMs = Infinity } = point;
+    return step >= last || earlierMs + performance.now() - beganMs >= trainedMs ? text : null;
+  };
 
 export interface TimeLimit {
   /** Sets a generous estimate of how long saving takes; 0 before there is a model to save. */

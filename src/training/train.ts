@@ -49,10 +49,13 @@ interface Requests {
   signal: AbortSignal;
   /** Whether a checkpoint was requested since the last call. */
   takeSave(): boolean;
+  /** Why training pauses after this many updates, evaluated and saved; null if it does not. */
+  pauseReason(step: number): string | null;
 }
 
 /**
- * Trains from `start` to the end of the plan, or until the signal aborts or evaluations no longer improve.
+ * Trains from `start` to the end of the plan, or until the signal aborts, a pause is due or evaluations no longer
+ * improve.
  *
  * @throws DivergedError if a loss, a gradient or a parameter is no longer finite; nothing is saved then;
  *   what reading the corpus throws, after saving; environmentFailure if the last checkpoint could not be saved
@@ -60,7 +63,7 @@ interface Requests {
 export async function train(
   parts: LoopParts,
   { logged, ...start }: StartingPoint,
-  { signal, takeSave }: Requests,
+  { signal, takeSave, pauseReason }: Requests,
 ): Promise<TrainingOutcome> {
   const { config, plan, batches, sample, saves, report } = parts;
   const beganMs = performance.now();
@@ -69,10 +72,12 @@ export async function train(
       const { step } = progress;
       const due = dueAt(step, config, plan.steps, logged);
       const wasStopped = signal.aborted;
+      const pause = step < plan.steps ? pauseReason(step) : null;
 
-      // If due: the loss on the validation text.
-      const evaluated = due.evaluation && !wasStopped ? await evaluate(parts, progress, signal) : null;
-      if (evaluated !== null) progress = { ...progress, validation: evaluated };
+      // If due: the loss on the validation text. That of a pause does not count for the patience of the run.
+      const isEvaluated = due.evaluation || (pause !== null && !logged.has('evaluation'));
+      const evaluated = isEvaluated && !wasStopped ? await evaluate(parts, progress, signal) : null;
+      if (evaluated !== null && due.evaluation) progress = { ...progress, validation: evaluated };
       const stopsEarly = step < plan.steps && isExhausted(progress.validation, config.evaluation.patience);
       const isOver = step === plan.steps || stopsEarly;
 
@@ -80,14 +85,15 @@ export async function train(
       if (due.sample && !wasStopped) report({ kind: 'sample', step, ...(await sample(step)) });
 
       // If due, on request, at the end and before a stop: a checkpoint, written while the next steps run.
-      const ends = isOver || signal.aborted;
+      const ends = isOver || pause !== null || signal.aborted;
       const isWanted = (step > 0 && takeSave()) || due.checkpoint || ends; // at step 0 the request waits for an update
       if (isWanted && step > 0 && !logged.has('checkpoint')) await saves.begin(progress);
       if (ends) {
         await saves.finished();
         const waitingShare = batches.waitedMs() / Math.max(performance.now() - beganMs, 1);
         const isDone = stopsEarly || (isOver && (evaluated !== null || logged.has('evaluation')));
-        if (!isDone) return { step, state: 'stopped', reason: abortReason(signal), waitingShare };
+        const stopReason = signal.aborted ? abortReason(signal) : pause;
+        if (!isDone) return { step, state: 'stopped', reason: stopReason, waitingShare };
         return { step, state: 'done', reason: stopsEarly ? noGain(progress.validation) : null, waitingShare };
       }
 

@@ -11,7 +11,7 @@ import { ignoredParts } from '../data/tokenizers/bpe/files/huggingFaceFile.ts';
 import { findConfig, prepareTraining, type PreparedTraining, type TrainingRequest } from './prepare.ts';
 import { runTraining } from './run.ts';
 import type { Report, StartFact, TrainingResult } from './sinks/facts.ts';
-import { savingTakesMs, type TimeLimit } from './timeLimit.ts';
+import { savingTakesMs, type PausePoint, type TimeLimit } from './timeLimit.ts';
 import { abortReason } from './train.ts';
 
 export interface TrainingControls {
@@ -22,6 +22,8 @@ export interface TrainingControls {
   takeSave?: () => boolean;
   /** Told of steps and the size of the model. */
   limit?: TimeLimit | undefined;
+  /** Where it pauses: evaluated, saved and to be resumed. */
+  pause?: PausePoint | undefined;
   /** The command line, for environment.json. */
   command?: readonly string[];
   /** Told of values of the config that an override replaces, at once. */
@@ -83,7 +85,7 @@ const withoutLocks = (runDirectory: string, reason: string): string =>
 async function trainPrepared(
   prepared: PreparedTraining,
   notices: readonly string[],
-  { mode, signal, takeSave, limit, command, report: reportTo }: TrainingControls,
+  { mode, signal, takeSave, limit, pause, command, report: reportTo }: TrainingControls,
   renewLock: () => Promise<string | undefined>,
 ): Promise<TrainingResult> {
   const { runDirectory: run } = prepared;
@@ -99,7 +101,9 @@ async function trainPrepared(
   };
   report(startFact(prepared, notices));
   try {
-    const { outcome, device } = await runTraining(prepared, { mode, signal, takeSave, renewLock, command, report });
+    const { outcome, device } = await runTraining(prepared, {
+      ...{ mode, signal, takeSave, pause, renewLock, command, report },
+    });
     const { state, reason, elapsedMs, trainedMs, waitingShare, validationLoss = null } = outcome;
     const startStep = prepared.progress.step;
     report({ kind: 'end', step, state, reason });

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { escapeControls, harmless } from '../../src/cli/terminal/output.ts';
-import { parseDuration } from '../../src/cli/commands/train/duration.ts';
+import { parseDuration } from '../../src/duration.ts';
 
 it('escapes control characters on a terminal, not in a pipe', () => {
   const text = 'a\x1b]0;title\x07\tb\n\u202ec\x9bd\r';

@@ -25,6 +25,7 @@ seeds: 2
     expect(made).toHaveLength(8);
     expect(made[0]).toEqual({
       name: 'learningRate-0.001_layers-2_heads-1_seed-1',
+      setting: '{"optimizer.learningRate":0.001,"model.layers":2,"model.heads":1}',
       set: [
         'name="learningRate-0.001_layers-2_heads-1_seed-1"',
         'training.steps=7',
@@ -71,7 +72,7 @@ random:
   });
 
   it('are just the base config with its fixed values if nothing varies', () => {
-    expect(runs('config: a.yaml\n')).toEqual([{ name: 'rates', set: ['name="rates"'] }]);
+    expect(runs('config: a.yaml\n')).toEqual([{ name: 'rates', setting: '{}', set: ['name="rates"'] }]);
   });
 
   it.each([
@@ -98,6 +99,11 @@ random:
     ],
     ['config: a.yaml\nrandom: { draws: 2 }', /random\.ranges is missing/],
     ['config: a.yaml\ngrid: { name: [a, b] }', /name cannot be set/],
+    ['config: a.yaml\nhalving: { factor: 1, from: 5 }', /:2:20: halving\.factor must be .* at least 2/],
+    ['config: a.yaml\nhalving: { factor: 3 }', /halving\.from must be a whole number/],
+    ['config: a.yaml\nhalving: { from: { tokens: 0 } }', /halving\.from\.tokens must be at least 1/],
+    ['config: a.yaml\nhalving: { from: { steps: 5, time: 3s } }', /needs one of steps, tokens and time/],
+    ['config: a.yaml\nhalving: { from: { time: soon } }', /halving\.from\.time must be a duration .*"soon"/],
   ])('refuse %j', (text, message) => {
     expect(wrongInputMessage(() => sweep(text))).toMatch(message);
   });

@@ -36,7 +36,7 @@ function planned(
   const made = tokensPerSecond === null ? 0 : plan.steps;
   const summary = { tokensPerSecond, step: made } as RunSummary;
   const work = runWork(config, plan, 5000, made);
-  return { name, set: [], config, plan, vocabularySize, work, prepareMs: 40, warnings: [], summary };
+  return { name, setting: name, set: [], config, plan, vocabularySize, work, prepareMs: 40, warnings: [], summary };
 }
 
 const time = (startMs: number, wholeMs: number): RunTime => ({

@@ -78,7 +78,7 @@ describe('clm train', () => {
 });
 
 describe('clm sweep', () => {
-  const runs = [{ name: 'seed-1', set: ['seed=1'] }];
+  const runs = [{ name: 'seed-1', setting: '{}', set: ['seed=1'] }];
   const plan = (file: string) =>
     planSweep(runs, { config: at(file), output: at('sweep'), retry: false, opened: () => {} });
 

@@ -43,7 +43,8 @@ export function compareRuns(runs: readonly RunHistory[], options: ComparisonOpti
     return { name, values, ...averaged(figures), observations: observationsOf(figures, figure) };
   });
   const mean = (group: Group): number => group[figure]?.mean ?? Infinity;
-  const ranked = isComparable ? groups.toSorted((a, b) => compareNumbers(mean(a), mean(b))) : groups;
+  const byRank = (a: Group, b: Group): number => compareNumbers(mean(a), mean(b)) || furthest(b) - furthest(a);
+  const ranked = isComparable ? groups.toSorted(byRank) : groups;
   const [best, ...others] = ranked.map(({ observations }) => observations);
   const { differences, comparisons } = isComparable
     ? differencesTo(best!, others)
@@ -66,10 +67,14 @@ export function compareRuns(runs: readonly RunHistory[], options: ComparisonOpti
   };
 }
 
+/** Settings without a loss that counts, such as those that halving has stopped, are sorted by how far they came. */
+const furthest = ({ runs }: Group): number => Math.max(...runs.map(({ step }) => step));
+
 /** The last evaluation; the common amount if that leaves less than two settings and others are still to be finished. */
 function defaultRank(settings: readonly Setting[]): RankedBy {
   const unfinished = settings.filter(({ runs }) => !runs.some(isFinished));
-  const isWaiting = unfinished.some(({ runs }) => runs.some(({ summary }) => summary.state !== 'failed'));
+  const isComing = ({ summary, halvedAt }: RunHistory): boolean => summary.state !== 'failed' && halvedAt === null;
+  const isWaiting = unfinished.some(({ runs }) => runs.some(isComing));
   return isWaiting && settings.length - unfinished.length < 2 ? 'alignedLoss' : 'validationLoss';
 }
 

@@ -2,6 +2,7 @@
 import type { RunHistory } from '../runHistory.ts';
 import type { Comparison, Group } from './comparison.ts';
 import { amountAt, isFinished, lastStep, type RunFigures } from './runFigures.ts';
+import { spreadOf, spreadText } from '../../statistics.ts';
 import { grouped, listed } from './texts.ts';
 import { validationKeys, validationName } from './validationText.ts';
 import { valueText } from './settingNames.ts';
@@ -15,6 +16,7 @@ export function notesOf(result: Result, runs: readonly RunHistory[], isDefaultRa
     ...(result.isComparable ? [] : validationTexts(runs)),
     ...(result.rankedBy === 'alignedLoss' && isDefaultRank ? [whyAligned(result)] : []),
     ...diverged(result.groups),
+    ...halved(result.groups),
     ...unfinished(result, runs),
     ...withoutEvaluation(runs),
     ...lengths(result, runs),
@@ -59,9 +61,26 @@ function diverged(groups: readonly Group[]): string[] {
   });
 }
 
+/** What the halving of a sweep has decided, from the first rung on. */
+function halved(groups: readonly Group[]): string[] {
+  const stopped = groups.filter(({ runs }) => runs.every(({ halvedAt }) => halvedAt !== null));
+  const byStep = stopped.toSorted((a, b) => a.runs[0]!.step - b.runs[0]!.step);
+  const rungs = [...new Set(byStep.map(({ runs }) => runs[0]!.halvedAt!))];
+  return rungs.map((rung) => {
+    const own = byStep.filter(({ runs }) => runs[0]!.halvedAt === rung);
+    const named = own.map(({ name, runs }) => `${name} (${lossesText(runs)})`);
+    return `Halving stopped ${listed(named)} at ${rung}, by validation loss.`;
+  });
+}
+
+const lossesText = (runs: readonly RunFigures[]): string =>
+  spreadText(spreadOf(runs.map(({ validationLoss }) => validationLoss)));
+
 function unfinished({ groups, rankedBy }: Result, runs: readonly RunHistory[]): string[] {
   const counted = new Map(groups.flatMap((group) => group.runs.map((run): [string, RunFigures] => [run.path, run])));
-  const others = runs.filter((run) => !isFinished(run) && !counted.get(run.summary.path)!.isDiverged);
+  const others = runs.filter(
+    (run) => !isFinished(run) && run.halvedAt === null && !counted.get(run.summary.path)!.isDiverged,
+  );
   if (others.length === 0) return [];
   const named = others.map(({ summary: { name, state, step, steps } }) => {
     const of = steps === null ? '' : ` of ${grouped(steps)}`;

@@ -16,6 +16,8 @@ export interface RunFigures {
   isCounted: boolean;
   /** Whether its training diverged. */
   isDiverged: boolean;
+  /** Where the halving of its sweep stopped it, e.g. `200 steps`. */
+  halvedAt: string | null;
   /** Updates made, and the steps of the last and of the best evaluation. */
   step: number;
   validationStep: number | null;
@@ -45,6 +47,7 @@ export function figuresOf(run: RunHistory, alignment: Alignment, amount: number 
     state: summary.state,
     seed: run.config.get('seed') ?? null,
     isDiverged: hasDiverged(run),
+    halvedAt: run.halvedAt,
     step: summary.step,
     validationStep: evaluations.at(-1)?.step ?? null,
     bestStep: summary.bestStep,

@@ -155,7 +155,7 @@ export function aboveText(difference: Difference | null): string {
 /** States of a setting's runs other than `done`, with their number. */
 export function stateText({ runs }: Group): string {
   const others = runs
-    .map(({ state, isDiverged }) => (isDiverged ? 'diverged' : state))
+    .map(({ state, isDiverged, halvedAt }) => (isDiverged ? 'diverged' : halvedAt === null ? state : 'halved'))
     .filter((each) => each !== 'done');
   return [...new Set(others)].map((state) => `${others.filter((each) => each === state).length} ${state}`).join(', ');
 }

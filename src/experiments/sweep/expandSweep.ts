@@ -7,6 +7,8 @@ import type { RandomRange, Sweep } from './sweepFile.ts';
 export interface SweepRun {
   /** Name of the run and of its directory, e.g. `learningRate-0.001_seed-1`. */
   name: string;
+  /** The values that vary, without the seed: equal for runs of one setting. */
+  setting: string;
   /** Assignments for `--set`. */
   set: string[];
 }
@@ -35,8 +37,10 @@ export function expandSweep(sweep: Sweep): SweepRun[] {
     const assignments = Object.entries({ ...sweep.set, ...values }).map(
       ([key, value]) => `${key}=${JSON.stringify(value)}`,
     );
+    const { seed: _, ...others } = values;
     return {
       name: name.slice(0, maxNameCharacters),
+      setting: JSON.stringify(others),
       set: [`name=${JSON.stringify(name.slice(0, maxNameCharacters))}`, ...assignments],
     };
   });

@@ -6,6 +6,7 @@
  *   zip: [{ model.layers: [2, 4], model.heads: [2, 4] }]          # the n-th values together
  *   random: { draws: 8, seed: 1, ranges: { model.dropout: { from: 0, to: 0.3 } } }
  *   seeds: 3                                                       # or a list of seeds
+ *   halving: { factor: 3, from: 200 }                              # stops the settings with the highest losses
  */
 import { basename, dirname, extname, resolve } from 'node:path';
 import { readBounded } from '../../storage/boundedFile.ts';
@@ -22,6 +23,7 @@ import {
   type PlainValue,
 } from '../../config/located.ts';
 import { wrongInput } from '../../errors.ts';
+import { parseDuration } from '../../duration.ts';
 
 /** The values of one key, or of keys that vary together. Each run uses one entry of every axis. */
 type Axis = readonly Readonly<Record<string, PlainValue>>[];
@@ -47,9 +49,19 @@ export interface Sweep {
   random: { draws: number; seed: number; ranges: readonly RandomRange[] } | null;
   /** null for the seed of the base config. */
   seeds: readonly number[] | null;
+  /** null if every run is trained to its end. */
+  halving: Halving | null;
 }
 
-const keys = ['name', 'config', 'set', 'grid', 'zip', 'random', 'seeds'];
+/** Successive halving: only one in `factor` settings goes on beyond each rung. */
+export interface Halving {
+  factor: number;
+  unit: 'steps' | 'tokens' | 'time';
+  /** Of the first rung: steps, tokens or milliseconds of training. */
+  from: number;
+}
+
+const keys = ['name', 'config', 'set', 'grid', 'zip', 'random', 'seeds', 'halving'];
 
 /** @throws wrongInput with file, line and column of the mistake */
 export function readSweep(path: string): Sweep {
@@ -76,6 +88,7 @@ export function readSweep(path: string): Sweep {
     axes,
     random: randomDraws(entry(tree, 'random')),
     seeds: seedsOf(tree.entries.get('seeds')?.value),
+    halving: halvingOf(entry(tree, 'halving')),
   };
 }
 
@@ -188,6 +201,31 @@ function seedsOf(value: LocatedValue | undefined): number[] | null {
   const count = number(value, value, 'seeds', true);
   if (count < 1) throw fail(value, 'seeds must be at least 1, or a list');
   return Array.from({ length: count }, (_, i) => i + 1);
+}
+
+/** `{ factor: 3, from: 200 }` in steps, or `from: { tokens: 1e6 }` or `from: { time: 30s }`. */
+function halvingOf(tree: LocatedMapping | undefined): Halving | null {
+  if (tree === undefined) return null;
+  knownKeys(tree, ['factor', 'from'], 'halving');
+  const factorValue = valueAt(tree, ['factor']);
+  const factor = factorValue === undefined ? 3 : number(factorValue, tree, 'halving.factor', true);
+  if (factor < 2) throw fail(factorValue!, 'halving.factor must be a whole number of at least 2');
+  const from = valueAt(tree, ['from']);
+  if (from?.kind !== 'mapping') return { factor, unit: 'steps', from: positive(from, 'halving.from', tree) };
+  knownKeys(from, ['steps', 'tokens', 'time'], 'halving.from');
+  const [unit, ...others] = [...from.entries.keys()] as Halving['unit'][];
+  if (unit === undefined || others.length > 0) throw fail(from, 'halving.from needs one of steps, tokens and time');
+  const value = valueAt(from, [unit])!;
+  const text = unit === 'time' && value.kind === 'scalar' ? String(value.value) : undefined;
+  if (text !== undefined)
+    return { factor, unit, from: parseDuration(text, `${location(value.origin)}: halving.from.time`) };
+  return { factor, unit, from: positive(value, `halving.from.${unit}`, from) };
+}
+
+function positive(value: LocatedValue | undefined, what: string, tree: LocatedValue): number {
+  const amount = number(value, tree, what, true);
+  if (amount < 1) throw fail(value!, `${what} must be at least 1`);
+  return amount;
 }
 
 /** The value with every path in it made absolute; paths are relative to the file that contains them. */

@@ -9,12 +9,14 @@ import {
 } from '../../../experiments/comparison/comparison.ts';
 import type { RunFigures } from '../../../experiments/comparison/runFigures.ts';
 import { namesTogether, valueText } from '../../../experiments/comparison/settingNames.ts';
+import { compareToLoss, type ToLoss } from '../../../experiments/comparison/toLoss.ts';
 import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readRunHistory } from '../../../experiments/runHistory.ts';
 import { printFinal, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { stdoutWidth } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import { comparisonTable } from './compareTable.ts';
+import { toLossAnswer, toLossTable } from './toLossTable.ts';
 import type { compareUsage } from './usage.ts';
 
 const ranks: Record<'final' | 'best' | 'aligned', RankedBy> = {
@@ -23,8 +25,16 @@ const ranks: Record<'final' | 'best' | 'aligned', RankedBy> = {
   aligned: 'alignedLoss',
 };
 
-export function compare({ runs, at, amount, rank, json }: ArgumentsOf<typeof compareUsage>): void {
+export function compare({ runs, at, amount, rank, toLoss, json }: ArgumentsOf<typeof compareUsage>): void {
   const paths = resolveRuns(runs);
+  if (toLoss !== undefined) {
+    if (amount !== undefined || rank !== undefined)
+      throw wrongInput(
+        `--to-loss compares amounts at a loss; leave out ${amount === undefined ? '--rank' : '--amount'}`,
+      );
+    if (!(toLoss > 0)) throw wrongInput('--to-loss must be a loss in nats per token, greater than 0');
+    return printToLoss(compareToLoss(paths.map(readRunHistory), toLoss, at ?? 'time'), json);
+  }
   if (amount !== undefined && !(amount > 0)) throw wrongInput('--amount must be a number greater than 0');
   const rankedBy = rank === undefined ? undefined : ranks[rank];
   const comparison = compareRuns(paths.map(readRunHistory), { alignment: at, amount, rankedBy });
@@ -35,12 +45,32 @@ export function compare({ runs, at, amount, rank, json }: ArgumentsOf<typeof com
   process.exitCode = 2;
 }
 
+function printToLoss(result: ToLoss, json: boolean): void {
+  const { isComparable, groups, at } = result;
+  const [best] = groups;
+  if (json) printJson({ ...result, answer: toLossAnswer(result) });
+  else {
+    const width = stdoutWidth();
+    printDiffering(result.differing, width);
+    toLossTable(result, width).forEach((line) => printResult(line));
+    printResult('');
+    toLossAnswer(result).forEach((text) => wrapped(text, width, 2).forEach((line) => printResult(line)));
+    printFinal({ isComparable, ...(isComparable && { best: best!.name, [at]: best!.amounts[at]?.mean ?? null }) });
+  }
+  if (!isComparable) process.exitCode = 2;
+}
+
+function printDiffering(differing: Comparison['differing'], width: number): void {
+  const say = (text: string): void => wrapped(text, width, 2).forEach((line) => printResult(line));
+  if (differing.length === 0) say('All configs are the same.');
+  for (const { key, values } of differing) say(`${key}: ${someOf([...new Set(values.map(valueText))])}`);
+  printResult('');
+}
+
 function print(comparison: Comparison, width: number): void {
   const { differing, answer, notes, isComparable, groups, measure, rankedBy } = comparison;
   const say = (text: string, indent = 0): void => wrapped(text, width, indent).forEach((line) => printResult(line));
-  if (differing.length === 0) say('All configs are the same.');
-  for (const { key, values } of differing) say(`${key}: ${someOf([...new Set(values.map(valueText))])}`, 2);
-  printResult('');
+  printDiffering(differing, width);
   const { lines, folded } = comparisonTable(comparison, width);
   lines.forEach((line) => printResult(line));
   if (folded !== null) say(folded, 2);

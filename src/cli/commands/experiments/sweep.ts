@@ -1,5 +1,6 @@
 /** `clm sweep SWEEP.yaml`: trains many runs from one base config; checks all plans first, and can be resumed. */
 import path from 'node:path';
+import { parseDuration } from '../../../duration.ts';
 import { refuseOtherName } from '../../../config/runNames.ts';
 import { shellPath } from '../../../shellWord.ts';
 import { makeFolder } from '../../../storage/durable.ts';
@@ -10,12 +11,14 @@ import { expandSweep } from '../../../experiments/sweep/expandSweep.ts';
 import { listed } from '../../../experiments/comparison/texts.ts';
 import { logTargets, openModules } from '../../logTargets.ts';
 import { assertWhole } from '../../options.ts';
+import { savingTakesMs, startTimeLimit, type TimeLimit } from '../../../training/timeLimit.ts';
 import { timeText } from '../../../units.ts';
 import { grouped, note, printFinal, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { stopSignals, type StopSignals } from '../../stopSignals.ts';
 import { outliveStdout } from '../../terminal/streams.ts';
 import { reportIgnored, reportLeftOut } from '../../terminal/supplyText.ts';
 import { lossText, renderTable } from '../../terminal/table.ts';
+import { checkHalving, halvingEventText, halvingText } from '../../../experiments/sweep/halvingTexts.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import { openSweepProgress } from './sweepProgress.ts';
 import { expectedSweep, type ExpectedSweep } from './sweepSpeed.ts';
@@ -23,7 +26,9 @@ import type { sweepUsage } from './usage.ts';
 
 export async function sweep(args: ArgumentsOf<typeof sweepUsage>): Promise<void> {
   assertWhole('jobs', args.jobs, 1);
+  const maxTimeMs = args.maxTime === undefined ? undefined : parseDuration(args.maxTime);
   let isTraining = false;
+  let limit: TimeLimit | undefined;
   const signals = stopSignals({
     doing: () => (isTraining ? 'the current runs finish their step and save' : undefined),
     again: 'does not wait for that',
@@ -37,10 +42,14 @@ export async function sweep(args: ArgumentsOf<typeof sweepUsage>): Promise<void>
       process.exitCode = signals.exitCode();
       return;
     }
-    if (args.dryRun) return printPlan(prepared.planned, prepared.expected?.wholeMs ?? null, args.json);
+    if (args.dryRun) return printPlan(prepared, args.json);
     isTraining = true;
+    const stopInTime = (): void => signals.stop(`--max-time ${args.maxTime}`);
+    if (maxTimeMs !== undefined) limit = startTimeLimit(maxTimeMs, 0, stopInTime);
+    limit?.savingTakes(Math.max(...prepared.planned.map(({ plan }) => savingTakesMs(plan.parameters))));
     await trainPlanned(prepared, args, signals);
   } finally {
+    limit?.close();
     signals.close();
   }
 }
@@ -59,7 +68,8 @@ async function prepareSweep(args: ArgumentsOf<typeof sweepUsage>, signal: AbortS
   if (args.output === undefined && sweep.isNamedByFile)
     refuseOtherName(path.basename(args.sweep, path.extname(args.sweep)), args.sweep, ', or --output DIR');
   const output = path.resolve(args.output ?? path.join('runs', sweep.name));
-  const planned = await planSweep(expandSweep(sweep), {
+  const runs = expandSweep(sweep);
+  const planned = await planSweep(runs, {
     ...{ config: sweep.config, output, retry: args.retry },
     opened: ({ corpus, manifest, tokenizer }) => {
       reportIgnored(tokenizer, args.quiet);
@@ -71,7 +81,9 @@ async function prepareSweep(args: ArgumentsOf<typeof sweepUsage>, signal: AbortS
     printWarning(`${listed(names)}: ${warning}`);
   }
   const say = args.quiet && !args.dryRun ? () => {} : note;
-  return { sweep, output, planned, expected: await expectedSweep(planned, { jobs: args.jobs, say, signal }) };
+  const { halving } = sweep;
+  if (halving !== null) checkHalving(halving, planned);
+  return { sweep, output, planned, expected: await expectedSweep(planned, { jobs: args.jobs, halving, say, signal }) };
 }
 
 async function trainPlanned(
@@ -85,10 +97,11 @@ async function trainPlanned(
   const time = expected === null ? '' : `; about ${timeText(expected.wholeMs)}`;
   const runs = `${planned.length} ${planned.length === 1 ? 'run' : 'runs'}`;
   say(`${sweep.name}: ${runs}, ${left} of them to train, into ${shownOutput}${time}`);
+  if (sweep.halving !== null) say(`halving: ${halvingText(sweep.halving, planned)}`);
   await makeFolder(output);
 
   const ends: SweepEvent[] = [];
-  let firstFailure = 0;
+  let [firstFailure, dropped] = [0, 0];
   outliveStdout(({ message }) =>
     printWarning(`${message}\nThe sweep goes on; its events are in ${path.join(output, 'sweep.jsonl')}`),
   );
@@ -97,6 +110,7 @@ async function trainPlanned(
     ...{
       config: sweep.config,
       output,
+      halving: sweep.halving,
       jobs: args.jobs,
       retry: args.retry,
       signal: signals.signal,
@@ -105,18 +119,20 @@ async function trainPlanned(
     program: [process.execPath, process.argv[1]!],
     report: (fact) => {
       progress.report(fact);
-      if (fact.kind !== 'started' && fact.kind !== 'warning') ends.push(fact);
+      if (fact.kind === 'halving') dropped += fact.dropped.length;
+      else if (fact.kind !== 'started' && fact.kind !== 'warning' && fact.kind !== 'paused') ends.push(fact);
       if (fact.kind === 'failed' && firstFailure === 0) firstFailure = fact.exitCode;
       if (args.json) printJson(fact);
       else if (fact.kind === 'failed') printWarning(`${fact.run} failed: ${fact.reason}`);
       else if (fact.kind === 'warning') printWarning(`${fact.run}: ${fact.message}`);
-      else if (fact.kind !== 'started') say(`[${ends.length}/${planned.length}] ${factText(fact)}`);
+      else if (fact.kind === 'halving') say(halvingEventText(fact, planned));
+      else if (fact.kind !== 'started') say(`[${ends.length + dropped}/${planned.length}] ${factText(fact)}`);
     },
   }).finally(() => progress.close());
-  const outcome = outcomeOf(sweep.name, planned.length, ends);
+  const outcome = { ...outcomeOf(sweep.name, planned.length, ends), ...(sweep.halving && { dropped }) };
   if (args.json) printJson({ kind: 'sweep', ...outcome });
   else printFinal(outcome);
-  if (signals.exitCode() !== 0) {
+  if (signals.signal.aborted) {
     say(`stopped. To continue: clm sweep ${shellPath(args.sweep)}`);
     process.exitCode = signals.exitCode();
     return;
@@ -140,15 +156,18 @@ function outcomeOf(name: string, runs: number, ends: readonly SweepEvent[]) {
   };
 }
 
-function factText(fact: Exclude<SweepEvent, { kind: 'started' | 'failed' | 'warning' }>): string {
+function factText(fact: Exclude<SweepEvent, { kind: 'started' | 'failed' | 'warning' | 'halving' }>): string {
   if (fact.kind === 'stopped') return `${fact.run}: stopped`;
   const { state, reason, validationLoss } = fact.summary;
   if (fact.kind === 'skipped')
     return `${fact.run}: already ${state}${reason === null ? '' : ` (${reason}); --retry repeats it`}`;
+  const { step } = fact.summary;
+  if (fact.kind === 'paused') return `${fact.run}: step ${grouped(step)}, validation loss ${lossText(validationLoss)}`;
   return `${fact.run}: done in ${timeText(fact.elapsedMs)}, validation loss ${lossText(validationLoss)}`;
 }
 
-function printPlan(planned: readonly PlannedRun[], expectedMs: number | null, json: boolean): void {
+function printPlan({ sweep, planned, expected }: PreparedSweep, json: boolean): void {
+  const expectedMs = expected?.wholeMs ?? null;
   if (json) {
     for (const { name, set, plan, summary } of planned)
       printJson({ run: name, set, ...plan, state: summary.step === 0 ? 'new' : summary.state });
@@ -166,6 +185,7 @@ function printPlan(planned: readonly PlannedRun[], expectedMs: number | null, js
     },
   ]);
   rows.forEach((line) => printResult(line));
-  const expected = expectedMs === null ? '' : `, about ${timeText(expectedMs)} on this machine`;
-  printResult(`\n${planned.length} ${planned.length === 1 ? 'run' : 'runs'}${expected}`);
+  const time = expectedMs === null ? '' : `, about ${timeText(expectedMs)} on this machine`;
+  printResult(`\n${planned.length} ${planned.length === 1 ? 'run' : 'runs'}${time}`);
+  if (sweep.halving !== null) printResult(`halving: ${halvingText(sweep.halving, planned)}`);
 }

@@ -68,9 +68,10 @@ export function openSweepProgress(
   return {
     report: (event) => {
       if (event.kind === 'warning') return;
+      if (event.kind === 'halving') return event.dropped.forEach((run) => ended.add(run));
       running.delete(event.run);
       if (event.kind !== 'started') {
-        ended.add(event.run);
+        if (event.kind !== 'paused') ended.add(event.run);
         clearLive(); // or it would be drawn again as it was, below what is said of the run that has ended
       } else
         running.set(event.run, { startedMs: performance.now(), made: summarizeRun(path.join(output, event.run)).step });

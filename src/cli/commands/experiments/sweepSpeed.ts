@@ -2,6 +2,8 @@
 import { measureTraining } from '../../../checks/measurement.ts';
 import { ExpectedError } from '../../../errors.ts';
 import type { PlannedRun } from '../../../experiments/sweep/planSweep.ts';
+import { shareTrained } from '../../../experiments/sweep/halving.ts';
+import type { Halving } from '../../../experiments/sweep/sweepFile.ts';
 import {
   expectedRuns,
   expectedTotalMs,
@@ -20,10 +22,17 @@ export interface ExpectedSweep {
 /** Different sizes of model or step that are measured, and for how long each at most. */
 const [mostMeasured, measureMs] = [6, 10_000];
 
+interface MeasuredSweep {
+  jobs: number;
+  halving: Halving | null;
+  say: (text: string) => unknown;
+  signal: AbortSignal;
+}
+
 /** Null if this machine cannot be measured: the runs will say why. */
 export async function expectedSweep(
   planned: readonly PlannedRun[],
-  { jobs, say, signal }: { jobs: number; say: (text: string) => unknown; signal: AbortSignal },
+  { jobs, halving, say, signal }: MeasuredSweep,
 ): Promise<ExpectedSweep | null> {
   const speeds = knownSpeeds(planned);
   const measured = runsToMeasure(planned, speeds, mostMeasured);
@@ -39,5 +48,6 @@ export async function expectedSweep(
   }
   if (speeds.size === 0 && measured.length > 0) return null;
   const runs = expectedRuns(planned, speeds);
-  return { runs, wholeMs: expectedTotalMs(runs.values(), jobs) };
+  const share = halving === null ? 1 : shareTrained(halving, planned);
+  return { runs, wholeMs: share * expectedTotalMs(runs.values(), jobs) };
 }

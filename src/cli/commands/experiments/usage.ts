@@ -76,8 +76,11 @@ export const compareUsage = defineUsage({
   options: {
     at: {
       choices: ['tokens', 'flops', 'time', 'steps'],
-      default: 'tokens',
-      describe: 'Also compare the losses at an equal amount of this',
+      describe: 'Also compare the losses at an equal amount of this (default: tokens); with --to-loss, rank by it',
+    },
+    'to-loss': {
+      type: 'number',
+      describe: 'Compare instead what runs need to come to this validation loss; ranked by --at (default: time)',
     },
     amount: { type: 'number', describe: 'That amount; milliseconds for time (default: what every run has reached)' },
     rank: {
@@ -90,6 +93,7 @@ export const compareUsage = defineUsage({
   },
   examples: [
     ['clm compare runs/rates', 'Compare the runs of a sweep; runs that differ only by seed share a row'],
+    ['clm compare runs/rates --to-loss 1.757', 'Steps, tokens, FLOPs and seconds to a validation loss'],
     ['clm compare runs/small runs/large --at flops --rank aligned', 'Compare two sizes at equal computation'],
   ],
 });
@@ -123,6 +127,10 @@ export const sweepUsage = defineUsage({
       describe: 'Print the runs and the expected time, without training',
     },
     retry: { type: 'boolean', default: false, describe: 'Also repeat the runs that failed' },
+    'max-time': {
+      type: 'string',
+      describe: 'Time for the whole sweep, e.g. 3h: the runs that train then save and stop; the same command goes on',
+    },
     ...logOption,
     ...ignoreHangupOption,
     ...jsonOption,
@@ -131,6 +139,7 @@ export const sweepUsage = defineUsage({
   examples: [
     ['clm sweep configs/sweeps/learning-rates.yaml --dry-run', 'Show the runs and the expected time'],
     ['clm sweep configs/sweeps/learning-rates.yaml', 'Train them; repeat the command to continue after a stop'],
+    ['clm sweep configs/sweeps/learning-rates.yaml --max-time 2h', 'For at most two hours'],
     ['clm compare runs/learning-rates', 'Compare the results'],
   ],
 });

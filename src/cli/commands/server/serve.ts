@@ -15,7 +15,7 @@ import { stopSignals } from '../../stopSignals.ts';
 import { note, printError, printJson, printWarning } from '../../terminal/output.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import { askedSettings, optionName } from '../model/settingsArguments.ts';
-import { parseDuration } from '../train/duration.ts';
+import { parseDuration } from '../../../duration.ts';
 import type { serveUsage } from './usage.ts';
 
 type ServeArguments = ArgumentsOf<typeof serveUsage>;

@@ -9,7 +9,7 @@ import { note, printJson, printResult, printWarning } from '../../terminal/outpu
 import { leftOutLines, reportIgnored, suspicionText } from '../../terminal/supplyText.ts';
 import { hanging } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
-import { parseDuration } from './duration.ts';
+import { parseDuration } from '../../../duration.ts';
 import { planLines, timeLine } from './planText.ts';
 import { expectedTime, timeJson } from './planTime.ts';
 import type { planUsage } from './usage.ts';

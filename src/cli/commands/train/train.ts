@@ -1,6 +1,7 @@
 /** `clm train`: trains a model from a config, or resumes a run. */
 import path from 'node:path';
 import { runPaths } from '../../../run/runPaths.ts';
+import { parseDuration, parseUntil } from '../../../duration.ts';
 import { shellPath } from '../../../shellWord.ts';
 import type { PreparedTraining } from '../../../training/prepare.ts';
 import type { Report, TrainingResult } from '../../../training/sinks/facts.ts';
@@ -13,7 +14,6 @@ import { outliveStdout } from '../../terminal/streams.ts';
 import { stopSignals } from '../../stopSignals.ts';
 import { reportIgnored, reportLeftOut, supplyLines } from '../../terminal/supplyText.ts';
 import { logTargets, openModules } from '../../logTargets.ts';
-import { parseDuration } from './duration.ts';
 import { lengthWithin } from './timeBudget.ts';
 import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -23,6 +23,7 @@ type TrainArguments = ArgumentsOf<typeof trainUsage>;
 
 export async function train(args: TrainArguments): Promise<void> {
   const maxTimeMs = args.maxTime === undefined ? undefined : parseDuration(args.maxTime);
+  const pause = args.until === undefined ? undefined : parseUntil(args.until);
   const { kinds, modules } = logTargets(args.log);
   const set = [
     ...(kinds ? [`reports.log=${JSON.stringify(kinds)}`] : []),
@@ -55,7 +56,7 @@ export async function train(args: TrainArguments): Promise<void> {
       if (length !== undefined && length !== 'stopped') set.push(length);
     }
     const result = await trainRun(request, {
-      ...{ mode, signal: signals.signal, limit },
+      ...{ mode, signal: signals.signal, limit, pause },
       takeSave: () => signals.takeSave(),
       onReplaced: say,
       onWarning: printWarning,

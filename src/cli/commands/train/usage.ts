@@ -63,6 +63,12 @@ export const trainUsage = defineUsage({
         'Save and stop before this time limit, e.g. 3h or 90min; if the config sets no length, the number of steps ' +
         'that fit becomes training.steps',
     },
+    until: {
+      type: 'string',
+      describe:
+        'Evaluate, save and stop once the run has made this many steps, or has trained for this long, e.g. 500 or ' +
+        '10min; --resume goes on',
+    },
     ...ignoreHangupOption,
     'overfit-batch': {
       type: 'boolean',

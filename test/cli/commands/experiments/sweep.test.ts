@@ -53,6 +53,48 @@ describe('clm sweep', () => {
     expect(existsSync(at('bad'))).toBe(false);
   });
 
+  it('stops the settings with the highest losses at each rung, and trains the last like a single run', async () => {
+    writeFileSync(
+      at('halved.yaml'),
+      'config: base.yaml\nset: { training.steps: 9 }\ngrid: { optimizer.learningRate: [1e-3, 1e-2, 1e-5] }\n' +
+        'halving: { factor: 2, from: 3 }\n',
+    );
+    const args = ['sweep', at('halved.yaml'), '--output', at('halved')];
+    const { code, stderr, stdout } = await clm([...args, '--json']);
+    expect(code).toBe(0);
+    expect(stderr).toContain('halving: 3 settings to 3 steps, 2 to 6 steps, 1 to the end');
+    const facts = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const [first, second] = facts.filter(({ kind }) => kind === 'halving');
+    expect(first).toMatchObject({ unit: 'steps', amount: 3, dropped: ['learningRate-0.00001'] });
+    expect(second).toMatchObject({ amount: 6, kept: ['learningRate-0.01'], dropped: ['learningRate-0.001'] });
+    expect(facts.at(-1)).toMatchObject({ kind: 'sweep', done: 1, dropped: 2, best: 'learningRate-0.01' });
+    const steps = (run: string) => losses(path.join(at('halved'), run)).length;
+    expect(['0.00001', '0.001', '0.01'].map((rate) => steps(`learningRate-${rate}`))).toEqual([3, 6, 9]);
+
+    const whole = ['--set', 'training.steps=9', '--set', 'optimizer.learningRate=1e-2'];
+    await clm(['train', at('base.yaml'), '--run', at('whole'), '--quiet', ...whole]);
+    expect(losses(path.join(at('halved'), 'learningRate-0.01'))).toEqual(losses(at('whole')));
+
+    const compared = await clm(['compare', at('halved')]);
+    expect(compared.stdout).toMatch(/Halving stopped learningRate 1e-5 \(\d\.\d{4}\) at 3 steps, by validation loss/);
+    expect(compared.stdout).toMatch(/Halving stopped learningRate 1e-3 .* at 6 steps/);
+  });
+
+  it('refuses halving without a setting to stop, or without a rung before the end', async () => {
+    const refused = async (text: string) => {
+      writeFileSync(at('refused.yaml'), `config: base.yaml\nset: { training.steps: 9 }\n${text}\n`);
+      const { code, stderr } = await clm(['sweep', at('refused.yaml'), '--output', at('refused')]);
+      return `${code} ${stderr}`;
+    };
+    expect(await refused('seeds: 3\nhalving: { from: 3 }')).toMatch(/^2 error: halving needs at least two settings/);
+    expect(await refused('grid: { model.dropout: [0, 0.1] }\nhalving: { from: 9 }')).toMatch(
+      /^2 error: halving\.from is 9 steps, but no run of the sweep is longer/,
+    );
+  });
+
   it('continues after a kill and a failing run, with the same losses as a single run', async () => {
     const output = at('rates');
     const args = ['sweep', at('rates.yaml'), '--output', output];

@@ -6,7 +6,7 @@ import { isEncoding } from '../../../../data/survey/encodings.ts';
 import { shellPath } from '../../../../shellWord.ts';
 import type { ArgumentsOf } from '../../../usage.ts';
 import type { initUsage } from '../usage.ts';
-import { parseDuration } from '../duration.ts';
+import { parseDuration } from '../../../../duration.ts';
 import { chooseText, type ChosenText } from './chooseText.ts';
 import { firstFree, freeName } from './names.ts';
 import { openQuestions, typedPath, type Questions } from './questions.ts';

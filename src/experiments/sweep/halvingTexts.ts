@@ -1,0 +1,39 @@
+/** Successive halving in words, and what is refused of it. */
+import { wrongInput } from '../../errors.ts';
+import { listed } from '../comparison/texts.ts';
+import { isBeforeEnd, keptOf, rungText, settingCount, type HalvedRun, type HalvingEvent } from './halving.ts';
+import type { PlannedRun } from './planSweep.ts';
+import type { Halving } from './sweepFile.ts';
+
+/** `9 settings to 200 steps, 3 to 600 steps, 1 to the end`; of rungs of time the number is not known before. */
+export function halvingText(halving: Halving, runs: readonly HalvedRun[]): string {
+  const parts: string[] = [];
+  let settings = settingCount(runs);
+  let amount = halving.from;
+  for (; settings > 1 && isBeforeEnd({ ...halving, amount }, runs); amount *= halving.factor) {
+    parts.push(`${settings}${parts.length === 0 ? ' settings' : ''} to ${rungText({ ...halving, amount })}`);
+    settings = keptOf(settings, halving);
+  }
+  return [...parts, `${settings} to the end`].join(', ');
+}
+
+/** `halving at 200 steps: 1 of 3 settings goes on (rate-0.01); rate-0.1 and rate-0.001 stop`. */
+export function halvingEventText(event: HalvingEvent, runs: readonly HalvedRun[]): string {
+  const { kept, dropped } = event;
+  const count = (names: readonly string[]): number => settingCount(runs.filter(({ name }) => names.includes(name)));
+  const goes = count(kept) === 1 ? 'goes' : 'go';
+  return (
+    `halving at ${rungText(event)}: ${count(kept)} of ${count([...kept, ...dropped])} settings ${goes} on ` +
+    `(${listed(kept)}); stopped: ${listed(dropped)}`
+  );
+}
+
+/** @throws wrongInput if there is nothing to decide, or nothing to decide by */
+export function checkHalving(halving: Halving, runs: readonly PlannedRun[]): void {
+  if (settingCount(runs) < 2)
+    throw wrongInput('halving needs at least two settings that differ in more than their seed');
+  if (!isBeforeEnd({ ...halving, amount: halving.from }, runs)) {
+    const from = rungText({ ...halving, amount: halving.from });
+    throw wrongInput(`halving.from is ${from}, but no run of the sweep is longer; choose an amount below its length`);
+  }
+}
