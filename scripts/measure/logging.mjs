@@ -95,7 +95,7 @@ try {
     sample: async () => ({ prompt: '', completion: '' }),
     batches: openStepBatches(prepared),
   };
-  await train(parts, start, { signal: stopping.signal, takeSave: () => false });
+  await train(parts, start, { signal: stopping.signal, takeSave: () => false, pauseReason: () => null });
 } finally {
   metrics.close();
   for (const { close } of sinks) close();
