@@ -33,7 +33,7 @@ export function compare({ runs, at, amount, rank, toLoss, json }: ArgumentsOf<ty
         `--to-loss compares amounts at a loss; leave out ${amount === undefined ? '--rank' : '--amount'}`,
       );
     if (!(toLoss > 0)) throw wrongInput('--to-loss must be a loss in nats per token, greater than 0');
-    return printToLoss(compareToLoss(paths.map(readRunHistory), toLoss, at ?? 'time'), json);
+    return void printToLoss(compareToLoss(paths.map(readRunHistory), toLoss, at ?? 'time'), json);
   }
   if (amount !== undefined && !(amount > 0)) throw wrongInput('--amount must be a number greater than 0');
   const rankedBy = rank === undefined ? undefined : ranks[rank];
