@@ -49,9 +49,16 @@ void ShapeAlong(TF_ShapeInferenceContext* context, TF_Status* status, int output
   const auto attempt = [&](auto call, auto... arguments) {
     if (TF_GetCode(status) == TF_OK) call(context, arguments..., status);
   };
-  for (const auto [from, axis] : axes) {
+  for (const auto [from, axis, more] : axes) {
     attempt(TF_ShapeInferenceContextGetInput, from, input);
     attempt(TF_ShapeInferenceContextSubshape, input, axis, axis + 1, length);
+    if (more != 0 && TF_GetCode(status) == TF_OK) {
+      TF_DimensionHandle* dimension = TF_NewDimensionHandle();
+      TF_ShapeInferenceContextDim(context, input, axis, dimension);
+      TF_DeleteShapeHandle(length);
+      length = TF_ShapeInferenceContextVectorFromSize(context, TF_DimensionHandleValue(dimension) + more);
+      TF_DeleteDimensionHandle(dimension);
+    }
     attempt(TF_ShapeInferenceContextConcatenateShapes, shape, length, shape);
   }
   attempt(TF_ShapeInferenceContextSetOutput, output, shape);

@@ -115,7 +115,8 @@ void ShapesOfFirst(TF_ShapeInferenceContext* context, TF_Status* status) {
 struct Axis {
   int input;
   int64_t axis;
+  int64_t more = 0;
 };
-// Shape inference: the dimensions of `output` are those of these axes of inputs; none for a scalar.
+// Shape inference: the dimensions of `output` are those of these axes of inputs, plus `more`; none for a scalar.
 void ShapeAlong(TF_ShapeInferenceContext*, TF_Status*, int output, const std::vector<Axis>&);
 int64_t RankOfInput(TF_ShapeInferenceContext*, TF_Status*, int input);

@@ -5,7 +5,7 @@
  *
  * B micro-batch size · T positions · C width · F feed-forward width · V vocabulary size · N = B·T rows
  */
-import type { Tensor } from '@tensorflow/tfjs-core';
+import { scalar, type Tensor } from '@tensorflow/tfjs-core';
 import { gelu, swiglu } from '../ops/activations.ts';
 import { isStored, rowsOf, transposedProduct, valuesOf, type Weight } from '../ops/linear.ts';
 import { layerNorm, rmsNorm } from '../ops/norm.ts';
@@ -108,12 +108,15 @@ function recomputedBlock(
   const own = Object.entries(parameters).filter(([name]) => name.startsWith(`${path}.`));
   const frozen = Object.fromEntries(own.filter(([, weight]) => isStored(weight)));
   const trained = own.filter((entry): entry is [string, Tensor] => !isStored(entry[1]));
-  const { mask, rotation } = context;
-  const compute = ([input, ...values]: Tensor[], [sameMask, cosines, signedSines]: Tensor[]): Tensor => {
+  const { starts, mask, rotation } = context;
+  const constants = [starts, mask, rotation?.cosines, rotation?.signedSines].map((tensor) => tensor ?? scalar(0));
+  const compute = ([input, ...values]: Tensor[], [start, same, cosines, signedSines]: Tensor[]): Tensor => {
     const named = { ...frozen, ...Object.fromEntries(trained.map(([name], i) => [name, values[i]!])) };
-    const turned = rotation && { cosines: cosines!, signedSines: signedSines! };
-    return block(named, path, input!, pass, { mask: sameMask!, rotation: turned });
+    return block(named, path, input!, pass, {
+      starts: starts && start!,
+      mask: mask && same!,
+      rotation: rotation && { cosines: cosines!, signedSines: signedSines! },
+    });
   };
-  const inputs = [x, ...trained.map(([, weight]) => weight)];
-  return recomputed(compute, inputs, [mask, ...(rotation ? [rotation.cosines, rotation.signedSines] : [])]);
+  return recomputed(compute, [x, ...trained.map(([, weight]) => weight)], constants);
 }

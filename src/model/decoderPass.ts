@@ -1,5 +1,6 @@
 /** What every part of the decoder is given: the parameters, and what this forward pass is about. */
 import type { Tensor } from '@tensorflow/tfjs-core';
+import type { Attention } from '../ops/attention.ts';
 import { drop, type Dropout } from '../ops/dropout.ts';
 import { linearProduct, valuesOf, type Weight } from '../ops/linear.ts';
 import { addLowRank } from '../ops/lowRank.ts';
@@ -46,9 +47,9 @@ export interface KeyValueCache {
    * @param path of the block's attention, e.g. `blocks.3.attention`
    * @param query (B, K, G·T, D), normalised and rotated as the keys
    * @param key (B, K, T, D) @param value (B, K, T, D)
-   * @param mask (T, T), added to the scores: which of the new rows see each other
+   * @param attention of the new rows to each other
    */
-  attend(path: string, query: Tensor, key: Tensor, value: Tensor, mask: Tensor): Tensor;
+  attend(path: string, query: Tensor, key: Tensor, value: Tensor, attention: Attention): Tensor;
 }
 
 /**

@@ -17,17 +17,27 @@ export interface Dropout {
   counter: Tensor;
 }
 
-/** 1/(1−rate) for what is kept, 0 for what is dropped; null if nothing is dropped (rate 0, or not training). */
-export function dropoutMask(dropout: Dropout | null, site: string, shape: readonly number[]): Tensor | null {
-  if (dropout === null || dropout.rate === 0) return null;
-  const [siteSeed] = statelessSeed(dropout.seed, `dropout ${site}`, dropout.branch);
-  const uniform = statelessUniform(shape, stack([scalar(siteSeed, 'int32'), dropout.counter]));
-  return mul(cast(greaterEqual(uniform, dropout.rate), 'float32'), 1 / (1 - dropout.rate));
+/** The dropout of one place in the model. */
+export interface DropoutSite {
+  rate: number;
+  /** (2) int32, of `statelessUniform`: an element is dropped if its number is below the rate. */
+  seed: Tensor;
 }
 
+/** null if nothing is dropped (rate 0, or not training). */
+export function dropoutSite(dropout: Dropout | null, site: string): DropoutSite | null {
+  if (dropout === null || dropout.rate === 0) return null;
+  const [siteSeed] = statelessSeed(dropout.seed, `dropout ${site}`, dropout.branch);
+  return { rate: dropout.rate, seed: stack([scalar(siteSeed, 'int32'), dropout.counter]) };
+}
+
+/** 1/(1−rate) for what is kept, 0 for what is dropped. */
+export const dropoutMask = ({ rate, seed }: DropoutSite, shape: readonly number[]): Tensor =>
+  mul(cast(greaterEqual(statelessUniform(shape, seed), rate), 'float32'), 1 / (1 - rate));
+
 export function drop(x: Tensor, dropout: Dropout | null, site: string): Tensor {
-  const mask = dropoutMask(dropout, site, x.shape);
-  return mask === null ? x : mul(x, mask);
+  const dropped = dropoutSite(dropout, site);
+  return dropped === null ? x : mul(x, dropoutMask(dropped, x.shape));
 }
 
 /** Uniform numbers in [0, 1), a pure function of `seed` (2) int32: tfjs's own would be frozen into a recording. */

@@ -9,7 +9,7 @@ import { adapterPass, type Adapter } from '../model/adapter.ts';
 import { hiddenStates, logitsOf } from '../model/decoder.ts';
 import type { KeyValueCache, Parameters } from '../model/decoderPass.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
-import { attend } from '../ops/attention.ts';
+import { attendHeads } from '../ops/attention.ts';
 import { cachedAttention } from '../ops/cachedAttention.ts';
 import { gatherRows } from '../ops/rows.ts';
 import type { Inputs, InputSpec, Program, Session } from '../runtime/session.ts';
@@ -50,10 +50,10 @@ export function recordPrefill(
     const rows = leadingRows(feeds.firstRow, layout, P, S);
     const cache: KeyValueCache = {
       positionIds: integers(P, (i) => i),
-      attend: (path, query, key, value, mask) => {
+      attend: (path, query, key, value, attention) => {
         writeRows(variables, cacheView(`${path}.keys`, S), rows, key);
         writeRows(variables, cacheView(`${path}.values`, S), rows, value);
-        return attend(query, key, value, mask, null);
+        return attendHeads(query, key, value, attention);
       },
     };
     const parameters = parametersOf(table, variables);

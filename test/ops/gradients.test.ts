@@ -1,9 +1,8 @@
 import { concat, mul, reshape, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
-import { causalMask } from '../../src/model/attention.ts';
 import { rotationOf } from '../../src/model/positions.ts';
 import { gelu, swiglu } from '../../src/ops/activations.ts';
-import { attend, splitHeads } from '../../src/ops/attention.ts';
+import { attend, attendRows, causalMask, splitHeads } from '../../src/ops/attention.ts';
 import { sparseCrossEntropy } from '../../src/ops/crossEntropy.ts';
 import { layerNorm, rmsNorm } from '../../src/ops/norm.ts';
 import { rotate } from '../../src/ops/rotation.ts';
@@ -116,6 +115,16 @@ describe('custom gradients against finite differences', () => {
     expect(kept).toContain(0);
     const args = [random('q', [B, K, T, D]), random('k', [B, K, T, D]), random('v', [B, K, T, D])];
     return check('dropped', args, (q, k, v) => attend(q!, k!, v!, causalMask(T), tensorOf(kept, [B, K, T, T])));
+  });
+
+  it('attention in blocks, grouped, turned and dropped', () => {
+    const [B, T, K, G, D] = [2, 5, 1, 2, 4];
+    const { model } = tinyConfig({ model: { family: 'llama', width: 8, headSize: D, ropeTheta: 7 } });
+    return check('blocks', [random('rows', [B * T, (G + 2) * K * D])], (rows) => {
+      const rotation = rotationOf({ model, batchSize: B, length: T, dropout: null });
+      const dropout = { rate: 0.3, seed: tensorOf(Int32Array.of(3, 4), [2]) };
+      return attendRows.kernel(rows!, { B, T, K, G, D }, { starts: null, mask: null, rotation, dropout });
+    });
   });
 
   it('gatherRows sums the gradients of a row taken twice', () => {

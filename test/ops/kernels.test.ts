@@ -1,8 +1,7 @@
 import { matMul, mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
-import { causalMask } from '../../src/model/attention.ts';
 import { gelu, swiglu } from '../../src/ops/activations.ts';
-import { attend, attendRows, attentionWeights, joinHeads, splitHeads } from '../../src/ops/attention.ts';
+import { attend, attendRows, causalMask, joinHeads, splitHeads } from '../../src/ops/attention.ts';
 import { weightedCrossEntropy } from '../../src/ops/crossEntropy.ts';
 import { runKernel } from '../../src/ops/kernels.ts';
 import { layerNorm, rmsNorm } from '../../src/ops/norm.ts';
@@ -38,33 +37,20 @@ type Case = [
   (...x: Tensor[]) => Tensor,
 ];
 
-// What a query sees: all before it, or no key at the beginning and one in the middle hidden, or (row 2 of the last)
-// none.
-const [B, K, G, T, D] = [2, 3, 2, 19, 5];
-const documents = Float32Array.from({ length: B * T * T }, (_, i) => {
-  const [b, query, key] = [Math.floor(i / (T * T)), Math.floor(i / T) % T, i % T];
-  const isHidden = key > query || key < query - 4 - 3 * b || (query === 17 && key === 15) || (b === 1 && query === 2);
-  return isHidden ? -1e9 : 0;
-});
-const heads = Object.fromEntries(
-  [['query', G * T] as const, ['key', T] as const, ['value', T] as const].map(([name, rows]) => [
-    name,
-    { shape: [B, K, rows, D], values: normals(name, B * K * rows * D, 1.5) },
-  ]),
-);
-
 // Heads side by side, of more positions than are computed at once; the last mask hides keys at both ends, and all from
 // one query.
-const [wideT, wideD] = [150, 9];
+const [B, K, wideT, wideD] = [2, 3, 150, 9];
 const wideDocuments = Float32Array.from({ length: B * wideT * wideT }, (_, i) => {
   const [b, query, key] = [Math.floor(i / (wideT * wideT)), Math.floor(i / wideT) % wideT, i % wideT];
   return key > query || key < query - 40 - 30 * b || (b === 1 && query === 2) ? -1e9 : 0;
 });
 const rows = { rows: { shape: [B * wideT, 3 * K * wideD], values: normals('rows', B * wideT * 3 * K * wideD, 1.5) } };
 const wideSizes = { B, T: wideT, K, G: 1, D: wideD };
+const onTiles = (x: Tensor, mask: Tensor): Tensor =>
+  attendRows.kernel(x, wideSizes, { starts: null, mask, rotation: null, dropout: null });
 const composedRows = (x: Tensor, mask: Tensor): Tensor => {
   const { query, key, value } = splitHeads(x, wideSizes);
-  return joinHeads(attend(query, key, value, mask, null, attentionWeights.composed), wideSizes);
+  return joinHeads(attend(query, key, value, mask, null), wideSizes);
 };
 
 // Sizes that are no multiple of any vector's width, one below it, and one above; values far outside what a decoder
@@ -81,30 +67,13 @@ const cases: Case[] = [
     swiglu,
     swiglu.composed,
   ],
-  [
-    'attention to all before',
-    heads,
-    (q, k, v) => attend(q!, k!, v!, causalMask(T), null),
-    (q, k, v) => attend(q!, k!, v!, causalMask(T), null, attentionWeights.composed),
-  ],
-  [
-    'attention within documents',
-    heads,
-    (q, k, v) => attend(q!, k!, v!, tensor(documents, [B, 1, 1, T, T]), null),
-    (q, k, v) => attend(q!, k!, v!, tensor(documents, [B, 1, 1, T, T]), null, attentionWeights.composed),
-  ],
   ...(sessions[0]!.settings.kernels === 'tiles'
     ? ([
-        [
-          'attention of rows',
-          rows,
-          (x) => attendRows(x!, causalMask(wideT), wideSizes),
-          (x) => composedRows(x!, causalMask(wideT)),
-        ],
+        ['attention of rows', rows, (x) => onTiles(x!, causalMask(wideT)), (x) => composedRows(x!, causalMask(wideT))],
         [
           'attention of rows within documents',
           rows,
-          (x) => attendRows(x!, tensor(wideDocuments, [B, 1, 1, wideT, wideT]), wideSizes),
+          (x) => onTiles(x!, tensor(wideDocuments, [B, 1, 1, wideT, wideT])),
           (x) => composedRows(x!, tensor(wideDocuments, [B, 1, 1, wideT, wideT])),
         ],
       ] satisfies Case[])
