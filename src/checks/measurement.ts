@@ -8,6 +8,7 @@ import { environmentFailure } from '../errors.ts';
 import { median } from '../statistics.ts';
 import { flopsPerToken } from '../training/plan/plan.ts';
 import type { MeasuringMessage, MeasuringRequest } from './measuringProcess.ts';
+import { microBatchRows } from '../training/step/branches.ts';
 import { rememberedPeak, rememberPeak, type Peak } from './peakCache.ts';
 
 export interface MeasuredSteps {
@@ -68,7 +69,7 @@ export async function measureTraining(config: Config, vocabularySize: number, li
 }
 
 export const stepFlops = ({ model, training }: Config, vocabularySize: number): number =>
-  training.microBatchesPerStep * training.microBatchSize * model.contextLength * flopsPerToken(model, vocabularySize);
+  training.microBatchesPerStep * microBatchRows(training) * model.contextLength * flopsPerToken(model, vocabularySize);
 
 /**
  * The config with steps of at most `mostFlops`, as far as that is possible: one micro-batch a step, then fewer windows,

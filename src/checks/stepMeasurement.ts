@@ -12,6 +12,7 @@ import { openTrainingSession } from '../training/run.ts';
 import { recordTrainingStep } from '../training/step/step.ts';
 import { trainingState } from '../training/step/trainingState.ts';
 import { moveIntoSession } from '../training/tensorValues.ts';
+import { microBatchRows } from '../training/step/branches.ts';
 import { matmulMeter } from './matmulPeak.ts';
 
 export type MeasuringEvent =
@@ -70,7 +71,7 @@ function cheapParameter({ name, shape, initial }: ParameterSpec): NamedTensor {
 /** Tokens of every kind, each a target; whole windows of one document if documents are packed. */
 function anyMicroBatch({ model, training, corpus }: Config, vocabularySize: number): MicroBatch {
   const { contextLength } = model;
-  const size = training.microBatchSize * contextLength;
+  const size = microBatchRows(training) * contextLength;
   const tokens = Int32Array.from({ length: size + 1 }, (_, i) => (i * 7919) % vocabularySize);
   return {
     inputs: tokens.slice(0, size),

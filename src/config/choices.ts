@@ -32,6 +32,8 @@ export const dependentKeys: readonly DependentKey[] = [
   dependent('tokenizer.kind', ['file'], 'tokenizer.path'),
   dependent('tokenizer.kind', ['file'], 'tokenizer.endOfText'),
   dependent('optimizer.kind', ['muon'], 'optimizer.momentum'),
+  dependent('training.objective.kind', ['dpo'], 'training.objective.beta'),
+  dependent('training.objective.kind', ['dpo'], 'training.objective.labelSmoothing'),
   dependent('schedule.kind', ['cosine', 'linear', 'warmup-stable-decay'], 'schedule.finalLearningRate'),
   dependent('schedule.kind', ['warmup-stable-decay'], 'schedule.decaySteps'),
   dependent('adapter.kind', ['lora'], 'adapter.rank', 8),

@@ -29,16 +29,17 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   if (splits.length > 1)
     report(splits, `only one of ${splits.join(' and ')} can define the validation split; set the others to null`);
   checkMixture(config, report);
-  for (const [i, { prompt, completion, messages, lossOn }] of config.corpus.sources.entries()) {
+  checkPreferences(config, report);
+  for (const [i, source] of config.corpus.sources.entries()) {
+    const { prompt, completion, messages, lossOn, chosen, rejected } = source;
     const key = (name: string): string => `corpus.sources[${i}].${name}`;
     if (messages !== null && (prompt !== null || completion !== null))
       report([key('messages')], `${key('messages')} and pairs of prompt and completion exclude each other`);
     if (messages === null && lossOn !== 'assistant')
       report([key('lossOn')], `${key('lossOn')} has an effect on chats only; set ${key('messages')}`);
-    if ((prompt === null) === (completion === null)) continue;
+    if ((prompt === null) === (completion === null) || chosen !== null || rejected !== null) continue;
     const [set, missing] = prompt === null ? ['completion', 'prompt'] : ['prompt', 'completion'];
-    const source = `corpus.sources[${i}]`;
-    report([`${source}.${set}`], `${source}.${set} requires ${source}.${missing}: pairs have both`);
+    report([key(set)], `${key(set)} requires ${key(missing)}: pairs have both`);
   }
   const { optimizer, schedule } = config;
   if (schedule.finalLearningRate !== null && schedule.finalLearningRate > optimizer.learningRate) {
@@ -135,6 +136,37 @@ function checkAdapter({ adapter, start, model, training }: Config, report: Repor
     report(['adapter.targets'], `adapter.targets: queryKeyValue contains ${part}; name only one of them`);
   if (targets.includes('gate') && model.family !== 'llama')
     report(['adapter.targets'], `adapter.targets: family ${model.family} has no gate; remove it`);
+}
+
+/** Preference pairs and their objective: one never without the other, and nothing else beside them. */
+function checkPreferences({ corpus: { sources, packing }, training, start }: Config, report: Report): void {
+  const isDpo = training.objective.kind === 'dpo';
+  for (const [i, { chosen, rejected, completion, messages }] of sources.entries()) {
+    const key = (name: string): string => `corpus.sources[${i}].${name}`;
+    if ((chosen === null) !== (rejected === null)) {
+      const [set, missing] = chosen === null ? ['rejected', 'chosen'] : ['chosen', 'rejected'];
+      report([key(set)], `${key(set)} requires ${key(missing)}: preference pairs have both`);
+    } else if (chosen === null && isDpo) {
+      report(
+        [key('path'), 'training.objective.kind'],
+        `training.objective.kind: dpo trains on preference pairs alone, and ${key('path')} has none; ` +
+          `name their fields in ${key('chosen')} and ${key('rejected')}, or remove the source`,
+      );
+    } else if (chosen !== null && !isDpo) {
+      report([key('chosen')], `${key('chosen')} requires training.objective.kind: dpo, for all sources`);
+    }
+    const other = completion !== null ? 'completion' : messages !== null ? 'messages' : null;
+    if (chosen !== null && other !== null)
+      report([key(other)], `${key(other)} and preference pairs (${key('chosen')}) exclude each other`);
+  }
+  if (!isDpo) return;
+  if (start.from === null)
+    report(
+      ['training.objective.kind'],
+      'training.objective.kind: dpo requires start.from: the model in it is trained, and is the reference',
+    );
+  if (packing === 'documents')
+    report(['corpus.packing'], 'corpus.packing: documents has no effect on preference pairs; remove it');
 }
 
 /** Keys that only some kinds have. */

@@ -24,6 +24,8 @@ const manifestSchema = z.strictObject({
       learntTokens: count, // those that count towards the loss
       leftoverTokens: count,
       splitDocuments: count,
+      truncatedPairs: count.default(0), // absent in runs made before there were preference pairs
+      omittedPairs: count.default(0),
     })
     .optional(),
   /** What was repaired or left out; absent in runs made before it was counted. */
@@ -35,6 +37,7 @@ const manifestSchema = z.strictObject({
       suspiciousRecords: count,
       firstSuspicious: z.string().optional(),
       chatsWithoutLoss: count.optional(),
+      cutPrompts: count.optional(),
     })
     .optional(),
   /** How many of the files, the last ones, are only for validation; absent without any. */

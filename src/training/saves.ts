@@ -13,6 +13,7 @@ import { assertFinite } from './divergence.ts';
 import type { PreparedTraining } from './prepare.ts';
 import type { RunPrograms } from './programs.ts';
 import type { Progress } from './progress.ts';
+import { microBatchRows } from './step/branches.ts';
 import type { Report } from './sinks/facts.ts';
 
 export interface Saves {
@@ -35,7 +36,7 @@ export function openSaves(
   permit: (() => Promise<string | undefined>) | undefined,
 ): Saves {
   const { training, model } = config;
-  const tokensPerStep = training.microBatchesPerStep * training.microBatchSize * model.contextLength;
+  const tokensPerStep = training.microBatchesPerStep * microBatchRows(training) * model.contextLength;
   // All checkpoints are at the same depth below the run, so the text is the same for every step.
   const configText = renderConfig(config, checkpointPath(runDirectory, 0));
   const texts = { configText, tokenizerText: renderTokenizer(tokenizer) };

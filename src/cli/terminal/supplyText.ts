@@ -12,35 +12,48 @@ interface SupplyFigures {
   learntShare: number;
   leftoverTokens: number;
   splitDocuments: number;
+  truncatedPairs: number;
+  omittedPairs: number;
 }
 
-/** A line about the token windows, and one about the loss mask if it excludes any token. */
-export function supplyLines(
-  { windowsPerEpoch, paddingShare, learntShare, leftoverTokens, splitDocuments }: SupplyFigures,
-  packing: Packing,
-): string[] {
+/**
+ * A line about the token windows, and one about the loss mask if it excludes any token; of preference pairs also lines
+ * about those that do not fit.
+ */
+export function supplyLines(figures: SupplyFigures, packing: Packing | undefined): string[] {
+  const { windowsPerEpoch, paddingShare, learntShare, leftoverTokens, splitDocuments } = figures;
   const percent = (share: number): string => `${(100 * share).toFixed(share > 0 && share < 0.001 ? 4 : 1)} %`;
-  const windows = `${grouped(windowsPerEpoch)} per epoch`;
+  const isPreference = packing === 'preferences';
+  const windows = `${grouped(windowsPerEpoch)} per epoch${isPreference ? ', each a preference pair in two rows' : ''}`;
   const leftover = leftoverTokens > 0 ? [`${grouped(leftoverTokens)} tokens left over`] : [];
-  const padding = packing === 'documents' ? [`${percent(paddingShare)} padding`] : [];
+  const padding = packing === 'documents' || isPreference ? [`${percent(paddingShare)} padding`] : [];
   const split = splitDocuments > 0 ? [`${grouped(splitDocuments)} documents longer than a window, split`] : [];
   return [
     [windows, ...padding, ...split, ...leftover].join(', '),
     ...(learntShare < 1
       ? [`${percent(learntShare)} of the tokens count towards the loss (completions, or turns of chats)`]
       : []),
+    ...cutLines(figures),
   ];
+}
+
+/** Preference pairs that do not fit the context. */
+function cutLines({ truncatedPairs, omittedPairs }: SupplyFigures): string[] {
+  const cut = `${grouped(truncatedPairs)} pairs longer than the context, whose completions are cut at its end`;
+  const omitted = `${grouped(omittedPairs)} pairs left out: the prompt fills the context, or nothing follows it`;
+  return [...(truncatedPairs > 0 ? [cut] : []), ...(omittedPairs > 0 ? [omitted] : [])];
 }
 
 /** What is not trained on as it was given, a line each with a count: to be said before the first step. */
 export function leftOutLines(counts: Readonly<ReadCounts> | undefined, corpus: Pick<Corpus, 'leftOutFiles'>): string[] {
   const { emptyFiles, hiddenFiles, repeatedFiles } = fileCounts(corpus);
   const { empty, hidden, repeated } = corpus.leftOutFiles ?? { empty: [], hidden: [], repeated: [] };
-  const { badBytes = 0, emptyDocuments = 0, rowsWithoutText = 0, chatsWithoutLoss = 0 } = counts ?? {};
+  const { badBytes = 0, emptyDocuments = 0, rowsWithoutText = 0, chatsWithoutLoss = 0, cutPrompts = 0 } = counts ?? {};
   const lines: [string, number, string?][] = [
     ['empty documents left out', emptyDocuments],
     ['rows without text passed over (emptyRows: skip)', rowsWithoutText],
     ['chats of which nothing counts towards the loss', chatsWithoutLoss],
+    ['pairs whose prompt ends in other tokens when a completion follows, where scoring begins earlier', cutPrompts],
     ['invalid UTF-8 bytes, replaced or skipped', badBytes],
     ['empty files left out', emptyFiles, empty[0]],
     ['hidden files and folders left out', hiddenFiles, hidden[0]],

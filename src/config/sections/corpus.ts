@@ -41,8 +41,8 @@ const source = z.strictObject({
         'and reports how many. (Empty texts are always left out and counted.)',
     ),
   prompt: name.describe(
-    'Field that holds the prompt of prompt–completion pairs, excluded from the loss; requires completion. null: no ' +
-      'pairs.',
+    'Field that holds the prompt of pairs, excluded from the loss; requires completion, or chosen and rejected. ' +
+      'null: no prompt.',
   ),
   completion: name.describe(
     'Field that holds the completion of pairs, the only part that counts towards the loss; requires prompt. null: no ' +
@@ -59,6 +59,12 @@ const source = z.strictObject({
       'Chats: which turns count towards the loss. assistant: all turns of the assistant; last: its last one; all: ' +
         'the whole text.',
     ),
+  chosen: name.describe(
+    'Preference pairs: field that holds the preferred completion, a text or a list of messages; requires rejected ' +
+      'and training.objective.kind: dpo. Without prompt, what chosen and rejected begin with alike is the prompt. null: ' +
+      'no preference pairs.',
+  ),
+  rejected: name.describe('Preference pairs: field that holds the other completion; requires chosen.'),
   documents: z
     .enum(['running', 'file'])
     .default('running')

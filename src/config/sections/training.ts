@@ -8,7 +8,34 @@ export const defaultSteps = 2000;
 
 export const training = z
   .strictObject({
-    microBatchSize: count.default(12).describe('Number of token windows in a micro-batch.'),
+    objective: z
+      .strictObject({
+        kind: z
+          .enum(['crossEntropy', 'dpo'])
+          .default('crossEntropy')
+          .describe(
+            'crossEntropy: predict the next token; dpo: direct preference optimization, on sources with chosen and ' +
+              'rejected (docs/preferences.md).',
+          ),
+        beta: z
+          .number()
+          .gt(0)
+          .nullable()
+          .default(null)
+          .describe('dpo: how closely the model is kept to the reference; larger is closer. null: 0.1.'),
+        labelSmoothing: z
+          .number()
+          .min(0)
+          .lt(0.5)
+          .nullable()
+          .default(null)
+          .describe('dpo: the share of pairs that are assumed to be the wrong way round; < 0.5. null: 0.'),
+      })
+      .prefault({})
+      .describe('What training minimizes.'),
+    microBatchSize: count
+      .default(12)
+      .describe('Number of token windows in a micro-batch; of preference pairs, each of two windows, with dpo.'),
     microBatchesPerStep: count.default(1).describe('Micro-batches per update, for gradient accumulation.'),
     branches: z
       .int()

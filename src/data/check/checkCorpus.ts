@@ -6,18 +6,18 @@ import { createHash } from 'node:crypto';
 
 import { wrongInput } from '../../errors.ts';
 import type { TrainingBatchOptions } from '../windows/batches.ts';
-import { fileCounts } from '../files/corpus.ts';
+import { fileCounts, rowsPerWindow } from '../files/corpus.ts';
 import type { Corpus, CorpusPart, FileCounts } from '../files/corpus.ts';
 import { trainingSequence } from '../windows/mixture.ts';
 import type { PreparedTokenizer } from '../tokens/prepareTokenizer.ts';
-import { textChunks } from '../files/textChunks.ts';
+import { textChunks, textsOf } from '../files/textChunks.ts';
 import { noCounts } from '../files/utf8Chunks.ts';
 import type { ReadCounts } from '../files/utf8Chunks.ts';
 import { countTokens } from '../tokens/tokens.ts';
 import { sourceByteAt } from '../utf8.ts';
 import { supplyShares, trainingSupply } from '../windows/trainingSupply.ts';
 import type { EqualFiles } from './equalFiles.ts';
-import { learntExample, type LearntExample } from './learntExample.ts';
+import { learntExamples, type LearntExample } from './learntExample.ts';
 import { lineHasher } from './lines.ts';
 import { placesOf, type Place } from './places.ts';
 import { openRepetition, type Repetition, type TextSink } from './repetition.ts';
@@ -52,12 +52,17 @@ export interface CorpusCheck extends PartContent, ReadCounts, FileCounts {
   leftoverTokens: number;
   /** Documents longer than a window; 0 unless documents are packed. */
   splitDocuments: number;
+  /** Preference pairs that are cut, and those left out because their prompt fills the context. */
+  truncatedPairs: number;
+  omittedPairs: number;
   /** Bytes of one micro-batch's attention mask between documents; 0 unless documents are packed. */
   maskBytes: number;
   /** The content of each source of a mixture; absent without a mixture. */
   sources?: Record<string, { training: PartContent; validation: PartContent }>;
   /** One chat or pair with what is learnt of it; absent if the corpus has none, or no examples are wanted. */
   learntExample?: LearntExample;
+  /** Of a preference pair, whose chosen completion is in `learntExample`: the same with the rejected one. */
+  rejectedExample?: LearntExample;
   examples: ExampleWindow[];
 }
 
@@ -109,7 +114,7 @@ export async function checkCorpus(
         : validation;
     sources[name] = { training: { ...trainingContents[i]!, tokens: sourceTokens[i]! }, validation: ownValidation };
   }
-  const learnt = options.examples === 0 ? null : await learntExample(corpus, tokenizer);
+  const [learnt, rejected] = options.examples === 0 ? [] : await learntExamples(corpus, tokenizer);
   return {
     documents: training.documents + validation.documents,
     tokens,
@@ -122,13 +127,16 @@ export async function checkCorpus(
     vocabularySize: tokenizer.vocabularySize,
     validationStart: await validationStart(corpus),
     ...(await repetition.found(corpus)),
-    ...supplyShares(supply, contextLength),
+    ...supplyShares(supply, contextLength * rowsPerWindow(corpus.packing)),
     windowsPerEpoch: supply.windows,
     leftoverTokens: supply.leftoverTokens,
     splitDocuments: supply.splitDocuments,
+    truncatedPairs: supply.truncatedPairs,
+    omittedPairs: supply.omittedPairs,
     maskBytes: corpus.packing === 'documents' ? 4 * options.microBatchSize * contextLength ** 2 : 0,
     ...(corpus.mixture && { sources }),
     ...(learnt && { learntExample: learnt }),
+    ...(rejected && { rejectedExample: rejected }),
     examples: await exampleWindows(corpus, tokenizer, options),
   };
 }
@@ -167,7 +175,7 @@ async function readPart(
     // A document that is read whole is one place: that of its record.
     const { sourceOffsets } = chunk;
     const positionOf = sourceOffsets ? (i: number) => sourceByteAt(sourceOffsets, i) : () => startByte;
-    for (const text of chunk.completion === null ? [chunk.bytes] : [chunk.bytes, chunk.completion]) {
+    for (const text of textsOf(chunk)) {
       bytes += text.length;
       lines.write(text, positionOf);
       if (!isRunning) hash.update(text);

@@ -19,21 +19,26 @@ export interface LearntExample {
   parts: TextPart[];
 }
 
-/** The first chat or pair of the training part of which something is learnt; null if there is none. */
-export async function learntExample(corpus: Corpus, tokenizer: Tokenizer): Promise<LearntExample | null> {
-  if (corpus.hasLossMask !== true) return null;
+/**
+ * The first chat or pair of the training part of which something is learnt; of a preference pair, both conversations.
+ * Nothing if there is none.
+ */
+export async function learntExamples(corpus: Corpus, tokenizer: Tokenizer): Promise<LearntExample[]> {
+  const examples: LearntExample[] = [];
+  if (corpus.hasLossMask !== true) return examples;
   for (const part of corpus.training.parts ?? [corpus.training]) {
-    for await (const { completion, lossSpans, startByte } of textChunks(corpus, part)) {
-      if ((completion ?? lossSpans ?? []).length === 0) continue;
+    for await (const { completion, lossSpans, preference, startByte } of textChunks(corpus, part)) {
+      if ((completion ?? lossSpans ?? preference?.rejected ?? []).length === 0) continue;
       const [place] = await placesOf(corpus, [startByte]);
       for await (const { tokenIds, lossMask } of encodedText(corpus, { ...part, startByte }, tokenizer)) {
         const parts = textParts(tokenizer, [...tokenIds], Array.from(lossMask ?? [], Boolean));
         const learntTokens = lossMask?.reduce((sum, counts) => sum + counts, 0) ?? 0;
-        return { place: place!, tokens: tokenIds.length, learntTokens, parts };
+        examples.push({ place: place!, tokens: tokenIds.length, learntTokens, parts });
+        if (examples.length === (preference ? 2 : 1)) return examples;
       }
     }
   }
-  return null;
+  return examples;
 }
 
 function textParts(tokenizer: Tokenizer, tokenIds: readonly number[], lossMask: readonly boolean[]): TextPart[] {

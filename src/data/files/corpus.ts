@@ -59,14 +59,22 @@ export interface SourceSettings extends WeightSchedule {
   readonly prompt?: string | null | undefined;
   readonly completion?: string | null | undefined;
   readonly messages?: string | null | undefined;
+  readonly chosen?: string | null | undefined;
+  readonly rejected?: string | null | undefined;
   readonly lossOn?: LossOn | undefined;
   readonly documents?: 'running' | 'file' | undefined;
   readonly separator?: string | null | undefined;
   readonly name?: string | null | undefined;
 }
 
-/** How tokens fill windows: end to end, or whole documents side by side that cannot attend to each other. */
-export type Packing = 'concatenate' | 'documents';
+/**
+ * How tokens fill windows: end to end; whole documents side by side that cannot attend to each other; or preference
+ * pairs, whose windows are two of T positions, one for each conversation, padded.
+ */
+export type Packing = 'concatenate' | 'documents' | 'preferences';
+
+/** Rows of T positions that a window takes in a micro-batch. */
+export const rowsPerWindow = (packing: Packing | undefined): number => (packing === 'preferences' ? 2 : 1);
 
 /** Files that the sources name but no text is taken from. */
 export interface LeftOutFiles {
@@ -98,7 +106,7 @@ export interface Corpus {
   readonly validation: CorpusPart;
   /** Whether the text consists of documents, with an end-of-text token between them; else it is one running text. */
   readonly separatesDocuments?: boolean | undefined;
-  /** Whether some documents are pairs or chats, of which only the completion or some turns count towards the loss. */
+  /** Whether some documents are pairs or chats, of which only completions or some turns count towards the loss. */
   readonly hasLossMask?: boolean | undefined;
   /** Whether some documents are chats. */
   readonly hasChats?: boolean | undefined;
@@ -106,7 +114,7 @@ export interface Corpus {
   readonly chatDate?: string | null | undefined;
   /** How chats are rendered; known once the tokenizer is. */
   readonly chats?: ChatTemplateSource | undefined;
-  /** Default `concatenate`. */
+  /** Default `concatenate`; `preferences` if the sources are preference pairs. */
   readonly packing?: Packing | undefined;
   /** The sources, if they have weights; undefined: the sources are one sequence. */
   readonly mixture?: readonly MixtureSource[] | undefined;
@@ -118,7 +126,8 @@ export interface Corpus {
 }
 
 /** What is needed to read a corpus. */
-export type ReadableCorpus = Pick<Corpus, 'files' | 'separatesDocuments' | 'encodingErrors' | 'tokenCache' | 'chats'>;
+export type ReadableCorpus = Pick<Corpus, 'files' | 'separatesDocuments' | 'encodingErrors' | 'tokenCache' | 'chats'> &
+  Partial<Pick<Corpus, 'packing'>>;
 
 /** Whether a file consists of documents, rather than of running text. */
 export function hasDocuments({ format, source }: CorpusFile): boolean {

@@ -4,6 +4,7 @@ import { chatText, lossByteSpans } from '../chat/chatText.ts';
 import type { ChatTemplate } from '../chat/chatTemplate.ts';
 import type { ByteSpan } from '../chat/lossMask.ts';
 import { chatField, chatMessages } from '../chat/messages.ts';
+import { preferenceTexts } from '../chat/preferencePair.ts';
 import { badUtf8 } from './corpus.ts';
 import type { ByteRange, CorpusFile } from './corpus.ts';
 import type { ReadOptions } from './utf8Chunks.ts';
@@ -15,12 +16,22 @@ export interface FileDocument {
   readonly startByte: number;
   /** Where it is, for messages, e.g. "line 3 of a.jsonl". */
   readonly location: string;
-  /** Well-formed UTF-8; may be empty. */
+  /** Well-formed UTF-8; may be empty. Of a preference pair: the prompt with the chosen completion. */
   readonly text: Uint8Array;
   /** Of a pair: what follows the prompt `text` and alone counts towards the loss; else null. */
   readonly completion: Uint8Array | null;
   /** Of a chat: the parts of the text that count towards the loss, none in a chat without an answer; else null. */
   readonly lossSpans: readonly ByteSpan[] | null;
+  readonly preference?: Preference | undefined;
+}
+
+/** The rest of a preference pair. */
+export interface Preference {
+  readonly prompt: Uint8Array;
+  /** The prompt with the rejected completion. */
+  readonly rejected: Uint8Array;
+  /** Whether the texts are rendered messages, in which special tokens are spelt. */
+  readonly isChat: boolean;
 }
 
 /** What is being read, and how. */
@@ -38,6 +49,8 @@ export interface Reading {
 /** The fields that hold the text of a file's records. */
 export function fieldNames({ source }: CorpusFile): string[] {
   if (source?.messages) return [source.messages];
+  if (source?.chosen && source.rejected)
+    return [...(source.prompt ? [source.prompt] : []), source.chosen, source.rejected];
   return source?.prompt && source.completion ? [source.prompt, source.completion] : [source?.field ?? 'text'];
 }
 
@@ -53,6 +66,7 @@ export function documentOf(
 ): FileDocument | null {
   const { file, options, fields } = read;
   if (file.source?.messages) return chatDocument(values, read, startByte, location);
+  if (file.source?.chosen) return preferenceDocument(values, read, startByte, location);
   const texts: Uint8Array[] = [];
   for (const field of fieldNames(file)) {
     const value = Object.hasOwn(values, field) ? values[field] : undefined;
@@ -102,6 +116,49 @@ function chatDocument(
     text: Buffer.from(chat.text),
     completion: null,
     lossSpans: lossByteSpans(chat),
+  };
+}
+
+/** A preference pair. */
+function preferenceDocument(
+  values: Record<string, unknown>,
+  read: Reading,
+  startByte: number,
+  location: string,
+): FileDocument | null {
+  const { file, options, fields, template } = read;
+  const found = new Map<string | null | undefined, unknown>();
+  for (const field of fieldNames(file)) {
+    const value = Object.hasOwn(values, field) ? values[field] : undefined;
+    if (value !== undefined) fields.isFound = true;
+    if ((value ?? null) === null) {
+      const name = JSON.stringify(field);
+      const keys = Object.keys(values).join(', ') || 'none';
+      const refusal = wrongInput(
+        `${location} has ${value === null ? `null in ${name}` : `no field ${name} (it has ${keys})`}. Fix the row, ` +
+          'or name the fields of the pairs in corpus.sources: prompt, chosen, rejected. emptyRows: skip passes over ' +
+          'such rows and counts them.',
+      );
+      if (file.source?.emptyRows !== 'skip') throw refusal;
+      if (value === undefined) fields.missing ??= refusal;
+      if (options.counts) options.counts.rowsWithoutText++;
+      return null;
+    }
+    const text = (part: string | Buffer): string =>
+      Buffer.from(wellFormedText(part, read, startByte, location, field)).toString();
+    found.set(field, mapStrings(value, text));
+  }
+  const { prompt, chosen, rejected } = file.source!;
+  const given = { prompt: found.get(prompt), chosen: found.get(chosen), rejected: found.get(rejected) };
+  const texts = atLocation(location, () => preferenceTexts(given, location, template));
+  return {
+    ...{ startByte, location, completion: null, lossSpans: null },
+    text: Buffer.from(texts.chosen),
+    preference: {
+      prompt: Buffer.from(texts.prompt),
+      rejected: Buffer.from(texts.rejected),
+      isChat: texts.isChat,
+    },
   };
 }
 

@@ -27,7 +27,7 @@ export async function* fileDocuments(
   options: ReadOptions = {},
 ): AsyncGenerator<FileDocument, void, void> {
   const { encodingErrors = 'error', chats } = corpus;
-  const template = file.source?.messages && chats ? chatTemplate(chats) : undefined;
+  const template = (file.source?.messages || file.source?.chosen) && chats ? chatTemplate(chats) : undefined;
   const read = { file, range, encodingErrors, options, fields: { isFound: false, missing: null }, template };
   const quotes = file.source?.quotes !== false;
   const format = file.format ?? 'text';

@@ -24,6 +24,7 @@ import { pointerBytes as shownBytes, refusePointer } from '../../storage/pointer
 import { compressionOf, formatOfName, refuseArchive } from './formats.ts';
 import { parquetRows } from './parquet.ts';
 import { openFile, sourceFiles, unreadable } from './sourceFiles.ts';
+import { holdsList } from '../survey/fields.ts';
 import { splitPoint } from './validationSplit.ts';
 import type { EncodingErrors } from '../utf8.ts';
 
@@ -43,7 +44,7 @@ export interface CorpusSettings {
  *   empty
  */
 export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
-  const { validation, encodingErrors, packing, chatDate } = config;
+  const { validation, encodingErrors, chatDate } = config;
   const own = await listed(config.sources, 'corpus.sources', 0);
   if (own.bytes === 0)
     throw wrongInput(
@@ -56,8 +57,12 @@ export async function openCorpus(config: CorpusSettings): Promise<Corpus> {
   const files = [...own.files, ...other.files];
   const bytes = own.bytes + other.bytes;
   const separatesDocuments = files.some(hasDocuments);
-  const hasChats = files.some(({ source }) => source?.messages);
-  const hasLossMask = hasChats || files.some(({ source }) => source?.prompt && source.completion);
+  const preferenceFiles = files.filter(({ source }) => source?.chosen);
+  const packing = preferenceFiles.length > 0 ? 'preferences' : config.packing;
+  let hasChats = files.some(({ source }) => source?.messages);
+  for (const file of preferenceFiles) hasChats ||= await holdsList(file, file.source!.chosen!);
+  const hasPairs = files.some(({ source }) => source?.prompt && source.completion);
+  const hasLossMask = hasChats || hasPairs || packing === 'preferences';
   const leftOutFiles: LeftOutFiles = {
     empty: [...own.leftOut.empty, ...other.leftOut.empty],
     hidden: [...own.leftOut.hidden, ...other.leftOut.hidden],
@@ -191,6 +196,10 @@ async function describeFile(path: string, startByte: number, source: SourceSetti
     await handle.close();
   }
   refusePointer(head.subarray(0, headBytes), path);
+  if (source.chosen && format === 'text')
+    throw wrongInput(
+      `${path}: preference pairs (chosen in corpus.sources) are read from JSON lines, CSV, TSV and Parquet.`,
+    );
   if (source.messages && format !== 'jsonLines' && format !== 'parquet')
     throw wrongInput(
       `${path}: chats (messages in corpus.sources) are read from JSON lines and Parquet, not ${format}.`,

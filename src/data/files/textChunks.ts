@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { ByteSpan } from '../chat/lossMask.ts';
 import { locationInFile } from './corpus.ts';
 import type { CorpusFile, CorpusPart, ReadableCorpus } from './corpus.ts';
+import type { Preference } from './documentFields.ts';
 import { fileDocuments } from './fileDocuments.ts';
 import { sourceByteAt } from '../utf8.ts';
 import type { SourceOffset } from '../utf8.ts';
@@ -25,11 +26,17 @@ interface TextChunk {
   readonly completion: Uint8Array | null;
   /** Of a chat: the parts of `bytes` that count towards the loss; else null. */
   readonly lossSpans: readonly ByteSpan[] | null;
+  /** Of a preference pair: what it has beside the prompt with the chosen completion, which is `bytes`. */
+  readonly preference?: Preference | undefined;
   readonly startsDocument: boolean;
   readonly endsDocument: boolean;
   /** Where the byte at `index` of the text is, for messages. */
   location(index: number): string;
 }
+
+/** The texts of a document that is read whole: one, or both of a pair. */
+export const textsOf = ({ bytes, completion, preference }: TextChunk): Uint8Array[] =>
+  [bytes, completion, preference?.rejected].filter((text) => text instanceof Uint8Array);
 
 /**
  * The text of `part`. Skips documents without text, and those that a split by hash assigns to the other part.
@@ -61,20 +68,21 @@ export async function* textChunks(
       yield* fileAsDocument(corpus, file, { ...part, startByte, endByte }, options);
       continue;
     }
-    for await (const { startByte: at, location, text, completion, lossSpans } of fileDocuments(
+    for await (const { startByte: at, location, text, completion, lossSpans, preference } of fileDocuments(
       file,
       { startByte, endByte },
       corpus,
       rowOptions,
     )) {
       if (isStopped()) return;
-      if (text.length + (completion?.length ?? 0) === 0) {
+      const second = completion ?? preference?.rejected ?? null;
+      if (text.length + (second?.length ?? 0) === 0) {
         if (rowOptions.counts) rowOptions.counts.emptyDocuments++;
         continue;
       }
       if (lossSpans?.length === 0 && rowOptions.counts)
         rowOptions.counts.chatsWithoutLoss = (rowOptions.counts.chatsWithoutLoss ?? 0) + 1;
-      if (!isInPart(part, text, completion)) continue;
+      if (!isInPart(part, text, second)) continue;
       const whole = { startsDocument: true, endsDocument: true };
       yield {
         file,
@@ -82,6 +90,7 @@ export async function* textChunks(
         bytes: text,
         completion,
         lossSpans,
+        preference,
         ...whole,
         location: (index) => `${location}, at byte ${index} of its text`,
       };
@@ -141,10 +150,10 @@ async function* fileAsDocument(
 const hashedBytes = 65_536;
 
 /** Whether a document is in this part of a split by hash: 48 bits of its SHA-256 are compared with the fraction. */
-function isInPart({ documents }: CorpusPart, text: Uint8Array, completion: Uint8Array | null): boolean {
+function isInPart({ documents }: CorpusPart, text: Uint8Array, second: Uint8Array | null): boolean {
   if (documents === undefined) return true;
   const hash = createHash('sha256').update(text.subarray(0, hashedBytes));
-  if (completion !== null) hash.update(completion.subarray(0, hashedBytes));
+  if (second !== null) hash.update(second.subarray(0, hashedBytes));
   const isValidation = hash.digest().readUIntBE(0, 6) / 2 ** 48 < documents.fraction;
   return isValidation === (documents.side === 'validation');
 }

@@ -35,6 +35,8 @@ export interface ReadCounts {
   firstSuspicious?: string | undefined;
   /** Chats of which nothing counts towards the loss, e.g. without an answer. */
   chatsWithoutLoss?: number | undefined;
+  /** Preference pairs in which the last tokens of the prompt are others when the completion follows. */
+  cutPrompts?: number | undefined;
 }
 
 export const noCounts = (): ReadCounts => ({
@@ -44,11 +46,14 @@ export const noCounts = (): ReadCounts => ({
   suspiciousRecords: 0,
 });
 
-type CountKey = keyof Omit<ReadCounts, 'firstSuspicious' | 'chatsWithoutLoss'>;
+/** Counts that are absent while nothing was counted. */
+const rareCounts = ['chatsWithoutLoss', 'cutPrompts'] as const;
+
+type CountKey = keyof Omit<ReadCounts, 'firstSuspicious' | (typeof rareCounts)[number]>;
 
 export function addCounts(sum: ReadCounts, counts: Readonly<ReadCounts>): void {
   for (const key of Object.keys(noCounts()) as CountKey[]) sum[key] += counts[key];
-  if (counts.chatsWithoutLoss) sum.chatsWithoutLoss = (sum.chatsWithoutLoss ?? 0) + counts.chatsWithoutLoss;
+  for (const key of rareCounts) if (counts[key]) sum[key] = (sum[key] ?? 0) + counts[key];
   sum.firstSuspicious ??= counts.firstSuspicious;
 }
 

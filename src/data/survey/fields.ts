@@ -51,6 +51,13 @@ export async function chatFieldOf(file: CorpusFile): Promise<string | undefined>
   return undefined;
 }
 
+/** Whether a field holds lists, e.g. of messages, rather than texts: by the first record that has it. */
+export async function holdsList(file: CorpusFile, field: string): Promise<boolean> {
+  for await (const record of firstRecords(file))
+    if ((record[field] ?? null) !== null) return Array.isArray(record[field]);
+  return false;
+}
+
 async function* firstRecords(file: CorpusFile): AsyncGenerator<Record<string, unknown>, void, void> {
   const all = { startByte: file.startByte, endByte: file.startByte + file.bytes };
   if (file.format === 'parquet') {

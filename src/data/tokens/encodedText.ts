@@ -6,6 +6,7 @@ import { lossMaskOf } from '../chat/lossMask.ts';
 import type { ByteSpan } from '../chat/lossMask.ts';
 import type { CorpusPart, ReadableCorpus } from '../files/corpus.ts';
 import { textChunks } from '../files/textChunks.ts';
+import { encodedPreferences } from './encodedPreferences.ts';
 import type { EncodedPieces, PiecesOfText, TokenizingWorkers } from './tokenizingWorkers.ts';
 import type { TextOrigin, Tokenizer } from '../tokenizers/tokenizer.ts';
 import { sourceByteAt } from '../utf8.ts';
@@ -58,6 +59,10 @@ export async function* encodedText(
   tokenizer: Tokenizer,
   options: EncodeOptions = {},
 ): AsyncGenerator<EncodedText, void, void> {
+  if (corpus.packing === 'preferences') {
+    yield* encodedPreferences(corpus, part, tokenizer, options);
+    return;
+  }
   const pieces = piecesOf(corpus, part, tokenizer, options);
   const endOfText = corpus.separatesDocuments === true ? tokenizer.endOfText : null;
   if (options.workers !== undefined) {

@@ -158,13 +158,19 @@ async function keyOf(corpus: Corpus, tokenizer: Tokenizer): Promise<string> {
         format,
         compression,
         markBytes,
-        source: { field, quotes, emptyRows, prompt, completion, messages, lossOn, documents, separator } = {},
+        source: { field, quotes, emptyRows, prompt, completion, documents, separator } = {},
+        source: { messages, lossOn, chosen, rejected } = {},
       } = corpus.files[i]!;
       // Only samples of long files are hashed, so their modification time is part of the key.
       const changedMs = bytes > wholeBytes ? (await stat(filePath)).mtimeMs : null;
       const fields = { field, quotes, emptyRows, prompt, completion, documents, separator };
       const chat = messages && { messages, lossOn, date: corpus.chats?.date };
-      return { bytes, sha256, changedMs, format, compression, markBytes, ...fields, ...(chat && { chat }) };
+      const preference = chosen && { chosen, rejected, date: corpus.chats?.date };
+      return {
+        ...{ bytes, sha256, changedMs, format, compression, markBytes, ...fields },
+        ...(chat && { chat }),
+        ...(preference && { preference }),
+      };
     }),
   );
   const content = {

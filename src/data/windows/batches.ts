@@ -3,6 +3,7 @@
  * sequence, for validation one pass in the order of the text.
  */
 import { wrongInput } from '../../errors.ts';
+import { rowsPerWindow } from '../files/corpus.ts';
 import type { Corpus, Packing, ReadableCorpus } from '../files/corpus.ts';
 import { checkCursor, cursorAt, cursorOutsideCorpus, startCursor } from './cursor.ts';
 import type { Cursor } from './cursor.ts';
@@ -13,10 +14,14 @@ import { tokenChunks } from '../tokens/tokens.ts';
 import type { TokenChunk } from '../tokens/tokens.ts';
 import { noLossTokens, readAhead, trainingBlocks } from './trainingBlocks.ts';
 import type { BlockSequenceOptions } from './trainingBlocks.ts';
+import { preferenceBlocks } from './preferenceBlocks.ts';
 import { hasTarget, piecesOf, windowOrder } from './windows.ts';
 import type { Block } from './windows.ts';
 
-/** Arrays of shape (B, T), row by row (B = microBatchSize, T = contextLength). */
+/**
+ * Arrays of shape (B, T), row by row (B = microBatchSize, T = contextLength). Of preference pairs (2·B, T), for each
+ * pair a row with the chosen completion and one with the rejected completion.
+ */
 export interface MicroBatch {
   /** (B, T) token ids; 0 on padding. */
   readonly inputs: Int32Array;
@@ -69,11 +74,12 @@ export async function* trainingBatches(
   cursor: Cursor = startCursor(corpus),
 ): AsyncGenerator<TrainingBatch, void, void> {
   checkCursor(cursor, corpus);
-  const { seed, contextLength, microBatchSize, chunkBytes, workers, onWarning } = options;
+  const { seed, microBatchSize, contextLength, chunkBytes, workers, onWarning } = options;
+  const shape = { contextLength, packing: corpus.packing };
   const stopping = new AbortController();
   const readOptions = { chunkBytes, workers, onWarning, signal: stopping.signal };
   const blocks = readAhead(trainingBlocks(corpus, tokenizer, options, cursor, readOptions), () => stopping.abort());
-  const newBatch = () => emptyBatch(microBatchSize * contextLength, corpus.packing);
+  const newBatch = () => emptyBatch(options, corpus.packing);
   let batch = newBatch();
   let rows = 0; // filled rows of the batch
   let hasStarted = false;
@@ -89,7 +95,7 @@ export async function* trainingBatches(
     }
     const order = windowOrder(seed, epoch, index, windows);
     while (windowsTaken < windows) {
-      if (!addWindow(batch, rows, block, order[windowsTaken++]!, contextLength)) continue; // a window of prompts only
+      if (!addWindow(batch, rows, block, order[windowsTaken++]!, shape)) continue; // a window of prompts only
       hasTargets = true;
       if (++rows === microBatchSize) {
         const position = {
@@ -125,22 +131,25 @@ export async function* validationBatches(
   }
   const { contextLength, microBatchSize, chunkBytes, onWarning } = options;
   const chunks = tokenChunks(corpus, corpus.validation, tokenizer, { chunkBytes, onWarning });
+  const shape = { contextLength, packing: corpus.packing };
   const blocks =
-    corpus.packing === 'documents'
-      ? documentBlocks(chunks, tokenizer, {
-          contextLength,
-          shuffleTokens: validationBlockTokens,
-          firstBlock: 0,
-          insideDocument: false,
-        })
-      : consecutiveWindows(chunks, contextLength);
-  const newBatch = () => emptyBatch(microBatchSize * contextLength, corpus.packing);
+    corpus.packing === 'preferences'
+      ? preferenceBlocks(chunks, { contextLength, shuffleTokens: validationBlockTokens, firstBlock: 0 })
+      : corpus.packing === 'documents'
+        ? documentBlocks(chunks, tokenizer, {
+            contextLength,
+            shuffleTokens: validationBlockTokens,
+            firstBlock: 0,
+            insideDocument: false,
+          })
+        : consecutiveWindows(chunks, contextLength);
+  const newBatch = () => emptyBatch(options, corpus.packing);
   let batch = newBatch();
   let rows = 0; // filled rows of the batch
   let isScored = false;
   for await (const block of blocks) {
     for (let window = 0; window < block.windows; window++) {
-      if (!addWindow(batch, rows, block, window, contextLength)) continue;
+      if (!addWindow(batch, rows, block, window, shape)) continue;
       isScored = true;
       if (++rows < microBatchSize) continue;
       yield batch;
@@ -157,7 +166,7 @@ export async function* validationBatches(
   if (rows > 0) yield batch;
 }
 
-/** Validation documents are packed in blocks of this many tokens. */
+/** Validation documents and pairs are in blocks of this many tokens. */
 const validationBlockTokens = 2 ** 18;
 
 type Windows = Pick<Block, 'windows' | 'tokenIds' | 'lossMask' | 'packed'>;
@@ -217,19 +226,25 @@ export interface GrowingBatch extends MicroBatch {
   tokenCount: number;
 }
 
-/** @param length B · T */
-export const emptyBatch = (length: number, packing: Packing = 'concatenate'): GrowingBatch => ({
-  inputs: new Int32Array(length),
-  targets: new Int32Array(length),
-  lossMask: new Float32Array(length),
-  ...(packing === 'documents' && { positions: new Int32Array(length) }),
-  targetCount: 0,
-  tokenCount: 0,
-});
+export function emptyBatch(
+  { microBatchSize, contextLength }: Pick<BatchOptions, 'microBatchSize' | 'contextLength'>,
+  packing: Packing = 'concatenate',
+): GrowingBatch {
+  const length = microBatchSize * rowsPerWindow(packing) * contextLength;
+  return {
+    inputs: new Int32Array(length),
+    targets: new Int32Array(length),
+    lossMask: new Float32Array(length),
+    ...(packing === 'documents' && { positions: new Int32Array(length) }),
+    targetCount: 0,
+    tokenCount: 0,
+  };
+}
 
 /**
- * Puts a window into row `row`, its pieces side by side. This is the only function that shifts targets: the target of
- * an input is the token after it, so the last token of a piece is only a target.
+ * Puts a window into row `row`, its pieces side by side; a preference pair into the two rows from 2 · `row`. This is
+ * the only function that shifts targets: the target of an input is the token after it, so the last token of a piece is
+ * only a target.
  * @returns false, and adds nothing, if no target of the window counts towards the loss
  */
 function addWindow(
@@ -237,13 +252,14 @@ function addWindow(
   row: number,
   { tokenIds, lossMask: tokenMask, packed }: Windows,
   window: number,
-  contextLength: number,
+  { contextLength, packing }: { contextLength: number; packing?: Packing | undefined },
 ): boolean {
   const { inputs, targets, lossMask, positions } = batch;
   const pieces = piecesOf({ packed }, window, contextLength);
   if (!pieces.some((piece) => hasTarget(piece, tokenMask))) return false;
-  let offset = row * contextLength;
-  for (const { startToken, endToken } of pieces) {
+  let offset = row * rowsPerWindow(packing) * contextLength;
+  for (const [i, { startToken, endToken }] of pieces.entries()) {
+    if (packing === 'preferences') offset = (2 * row + i) * contextLength;
     const ids = tokenIds.subarray(startToken, endToken);
     const length = ids.length - 1;
     inputs.set(ids.subarray(0, length), offset);

@@ -7,6 +7,7 @@
 import { weightAt } from '../../config/sections/corpus.ts';
 import { emptyBatch, trainingBatches } from './batches.ts';
 import type { GrowingBatch, TrainingBatch, TrainingBatchOptions } from './batches.ts';
+import { rowsPerWindow } from '../files/corpus.ts';
 import type { Corpus, MixtureSource } from '../files/corpus.ts';
 import { startCursor } from './cursor.ts';
 import type { Cursor } from './cursor.ts';
@@ -34,7 +35,8 @@ export async function* trainingSequence(
     yield* trainingBatches(corpus, tokenizer, options, cursor);
     return;
   }
-  const { microBatchSize, contextLength, totalWindows, windowsPerStep = 1 } = options;
+  const { microBatchSize, totalWindows, windowsPerStep = 1 } = options;
+  const windowTokens = options.contextLength * rowsPerWindow(corpus.packing);
   const states: SourceState[] =
     cursor.mixture?.map((state) => ({ ...state })) ??
     mixture.map((source) => ({ owed: 0, windows: 0, tokens: 0, cursor: startCursor(corpusOf(corpus, source)) }));
@@ -49,7 +51,7 @@ export async function* trainingSequence(
   let windows = states.reduce((sum, state) => sum + state.windows, 0);
   try {
     for (;;) {
-      const batch = emptyBatch(microBatchSize * contextLength, corpus.packing);
+      const batch = emptyBatch(options, corpus.packing);
       for (let row = 0; row < microBatchSize; row++) {
         const shares = sharesAt(
           mixture,
@@ -60,10 +62,10 @@ export async function* trainingSequence(
         const chosen = states.reduce((best, _, source) => (deficit(source) > deficit(best) ? source : best), 0);
         const next = await streams[chosen]!.next();
         if (next.done === true) throw new Error('the windows of a source ended');
-        addRow(batch, next.value, row * contextLength);
+        addRow(batch, next.value, row * windowTokens);
         const { version: _, mixture: __, ...position } = next.value.cursor;
         const { tokenCount } = next.value;
-        const filled = tokenCount / contextLength; // a window with padding is less than one
+        const filled = tokenCount / windowTokens; // a window with padding is less than one
         for (const [source, state] of states.entries()) state.owed += shares[source]! * filled;
         const { owed, windows: taken, tokens } = states[chosen]!;
         const counted = tokens === undefined ? {} : { tokens: tokens + tokenCount };

@@ -7,6 +7,7 @@ import type { EncodeOptions } from '../tokens/encodedText.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { tokenChunks } from '../tokens/tokens.ts';
 import type { TokenChunk } from '../tokens/tokens.ts';
+import { preferenceBlocks } from './preferenceBlocks.ts';
 import { epochBlocks } from './windows.ts';
 import type { Block } from './windows.ts';
 
@@ -44,9 +45,11 @@ export async function* trainingBlocks(
       corpus.separatesDocuments !== true && (corpus.encodingErrors ?? 'error') === 'error' && tokenizer.kind !== 'bpe';
     const maximumTokens = isBounded ? part.endByte - startByte : Infinity;
     const blocks =
-      corpus.packing === 'documents'
-        ? documentBlocks(chunks, tokenizer, { ...options, firstBlock, insideDocument })
-        : epochBlocks(chunks, tokenizer, { ...options, epoch, firstBlock, maximumTokens });
+      corpus.packing === 'preferences'
+        ? preferenceBlocks(chunks, { ...options, firstBlock })
+        : corpus.packing === 'documents'
+          ? documentBlocks(chunks, tokenizer, { ...options, firstBlock, insideDocument })
+          : epochBlocks(chunks, tokenizer, { ...options, epoch, firstBlock, maximumTokens });
     let isEmpty = true;
     for await (const block of blocks) {
       isEmpty = false;

@@ -6,6 +6,7 @@ import { corpusOf } from './mixture.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { tokenChunks } from '../tokens/tokens.ts';
 import type { TokenChunk } from '../tokens/tokens.ts';
+import { preferenceBlocks } from './preferenceBlocks.ts';
 import { noLossTokens } from './trainingBlocks.ts';
 import { epochBlocks, hasTarget, piecesOf } from './windows.ts';
 
@@ -22,7 +23,21 @@ export interface TrainingSupply {
   readonly leftoverTokens: number;
   /** Documents longer than a window, with `packing: documents`; else 0. */
   readonly splitDocuments: number;
+  /** Of preference pairs, training and validation: those that were cut, and those left out; else 0. */
+  readonly truncatedPairs: number;
+  readonly omittedPairs: number;
 }
+
+const nothing: TrainingSupply = {
+  windows: 0,
+  places: 0,
+  tokens: 0,
+  learntTokens: 0,
+  leftoverTokens: 0,
+  splitDocuments: 0,
+  truncatedPairs: 0,
+  omittedPairs: 0,
+};
 
 interface SupplyOptions {
   readonly seed: number;
@@ -48,7 +63,7 @@ export async function trainingSupply(
   options: SupplyOptions,
   sourceTokens: readonly number[],
 ): Promise<TrainingSupply> {
-  const total = { windows: 0, places: 0, tokens: 0, learntTokens: 0, leftoverTokens: 0, splitDocuments: 0 };
+  const total: { -readonly [Key in keyof TrainingSupply]: number } = { ...nothing };
   const corpora = corpus.mixture?.map((source) => corpusOf(corpus, source)) ?? [corpus];
   for (const [i, one] of corpora.entries()) {
     const isRead = one.packing === 'documents' || one.hasLossMask === true;
@@ -56,6 +71,13 @@ export async function trainingSupply(
       ? await countedSupply(one, tokenizer, options, sourceTokens[i]!)
       : plainSupply(options, sourceTokens[i]!);
     for (const key of Object.keys(total) as (keyof TrainingSupply)[]) total[key] += supply[key];
+  }
+  if (corpus.packing === 'preferences') {
+    const counts = { truncatedPairs: 0, omittedPairs: 0, leftoverTokens: 0 };
+    const validation = tokenChunks(corpus, corpus.validation, tokenizer);
+    for await (const _ of preferenceBlocks(validation, { ...options, firstBlock: 0, counts }));
+    total.truncatedPairs += counts.truncatedPairs;
+    total.omittedPairs += counts.omittedPairs;
   }
   return total;
 }
@@ -67,7 +89,7 @@ export async function trainingSupply(
 export function plainSupply({ contextLength }: Pick<SupplyOptions, 'contextLength'>, tokens: number): TrainingSupply {
   const windows = Math.max(0, Math.floor((tokens - 1) / contextLength));
   const leftoverTokens = windows === 0 ? tokens : tokens - 1 - windows * contextLength;
-  return { windows, places: windows * contextLength, tokens, learntTokens: tokens, leftoverTokens, splitDocuments: 0 };
+  return { ...nothing, windows, places: windows * contextLength, tokens, learntTokens: tokens, leftoverTokens };
 }
 
 async function countedSupply(
@@ -78,11 +100,15 @@ async function countedSupply(
 ): Promise<TrainingSupply> {
   const { contextLength } = options;
   const packsDocuments = corpus.packing === 'documents';
-  const counts = { splitDocuments: 0, leftoverTokens: 0, learntTokens: 0 };
+  const { splitDocuments, leftoverTokens, learntTokens, truncatedPairs, omittedPairs } = nothing;
+  const counts = { splitDocuments, leftoverTokens, learntTokens, truncatedPairs, omittedPairs };
+  const isPreference = corpus.packing === 'preferences';
   const chunks = countingLossTokens(tokenChunks(corpus, corpus.training, tokenizer), counts);
-  const blocks = packsDocuments
-    ? documentBlocks(chunks, tokenizer, { ...options, firstBlock: 0, insideDocument: false, counts })
-    : epochBlocks(chunks, tokenizer, { ...options, epoch: 0, firstBlock: 0, maximumTokens: tokens });
+  const blocks = isPreference
+    ? preferenceBlocks(chunks, { ...options, firstBlock: 0, counts })
+    : packsDocuments
+      ? documentBlocks(chunks, tokenizer, { ...options, firstBlock: 0, insideDocument: false, counts })
+      : epochBlocks(chunks, tokenizer, { ...options, epoch: 0, firstBlock: 0, maximumTokens: tokens });
   let [windows, places] = [0, 0];
   for await (const block of blocks) {
     for (let window = 0; window < block.windows; window++) {
@@ -98,7 +124,7 @@ async function countedSupply(
     windows,
     places,
     tokens,
-    leftoverTokens: packsDocuments ? counts.leftoverTokens : tokens - 1 - places,
+    leftoverTokens: packsDocuments || isPreference ? counts.leftoverTokens : tokens - 1 - places,
   };
 }
 
@@ -112,13 +138,16 @@ async function* countingLossTokens(
   }
 }
 
-/** The shares of padding and of tokens that count towards the loss. Named as in the JSON of `clm plan`. */
+/**
+ * The shares of padding and of tokens that count towards the loss. Named as in the JSON of `clm plan`.
+ * @param windowTokens positions of a window: the context length, of preference pairs twice that
+ */
 export function supplyShares(
   { windows, places, tokens, learntTokens }: TrainingSupply,
-  contextLength: number,
+  windowTokens: number,
 ): { paddingShare: number; learntShare: number } {
   return {
-    paddingShare: windows === 0 ? 0 : 1 - places / (windows * contextLength),
+    paddingShare: windows === 0 ? 0 : 1 - places / (windows * windowTokens),
     learntShare: learntTokens / tokens,
   };
 }

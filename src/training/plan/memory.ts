@@ -10,7 +10,7 @@ import type { Config } from '../../config/schema.ts';
 import { chunkRows, isBlockMatrix, type ParameterSpec } from '../../model/parameters.ts';
 import { elementCount } from '../../tensors/tensors.ts';
 import { wantsKernels } from '../../processor.ts';
-import { branchCount } from '../step/branches.ts';
+import { branchCount, microBatchRows } from '../step/branches.ts';
 
 type Purpose = 'process' | 'parameters' | 'optimizer' | 'gradients' | 'activations' | 'mask' | 'logits' | 'checkpoint';
 
@@ -80,7 +80,7 @@ function activationFloats(config: SizedConfig, isComposed: boolean): number {
   const { model, training } = config;
   const { layers: L, width: C, heads: H, keyValueHeads: K, headSize: D, feedForwardWidth: F } = model;
   const { family, contextLength: T, dropout } = model;
-  const N = training.microBatchSize * T;
+  const N = microBatchRows(training) * T;
   const isDropped = dropout > 0;
   const productSize = productFloats(config, isComposed);
   // Arrays of a row: the residual stream, twice; the norms, twice; queries, keys and values; attention's output; the
@@ -105,7 +105,7 @@ const maskFloats = ({ corpus, model, training }: SizedConfig): number =>
  */
 function logitFloats(config: SizedConfig, V: number, isComposed: boolean): number {
   const branches = branchCount(config.training);
-  const branchRows = Math.ceil(config.training.microBatchSize / branches) * config.model.contextLength;
+  const branchRows = Math.ceil(microBatchRows(config.training) / branches) * config.model.contextLength;
   const rows = chunkRows(branchRows, V);
   return branches * ((isComposed ? 2 : 1) * rows * V + (rows < branchRows ? V * config.model.width : 0));
 }

@@ -12,6 +12,7 @@ import { parameterTable, vocabularyRows, type ParameterSpec } from '../../model/
 import { elementCount } from '../../tensors/tensors.ts';
 import { bytesText } from '../../units.ts';
 import { availableBytes, countWhere, freeBytes, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
+import { microBatchRows } from '../step/branches.ts';
 import { adviceText, memoryAdvice, otherKeys, type MemoryAdvice } from './memoryAdvice.ts';
 
 /** The fields are also those of `clm plan --json`: `learntShare` and `keysToTurn` keep their names for its readers. */
@@ -22,7 +23,7 @@ export interface RunPlan {
   tokens: number;
   epochs: number;
   windowsPerEpoch: number;
-  /** Share of the positions of the windows that are padding: the price of packing whole documents. */
+  /** Share of the positions of the windows that are padding: the price of whole documents, and of preference pairs. */
   paddingShare: number;
   /** Share of the training tokens that count towards the loss: 1 unless there are prompts. */
   learntShare: number;
@@ -30,6 +31,9 @@ export interface RunPlan {
   leftoverTokens: number;
   /** Documents that are cut because they are longer than a window; 0 unless documents are packed whole. */
   splitDocuments: number;
+  /** Preference pairs that are cut, and those left out because their prompt fills the context. */
+  truncatedPairs: number;
+  omittedPairs: number;
   parameters: number;
   parametersByPart: Readonly<Record<'embedding' | 'attention' | 'feedForward' | 'norms' | 'head', number>>;
   /** Parameters used in a matrix product of the forward pass, the tied head included. */
@@ -74,8 +78,9 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   refuseSmallVocabulary(config, size.vocabularySize);
   refuseShortText(config, size.trainingTokens, windowsPerStep, windowsPerEpoch);
 
-  const tokensPerStep = windowsPerStep * T;
-  const steps = stepsOf(config, tokensPerStep, windowsPerEpoch * T);
+  const tokensPerStep = training.microBatchesPerStep * microBatchRows(training) * T;
+  const windowTokens = tokensPerStep / windowsPerStep;
+  const steps = stepsOf(config, tokensPerStep, windowsPerEpoch * windowTokens);
   const table = parameterTable(model, size.vocabularySize);
   const parameters = countWhere(table, () => true);
   const bytes = memoryPlan(config, table, vocabularyRows(model, size.vocabularySize));
@@ -86,9 +91,11 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     tokens: steps * tokensPerStep,
     epochs: (steps * windowsPerStep) / windowsPerEpoch,
     windowsPerEpoch,
-    ...supplyShares(supply, T),
+    ...supplyShares(supply, windowTokens),
     leftoverTokens: supply.leftoverTokens,
     splitDocuments: supply.splitDocuments,
+    truncatedPairs: supply.truncatedPairs,
+    omittedPairs: supply.omittedPairs,
     parameters,
     parametersByPart: partsOf(table),
     matmulParameters: countWhere(table, ({ multiplies }) => multiplies),

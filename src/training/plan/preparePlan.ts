@@ -1,11 +1,20 @@
 /** From a config to its plan: the corpus is opened, the tokenizer prepared, and the text counted. */
+import path from 'node:path';
 import type { Config } from '../../config/schema.ts';
 import type { Corpus } from '../../data/files/corpus.ts';
 import { openCorpus } from '../../data/files/openCorpus.ts';
 import type { ReadCounts } from '../../data/files/utf8Chunks.ts';
-import { countCorpus, prepareTokenizer, withChatFormatOf } from '../../data/tokens/prepareTokenizer.ts';
+import {
+  countCorpus,
+  prepareTokenizer,
+  withChatFormatOf,
+  type PreparedTokenizer,
+} from '../../data/tokens/prepareTokenizer.ts';
+import { tokenizerFromFile } from '../../data/tokenizers/tokenizerFile.ts';
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
 import { supplyOptions, trainingSupply, type TrainingSupply } from '../../data/windows/trainingSupply.ts';
+import { resolveCheckpoint } from '../../run/findCheckpoint.ts';
+import { readBounded } from '../../storage/boundedFile.ts';
 import { planRun, type RunPlan } from './plan.ts';
 
 /** A corpus that has been counted with a tokenizer. */
@@ -27,7 +36,7 @@ export interface PreparedPlan extends CountedText {
 
 /** The plan of a fresh run of this config. @throws wrong input as `openCorpus`, `prepareTokenizer` and `planRun` */
 export async function preparePlan(config: Config): Promise<PreparedPlan> {
-  const text = await countText(config, await openCorpus(config.corpus));
+  const text = await countText(config, await openCorpus(config.corpus), await startTokenizer(config));
   const { tokenizer, trainingTokens, supply } = text;
   return {
     config,
@@ -36,17 +45,26 @@ export async function preparePlan(config: Config): Promise<PreparedPlan> {
   };
 }
 
-/** @param given the tokenizer of a checkpoint; without one, the tokenizer that the config asks for is prepared */
-export async function countText(config: Config, opened: Corpus, given?: Tokenizer): Promise<CountedText> {
-  const { tokenizer, corpus, sourceTokens, trainingTokens, validationTokens, leftOut } = given
-    ? await withTokenizer(config, opened, given)
-    : await prepareTokenizer(config.tokenizer, opened, config.corpus);
-  const supply = await trainingSupply(corpus, tokenizer, supplyOptions(config), sourceTokens);
-  return { tokenizer, corpus, trainingTokens, validationTokens, supply, leftOut };
+/** Tokenizer and counted corpus of a fresh run of this config. */
+export const prepareText = async (config: Config): Promise<PreparedTokenizer> =>
+  countedTokens(config, await openCorpus(config.corpus), await startTokenizer(config));
+
+/** The tokenizer of the run in `start.from`; undefined without one. @throws wrong input if there is no such run */
+async function startTokenizer({ start }: Config): Promise<Tokenizer | undefined> {
+  if (start.from === null) return undefined;
+  const file = path.join(await resolveCheckpoint(start.from, 'last'), 'tokenizer.json');
+  return tokenizerFromFile(readBounded(file).toString('utf8'), file);
 }
 
-/** The corpus counted with the tokenizer of a checkpoint, which may get another chat template. */
-async function withTokenizer(config: Config, opened: Corpus, given: Tokenizer) {
+/** @param given the tokenizer of a checkpoint; without one, the tokenizer that the config asks for is prepared */
+export async function countText(config: Config, opened: Corpus, given?: Tokenizer): Promise<CountedText> {
+  const { sourceTokens, ...text } = await countedTokens(config, opened, given);
+  return { ...text, supply: await trainingSupply(text.corpus, text.tokenizer, supplyOptions(config), sourceTokens) };
+}
+
+/** The tokenizer of a checkpoint may get another chat template. */
+async function countedTokens(config: Config, opened: Corpus, given?: Tokenizer): Promise<PreparedTokenizer> {
+  if (given === undefined) return prepareTokenizer(config.tokenizer, opened, config.corpus);
   const tokenizer = withChatFormatOf(config.tokenizer, opened, given);
   return { tokenizer, ...(await countCorpus(opened, tokenizer, config.corpus)) };
 }

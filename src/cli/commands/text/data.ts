@@ -9,10 +9,10 @@ import {
 } from '../../../data/check/checkCorpus.ts';
 import type { LearntExample } from '../../../data/check/learntExample.ts';
 import type { Corpus, Packing } from '../../../data/files/corpus.ts';
-import { openCorpus } from '../../../data/files/openCorpus.ts';
 import { refuseUnscoredValidation } from '../../../data/validationPart.ts';
-import { prepareTokenizer, type PreparedTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
+import type { PreparedTokenizer } from '../../../data/tokens/prepareTokenizer.ts';
 import { supplyOptions } from '../../../data/windows/trainingSupply.ts';
+import { prepareText } from '../../../training/plan/preparePlan.ts';
 import { bytesText } from '../../../units.ts';
 import { learntLegend, learntText } from '../../terminal/learntText.ts';
 import { showWaiting } from '../../terminal/liveLine.ts';
@@ -43,7 +43,7 @@ async function checked(
   config: Config,
   examples: number,
 ): Promise<{ prepared: PreparedTokenizer; result: CorpusCheck }> {
-  const prepared = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
+  const prepared = await prepareText(config);
   const { microBatchSize } = config.training;
   const options = { ...supplyOptions(config), microBatchSize, examples };
   return { prepared, result: await checkCorpus(prepared.corpus, prepared, options) };
@@ -77,7 +77,7 @@ function printCheck(result: CorpusCheck, corpus: Corpus, { packing, contextLengt
   ]);
   for (const line of table) printResult(line);
   if (result.validationStart !== null) say(`the validation part begins at ${placeText(result.validationStart)}`);
-  for (const line of supplyLines(result, packing)) say(`windows: ${line}`);
+  for (const line of supplyLines(result, corpus.packing)) say(`windows: ${line}`);
   const { windowsPerEpoch, leftoverTokens } = result;
   const isSum = windowsPerEpoch * contextLength + 1 + leftoverTokens === result.training.tokens;
   if (isSum)
@@ -90,7 +90,9 @@ function printCheck(result: CorpusCheck, corpus: Corpus, { packing, contextLengt
   if (result.badBytes > 0) say(`invalid UTF-8 bytes, replaced or skipped: ${grouped(result.badBytes)}`);
   // Empty documents and bad bytes have lines above.
   for (const line of leftOutLines({ ...result, emptyDocuments: 0, badBytes: 0 }, corpus)) say(line);
-  if (result.learntExample !== undefined) printLearnt(result.learntExample);
+  const kinds = result.rejectedExample ? ['chosen', 'rejected'] : ['example'];
+  for (const [i, example] of [result.learntExample, result.rejectedExample].entries())
+    if (example) printLearnt(kinds[i]!, example);
   for (const example of result.examples) printExample(example);
 }
 
@@ -106,10 +108,10 @@ const sumOf = (a: PartContent, b: PartContent): PartContent => ({
 });
 
 /** A chat or pair as text, with what the model learns of it in colour or between marks. */
-function printLearnt({ place, tokens, learntTokens, parts }: LearntExample): void {
+function printLearnt(kind: string, { place, tokens, learntTokens, parts }: LearntExample): void {
   const count = `${grouped(learntTokens)} of ${grouped(tokens)} tokens count towards the loss, shown ${learntLegend()}`;
   printResult('');
-  for (const line of hanging(`example, ${placeText(place)}: ${count}`, 2)) printResult(line);
+  for (const line of hanging(`${kind}, ${placeText(place)}: ${count}`, 2)) printResult(line);
   printPainted(learntText(parts));
 }
 

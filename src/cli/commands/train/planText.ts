@@ -6,7 +6,7 @@ import { grouped } from '../../terminal/output.ts';
 import { supplyLines } from '../../terminal/supplyText.ts';
 import type { ExpectedTime } from './planTime.ts';
 
-export function planLines({ plan, config, tokenizer }: PreparedPlan): string[] {
+export function planLines({ plan, config, corpus, tokenizer }: PreparedPlan): string[] {
   const { parametersByPart, bytes, machineBytes, freeBytes } = plan;
   const parts = Object.entries(parametersByPart).filter(([, count]) => count > 0);
   const { total, ...purposes } = bytes;
@@ -22,7 +22,7 @@ export function planLines({ plan, config, tokenizer }: PreparedPlan): string[] {
     `vocabulary   ${grouped(tokenizer.vocabularySize)} tokens (${config.tokenizer.kind})`,
     `step         ${grouped(plan.tokensPerStep)} tokens in ${microBatches}, ${flops}`,
     `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${whole}`,
-    ...supplyLines(plan, config.corpus.packing).map((line) => `windows      ${line}`),
+    ...supplyLines(plan, corpus.packing).map((line) => `windows      ${line}`),
     `memory       ${bytesText(total)} at the peak: ${memory.join(', ')}`,
     `sampling     ${bytesText(plan.keyValueCacheBytes)} of key-value cache for a full context`,
     plan.fits ? `fits         yes, ${machine}` : `fits         no, ${machine}. ${howToFit(plan)}`,

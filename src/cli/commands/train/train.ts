@@ -105,7 +105,7 @@ function sayWhatIsTrained(prepared: PreparedTraining, { quiet, resume }: TrainAr
     `${config.name}: ${grouped(plan.parameters)} parameters, ${grouped(plan.steps)} steps of ` +
       `${grouped(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
   );
-  for (const line of supplyLines(plan, config.corpus.packing)) say(`windows: ${line}`);
+  for (const line of supplyLines(plan, corpus.packing)) say(`windows: ${line}`);
   reportIgnored(tokenizer, quiet);
   reportLeftOut(manifest.leftOut, corpus, quiet);
   if (resume) say(progress.step > 0 ? `resuming from step ${progress.step}` : 'no checkpoint yet: starting at step 0');
