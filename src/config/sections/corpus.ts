@@ -61,8 +61,8 @@ const source = z.strictObject({
     ),
   chosen: name.describe(
     'Preference pairs: field that holds the preferred completion, a text or a list of messages; requires rejected ' +
-      'and training.objective.kind: dpo. Without prompt, what chosen and rejected begin with alike is the prompt. null: ' +
-      'no preference pairs.',
+      'and training.objective.kind: dpo. Without prompt, what chosen and rejected begin with alike is the prompt. ' +
+      'null: no preference pairs.',
   ),
   rejected: name.describe('Preference pairs: field that holds the other completion; requires chosen.'),
   documents: z
