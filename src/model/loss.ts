@@ -3,12 +3,20 @@
  *
  * N rows · C width · V vocabulary size
  */
-import { add, concat, matMul, mul, slice, type Tensor } from '@tensorflow/tfjs-core';
+import { add, concat, matMul, mul, reshape, slice, sum, type Tensor } from '@tensorflow/tfjs-core';
 import { weightedCrossEntropy } from '../ops/crossEntropy.ts';
 import { isStored, valuesAfter, type Weight } from '../ops/linear.ts';
 import { withGradient } from '../ops/withGradient.ts';
 import { computedAfter, knownScalar, scope } from '../runtime/recording.ts';
 import { chunkRows } from './parameters.ts';
+
+/** Which part of the logits is held at a time, and whether a gradient will be asked for. */
+interface LossOptions {
+  /** Only then is the gradient computed with the loss. */
+  isTrained: boolean;
+  /** Rows of logits held at a time. */
+  rows?: number;
+}
 
 /**
  * Σ weight·(−ln p(target)) over all positions, a scalar.
@@ -19,92 +27,138 @@ import { chunkRows } from './parameters.ts';
  *
  * @param hidden (N, C) @param head (V, C), without a gradient if it is stored @param targets (N) int32
  * @param weights (N), 0 on padding, else the weight of a position, such as 1/targets of the step
- * @param options.isTrained whether the gradient will be asked for; only then is it computed with the loss
- * @param options.rows of logits held at a time
  */
 export function summedLoss(
   hidden: Tensor,
   head: Weight,
   targets: Tensor,
   weights: Tensor,
-  { isTrained, rows = chunkRows(hidden.shape[0]!, head.shape[0]!) }: { isTrained: boolean; rows?: number },
+  { isTrained, rows }: LossOptions,
 ): Tensor {
-  const N = hidden.shape[0]!;
-  const chunks = Array.from({ length: Math.ceil(N / rows) }, (_, i) => ({
-    start: i * rows,
-    count: Math.min(rows, N - i * rows),
-  }));
-  return isTrained
-    ? trainedChunks(hidden, head, targets, weights, chunks)
-    : scoredChunks(hidden, head, targets, weights, chunks);
+  const given = { hidden, head, targets, weights, rows };
+  if (!isTrained) return summed(scoredChunks(given));
+  const forward = () => {
+    const { losses, dHidden, dHead } = trainedChunks(given);
+    return { value: summed(losses), saved: dHead === null ? [joined(dHidden)] : [joined(dHidden), dHead] };
+  };
+  // The gradients are computed with the loss and only multiplied by dy, a scalar, in the backward pass.
+  return withGradient(trainedInputs(given), forward, (dy, saved) => {
+    const isWhole = knownScalar(dy) === 1;
+    // A clone, because tfjs disposes of what was saved.
+    return saved.map((gradient) => (isWhole ? gradient.clone() : mul(gradient, dy)));
+  });
 }
 
-type Chunks = { start: number; count: number }[];
+/**
+ * Σ weight·(−ln p(target)) over the positions of each of R rows: (R). As `summedLoss` otherwise, but that the weight of
+ * a position in the gradient is known only in the backward pass. The gradient by a frozen head's input is scaled then;
+ * with a head that is trained the logits are computed again.
+ */
+export function rowLosses(
+  hidden: Tensor,
+  head: Weight,
+  targets: Tensor,
+  weights: Tensor,
+  { R, isTrained, rows }: LossOptions & { R: number },
+): Tensor {
+  const given = { hidden, head, targets, weights, rows };
+  const byRow = (losses: Tensor[]): Tensor => sum(reshape(joined(losses), [R, -1]), 1);
+  const scaledRows = (values: Tensor, dy: Tensor): Tensor =>
+    reshape(mul(reshape(values, [R, -1]), reshape(dy, [R, 1])), values.shape);
+  if (!isTrained) return byRow(scoredChunks(given));
+  if (isStored(head)) {
+    const forward = () => {
+      const { losses, dHidden } = trainedChunks(given);
+      return { value: byRow(losses), saved: [joined(dHidden)] as const };
+    };
+    return withGradient([hidden], forward, (dy, [dHidden]) => [scaledRows(dHidden, dy)]);
+  }
+  const forward = () => ({ value: byRow(scoredChunks(given)), saved: [hidden, head, targets, weights] as const });
+  return withGradient([hidden, head], forward, (dy, [sameHidden, sameHead, sameTargets, sameWeights]) => {
+    const scaled = scaledRows(sameWeights, dy);
+    const again = { hidden: sameHidden, head: sameHead, targets: sameTargets, weights: scaled, rows };
+    const { dHidden, dHead } = trainedChunks(again);
+    return [joined(dHidden), dHead!];
+  });
+}
+
+interface Given {
+  hidden: Tensor;
+  head: Weight;
+  targets: Tensor;
+  weights: Tensor;
+  rows?: number | undefined;
+}
+
+/** A part of the positions. */
+type Chunk = Pick<Given, 'hidden' | 'targets' | 'weights'>;
+
+const trainedInputs = ({ hidden, head }: Given): readonly Tensor[] => (isStored(head) ? [hidden] : [hidden, head]);
+
+const summed = (losses: Tensor[]): Tensor => losses.map((each) => sum(each)).reduce((total, each) => add(total, each));
+
+const joined = (parts: Tensor[]): Tensor => (parts.length === 1 ? parts[0]! : concat(parts, 0));
 
 /** `compute` for every chunk, each after the result of the one before: in parallel all would be in memory together. */
 function oneByOne<R>(
-  chunks: Chunks,
-  compute: (start: number, count: number, before: R | null) => R,
+  { hidden, head, targets, weights, rows = chunkRows(hidden.shape[0]!, head.shape[0]!) }: Given,
+  compute: (chunk: Chunk, before: R | null) => R,
   last: (result: R) => Tensor,
 ): R {
+  const [N, C] = hidden.shape as [number, number];
   let result: R | null = null;
-  for (const [i, { start, count }] of chunks.entries()) {
+  for (let i = 0, start = 0; start < N; i++, start += rows) {
+    const count = Math.min(rows, N - start);
     const before: R | null = result;
-    const run = (): R => scope(`chunk${i}`, () => compute(start, count, before));
+    const run = (): R =>
+      scope(`chunk${i}`, () =>
+        compute(
+          {
+            hidden: slice(hidden, [start, 0], [count, C]),
+            targets: slice(targets, [start], [count]),
+            weights: slice(weights, [start], [count]),
+          },
+          before,
+        ),
+      );
     result = before === null ? run() : computedAfter([last(before)], run);
   }
   return result!;
 }
 
-function scoredChunks(hidden: Tensor, head: Weight, targets: Tensor, weights: Tensor, chunks: Chunks): Tensor {
-  const C = hidden.shape[1]!;
-  const score = (start: number, count: number, before: Tensor | null): Tensor => {
-    const rows = slice(hidden, [start, 0], [count, C]);
-    const logits = matMul(rows, valuesAfter(rows, head), false, true);
-    const { loss } = weightedCrossEntropy(logits, slice(targets, [start], [count]), slice(weights, [start], [count]));
-    return before === null ? loss : add(before, loss);
+/** The weighted losses of the positions, chunk by chunk. */
+function scoredChunks(given: Given): Tensor[] {
+  const score = ({ hidden, targets, weights }: Chunk, before: Tensor[] | null): Tensor[] => {
+    const logits = matMul(hidden, valuesAfter(hidden, given.head), false, true);
+    return [...(before ?? []), weightedCrossEntropy(logits, targets, weights).losses];
   };
-  return oneByOne(chunks, score, (loss) => loss);
+  return oneByOne(given, score, (losses) => losses.at(-1)!);
 }
 
-/** The gradients are computed with the loss and only multiplied by dy, a scalar, in the backward pass. */
-function trainedChunks(hidden: Tensor, head: Weight, targets: Tensor, weights: Tensor, chunks: Chunks): Tensor {
-  const C = hidden.shape[1]!;
-  const isFrozen = isStored(head);
-  interface Sums {
-    loss: Tensor;
-    /** (V, C); null if the head is frozen */
-    dHead: Tensor | null;
-    /** (rows, C) of each chunk */
-    dHidden: Tensor[];
-  }
-  const step = (start: number, count: number, before: Sums | null): Sums => {
-    const rows = slice(hidden, [start, 0], [count, C]);
-    const values = valuesAfter(rows, head);
-    const logits = matMul(rows, values, false, true);
-    const { loss, dLogits } = weightedCrossEntropy(
-      logits,
-      slice(targets, [start], [count]),
-      slice(weights, [start], [count]),
-    );
-    const dHead = isFrozen ? null : matMul(dLogits, rows, true, false);
-    const dHidden = matMul(dLogits, values);
-    if (before === null) return { loss, dHead, dHidden: [dHidden] };
+interface Sums {
+  /** (rows) of each chunk */
+  losses: Tensor[];
+  /** (V, C); null if the head is frozen */
+  dHead: Tensor | null;
+  /** (rows, C) of each chunk */
+  dHidden: Tensor[];
+}
+
+/** The same with the gradients of their sum. */
+function trainedChunks(given: Given): Sums {
+  const isFrozen = isStored(given.head);
+  const step = ({ hidden, targets, weights }: Chunk, before: Sums | null): Sums => {
+    const head = valuesAfter(hidden, given.head);
+    const logits = matMul(hidden, head, false, true);
+    const { losses, dLogits } = weightedCrossEntropy(logits, targets, weights);
+    const dHead = isFrozen ? null : matMul(dLogits, hidden, true, false);
+    const dHidden = matMul(dLogits, head);
+    if (before === null) return { losses: [losses], dHead, dHidden: [dHidden] };
     return {
-      loss: add(before.loss, loss),
+      losses: [...before.losses, losses],
       dHead: dHead && add(before.dHead!, dHead),
       dHidden: [...before.dHidden, dHidden],
     };
   };
-  const forward = () => {
-    const { loss, dHead, dHidden } = oneByOne(chunks, step, (sums) => sums.dHead ?? sums.dHidden.at(-1)!);
-    const joined = dHidden.length === 1 ? dHidden[0]! : concat(dHidden, 0);
-    return { value: loss, saved: dHead === null ? [joined] : [joined, dHead] };
-  };
-  const inputs: readonly Tensor[] = isFrozen ? [hidden] : [hidden, head];
-  return withGradient(inputs, forward, (dy, saved) => {
-    const isWhole = knownScalar(dy) === 1;
-    // A clone, because tfjs disposes of what was saved.
-    return saved.map((gradient) => (isWhole ? gradient.clone() : mul(gradient, dy)));
-  });
+  return oneByOne(given, step, (sums) => sums.dHead ?? sums.dHidden.at(-1)!);
 }

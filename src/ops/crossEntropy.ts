@@ -2,21 +2,21 @@
  * Cross-entropy of logits (N, V) against targets (N) int32, in nats. Loss and gradient are computed at once, and no
  * one-hot (N, V) is ever made.
  */
-import { mul, reshape, sum, type Tensor } from '@tensorflow/tfjs-core';
+import { mul, reshape, type Tensor } from '@tensorflow/tfjs-core';
 import { dataTypes, float32Type, typeAttribute } from '../runtime/binding.ts';
 import { executeOperation } from '../runtime/tensorflow.ts';
 import { operation, runKernel } from './kernels.ts';
 import { withGradient } from './withGradient.ts';
 
-/** Σ weight·(−ln p(target)), a scalar, and its gradient (N, V) by the logits. @param weights (N) */
+/** weight·(−ln p(target)) of each row (N), and the gradient (N, V) of their sum by the logits. @param weights (N) */
 export const weightedCrossEntropy = operation({
-  kernel: (logits: Tensor, targets: Tensor, weights: Tensor): { loss: Tensor; dLogits: Tensor } => {
+  kernel: (logits: Tensor, targets: Tensor, weights: Tensor): { losses: Tensor; dLogits: Tensor } => {
     const [losses, dLogits] = runKernel('ClmCrossEntropy', [logits, targets, weights]);
-    return { loss: sum(losses), dLogits };
+    return { losses, dLogits };
   },
-  composed: (logits: Tensor, targets: Tensor, weights: Tensor): { loss: Tensor; dLogits: Tensor } => {
+  composed: (logits: Tensor, targets: Tensor, weights: Tensor): { losses: Tensor; dLogits: Tensor } => {
     const { losses, gradient } = lossesAndGradient(logits, targets);
-    return { loss: sum(mul(losses, weights)), dLogits: mul(gradient, reshape(weights, [-1, 1])) };
+    return { losses: mul(losses, weights), dLogits: mul(gradient, reshape(weights, [-1, 1])) };
   },
 });
 

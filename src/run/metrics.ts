@@ -14,12 +14,24 @@ import { refusePointerAt } from '../storage/pointerFiles.ts';
 /** Why an update was skipped. */
 export type SkipReason = 'notFinite' | 'lossOutlier' | 'gradientNormOutlier';
 
+/** Of preference pairs, the means over them. */
+export interface PreferenceMeans {
+  /** β·(ln p − ln p under the reference) of the chosen completion … */
+  rewardChosen: number;
+  /** … and of the rejected one. */
+  rewardRejected: number;
+  /** By how much the first is larger. */
+  margin: number;
+  /** Share of the pairs, 0 to 1, in which it is. */
+  accuracy: number;
+}
+
 /** One update. JSON has no NaN or Infinity: in the file such a number is null. */
-export interface StepRecord {
+export interface StepRecord extends Partial<PreferenceMeans> {
   kind: 'step';
   /** Number of updates after this one; the first is 1. */
   step: number;
-  /** Mean over the targets before the update, nats per token. */
+  /** Mean over the targets before the update, nats per token; of preference pairs their mean loss. */
   loss: number;
   learningRate: number;
   /** Global norm before clipping. */
@@ -35,14 +47,16 @@ export interface StepRecord {
 }
 
 /** Loss over a set of token windows. */
-export interface Evaluation {
-  /** Mean, nats per token. */
+export interface Evaluation extends Partial<PreferenceMeans> {
+  /** Mean, nats per token; of preference pairs their mean loss, and the following are of the chosen completions. */
   loss: number;
   perplexity: number;
   /** Unlike the loss per token, independent of the tokenizer. */
   bitsPerByte: number;
   /** Number of targets scored. */
   tokens: number;
+  /** Number of preference pairs scored. */
+  pairs?: number;
   /** The same for each source of a mixture, by its name; absent without a mixture. */
   sources?: Record<string, SourceEvaluation>;
 }

@@ -154,7 +154,7 @@ async function update(
   const startMs = performance.now();
   const microBatches = await batches.next().catch((failure: unknown) => saves.failAfterSaving(failure, progress));
   const learningRate = learningRateAt(schedule, optimizer.learningRate, plan.steps, progress.step);
-  const { loss, gradientNorm, skipped } = await programs.step(microBatches, step, learningRate);
+  const { loss, gradientNorm, skipped, preference } = await programs.step(microBatches, step, learningRate);
 
   const nowMs = performance.now();
   const targets = sum(microBatches, 'targetCount');
@@ -162,6 +162,7 @@ async function update(
     kind: 'step',
     step,
     loss,
+    ...preference,
     learningRate,
     gradientNorm,
     ...(skipped && { skipped }),

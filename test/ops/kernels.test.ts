@@ -161,7 +161,7 @@ describe('clm’s kernels', () => {
         await byKernel.run({ logits, targets, weights }),
         await composed.run({ logits, targets, weights }),
       ];
-      for (const key of ['loss', 'dLogits'] as const)
+      for (const key of ['losses', 'dLogits'] as const)
         expectClose(actual[key]!, expected[key]!, `${session.settings.mode} ${key}`);
       await expect(byKernel.run({ logits, targets: targets.slice().fill(V, 3, 4), weights })).rejects.toThrow(
         'is outside the vocabulary of',

@@ -210,7 +210,7 @@ async function* consecutiveWindows(
  * the losses (nats) divided by bytes · ln 2.
  */
 export function scoredText(
-  batch: MicroBatch,
+  batch: Pick<MicroBatch, 'targets' | 'lossMask' | 'targetCount'>,
   tokenizer: Pick<Tokenizer, 'byteLengths'>,
 ): { tokens: number; bytes: number } {
   let bytes = 0;

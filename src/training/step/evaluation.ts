@@ -4,17 +4,27 @@ import { scoredText, type MicroBatch } from '../../data/windows/batches.ts';
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
 import { adapterOf } from '../../model/adapter.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
+import { preferenceFigureNames, preferenceObjective } from '../../model/preference.ts';
 import type { Evaluation } from '../../run/metrics.ts';
 import type { Session } from '../../runtime/session.ts';
-import { microBatchFeeds, microBatchInputs, microBatchLoss } from './microBatchLoss.ts';
+import {
+  microBatchFeeds,
+  microBatchInputs,
+  microBatchLoss,
+  preferenceMeans,
+  type MicroBatchShape,
+  type ScoredMicroBatch,
+} from './microBatchLoss.ts';
 import { readFrozen } from './update.ts';
 
 /** Scores micro-batches of the recorded size, as many as there are. */
 type Evaluate = (
-  microBatches: AsyncIterable<MicroBatch>,
+  microBatches: AsyncIterable<ScoredMicroBatch>,
   tokenizer: Pick<Tokenizer, 'byteLengths'>,
   signal?: AbortSignal,
 ) => Promise<Evaluation | null>;
+
+type EvaluatedConfig = Pick<Config, 'corpus' | 'model' | 'adapter' | 'training'>;
 
 /**
  * Records the evaluation over the session's variables. Returns null if the signal stopped it.
@@ -23,33 +33,28 @@ type Evaluate = (
  */
 export function recordEvaluation(
   session: Session,
-  config: Pick<Config, 'corpus' | 'model' | 'adapter'>,
+  config: EvaluatedConfig,
   table: readonly ParameterSpec[],
   batchSize: number,
   frozen: readonly ParameterSpec[] = [],
 ): Evaluate {
-  const shape = {
-    model: config.model,
-    adapter: adapterOf(config),
-    microBatchSize: batchSize,
-    branches: session.settings.branches,
-    packsDocuments: config.corpus.packing === 'documents',
-  };
+  const shape = evaluatedShape(session, config, batchSize);
   const program = session.program('evaluation', microBatchInputs(shape), (feeds, variables) => {
     const trained = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
-    return { loss: microBatchLoss({ ...trained, ...readFrozen(variables, frozen) }, feeds, shape) };
+    return { figures: microBatchLoss({ ...trained, ...readFrozen(variables, frozen) }, feeds, shape) };
   });
   return async (microBatches, tokenizer, signal) => {
-    const whole = { summedLoss: 0, tokens: 0, bytes: 0 };
-    const bySource = new Map<string, typeof whole>();
+    const whole = noSums();
+    const bySource = new Map<string, Sums>();
     for await (const microBatch of microBatches) {
       if (signal?.aborted) return null;
-      const { source } = microBatch;
-      const { loss } = await program.run(microBatchFeeds(microBatch));
-      const scored = scoredText(microBatch, tokenizer);
-      if (source !== undefined && !bySource.has(source)) bySource.set(source, { summedLoss: 0, tokens: 0, bytes: 0 });
+      const { source, pairs } = microBatch;
+      const { figures } = await program.run(microBatchFeeds(microBatch));
+      const scored = scoredText(pairs ? chosenRows(microBatch, config.model.contextLength) : microBatch, tokenizer);
+      if (source !== undefined && !bySource.has(source)) bySource.set(source, noSums());
       for (const sums of source === undefined ? [whole] : [whole, bySource.get(source)!]) {
-        sums.summedLoss += loss[0]!;
+        sums.figures.push(figures);
+        sums.pairs += pairs?.count ?? 0;
         sums.tokens += scored.tokens;
         sums.bytes += scored.bytes;
       }
@@ -59,15 +64,42 @@ export function recordEvaluation(
   };
 }
 
-function evaluationOf({
-  summedLoss,
-  tokens,
-  bytes,
-}: {
-  summedLoss: number;
+/** The shape of micro-batches that are evaluated. */
+export const evaluatedShape = (session: Session, config: EvaluatedConfig, microBatchSize: number): MicroBatchShape => ({
+  model: config.model,
+  adapter: adapterOf(config),
+  microBatchSize,
+  branches: session.settings.branches,
+  packsDocuments: config.corpus.packing === 'documents',
+  preference: preferenceObjective(config),
+});
+
+interface Sums {
+  /** Of each micro-batch, see `branchLoss`. */
+  figures: Float32Array[];
+  pairs: number;
   tokens: number;
   bytes: number;
-}): Omit<Evaluation, 'sources'> {
-  const loss = summedLoss / tokens;
-  return { loss, perplexity: Math.exp(loss), bitsPerByte: summedLoss / Math.LN2 / bytes, tokens };
+}
+
+const noSums = (): Sums => ({ figures: [], pairs: 0, tokens: 0, bytes: 0 });
+
+/** Of preference pairs, perplexity and bits per byte are those of the chosen completions. */
+function evaluationOf({ figures, pairs, tokens, bytes }: Sums): Omit<Evaluation, 'sources'> {
+  const sum = (index: number): number => figures.reduce((total, each) => total + each[index]!, 0);
+  const text = (nats: number) => ({
+    perplexity: Math.exp(nats / tokens),
+    bitsPerByte: nats / Math.LN2 / bytes,
+    tokens,
+  });
+  if (pairs === 0) return { loss: sum(0) / tokens, ...text(sum(0)) };
+  const chosen = text(sum(preferenceFigureNames.indexOf('chosenLoss')));
+  return { loss: sum(0) / pairs, ...preferenceMeans(figures, pairs), pairs, ...chosen };
+}
+
+/** The rows with the chosen completions. */
+function chosenRows({ targets, lossMask }: MicroBatch, contextLength: number) {
+  const isChosen = (_: number, i: number): boolean => Math.floor(i / contextLength) % 2 === 0;
+  const mask = lossMask.filter(isChosen);
+  return { targets: targets.filter(isChosen), lossMask: mask, targetCount: mask.reduce((sum, each) => sum + each, 0) };
 }

@@ -4,13 +4,13 @@
  *
  * N = B·T positions of a micro-batch
  */
-import { add, mul, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
+import { add, mul, reshape, slice, tensor1d, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import type { Config } from '../../config/schema.ts';
-import type { MicroBatch } from '../../data/windows/batches.ts';
 import { tokenEmbeddings } from '../../model/decoder.ts';
 import { adapterOf } from '../../model/adapter.ts';
 import type { Parameters } from '../../model/decoderPass.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
+import { preferenceFigureNames, preferenceObjective } from '../../model/preference.ts';
 import { addRows, sumOfRows } from '../../ops/rows.ts';
 import { addProducts } from '../../ops/sums.ts';
 import { scope } from '../../runtime/recording.ts';
@@ -23,6 +23,7 @@ import {
   microBatchInputs,
   type Branch,
   type MicroBatchShape,
+  type ScoredMicroBatch,
 } from './microBatchLoss.ts';
 
 type Tensors = Readonly<Record<string, Tensor>>;
@@ -34,7 +35,7 @@ export interface StepParameters {
 }
 
 /**
- * The loss and the gradients in the order of the table, which has the parameters that are trained, of each branch by
+ * The loss, the figures that begin with it (see `branchLoss`), and the gradients in the order of the table, which has the parameters that are trained, of each branch by
  * itself and then summed.
  *
  * The rows of the token embedding are looked up before the gradient is taken. If the embedding is also the output head,
@@ -47,13 +48,15 @@ export function lossAndGradients(
   table: readonly ParameterSpec[],
   parameters: StepParameters,
   feeds: Inputs<ReturnType<typeof lossInputs>>,
-): { loss: Tensor; gradients: Tensor[] } {
+): { loss: Tensor; figures: Tensor; gradients: Tensor[] } {
   const { model, seed, training } = config;
   const dropoutOf = (rate: number) => (rate > 0 ? { rate, seed, counter: feeds.dropoutCounter! } : null);
   // The weights are scaled rather than the loss: then the gradient that comes back is 1, which saves a pass over the
   // gradients of the logits.
-  const weights = mul(feeds.weights, feeds.lossScale);
-  const branches = branchesOf({ ...feeds, weights }, shapeOf(session, config), {
+  const scaled = feeds.pairWeights
+    ? { pairWeights: mul(feeds.pairWeights, feeds.lossScale) }
+    : { weights: mul(feeds.weights, feeds.lossScale) };
+  const branches = branchesOf({ ...feeds, ...scaled }, shapeOf(session, config), {
     dropout: dropoutOf(model.dropout),
     adapterDropout: dropoutOf(adapterOf(config)?.dropout ?? 0),
     recompute: training.recompute === 'block',
@@ -68,8 +71,10 @@ export function lossAndGradients(
       sum = sum ? addRows(sum, dTokens!, inputs) : sumOfRows(dTokens!, inputs, shape[0]!);
     return sum!;
   };
+  const figures = parts.map(({ loss }) => loss).reduce((sum, loss) => add(sum, loss));
   return {
-    loss: parts.map(({ loss }) => loss).reduce((sum, loss) => add(sum, loss)),
+    loss: feeds.pairWeights ? reshape(slice(figures, [0], [1]), []) : figures,
+    figures,
     gradients: table.map(({ name }) => (name === tokenTable ? tokenGradient() : summed.get(name)!)),
   };
 }
@@ -87,14 +92,16 @@ function branchGradients({ trained, frozen }: StepParameters, names: readonly st
   });
   const tokens = tokenEmbeddings({ ...frozen, ...trained }, branch.inputs);
   const values = names.map((name) => trained[name]!);
+  // Of the figures of preference pairs, the first is the loss.
+  const dy = branch.pairs === null ? undefined : tensor1d(preferenceFigureNames.map((_, i) => (i === 0 ? 1 : 0)));
   if (!(tokenTable in trained)) {
     const lossOf = (...given: Tensor[]): Tensor => branchLoss(parametersOf(given), tokens, branch, { isTrained: true });
-    const { value, grads } = valueAndGrads(lossOf)(values);
+    const { value, grads } = valueAndGrads(lossOf)(values, dy);
     return { inputs: branch.inputs, loss: value, dTokens: undefined, gradients: grads };
   }
   const lossOf = (rows: Tensor, ...given: Tensor[]): Tensor =>
     branchLoss(parametersOf(given), rows, branch, { isTrained: true });
-  const { value, grads } = valueAndGrads(lossOf)([tokens, ...values]);
+  const { value, grads } = valueAndGrads(lossOf)([tokens, ...values], dy);
   const [dTokens, ...gradients] = grads;
   return { inputs: branch.inputs, loss: value, dTokens, gradients };
 }
@@ -105,6 +112,7 @@ const shapeOf = ({ settings }: Session, config: Config): MicroBatchShape => ({
   microBatchSize: config.training.microBatchSize,
   branches: settings.branches,
   packsDocuments: config.corpus.packing === 'documents',
+  preference: preferenceObjective(config),
 });
 
 /** Whether anything is dropped in training, so that each micro-batch needs a number of its own. */
@@ -124,9 +132,9 @@ export const lossInputs = (session: Session, config: Config) => {
 /**
  * The values of `lossInputs`.
  *
- * @param lossScale 1/targets of the whole step @param counter number of micro-batches trained on before this one
+ * @param lossScale 1/targets of the whole step, or 1/pairs @param counter number of micro-batches trained on before this one
  */
-export const lossFeeds = (microBatch: MicroBatch, lossScale: number, counter: number) => ({
+export const lossFeeds = (microBatch: ScoredMicroBatch, lossScale: number, counter: number) => ({
   ...microBatchFeeds(microBatch),
   lossScale: Float32Array.of(lossScale),
   dropoutCounter: Int32Array.of(counter),

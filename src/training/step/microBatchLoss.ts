@@ -2,16 +2,18 @@
  * The loss of a micro-batch, computed in branches: parts of its windows that are side by side in the graph. Sums are
  * made in a fixed order, so losses are repeatable to the bit only with the same number of branches.
  *
- * B micro-batch size · T positions · N = B·T
+ * B micro-batch size · T positions · N = B·T; of preference pairs R = 2·B rows, N = R·T
  */
-import { add, slice, type Tensor } from '@tensorflow/tfjs-core';
+import { add, concat, slice, type Tensor } from '@tensorflow/tfjs-core';
 import type { MicroBatch } from '../../data/windows/batches.ts';
 import { adapterPass, type Adapter } from '../../model/adapter.ts';
 import { hiddenStatesOf, outputHead, tokenEmbeddings } from '../../model/decoder.ts';
 import type { DecoderPass, Parameters } from '../../model/decoderPass.ts';
 import type { Dropout } from '../../ops/dropout.ts';
-import { summedLoss } from '../../model/loss.ts';
+import { rowLosses, summedLoss } from '../../model/loss.ts';
 import type { ModelConfig } from '../../model/parameters.ts';
+import { preferenceFigureNames, preferenceFigures, type PreferenceObjective } from '../../model/preference.ts';
+import type { PreferenceMeans } from '../../run/metrics.ts';
 import { scope } from '../../runtime/recording.ts';
 import type { Inputs, InputSpec } from '../../runtime/session.ts';
 import { branchWindows } from './branches.ts';
@@ -23,6 +25,8 @@ export interface MicroBatchShape {
   branches: number;
   /** Whether windows hold several documents; the positions of tokens in them are then fed too. */
   packsDocuments: boolean;
+  /** If the windows are preference pairs: what is computed of them. */
+  preference: PreferenceObjective | null;
 }
 
 /** What a pass has in training besides its shape. */
@@ -34,22 +38,51 @@ interface TrainedPass {
   recompute: boolean;
 }
 
-/** The inputs of a program over micro-batches, each (N); positions only if documents are packed. */
-export const microBatchInputs = ({ model, microBatchSize, packsDocuments }: MicroBatchShape) => {
-  const shape = [microBatchSize * model.contextLength];
-  const integers: InputSpec = { shape, dtype: 'int32' };
-  const weights: InputSpec = { shape, dtype: 'float32' };
-  return { inputs: integers, targets: integers, weights, ...(packsDocuments && { positions: integers }) };
+/** Rows of T positions of a window. */
+const rowsOf = ({ preference }: MicroBatchShape): number => (preference === null ? 1 : 2);
+
+/**
+ * The inputs of a program over micro-batches, each (N); positions only if documents are packed; of preference pairs
+ * also their weights (B) and the log-probabilities of their completions under the reference (R).
+ */
+export const microBatchInputs = (shape: MicroBatchShape) => {
+  const rows = shape.microBatchSize * rowsOf(shape);
+  const integers: InputSpec = { shape: [rows * shape.model.contextLength], dtype: 'int32' };
+  const floats = (size: number): InputSpec => ({ shape: [size], dtype: 'float32' });
+  return {
+    ...{ inputs: integers, targets: integers, weights: floats(rows * shape.model.contextLength) },
+    ...(shape.packsDocuments && { positions: integers }),
+    ...(shape.preference && { reference: floats(rows), pairWeights: floats(shape.microBatchSize) }),
+  };
 };
 
 /** The tensors of `microBatchInputs`. */
 export type MicroBatchTensors = Inputs<ReturnType<typeof microBatchInputs>>;
 
 /** The values of `microBatchInputs`. */
-export const microBatchFeeds = ({ inputs, targets, lossMask, positions }: MicroBatch) => ({
+export const microBatchFeeds = ({ inputs, targets, lossMask, positions, pairs }: ScoredMicroBatch) => ({
   ...{ inputs, targets, weights: lossMask },
   ...(positions && { positions }),
+  ...(pairs && { reference: pairs.reference, pairWeights: pairs.weights }),
 });
+
+/** A micro-batch; if it is of preference pairs, with what the reference says of them. */
+export interface ScoredMicroBatch extends MicroBatch {
+  readonly pairs?: ReferencePairs | undefined;
+}
+
+export interface ReferencePairs {
+  /** (R) the log-probabilities of the completions. */
+  readonly reference: Float32Array;
+  /** (B) 1, and 0 for padding. */
+  readonly weights: Float32Array;
+  /** The pairs that are not padding. */
+  readonly count: number;
+}
+
+/** What the mean loss of micro-batches is a mean over: targets, or pairs. */
+export const lossCount = (microBatches: readonly ScoredMicroBatch[]): number =>
+  microBatches.reduce((sum, { pairs, targetCount }) => sum + (pairs?.count ?? targetCount), 0);
 
 /** A part of a micro-batch that is computed in parallel with the others. */
 export interface Branch {
@@ -60,18 +93,17 @@ export interface Branch {
   inputs: Tensor;
   targets: Tensor;
   weights: Tensor;
+  /** Of preference pairs. */
+  pairs: { reference: Tensor; weights: Tensor; objective: PreferenceObjective } | null;
 }
 
 /** @param trained null outside training */
-export function branchesOf(
-  feeds: MicroBatchTensors,
-  { model, adapter, microBatchSize, branches }: MicroBatchShape,
-  trained: TrainedPass | null,
-): Branch[] {
-  const T = model.contextLength;
-  return branchWindows(microBatchSize, branches).map(({ start, windows }, branch) => {
-    const part = (whole: Tensor): Tensor =>
-      windows === microBatchSize ? whole : slice(whole, [start * T], [windows * T]);
+export function branchesOf(feeds: MicroBatchTensors, shape: MicroBatchShape, trained: TrainedPass | null): Branch[] {
+  const { model, adapter, microBatchSize, preference } = shape;
+  const [T, rows] = [model.contextLength, rowsOf(shape)];
+  return branchWindows(microBatchSize, shape.branches).map(({ start, windows }, branch) => {
+    const part = (whole: Tensor, size = rows * T): Tensor =>
+      windows === microBatchSize ? whole : slice(whole, [start * size], [windows * size]);
     const ownDropout = (dropout: TrainedPass['dropout'] | undefined): Dropout | null =>
       dropout ? { ...dropout, branch } : null;
     const documentPositions = feeds.positions ? part(feeds.positions) : null;
@@ -79,7 +111,7 @@ export function branchesOf(
       name: `branch${branch}`,
       pass: {
         model,
-        batchSize: windows,
+        batchSize: windows * rows,
         length: T,
         documentPositions,
         dropout: ownDropout(trained?.dropout),
@@ -89,27 +121,73 @@ export function branchesOf(
       inputs: part(feeds.inputs),
       targets: part(feeds.targets),
       weights: part(feeds.weights),
+      pairs: preference && {
+        reference: part(feeds.reference!, rows),
+        weights: part(feeds.pairWeights!, 1),
+        objective: preference,
+      },
     };
   });
 }
 
-/** Σ weight·(−ln p(target)) over a branch, a scalar. @param tokens (rows, C), the embeddings of its inputs */
+/**
+ * Σ weight·(−ln p(target)) over a branch, a scalar; of preference pairs the vector of `preferenceFigures`.
+ *
+ * @param tokens (rows, C), the embeddings of its inputs
+ */
 export function branchLoss(
   parameters: Parameters,
   tokens: Tensor,
   branch: Branch,
   { isTrained }: { isTrained: boolean },
 ): Tensor {
+  const { pairs, targets, weights } = branch;
+  if (pairs !== null) {
+    const losses = branchRowLosses(parameters, tokens, branch, { isTrained });
+    return scope('loss', () => preferenceFigures(losses, pairs.reference, pairs.weights, pairs.objective));
+  }
   const hidden = hiddenStatesOf(parameters, tokens, branch.pass);
-  return scope('loss', () => summedLoss(hidden, outputHead(parameters), branch.targets, branch.weights, { isTrained }));
+  return scope('loss', () => summedLoss(hidden, outputHead(parameters), targets, weights, { isTrained }));
 }
 
-/** Σ weight·(−ln p(target)) over a micro-batch outside training, a scalar. */
-export function microBatchLoss(parameters: Parameters, feeds: MicroBatchTensors, shape: MicroBatchShape): Tensor {
-  const losses = branchesOf(feeds, shape, null).map((branch) =>
+/** −ln p of what counts in each row of a branch. */
+function branchRowLosses(
+  parameters: Parameters,
+  tokens: Tensor,
+  { pass, targets, weights }: Branch,
+  { isTrained }: { isTrained: boolean },
+): Tensor {
+  const hidden = hiddenStatesOf(parameters, tokens, pass);
+  const options = { R: pass.batchSize, isTrained };
+  return scope('loss', () => rowLosses(hidden, outputHead(parameters), targets, weights, options));
+}
+
+/** The sum over a micro-batch of what `branchLoss` computes, outside training. */
+export const microBatchLoss = (parameters: Parameters, feeds: MicroBatchTensors, shape: MicroBatchShape): Tensor =>
+  ofBranches(parameters, feeds, shape, branchLoss).reduce((sum, loss) => add(sum, loss));
+
+/** −ln p of what counts in each row of a micro-batch: (R). */
+export function microBatchRowLosses(parameters: Parameters, feeds: MicroBatchTensors, shape: MicroBatchShape): Tensor {
+  const parts = ofBranches(parameters, feeds, shape, branchRowLosses);
+  return parts.length === 1 ? parts[0]! : concat(parts, 0);
+}
+
+const ofBranches = (
+  parameters: Parameters,
+  feeds: MicroBatchTensors,
+  shape: MicroBatchShape,
+  compute: typeof branchLoss,
+): Tensor[] =>
+  branchesOf(feeds, shape, null).map((branch) =>
     scope(branch.name, () =>
-      branchLoss(parameters, tokenEmbeddings(parameters, branch.inputs), branch, { isTrained: false }),
+      compute(parameters, tokenEmbeddings(parameters, branch.inputs), branch, { isTrained: false }),
     ),
   );
-  return losses.reduce((sum, loss) => add(sum, loss));
+
+/** The means over pairs. @param figures of micro-batches, see `preferenceFigures` @param pairs what the sums count */
+export function preferenceMeans(figures: readonly Float32Array[], pairs: number): PreferenceMeans {
+  const [, rewardChosen, rewardRejected, accuracy] = preferenceFigureNames.map(
+    (_, i) => figures.reduce((sum, each) => sum + each[i]!, 0) / pairs,
+  ) as [number, number, number, number];
+  return { rewardChosen, rewardRejected, margin: rewardChosen - rewardRejected, accuracy };
 }

@@ -13,19 +13,21 @@
  *      └─ optimizer.apply     optimizers/        weights and moments of each parameter
  */
 import type { Config } from '../../config/schema.ts';
-import type { MicroBatch } from '../../data/windows/batches.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
 import { accumulate } from '../../ops/sums.ts';
 import type { InputSpec, Session } from '../../runtime/session.ts';
 import { elementCount } from '../../tensors/tensors.ts';
 import { lossAndGradients, lossFeeds, lossInputs } from './gradients.ts';
-import type { SkipReason } from '../../run/metrics.ts';
+import { lossCount, preferenceMeans, type ScoredMicroBatch } from './microBatchLoss.ts';
+import type { PreferenceMeans, SkipReason } from '../../run/metrics.ts';
 import { skipReason } from './guard.ts';
 import { readFrozen, readTrained, recordUpdate, updateFeeds, updateInputs } from './update.ts';
 
 export interface StepResult {
-  /** Mean over the step's targets, before the update; nats per token. */
+  /** Mean over the step's targets, before the update, nats per token; of preference pairs the mean over the pairs. */
   loss: number;
+  /** Of preference pairs. */
+  preference: PreferenceMeans | null;
   /** Global norm of the gradient before clipping. */
   gradientNorm: number;
   /** Why the update was not made; null if it was. */
@@ -33,7 +35,11 @@ export interface StepResult {
 }
 
 /** Makes update `step` (from 1) with these micro-batches. */
-export type TrainingStep = (microBatches: MicroBatch[], step: number, learningRate: number) => Promise<StepResult>;
+export type TrainingStep = (
+  microBatches: ScoredMicroBatch[],
+  step: number,
+  learningRate: number,
+) => Promise<StepResult>;
 
 const gradientName = (parameter: string): string => `${parameter}/gradient`;
 
@@ -65,21 +71,22 @@ function wholeStep(
   const program = session.program('step', inputs, (feeds, variables) => {
     const trained = readTrained(config, variables, table);
     const parameters = { trained, frozen: readFrozen(variables, frozen) };
-    const { loss, gradients } = lossAndGradients(session, config, table, parameters, feeds);
-    return { loss, ...recordUpdate(config, table, variables, trained, gradients, loss, feeds) };
+    const { loss, figures, gradients } = lossAndGradients(session, config, table, parameters, feeds);
+    const update = recordUpdate(config, table, variables, trained, gradients, loss, feeds);
+    return { figures, ...update };
   });
-  return async ([microBatch], step, learningRate) => {
+  return async (microBatches, step, learningRate) => {
     const result = await program.run({
-      ...lossFeeds(microBatch!, 1 / microBatch!.targetCount, step - 1),
+      ...lossFeeds(microBatches[0]!, 1 / lossCount(microBatches), step - 1),
       ...updateFeeds(config, step, learningRate),
     });
-    return stepResult(result.loss[0]!, result);
+    return stepResult([result.figures], result);
   };
 }
 
 /**
  * Several micro-batches: each adds its gradients to variables as they come, then one update. Every micro-batch is
- * weighted by its share of the step's targets, so k micro-batches equal one batch of their size.
+ * weighted by its share of the step's targets or pairs, so k micro-batches equal one batch of their size.
  */
 async function accumulatedStep(
   session: Session,
@@ -99,9 +106,9 @@ async function accumulatedStep(
   const inputs = { ...lossInputs(session, config), hasBegun: scalar };
   const accumulation = session.program('accumulate', inputs, (feeds, variables) => {
     const parameters = { trained: readTrained(config, variables, table), frozen: readFrozen(variables, frozen) };
-    const { loss, gradients } = lossAndGradients(session, config, table, parameters, feeds);
+    const { figures, gradients } = lossAndGradients(session, config, table, parameters, feeds);
     table.forEach(({ name }, i) => accumulate(variables, gradientName(name), gradients[i]!, feeds.hasBegun));
-    return { loss };
+    return { figures };
   });
   const finishInputs = { ...updateInputs(config), loss: scalar };
   const finish = session.program('update', finishInputs, (feeds, variables) => {
@@ -110,23 +117,28 @@ async function accumulatedStep(
     return recordUpdate(config, table, variables, parameters, gradients, feeds.loss, feeds);
   });
   return async (microBatches, step, learningRate) => {
-    const targets = microBatches.reduce((count, microBatch) => count + microBatch.targetCount, 0);
-    let loss = 0;
+    const count = lossCount(microBatches);
+    const figures: Float32Array[] = [];
     for (const [i, microBatch] of microBatches.entries()) {
       const counter = (step - 1) * microBatchesPerStep + i;
       const hasBegun = Float32Array.of(i === 0 ? 0 : 1);
-      const result = await accumulation.run({ ...lossFeeds(microBatch, 1 / targets, counter), hasBegun });
-      loss += result.loss[0]!;
+      figures.push((await accumulation.run({ ...lossFeeds(microBatch, 1 / count, counter), hasBegun })).figures);
     }
-    return stepResult(
-      loss,
-      await finish.run({ ...updateFeeds(config, step, learningRate), loss: Float32Array.of(loss) }),
-    );
+    const loss = Float32Array.of(lossOf(figures));
+    return stepResult(figures, await finish.run({ ...updateFeeds(config, step, learningRate), loss }));
   };
 }
 
-const stepResult = (loss: number, update: Record<'gradientNorm' | 'skipped', Float32Array>): StepResult => ({
-  loss,
+/** The first of the figures is the loss. */
+const lossOf = (figures: readonly Float32Array[]): number => figures.reduce((sum, [loss]) => sum + loss!, 0);
+
+/** @param figures of each micro-batch, weighted by its share of the step */
+const stepResult = (
+  figures: readonly Float32Array[],
+  update: Record<'gradientNorm' | 'skipped', Float32Array>,
+): StepResult => ({
+  loss: lossOf(figures),
+  preference: figures[0]!.length === 1 ? null : preferenceMeans(figures, 1),
   gradientNorm: update.gradientNorm[0]!,
   skipped: skipReason(update.skipped[0]!),
 });
