@@ -29,6 +29,7 @@ export type {
   DeviceFact,
   EndFact,
   Fact,
+  ReferenceFact,
   SampleFact,
   SaveFailedFact,
   SavingFact,

@@ -9,6 +9,7 @@ import type { Mode } from '../runtime/session.ts';
 import { median } from '../statistics.ts';
 import { refuseTooLarge } from '../training/plan/plan.ts';
 import type { PreparedPlan } from '../training/plan/preparePlan.ts';
+import { withReference } from '../training/reference.ts';
 import { openTrainingSession } from '../training/run.ts';
 import { openStepBatches } from '../training/stepBatches.ts';
 import { learningRateAt } from '../training/step/schedule.ts';
@@ -55,6 +56,9 @@ export async function benchmark(
   // with all cores for one product
   const matmulSession = openSession({ mode: 'recorded', precision, device: config.device });
   const batches = openStepBatches(prepared);
+  const { microBatchSize, objective } = config.training;
+  const next = async () =>
+    (await batches.next()).map((each) => (objective.kind === 'dpo' ? withReference(each, microBatchSize) : each));
   try {
     const measureMatmul = await matmulMeter(matmulSession);
     const parameters = initialParameters(table, config.seed);
@@ -68,13 +72,13 @@ export async function benchmark(
     for (let k = 1; k <= warmUpSteps + steps; k++) {
       if (k === warmUpSteps + 1) waitedBeforeMs = batches.waitedMs();
       const startMs = performance.now();
-      await step(await batches.next(), k, learningRateAt(schedule, optimizer.learningRate, plan.steps, k - 1));
+      await step(await next(), k, learningRateAt(schedule, optimizer.learningRate, plan.steps, k - 1));
       if (k > warmUpSteps) stepMs.push(performance.now() - startMs);
     }
     const waitedMs = batches.waitedMs() - waitedBeforeMs;
     const timings = profile
       ? await session.traced(async () => {
-          for (let k = 1; k <= profiledSteps; k++) await step(await batches.next(), warmUpSteps + steps + k, 0);
+          for (let k = 1; k <= profiledSteps; k++) await step(await next(), warmUpSteps + steps + k, 0);
         })
       : [];
     const matmulGflops = Math.max(matmulGflopsBefore, await measureMatmul());

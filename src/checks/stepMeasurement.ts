@@ -3,12 +3,13 @@
  * measuring process; loads TensorFlow.
  */
 import type { Config } from '../config/schema.ts';
-import type { MicroBatch } from '../data/windows/batches.ts';
 import { parameterTable, type ParameterSpec } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { elementCount } from '../tensors/tensors.ts';
+import { withReference } from '../training/reference.ts';
 import { openTrainingSession } from '../training/run.ts';
+import type { ScoredMicroBatch } from '../training/step/microBatchLoss.ts';
 import { recordTrainingStep } from '../training/step/step.ts';
 import { trainingState } from '../training/step/trainingState.ts';
 import { moveIntoSession } from '../training/tensorValues.ts';
@@ -69,11 +70,12 @@ function cheapParameter({ name, shape, initial }: ParameterSpec): NamedTensor {
 }
 
 /** Tokens of every kind, each a target; whole windows of one document if documents are packed. */
-function anyMicroBatch({ model, training, corpus }: Config, vocabularySize: number): MicroBatch {
+function anyMicroBatch({ model, training, corpus }: Config, vocabularySize: number): ScoredMicroBatch {
   const { contextLength } = model;
   const size = microBatchRows(training) * contextLength;
+  const { microBatchSize, objective } = training;
   const tokens = Int32Array.from({ length: size + 1 }, (_, i) => (i * 7919) % vocabularySize);
-  return {
+  const batch = {
     inputs: tokens.slice(0, size),
     targets: tokens.slice(1),
     lossMask: new Float32Array(size).fill(1),
@@ -82,4 +84,5 @@ function anyMicroBatch({ model, training, corpus }: Config, vocabularySize: numb
     }),
     targetCount: size,
   };
+  return objective.kind === 'dpo' ? withReference(batch, microBatchSize) : batch;
 }

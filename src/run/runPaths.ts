@@ -5,7 +5,7 @@
  *   environment.json   versions and machine    samples/        samples during training
  *   tokenizer.json                             checkpoints/step-00000500/
  *   status.json        state of the run        run.lock        the process that writes it
- *   corpus.json        the training text
+ *   corpus.json        the training text      reference.jsonl  what the reference says of preference pairs
  */
 import { join } from 'node:path';
 
@@ -16,6 +16,7 @@ export interface RunPaths {
   tokenizer: string;
   corpus: string;
   metrics: string;
+  reference: string;
   status: string;
   samples: string;
   checkpoints: string;
@@ -28,6 +29,7 @@ export const runPaths = (runDirectory: string): RunPaths => ({
   tokenizer: join(runDirectory, 'tokenizer.json'),
   corpus: join(runDirectory, 'corpus.json'),
   metrics: join(runDirectory, 'metrics.jsonl'),
+  reference: join(runDirectory, 'reference.jsonl'),
   status: join(runDirectory, 'status.json'),
   samples: join(runDirectory, 'samples'),
   checkpoints: join(runDirectory, 'checkpoints'),

@@ -1,19 +1,24 @@
 /** The recorded programs of a run over the session's variables: one training step, and the evaluation. */
 import path from 'node:path';
-import { validationBatches } from '../data/windows/batches.ts';
+import { validationBatches, type MicroBatch } from '../data/windows/batches.ts';
 import type { Cursor } from '../data/windows/cursor.ts';
 import { initialParameters } from '../model/parameters.ts';
+import { preferenceObjective } from '../model/preference.ts';
 import { parameterRoles, type ParameterRoles } from '../model/trainedParameters.ts';
 import type { Evaluation } from '../run/metrics.ts';
 import type { Session } from '../runtime/session.ts';
 import { assertSameTensors } from '../tensors/tensors.ts';
 import type { PreparedTraining } from './prepare.ts';
+import { openReference, type Reference } from './reference.ts';
 import { recordEvaluation } from './step/evaluation.ts';
+import type { ScoredMicroBatch } from './step/microBatchLoss.ts';
 import { recordTrainingStep, type TrainingStep } from './step/step.ts';
 import { trainingState } from './step/trainingState.ts';
 import { moveIntoSession, readIntoSession, releaseValues, type StateTensors } from './tensorValues.ts';
 
 export interface RunPrograms {
+  /** Of preference pairs: what must be complete before the first step; null for other objectives. */
+  reference: Reference | null;
   /** Applies update `step` (from 1). */
   step: TrainingStep;
   /**
@@ -39,13 +44,22 @@ export async function recordPrograms(
   const roles = parameterRoles(config, tokenizer.vocabularySize);
   const parameterNames = roles.saved.map(({ name }) => name);
   const stateNames = await setStartingValues(session, roles, prepared);
+  const reference = preferenceObjective(config) === null ? null : openReference(session, prepared, roles);
   const step = await recordTrainingStep(session, config, roles.trained, roles.frozen);
   const evaluate = recordEvaluation(session, config, roles.trained, microBatchSize, roles.frozen);
+  const scored = async function* (batches: AsyncIterable<MicroBatch>): AsyncGenerator<ScoredMicroBatch, void, void> {
+    for await (const batch of batches) yield reference?.of(batch) ?? batch;
+  };
   return {
-    step,
+    reference,
+    step: (microBatches, ...when) =>
+      step(
+        microBatches.map((each) => reference?.of(each) ?? each),
+        ...when,
+      ),
     evaluate: async (signal, cursor) => {
       const batches = validationBatches(corpus, tokenizer, { contextLength, microBatchSize, onWarning });
-      const evaluation = await evaluate(batches, tokenizer, signal);
+      const evaluation = await evaluate(scored(batches), tokenizer, signal);
       for (const [name, source] of Object.entries(evaluation?.sources ?? {})) {
         const position = cursor?.mixture?.[corpus.mixture!.findIndex((each) => each.name === name)];
         source.trainedTokens = position?.tokens ?? (position?.windows ?? 0) * contextLength;

@@ -117,6 +117,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     void setStatus('running', null);
     if (start.missingRecord !== undefined) metrics.append(start.missingRecord);
     const { signal, takeSave = () => false, pause } = options;
+    await programs.reference?.complete(signal, report);
     const outcome = await train(parts, start, { signal, takeSave, pauseReason: pauseAt(pause, earlierMs, beganMs) });
     metrics.flush(); // a run is done only once its log is complete
     await setStatus(outcome.state, outcome.reason);

@@ -14,11 +14,16 @@ const drawIntervalMs = 100;
 /** @param startStep the step that training starts from, 0 for a new run */
 export function reportToTerminal(steps: number, startStep: number, isQuiet: boolean): Report {
   const reportStep = canRedraw(process.stderr) ? progressBar(steps, startStep) : plainLines(steps);
+  const reportReference = openReferenceLine();
   let hasPaused = false;
   return (fact) => {
     if (fact.kind === 'step') {
       if (!isQuiet) reportStep(fact, hasPaused);
       hasPaused = false;
+      return;
+    }
+    if (fact.kind === 'reference') {
+      if (!isQuiet) reportReference(fact);
       return;
     }
     hasPaused = true;
@@ -28,6 +33,21 @@ export function reportToTerminal(steps: number, startStep: number, isQuiet: bool
 }
 
 type StepFact = Extract<Fact, { kind: 'step' }>;
+type ReferenceFact = Extract<Fact, { kind: 'reference' }>;
+
+/** How many pairs the reference has scored: a bar on a terminal, elsewhere a line now and then. */
+function openReferenceLine(): (fact: ReferenceFact) => void {
+  const isLive = canRedraw(process.stderr);
+  let nextMs = 0;
+  return ({ done, pairs }) => {
+    const text = `reference: ${grouped(done)} of ${grouped(pairs)} pairs`;
+    const isLast = done === pairs;
+    if (!isLast && performance.now() < nextMs) return;
+    nextMs = performance.now() + (isLive ? drawIntervalMs : plainIntervalMs);
+    if (isLive && !isLast) showLive(barLine(done / pairs, [text]));
+    else note(text);
+  };
+}
 
 /** @param hasPaused whether there was an evaluation, a sample or a checkpoint since the step before */
 type ReportStep<Result> = (fact: StepFact, hasPaused: boolean) => Result;
@@ -61,7 +81,7 @@ function progressBar(steps: number, startStep: number): ReportStep<void> {
  * start-up.
  */
 function openMeans(steps: number): ReportStep<string[]> {
-  const loss = openMean();
+  const [loss, margin, accuracy] = [openMean(), openMean(), openMean()];
   const tokensPerSecond = openMean();
   const meanOfSteps = openMean();
   let first: StepFact | undefined;
@@ -69,6 +89,8 @@ function openMeans(steps: number): ReportStep<string[]> {
   return (fact, hasPaused) => {
     const { step, elapsedMs } = fact;
     const shown = [`step ${step}/${steps}`, `smoothed loss ${loss(fact.loss).toFixed(3)}`];
+    if (fact.margin !== undefined)
+      shown.push(`margin ${margin(fact.margin).toFixed(3)}`, `accuracy ${percent(accuracy(fact.accuracy!))}`);
     first ??= fact;
     if (fact !== first) {
       // Pauses go on as they were so far: as part of a running mean, one would count as if every step took as long.
@@ -82,6 +104,8 @@ function openMeans(steps: number): ReportStep<string[]> {
     return shown;
   };
 }
+
+const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
 
 /** A running mean that becomes an exponential one, so that the first values do not weigh too much. */
 function openMean(): (value: number) => number {
@@ -100,14 +124,17 @@ function barLine(share: number, facts: readonly string[]): string {
 }
 
 /** @returns nothing for facts that are not for people */
-function lineOf(fact: Exclude<Fact, StepFact>): string | undefined {
+function lineOf(fact: Exclude<Fact, StepFact | ReferenceFact>): string | undefined {
   switch (fact.kind) {
     case 'device':
       return `device: ${fact.device} (${fact.reason})`;
     case 'evaluation':
       return (
         `step ${fact.step}: ${colour('cyan', 'validation')} loss ${fact.loss.toFixed(4)}` +
-        `  perplexity ${fact.perplexity.toFixed(2)}  bits per byte ${fact.bitsPerByte.toFixed(3)}`
+        (fact.margin === undefined
+          ? `  perplexity ${fact.perplexity.toFixed(2)}  bits per byte ${fact.bitsPerByte.toFixed(3)}`
+          : `  margin ${fact.margin.toFixed(4)}  accuracy ${percent(fact.accuracy!)}` +
+            `  rewards ${fact.rewardChosen!.toFixed(4)} and ${fact.rewardRejected!.toFixed(4)}`)
       );
     case 'sample': {
       const lines = escapeControls(fact.prompt + fact.completion).split('\n');

@@ -66,7 +66,7 @@ export interface CorpusCheck extends PartContent, ReadCounts, FileCounts {
   examples: ExampleWindow[];
 }
 
-/** A decoded training window: the target of each input token is the token after it. */
+/** A decoded training window, or a row of a preference pair: the target of each input token is the token after it. */
 export interface ExampleWindow {
   tokenIds: number[];
   targetIds: number[];
@@ -200,19 +200,22 @@ async function exampleWindows(
   const decodeEach = (ids: number[]): string[] =>
     ids.map((id) => tokenizer.decode([id], { specialTokens: true, continuesText: true }));
   if (examples === 0) return shown;
-  for await (const { inputs, targets, lossMask } of trainingSequence(corpus, tokenizer, {
-    ...options,
-    microBatchSize: 1,
-  })) {
-    const [tokenIds, targetIds] = [[...inputs], [...targets]];
-    shown.push({
-      tokenIds,
-      targetIds,
-      tokens: decodeEach(tokenIds),
-      targets: decodeEach(targetIds),
-      learnt: Array.from(lossMask, (value) => value > 0),
-    });
-    if (shown.length === examples) break;
+  const { contextLength: T } = options;
+  for await (const batch of trainingSequence(corpus, tokenizer, { ...options, microBatchSize: 1 })) {
+    for (let start = 0; start < batch.inputs.length; start += T) {
+      // A row of a preference pair ends with its completion; the rest is padding.
+      const row = batch.lossMask.subarray(start, start + T);
+      const end = start + (corpus.packing === 'preferences' ? row.lastIndexOf(1) + 1 : T);
+      const [tokenIds, targetIds] = [[...batch.inputs.subarray(start, end)], [...batch.targets.subarray(start, end)]];
+      shown.push({
+        tokenIds,
+        targetIds,
+        tokens: decodeEach(tokenIds),
+        targets: decodeEach(targetIds),
+        learnt: Array.from(row.subarray(0, end - start), (value) => value > 0),
+      });
+      if (shown.length === examples) return shown;
+    }
   }
   return shown;
 }

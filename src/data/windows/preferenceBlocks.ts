@@ -1,5 +1,5 @@
 /**
- * Stage: token windows of preference pairs. A window is a pair: two rows of T positions, the conversation with the
+ * Stage: token windows. Preference pairs: a window is a pair: two rows of T positions, the conversation with the
  * chosen completion and the one with the rejected completion, each from its start and padded at its end.
  *
  * A conversation of more than T + 1 tokens is cut there (TRL's `max_length` of T + 1, `keep_start`). A pair whose

@@ -44,6 +44,13 @@ export interface DeviceFact {
   reason: string;
 }
 
+/** Before the first step: how many preference pairs the reference has scored. */
+export interface ReferenceFact {
+  kind: 'reference';
+  done: number;
+  pairs: number;
+}
+
 /** A completion of `samples.prompt` made during training. */
 export interface SampleFact {
   kind: 'sample';
@@ -102,6 +109,7 @@ export type Fact =
   | DeviceFact
   | StepRecord
   | EvaluationRecord
+  | ReferenceFact
   | SampleFact
   | SavingFact
   | CheckpointRecord

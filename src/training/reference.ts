@@ -1,0 +1,158 @@
+/**
+ * The reference of preference pairs: the log-probabilities of their completions under the base of the adapter, or under
+ * the weights that the run starts from. Each is computed once, before the first step, and kept in `reference.jsonl` of
+ * the run, so that resuming computes none again:
+ *
+ *   {"reference": SHA-256 of the weights, "precision", "weights"}
+ *   {"row": hash of the tokens and the loss mask of a conversation, "logProbability"} …
+ *   {"rows": number}                                 once all are there
+ */
+import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { readState } from '../checkpoint/checkpointFiles.ts';
+import { validationBatches, type MicroBatch } from '../data/windows/batches.ts';
+import { wrongInput } from '../errors.ts';
+import type { ParameterRoles } from '../model/trainedParameters.ts';
+import { completeLines } from '../run/metrics.ts';
+import { runPaths } from '../run/runPaths.ts';
+import type { Session } from '../runtime/session.ts';
+import { openAppended } from '../storage/appendedFile.ts';
+import type { PreparedTraining } from './prepare.ts';
+import type { Report } from './sinks/facts.ts';
+import { evaluatedShape } from './step/evaluation.ts';
+import {
+  microBatchFeeds,
+  microBatchInputs,
+  microBatchRowLosses,
+  type ScoredMicroBatch,
+} from './step/microBatchLoss.ts';
+import { readFrozen } from './step/update.ts';
+
+export interface Reference {
+  /**
+   * Computes what is missing of all pairs, training and validation. The run directory must exist.
+   * @throws wrongInput if something is missing and the weights of the reference are no longer in the session
+   */
+  complete(signal: AbortSignal, report: Report): Promise<void>;
+  /** A micro-batch with its values. */
+  of(microBatch: MicroBatch): ScoredMicroBatch;
+}
+
+type ReferenceRun = Pick<
+  PreparedTraining,
+  'config' | 'corpus' | 'tokenizer' | 'runDirectory' | 'base' | 'startsFrom' | 'resumedFrom'
+>;
+
+/** Records the program of the reference over the session's variables. */
+export function openReference(session: Session, run: ReferenceRun, { trained, frozen }: ParameterRoles): Reference {
+  const { config, corpus, tokenizer, base, resumedFrom } = run;
+  const { contextLength } = config.model;
+  const { microBatchSize } = config.training;
+  const file = runPaths(run.runDirectory).reference;
+  const known = new Map<string, number>();
+  // Without its adapter the model is the base.
+  const shape = { ...evaluatedShape(session, config, microBatchSize), adapter: null };
+  const program = session.program('reference', microBatchInputs(shape), (feeds, variables) => {
+    const own = base ? [] : trained.map(({ name }) => [name, variables.read(name)] as const);
+    const parameters = { ...readFrozen(variables, frozen), ...Object.fromEntries(own) };
+    return { losses: microBatchRowLosses(parameters, feeds, shape) };
+  });
+  const options = { contextLength, microBatchSize };
+  const allBatches = async function* (): AsyncGenerator<MicroBatch, void, void> {
+    yield* validationBatches({ ...corpus, validation: corpus.training, mixture: undefined }, tokenizer, options);
+    yield* validationBatches(corpus, tokenizer, options);
+  };
+  return {
+    complete: async (signal, report) => {
+      const header = await headerOf(run);
+      if (readValues(file, header, known, resumedFrom !== undefined && base === undefined)) return;
+      if (resumedFrom !== undefined && base === undefined)
+        throw wrongInput(
+          `${file} is missing or not complete. It holds what the weights that the run started from say of the pairs, ` +
+            'and these weights have been trained since. Restore it from a copy, or start a new run.',
+        );
+      let pairs = 0;
+      for await (const batch of allBatches()) pairs += pairWeights(batch, microBatchSize).count;
+      if (known.size === 0) await rm(file, { force: true });
+      const output = openAppended(file);
+      try {
+        if (known.size === 0) output.append(`${header}\n`);
+        let done = 0;
+        for await (const batch of allBatches()) {
+          if (signal.aborted) return;
+          const keys = rowKeys(batch, contextLength);
+          const { count } = pairWeights(batch, microBatchSize);
+          if (keys.some((key) => !known.has(key))) {
+            const { losses } = await program.run(microBatchFeeds(withReference(batch, microBatchSize)));
+            for (const [row, key] of keys.slice(0, 2 * count).entries()) {
+              if (known.has(key)) continue;
+              known.set(key, -losses[row]!);
+              output.append(`${JSON.stringify({ row: key, logProbability: -losses[row]! })}\n`);
+            }
+          }
+          report({ kind: 'reference', done: (done += count), pairs });
+        }
+        output.append(`${JSON.stringify({ rows: known.size })}\n`);
+      } finally {
+        output.close();
+      }
+    },
+    of: (batch) => {
+      const { count } = pairWeights(batch, microBatchSize);
+      const values = rowKeys(batch, contextLength).map((key, row) => (row < 2 * count ? known.get(key) : 0));
+      if (values.includes(undefined)) throw new Error('the reference does not know a pair');
+      return withReference(batch, microBatchSize, Float32Array.from(values as number[]));
+    },
+  };
+}
+
+/** What the values depend on besides the rows. */
+async function headerOf({ config, base, startsFrom }: ReferenceRun): Promise<string> {
+  const sha256 = base?.sha256 ?? (startsFrom && (await readState(startsFrom)).files['model.safetensors'].sha256);
+  return JSON.stringify({ reference: sha256, precision: config.training.precision, weights: config.start.weights });
+}
+
+/**
+ * Reads the values of a file, if it has this header or any will do. The last line of a process that was killed may be
+ * incomplete.
+ * @returns whether it is complete
+ */
+function readValues(file: string, header: string, known: Map<string, number>, anyHeader: boolean): boolean {
+  let isFirst = true;
+  for (const bytes of completeLines(file)) {
+    for (const line of bytes.toString('utf8').split('\n').slice(0, -1)) {
+      if (isFirst && line !== header && !anyHeader) return false;
+      isFirst = false;
+      const { row, logProbability, rows } = JSON.parse(line) as Record<string, unknown>;
+      if (typeof row === 'string' && typeof logProbability === 'number') known.set(row, logProbability);
+      if (rows === known.size) return true;
+    }
+  }
+  return false;
+}
+
+/** Names each row of a micro-batch by its content. */
+function rowKeys({ inputs, targets, lossMask }: MicroBatch, contextLength: number): string[] {
+  return Array.from({ length: inputs.length / contextLength }, (_, row) => {
+    const hash = createHash('sha256');
+    for (const array of [inputs, targets, lossMask])
+      hash.update(array.subarray(row * contextLength, (row + 1) * contextLength));
+    return hash.digest('hex').slice(0, 32);
+  });
+}
+
+/** A micro-batch of preference pairs with the log-probabilities of the reference, by default 0: for measurements. */
+export const withReference = (
+  batch: MicroBatch,
+  microBatchSize: number,
+  reference = new Float32Array(2 * microBatchSize),
+): ScoredMicroBatch => ({ ...batch, pairs: { reference, ...pairWeights(batch, microBatchSize) } });
+
+/** The pairs of a micro-batch come first; padding, in which nothing counts, comes after them. */
+function pairWeights({ lossMask }: MicroBatch, microBatchSize: number): { weights: Float32Array; count: number } {
+  const places = lossMask.length / microBatchSize;
+  const weights = Float32Array.from({ length: microBatchSize }, (_, pair) =>
+    lossMask.subarray(pair * places, (pair + 1) * places).includes(1) ? 1 : 0,
+  );
+  return { weights, count: weights.reduce((sum, weight) => sum + weight, 0) };
+}
