@@ -132,7 +132,8 @@ export const lossInputs = (session: Session, config: Config) => {
 /**
  * The values of `lossInputs`.
  *
- * @param lossScale 1/targets of the whole step, or 1/pairs @param counter number of micro-batches trained on before this one
+ * @param lossScale 1/targets of the whole step, or 1/pairs
+ * @param counter number of micro-batches trained on before this one
  */
 export const lossFeeds = (microBatch: ScoredMicroBatch, lossScale: number, counter: number) => ({
   ...microBatchFeeds(microBatch),
