@@ -1,7 +1,7 @@
 /** Which of llama.cpp's architectures holds a model of clm, and the metadata that describe the model there. */
 import type { ModelConfig } from '../model/parameters.ts';
 import { wrongInput } from '../errors.ts';
-import { float32, text, uint32, type MetadataValue } from './metadata.ts';
+import { float32, text, uint32, type MetadataValue } from './file/metadata.ts';
 
 /** `general.architecture` of the models that clm exports and imports. Mistral and SmolLM are llama in GGUF. */
 export const architectures = ['gpt2', 'llama', 'qwen2', 'qwen3', 'smollm3'] as const;

@@ -9,12 +9,14 @@ import { ropeFrequencies } from '../model/ropeFrequencies.ts';
 import { assertFreeSpace, replaceFileDurably } from '../storage/durable.ts';
 import { linkTarget } from '../storage/outputFile.ts';
 import type { FloatType } from '../tensors/elementTypes.ts';
+import { elementCount } from '../tensors/tensors.ts';
 import { architectureOf, modelMetadata, type Architecture } from './architectures.ts';
-import { ggmlTypes } from './ggmlTypes.ts';
-import { text, uint32, type MetadataValue } from './metadata.ts';
+import { ggmlTypes } from './file/ggmlTypes.ts';
+import { text, uint32, type MetadataValue } from './file/metadata.ts';
+import { samplingMetadata } from './samplingMetadata.ts';
 import { factorsTensor, interleaved, mappingOf } from './tensorMapping.ts';
 import { tokenizerMetadata } from './tokenizerMetadata.ts';
-import { ggufBytes, writeGguf, type WrittenTensor } from './writeGguf.ts';
+import { ggufBytes, writeGguf, type WrittenTensor } from './file/writeGguf.ts';
 
 /** Types of the matrices by their names on the command line, and their numbers in `general.file_type`. */
 const exportTypes = {
@@ -69,11 +71,20 @@ function contentOf(
   { config, tokenizer, valuesOf }: Source,
   dtype: GgufExportType,
 ): { architecture: Architecture; metadata: [string, MetadataValue][]; tensors: WrittenTensor[]; warnings: string[] } {
-  const { architecture, model } = architectureOf(config.model);
-  const rows = vocabularyRows(model, tokenizer.vocabularySize);
+  const { vocabularySize, endOfText, otherEnds } = tokenizer;
+  const tokenRows = vocabularyRows(config.model, vocabularySize);
+  const lacksEnd = endOfText === null && otherEnds.length === 0 && tokenRows === vocabularySize;
+  const rows = lacksEnd ? tokenRows + 1 : tokenRows;
+  const { architecture, model } = architectureOf({ ...config.model, vocabularySize: rows });
   const { entries, warnings } = tokenizerMetadata(tokenizer, rows);
+  if (lacksEnd) {
+    warnings.push(
+      'llama.cpp needs a token that ends texts, and the tokenizer has none: the file has one more, with the id ' +
+        `${vocabularySize} and the mean of the embedding's rows; it is never the likeliest and hardly ever sampled`,
+    );
+  }
   const { type, fileType } = exportTypes[dtype];
-  const tensors = tensorsOf(architecture, model, rows, valuesOf).map((tensor) => ({
+  const tensors = tensorsOf(architecture, model, valuesOf).map((tensor) => ({
     ...tensor,
     type: typeOf(tensor, type),
   }));
@@ -91,6 +102,7 @@ function contentOf(
     ['general.name', text(config.name)],
     ['general.file_type', uint32(fileType)],
     ['general.quantization_version', uint32(2)],
+    ...samplingMetadata(config.samples),
     ...modelMetadata(architecture, model, rows),
     ...entries,
   ];
@@ -106,16 +118,15 @@ function typeOf({ name, shape }: Omit<WrittenTensor, 'type'>, wanted: FloatType 
 function tensorsOf(
   architecture: Architecture,
   model: ModelConfig,
-  rows: number,
   valuesOf: Source['valuesOf'],
 ): Omit<WrittenTensor, 'type'>[] {
-  const tensors = parameterTable(model, rows).flatMap((parameter) => {
+  const tensors = parameterTable(model, model.vocabularySize!).flatMap((parameter) => {
     const mapping = mappingOf(parameter, model, architecture);
     return mapping.tensors.map((tensor) => ({
       name: tensor.name,
       shape: tensorShape(mapping, tensor),
       values: async () => {
-        const values = tensorFromParameter(mapping, tensor, await valuesOf(parameter));
+        const values = tensorFromParameter(mapping, tensor, withMeanRow(await valuesOf(parameter), parameter));
         const { interleavedHeads: heads, columns } = tensor;
         return heads === null ? values : interleaved(values, columns, heads);
       },
@@ -125,6 +136,20 @@ function tensorsOf(
   const scaled = ropeFrequencies(model);
   const factors = ropeFrequencies({ ...model, ropeScaling: null }).map((frequency, i) => frequency / scaled[i]!);
   return [...tensors, { name: factorsTensor, shape: [factors.length], values: () => Float32Array.from(factors) }];
+}
+
+/** With one more row, the mean of all, if the shape has one more: its logit is the mean of the logits. */
+function withMeanRow(values: Float32Array, { shape }: ParameterSpec): Float32Array {
+  const [rows, columns] = [shape[0]!, shape.at(-1)!];
+  if (values.length === elementCount(shape)) return values;
+  const all = new Float32Array(rows * columns);
+  all.set(values);
+  for (let column = 0; column < columns; column++) {
+    let sum = 0;
+    for (let row = 0; row < rows - 1; row++) sum += values[row * columns + column]!;
+    all[(rows - 1) * columns + column] = sum / (rows - 1);
+  }
+  return all;
 }
 
 /** Refuses values that the type cannot hold. */

@@ -45,7 +45,7 @@ export function scoresOf(tokens: ReadonlyMap<string, number>, merges: readonly M
     const id = tokens.get(merge.join(''))!;
     if (id === last) continue;
     if (scores.has(id)) return `merges of ${JSON.stringify(merge.join(''))} between those of other tokens`;
-    scores.set(id, -scores.size);
+    scores.set(id, 0 - scores.size); // not −0
     last = id;
   }
   for (const id of tokens.values()) if (!scores.has(id)) scores.set(id, -tokens.size);

@@ -1,9 +1,11 @@
 /** Describes a tokenizer by the metadata of GGUF from which llama.cpp makes the same token ids. */
+import { isUtf8 } from 'node:buffer';
 import { spelling as spellingOfBytes } from '../data/tokenizers/bpe/byteAlphabet.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
+import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { wrongInput } from '../errors.ts';
 import { startOfText } from '../huggingface/tokenizerJson.ts';
-import { bool, list, text, uint32, type MetadataValue } from './metadata.ts';
+import { bool, list, text, uint32, type MetadataValue } from './file/metadata.ts';
 import { scoresOf, type Merge } from './sentencePiece.ts';
 import { nameOfSplit, splitOfPreTokenizer } from './splitPatterns.ts';
 
@@ -37,6 +39,7 @@ interface AddedToken {
   id: number;
   content: string;
   special?: boolean;
+  normalized?: boolean;
   lstrip?: boolean;
   rstrip?: boolean;
   single_word?: boolean;
@@ -116,8 +119,7 @@ function ownKind(tokenizer: Tokenizer): Kind {
     const bytes = tokenizer.spelling(id);
     if (id === endOfText) tokens.set(id, { spelling: Buffer.from(bytes).toString(), type: tokenTypes.control });
     else tokens.set(id, { spelling: spellingOfBytes(bytes), type: tokenTypes.normal });
-    for (let end = 1; end < bytes.length && id !== endOfText; end++)
-      merges.add(`${spellingOfBytes(bytes.subarray(0, end))} ${spellingOfBytes(bytes.subarray(end, end + 1))}`);
+    if (id !== endOfText) for (const merge of mergesOfBytes(bytes)) merges.add(merge);
   }
   const warnings =
     tokenizer.kind === 'characters'
@@ -125,6 +127,12 @@ function ownKind(tokenizer: Tokenizer): Kind {
       : [];
   return { tokens, entries: byteLevelEntries('gpt-2', [...merges]), warnings };
 }
+
+/** Merges that make one token of these bytes, from the left. */
+export const mergesOfBytes = (bytes: Uint8Array): string[] =>
+  Array.from({ length: Math.max(0, bytes.length - 1) }, (_, i) =>
+    [bytes.subarray(0, i + 1), bytes.subarray(i + 1, i + 2)].map(spellingOfBytes).join(' '),
+  );
 
 const byteLevelEntries = (pre: string, merges: string[]): Entry[] => [
   ['tokenizer.ggml.model', text('gpt2')],
@@ -137,21 +145,26 @@ function bpe(tokenizer: Tokenizer): Kind {
   const { model } = json;
   const tokens: Kind['tokens'] = new Map();
   for (const [spelling, id] of Object.entries(model.vocab)) tokens.set(id, { spelling, type: tokenTypes.normal });
-  for (const { id, content, special, lstrip, rstrip, single_word: isWord } of json.added_tokens ?? []) {
+  for (const { id, content, special, normalized, lstrip, rstrip, single_word: isWord } of json.added_tokens ?? []) {
     if (lstrip || rstrip || isWord)
       refuse(
         `the added token ${JSON.stringify(content)} with ${lstrip ? 'lstrip' : rstrip ? 'rstrip' : 'single_word'}`,
       );
-    tokens.set(id, { spelling: content, type: special ? tokenTypes.control : tokenTypes.userDefined });
+    if (model.byte_fallback && normalized && !special)
+      refuse(`the added token ${JSON.stringify(content)} with normalized beside byte_fallback`);
+    const spelling = json.normalizer && normalized ? content.normalize('NFC') : content;
+    tokens.set(id, { spelling, type: special ? tokenTypes.control : tokenTypes.userDefined });
   }
   if (model.byte_fallback === true) return sentencePiece(json, tokens);
   const split = splitOfPreTokenizer(json.pre_tokenizer, model.ignore_merges === true);
   if (typeof split === 'string') return refuse(`${split} in its pre_tokenizer`);
   const { pattern, splitsDigits, ignoresMerges } = split;
-  const options = [splitsDigits && 'Digits', ignoresMerges && 'ignore_merges'].filter(Boolean).join(' and ');
+  const withoutMerges = ignoresMerges && !mergesMakeEveryWord(tokenizer, json);
+  const options = `${splitsDigits ? 'Digits and ' : ''}${withoutMerges ? 'ignore_merges' : 'merges'}`;
   const pre =
     nameOfSplit(split) ??
-    refuse(`the split pattern ${pattern} with${options ? '' : 'out'} ${options || 'ignore_merges'}`);
+    nameOfSplit({ ...split, ignoresMerges: withoutMerges }) ??
+    refuse(`the split pattern ${pattern} with ${options}`);
   const warnings: string[] = [];
   if (json.normalizer)
     warnings.push('llama.cpp does not normalize text (NFC): text in another form gets other token ids');
@@ -160,6 +173,20 @@ function bpe(tokenizer: Tokenizer): Kind {
       'llama.cpp splits words with capitals beyond A–Z, or with marks, otherwise: they get other token ids',
     );
   return { tokens, entries: byteLevelEntries(pre, model.merges.map(mergeText)), warnings };
+}
+
+/** Whether every word that is a token is also made by the merges, so that `ignore_merges` changes nothing. */
+function mergesMakeEveryWord(tokenizer: Tokenizer, json: TokenizerJson): boolean {
+  const merging = JSON.stringify({ ...json, model: { ...json.model, ignore_merges: false } });
+  const other = tokenizerFromFile(merging, 'tokenizer.json');
+  const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  for (let id = 0; id < tokenizer.vocabularySize; id++) {
+    const bytes = tokenizer.spelling(id);
+    if (!isUtf8(bytes)) continue; // words end between characters
+    const word = utf8.decode(bytes);
+    if (tokenizer.encode(word).join() !== other.encode(word).join()) return false;
+  }
+  return true;
 }
 
 const mergeText = (merge: string | [string, string]): string => (typeof merge === 'string' ? merge : merge.join(' '));

@@ -65,14 +65,14 @@ export async function createImportedRun(
     tokenizer: Tokenizer;
     record: { imported: object; base?: BasePin };
     model: readonly (NamedTensor | LazyTensor)[];
-    /** The folder of it. */
-    importedFrom: string;
+    /** The folder of it; none for a file, from which transformers does not load. */
+    importedFrom?: string;
   },
 ): Promise<string> {
   const { config, tokenizer, record, model } = content;
   const tokenizerText = renderTokenizer(tokenizer);
-  const importedFrom = resolve(content.importedFrom);
-  const environment = describeEnvironment({ device: null, tensorflow: null, threads: null, importedFrom });
+  const importedFrom = content.importedFrom === undefined ? {} : { importedFrom: resolve(content.importedFrom) };
+  const environment = describeEnvironment({ device: null, tensorflow: null, threads: null, ...importedFrom });
   await createRunDirectory(runDirectory, {
     configText: renderConfig(config, runDirectory),
     tokenizerText,

@@ -1,7 +1,9 @@
-/** `clm import` and `clm export`: a Hugging Face model folder as a run, and a run as such a folder. */
+/** `clm import` and `clm export`: a Hugging Face folder or a GGUF file as a run, and a run as either. */
 import path from 'node:path';
 import { wrongInput } from '../../../errors.ts';
 import { exportGguf } from '../../../gguf/exportGguf.ts';
+import { isGgufFile } from '../../../gguf/file/openGguf.ts';
+import { importGguf } from '../../../gguf/importGguf.ts';
 import { adapterConfigFile } from '../../../huggingface/adapters/adapterFiles.ts';
 import { importAdapter } from '../../../huggingface/adapters/importAdapter.ts';
 import { exportModel } from '../../../huggingface/exportModel.ts';
@@ -17,17 +19,22 @@ export async function importFolder(args: ArgumentsOf<typeof importUsage>): Promi
   if (contextLength !== null) assertWhole('context-length', contextLength, 1);
   if (args.run === '') throw wrongInput('--run is empty. Name the run directory to create.');
   if (args.base !== undefined) return importFor(args.base, args);
-  const imported = await importModel(args.directory, path.resolve(args.run), { contextLength, ignoredKeys });
+  const options = { contextLength, ignoredKeys };
+  const isGguf = isGgufName(args.path) || isGgufFile(args.path);
+  const runDirectory = path.resolve(args.run);
+  const gguf = isGguf ? await importGguf(args.path, runDirectory, options) : undefined;
+  const imported = gguf ?? (await importModel(args.path, runDirectory, options));
   for (const warning of imported.warnings) printWarning(warning);
   if (args.json) printJson(imported);
   if (args.quiet) return;
   const shown = path.relative(process.cwd(), imported.runDirectory) || '.';
   const context = `context length ${grouped(imported.contextLength)}`;
-  note(`${imported.kind}: ${grouped(imported.parameters)} parameters, ${context}, into ${shown}`);
+  const types = gguf ? ` (${gguf.types.join(', ')} in the file, float32 in the run)` : '';
+  note(`${imported.kind}: ${grouped(imported.parameters)} parameters${types}, ${context}, into ${shown}`);
   const { paddingRows, sampling } = imported;
   const settings = Object.entries(sampling).map(([key, value]) => `${key} ${String(value)}`);
-  if (settings.length > 0)
-    note(`sampling as generation_config.json says: ${settings.join(', ')} (samples in its config.yaml)`);
+  const source = gguf ? 'the file' : 'generation_config.json';
+  if (settings.length > 0) note(`sampling as ${source} says: ${settings.join(', ')} (samples in its config.yaml)`);
   if (paddingRows > 0)
     note(`${paddingRows} rows of the embedding have no token in the tokenizer: they are kept, but never sampled`);
   note(
@@ -40,7 +47,7 @@ async function importFor(base: string, args: ArgumentsOf<typeof importUsage>): P
   if (base === '') throw wrongInput('--base is empty. Name the run of the model that the adapter is for.');
   if (args.contextLength !== undefined) throw wrongInput('--context-length is that of --base; leave it out');
   const options = { base, ignoredKeys: args.ignoreKey };
-  const imported = await importAdapter(args.directory, path.resolve(args.run), options);
+  const imported = await importAdapter(args.path, path.resolve(args.run), options);
   for (const warning of imported.warnings) printWarning(warning);
   if (args.json) printJson(imported);
   if (args.quiet) return;

@@ -210,14 +210,15 @@ export const inspectUsage = defineUsage({
 });
 
 export const importUsage = defineUsage({
-  command: 'import <directory>',
-  describe: 'Import a Hugging Face model, or an adapter of PEFT, as a run',
+  command: 'import <path>',
+  describe: 'Import a Hugging Face folder, a GGUF file, or an adapter of PEFT, as a run',
   positionals: {
-    directory: {
+    path: {
       type: 'string',
       demandOption: true,
       describe:
-        'Folder with config.json, safetensors files and tokenizer.json (GPT-2, Llama, Mistral, Qwen2, Qwen3, SmolLM)',
+        'Folder with config.json, safetensors files and tokenizer.json, or a GGUF file, of a model of the kind ' +
+        'GPT-2, Llama, Mistral, Qwen2, Qwen3 or SmolLM',
     },
   },
   options: {
@@ -234,7 +235,7 @@ export const importUsage = defineUsage({
       type: 'string',
       array: true,
       nargs: 1,
-      describe: 'Key of the model’s config that clm does not know, to be treated as not there; repeatable',
+      describe: 'Key of the model’s config or metadata that clm does not know, to be treated as not there; repeatable',
     },
     ...jsonOption,
     ...quietOption,
@@ -243,6 +244,7 @@ export const importUsage = defineUsage({
     ['clm import SmolLM-135M --run runs/smollm', 'Import a model, to sample, evaluate or fine-tune it'],
     ['clm import Qwen3-0.6B --run runs/qwen3 --context-length 1024', 'Shorten the context to fit into memory'],
     ['clm import adapter --run runs/tuned --base runs/smollm', 'Import a LoRA adapter of a model that is imported'],
+    ['clm import SmolLM2-135M.Q4_K_M.gguf --run runs/smollm2', 'Import a GGUF file; its weights become float32'],
   ],
 });
 

@@ -3,7 +3,7 @@
  * and sums are computed in double precision and rounded once: every product of a scale and a small integer fits into
  * float32's 24 bits, so only the final addition rounds, in float32 as here.
  */
-import { fromFloat16, fromFloat32, toFloat32, type FloatType } from '../tensors/elementTypes.ts';
+import { fromFloat16, fromFloat32, toFloat32, type FloatType } from '../../tensors/elementTypes.ts';
 import { bytesOfValues, ggmlTypes, type GgmlTypeName } from './ggmlTypes.ts';
 
 /** Bits of a byte above the lower four. */

@@ -5,12 +5,12 @@
  */
 import { open } from 'node:fs/promises';
 import { endianness } from 'node:os';
-import { environmentFailure } from '../errors.ts';
-import { diskFailure } from '../storage/diskFailure.ts';
-import { writeFully } from '../storage/durable.ts';
-import type { FloatType } from '../tensors/elementTypes.ts';
-import type { LazyTensor } from '../tensors/safetensors.ts';
-import { elementCount } from '../tensors/tensors.ts';
+import { environmentFailure } from '../../errors.ts';
+import { diskFailure } from '../../storage/diskFailure.ts';
+import { writeFully } from '../../storage/durable.ts';
+import type { FloatType } from '../../tensors/elementTypes.ts';
+import type { LazyTensor } from '../../tensors/safetensors.ts';
+import { elementCount } from '../../tensors/tensors.ts';
 import { blocksOf } from './blocks.ts';
 import { bytesOfValues, ggmlTypes } from './ggmlTypes.ts';
 import { valueBytes, valueTypes, type ItemType, type MetadataValue } from './metadata.ts';
