@@ -1,4 +1,5 @@
 // The functions of the library that clm calls by name (src/runtime/kernelLibrary.ts); all others are hidden.
+#include "math/int8.h"
 #include "math/tiles.h"
 #include "operation.h"
 #include "parallel.h"
@@ -24,3 +25,8 @@ EXPORTED double ClmReadingSpeed(int64_t bytes) { return ReadingSpeed(bytes); }
 
 // Can matrix products be computed by ClmProduct and its transposed forms on this processor?
 EXPORTED int ClmHasTiles() { return HasTiles(); }
+
+// A matrix of weights in int8, see math/int8.h; `packed` has room for it.
+EXPORTED void ClmPackInt8(int transposed, int64_t inputs, int64_t outputs, const float* weights, void* packed) {
+  PackInt8(transposed != 0, inputs, outputs, weights, static_cast<uint8_t*>(packed));
+}

@@ -5,11 +5,12 @@
 import { countWhere } from '../training/plan/memory.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import type { NodeTiming } from '../runtime/trace.ts';
-import type { Precision } from '../runtime/variables.ts';
+import type { StoredAs } from '../runtime/variables.ts';
 import { openDecoding, type Decoding } from '../sampling/decoding.ts';
 import { generate } from '../sampling/generate.ts';
 import type { LoadedModel } from '../sampling/loadModel.ts';
 import { completeSettings, defaultSettings } from '../sampling/settings.ts';
+import { weightBytes } from '../sampling/weightStorage.ts';
 import { median } from '../statistics.ts';
 import { matmulMeter } from './matmulPeak.ts';
 import { profileOf } from './profile.ts';
@@ -39,7 +40,7 @@ interface DecodeBenchmark {
   weightBytes: number;
   cacheBytes: number;
   readGigabytesPerSecond: number;
-  weights: Precision;
+  weights: StoredAs;
   /** Prompts at the same time. */
   batch: number;
   promptTokens: number;
@@ -104,10 +105,10 @@ export async function decodeBenchmark(
   const choosingMs = median(rounds.map((round) => round.ms - round.stepsMs)) / steps;
   const { prefillMs, matmulGflops } = await measurePrefill(loaded, decoding, prompts[0]!);
   const { operations, betweenOperationsMs } = await profileSteps(loaded, decoding, prompts, msPerStep - choosingMs);
-  const weightBytes = bytesOfWeights(model, table, weights, batch);
+  const bytesOfStep = bytesOfWeights(model, table, weights, batch);
   const cachedTokens = promptTokens + maxTokens / 2;
   const cacheBytes = batch * cachedTokens * 2 * model.layers * model.keyValueHeads * model.headSize * 4;
-  const bound = (batch * bytesPerSecond) / (weightBytes + cacheBytes);
+  const bound = (batch * bytesPerSecond) / (bytesOfStep + cacheBytes);
   const tokensPerSecond = (batch * 1000) / msPerStep;
   return {
     tokensPerSecond,
@@ -120,7 +121,7 @@ export async function decodeBenchmark(
     operations: operations.map((each) => ({ ...each, share: each.ms / msPerStep })),
     betweenOperationsMs,
     choosingMs,
-    weightBytes,
+    weightBytes: bytesOfStep,
     cacheBytes,
     readGigabytesPerSecond: bytesPerSecond / 1e9,
     weights,
@@ -184,17 +185,13 @@ async function profileSteps(
 function bytesOfWeights(
   { tiedEmbeddings }: ModelConfig,
   table: readonly ParameterSpec[],
-  weights: Precision,
+  weights: StoredAs,
   batch: number,
 ): number {
   const isLookedUp = ({ name }: ParameterSpec): boolean =>
     name === 'embedding.positions' || (name === 'embedding.tokens' && !tiedEmbeddings);
-  return table.reduce((sum, spec) => {
-    const { shape } = spec;
-    const bytes = shape.length === 2 && weights === 'bfloat16' ? 2 : 4;
-    const rows = isLookedUp(spec) ? batch : shape[0]!;
-    return sum + bytes * rows * (shape[1] ?? 1);
-  }, 0);
+  const read = table.map((spec) => (isLookedUp(spec) ? { ...spec, shape: [batch, spec.shape[1]!] } : spec));
+  return weightBytes(read, weights);
 }
 
 /** As counted for training: products with weights, and attention over whole squares; the output head for one row. */

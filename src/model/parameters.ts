@@ -109,6 +109,12 @@ export function parameterTable(model: ModelConfig, tokens: number): ParameterSpe
   ];
 }
 
+/**
+ * Whether a parameter is a matrix (V, C) that is multiplied transposed: the output head, or the embedding that may be
+ * it.
+ */
+export const isVocabularyMatrix = (name: string): boolean => name === 'embedding.tokens' || name === 'head.weight';
+
 /** The values parameters start from: a pure function of the seed and each parameter's name. */
 export function initialParameters(table: readonly ParameterSpec[], seed: number): NamedTensor[] {
   return table.map(({ name, shape, initial }) => {

@@ -43,6 +43,7 @@ const kernels = {
   ClmHalfSquaredNorm: { outputs: 1, bfloat16: { inputs: [], ifAlready: [0], outputs: [] } },
   ClmFewRows: { outputs: 1, bfloat16: null },
   ClmFewRowsTransposed: { outputs: 1, bfloat16: null },
+  ClmInt8Product: { outputs: 1, bfloat16: null },
   ClmAdamW: { outputs: 0, bfloat16: { inputs: [], ifAlready: [4], outputs: [] } },
   ClmAccumulate: { outputs: 0, bfloat16: { inputs: [], ifAlready: [2], outputs: [] } },
 } as const satisfies Record<string, Kernel>;

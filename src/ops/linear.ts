@@ -2,15 +2,15 @@
  * Products of rows with weights. Weights that are trained are tensors. In generation, and if they are frozen in
  * training, they are `StoredWeight`s, which have no gradient: a product of a few rows is bound by reading the weights,
  * which clm's kernel (native/kernels/fewRows.cc) does once and in the type they are stored in. Everything is computed
- * in float32, whatever that type is.
+ * in float32, but for products with int8 weights (native/kernels/int8.cc), which are for generation alone.
  *
  * M rows · K inputs · N outputs
  */
 import { matMul, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
-import { dataTypes, float32Type, typeAttribute } from '../runtime/binding.ts';
+import { float32Type, typeAttribute } from '../runtime/binding.ts';
 import { computedAfter } from '../runtime/recording.ts';
 import { executeOne } from '../runtime/tensorflow.ts';
-import type { StoredWeight } from '../runtime/variables.ts';
+import { storedType, type StoredWeight } from '../runtime/variables.ts';
 import { operation, runKernel } from './kernels.ts';
 import { gatherRows } from './rows.ts';
 import { withGradient } from './withGradient.ts';
@@ -63,23 +63,29 @@ export const transposedProduct = (x: Tensor, w: Weight): Tensor =>
 
 const storedProduct = operation({
   kernel: (x: Tensor, w: StoredWeight, bias: Tensor | null): Tensor =>
-    isSmall(x, w)
-      ? runKernel('ClmFewRows', [x, w, bias ?? tensor1d([])], [storedType(w)])[0]
+    w.storedAs !== 'int8' && isSmall(x, w)
+      ? runKernel('ClmFewRows', [x, w, bias ?? tensor1d([])], [typeOf(w)])[0]
       : storedProduct.composed(x, w, bias),
-  composed: (x: Tensor, w: StoredWeight, bias: Tensor | null): Tensor => addBias(matMul(x, valuesAfter(x, w)), bias),
+  composed: (x: Tensor, w: StoredWeight, bias: Tensor | null): Tensor =>
+    w.storedAs === 'int8' ? int8Product(x, w, bias) : addBias(matMul(x, valuesAfter(x, w)), bias),
 });
 
 const storedTransposedProduct = operation({
   kernel: (x: Tensor, w: StoredWeight): Tensor =>
-    isSmall(x, w)
-      ? runKernel('ClmFewRowsTransposed', [x, w], [storedType(w)])[0]
+    w.storedAs !== 'int8' && isSmall(x, w)
+      ? runKernel('ClmFewRowsTransposed', [x, w], [typeOf(w)])[0]
       : storedTransposedProduct.composed(x, w),
-  composed: (x: Tensor, w: StoredWeight): Tensor => matMul(x, valuesAfter(x, w), false, true),
+  composed: (x: Tensor, w: StoredWeight): Tensor =>
+    w.storedAs === 'int8' ? int8Product(x, w, null) : matMul(x, valuesAfter(x, w), false, true),
 });
 
-const storedType = ({ storedAs }: StoredWeight) => typeAttribute('T', dataTypes[storedAs]);
+/** Of any number of rows, with the matrix as it was packed, for x · w or x · wᵀ. There is no other form. */
+const int8Product = (x: Tensor, w: StoredWeight, bias: Tensor | null): Tensor =>
+  runKernel('ClmInt8Product', [x, w, bias ?? tensor1d([])])[0];
 
-/** Rows of `table` (V, C) by `ids` (N) int32 → (N, C). Of a stored bfloat16 table only these rows are cast. */
+const typeOf = ({ storedAs }: StoredWeight) => typeAttribute('T', storedType(storedAs));
+
+/** Rows of `table` (V, C) by `ids` (N) int32 → (N, C). Of a stored table only these rows are turned into float32. */
 export const rowsOf = (table: Weight, ids: Tensor): Tensor =>
   isStored(table) ? table.rowsInFloat32(ids) : gatherRows(table, ids);
 

@@ -42,7 +42,7 @@ export interface Binding {
 }
 
 /** TF_DataType codes, as in tensorflow/c/tf_datatype.h. */
-export const dataTypes = { float32: 1, int32: 3, bool: 10, bfloat16: 14, resource: 20 } as const;
+export const dataTypes = { float32: 1, int32: 3, uint8: 4, bool: 10, bfloat16: 14, resource: 20 } as const;
 
 /** TF_AttrType codes, as in tensorflow/c/c_api.h. */
 export const attributeTypes = { string: 0, int: 1, float: 2, bool: 3, type: 4, shape: 5 } as const;

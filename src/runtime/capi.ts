@@ -99,11 +99,17 @@ export const int64s = (values: readonly number[]): BigInt64Array => BigInt64Arra
 /** Tensors from this size on are worth huge pages. */
 const largeBytes = 4e6;
 
+/** A new TF_Tensor whose values are yet to be written; the caller deletes it. */
+export function emptyTensor(c: CApi, shape: readonly number[], dataType: number, bytes: number): Pointer {
+  const tensor: Pointer = c.TF_AllocateTensor(dataType, int64s(shape), shape.length, bytes);
+  if (bytes >= largeBytes) askForHugePages(c.TF_TensorData(tensor), bytes);
+  return tensor;
+}
+
 /** A new TF_Tensor holding a copy of `values`; the caller deletes it. */
 export function newTensor(c: CApi, shape: readonly number[], dataType: number, values: ArrayBufferView): Pointer {
-  const tensor: Pointer = c.TF_AllocateTensor(dataType, int64s(shape), shape.length, values.byteLength);
+  const tensor = emptyTensor(c, shape, dataType, values.byteLength);
   if (values.byteLength > 0) {
-    if (values.byteLength >= largeBytes) askForHugePages(c.TF_TensorData(tensor), values.byteLength);
     const target = new Uint8Array(koffi().view(c.TF_TensorData(tensor), values.byteLength));
     target.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }

@@ -7,9 +7,9 @@ import { shareCores } from './kernelLibrary.ts';
 import { withProducts } from './products.ts';
 import { computing, tidied } from './recording.ts';
 import { checkedValues, inputEntries, mapValues } from './session.ts';
-import type { Definition, Inputs, InputSpecs, Program, Session, SessionSettings } from './session.ts';
+import type { Definition, InitialValue, Inputs, InputSpecs, Program, Session, SessionSettings } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
-import { variableOperations, type Precision, type Variable } from './variables.ts';
+import { variableOperations, type Variable } from './variables.ts';
 
 let sessions = 0;
 
@@ -25,10 +25,11 @@ export class EagerSession implements Session {
     this.#tensorFlow = tensorFlow;
   }
 
-  async addVariables(tensors: readonly NamedTensor[], storedAs: Precision = 'float32'): Promise<void> {
+  async addVariables(tensors: readonly InitialValue[]): Promise<void> {
     const { eagerBinding } = this.#tensorFlow;
     const dtype = typeAttribute('dtype', dataTypes.float32);
-    for (const { name, shape, values } of tensors) {
+    for (const { name, shape, values, storedAs = 'float32' } of tensors) {
+      if (storedAs === 'int8') throw new Error('only a recorded session stores variables in int8');
       const handleId = this.#addHandle(name, name, shape);
       // The binding takes over an array that happens to be aligned instead of copying it: without a copy of its own a
       // variable that is updated in place would write into the caller's, or into another variable's, memory.

@@ -3,7 +3,7 @@ import os from 'node:os';
 import { environmentFailure } from '../errors.ts';
 import { wantsKernels } from '../processor.ts';
 import type { UsableInstallation } from './installation/installation.ts';
-import { koffi, type CFunction } from './libc.ts';
+import { koffi, type CFunction, type Pointer } from './libc.ts';
 
 /**
  * Which of clm's kernels are used: none, those that compute with the processor's vectors, or these and the products and
@@ -20,23 +20,25 @@ interface KernelLibrary {
   hasTiles: CFunction;
   /** Bytes per second at which the kernels' threads read memory of so many bytes; 0 if there is not so much. */
   readingSpeed: CFunction;
+  packInt8: CFunction;
 }
 
 /** Kept for good: koffi unloads a library that nobody holds, and TensorFlow would then call into nothing. */
 let library: KernelLibrary | undefined;
 
 /**
- * Registers the kernels with the TensorFlow of this process, once.
+ * Registers the kernels with the TensorFlow of this process, once. Those for int8 have no other form and are always
+ * there.
  *
- * @returns those to use; none with CLM_FUSED_OPERATIONS=0 or on a machine of many cores, no tiles with
+ * @returns those to use otherwise; none with CLM_FUSED_OPERATIONS=0 or on a machine of many cores, no tiles with
  *   CLM_TILE_PRODUCTS=0
  * @throws environment failure if the library does not load
  */
 export function loadKernels({ kernelsPath, remedy }: UsableInstallation): Kernels {
-  if (!wantsKernels()) return 'none';
   library = load(kernelsPath, remedy);
   const code = library.register();
   if (code !== 0) throw new Error(`clm's kernels could not be registered (TF_Code ${code})`);
+  if (!wantsKernels()) return 'none';
   return process.env['CLM_TILE_PRODUCTS'] !== '0' && library.hasTiles() === 1 ? 'tiles' : 'vectors';
 }
 
@@ -48,6 +50,7 @@ function load(file: string, remedy: string): KernelLibrary {
       setThreadsPerBranch: loaded.func('void SetClmThreadsPerBranch(int)'),
       hasTiles: loaded.func('int ClmHasTiles()'),
       readingSpeed: loaded.func('double ClmReadingSpeed(int64_t)'),
+      packInt8: loaded.func('void ClmPackInt8(int, int64_t, int64_t, const float*, void*)'),
     };
   } catch (error) {
     throw environmentFailure(`clm's kernels do not load (${(error as Error).message}): ${remedy}.`);
@@ -60,3 +63,12 @@ export const kernelReadingSpeed = (bytes: number): number => library!.readingSpe
 /** Shares the cores among the branches of the program about to run. */
 export const shareCores = (branches: number): void =>
   void library?.setThreadsPerBranch(Math.max(1, Math.floor(os.availableParallelism() / branches)));
+
+/** Writes a matrix in int8 to `packed`, which has room for it. */
+export const packInt8 = (
+  isTransposed: boolean,
+  inputs: number,
+  outputs: number,
+  values: Float32Array,
+  packed: Pointer,
+) => void library!.packInt8(isTransposed ? 1 : 0, inputs, outputs, values, packed);

@@ -1,20 +1,21 @@
 /** The session whose programs are recorded into one TensorFlow graph and run as one call each. */
 import { toBfloat16 } from '../tensors/elementTypes.ts';
+import { matrixSizes, packedShape } from '../tensors/int8.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { dataTypes, typeAttribute } from './binding.ts';
-import { newTensor, tensorValues, type Output } from './capi.ts';
+import { emptyTensor, newTensor, tensorValues, type CApi, type Output } from './capi.ts';
 import { GraphSession } from './graph.ts';
-import { shareCores } from './kernelLibrary.ts';
+import { packInt8, shareCores } from './kernelLibrary.ts';
 import type { Pointer } from './libc.ts';
 import { withProducts } from './products.ts';
 import { Recorder } from './recorder.ts';
 import { computing, tidied } from './recording.ts';
 import { checkedValues, inputEntries, mapValues } from './session.ts';
 import type { Definition, Inputs, InputSpecs, Program, ProgramOptions } from './session.ts';
-import type { Session, SessionSettings } from './session.ts';
+import type { InitialValue, Session, SessionSettings } from './session.ts';
 import type { TensorFlow } from './tensorflow.ts';
 import type { NodeTiming } from './trace.ts';
-import { variableOperations, type Precision, type Variable } from './variables.ts';
+import { storedType, variableOperations, type Variable } from './variables.ts';
 
 export class RecordedSession implements Session {
   readonly settings: SessionSettings;
@@ -36,18 +37,22 @@ export class RecordedSession implements Session {
     return this.#recorder.size;
   }
 
-  async addVariables(tensors: readonly NamedTensor[], storedAs: Precision = 'float32'): Promise<void> {
+  async addVariables(tensors: readonly InitialValue[]): Promise<void> {
     const { c } = this.#tensorFlow;
-    const dtype = typeAttribute('dtype', dataTypes[storedAs]);
     const feeds: { output: Output; tensor: Pointer }[] = [];
     const { updates } = this.#recorder.updatesOf(() => {
-      for (const { name, shape, values } of tensors) {
-        const handleId = this.#recorder.variableHandle(name, shape, dataTypes[storedAs]);
+      for (const { name, shape, values, storedAs = 'float32', isTransposed = false } of tensors) {
+        const type = storedType(storedAs);
+        const stored = storedAs === 'int8' ? packedShape(shape, isTransposed) : shape;
+        const handleId = this.#recorder.variableHandle(name, stored, type);
         this.#variables.set(name, { shape, handleId, storedAs });
-        const value = this.#recorder.placeholder(`initial/${name}`, shape, dataTypes[storedAs]);
-        this.#recorder.executeOp('AssignVariableOp', [dtype], [handleId, value.id], 0);
-        const kept = storedAs === 'float32' ? values : toBfloat16(values);
-        feeds.push({ output: value.output, tensor: newTensor(c, shape, dataTypes[storedAs], kept) });
+        const value = this.#recorder.placeholder(`initial/${name}`, stored, type);
+        this.#recorder.executeOp('AssignVariableOp', [typeAttribute('dtype', type)], [handleId, value.id], 0);
+        const tensor =
+          storedAs === 'int8'
+            ? int8Tensor(c, { shape, values, isTransposed })
+            : newTensor(c, shape, type, storedAs === 'float32' ? values : toBfloat16(values));
+        feeds.push({ output: value.output, tensor });
       }
     });
     try {
@@ -61,7 +66,7 @@ export class RecordedSession implements Session {
     const { storedAs } = this.#variable(variable);
     this.#variables.set(view, {
       shape,
-      handleId: this.#recorder.variableHandle(variable, shape, dataTypes[storedAs]),
+      handleId: this.#recorder.variableHandle(variable, shape, storedType(storedAs)),
       storedAs,
     });
   }
@@ -160,4 +165,13 @@ export class RecordedSession implements Session {
     }
     return output;
   }
+}
+
+/** A new tensor of `packedShape` with a matrix in int8; the caller deletes it. */
+function int8Tensor(c: CApi, { shape, values, isTransposed = false }: Omit<InitialValue, 'name'>): Pointer {
+  const { inputs, outputs } = matrixSizes(shape, isTransposed);
+  const packed = packedShape(shape, isTransposed);
+  const tensor = emptyTensor(c, packed, dataTypes.uint8, packed[0] * packed[1]);
+  packInt8(isTransposed, inputs, outputs, values, c.TF_TensorData(tensor));
+  return tensor;
 }

@@ -6,7 +6,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
 import type { Kernels } from './kernelLibrary.ts';
 import type { NodeTiming } from './trace.ts';
-import type { Precision, Variables } from './variables.ts';
+import type { Precision, StoredAs, Variables } from './variables.ts';
 
 export type Mode = 'recorded' | 'eager';
 
@@ -54,14 +54,21 @@ export interface SessionSettings {
   readonly kernels: Kernels;
 }
 
+/** How a variable is stored. */
+export interface Storage {
+  /** By default float32; another type can only be read, as a weight (`Variables.weight`). */
+  storedAs?: StoredAs;
+  /** Of a matrix in int8: whether products with it are x · wᵀ rather than x · w. */
+  isTransposed?: boolean;
+}
+
+/** What a variable starts from, and how it is stored. */
+export type InitialValue = NamedTensor & Storage;
+
 export interface Session {
   readonly settings: SessionSettings;
-  /**
-   * Creates variables with these initial values.
-   *
-   * @param storedAs those stored in bfloat16 can only be read, as weights (`Variables.weight`)
-   */
-  addVariables(tensors: readonly NamedTensor[], storedAs?: Precision): Promise<void>;
+  /** Creates variables. */
+  addVariables(tensors: readonly InitialValue[]): Promise<void>;
   /**
    * A further name for a variable, under which programs know it by another shape: a variable may be assigned values of
    * several sizes, and a program that reads it must be recorded for one.

@@ -2,7 +2,7 @@
  * Resource variables, read and updated inside a program. The same operations serve both kinds of session, so that eager
  * and recorded training do the same arithmetic.
  */
-import { scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { scalar, zeros, type Tensor } from '@tensorflow/tfjs-core';
 import {
   dataTypes,
   gatherAttributes,
@@ -13,16 +13,25 @@ import {
 } from './binding.ts';
 import type { TensorFlowBackend } from './tensorflow.ts';
 
-/** What products are computed in, and variables are stored in. */
+/** What products are computed in. */
 export type Precision = 'float32' | 'bfloat16';
+
+/**
+ * What a variable is stored in. int8 is for matrices alone: blocks of 32 numbers with a scale each, packed for the kernel
+ * that multiplies with them (native/math/int8.h).
+ */
+export type StoredAs = Precision | 'int8';
+
+/** TF_DataType of the value of a variable. */
+export const storedType = (storedAs: StoredAs): number => dataTypes[storedAs === 'int8' ? 'uint8' : storedAs];
 
 /** The value of a variable as generation reads it: in the type it is stored in, and without gradients. */
 export interface StoredWeight {
   readonly shape: number[];
-  readonly storedAs: Precision;
-  /** Of the value as it is stored, in the binding of the moment: for operations that take either type. */
+  readonly storedAs: StoredAs;
+  /** Of the value as it is stored, in the binding of the moment: for operations that take this type. */
   readonly valueId: number;
-  /** All of it; of a bfloat16 variable each call makes a copy. */
+  /** All of it; of a bfloat16 variable each call makes a copy. @throws if it is stored in int8 */
   inFloat32(): Tensor;
   /** The rows that `ids` (N) int32 name. */
   rowsInFloat32(ids: Tensor): Tensor;
@@ -51,7 +60,7 @@ export interface Variables {
 export interface Variable {
   handleId: number;
   shape: number[];
-  storedAs: Precision;
+  storedAs: StoredAs;
 }
 
 const dtype = typeAttribute('dtype', dataTypes.float32);
@@ -72,21 +81,23 @@ export function variableOperations(backend: TensorFlowBackend, variable: (name: 
   };
   const weight = (name: string): StoredWeight => {
     const { handleId, shape, storedAs } = variable(name);
-    const type = dataTypes[storedAs];
+    const type = storedType(storedAs);
     const stored = one('ReadVariableOp', [typeAttribute('dtype', type)], [handleId]);
     const casts = [typeAttribute('SrcT', type), typeAttribute('DstT', dataTypes.float32)];
     const asFloats = (value: TensorHandle): Tensor =>
       backend.createOutputTensor(storedAs === 'float32' ? value : one('Cast', casts, [value.id]));
     const whole = storedAs === 'float32' ? asFloats(stored) : null;
-    const rows = (ids: Tensor): TensorHandle => {
-      const inputs = [stored.id, ...backend.getInputTensorIds([ids, scalar(0, 'int32')])];
-      return one('GatherV2', gatherAttributes(type), inputs);
+    const rowsInFloat32 = (ids: Tensor): Tensor => {
+      const given = (tensor: Tensor): number[] => [stored.id, ...backend.getInputTensorIds([ids, tensor])];
+      return storedAs === 'int8'
+        ? backend.createOutputTensor(one('ClmInt8Rows', [], given(zeros([shape[1]!]))))
+        : asFloats(one('GatherV2', gatherAttributes(type), given(scalar(0, 'int32'))));
     };
-    return {
-      ...{ shape, storedAs, valueId: stored.id },
-      inFloat32: () => whole ?? asFloats(stored),
-      rowsInFloat32: (ids) => asFloats(rows(ids)),
+    const inFloat32 = (): Tensor => {
+      if (storedAs === 'int8') throw new Error(`${name} is stored in int8: products and rows of it are computed`);
+      return whole ?? asFloats(stored);
     };
+    return { shape, storedAs, valueId: stored.id, inFloat32, rowsInFloat32 };
   };
   return {
     read,

@@ -4,15 +4,17 @@ import { openModelCheckpoint } from '../checkpoint/modelCheckpoint.ts';
 import { readState } from '../checkpoint/checkpointFiles.ts';
 import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
 import { withSafetensors } from '../tensors/safetensors.ts';
-import { assertSameTensors, elementCount, type NamedTensor } from '../tensors/tensors.ts';
+import { assertSameTensors } from '../tensors/tensors.ts';
 import type { Config } from '../config/schema.ts';
+import { wrongInput } from '../errors.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { mergeOf, type Merge } from '../model/mergedWeights.ts';
 import { parameterTable, type ParameterSpec } from '../model/parameters.ts';
 import { openSession } from '../runtime/openSession.ts';
-import type { Session } from '../runtime/session.ts';
-import type { Precision } from '../runtime/variables.ts';
+import type { InitialValue, Session } from '../runtime/session.ts';
+import type { Precision, StoredAs } from '../runtime/variables.ts';
+import { storageOf } from './weightStorage.ts';
 
 export interface LoadedModel {
   config: Config;
@@ -22,7 +24,7 @@ export interface LoadedModel {
   step: number;
   /** Hash of the file with the weights. */
   modelSha256: string;
-  weights: Precision;
+  weights: StoredAs;
   /** Contains the parameters of `table`. */
   session: Session;
   table: ParameterSpec[];
@@ -34,22 +36,22 @@ type DeviceOption = 'auto' | 'cpu' | 'cuda' | undefined;
 /**
  * @param run a run directory or a checkpoint folder
  * @param options.checkpoint `last`, `best` (by validation loss) or a step
- * @param options.precision of matrix products; the default is the run's
- * @param options.weights type of the matrices in memory; with bfloat16 they can only be used by programs that read them
- *   by `Variables.weights`
- * @throws wrong input if there is no such checkpoint or it is damaged
+ * @param options.precision of matrix products; the default is the run's, or float32 if the weights are not in float32
+ * @param options.weights type of the matrices in memory; those of another than float32 can only be used by programs that
+ *   read them by `Variables.weight`
+ * @throws wrong input if there is no such checkpoint or it is damaged, or for int8 on a GPU
  */
 export async function loadModel(
   run: string,
-  options: { checkpoint: string; device?: DeviceOption; precision?: Precision; weights?: Precision },
+  options: { checkpoint: string; device?: DeviceOption; precision?: Precision; weights?: StoredAs },
 ): Promise<LoadedModel> {
   const directory = await checkpointFolder(run, options.checkpoint);
   const { checkpoint, config, weightsFile, adapter } = await openModelCheckpoint(directory);
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(directory, 'tokenizer.json'));
   const table = parameterTable(config.model, tokenizer.vocabularySize);
-  const precision = options.precision ?? config.training.precision;
-  const open = (): Session => openSession({ mode: 'recorded', precision, device: options.device ?? config.device });
   const { weights = 'float32' } = options;
+  const precision = options.precision ?? (weights === 'float32' ? config.training.precision : 'float32');
+  const open = (): Session => openSession({ mode: 'recorded', precision, device: options.device ?? config.device });
   const merge = mergeOf(config, table, adapter);
   const session = await sessionOf(weightsFile, table, open, weights, merge);
   const modelSha256 = (await readState(directory)).files['model.safetensors'].sha256;
@@ -74,22 +76,24 @@ async function sessionOf(
   file: string,
   table: readonly ParameterSpec[],
   open: () => Session,
-  weights: Precision,
+  weights: StoredAs,
   merge: Merge,
 ): Promise<Session> {
   return withSafetensors(file, ['F32'], async (entries, read) => {
     assertSameTensors(table, entries, file);
     const session = open();
-    for (const stored of new Set<Precision>([weights, 'float32'])) {
-      let group: NamedTensor[] = [];
-      const own = entries.filter(({ shape }) => (shape.length === 2 ? weights : 'float32') === stored);
-      for (const [i, entry] of own.entries()) {
-        group.push({ name: entry.name, shape: entry.shape, values: merge(entry, await read(entry)) });
-        const bytes = group.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0);
-        if (bytes < bytesAtATime && i < own.length - 1) continue;
-        await session.addVariables(group, stored);
-        group = [];
-      }
+    if (weights === 'int8' && session.settings.device !== 'cpu')
+      throw wrongInput(
+        'int8 weights are computed with on the CPU only: add --device cpu, or keep the weights in float32.',
+      );
+    let group: InitialValue[] = [];
+    for (const [i, entry] of entries.entries()) {
+      const { name, shape } = entry;
+      group.push({ name, shape, values: merge(entry, await read(entry)), ...storageOf(entry, weights) });
+      const bytes = group.reduce((sum, { values }) => sum + values.byteLength, 0);
+      if (bytes < bytesAtATime && i < entries.length - 1) continue;
+      await session.addVariables(group);
+      group = [];
     }
     return session;
   });

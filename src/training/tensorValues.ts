@@ -5,7 +5,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { returnFreeMemory } from '../runtime/libc.ts';
-import type { Session } from '../runtime/session.ts';
+import type { InitialValue, Session } from '../runtime/session.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
 import type { Precision } from '../runtime/variables.ts';
 import { withSafetensors } from '../tensors/safetensors.ts';
@@ -51,8 +51,10 @@ export async function readIntoSession(
   await withSafetensors(file, ['F32'], async (entries, read) => {
     assertSameTensors(table, entries, file);
     for (const entry of entries) {
-      const tensor: NamedTensor = { name: entry.name, shape: entry.shape, values: await read(entry) };
-      await session.addVariables([tensor], entry.shape.length === 2 ? matrices : 'float32');
+      const { name, shape } = entry;
+      const storedAs = shape.length === 2 ? matrices : 'float32';
+      const tensor: InitialValue = { name, shape, values: await read(entry), storedAs };
+      await session.addVariables([tensor]);
       tensor.values = new Float32Array(0);
       if (elementCount(entry.shape) >= largeTensor) collected();
     }

@@ -69,7 +69,7 @@ describe.each(modes)('weights, %s', (mode) => {
     async ({ K, N, stored, transposed }) => {
       const shape = transposed ? [N, K] : [K, N];
       const name = `w${K}x${N}${stored}${transposed}`;
-      await session.addVariables([{ name, shape, values: normals(name, K * N) }], stored);
+      await session.addVariables([{ name, shape, values: normals(name, K * N), storedAs: stored }]);
       const x = normals(`x${name}`, 23 * K);
       const bias = tensorOf(normals(`bias${name}`, N));
       const product = (input: Tensor, w: Weight) =>
@@ -102,7 +102,7 @@ describe.each(modes)('weights, %s', (mode) => {
 
   it.each(['float32', 'bfloat16'] as const)('rows of a table are those of its numbers, %s', async (stored) => {
     const values = normals('table', 11 * 5);
-    await session.addVariables([{ name: `table${stored}`, shape: [11, 5], values }], stored);
+    await session.addVariables([{ name: `table${stored}`, shape: [11, 5], values, storedAs: stored }]);
     const ids = { ids: { shape: [3], values: Int32Array.of(10, 0, 4) } };
     const taken = await compute(session, ids, ({ ids: which }, weights) => rowsOf(weights(`table${stored}`), which!));
     expectClose(
@@ -159,7 +159,9 @@ describe.each(modes)('weights, %s', (mode) => {
 
 describe('variables in bfloat16', () => {
   it('cannot be read back', async () => {
-    await sessions.recorded.addVariables([{ name: 'stored', shape: [2, 2], values: normals('stored', 4) }], 'bfloat16');
+    await sessions.recorded.addVariables([
+      { name: 'stored', shape: [2, 2], values: normals('stored', 4), storedAs: 'bfloat16' },
+    ]);
     await expect(sessions.recorded.readVariables(['stored'])).rejects.toThrow('stored is stored in bfloat16');
   });
 });

@@ -9,6 +9,8 @@ import { plainSupply, supplyShares, type TrainingSupply } from '../../data/windo
 import { tooShort } from '../../data/windows/windows.ts';
 import { wrongInput } from '../../errors.ts';
 import { parameterTable, vocabularyRows, type ParameterSpec } from '../../model/parameters.ts';
+import type { StoredAs } from '../../runtime/variables.ts';
+import { weightBytes } from '../../sampling/weightStorage.ts';
 import { elementCount } from '../../tensors/tensors.ts';
 import { bytesText } from '../../units.ts';
 import { availableBytes, countWhere, freeBytes, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
@@ -44,6 +46,8 @@ export interface RunPlan {
   bytes: MemoryPlan;
   /** Key/value cache for sampling one completion of a whole window. */
   keyValueCacheBytes: number;
+  /** The weights in memory when sampling, by what they are stored in (`--weights`). */
+  weightBytes: Readonly<Record<StoredAs, number>>;
   machineBytes: number;
   /** How much of it no program uses now. */
   freeBytes: number;
@@ -102,6 +106,11 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     flopsPerToken: flopsPerToken(model, size.vocabularySize),
     bytes,
     keyValueCacheBytes: keyValueCacheBytes(model),
+    weightBytes: {
+      float32: weightBytes(table, 'float32'),
+      bfloat16: weightBytes(table, 'bfloat16'),
+      int8: weightBytes(table, 'int8'),
+    },
     machineBytes,
     freeBytes: freeBytes(),
     fits: bytes.total <= machineBytes,

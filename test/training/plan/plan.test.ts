@@ -220,6 +220,19 @@ describe('planRun refuses', () => {
     expect(plan(tinyConfig({ model: { keyValueHeads: 1 } })).keyValueCacheBytes).toBe(2 * 2 * 7 * 5 * 4);
   });
 
+  it('counts the weights in memory: in int8 whole blocks of 32 inputs with a scale, but for vectors and positions', () => {
+    const { parameters, weightBytes } = plan(tinyConfig());
+    const [V, T, C, L] = [vocabularySize, 5, 14, 2];
+    const matrices = V * C + L * (4 + 8) * C * C;
+    const vectors = parameters - matrices - T * C;
+    expect(weightBytes.float32).toBe(4 * parameters);
+    expect(weightBytes.bfloat16).toBe(2 * (matrices + T * C) + 4 * vectors);
+    // Outputs of the embedding and of each layer's five matrices; only the down projection has more than a block.
+    const outputs = [V, ...Array.from({ length: L }, () => [3 * C + C + 4 * C, 2 * C]).flat()];
+    const blocks = outputs.reduce((sum, count) => sum + count);
+    expect(weightBytes.int8).toBe(34 * blocks + 4 * (vectors + T * C));
+  });
+
   it.each<Partial<Config['model']>>([
     { layers: 31, heads: 7, width: 7 * 64, contextLength: 1021 },
     { layers: 31, heads: 8, width: 8 * 64, contextLength: 1021 },

@@ -45,10 +45,8 @@ async function openSessionOf(config: Config, mode: Mode, weights: Precision = 'f
   const { trained, frozen } = parameterRoles(config, vocabularySize);
   const base = initialParameters(frozen, config.seed);
   await session.addVariables(
-    base.filter(({ shape }) => shape.length === 2),
-    weights,
+    base.map((tensor) => ({ ...tensor, storedAs: tensor.shape.length === 2 ? weights : 'float32' })),
   );
-  await session.addVariables(base.filter(({ shape }) => shape.length !== 2));
   const own = nonZero(initialParameters(trained, config.seed));
   await session.addVariables([...own, ...trainingState(config, trained, own)]);
   return session;

@@ -21,7 +21,8 @@ import type { evaluateUsage } from './usage.ts';
 
 export async function evaluate(args: ArgumentsOf<typeof evaluateUsage>): Promise<void> {
   const input = args.text === undefined && args.file === undefined ? undefined : await readInput(args);
-  const model = await loadModel(args.run, { checkpoint: args.checkpoint, device: args.device });
+  const { checkpoint, device, weights } = args;
+  const model = await loadModel(args.run, { checkpoint, device, weights });
   try {
     const { config, tokenizer, session, table } = model;
     const { contextLength } = config.model;

@@ -11,7 +11,8 @@ import type { scoreUsage } from './usage.ts';
 
 export async function score(args: ArgumentsOf<typeof scoreUsage>): Promise<void> {
   const items = itemsOf(args);
-  const model = await loadModel(args.run, { checkpoint: args.checkpoint, device: args.device });
+  const { checkpoint, device, weights } = args;
+  const model = await loadModel(args.run, { checkpoint, device, weights });
   try {
     const { config, tokenizer, session, table } = model;
     const tools = { tokenLosses: openTokenLosses(session, config.model, table, tokenizer.vocabularySize), tokenizer };

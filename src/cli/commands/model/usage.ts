@@ -13,9 +13,9 @@ import { defineUsage } from '../../usage.ts';
 
 export const weightsOption = {
   weights: {
-    choices: ['float32', 'bfloat16'],
+    choices: ['float32', 'bfloat16', 'int8'],
     default: 'float32',
-    describe: 'Number format of the weight matrices in memory; bfloat16 takes half the space',
+    describe: 'Number format of the weight matrices in memory; bfloat16 takes half the space, int8 a quarter',
   },
 } as const;
 
@@ -121,6 +121,7 @@ export const evaluateUsage = defineUsage({
       describe: 'Tokens that each window repeats from the one before, as context only',
     },
     ...checkpointOption,
+    ...weightsOption,
     ...jsonOption,
     ...deviceOption,
     ...quietOption,
@@ -149,6 +150,7 @@ export const scoreUsage = defineUsage({
       describe: 'JSON lines of {"text"} or {"prompt", "choices", "answer"?} (default: -, stdin)',
     },
     ...checkpointOption,
+    ...weightsOption,
     ...jsonOption,
     ...deviceOption,
     ...quietOption,

@@ -1,6 +1,6 @@
 /** What `clm plan` prints, in units that a person reads. */
 import type { PreparedPlan } from '../../../training/plan/preparePlan.ts';
-import { howToFit } from '../../../training/plan/plan.ts';
+import { howToFit, type RunPlan } from '../../../training/plan/plan.ts';
 import { bytesText, flopsPerSecondText, flopText, timeRangeText, timeText } from '../../../units.ts';
 import { grouped } from '../../terminal/output.ts';
 import { supplyLines } from '../../terminal/supplyText.ts';
@@ -24,9 +24,15 @@ export function planLines({ plan, config, corpus, tokenizer }: PreparedPlan): st
     `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${whole}`,
     ...supplyLines(plan, corpus.packing).map((line) => `windows      ${line}`),
     `memory       ${bytesText(total)} at the peak: ${memory.join(', ')}`,
-    `sampling     ${bytesText(plan.keyValueCacheBytes)} of key-value cache for a full context`,
+    `sampling     ${samplingText(plan)}`,
     plan.fits ? `fits         yes, ${machine}` : `fits         no, ${machine}. ${howToFit(plan)}`,
   ];
+}
+
+function samplingText({ weightBytes, keyValueCacheBytes }: RunPlan): string {
+  const { float32, bfloat16, int8 } = weightBytes;
+  const others = `${bytesText(bfloat16)} with --weights bfloat16, ${bytesText(int8)} with int8`;
+  return `${bytesText(keyValueCacheBytes)} of key-value cache for a full context, weights ${bytesText(float32)} (${others})`;
 }
 
 export function timeLine({ basis, low, high, peak, measured }: ExpectedTime, { plan }: PreparedPlan): string {

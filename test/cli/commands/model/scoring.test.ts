@@ -65,6 +65,15 @@ describe('clm evaluate', () => {
     expect(text).toMatchObject({ tokens: 6, bytes: 6 });
   });
 
+  it('finds nearly the same loss with weights in fewer bits', async () => {
+    const losses = [];
+    for (const weights of ['float32', 'bfloat16', 'int8'])
+      losses.push(objects((await clm(['evaluate', run, '--weights', weights, '--json'])).stdout)[0]!['loss'] as number);
+    const [exact, ...others] = losses as [number, number, number];
+    expect(new Set(losses).size).toBe(3);
+    for (const loss of others) expect(Math.abs(loss / exact - 1)).toBeLessThan(0.02);
+  });
+
   it('reports each source', async () => {
     await clm(['train', at('sources.yaml'), '--run', at('sources'), '--quiet']);
     const result = objects((await clm(['evaluate', at('sources'), '--json'])).stdout)[0]!;
