@@ -166,7 +166,8 @@ bool HasVnni() {
 void MultiplyGroup(const Int8Rows& x, int64_t row, int64_t rows, int count, const uint8_t* packed, float* sums) {
 #if HAS_VNNI_INSTRUCTIONS
   if (HasVnni()) {
-    const auto multiply = count < kGroup ? VnniGroup<false, false> : rows > 1 ? VnniGroup<true, false> : VnniGroup<true, true>;
+    const auto ofWhole = rows > 1 ? VnniGroup<true, false> : VnniGroup<true, true>;
+    const auto multiply = count < kGroup ? VnniGroup<false, false> : ofWhole;
     return multiply(x, row, rows, count, packed, sums);
   }
 #endif

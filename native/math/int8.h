@@ -1,6 +1,6 @@
 // Matrices of 8-bit weights, and products with them. The numbers that one output is a sum over are cut into blocks of
-// 32, each with a scale of its own: weight = scale · q with −127 ≤ q ≤ 127. The rows they are multiplied with are
-// quantised in the same way at run time, so that a block is a sum of products of integers, which is exact.
+// 32, each with a scale: weight = scale · q with |q| ≤ 127. The rows they are multiplied with are quantised in the same
+// way at run time, so that a block is a sum of products of integers, which is exact.
 //
 // A packed matrix of N outputs and K inputs has 16 outputs after each other in a group (the last may have fewer): first
 // all its blocks, then their scales in bfloat16. In a block 4 inputs of an output follow each other, then those of the
@@ -15,10 +15,10 @@
 
 #include "vectors.h"
 
-constexpr int kBlock = 32;         // inputs of a block
-constexpr int kGroup = 16;         // outputs of a group
-constexpr int kBlockBytes = 34;    // of an output: a block and its scale
-constexpr int kAdjacent = 4;       // inputs of an output beside each other
+constexpr int kBlock = 32;           // inputs of a block
+constexpr int kGroup = 16;           // outputs of a group
+constexpr int kBlockBytes = 34;      // of an output: a block and its scale
+constexpr int kAdjacent = 4;         // inputs of an output beside each other
 constexpr int64_t kRowsAtOnce = 64;  // whose sums stay in the first cache
 
 constexpr int64_t BlockCount(int64_t K) { return (K + kBlock - 1) / kBlock; }

@@ -37,8 +37,8 @@ type DeviceOption = 'auto' | 'cpu' | 'cuda' | undefined;
  * @param run a run directory or a checkpoint folder
  * @param options.checkpoint `last`, `best` (by validation loss) or a step
  * @param options.precision of matrix products; the default is the run's, or float32 if the weights are not in float32
- * @param options.weights type of the matrices in memory; those of another than float32 can only be used by programs that
- *   read them by `Variables.weight`
+ * @param options.weights type of the matrices in memory; those of another than float32 can only be used by programs
+ *   that read them by `Variables.weight`
  * @throws wrong input if there is no such checkpoint or it is damaged, or for int8 on a GPU
  */
 export async function loadModel(

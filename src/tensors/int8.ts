@@ -1,6 +1,6 @@
 /**
- * The sizes of a matrix in int8 as clm's kernels multiply with it (native/math/int8.h): blocks of 32 inputs, a byte each
- * and two for their scale.
+ * The sizes of a matrix in int8 as clm's kernels multiply with it (native/math/int8.h): blocks of 32 inputs, a byte
+ * each and two for their scale.
  */
 
 const block = { inputs: 32, bytes: 34 };

@@ -161,7 +161,7 @@ describe.each(sizes)('a matrix of $K × $N in int8', ({ K, N }) => {
   });
 });
 
-it('int8: numbers that are all zero stay so, one that is not finite spreads, and all of a matrix is not read', async () => {
+it('int8: zeros stay zero, a number that is not finite spreads, and all of a matrix is not read', async () => {
   const zeros = { name: 'zeros', shape: [40, 3], values: new Float32Array(120), storedAs: 'int8' as const };
   const ones = { name: 'ones', shape: [40, 3], values: new Float32Array(120).fill(1), storedAs: 'int8' as const };
   await session.addVariables([zeros, ones]);

@@ -220,7 +220,7 @@ describe('planRun refuses', () => {
     expect(plan(tinyConfig({ model: { keyValueHeads: 1 } })).keyValueCacheBytes).toBe(2 * 2 * 7 * 5 * 4);
   });
 
-  it('counts the weights in memory: in int8 whole blocks of 32 inputs with a scale, but for vectors and positions', () => {
+  it('counts the weights in memory: in int8 blocks of 32 inputs with a scale, but for vectors and positions', () => {
     const { parameters, weightBytes } = plan(tinyConfig());
     const [V, T, C, L] = [vocabularySize, 5, 14, 2];
     const matrices = V * C + L * (4 + 8) * C * C;

@@ -32,7 +32,8 @@ export function planLines({ plan, config, corpus, tokenizer }: PreparedPlan): st
 function samplingText({ weightBytes, keyValueCacheBytes }: RunPlan): string {
   const { float32, bfloat16, int8 } = weightBytes;
   const others = `${bytesText(bfloat16)} with --weights bfloat16, ${bytesText(int8)} with int8`;
-  return `${bytesText(keyValueCacheBytes)} of key-value cache for a full context, weights ${bytesText(float32)} (${others})`;
+  const cache = `${bytesText(keyValueCacheBytes)} of key-value cache for a full context`;
+  return `${cache}, weights ${bytesText(float32)} (${others})`;
 }
 
 export function timeLine({ basis, low, high, peak, measured }: ExpectedTime, { plan }: PreparedPlan): string {
