@@ -89,7 +89,7 @@ const unsupported: Readonly<Record<string, (value: unknown) => boolean>> = {
   tool_choice: (value) => value === 'none' || value === 'auto',
   function_call: (value) => value === 'none' || value === 'auto',
   response_format: (value) => (value as { type?: unknown }).type === 'text',
-  modalities: (value) => JSON.stringify(value) === '["text"]',
+  modalities: (value) => Array.isArray(value) && value.length === 1 && value[0] === 'text',
   audio: () => false,
   prediction: () => false,
   reasoning_effort: (value) => value === 'none',
@@ -129,7 +129,12 @@ function checked<F extends Fields>(fields: F, body: unknown): Values<F> {
 }
 
 /** A value as it can be shown in a message. */
-export const shown = (value: unknown): string => {
-  const text = JSON.stringify(value);
+export function shown(value: unknown): string {
+  let text: string;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    return 'a deeply nested value'; // too deep for the stack
+  }
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
-};
+}

@@ -8,10 +8,10 @@ import { isLoopback } from '../../../server/access.ts';
 import type { RequestFact, RunningServer } from '../../../server/httpServer.ts';
 import { serve as startServing, type ServerMemory } from '../../../server/serve.ts';
 import { readBounded } from '../../../storage/boundedFile.ts';
-import { diskFailure } from '../../../storage/diskFailure.ts';
 import { bytesText } from '../../../units.ts';
 import { assertWhole } from '../../options.ts';
 import { stopSignals } from '../../stopSignals.ts';
+import { unreadable } from '../../textInput.ts';
 import { note, printError, printJson, printWarning } from '../../terminal/output.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import { askedSettings, optionName } from '../model/settingsArguments.ts';
@@ -76,7 +76,7 @@ function keysOf(file: string): string[] {
   try {
     text = readBounded(file, 1 << 20).toString('utf8');
   } catch (error) {
-    throw diskFailure(error, 'read', file);
+    throw unreadable(file, error);
   }
   const keys = text.split(/\r?\n/).map((line) => line.trim());
   const given = keys.filter((key) => key !== '');
