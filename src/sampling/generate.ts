@@ -34,8 +34,8 @@ interface GenerateOptions {
   signal?: AbortSignal | undefined;
   /** Whether a prompt goes on from what its slot holds, as the turns of a chat do; see `Decoding.readOn`. */
   readsOn?: boolean | undefined;
-  /** Whether at most one prompt is read between two tokens, so that no completion waits for several of them. */
-  readsOneAtATime?: boolean;
+  /** Between two tokens, prompts are read until they have so many, so that no completion waits for many of them. */
+  promptTokensPerStep?: number;
 }
 
 /** With order `input`, at most this many requests per slot are started ahead of the oldest unfinished one. */
@@ -46,7 +46,7 @@ export async function* generate(
   decoding: Decoding,
   tokenizer: Tokenizer,
   requests: AsyncIterable<CompletionRequest> | Iterable<CompletionRequest>,
-  { order, signal, readsOn = false, readsOneAtATime = false }: GenerateOptions,
+  { order, signal, readsOn = false, promptTokensPerStep = Infinity }: GenerateOptions,
 ): AsyncGenerator<Generated, void, void> {
   const source = Symbol.asyncIterator in requests ? requests[Symbol.asyncIterator]() : requests[Symbol.iterator]();
   const slots = new Array<Slot | undefined>(decoding.slots).fill(undefined);
@@ -95,9 +95,9 @@ export async function* generate(
   try {
     for (;;) {
       // Free slots take the next prompts. If some slots are in use, they do not wait for a slow source.
-      let hasRead = false;
+      let promptTokens = 0;
       for (let slot = 0; slot < slots.length && !isExhausted && !signal?.aborted; slot++) {
-        if (readsOneAtATime && hasRead) break;
+        if (promptTokens >= promptTokensPerStep) break;
         if (slots[slot] !== undefined || started - yielded >= maxStartedPerSlot * slots.length) continue;
         upcoming ??= Promise.resolve(source.next());
         const next = areAllFree() ? await upcoming : await readyOr(upcoming);
@@ -115,7 +115,7 @@ export async function* generate(
         const visible = promptTokenIds.slice(-decoding.contextLength);
         const isSame = latest?.promptTokenIds === promptTokenIds;
         if (!isSame || !(await decoding.copy(latest!.slot, slot, visible.length))) {
-          hasRead = true;
+          promptTokens += visible.length;
           latest = { promptTokenIds, slot, logits: await decoding[readsOn ? 'readOn' : 'prefill'](slot, visible) };
         }
         yield* sampleNext(slot, latest!.logits);

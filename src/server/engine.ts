@@ -33,6 +33,9 @@ export interface Engine {
   stop(): void;
 }
 
+/** As many as a second or less of a small machine: completions under way wait for them. */
+const promptTokensPerStep = 128;
+
 /** @param queue completions that may wait for a slot */
 export function openEngine(
   { decoding, score, tokenizer }: { decoding: Decoding; score: Score; tokenizer: Tokenizer },
@@ -84,10 +87,8 @@ export function openEngine(
     counts: () => ({ active: active.size, waiting: stillWaiting().length }),
     run: async () => {
       const requests = { [Symbol.asyncIterator]: () => ({ next }) };
-      for await (const event of generate(computing, tokenizer, requests, {
-        order: 'completed',
-        readsOneAtATime: true,
-      })) {
+      const options = { order: 'completed', promptTokensPerStep } as const;
+      for await (const event of generate(computing, tokenizer, requests, options)) {
         const job = active.get(event.index)!;
         if (event.kind === 'text') {
           job.onText(event.text, event.progress);

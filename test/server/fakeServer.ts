@@ -33,6 +33,8 @@ export function logitsAfter(tokenIds: readonly number[]): Float32Array {
 export interface FakeDecoding extends Decoding {
   /** Steps and prefills so far. */
   counts: { steps: number; prefills: number; copies: number };
+  /** What was called, in order; prefills with the tokens of the prompt. */
+  calls: string[];
   /** Awaited before each step. */
   gate: () => Promise<void>;
 }
@@ -40,13 +42,15 @@ export interface FakeDecoding extends Decoding {
 export function fakeDecoding(slots: number): FakeDecoding {
   const texts = Array.from({ length: slots }, (): number[] => []);
   const counts = { steps: 0, prefills: 0, copies: 0 };
+  const calls: string[] = [];
   const prefill = async (slot: number, tokenIds: readonly number[]): Promise<Float32Array> => {
     counts.prefills++;
+    calls.push(`prefill ${tokenIds.length}`);
     texts[slot] = [...tokenIds];
     return logitsAfter(tokenIds);
   };
   const decoding: FakeDecoding = {
-    ...{ slots, contextLength, counts, gate: () => new Promise((resolve) => setImmediate(resolve)) },
+    ...{ slots, contextLength, counts, calls, gate: () => new Promise((resolve) => setImmediate(resolve)) },
     length: (slot) => texts[slot]!.length,
     prefill,
     readOn: prefill,
@@ -59,6 +63,7 @@ export function fakeDecoding(slots: number): FakeDecoding {
     step: async (next) => {
       await decoding.gate();
       counts.steps++;
+      calls.push('step');
       for (const [slot, tokenId] of next) texts[slot]!.push(tokenId);
       return new Map([...next.keys()].map((slot) => [slot, logitsAfter(texts[slot]!)]));
     },

@@ -36,21 +36,26 @@ describe('continuous batching', () => {
     await fake.close();
   });
 
-  it('lets a request join while another is under way, and reads one prompt between two tokens', async () => {
-    const fake = await fakeServer({ slots: 3 });
+  it('lets requests join while others are under way: short prompts at once, long ones one between two tokens', async () => {
+    const fake = await fakeServer({ slots: 5 });
     const steps = gate();
     fake.decoding.gate = steps.pass;
-    const long = fake.complete({ prompt: 'long', max_tokens: 90 });
+    const first = fake.complete({ prompt: 'first', max_tokens: 90 });
     await until(() => fake.decoding.counts.prefills === 1);
-    const others = [fake.complete({ prompt: 'a', max_tokens: 3 }), fake.complete({ prompt: 'b', max_tokens: 3 })];
-    await until(() => fake.engine.counts().waiting === 2);
-    expect(fake.decoding.counts.prefills).toBe(1);
+    const others: Promise<CompletionAnswer>[] = [];
+    for (const length of [150, 151, 3, 4]) {
+      others.push(fake.complete({ prompt: 'x'.repeat(length), max_tokens: 20 }));
+      const inside = (): number => fake.engine.counts().active + fake.engine.counts().waiting;
+      await until(() => inside() === 1 + others.length);
+    }
     let isOver = false;
-    void long.then(() => (isOver = true));
+    void first.then(() => (isOver = true));
     steps.open();
-    for (const other of others) expect((await other).choices[0]!.text).toHaveLength(3);
+    for (const other of others) expect((await other).choices[0]!.text).toHaveLength(20);
     expect(isOver).toBe(false);
-    expect((await long).choices[0]!.text).toHaveLength(90);
+    expect((await first).choices[0]!.text).toHaveLength(90);
+    const [one, two, three, four] = [150, 151, 3, 4].map((length) => fake.decoding.calls.indexOf(`prefill ${length}`));
+    expect([two! - one!, three! - two!, four! - three!]).toEqual([2, 2, 1]);
     await fake.close();
   });
 

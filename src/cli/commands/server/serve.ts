@@ -41,7 +41,11 @@ export async function serve(args: ServeArguments): Promise<void> {
       ...{ port: args.port, batch: args.batch, queue: args.queue, requestTimeoutMs },
       report: (fact) => printRequest(fact, args),
     });
-    const stops = stopSignals({ doing: () => 'finishing the requests under way', again: 'ends at once' });
+    const stops = stopSignals({
+      doing: () => 'finishing the requests under way',
+      again: 'ends at once',
+      isQuiet: args.quiet,
+    });
     stops.signal.addEventListener('abort', () => stopInOrder(server, graceMs));
     announce(server, { name, contextLength }, args);
     await server.ended;
