@@ -140,26 +140,31 @@ function eventWriter(response: ServerResponse, shape: Shape, { choices, includes
   /** What the reader has not taken yet, by choice. */
   const held = new Map<number, { text: string; scores: TokenScore[]; finishReason?: FinishReason }>();
   let last: Usage | undefined;
-  const send = (event: object | undefined): void => {
-    if (event !== undefined) response.write(`data: ${JSON.stringify(event)}\n\n`);
-  };
-  /** The stream begins with the first token: what goes wrong before has a status of its own. */
-  const begin = (): void => {
-    if (response.headersSent) return;
-    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
-    for (const index of choices.keys()) send(shape.opening(index));
-  };
+  let isScheduled = false;
+
   const flush = (): void => {
+    isScheduled = false;
     if (response.writableNeedDrain || response.writableEnded || response.destroyed) return;
-    begin();
+    const events: (object | undefined)[] = [];
+    if (!response.headersSent) {
+      // The stream begins with the first token: what goes wrong before has a status of its own.
+      response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
+      for (const index of choices.keys()) events.push(shape.opening(index));
+    }
     for (const [index, { finishReason, ...piece }] of held) {
-      if (piece.text !== '' || piece.scores.length > 0) send(shape.part(index, piece));
-      if (finishReason !== undefined) send(shape.closing(index, finishReason));
+      if (piece.text !== '' || piece.scores.length > 0) events.push(shape.part(index, piece));
+      if (finishReason !== undefined) events.push(shape.closing(index, finishReason));
     }
     held.clear();
-    if (last === undefined) return;
-    if (includesUsage) send(shape.usage(last));
-    response.end('data: [DONE]\n\n');
+    if (last !== undefined && includesUsage) events.push(shape.usage(last));
+    const lines = events.map((event) => (event === undefined ? '' : `data: ${JSON.stringify(event)}\n\n`)).join('');
+    if (last !== undefined) response.end(`${lines}data: [DONE]\n\n`);
+    else if (lines !== '') response.write(lines);
+  };
+  /** In a later turn of the event loop: by then the next token of all completions is being computed elsewhere. */
+  const flushLater = (): void => {
+    if (!isScheduled) setImmediate(flush);
+    isScheduled = true;
   };
   response.on('drain', flush);
   const heldOf = (index: number) => {
@@ -170,15 +175,15 @@ function eventWriter(response: ServerResponse, shape: Shape, { choices, includes
   return {
     piece: (index, piece) => {
       extend(heldOf(index), piece);
-      flush();
+      flushLater();
     },
     end: (index, finishReason) => {
       Object.assign(heldOf(index), { finishReason });
-      flush();
+      flushLater();
     },
     finish: (usage) => {
       last = usage;
-      flush();
+      flushLater();
     },
   };
 }
