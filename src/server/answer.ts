@@ -135,12 +135,15 @@ function jsonWriter(response: ServerResponse, shape: Shape, { choices }: Asked):
   };
 }
 
+const msBetweenEvents = 10;
+
 /** Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html */
 function eventWriter(response: ServerResponse, shape: Shape, { choices, includesUsage }: Asked): Writer {
   /** What the reader has not taken yet, by choice. */
   const held = new Map<number, { text: string; scores: TokenScore[]; finishReason?: FinishReason }>();
   let last: Usage | undefined;
   let isScheduled = false;
+  let flushedMs = -Infinity;
 
   const flush = (): void => {
     isScheduled = false;
@@ -156,15 +159,22 @@ function eventWriter(response: ServerResponse, shape: Shape, { choices, includes
       if (finishReason !== undefined) events.push(shape.closing(index, finishReason));
     }
     held.clear();
+    flushedMs = performance.now();
     if (last !== undefined && includesUsage) events.push(shape.usage(last));
     const lines = events.map((event) => (event === undefined ? '' : `data: ${JSON.stringify(event)}\n\n`)).join('');
     if (last !== undefined) response.end(`${lines}data: [DONE]\n\n`);
     else if (lines !== '') response.write(lines);
   };
-  /** In a later turn of the event loop: by then the next token of all completions is being computed elsewhere. */
+  /**
+   * The first token is sent at once, the others not more often than a reader can see: events take longer than the tokens
+   * of a small model. It is a later turn of the event loop, when the next tokens are being computed elsewhere.
+   */
   const flushLater = (): void => {
-    if (!isScheduled) setImmediate(flush);
+    if (isScheduled) return;
     isScheduled = true;
+    const waitMs = flushedMs + msBetweenEvents - performance.now();
+    if (waitMs > 0) setTimeout(flush, waitMs);
+    else setImmediate(flush);
   };
   response.on('drain', flush);
   const heldOf = (index: number) => {
@@ -183,7 +193,7 @@ function eventWriter(response: ServerResponse, shape: Shape, { choices, includes
     },
     finish: (usage) => {
       last = usage;
-      flushLater();
+      flush();
     },
   };
 }

@@ -34,7 +34,7 @@ export interface Engine {
 }
 
 /** As many as a second or less of a small machine: completions under way wait for them. */
-const promptTokensPerStep = 128;
+const promptTokensPerStep = 256;
 
 /** @param queue completions that may wait for a slot */
 export function openEngine(

@@ -172,8 +172,8 @@ describe('/v1/completions', () => {
     [{ prompt: ['a', 3] }, 'prompt', null, /must be a text/],
     [{ prompt: [3, 999] }, 'prompt', null, /no token has the id 999/],
     [{ prompt: '\ud800' }, 'prompt', null, /lone surrogate/],
-    [{ prompt: 'x'.repeat(contextLength) }, 'prompt', 'context_length_exceeded', /maximum context length is 200/],
-    [{ prompt: 'xx', max_tokens: contextLength - 1 }, 'prompt', 'context_length_exceeded', /2 in the prompt and 199/],
+    [{ prompt: 'x'.repeat(contextLength) }, 'prompt', 'context_length_exceeded', /maximum context length is 300/],
+    [{ prompt: 'xx', max_tokens: contextLength - 1 }, 'prompt', 'context_length_exceeded', /2 in the prompt and 299/],
     [
       { prompt: 'x', min_tokens: 5, max_tokens: 4 },
       null,

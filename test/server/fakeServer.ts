@@ -17,7 +17,7 @@ export const tokenizer = withChat(bytesTokenizer({ endOfText: true }), {
   specialTokens: { eos_token: '<|endoftext|>' },
 });
 const { vocabularySize: V } = tokenizer;
-export const contextLength = 200;
+export const contextLength = 300;
 const config = configSchema.parse({ name: 'fake', corpus: { sources: [{ path: '/nowhere' }] } });
 
 /** (V) lower-case letters and the space are likely; the end of a text is not. */

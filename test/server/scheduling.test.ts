@@ -43,7 +43,7 @@ describe('continuous batching', () => {
     const first = fake.complete({ prompt: 'first', max_tokens: 90 });
     await until(() => fake.decoding.counts.prefills === 1);
     const others: Promise<CompletionAnswer>[] = [];
-    for (const length of [150, 151, 3, 4]) {
+    for (const length of [256, 257, 3, 4]) {
       others.push(fake.complete({ prompt: 'x'.repeat(length), max_tokens: 20 }));
       const inside = (): number => fake.engine.counts().active + fake.engine.counts().waiting;
       await until(() => inside() === 1 + others.length);
@@ -54,7 +54,7 @@ describe('continuous batching', () => {
     for (const other of others) expect((await other).choices[0]!.text).toHaveLength(20);
     expect(isOver).toBe(false);
     expect((await first).choices[0]!.text).toHaveLength(90);
-    const [one, two, three, four] = [150, 151, 3, 4].map((length) => fake.decoding.calls.indexOf(`prefill ${length}`));
+    const [one, two, three, four] = [256, 257, 3, 4].map((length) => fake.decoding.calls.indexOf(`prefill ${length}`));
     expect([two! - one!, three! - two!, four! - three!]).toEqual([2, 2, 1]);
     await fake.close();
   });

@@ -35,12 +35,14 @@ const smallArguments = {
     },
     ...{ commands: null, node: null, 'setup-kill': null, 'cuda-libraries': null, 'editor-schema': null },
     ...{ completions: withPython(), tensorboard: withPython(), transformers: withPython() },
+    ...{ clients: withPython(), crowd: ['--rounds', '1', '--requests', '200'] },
     tokenizers: withPython('--megabytes', '0.2', '--kinds', 'gpt2'),
   },
   measure: {
     ...{ data: ['--only', 'waiting'], experiments: ['--small'], logging: ['8'], program: ['startup'], recording: [] },
     gpt2: ['training.steps=1', 'model.layers=1', 'model.contextLength=64'],
     sampling: ['--parts', 'small,prompts', '--rounds', '1'],
+    serving: ['--rounds', '1', '--clients', '2', '--layers', '2', '--width', '64'],
     tokenizers: ['--only', 'workers', '--megabytes', '1', '--rounds', '1'],
   },
   compare: {
