@@ -16,7 +16,8 @@ export function smallChatRun(folder, model = {}) {
   writeFileSync(at('chats.jsonl'), `${JSON.stringify({ messages: chat })}\n`.repeat(40));
   writeFileSync(
     at('chats.jinja'),
-    "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}{{ 'assistant: ' if add_generation_prompt }}",
+    "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}" +
+      "{{ 'assistant: ' if add_generation_prompt }}",
   );
   const config = {
     name: 'small',

@@ -4,9 +4,9 @@
  *   npm run measure -- serving [--rounds 3] [--clients 1,8,16] [--tokens 96] [--layers 12] [--width 512]
  *
  * The model is a decoder of bytes with random weights. For each number of clients, a server with that --batch and the
- * engine of clm sample with the same --batch generate the same completions in turns, because machines drift; the clients
- * stream. Then, on an idle server, the time to the first token of a stream, in turns with `stream` of the JavaScript
- * API. Nothing else may run meanwhile.
+ * engine of clm sample with the same --batch generate the same completions in turns, because machines drift; the
+ * clients stream. Then, on an idle server, the time to the first token of a stream, in turns with `stream` of the
+ * JavaScript API. Nothing else may run meanwhile.
  *
  * Time: 1 minute
  */
@@ -77,7 +77,10 @@ function ask(url, body) {
   });
 }
 
-/** Seconds until all clients, which begin together, have their whole answers. @param {string} url @param {number} clients */
+/**
+ * Seconds until all clients, which begin together, have their whole answers.
+ * @param {string} url @param {number} clients
+ */
 async function served(url, clients) {
   const beganMs = performance.now();
   const answers = Array.from({ length: clients }, async (_, i) => {

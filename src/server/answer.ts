@@ -166,8 +166,8 @@ function eventWriter(response: ServerResponse, shape: Shape, { choices, includes
     else if (lines !== '') response.write(lines);
   };
   /**
-   * The first token is sent at once, the others not more often than a reader can see: events take longer than the tokens
-   * of a small model. It is a later turn of the event loop, when the next tokens are being computed elsewhere.
+   * The first token is sent at once, the others not more often than a reader can see: an event takes longer than a
+   * token of a small model. It is a later turn of the event loop, when the next tokens are being computed elsewhere.
    */
   const flushLater = (): void => {
     if (isScheduled) return;

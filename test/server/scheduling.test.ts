@@ -36,7 +36,7 @@ describe('continuous batching', () => {
     await fake.close();
   });
 
-  it('lets requests join while others are under way: short prompts at once, long ones one between two tokens', async () => {
+  it('lets requests join those under way: short prompts at once, long ones one between two tokens', async () => {
     const fake = await fakeServer({ slots: 5 });
     const steps = gate();
     fake.decoding.gate = steps.pass;

@@ -3,11 +3,11 @@
  *
  *   npm run check -- crowd [--requests N] [--rounds N]
  *
- * Each of 3 rounds sends 1000 requests, up to 60 at a time: completions and chats, whole and streamed, of one prompt and
- * of several, with echo and log-probabilities; wrong ones; clients that vanish before and during an answer, and that
- * read slowly. Every answer must equal that of the same request alone, every refusal must be a 4xx, all slots must be
- * free at the end, and memory may not grow from the first round to the last. Then senders that never finish must be cut
- * off, and at SIGTERM what is under way must be finished, with exit code 0.
+ * Each of 3 rounds sends 1000 requests, up to 60 at a time: completions and chats, whole and streamed, of one prompt
+ * and of several, with echo and log-probabilities; wrong ones; clients that vanish before and during an answer, and
+ * that read slowly. Every answer must equal that of the same request alone, every refusal must be a 4xx, all slots
+ * must be free at the end, and memory may not grow from the first round to the last. Then senders that never finish
+ * must be cut off, and at SIGTERM what is under way must be finished, with exit code 0.
  *
  * Time: 2 minutes
  */
