@@ -31,6 +31,7 @@ void TF_OpKernelContext_Failure(TF_OpKernelContext*, TF_Status*);
 void TF_OpKernelConstruction_Failure(TF_OpKernelConstruction*, TF_Status*);
 void TF_OpKernelConstruction_GetAttrFloat(TF_OpKernelConstruction*, const char* name, float*, TF_Status*);
 void TF_OpKernelConstruction_GetAttrBool(TF_OpKernelConstruction*, const char* name, unsigned char*, TF_Status*);
+void TF_OpKernelConstruction_GetAttrInt32(TF_OpKernelConstruction*, const char* name, int32_t*, TF_Status*);
 }
 
 template <typename T>
@@ -81,6 +82,8 @@ class Execution {
     return static_cast<const T*>(TF_TensorData(inputs_[i]));
   }
   float scalar(int i) const { return *input(i); }
+  // The memory of the variable whose value is input i: what is written there is in the variable.
+  float* variable(int i) const { return static_cast<float*>(TF_TensorData(inputs_[i])); }
 
   // Output i with the first `rank` dimensions of input `like` (-1: all of them). All outputs are null after a failure.
   template <typename T = float>
@@ -123,7 +126,6 @@ class Execution {
       fail("kernels have at most " + std::to_string(kMost) + " inputs and outputs");
     for (int i = first; i < inputs && ok(); i++) TF_GetInput(context, i, &inputs_[i], status_);
   }
-  void* data(int i) const { return TF_TensorData(inputs_[i]); }
 
  private:
   // Holds output i until the end of the execution. TensorFlow has checked that there is such an output.
@@ -152,8 +154,6 @@ class Execution {
 class Update : public Execution {
  public:
   explicit Update(TF_OpKernelContext* context) : Execution(context, 1) {}
-  // The memory of the variable whose value is input i.
-  float* variable(int i) const { return static_cast<float*>(data(i)); }
 };
 
 // Reads the attributes of an operation when TensorFlow constructs its kernel.
@@ -169,6 +169,9 @@ class Construction {
 
   void read(const char* name, float* value) {
     if (ok()) TF_OpKernelConstruction_GetAttrFloat(construction_, name, value, status_);
+  }
+  void read(const char* name, int32_t* value) {
+    if (ok()) TF_OpKernelConstruction_GetAttrInt32(construction_, name, value, status_);
   }
   void read(const char* name, bool* value) {
     unsigned char byte = 0;

@@ -18,6 +18,49 @@ constexpr int64_t kShared = 1 << 17;
 // Rows of weights that one pass over the outputs reads: as many streams as a core prefetches well.
 constexpr int kStreams = 8;
 
+// Adds x (M, kStreams) · w (kStreams, count) to rows of sums; x has rows of K numbers, w of N. With the number of rows
+// known to the compiler, x stays in registers: a row alone in bfloat16 takes 15 % less time.
+template <int M, typename T>
+INLINE void AddStreams(int64_t K, int64_t N, int64_t count, const float* x, const T* w, float* sums, int64_t stride) {
+  constexpr int kLine = 64 / sizeof(T);  // numbers of a cache line
+  const auto add = [&](int64_t n) __attribute__((always_inline)) {
+    Lanes weights[kStreams];
+#pragma GCC unroll 8
+    for (int i = 0; i < kStreams; i++) weights[i] = LoadLanes(w + i * N + n);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) {
+      Lanes sum = LoadLanes(sums + m * stride + n);
+#pragma GCC unroll 8
+      for (int i = 0; i < kStreams; i++) sum += weights[i] * x[m * K + i];
+      StoreLanes(sums + m * stride + n, sum);
+    }
+  };
+  int64_t n = 0;
+  for (; n + kLine <= count; n += kLine) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kStreams; i++) __builtin_prefetch(w + (kStreams + i) * N + n);
+#pragma GCC unroll 2
+    for (int lanes = 0; lanes < kLine; lanes += kLanes) add(n + lanes);
+  }
+  for (; n + kLanes <= count; n += kLanes) add(n);
+}
+
+// The same for any number of rows, eight at a time.
+template <typename T>
+INLINE void AddStreams(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const T* w, float* sums,
+                       int64_t stride) {
+  for (; M >= 8; M -= 8, x += 8 * K, sums += 8 * stride) AddStreams<8>(K, N, count, x, w, sums, stride);
+  switch (M) {
+    case 1: return AddStreams<1>(K, N, count, x, w, sums, stride);
+    case 2: return AddStreams<2>(K, N, count, x, w, sums, stride);
+    case 3: return AddStreams<3>(K, N, count, x, w, sums, stride);
+    case 4: return AddStreams<4>(K, N, count, x, w, sums, stride);
+    case 5: return AddStreams<5>(K, N, count, x, w, sums, stride);
+    case 6: return AddStreams<6>(K, N, count, x, w, sums, stride);
+    case 7: return AddStreams<7>(K, N, count, x, w, sums, stride);
+  }
+}
+
 // The first `count` columns of x (M, K) · w (K, N) + bias (or null), into rows of `stride` numbers.
 template <typename T>
 VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t count, const float* x, const T* w, const float* bias,
@@ -26,22 +69,7 @@ VARIANTS void Columns(int64_t M, int64_t K, int64_t N, int64_t count, const floa
   for (int64_t m = 0; m < M; m++)
     for (int64_t n = 0; n < count; n++) sums[m * stride + n] = bias == nullptr ? 0.0f : bias[n];
   int64_t k = 0;
-  for (; k + kStreams <= K; k += kStreams)
-    for (int64_t n = 0; n < whole; n += kLanes) {
-      const T* from = w + k * N + n;
-      Lanes weights[kStreams];
-#pragma GCC unroll 8
-      for (int i = 0; i < kStreams; i++) {
-        weights[i] = LoadLanes(from + i * N);
-        __builtin_prefetch(from + (kStreams + i) * N);
-      }
-      for (int64_t m = 0; m < M; m++) {
-        Lanes sum = LoadLanes(sums + m * stride + n);
-#pragma GCC unroll 8
-        for (int i = 0; i < kStreams; i++) sum += weights[i] * x[m * K + k + i];
-        StoreLanes(sums + m * stride + n, sum);
-      }
-    }
+  for (; k + kStreams <= K; k += kStreams) AddStreams(M, K, N, whole, x + k, w + k * N, sums, stride);
   for (; k < K; k++)
     for (int64_t m = 0; m < M; m++)
       for (int64_t n = 0; n < whole; n += kLanes)
@@ -71,7 +99,10 @@ INLINE void Dots(int64_t K, int64_t N, const float* x, const T* w, float* y) {
   for (int64_t k = 0; k < whole; k += kLanes) {
     Lanes weights[R];
 #pragma GCC unroll 4
-    for (int r = 0; r < R; r++) weights[r] = LoadLanes(w + r * K + k);
+    for (int r = 0; r < R; r++) {
+      weights[r] = LoadLanes(w + r * K + k);
+      __builtin_prefetch(w + (R + r) * K + k);
+    }
 #pragma GCC unroll 4
     for (int m = 0; m < M; m++) {
       const Lanes row = LoadLanes(x + m * K + k);

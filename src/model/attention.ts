@@ -25,6 +25,8 @@ import { valuesOf } from '../ops/linear.ts';
 import { rmsNorm } from '../ops/norm.ts';
 import { rotate } from '../ops/rotation.ts';
 import { linear, type DecoderPass, type Parameters } from './decoderPass.ts';
+import type { HeadPlacement } from '../ops/cachedAttention.ts';
+import type { ModelConfig } from './parameters.ts';
 import { rotationOf } from './positions.ts';
 
 /** What the attention of all blocks shares; computed once a pass, so that a recording holds it once. */
@@ -51,6 +53,10 @@ export function selfAttention(
   const { heads: H, keyValueHeads: K, headSize: D } = model;
   const sizes = { B, T, K, G: H / K, D };
   const rows = linear(parameters, `${path}.queryKeyValue`, x, pass);
+  if (pass.cache?.attendRows) {
+    const placement = { norm: headNormsOf(parameters, path, model), rotation: context.rotation };
+    return linear(parameters, `${path}.output`, pass.cache.attendRows(path, rows, placement), pass);
+  }
   const attention = { ...context, dropout: dropoutSite(pass.dropout, `${path}.weights`) };
   if (!model.queryKeyNorm && !pass.cache)
     return linear(parameters, `${path}.output`, attendRows(rows, sizes, attention), pass);
@@ -60,7 +66,7 @@ export function selfAttention(
   const [queries, keys] = [normalised('query', query), normalised('key', key)];
   const turned = (heads: Tensor): Tensor => (context.rotation === null ? heads : rotate(heads, context.rotation, T));
   const attended = pass.cache
-    ? pass.cache.attend(path, turned(queries), turned(keys), value, { ...attention, rotation: null })
+    ? pass.cache.attend!(path, turned(queries), turned(keys), value, { ...attention, rotation: null })
     : attendHeads(queries, keys, value, attention);
   return linear(parameters, `${path}.output`, joinHeads(attended, sizes), pass);
 }
@@ -81,6 +87,16 @@ const documentStarts = (positions: Tensor, T: number): Tensor =>
     ),
     'int32',
   );
+
+/** The gains of QK-norm. */
+const headNormsOf = (parameters: Parameters, path: string, model: ModelConfig): HeadPlacement['norm'] =>
+  model.queryKeyNorm
+    ? {
+        queryGain: valuesOf(parameters[`${path}.queryNorm.gain`]!),
+        keyGain: valuesOf(parameters[`${path}.keyNorm.gain`]!),
+        epsilon: model.normEpsilon,
+      }
+    : null;
 
 /** QK-norm: RMSNorm of each head's vectors, one gain (D) for all heads. */
 function headNorm(parameters: Parameters, path: string, x: Tensor, { model }: DecoderPass): Tensor {

@@ -2,6 +2,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Attention } from '../ops/attention.ts';
 import { drop, type Dropout } from '../ops/dropout.ts';
+import type { HeadPlacement } from '../ops/cachedAttention.ts';
 import { linearProduct, valuesOf, type Weight } from '../ops/linear.ts';
 import { addLowRank } from '../ops/lowRank.ts';
 import { adapterNames, mapsOf, type AdapterPass } from './adapter.ts';
@@ -49,7 +50,12 @@ export interface KeyValueCache {
    * @param key (B, K, T, D) @param value (B, K, T, D)
    * @param attention of the new rows to each other
    */
-  attend(path: string, query: Tensor, key: Tensor, value: Tensor, attention: Attention): Tensor;
+  attend?(path: string, query: Tensor, key: Tensor, value: Tensor, attention: Attention): Tensor;
+  /**
+   * Does the same from the projected rows (B, (G + 2)·K·D) of one new row a window: queries, keys and values. A cache
+   * has either this or `attend`. @returns (B, K·G·D)
+   */
+  attendRows?(path: string, rows: Tensor, placement: HeadPlacement): Tensor;
 }
 
 /**

@@ -5,7 +5,7 @@ import type { NamedTensor } from '../tensors/tensors.ts';
 import { dataTypes, typeAttribute } from './binding.ts';
 import { emptyTensor, newTensor, tensorValues, type CApi, type Output } from './capi.ts';
 import { GraphSession } from './graph.ts';
-import { packInt8, shareCores } from './kernelLibrary.ts';
+import { packInt8, prepareThreads } from './kernelLibrary.ts';
 import type { Pointer } from './libc.ts';
 import { withProducts } from './products.ts';
 import { Recorder } from './recorder.ts';
@@ -115,7 +115,7 @@ export class RecordedSession implements Session {
         tensor: newTensor(c, spec.shape, dataTypes[spec.dtype], checkedValues(name, input, spec, values[input])),
       }));
       try {
-        shareCores(this.settings.branches);
+        prepareThreads(this.settings.branches, options.keepsHelpersAwake === true);
         const fetched = await this.#graph.run(
           feeds,
           fetches.map(([, output]) => output),

@@ -10,7 +10,7 @@ import { hiddenStates, logitsOf } from '../model/decoder.ts';
 import type { KeyValueCache, Parameters } from '../model/decoderPass.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import { attendHeads } from '../ops/attention.ts';
-import { cachedAttention } from '../ops/cachedAttention.ts';
+import { cachedAttention, type StepCache } from '../ops/cachedAttention.ts';
 import { gatherRows } from '../ops/rows.ts';
 import type { Inputs, InputSpec, Program, Session } from '../runtime/session.ts';
 import type { Variables } from '../runtime/variables.ts';
@@ -76,20 +76,28 @@ export function recordStep(
   const inputs = { inputs: { shape: [B], dtype: 'int32' }, positions: { shape: [B], dtype: 'int32' } } as const;
   const define = (feeds: Inputs<typeof inputs>, variables: Variables) => {
     const positionIds = feeds.positions;
-    const rows = rowsAt(positionIds, layout, S);
     const cache: KeyValueCache = {
       positionIds,
-      attend: (path, query, key, value) => {
-        const keys = writeRows(variables, cacheView(`${path}.keys`, S), rows, key);
-        const values = writeRows(variables, cacheView(`${path}.values`, S), rows, value);
-        return cachedAttention(query, keys, values, positionIds);
+      attendRows: (path, projected, placement) => {
+        const [keys, values] = [cacheView(`${path}.keys`, S), cacheView(`${path}.values`, S)];
+        const stepCache: StepCache = {
+          heads: layout.heads,
+          positions: positionIds,
+          keys: () => variables.read(keys),
+          values: () => variables.read(values),
+          append: (key, value) => ({
+            keys: writeRows(variables, keys, rowsAt(positionIds, layout, S), key),
+            values: writeRows(variables, values, rowsAt(positionIds, layout, S), value),
+          }),
+        };
+        return cachedAttention(projected, stepCache, placement);
       },
     };
     const parameters = parametersOf(table, variables);
     const pass = { model, adapter: adapterPass(adapter), batchSize: B, length: 1, dropout: null, cache };
     return { logits: logitsOf(parameters, hiddenStates(parameters, feeds.inputs, pass)) };
   };
-  return session.program(`step${S}`, inputs, define, { onOneThread: true, isBrief });
+  return session.program(`step${S}`, inputs, define, { onOneThread: true, keepsHelpersAwake: true, isBrief });
 }
 
 export const recordResize = ({ session, cache }: DecodingSetup, from: number, to: number): Program =>

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { cachedAttention } from '../../src/ops/cachedAttention.ts';
 import { linearProduct, rowsOf, transposedProduct, valuesOf, type Weight } from '../../src/ops/linear.ts';
 import { randomStream } from '../../src/random.ts';
+import { rowsAt, writeRows } from '../../src/sampling/cacheLayout.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { Session } from '../../src/runtime/session.ts';
 
@@ -122,35 +123,71 @@ describe.each(modes)('weights, %s', (mode) => {
   });
 
   it.each([
-    [3, 2, 1, 20, 37],
-    [2, 3, 4, 8, 129],
-    [4, 2, 2, 16, 700],
+    { B: 3, K: 2, G: 1, D: 20, S: 37, isTurned: true, isNormed: true },
+    { B: 2, K: 3, G: 4, D: 8, S: 129, isTurned: true, isNormed: false },
+    { B: 4, K: 2, G: 2, D: 16, S: 700, isTurned: false, isNormed: true },
+    { B: 1, K: 1, G: 3, D: 34, S: 65, isTurned: false, isNormed: false },
   ])(
-    'attention to what is filled equals that to all with the rest hidden: B %d, K %d, G %d, D %d, S %d',
-    async (B, K, G, D, S) => {
+    'a step of attention keeps its keys and attends to what is filled: $B, $K, $G, $D, $S, $isTurned, $isNormed',
+    async ({ B, K, G, D, S, isTurned, isNormed }) => {
       const positions = Int32Array.from({ length: B }, (_, b) => (b === 0 ? 0 : b === 1 ? S - 1 : S >> b));
-      const part = (name: string, shape: number[]) => ({
+      const name = (what: string) => `${what}${B}x${K}x${G}x${D}`;
+      const part = (what: string, shape: number[]) => ({
         shape,
         values: normals(
-          name,
+          name(what),
           shape.reduce((a, b) => a * b),
         ).map((value) => 3 * value),
       });
+      const kept = part('kept', [B * K * S, D]);
       const inputs = {
-        query: part('query', [B, K, G, D]),
-        keys: part('keys', [B * K * S, D]),
-        values: part('values', [B * K * S, D]),
+        rows: part('rows', [B, (G + 2) * K * D]),
+        cosines: part('cosines', [B, 1, 1, 1, D]),
+        signedSines: part('signedSines', [B, 1, 1, 1, D]),
+        queryGain: part('queryGain', [D]),
+        keyGain: part('keyGain', [D]),
         positions: { shape: [B], values: positions },
       };
-      const by = (attend: typeof cachedAttention.composed) =>
-        compute(session, inputs, (feeds) =>
-          attend(feeds['query']!, feeds['keys']!, feeds['values']!, feeds['positions']!),
+      /** Attention by one form, and then the whole cache. */
+      const by = async (form: 'kernel' | 'composed', at = positions) => {
+        const [keys, values] = [`${name(form)}keys`, `${name(form)}values`];
+        await session.addVariables([keys, values].map((each) => ({ name: each, ...kept })));
+        const specs = Object.fromEntries(
+          Object.entries(inputs).map(([each, { shape }]) => [
+            each,
+            { shape, dtype: each === 'positions' ? ('int32' as const) : ('float32' as const) },
+          ]),
         );
-      expectClose(await by(cachedAttention.kernel), await by(cachedAttention.composed), 1e-5);
-      const outside = { ...inputs, positions: { shape: [B], values: positions.map(() => S) } };
+        const program = session.program(`${name(form)}step${programs++}`, specs, (feeds, variables) => {
+          const rows = rowsAt(feeds['positions']!, { slots: B, heads: K, headSize: D, variables: [] }, S);
+          const cache = {
+            heads: K,
+            positions: feeds['positions']!,
+            keys: () => variables.read(keys),
+            values: () => variables.read(values),
+            append: (key: Tensor, value: Tensor) => ({
+              keys: writeRows(variables, keys, rows, key),
+              values: writeRows(variables, values, rows, value),
+            }),
+          };
+          const placement = {
+            norm: isNormed ? { queryGain: feeds['queryGain']!, keyGain: feeds['keyGain']!, epsilon: 1e-3 } : null,
+            rotation: isTurned ? { cosines: feeds['cosines']!, signedSines: feeds['signedSines']! } : null,
+          };
+          return { y: cachedAttention[form](feeds['rows']!, cache, placement) };
+        });
+        const fed = Object.entries(inputs).map(([each, { values: own }]) => [each, each === 'positions' ? at : own]);
+        const { y } = await program.run(Object.fromEntries(fed));
+        return [y!, ...(await session.readVariables([keys, values])).map((each) => each.values)] as const;
+      };
+      const [kernel, composed] = [await by('kernel'), await by('composed')];
+      for (const [i, each] of kernel.entries()) expectClose(each as Float32Array, composed[i] as Float32Array, 1e-5);
+      const changed = (kernel[1] as Float32Array).filter((value, i) => value !== kept.values[i]);
+      expect(changed.length).toBe(B * K * D); // one position of each slot
       await expect(
-        compute(session, outside, (feeds) =>
-          cachedAttention.kernel(feeds['query']!, feeds['keys']!, feeds['values']!, feeds['positions']!),
+        by(
+          'kernel',
+          positions.map(() => S),
         ),
       ).rejects.toThrow('outside the cache');
     },
