@@ -33,9 +33,10 @@ INLINE float Dot(int64_t D, const float* a, const float* b) {
   return sum;
 }
 
-// y (D) = x, divided by its root mean square and multiplied by the gain, then pairs (d, d + D/2) turned by their angles.
+// y (D) = x, divided by its root mean square and multiplied by the gain; then pairs (d, d + D/2) are turned.
 VARIANTS void Place(int64_t D, const Turn& turn, const float* x, float* __restrict normalised, float* __restrict y) {
-  const float scale = turn.gain == nullptr ? 1.0f : 1.0f / std::sqrt(Dot(D, x, x) / static_cast<float>(D) + turn.epsilon);
+  const float scale =
+      turn.gain == nullptr ? 1.0f : 1.0f / std::sqrt(Dot(D, x, x) / static_cast<float>(D) + turn.epsilon);
   for (int64_t d = 0; d < D; d++) normalised[d] = turn.gain == nullptr ? x[d] : x[d] * scale * turn.gain[d];
   if (turn.cosines == nullptr) {
     for (int64_t d = 0; d < D; d++) y[d] = normalised[d];
