@@ -1,19 +1,14 @@
 /** Logits of a run, for checks that compare them with another program's. */
-import { loadCheckpoint } from '#clm/checkpoint/checkpoint.js';
-import { resolveCheckpoint } from '#clm/run/findCheckpoint.js';
-import { parseResolvedConfig } from '#clm/config/load.js';
 import { decode } from '#clm/model/decoder.js';
-import { openSession } from '#clm/runtime/openSession.js';
+import { loadModel } from '#clm/sampling/loadModel.js';
 
 /** The logits of a run's last checkpoint after each of the token ids. @param {string} run @param {number[]} tokenIds */
 export async function logitsOf(run, tokenIds) {
-  const checkpoint = await loadCheckpoint(await resolveCheckpoint(run, 'last'), { optimizer: false });
-  const { model } = parseResolvedConfig(checkpoint.configText, 'config.yaml');
+  const { config, table, session } = await loadModel(run, { checkpoint: 'last', device: 'cpu', precision: 'float32' });
+  const { model } = config;
   const T = tokenIds.length;
-  const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu' });
-  await session.addVariables(checkpoint.model);
   const program = session.program('logits', { inputs: { shape: [T], dtype: 'int32' } }, (feeds, variables) => {
-    const parameters = Object.fromEntries(checkpoint.model.map(({ name }) => [name, variables.read(name)]));
+    const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
     return { logits: decode(parameters, feeds.inputs, { model, batchSize: 1, length: T, dropout: null }) };
   });
   const { logits } = await program.run({ inputs: Int32Array.from(tokenIds) });
