@@ -3,6 +3,7 @@
  * the adapter; its config says where the base is, and its state.json which step of it, with the hash of the weights.
  */
 import { wrongInput } from '../errors.ts';
+import { shellPath } from '../shellWord.ts';
 import { isCheckpointFolder, listCheckpoints, resolveCheckpoint, type CheckpointPlace } from '../run/findCheckpoint.ts';
 import { exists } from '../storage/durable.ts';
 import { readState, type StoredRecord } from './checkpointFiles.ts';
@@ -35,12 +36,19 @@ export async function baseToPin(from: string): Promise<AdapterBase> {
   return { path, step, sha256: files['model.safetensors'].sha256 };
 }
 
-/** @throws wrong input if a run to start from is an adapter: its weights are another run's and its own together */
-export function refuseAdapter(from: string, record: StoredRecord): void {
+/**
+ * @param why it cannot be used
+ * @throws wrong input if a run to start from is an adapter: its weights are another run's and its own together
+ */
+export function refuseAdapter(
+  from: string,
+  record: StoredRecord,
+  why = `${from} is a run with an adapter, and here a run with weights of its own is needed.`,
+): void {
   if (pinnedBase(record) === undefined) return;
   throw wrongInput(
-    `${from} is a run with an adapter, and start.from needs a run with weights of its own. Merge it first: ` +
-      `clm export ${from} DIR --merge, then clm import DIR --run RUN, and start from RUN.`,
+    `${why} Merge it first: clm export ${shellPath(from)} DIR --merge, then clm import DIR --run RUN, and use RUN ` +
+      '(start.from in a config).',
   );
 }
 

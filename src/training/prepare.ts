@@ -238,10 +238,9 @@ async function checkpointToResume(
     );
   }
   if (checkpoint?.state['imported'] !== undefined) {
-    throw wrongInput(
-      `${runDirectory} was imported: it has no optimizer state to continue with. Train a new run from it: ` +
-        `start: { from: ${JSON.stringify(runDirectory)} } in a config.`,
-    );
+    const why = `${runDirectory} was imported: it has no optimizer state to continue with.`;
+    refuseAdapter(runDirectory, checkpoint.state, why);
+    throw wrongInput(`${why} Train a new run from it: start: { from: ${JSON.stringify(runDirectory)} } in a config.`);
   }
   if (checkpoint) await assertMayResume(checkpoint, run);
   else {

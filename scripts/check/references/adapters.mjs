@@ -3,11 +3,11 @@
  *
  *   npm run check -- adapters --python PYTHON [--rounds 6]
  *
- * PEFT saves random adapters of every fixture of test/huggingface: names, expressions and layers as targets, patterns of
- * ranks and scalings, rank-stabilised ones. Imported for their base, clm must compute PEFT's logits; adapters with DoRA,
- * biases or modules of their own must be refused by name. Then clm trains adapters of every fixture, with queries, keys
- * and values adapted apart and as one, and exports them both ways: loaded by PEFT onto the base, and merged, they must
- * have clm's logits. PYTHON has torch, transformers, safetensors and peft.
+ * PEFT saves random adapters of every fixture of test/huggingface: names, expressions and layers as targets, patterns
+ * of ranks and scalings, rank-stabilised ones. Imported for their base, clm must compute PEFT's logits; adapters with
+ * DoRA, biases or modules of their own must be refused by name. Then clm trains adapters of every fixture, with
+ * queries, keys and values adapted apart and as one, and exports them both ways: loaded by PEFT onto the base, and
+ * merged, they must have clm's logits. PYTHON has torch, transformers, safetensors and peft.
  *
  * Time: 2 minutes
  */
