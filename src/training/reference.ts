@@ -8,18 +8,23 @@
  *   {"rows": number}                                 once all are there
  */
 import { createHash } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { readState } from '../checkpoint/checkpointFiles.ts';
+import type { Config } from '../config/schema.ts';
+import type { Corpus } from '../data/files/corpus.ts';
+import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { validationBatches, type MicroBatch } from '../data/windows/batches.ts';
 import { wrongInput } from '../errors.ts';
+import type { ParameterSpec } from '../model/parameters.ts';
 import type { ParameterRoles } from '../model/trainedParameters.ts';
-import { completeLines } from '../run/metrics.ts';
+import { completeLines, type Evaluation } from '../run/metrics.ts';
 import { runPaths } from '../run/runPaths.ts';
 import type { Session } from '../runtime/session.ts';
 import { openAppended } from '../storage/appendedFile.ts';
+import { replaceFileDurably } from '../storage/durable.ts';
 import type { PreparedTraining } from './prepare.ts';
 import type { Report } from './sinks/facts.ts';
-import { evaluatedShape } from './step/evaluation.ts';
+import { evaluatedShape, recordEvaluation } from './step/evaluation.ts';
 import {
   microBatchFeeds,
   microBatchInputs,
@@ -73,10 +78,11 @@ export function openReference(session: Session, run: ReferenceRun, { trained, fr
         );
       let pairs = 0;
       for await (const batch of allBatches()) pairs += pairWeights(batch, microBatchSize).count;
-      if (known.size === 0) await rm(file, { force: true });
+      // What a process that was stopped has computed is kept, but for a line that is not whole.
+      const kept = [header, ...Array.from(known, ([row, value]) => lineOf(row, value))];
+      await replaceFileDurably(file, (temporaryPath) => writeFile(temporaryPath, `${kept.join('\n')}\n`));
       const output = openAppended(file);
       try {
-        if (known.size === 0) output.append(`${header}\n`);
         let done = 0;
         for await (const batch of allBatches()) {
           if (signal.aborted) return;
@@ -87,7 +93,7 @@ export function openReference(session: Session, run: ReferenceRun, { trained, fr
             for (const [row, key] of keys.slice(0, 2 * count).entries()) {
               if (known.has(key)) continue;
               known.set(key, -losses[row]!);
-              output.append(`${JSON.stringify({ row: key, logProbability: -losses[row]! })}\n`);
+              output.append(`${lineOf(key, -losses[row]!)}\n`);
             }
           }
           report({ kind: 'reference', done: (done += count), pairs });
@@ -98,13 +104,53 @@ export function openReference(session: Session, run: ReferenceRun, { trained, fr
       }
     },
     of: (batch) => {
-      const { count } = pairWeights(batch, microBatchSize);
-      const values = rowKeys(batch, contextLength).map((key, row) => (row < 2 * count ? known.get(key) : 0));
-      if (values.includes(undefined)) throw new Error('the reference does not know a pair');
-      return withReference(batch, microBatchSize, Float32Array.from(values as number[]));
+      const found = referenceOf(batch, known, options);
+      if (found === undefined) throw new Error('the reference does not know a pair');
+      return found;
     },
   };
 }
+
+/**
+ * Evaluates a model on the validation pairs of its run.
+ *
+ * @param model whose session holds all parameters of the table, an adapter merged into them
+ * @param runDirectory with the values of the reference
+ * @throws wrongInput if the reference of the run has not scored these pairs
+ */
+export async function evaluatePreferences(
+  { config, session, table, tokenizer }: EvaluatedModel,
+  corpus: Corpus,
+  runDirectory: string,
+): Promise<Evaluation> {
+  const { contextLength } = config.model;
+  const { microBatchSize } = config.training;
+  const file = runPaths(runDirectory).reference;
+  const known = new Map<string, number>();
+  readValues(file, '', known, true);
+  const scored = async function* (): AsyncGenerator<ScoredMicroBatch, void, void> {
+    for await (const batch of validationBatches(corpus, tokenizer, { contextLength, microBatchSize })) {
+      const found = referenceOf(batch, known, { contextLength, microBatchSize });
+      if (found === undefined)
+        throw wrongInput(
+          `${file} does not have what the reference says of these validation pairs: it is missing, or they are not ` +
+            'those of the run. Restore it or the pairs; --text and --file score texts without a reference.',
+        );
+      yield found;
+    }
+  };
+  const merged = { ...config, adapter: { ...config.adapter, kind: null } };
+  return (await recordEvaluation(session, merged, table, microBatchSize)(scored(), tokenizer))!;
+}
+
+interface EvaluatedModel {
+  config: Config;
+  session: Session;
+  table: readonly ParameterSpec[];
+  tokenizer: Tokenizer;
+}
+
+const lineOf = (row: string, logProbability: number): string => JSON.stringify({ row, logProbability });
 
 /** What the values depend on besides the rows. */
 async function headerOf({ config, base, startsFrom }: ReferenceRun): Promise<string> {
@@ -123,12 +169,32 @@ function readValues(file: string, header: string, known: Map<string, number>, an
     for (const line of bytes.toString('utf8').split('\n').slice(0, -1)) {
       if (isFirst && line !== header && !anyHeader) return false;
       isFirst = false;
-      const { row, logProbability, rows } = JSON.parse(line) as Record<string, unknown>;
+      const { row, logProbability, rows } = parsed(line);
       if (typeof row === 'string' && typeof logProbability === 'number') known.set(row, logProbability);
       if (rows === known.size) return true;
     }
   }
   return false;
+}
+
+function parsed(line: string): Record<string, unknown> {
+  try {
+    return Object(JSON.parse(line)) as Record<string, unknown>;
+  } catch {
+    return {}; // damaged: what it said is computed again
+  }
+}
+
+/** A micro-batch with known values; undefined if some are not known. */
+function referenceOf(
+  batch: MicroBatch,
+  known: ReadonlyMap<string, number>,
+  { contextLength, microBatchSize }: { contextLength: number; microBatchSize: number },
+): ScoredMicroBatch | undefined {
+  const { count } = pairWeights(batch, microBatchSize);
+  const values = rowKeys(batch, contextLength).map((key, row) => (row < 2 * count ? known.get(key) : 0));
+  if (values.includes(undefined)) return undefined;
+  return withReference(batch, microBatchSize, Float32Array.from(values as number[]));
 }
 
 /** Names each row of a micro-batch by its content. */

@@ -106,18 +106,18 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     if (warning !== undefined) onWarning(warning);
   };
   const watch = openStepWatch(config.training.guard.maxSkips, start.cursor);
-  const parts = {
-    ...{ config, plan, programs, watch, report },
-    sample: openSamples(session, prepared, onWarning, options.renewLock),
-    saves: openSaves(prepared, programs, report, options.renewLock),
-    batches: openStepBatches({ ...prepared, onWarning }, start.cursor),
-  };
   const beganMs = performance.now();
   try {
     void setStatus('running', null);
     if (start.missingRecord !== undefined) metrics.append(start.missingRecord);
     const { signal, takeSave = () => false, pause } = options;
     await programs.reference?.complete(signal, report);
+    const parts = {
+      ...{ config, plan, programs, watch, report },
+      sample: openSamples(session, prepared, onWarning, options.renewLock),
+      saves: openSaves(prepared, programs, report, options.renewLock),
+      batches: openStepBatches({ ...prepared, onWarning }, start.cursor),
+    };
     const outcome = await train(parts, start, { signal, takeSave, pauseReason: pauseAt(pause, earlierMs, beganMs) });
     metrics.flush(); // a run is done only once its log is complete
     await setStatus(outcome.state, outcome.reason);

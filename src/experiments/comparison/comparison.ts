@@ -27,6 +27,8 @@ export const averagedFigures = [
   'bitsPerByte',
   'bestBitsPerByte',
   'alignedBitsPerByte',
+  'margin',
+  'accuracy',
   'trainingLoss',
   'tokensPerSecond',
 ] as const satisfies (keyof RunFigures)[];
@@ -43,6 +45,10 @@ export interface Group extends Record<AveragedFigure, Spread | null> {
   runs: RunFigures[];
 }
 
+/** Whether the runs have different objectives. */
+export const differInObjective = ({ differing }: Pick<Comparison, 'differing'>): boolean =>
+  differing.some(({ key }) => key.startsWith('training.objective.'));
+
 export interface Comparison {
   /** The result in sentences; the first one is the answer. */
   answer: string[];
@@ -56,7 +62,7 @@ export interface Comparison {
    * for one of them.
    */
   amount: number | null;
-  /** False if the runs were evaluated on different texts: then nothing is ranked. */
+  /** False if the runs were evaluated on different texts, or have different objectives: then nothing is ranked. */
   isComparable: boolean;
   measure: Measure;
   rankedBy: RankedBy;

@@ -1,6 +1,6 @@
 /** What a reader of a comparison must know: runs that are left out, lengths that differ, what was counted once. */
 import type { RunHistory } from '../runHistory.ts';
-import type { Comparison, Group } from './comparison.ts';
+import { differInObjective, type Comparison, type Group } from './comparison.ts';
 import { amountAt, isFinished, lastStep, type RunFigures } from './runFigures.ts';
 import { spreadOf, spreadText } from '../../statistics.ts';
 import { grouped, listed } from './texts.ts';
@@ -13,7 +13,7 @@ type Result = Omit<Comparison, 'answer' | 'notes'>;
 /** @param isDefaultRank whether nobody asked for this kind of loss */
 export function notesOf(result: Result, runs: readonly RunHistory[], isDefaultRank: boolean): string[] {
   return [
-    ...(result.isComparable ? [] : validationTexts(runs)),
+    ...(result.isComparable || differInObjective(result) ? [] : validationTexts(runs)),
     ...(result.rankedBy === 'alignedLoss' && isDefaultRank ? [whyAligned(result)] : []),
     ...diverged(result.groups),
     ...halved(result.groups),

@@ -30,6 +30,9 @@ export interface RunFigures {
   bitsPerByte: number | null;
   bestBitsPerByte: number | null;
   alignedBitsPerByte: number | null;
+  /** Of preference pairs, at the last evaluation; null for other runs. */
+  margin: number | null;
+  accuracy: number | null;
   /** Mean over the last twentieth of the updates. */
   trainingLoss: number | null;
   tokensPerSecond: number | null;
@@ -57,6 +60,8 @@ export function figuresOf(run: RunHistory, alignment: Alignment, amount: number 
     bitsPerByte: finite(evaluations.at(-1)?.bitsPerByte),
     bestBitsPerByte: finite(best?.bitsPerByte),
     alignedBitsPerByte: amount === null ? null : evaluatedAt(run, 'bitsPerByte', alignment, amount),
+    margin: finite(evaluations.at(-1)?.margin),
+    accuracy: finite(evaluations.at(-1)?.accuracy),
     trainingLoss: spreadOf(latest.filter(Number.isFinite))?.mean ?? null,
     tokensPerSecond: finite(median(updates.tokensPerSecond.filter(Number.isFinite))),
     trainedMs: updates.trainedMs.at(-1) ?? null,

@@ -5,11 +5,13 @@ import type { RunHistory } from '../runHistory.ts';
 const withoutEffect = /\.(path|name|weight|finalWeight|weightsAtSteps(\[\d+\]\.\w+)?)$/;
 const sourceSetting = /^corpus\.sources\[\d+\]\./;
 const splitSetting = /^corpus\.(validation\.(tail|hash)|encodingErrors)$/;
+const objective = /^training\.objective\./;
 const pathOfText = /^corpus\.(sources\[\d+\]|validation)\.path$/;
 const ofFirstSource = /^corpus\.(sources\[0\]|validation|encodingErrors)/;
 
 /**
- * Runs with equal keys have the same validation text. By the hashes of its files and the settings of the split if all
+ * Runs with equal keys have the same validation text and the same objective: a loss of preference pairs depends on its
+ * settings. By the hashes of its files and the settings of the split if all
  * runs have recorded their files, else by paths. Files of their own (`corpus.validation.path`) are compared alone; a
  * part of the sources is the same only if all sources are.
  */
@@ -18,6 +20,7 @@ export function validationKeys(runs: readonly RunHistory[]): string[] {
   return runs.map(({ config, corpus }) => {
     const hasOwnFiles = (config.get('corpus.validation.path') ?? null) !== null;
     const entries = [...config].filter(([key]) => {
+      if (objective.test(key)) return true;
       if (hasOwnFiles && !ofFirstSource.test(key)) return false;
       if (!hasHashes && pathOfText.test(key)) return !hasOwnFiles || key === 'corpus.validation.path';
       return (sourceSetting.test(key) && !withoutEffect.test(key)) || splitSetting.test(key);

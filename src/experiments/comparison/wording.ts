@@ -1,7 +1,7 @@
 /** A comparison in words, for the terminal and the report. */
 import { grouped, listed, numberText } from './texts.ts';
 import { spreadText } from '../../statistics.ts';
-import { rankedFigure, type Comparison, type Group, type RankedBy } from './comparison.ts';
+import { differInObjective, rankedFigure, type Comparison, type Group, type RankedBy } from './comparison.ts';
 import type { Difference } from './differences.ts';
 import type { Alignment } from './runFigures.ts';
 
@@ -10,6 +10,11 @@ type Result = Omit<Comparison, 'answer' | 'notes'>;
 /** The result in sentences; the first one is the answer. */
 export function answerOf(result: Result): string[] {
   const { groups, isComparable, correction } = result;
+  if (!isComparable && differInObjective(result))
+    return [
+      'Not ranked: the runs have different objectives (training.objective), so their losses cannot be compared. Of ' +
+        'preference pairs, the accuracy can.',
+    ];
   if (!isComparable)
     return ['Not ranked: the runs were evaluated on different validation texts, so their losses cannot be compared.'];
   const known = groups.filter((group) => rankedSpread(result, group) !== null);

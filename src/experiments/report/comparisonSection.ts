@@ -26,6 +26,9 @@ export function settingsTable(comparison: Comparison): string {
   const loss = ({ rank }: { rank: RankedBy }) => rankedFigure[measure][rank];
   const figures = [
     ...others.map((other) => ({ title: other.title, key: loss(other) })),
+    ...(groups.some(({ accuracy }) => accuracy !== null)
+      ? (['accuracy', 'margin'] as const).map((key) => ({ title: key, key }))
+      : []),
     ...(measure === 'loss' ? [{ title: 'train loss', key: 'trainingLoss' as const }] : []),
   ];
   const hasStates = groups.some((group) => stateText(group) !== '');

@@ -49,6 +49,14 @@ const updateCharts = [
   { key: 'tokensPerSecond', title: 'Throughput', unit: 'tokens per second', logY: false },
 ] as const;
 
+/** Of the validation pairs of runs on preferences. */
+const preferenceCharts = [
+  { key: 'accuracy', title: 'Validation accuracy' },
+  { key: 'margin', title: 'Validation margin' },
+  { key: 'rewardChosen', title: 'Validation reward of the chosen' },
+  { key: 'rewardRejected', title: 'Validation reward of the rejected' },
+] as const;
+
 /** Buckets of one chart, over all runs. Keeps the page of 20 long runs below 3 MB. */
 const bucketsOfAllRuns = 14_000;
 
@@ -68,10 +76,22 @@ export function reportData(runs: readonly RunHistory[], { groups, measure }: Com
       of: (evaluation: EvaluationRecord) => sourceLosses(evaluation, measure)[source] ?? null,
     })),
   ];
+  const ofPairs = preferenceCharts.filter(({ key }) =>
+    runs.some(({ evaluations }) => evaluations.some((evaluation) => evaluation[key] !== undefined)),
+  );
+  const pairCharts = ofPairs.map(({ key, title }) => ({
+    key: `validation/${key}`,
+    title,
+    of: (evaluation: EvaluationRecord) => finite(evaluation[key]),
+  }));
+  const unitOf = ofPairs.length > 0 ? '' : unit;
+  const charts = [
+    ...evaluationCharts.map(({ key, title }) => ({ key, title, unit: unitOf, logY: false })),
+    ...pairCharts.map(({ key, title }) => ({ key, title, unit: '', logY: false })),
+    ...updateCharts.map((chart) => (chart.key === 'loss' && ofPairs.length > 0 ? { ...chart, unit: '' } : chart)),
+  ];
   return {
-    charts: [...evaluationCharts.map(({ key, title }) => ({ key, title, unit, logY: false })), ...updateCharts].filter(
-      ({ key }) => key !== 'validation' || runs.some(({ evaluations }) => evaluations.length > 0),
-    ),
+    charts: charts.filter(({ key }) => key !== 'validation' || runs.some(({ evaluations }) => evaluations.length > 0)),
     settings: groups.map(({ name }) => name),
     runs: runs.map(({ summary, environment, updates, evaluations }): ReportRun => {
       const clock = thinned(updates.step, updates.trainedMs, 200);
@@ -81,7 +101,7 @@ export function reportData(runs: readonly RunHistory[], { groups, measure }: Com
         return [key, encodedCurve(curve)] as const;
       });
       const steps = evaluations.map(({ step }) => step);
-      const ofEvaluations = evaluationCharts.map(({ key, of }) => {
+      const ofEvaluations = [...evaluationCharts, ...pairCharts].map(({ key, of }) => {
         const losses = evaluations.map((evaluation) => of(evaluation) ?? NaN);
         return [key, encodedCurve(thinned(steps, losses, buckets))] as const;
       });

@@ -16,6 +16,10 @@ const columns = [
   'perplexity',
   'bitsPerByte',
   'tokens',
+  'rewardChosen',
+  'rewardRejected',
+  'margin',
+  'accuracy',
 ] as const;
 
 /**

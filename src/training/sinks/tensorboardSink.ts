@@ -43,18 +43,25 @@ async function nextName(folder: string, now: number): Promise<string> {
   return `events.out.tfevents.${String(time).padStart(10, '0')}.clm.${process.pid}`;
 }
 
+const preference = ['rewardChosen', 'rewardRejected', 'margin', 'accuracy'] as const;
+
+/** The figures that a fact has, each under a tag of its own. */
+const scalars = <Key extends string>(
+  part: string,
+  fact: { readonly [K in Key]?: number | undefined },
+  keys: readonly Key[],
+): EventValue[] =>
+  keys.flatMap((key) => {
+    const scalar = fact[key];
+    return scalar === undefined ? [] : [{ tag: `${part}/${key}`, scalar }];
+  });
+
 function valuesOf(fact: Fact): EventValue[] {
   switch (fact.kind) {
     case 'step':
-      return (['loss', 'learningRate', 'gradientNorm', 'tokensPerSecond'] as const).map((key) => ({
-        tag: `training/${key}`,
-        scalar: fact[key],
-      }));
+      return scalars('training', fact, ['loss', 'learningRate', 'gradientNorm', 'tokensPerSecond', ...preference]);
     case 'evaluation':
-      return (['loss', 'perplexity', 'bitsPerByte'] as const).map((key) => ({
-        tag: `validation/${key}`,
-        scalar: fact[key],
-      }));
+      return scalars('validation', fact, ['loss', 'perplexity', 'bitsPerByte', ...preference]);
     case 'sample':
       return [{ tag: 'sample', text: asCode(fact.prompt + fact.completion) }];
     default:

@@ -2,6 +2,7 @@
 import { wrongInput } from '../../../errors.ts';
 import { compareRuns } from '../../../experiments/comparison/compareRuns.ts';
 import {
+  differInObjective,
   rankedFigure,
   type Comparison,
   type Group,
@@ -41,7 +42,11 @@ export function compare({ runs, at, amount, rank, toLoss, json }: ArgumentsOf<ty
   if (json) printJson(comparison);
   else print(comparison, stdoutWidth());
   if (comparison.isComparable) return;
-  printWarning(`the runs were evaluated on different validation texts and are not ranked. ${comparison.notes[0]}`);
+  printWarning(
+    differInObjective(comparison)
+      ? comparison.answer[0]!
+      : `the runs were evaluated on different validation texts and are not ranked. ${comparison.notes[0]}`,
+  );
   process.exitCode = 2;
 }
 
@@ -76,7 +81,7 @@ function print(comparison: Comparison, width: number): void {
   if (folded !== null) say(folded, 2);
   printResult('');
   answer.forEach((sentence) => say(sentence, 2));
-  notes.slice(isComparable ? 0 : 1).forEach((note) => say(`Note: ${note}`, 2));
+  notes.slice(isComparable || differInObjective(comparison) ? 0 : 1).forEach((note) => say(`Note: ${note}`, 2));
   const [best] = groups;
   const figure = rankedFigure[measure][rankedBy];
   const isRanked = isComparable && best !== undefined && best[figure] !== null;

@@ -46,12 +46,14 @@ export function comparisonTable(comparison: Comparison, width: number): { lines:
     loss(main),
     ...(differences.some((difference) => difference !== null) ? verdicts : []),
   ];
+  const hasPairs = groups.some(({ accuracy }) => accuracy !== null);
   const states: Column<Row> = { title: 'runs', text: ({ group }) => stateText(group) };
   // What a narrow terminal has no room for is left out from the end.
   const optional: { at?: number; column: Column<Row> }[] = [
     ...(groups.some((group) => stateText(group) !== '') ? [{ column: states }] : []),
     { at: 1, column: { title: 'n', align: 'right', text: ({ group }) => String(group.seeds.length) } },
     ...others.map((other) => ({ column: loss(other) })),
+    ...(hasPairs ? [{ column: figure('accuracy', 'accuracy') }, { column: figure('margin', 'margin') }] : []),
     ...(measure === 'loss' ? [{ column: figure('train loss', 'trainingLoss') }] : []),
     { column: { title: 'tokens/s', align: 'right', text: ({ group }) => speedText(group) } },
   ];

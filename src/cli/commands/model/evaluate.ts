@@ -12,6 +12,8 @@ import { evaluateCorpus, evaluateTokens, type TextEvaluation } from '../../../sa
 import { hasCorpus } from '../../../huggingface/importedRun.ts';
 import { loadModel, type LoadedModel } from '../../../sampling/loadModel.ts';
 import { openTokenLosses } from '../../../sampling/scoring/tokenLosses.ts';
+import type { Evaluation } from '../../../run/metrics.ts';
+import { evaluatePreferences } from '../../../training/reference.ts';
 import { readBounded } from '../../../storage/boundedFile.ts';
 import { grouped, note, printFinal, printJson, printResult, printWarning } from '../../terminal/output.ts';
 import { reportLeftOut } from '../../terminal/supplyText.ts';
@@ -34,6 +36,8 @@ export async function evaluate(args: ArgumentsOf<typeof evaluateUsage>): Promise
         `${args.run} was imported and has no validation set. Give a text with --file FILE or --text TEXT.`,
       );
     }
+    if (input === undefined && config.training.objective.kind === 'dpo')
+      return await printPreferences(model, await corpusOf(model, args.quiet), args);
     const tokenLosses = openTokenLosses(session, config.model, table, tokenizer.vocabularySize);
     const ofCorpus = async () => {
       const corpus = withChatFormat(await corpusOf(model, args.quiet), tokenizer.chat);
@@ -58,6 +62,30 @@ export async function evaluate(args: ArgumentsOf<typeof evaluateUsage>): Promise
   } finally {
     model.close();
   }
+}
+
+/** The evaluation on the validation pairs of a run on preferences. */
+async function printPreferences(
+  model: LoadedModel,
+  opened: Corpus,
+  { json, overlap }: ArgumentsOf<typeof evaluateUsage>,
+): Promise<void> {
+  if (overlap > 0) throw wrongInput('--overlap has no effect on preference pairs, which are scored whole; remove it.');
+  const corpus = withChatFormat(opened, model.tokenizer.chat);
+  const runDirectory = path.join(model.directory, '../..');
+  const { sources = {}, ...whole } = await evaluatePreferences(model, corpus, runDirectory);
+  if (json) {
+    const ofSources = Object.entries(sources).map(([source, evaluation]) => ({ source, ...evaluation }));
+    printJson(ofSources.length > 1 ? { ...whole, sources: ofSources } : whole);
+    return;
+  }
+  const lineOf = ({ loss, margin, accuracy, pairs, rewardChosen, rewardRejected }: Evaluation): string =>
+    `loss ${loss.toFixed(4)}  margin ${margin!.toFixed(4)}  accuracy ${(100 * accuracy!).toFixed(1)} %` +
+    `  rewards ${rewardChosen!.toFixed(4)} and ${rewardRejected!.toFixed(4)}  (${grouped(pairs!)} pairs)`;
+  printResult(lineOf(whole));
+  for (const [source, evaluation] of Object.entries(sources)) printResult(`${source}: ${lineOf(evaluation)}`);
+  const { loss, margin, accuracy, rewardChosen, rewardRejected, pairs } = whole;
+  printFinal({ loss, margin, accuracy, rewardChosen, rewardRejected, pairs });
 }
 
 /** The corpus of the run that the checkpoint belongs to; says where it is not where, or not what, it was. */
