@@ -86,7 +86,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
       : readEvaluations(runPaths(runDirectory).metrics).findLast((each) => each.step <= step)?.loss;
   const metrics = openMetrics(runPaths(runDirectory).metrics, onWarning);
   const logged = metricsReport(metrics, config.reports.everySteps);
-  const sinks = await openSinks(runDirectory, config.reports, step, onWarning);
+  const sinks = await openSinks(runDirectory, config.reports, step, onWarning, programs.reference !== null);
   const status = openStatus(runDirectory, options.renewLock);
   const setStatus = (state: RunStatus['state'], reason: string | null): Promise<void> =>
     status.set({ state, step, steps: plan.steps, reason });

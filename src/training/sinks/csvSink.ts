@@ -16,11 +16,10 @@ const columns = [
   'perplexity',
   'bitsPerByte',
   'tokens',
-  'rewardChosen',
-  'rewardRejected',
-  'margin',
-  'accuracy',
 ] as const;
+
+/** Of runs on preference pairs, after the others. */
+const pairColumns = ['rewardChosen', 'rewardRejected', 'margin', 'accuracy'] as const;
 
 /**
  * Rewrites the file from `metrics.jsonl`, which a resumed run has cut to its checkpoint, then appends to it. The old
@@ -30,12 +29,14 @@ const columns = [
 export async function openCsvSink(
   path: string,
   metricsPath: string,
-  { everySteps, warn }: { everySteps: number; warn: (message: string) => void },
+  { everySteps, warn, hasPairs }: { everySteps: number; warn: (message: string) => void; hasPairs: boolean },
 ): Promise<Sink> {
+  const written = hasPairs ? [...columns, ...pairColumns] : columns;
+  const rowOf = (record: Fact | MetricsRecord): string => csvRow(record, written);
   await replaceFileDurably(path, async (temporaryPath) => {
     const copy = await open(temporaryPath, 'wx');
     try {
-      await copy.writeFile(`${columns.join(',')}\n`);
+      await copy.writeFile(`${written.join(',')}\n`);
       for (const bytes of completeLines(metricsPath)) {
         const lines = bytes.toString('utf8', 0, bytes.length - 1).split('\n');
         await copy.writeFile(lines.map((line) => rowOf(JSON.parse(line) as MetricsRecord)).join(''));
@@ -54,9 +55,11 @@ export async function openCsvSink(
   };
 }
 
+type Column = (typeof columns)[number] | (typeof pairColumns)[number];
+
 /** A line, or nothing for a fact without a row. No value needs quoting. */
-function rowOf(record: Fact | MetricsRecord): string {
+function csvRow(record: Fact | MetricsRecord, written: readonly Column[]): string {
   if (record.kind !== 'step' && record.kind !== 'evaluation') return '';
-  const values: Partial<Record<(typeof columns)[number], string | number>> = record;
-  return `${columns.map((column) => values[column] ?? '').join(',')}\n`;
+  const values: Partial<Record<Column, string | number>> = record;
+  return `${written.map((column) => values[column] ?? '').join(',')}\n`;
 }

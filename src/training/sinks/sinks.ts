@@ -21,6 +21,7 @@ export function metricsReport(metrics: MetricsFile, everySteps: number): Report 
 
 /**
  * Opens the sinks that `reports.log` names. The run directory must exist, with metrics.jsonl cut to the first step.
+ * @param hasPairs whether the run is on preference pairs
  * @param warn called if the disk refuses a copy; a copy that still cannot be written then ends, and the run continues
  * @throws environmentFailure if one cannot be opened
  */
@@ -29,13 +30,18 @@ export async function openSinks(
   { log, everySteps }: Config['reports'],
   startStep: number,
   warn: (message: string) => void,
+  hasPairs = false,
 ): Promise<Sink[]> {
   const sinks: Sink[] = [];
   for (const kind of log) {
     const sink =
       kind === 'tensorboard'
         ? await openTensorboardSink(join(runDirectory, 'tensorboard'), { startStep, everySteps, warn })
-        : await openCsvSink(join(runDirectory, 'metrics.csv'), runPaths(runDirectory).metrics, { everySteps, warn });
+        : await openCsvSink(join(runDirectory, 'metrics.csv'), runPaths(runDirectory).metrics, {
+            everySteps,
+            warn,
+            hasPairs,
+          });
     sinks.push(endedByFailure(sink, warn));
   }
   return sinks;
