@@ -1,4 +1,4 @@
-/** Runs on preference pairs: the reference is computed once, a stop changes nothing, and what cannot work is refused. */
+/** Runs on preference pairs: one reference, a stop changes nothing, and what cannot work is refused. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
