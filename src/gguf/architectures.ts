@@ -49,6 +49,8 @@ export function architectureOf(model: ModelConfig): { architecture: Architecture
     const where = 'together with nopeEveryLayers (SmolLM3)';
     if (model.nopeEveryLayers !== smollm3NopeEvery)
       refuse('nopeEveryLayers', model.nopeEveryLayers, `(only ${smollm3NopeEvery})`);
+    if (biases) refuse('biases', true, where);
+    if (feedForwardBiases) refuse('feedForwardBiases', true, where);
     if (hasFactors) refuse('ropeScaling.kind', 'llama3', where);
     return { architecture: 'smollm3', model };
   }

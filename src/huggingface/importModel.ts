@@ -2,7 +2,7 @@
  * `clm import`: turns a Hugging Face folder into a run with a checkpoint at step 0. Everything is checked before the
  * first write. Only one tensor is in memory at a time.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readBounded } from '../storage/boundedFile.ts';
 import { refusePointerAt } from '../storage/pointerFiles.ts';
@@ -124,6 +124,9 @@ async function textOf(directory: string, name: string): Promise<string> {
       .toString('utf8')
       .replace(/^\uFEFF/, '');
   if (name === 'tokenizer.json') throw wrongInput(`${path} is missing; ${tokenizerCommand(directory)}`);
+  const gguf = readdirSync(directory).find((one) => one.toLowerCase().endsWith('.gguf'));
+  if (gguf !== undefined)
+    throw wrongInput(`${path} is missing, but the folder has a GGUF file: name ${join(directory, gguf)}`);
   throw wrongInput(
     `${path} is missing; a folder to import has config.json, tokenizer.json and model.safetensors ` +
       '(or its index and shards)',

@@ -92,9 +92,10 @@ function instead(directory: string): string {
   if (safetensors.length === 1) return `, but ${safetensors[0]}; if that is the whole model, rename it to ${wholeName}`;
   if (safetensors.length > 1) return `, but ${safetensors.join(', ')}; name the whole model ${wholeName}`;
   const other = names.find((name) => /\.(bin|pt|pth|gguf|h5|msgpack|onnx)(\.index\.json)?$/.test(name));
+  if (other?.endsWith('.gguf')) return `, but ${other}; to import that, name the file itself`;
   const found = other === undefined ? '' : `, but ${other}`;
   return (
-    `${found}; other formats (pytorch_model.bin, GGUF) are not supported. transformers writes safetensors: ` +
+    `${found}; other formats (pytorch_model.bin) are not supported. transformers writes safetensors: ` +
     'AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)'
   );
 }
