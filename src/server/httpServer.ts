@@ -215,7 +215,6 @@ export async function startServer(engine: Engine, model: ServedModel, options: S
         server.closeAllConnections();
         engine.stop();
       };
-      server.closeIdleConnections();
       if (open.size === 0) whenIdle();
     },
   };

@@ -32,7 +32,7 @@ export interface ServerMemory {
 
 /** @throws as `startServer` */
 export async function serve(
-  { config, tokenizer, session, table, modelSha256 }: LoadedModel,
+  { config, tokenizer, session, table, modelSha256, weights }: LoadedModel,
   options: ServeOptions,
 ): Promise<RunningServer & { memory: ServerMemory }> {
   const { name, createdSeconds, batch, queue, contextLength, defaults } = options;
@@ -42,7 +42,7 @@ export async function serve(
   await warmUp(decoding);
   const engine = openEngine({ decoding, score, tokenizer }, queue);
   const served = {
-    ...{ name, createdSeconds, fingerprint: `clm-${modelSha256.slice(0, 12)}` },
+    ...{ name, createdSeconds, fingerprint: `clm-${modelSha256.slice(0, 12)}-${weights}` },
     ...{ tokenizer, contextLength, chatDate: config.corpus.chatDate, defaults },
   };
   const server = await startServer(engine, served, options);
