@@ -33,3 +33,6 @@ EXPORTED int ClmHasTiles() { return HasTiles(); }
 EXPORTED void ClmPackInt8(int transposed, int64_t inputs, int64_t outputs, const float* weights, void* packed) {
   PackInt8(transposed != 0, inputs, outputs, weights, static_cast<uint8_t*>(packed));
 }
+
+// For tensors of memory that is not theirs: what TensorFlow calls when it no longer needs it.
+EXPORTED void ClmKeep(void*, size_t, void*) {}

@@ -87,6 +87,7 @@ export async function loadRun(
   if (!Number.isSafeInteger(batch) || batch < 1)
     throw new InputError(`batch must be a whole number of at least 1, not ${batch}`);
   const model = await loadModel(directory, { checkpoint: String(checkpoint), device, precision: 'float32', weights });
+  await model.verified;
   const { config, tokenizer, session, table } = model;
   const { contextLength } = config.model;
   let decoding: Decoding | undefined;

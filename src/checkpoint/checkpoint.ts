@@ -9,7 +9,7 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
-  checkpointFiles,
+  beginVerifying,
   digestOf,
   readCheckpointFile,
   readState,
@@ -108,10 +108,20 @@ export async function openCheckpoint(
   directory: string,
   options: { optimizer: boolean },
 ): Promise<Omit<Checkpoint, 'model' | 'optimizer'>> {
+  const { verified, ...checkpoint } = await beginOpening(directory, options);
+  await verified;
+  return checkpoint;
+}
+
+/** As `openCheckpoint`, while the hash of the model is still computed: `verified` is rejected if it is not right. */
+export async function beginOpening(
+  directory: string,
+  options: { optimizer: boolean },
+): Promise<Omit<Checkpoint, 'model' | 'optimizer'> & { verified: Promise<void> }> {
   const { step, record, files } = await readState(directory);
-  for (const name of checkpointFiles) {
-    if (name !== 'optimizer.safetensors' || options.optimizer) await verifyFile(directory, name, files[name]);
-  }
+  const { verified } = await beginVerifying(directory, 'model.safetensors', files['model.safetensors']);
+  for (const name of ['config.yaml', 'tokenizer.json'] as const) await verifyFile(directory, name, files[name]);
+  if (options.optimizer) await verifyFile(directory, 'optimizer.safetensors', files['optimizer.safetensors']);
   const text = async (name: string) => (await readCheckpointFile(join(directory, name))).toString('utf8');
   return {
     path: directory,
@@ -119,6 +129,7 @@ export async function openCheckpoint(
     state: record,
     configText: await text('config.yaml'),
     tokenizerText: await text('tokenizer.json'),
+    verified,
   };
 }
 

@@ -11,6 +11,7 @@ import { DamagedCheckpointError, wrongInput } from '../errors.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
 import { refusePointerAt } from '../storage/pointerFiles.ts';
 import type { FileDigest } from '../tensors/safetensors.ts';
+import { hashInThread } from './hashInThread.ts';
 
 export const stateFile = 'state.json';
 
@@ -97,22 +98,49 @@ export async function readState(directory: string): Promise<State> {
  * @throws DamagedCheckpointError if it is missing or differs
  */
 export async function verifyFile(directory: string, name: CheckpointFile, expected: FileDigest): Promise<void> {
+  await (await beginVerifying(directory, name, expected)).verified;
+}
+
+/** From this size on, in bytes, a file is hashed on another thread, which takes some 50 ms to start. */
+const largeBytes = 32e6;
+
+/**
+ * Checks the length of one file of a checkpoint, and begins to check its hash.
+ * @returns a promise of the rest: rejected as `verifyFile`, handled or not
+ * @throws DamagedCheckpointError if it is missing or of another length
+ */
+export async function beginVerifying(
+  directory: string,
+  name: CheckpointFile,
+  expected: FileDigest,
+): Promise<{ verified: Promise<void> }> {
   const path = join(directory, name);
   refusePointerAt(path);
-  const hash = createHash('sha256');
   try {
     const { size } = await stat(path);
     if (size !== expected.bytes) {
       const what = size < expected.bytes ? 'truncated' : 'too long';
       throw new DamagedCheckpointError(`${path} is ${what}: ${size} bytes instead of ${expected.bytes}. ${useAnother}`);
     }
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
   } catch (error) {
     throw missingOr(error, path);
   }
-  if (hash.digest('hex') !== expected.sha256) {
-    throw new DamagedCheckpointError(`${path} is damaged: its SHA-256 is not the one in ${stateFile}. ${useAnother}`);
-  }
+  const verify = async (): Promise<void> => {
+    const sha256 = await (expected.bytes < largeBytes ? hashOfFile(path) : hashInThread(path)).catch((error) => {
+      throw missingOr(error, path);
+    });
+    if (sha256 !== expected.sha256)
+      throw new DamagedCheckpointError(`${path} is damaged: its SHA-256 is not the one in ${stateFile}. ${useAnother}`);
+  };
+  const verified = verify();
+  verified.catch(() => {}); // reported where it is awaited
+  return { verified };
+}
+
+async function hashOfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
 }
 
 /** Reads a small file of a checkpoint. */

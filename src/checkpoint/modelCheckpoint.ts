@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.ts';
 import { readSafetensors } from '../tensors/safetensors.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { findBase, pinnedBase, type AdapterBase } from './adapterBase.ts';
-import { openCheckpoint, type Checkpoint } from './checkpoint.ts';
+import { beginOpening, type Checkpoint } from './checkpoint.ts';
 
 export interface ModelCheckpoint {
   checkpoint: Omit<Checkpoint, 'model' | 'optimizer'>;
@@ -14,6 +14,8 @@ export interface ModelCheckpoint {
   weightsFile: string;
   /** What is added to them; null if the checkpoint is not that of an adapter. */
   adapter: OpenedAdapter | null;
+  /** Rejected if the weights are damaged, of which the hash may still be computed. */
+  verified: Promise<void>;
 }
 
 export interface OpenedAdapter {
@@ -24,19 +26,21 @@ export interface OpenedAdapter {
 }
 
 /**
- * Opens a checkpoint and, if it is that of an adapter, its base, after checking length and hash of every file used.
+ * Opens a checkpoint and, if it is that of an adapter, its base, after checking length and hash of every file used, but
+ * for the hash of the weights, see `verified`.
  *
  * @param directory the checkpoint's folder
  * @throws wrongInput if anything is missing or damaged, or the base is not the one that the adapter was made for
  */
 export async function openModelCheckpoint(directory: string): Promise<ModelCheckpoint> {
-  const checkpoint = await openCheckpoint(directory, { optimizer: false });
+  const { verified, ...checkpoint } = await beginOpening(directory, { optimizer: false });
   const config = parseResolvedConfig(checkpoint.configText, join(directory, 'config.yaml'));
   const file = join(directory, 'model.safetensors');
   const pin = pinnedBase(checkpoint.state);
-  if (pin === undefined) return { checkpoint, config, weightsFile: file, adapter: null };
+  if (pin === undefined) return { checkpoint, config, weightsFile: file, adapter: null, verified };
+  await verified;
   const base = await findBase(config.start.from!, pin);
-  await openCheckpoint(base.path, { optimizer: false });
+  const { verified: baseVerified } = await beginOpening(base.path, { optimizer: false });
   const adapter = { base, file, tensors: await readSafetensors(file) };
-  return { checkpoint, config, weightsFile: join(base.path, 'model.safetensors'), adapter };
+  return { checkpoint, config, weightsFile: join(base.path, 'model.safetensors'), adapter, verified: baseVerified };
 }

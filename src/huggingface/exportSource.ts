@@ -28,6 +28,7 @@ export async function openExportSource(
 ): Promise<ExportSource> {
   const directory = await checkpointFolder(run, options.checkpoint);
   const opened = await openModelCheckpoint(directory);
+  await opened.verified;
   refuseOtherForm(run, options.as ?? null, opened.adapter !== null);
   const tokenizer = tokenizerFromFile(opened.checkpoint.tokenizerText, join(directory, 'tokenizer.json'));
   return { ...opened, tokenizer };

@@ -36,6 +36,7 @@ const declarations = [
   'int TF_GraphGetTensorNumDims(void*, TF_Output, void*)',
   'void TF_GraphGetTensorShape(void*, TF_Output, _Out_ int64_t*, int, void*)',
   'void* TF_AllocateTensor(int, int64_t*, int, size_t)',
+  'void* TF_NewTensor(int, int64_t*, int, const void*, size_t, void*, void*)',
   'void* TF_TensorData(void*)',
   'size_t TF_TensorByteSize(void*)',
   'void TF_DeleteTensor(void*)',
@@ -115,6 +116,20 @@ export function newTensor(c: CApi, shape: readonly number[], dataType: number, v
   }
   return tensor;
 }
+
+/**
+ * A new TF_Tensor of values that stay where they are, unless TensorFlow copies them because they do not begin at a
+ * multiple of 64 bytes. The caller deletes it.
+ *
+ * @param release C's void (*)(void*, size_t, void*), called once the tensor no longer needs the values
+ */
+export const tensorInPlace = (
+  c: CApi,
+  shape: readonly number[],
+  dataType: number,
+  values: ArrayBufferView,
+  release: Pointer,
+): Pointer => c.TF_NewTensor(dataType, int64s(shape), shape.length, values, values.byteLength, release, null);
 
 /** A copy of a float32 TF_Tensor's values. */
 export function tensorValues(c: CApi, tensor: Pointer): Float32Array {

@@ -20,9 +20,15 @@ export class EagerSession implements Session {
   readonly #container = `session-${++sessions}`;
   readonly #variables = new Map<string, Variable>();
 
+  #check: Promise<void> | undefined;
+
   constructor(tensorFlow: TensorFlow, settings: SessionSettings) {
     this.settings = settings;
     this.#tensorFlow = tensorFlow;
+  }
+
+  resultsAfter(check: Promise<void>): void {
+    this.#check = check;
   }
 
   async addVariables(tensors: readonly InitialValue[]): Promise<void> {
@@ -75,7 +81,9 @@ export class EagerSession implements Session {
         prepareThreads(1, false); // operations run one after another
         const binding = withProducts(eagerBinding, this.settings, false);
         const computation = { binding, recorder: null, kernels: this.settings.kernels };
-        return computing(backend, computation, () => tidied(() => compute(values)));
+        const results = computing(backend, computation, () => tidied(() => compute(values)));
+        await this.#check;
+        return results;
       },
     };
   }

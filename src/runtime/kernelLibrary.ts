@@ -23,6 +23,8 @@ interface KernelLibrary {
   /** Bytes per second at which the kernels' threads read memory of so many bytes; 0 if there is not so much. */
   readingSpeed: CFunction;
   packInt8: CFunction;
+  /** The address of a C function that does nothing with memory that is no longer needed. */
+  keep: Pointer;
 }
 
 /** Kept for good: koffi unloads a library that nobody holds, and TensorFlow would then call into nothing. */
@@ -53,6 +55,7 @@ function load(file: string, remedy: string): KernelLibrary {
       expectJobs: loaded.func('void ExpectClmJobs(int)'),
       hasTiles: loaded.func('int ClmHasTiles()'),
       readingSpeed: loaded.func('double ClmReadingSpeed(int64_t)'),
+      keep: loaded.symbol('ClmKeep') as Pointer,
       packInt8: loaded.func('void ClmPackInt8(int, int64_t, int64_t, const float*, void*)'),
     };
   } catch (error) {
@@ -82,3 +85,6 @@ export const packInt8 = (
   values: Float32Array,
   packed: Pointer,
 ) => void library!.packInt8(isTransposed ? 1 : 0, inputs, outputs, values, packed);
+
+/** For tensors of memory that outlives them, see `tensorInPlace`; undefined where the library is not loaded. */
+export const keepMemory = (): Pointer | undefined => library?.keep;

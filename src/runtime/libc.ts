@@ -1,5 +1,5 @@
 /** The functions of the C library that clm calls itself, through koffi. */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 /** An opaque C pointer. */
@@ -61,4 +61,32 @@ export function askForHugePages(data: Pointer, bytes: number): void {
   const firstPage = ((start + pageBytes - 1n) / pageBytes) * pageBytes;
   const length = Number(((start + BigInt(bytes) - firstPage) / pageBytes) * pageBytes);
   libc('int madvise(uintptr_t, size_t, int)')(firstPage, length, MADV_HUGEPAGE);
+}
+
+/** A file in memory that has not been read: its pages are the system's, and come from the disk when first used. */
+export interface MappedFile {
+  /** `count` numbers from this byte on. Writing to them changes nothing but this process's copy of the page. */
+  floats(startByte: number, count: number): Float32Array;
+  /** After this nothing may use the numbers. */
+  close(): void;
+}
+
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE = 2;
+
+/** @throws as `openSync`; if the system cannot map the file */
+export function mapFile(file: string): MappedFile {
+  const descriptor = openSync(file, 'r');
+  try {
+    const { size } = fstatSync(descriptor);
+    const map = libc('intptr_t mmap(intptr_t, size_t, int, int, int, int64_t)');
+    const start = BigInt(map(0, size, PROT_READ_WRITE, MAP_PRIVATE, descriptor, 0) as number | bigint);
+    if (start === -1n) throw new Error(`${file} cannot be mapped into memory (${size} bytes)`);
+    return {
+      floats: (startByte, count) => new Float32Array(koffi().view(start + BigInt(startByte), 4 * count)),
+      close: () => void libc('int munmap(intptr_t, size_t)')(start, size),
+    };
+  } finally {
+    closeSync(descriptor);
+  }
 }

@@ -3,9 +3,9 @@ import { toBfloat16 } from '../tensors/elementTypes.ts';
 import { matrixSizes, packedShape } from '../tensors/int8.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { dataTypes, typeAttribute } from './binding.ts';
-import { emptyTensor, newTensor, tensorValues, type CApi, type Output } from './capi.ts';
+import { emptyTensor, newTensor, tensorInPlace, tensorValues, type CApi, type Output } from './capi.ts';
 import { GraphSession } from './graph.ts';
-import { packInt8, prepareThreads } from './kernelLibrary.ts';
+import { keepMemory, packInt8, prepareThreads } from './kernelLibrary.ts';
 import type { Pointer } from './libc.ts';
 import { withProducts } from './products.ts';
 import { Recorder } from './recorder.ts';
@@ -25,6 +25,8 @@ export class RecordedSession implements Session {
   readonly #variables = new Map<string, Variable>();
   readonly #readers = new Map<string, Output>();
 
+  #check: Promise<void> | undefined;
+
   constructor(tensorFlow: TensorFlow, settings: SessionSettings) {
     this.settings = settings;
     this.#tensorFlow = tensorFlow;
@@ -37,22 +39,23 @@ export class RecordedSession implements Session {
     return this.#recorder.size;
   }
 
+  resultsAfter(check: Promise<void>): void {
+    this.#check = check;
+  }
+
   async addVariables(tensors: readonly InitialValue[]): Promise<void> {
     const { c } = this.#tensorFlow;
     const feeds: { output: Output; tensor: Pointer }[] = [];
     const { updates } = this.#recorder.updatesOf(() => {
-      for (const { name, shape, values, storedAs = 'float32', isTransposed = false } of tensors) {
+      for (const tensor of tensors) {
+        const { name, shape, storedAs = 'float32', isTransposed = false } = tensor;
         const type = storedType(storedAs);
         const stored = storedAs === 'int8' ? packedShape(shape, isTransposed) : shape;
         const handleId = this.#recorder.variableHandle(name, stored, type);
         this.#variables.set(name, { shape, handleId, storedAs });
         const value = this.#recorder.placeholder(`initial/${name}`, stored, type);
         this.#recorder.executeOp('AssignVariableOp', [typeAttribute('dtype', type)], [handleId, value.id], 0);
-        const tensor =
-          storedAs === 'int8'
-            ? int8Tensor(c, { shape, values, isTransposed })
-            : newTensor(c, shape, type, storedAs === 'float32' ? values : toBfloat16(values));
-        feeds.push({ output: value.output, tensor });
+        feeds.push({ output: value.output, tensor: initialTensor(c, tensor) });
       }
     });
     try {
@@ -123,6 +126,7 @@ export class RecordedSession implements Session {
           options,
         );
         const entries = fetches.map(([output], i) => [output, this.#take(fetched[i])]);
+        if (this.#check !== undefined) await this.#check;
         return Object.fromEntries(entries) as Record<O, Float32Array>;
       } finally {
         for (const feed of feeds) c.TF_DeleteTensor(feed.tensor);
@@ -167,8 +171,19 @@ export class RecordedSession implements Session {
   }
 }
 
-/** A new tensor of `packedShape` with a matrix in int8; the caller deletes it. */
-function int8Tensor(c: CApi, { shape, values, isTransposed = false }: Omit<InitialValue, 'name'>): Pointer {
+/** A new tensor of the values in the type they are stored in; the caller deletes it. */
+function initialTensor(c: CApi, initial: InitialValue): Pointer {
+  const { shape, values, storedAs = 'float32', isKept = false } = initial;
+  if (storedAs === 'int8') return int8Tensor(c, initial);
+  if (storedAs === 'bfloat16') return newTensor(c, shape, dataTypes.bfloat16, toBfloat16(values));
+  const release = isKept ? keepMemory() : undefined;
+  return release === undefined
+    ? newTensor(c, shape, dataTypes.float32, values)
+    : tensorInPlace(c, shape, dataTypes.float32, values, release);
+}
+
+/** A tensor of `packedShape` with a matrix in int8. */
+function int8Tensor(c: CApi, { shape, values, isTransposed = false }: InitialValue): Pointer {
   const { inputs, outputs } = matrixSizes(shape, isTransposed);
   const packed = packedShape(shape, isTransposed);
   const tensor = emptyTensor(c, packed, dataTypes.uint8, packed[0] * packed[1]);

@@ -62,6 +62,8 @@ export interface Storage {
   storedAs?: StoredAs;
   /** Of a matrix in int8: whether products with it are x · wᵀ rather than x · w. */
   isTransposed?: boolean;
+  /** Whether the values stay in memory for as long as the session: they need not be copied. */
+  isKept?: boolean;
 }
 
 /** What a variable starts from, and how it is stored. */
@@ -69,6 +71,8 @@ export type InitialValue = NamedTensor & Storage;
 
 export interface Session {
   readonly settings: SessionSettings;
+  /** Programs give no results before this promise is fulfilled; if it is rejected, they fail as it does. */
+  resultsAfter(check: Promise<void>): void;
   /** Creates variables. */
   addVariables(tensors: readonly InitialValue[]): Promise<void>;
   /**

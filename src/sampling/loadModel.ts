@@ -4,13 +4,14 @@ import { openModelCheckpoint } from '../checkpoint/modelCheckpoint.ts';
 import { readState } from '../checkpoint/checkpointFiles.ts';
 import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
 import { withSafetensors } from '../tensors/safetensors.ts';
-import { assertSameTensors } from '../tensors/tensors.ts';
+import { assertSameTensors, elementCount } from '../tensors/tensors.ts';
 import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
 import { mergeOf, type Merge } from '../model/mergedWeights.ts';
 import { parameterTable, type ParameterSpec } from '../model/parameters.ts';
+import { mapFile, type MappedFile } from '../runtime/libc.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { InitialValue, Session } from '../runtime/session.ts';
 import type { Precision, StoredAs } from '../runtime/variables.ts';
@@ -28,6 +29,8 @@ export interface LoadedModel {
   /** Contains the parameters of `table`. */
   session: Session;
   table: ParameterSpec[];
+  /** Rejected if the weights are damaged; until it is settled, programs of the session give no results. */
+  verified: Promise<void>;
   close(): void;
 }
 
@@ -46,14 +49,21 @@ export async function loadModel(
   options: { checkpoint: string; device?: DeviceOption; precision?: Precision; weights?: StoredAs },
 ): Promise<LoadedModel> {
   const directory = await checkpointFolder(run, options.checkpoint);
-  const { checkpoint, config, weightsFile, adapter } = await openModelCheckpoint(directory);
+  const { checkpoint, config, weightsFile, adapter, verified } = await openModelCheckpoint(directory);
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(directory, 'tokenizer.json'));
   const table = parameterTable(config.model, tokenizer.vocabularySize);
   const { weights = 'float32' } = options;
   const precision = options.precision ?? (weights === 'float32' ? config.training.precision : 'float32');
   const open = (): Session => openSession({ mode: 'recorded', precision, device: options.device ?? config.device });
   const merge = mergeOf(config, table, adapter);
-  const session = await sessionOf(weightsFile, table, open, weights, merge);
+  const file = mapFile(weightsFile);
+  const fill = sessionOf({ file: weightsFile, floats: file.floats, table, open, weights, merge });
+  // If the file is damaged, that is the reason whatever else fails.
+  const session = await fill.catch(async (error) => {
+    await verified;
+    throw error;
+  });
+  session.resultsAfter(verified);
   const modelSha256 = (await readState(directory)).files['model.safetensors'].sha256;
   return {
     config,
@@ -64,22 +74,34 @@ export async function loadModel(
     weights,
     session,
     table,
-    close: () => session.close(),
+    verified,
+    close: () => {
+      session.close();
+      file.close();
+    },
   };
 }
 
-/** Bytes of weights read at a time, so that the model is never in memory twice. */
-const bytesAtATime = 64e6;
+/** Bytes of weights that are converted at a time, so that the model is never in memory twice. */
+const bytesAtATime = 256e6;
 
 /** A session with the tensors of a file, after `merge`: an adapter costs nothing once it is part of the weights. */
-async function sessionOf(
-  file: string,
-  table: readonly ParameterSpec[],
-  open: () => Session,
-  weights: StoredAs,
-  merge: Merge,
-): Promise<Session> {
-  return withSafetensors(file, ['F32'], async (entries, read) => {
+async function sessionOf({
+  file,
+  floats,
+  table,
+  open,
+  weights,
+  merge,
+}: {
+  file: string;
+  floats: MappedFile['floats'];
+  table: readonly ParameterSpec[];
+  open: () => Session;
+  weights: StoredAs;
+  merge: Merge;
+}): Promise<Session> {
+  return withSafetensors(file, ['F32'], async (entries, _, dataStartByte) => {
     assertSameTensors(table, entries, file);
     const session = open();
     if (weights === 'int8' && session.settings.device !== 'cpu')
@@ -89,7 +111,8 @@ async function sessionOf(
     let group: InitialValue[] = [];
     for (const [i, entry] of entries.entries()) {
       const { name, shape } = entry;
-      group.push({ name, shape, values: merge(entry, await read(entry)), ...storageOf(entry, weights) });
+      const values = merge(entry, floats(dataStartByte + entry.startByte, elementCount(shape)));
+      group.push({ name, shape, values, ...storageOf(entry, weights), isKept: true });
       const bytes = group.reduce((sum, { values }) => sum + values.byteLength, 0);
       if (bytes < bytesAtATime && i < entries.length - 1) continue;
       await session.addVariables(group);

@@ -8,7 +8,10 @@ import { elementCount } from '../tensors/tensors.ts';
 type Parameter = Pick<ParameterSpec, 'name' | 'shape'>;
 
 /** Matrices are stored as asked; in int8 all but the positions, which no product reads. */
-export function storageOf({ name, shape }: Parameter, weights: StoredAs): Required<Storage> {
+export function storageOf(
+  { name, shape }: Parameter,
+  weights: StoredAs,
+): Pick<Required<Storage>, 'storedAs' | 'isTransposed'> {
   const isKept = shape.length !== 2 || (weights === 'int8' && name === 'embedding.positions');
   return { storedAs: isKept ? 'float32' : weights, isTransposed: isVocabularyMatrix(name) };
 }

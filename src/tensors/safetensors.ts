@@ -104,7 +104,11 @@ export async function readSafetensors(path: string): Promise<NamedTensor[]> {
 export async function withSafetensors<T>(
   path: string,
   accepted: readonly ElementType[],
-  use: (entries: readonly TensorEntry[], read: (entry: TensorEntry) => Promise<Float32Array>) => Promise<T>,
+  use: (
+    entries: readonly TensorEntry[],
+    read: (entry: TensorEntry) => Promise<Float32Array>,
+    dataStartByte: number,
+  ) => Promise<T>,
 ): Promise<T> {
   refuseBigEndian();
   refusePointerAt(path);
@@ -112,7 +116,7 @@ export async function withSafetensors<T>(
     const file = await open(path, 'r');
     try {
       const { entries, dataStartByte } = await readEntries(file, accepted);
-      return await use(entries, (entry) => readValues(file, entry, dataStartByte));
+      return await use(entries, (entry) => readValues(file, entry, dataStartByte), dataStartByte);
     } finally {
       await file.close();
     }

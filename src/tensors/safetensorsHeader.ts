@@ -8,6 +8,9 @@ import { elementCount } from './tensors.ts';
 /** The limit of the format, in bytes. */
 export const maximumHeaderBytes = 100_000_000;
 
+/** Bytes; eight for the header's length come before it. */
+const alignment = 64;
+
 /** The location of a tensor; offsets in bytes from the end of the header, `endByte` exclusive. */
 export interface TensorEntry {
   name: string;
@@ -22,7 +25,7 @@ export class BadHeader extends Error {}
 
 /**
  * The header for tensors stored one after the other in the given order, padded with spaces so that the data begins at a
- * multiple of 8 bytes.
+ * multiple of 64 bytes: a file that is mapped into memory is then used where it is (runtime/capi.ts).
  * @param metadata strings under `__metadata__`, in the given order
  */
 export function buildHeader(
@@ -43,7 +46,7 @@ export function buildHeader(
     startByte = endByte;
   }
   const json = Buffer.from(`{${fields.join(',')}}`);
-  const padding = (8 - (json.length % 8)) % 8;
+  const padding = (alignment - ((8 + json.length) % alignment)) % alignment;
   if (json.length + padding > maximumHeaderBytes) throw new Error('too many tensors for one safetensors file');
   return Buffer.concat([json, Buffer.alloc(padding, ' ')]);
 }

@@ -36,6 +36,23 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
     ]);
   });
 
+  it('gives no results before a check has ended, and none if it fails', async () => {
+    const session = open(mode);
+    const program = session.program('one', {}, () => ({ one: scalar(1) }));
+    let end = (): void => {};
+    session.resultsAfter(new Promise((resolve) => (end = resolve)));
+    let hasEnded = false;
+    const result = program.run({}).then((values) => ({ values, hasEnded }));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    hasEnded = true;
+    end();
+    expect(await result).toEqual({ values: { one: Float32Array.of(1) }, hasEnded: true });
+    const failed = Promise.reject(new Error('the file is damaged'));
+    failed.catch(() => {});
+    session.resultsAfter(failed);
+    await expect(program.run({})).rejects.toThrow('the file is damaged');
+  });
+
   it('keeps variables of one name in two sessions apart', async () => {
     const [one, two] = [open(mode), open(mode)];
     await one.addVariables([{ name: 'x', shape: [1], values: Float32Array.of(1) }]);

@@ -81,7 +81,7 @@ function isConfig(model: string): boolean {
 /** What training would start from: the tokenizer of the config's corpus, and initial parameters from its seed. */
 async function untrained(
   args: ArgumentsOf<typeof inspectUsage>,
-): Promise<Omit<LoadedModel, 'modelSha256' | 'weights' | 'directory'>> {
+): Promise<Omit<LoadedModel, 'modelSha256' | 'weights' | 'directory' | 'verified'>> {
   const config = loadConfig(args.model);
   const { tokenizer } = await prepareTokenizer(config.tokenizer, await openCorpus(config.corpus), config.corpus);
   const table = parameterTable(config.model, tokenizer.vocabularySize);

@@ -120,10 +120,16 @@ describe('train, then sample', () => {
   it('refuses a damaged checkpoint and names its file', async () => {
     await clm(['train', config, '--run', at('broken'), '--quiet']);
     const file = at('broken/checkpoints/step-00000002/model.safetensors');
-    await writeFile(file, (await readFile(file)).subarray(0, -3));
+    const whole = await readFile(file);
+    await writeFile(file, whole.subarray(0, -3));
     const { code, stderr } = await clm(['sample', at('broken')]);
     expect(code).toBe(2);
     expect(stderr).toMatch(/^error: .*model\.safetensors/);
+    whole[whole.length - 3]! ^= 1; // in the values: only the hash tells
+    await writeFile(file, whole);
+    const refused = await clm(['sample', at('broken')]);
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+    expect(refused.stderr).toMatch(/^error: .*model\.safetensors is damaged: its SHA-256/);
   });
 
   it('says that a finished run is finished, and exits 0', async () => {
