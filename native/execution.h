@@ -26,6 +26,9 @@ TF_Tensor* TF_AllocateOutput(TF_OpKernelContext*, int i, TF_DataType, const int6
                              TF_Status*);
 TF_Tensor* TF_ForwardInputOrAllocateOutput(TF_OpKernelContext*, const int* candidates, int candidateCount, int i,
                                            const int64_t* dimensions, int rank, int* forwarded, TF_Status*);
+struct TF_AllocatorAttributes;
+TF_Tensor* TF_AllocateTemp(TF_OpKernelContext*, TF_DataType, const int64_t* dimensions, int rank,
+                           TF_AllocatorAttributes*, TF_Status*);
 TF_StringView TF_GetOpKernelName(TF_OpKernelContext*);
 void TF_OpKernelContext_Failure(TF_OpKernelContext*, TF_Status*);
 void TF_OpKernelConstruction_Failure(TF_OpKernelConstruction*, TF_Status*);
@@ -48,6 +51,8 @@ class Execution {
     for (TF_Tensor* tensor : inputs_)
       if (tensor != nullptr) TF_DeleteTensor(tensor);
     for (TF_Tensor* tensor : outputs_)
+      if (tensor != nullptr) TF_DeleteTensor(tensor);
+    for (TF_Tensor* tensor : temporary_)
       if (tensor != nullptr) TF_DeleteTensor(tensor);
     TF_DeleteStatus(status_);
   }
@@ -102,6 +107,20 @@ class Execution {
     for (int axis = 0; axis < rank; axis++) elements *= dimensions[axis];
     return keep<T>(i, TF_AllocateOutput(context_, i, kTypeOf<T>, dimensions, rank, elements * sizeof(T), status_));
   }
+  // Memory until the end of the execution, from TensorFlow's allocator: it keeps what is freed for the next one. Null
+  // after a failure; at most kMost times.
+  float* temporary(int64_t numbers) {
+    if (!ok()) return nullptr;
+    TF_Tensor*& tensor = temporary_[temporaries_++];
+    struct Attributes {
+      size_t size = sizeof(Attributes);
+      unsigned char onHost = 1;
+    } attributes;
+    tensor = TF_AllocateTemp(context_, TF_FLOAT, &numbers, 1, reinterpret_cast<TF_AllocatorAttributes*>(&attributes),
+                             status_);
+    return ok() ? static_cast<float*>(TF_TensorData(tensor)) : nullptr;
+  }
+
   // Output i with the shape and type of input `like`, in the memory of that input if nothing else will read it. The
   // input is released and fetched again, because a reference held here counts as a reader: pointers to it that were
   // taken before are invalid.
@@ -147,6 +166,8 @@ class Execution {
   TF_Status* status_;
   TF_Tensor* inputs_[kMost] = {};
   TF_Tensor* outputs_[kMost] = {};
+  TF_Tensor* temporary_[kMost] = {};
+  int temporaries_ = 0;
 };
 
 // An execution that updates a variable: input 0 is the variable's handle, further inputs are values of variables, which

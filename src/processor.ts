@@ -17,6 +17,18 @@ export function hasBfloat16Arithmetic(cpuinfoPath = '/proc/cpuinfo'): boolean | 
   }
 }
 
+/** Whether the processor has a unit for products of tiles (Intel AMX); false where that is not known. */
+export function hasTileUnit(cpuinfoPath = '/proc/cpuinfo'): boolean {
+  try {
+    return /\bamx_bf16\b/.test(readFileSync(cpuinfoPath, 'utf8')) && process.env['CLM_TILE_PRODUCTS'] !== '0';
+  } catch {
+    return false;
+  }
+}
+
+/** Up to so many positions attention on the tile unit writes all its weights down; longer windows go block by block. */
+export const mostTilePositions = 1024;
+
 /** The most threads that clm's kernels use: on more cores, TensorFlow's own operations are no slower. */
 const mostCores = 8;
 

@@ -4,7 +4,6 @@
 // B micro-batch size · T positions · K key/value heads · G queries of each · D head size
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -43,7 +42,6 @@ struct BlockAttention {
   bool isShared = true;  // one rotation (T, D) for all windows; otherwise (B, T, D)
   WeightDropout dropout{};
   bool isDropped = false;
-  std::unique_ptr<float[]> workspace;
   float *keys = nullptr, *values = nullptr;  // (B, K, T, D) float32, keys rotated
 
   BlockAttention(Execution& run, float rate) {
@@ -116,8 +114,8 @@ struct BlockAttention {
 template <typename T>
 void CopyKeys(Execution& run, BlockAttention<T>& a) {
   const int64_t heads = a.B * a.K, size = a.S * a.D, blocks = a.blocks();
-  a.workspace.reset(new float[2 * heads * size]);
-  a.keys = a.workspace.get(), a.values = a.keys + heads * size;
+  a.keys = run.temporary(2 * heads * size), a.values = a.keys + heads * size;
+  if (!run.ok()) return;
   const T *key = a.key(run), *value = a.value(run);
   ShareRows(heads * blocks, 2 * kBlock * a.D, [&](int64_t firstBlock, int64_t lastBlock) {
     for (int64_t i = firstBlock; i < lastBlock; i++) {
@@ -148,6 +146,7 @@ void ComputeBlockAttention(Execution& run, const BlockAttentionAttributes& attri
   float* logSums = a.isProjection ? run.output(1, {a.B, a.K, a.G, a.S}) : run.output(1, {a.B, a.K, a.G * a.S});
   if (!run.ok() || run.size(kQuery) == 0) return;
   CopyKeys(run, a);
+  if (!run.ok()) return;
   const T* query = a.query(run);
   const int64_t heads = a.B * a.K * a.G, blocks = a.blocks();
   // From the last block of queries of all heads, which takes longest, to the first.
@@ -192,14 +191,15 @@ void ComputeBlockAttentionGrad(Execution& run, const BlockAttentionAttributes& a
   const float* logSums = run.input(kLogSums);
   // Sums over the queries of each part, (parts, B·K, T, P). Blocks of queries go to the parts in turns, since later
   // ones take longer.
-  const std::unique_ptr<float[]> dKeys(new float[parts * heads * size]), dValues(new float[parts * heads * size]);
+  float *dKeys = run.temporary(parts * heads * size), *dValues = run.temporary(parts * heads * size);
+  if (!run.ok()) return;
   ShareRows(heads * parts, a.costOfBlock() * 3 * a.G * blocks / parts, [&](int64_t firstPart, int64_t lastPart) {
     AttentionScratch& scratch = ScratchOfThread(a.P);
     for (int64_t i = firstPart; i < lastPart; i++) {
       const int64_t part = i % parts, k = i / parts % a.K, b = i / parts / a.K,
                     at = (part * heads + b * a.K + k) * size;
-      std::memset(dKeys.get() + at, 0, size * sizeof(float));
-      std::memset(dValues.get() + at, 0, size * sizeof(float));
+      std::memset(dKeys + at, 0, size * sizeof(float));
+      std::memset(dValues + at, 0, size * sizeof(float));
       for (int64_t block = part; block < a.G * blocks; block += parts) {
         const int64_t g = block / blocks, first = block % blocks * kBlock, rows = std::min(kBlock, a.S - first);
         const int64_t stride = a.outputStrides.position, output = a.outputStrides.at(b, k, g, first);
@@ -209,7 +209,7 @@ void ComputeBlockAttentionGrad(Execution& run, const BlockAttentionAttributes& a
         std::memcpy(scratch.logSums, logSums + ((b * a.K + k) * a.G + g) * a.S + first, rows * sizeof(float));
         Deltas(rows, a.D, attended + output, dAttended + output, stride, scratch.deltas);
         for (int64_t t = rows; t < kBlock; t++) scratch.logSums[t] = 1e30f, scratch.deltas[t] = 0;
-        AttendBlockGrad(a.head(b, k, g), first, scratch, dKeys.get() + at, dValues.get() + at);
+        AttendBlockGrad(a.head(b, k, g), first, scratch, dKeys + at, dValues + at);
         const auto [cosines, sines] = a.rotation(b, first);
         WriteRows(rows, a.D, scratch.outputs, a.P, cosines, sines, dQuery + a.queryStrides.at(b, k, g, first),
                   a.queryStrides.position);
@@ -221,12 +221,12 @@ void ComputeBlockAttentionGrad(Execution& run, const BlockAttentionAttributes& a
       const int64_t head = i / blocks, t = i % blocks * kBlock, b = head / a.K, rows = std::min(kBlock, a.S - t);
       const int64_t from = head * size + t * a.P, to = a.keyStrides.at(b, head % a.K, 0, t);
       for (int64_t part = 1; part < parts; part++) {
-        AddTo(rows * a.P, dKeys.get() + part * heads * size + from, dKeys.get() + from);
-        AddTo(rows * a.P, dValues.get() + part * heads * size + from, dValues.get() + from);
+        AddTo(rows * a.P, dKeys + part * heads * size + from, dKeys + from);
+        AddTo(rows * a.P, dValues + part * heads * size + from, dValues + from);
       }
       const auto [cosines, sines] = a.rotation(b, t);
-      WriteRows(rows, a.D, dKeys.get() + from, a.P, cosines, sines, dKey + to, a.keyStrides.position);
-      WriteRows<T>(rows, a.D, dValues.get() + from, a.P, nullptr, nullptr, dValue + to, a.keyStrides.position);
+      WriteRows(rows, a.D, dKeys + from, a.P, cosines, sines, dKey + to, a.keyStrides.position);
+      WriteRows<T>(rows, a.D, dValues + from, a.P, nullptr, nullptr, dValue + to, a.keyStrides.position);
     }
   });
 }

@@ -41,20 +41,22 @@ INLINE int64_t FirstBlockSeen(const AttentionHead& head, int64_t first) {
   return least / kBlock * kBlock;
 }
 
-// Scores of keys that a query does not see become −∞.
+// Scores of keys that a query does not see become so low that their weights are 0: by 1e32 for each position after the
+// query or before its start. (GCC 12 chooses between two vectors one number at a time, unless one of them is 0.)
 template <int W>
 INLINE void HideKeys(const AttentionHead& head, int64_t first, int64_t key, SeenKeys seen, float* scores) {
+  float queries[kPanel], starts[kPanel] = {};
+  for (int64_t i = 0; i < kPanel; i++) queries[i] = static_cast<float>(first + i);
+  if (head.starts != nullptr)
+    for (int64_t i = 0; i < kPanel && first + i < head.T; i++) starts[i] = static_cast<float>(head.starts[first + i]);
   for (int64_t column = 0; column < kPanel; column += W) {
-    Integers<W> query, start = {};
-    for (int lane = 0; lane < W; lane++) query[lane] = static_cast<int32_t>(first + column + lane);
-    if (head.starts != nullptr)
-      for (int lane = 0; lane < W; lane++)
-        start[lane] = head.starts[std::min<int64_t>(first + column + lane, head.T - 1)];
+    const Floats<W> query = LoadFloats<W>(queries + column), start = LoadFloats<W>(starts + column);
     for (int64_t row = seen.begin; row < seen.end; row++) {
-      const int32_t place = static_cast<int32_t>(key + row);
+      const Floats<W> place = Floats<W>{} + static_cast<float>(key + row), after = place - query,
+                      before = start - place;
+      const Floats<W> distance = (after < 0.0f ? Floats<W>{} : after) + (before < 0.0f ? Floats<W>{} : before);
       float* at = scores + row * kBlock + column;
-      const Floats<W> score = LoadFloats<W>(at), hidden = Floats<W>{} - INFINITY;
-      StoreFloats<W>(at, (place > query) | (place < start) ? hidden : score);
+      StoreFloats<W>(at, LoadFloats<W>(at) - distance * 1e32f);
     }
   }
 }
@@ -99,7 +101,8 @@ INLINE void Attend(const AttentionHead& head, int64_t first, AttentionScratch& s
   TransposeBlock(kBlock, P, s.queries, P, kLog2E, s.queryColumns, kBlock);
   std::memset(s.outputColumns, 0, P * kBlock * sizeof(float));
   for (int64_t query = 0; query < kBlock; query++) s.largest[query] = -1e30f, s.sums[query] = 0;
-  for (int64_t key = FirstBlockSeen(head, first); key <= first; key += kBlock) {
+  const int64_t firstKey = FirstBlockSeen(head, first);
+  for (int64_t key = firstKey; key <= first; key += kBlock) {
     for (int64_t panel = 0; panel < kBlock && first + panel < head.T; panel += kPanel) {
       const SeenKeys seen = KeysSeen(head, first + panel, key);
       const int64_t rows = seen.end - seen.begin;
@@ -124,6 +127,7 @@ INLINE void Attend(const AttentionHead& head, int64_t first, AttentionScratch& s
         const Floats<W> factor = PowerOf2<W>(before - largest);
         StoreFloats<W>(s.sums + column, LoadFloats<W>(s.sums + column) * factor + sum);
         StoreFloats<W>(s.largest + column, largest);
+        if (key == firstKey) continue;  // nothing has been added yet
         for (int64_t d = 0; d < D; d++) {
           float* output = s.outputColumns + d * kBlock + column;
           StoreFloats<W>(output, LoadFloats<W>(output) * factor);

@@ -4,6 +4,8 @@
  *   npm run compare -- pytorch --python PYTHON [--sizes small,large,gpt2] [--precisions float32,bfloat16]
  *     [--rounds 3] [--steps N] [--eager]
  *
+ * Further sizes are long contexts of a Llama kind with a byte vocabulary: 1024, 2048, 4096, 8192.
+ *
  * Prints medians of step time, tokens a second, share of the matmul peak and peak memory, and the median of the
  * rounds' ratios. With --eager and few --steps it compares memory. PYTHON has PyTorch 2 (and a C++ compiler, for
  * torch.compile). Linux only: peak memory comes from /proc.
@@ -30,12 +32,23 @@ const { values: options } = parseArgs({
   },
 });
 const scratch = scratchFolder('pytorch');
-/** @typedef {Record<'layers' | 'heads' | 'width' | 'context' | 'batch' | 'vocabulary' | 'steps', number>} Size */
+/**
+ * @typedef {Record<'layers' | 'heads' | 'width' | 'context' | 'batch' | 'vocabulary' | 'steps', number> &
+ *   { family?: 'llama' }} Size
+ */
+/** @param {number} context @param {number} steps @returns {Size} */
+const llama = (context, steps) => ({
+  ...{ family: 'llama', layers: 6, heads: 6, width: 384, context, batch: 1, vocabulary: 256, steps },
+});
 /** @type {Record<string, Size>} */
 const sizes = {
   small: { layers: 4, heads: 4, width: 128, context: 64, batch: 12, vocabulary: 83, steps: 60 },
   large: { layers: 6, heads: 6, width: 384, context: 256, batch: 8, vocabulary: 83, steps: 8 },
   gpt2: { layers: 12, heads: 12, width: 768, context: 512, batch: 1, vocabulary: 50257, steps: 4 },
+  1024: llama(1024, 6),
+  2048: llama(2048, 4),
+  4096: llama(4096, 2),
+  8192: llama(8192, 1),
 };
 
 /**
@@ -55,14 +68,15 @@ function wideTokenizer(vocabulary) {
 }
 
 /** @param {Size} size @param {string} precision */
-function runClm({ layers, heads, width, context, batch, vocabulary, steps }, precision) {
-  const tokenizer =
-    vocabulary === 83
-      ? { 'tokenizer.kind': 'characters' }
-      : { 'tokenizer.kind': 'file', 'tokenizer.path': wideTokenizer(vocabulary) };
+function runClm({ family, layers, heads, width, context, batch, vocabulary, steps }, precision) {
+  const kind = { 83: 'characters', 256: 'bytes' }[vocabulary];
+  const tokenizer = kind
+    ? { 'tokenizer.kind': kind }
+    : { 'tokenizer.kind': 'file', 'tokenizer.path': wideTokenizer(vocabulary) };
   const set = settings({
     ...{ 'model.layers': layers, 'model.heads': heads, 'model.width': width, 'model.contextLength': context },
     ...{ 'training.microBatchSize': batch, 'training.precision': precision, ...tokenizer },
+    ...(family && { 'model.family': family }),
   });
   const bench = ['bench', 'configs/moby-dick.yaml', '--steps', String(steps), '--json', '--quiet'];
   return measure(process.execPath, [program, ...bench, ...set]);

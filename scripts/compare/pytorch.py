@@ -1,4 +1,4 @@
-"""The training step of the same GPT-2 decoder in PyTorch, timed: what scripts/compare/pytorch.mjs runs beside clm.
+"""The training step of the same decoder in PyTorch, timed: what scripts/compare/pytorch.mjs runs beside clm.
 
 Prints one JSON object: the median of whole steps (forward, backward, clip, AdamW) in ms, and the peak memory. Written
 as PyTorch users would write it for speed: fused attention, fused AdamW, torch.compile, autocast for bfloat16.
@@ -18,9 +18,14 @@ parser = argparse.ArgumentParser()
 for name in ("layers", "heads", "width", "context", "batch", "vocabulary", "steps"):
     parser.add_argument(f"--{name}", type=int, required=True)
 parser.add_argument("--precision", choices=["float32", "bfloat16"], required=True)
+parser.add_argument("--family", choices=["gpt2", "llama"], default="gpt2")
 parser.add_argument("--eager", action="store_true", help="without torch.compile")
 options = parser.parse_args()
 B, T, C, V = options.batch, options.context, options.width, options.vocabulary
+is_llama, D = options.family == "llama", options.width // options.heads
+F_width = (8 * C // 3 + 63) // 64 * 64 if is_llama else 4 * C
+angles = torch.arange(T)[:, None] * 10000.0 ** (-2 * torch.arange(D // 2) / D)
+cosines, sines = angles.cos(), angles.sin()
 
 
 class Norm(nn.Module):
@@ -29,7 +34,12 @@ class Norm(nn.Module):
         self.gain = nn.Parameter(torch.ones(C))
 
     def forward(self, x):
-        return F.layer_norm(x, (C,), self.gain, None, 1e-5)
+        return F.rms_norm(x, (C,), self.gain, 1e-5) if is_llama else F.layer_norm(x, (C,), self.gain, None, 1e-5)
+
+
+def rotate(x):
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cosines - b * sines, b * cosines + a * sines), dim=-1).type_as(x)
 
 
 class Block(nn.Module):
@@ -38,20 +48,28 @@ class Block(nn.Module):
         self.attention_norm, self.feed_forward_norm = Norm(), Norm()
         self.query_key_value = nn.Linear(C, 3 * C, bias=False)
         self.output = nn.Linear(C, C, bias=False)
-        self.up, self.down = nn.Linear(C, 4 * C, bias=False), nn.Linear(4 * C, C, bias=False)
+        self.up, self.down = nn.Linear(C, F_width, bias=False), nn.Linear(F_width, C, bias=False)
+        if is_llama:
+            self.gate = nn.Linear(C, F_width, bias=False)
 
     def forward(self, x):
         parts = self.query_key_value(self.attention_norm(x)).split(C, dim=2)
         q, k, v = (part.view(x.shape[0], T, options.heads, -1).transpose(1, 2) for part in parts)
+        if is_llama:
+            q, k = rotate(q), rotate(k)
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.output(seen.transpose(1, 2).reshape(x.shape))
-        return x + self.down(F.gelu(self.up(self.feed_forward_norm(x)), approximate="tanh"))
+        y = self.feed_forward_norm(x)
+        if is_llama:
+            return x + self.down(F.silu(self.gate(y)) * self.up(y))
+        return x + self.down(F.gelu(self.up(y), approximate="tanh"))
 
 
 class Decoder(nn.Module):
     def __init__(self):
         super().__init__()
-        self.tokens, self.positions = nn.Embedding(V, C), nn.Embedding(T, C)
+        self.tokens = nn.Embedding(V, C)
+        self.positions = None if is_llama else nn.Embedding(T, C)
         self.blocks = nn.ModuleList(Block() for _ in range(options.layers))
         self.norm = Norm()
         for name, parameter in self.named_parameters():
@@ -59,7 +77,7 @@ class Decoder(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
 
     def forward(self, inputs, targets):
-        x = self.tokens(inputs) + self.positions.weight
+        x = self.tokens(inputs) if is_llama else self.tokens(inputs) + self.positions.weight
         for block in self.blocks:
             x = block(x)
         logits = F.linear(self.norm(x), self.tokens.weight)

@@ -7,6 +7,7 @@
 import { add, cast, less, matMul, mul, reshape, softmax, split, sub, sum } from '@tensorflow/tfjs-core';
 import { tensor, tensor1d, transpose, unstack } from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core';
+import { mostTilePositions } from '../processor.ts';
 import { floatAttribute } from '../runtime/binding.ts';
 import { dropoutMask, type DropoutSite } from './dropout.ts';
 import { operation, pick, runKernel } from './kernels.ts';
@@ -133,15 +134,12 @@ const onTiles = (projected: Tensor, mask: Tensor): Tensor =>
     (dy, [x, weights, seen]) => runKernel('ClmHeadsAttentionGrad', [x, weights, dy, seen]),
   );
 
-/** Up to so many positions the weights of all heads are written down where a tile unit computes them. */
-const mostOnTiles = 1024;
-
 /**
  * Whether attention reads a mask. @param isPlain heads that are neither grouped, turned, normalised, dropped nor cached
  */
 export const isMasked = (isPlain: boolean, T: number): boolean =>
   pick({ kernel: false, composed: true }) ||
-  (isPlain && T <= mostOnTiles && pick({ kernel: true, composed: false }, 'tiles'));
+  (isPlain && T <= mostTilePositions && pick({ kernel: true, composed: false }, 'tiles'));
 
 /** Additive mask (T, T): 0 if key ≤ query, −1e9 if the key is in the future. */
 export function causalMask(T: number): Tensor {

@@ -63,7 +63,7 @@ it('of pairs: the plan has loss share and padding, the log the targets; stopping
   expect(plan.learntShare).toBeGreaterThan(0.2);
   expect(plan.learntShare).toBeLessThan(0.6);
   expect(plan.paddingShare).toBeGreaterThan(0);
-  expect(plan.bytes.mask).toBe(3 * 3 * 16 * 16 * 4);
+  expect(plan.bytes.mask).toBe(3 * 16 * 4); // the first key that each position of the micro-batch sees
 
   const own = path.join(folder, 'pairs-check');
   expect(await verifyResume({ ...request(configPath), folder: own, steps: 12, stops: [5, 8] })).toMatchObject({

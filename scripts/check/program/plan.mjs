@@ -1,12 +1,12 @@
 /**
- * Compares the memory that clm plan predicts with the peak of a training process, for six configs.
+ * Compares the memory that clm plan predicts with the peak of a training process, for eight configs.
  *
  *   npm run check -- plan [NAME …]
  *
  * Each trains four steps and saves after each; NAME, a row's first cell, chooses some. Prints a Markdown table. Exit
  * code 1 if a prediction is more than 15 % off. Linux only.
  *
- * Time: 2 minutes
+ * Time: 3 minutes
  */
 import path from 'node:path';
 import { clm, program, root, scratchFolder, settings } from '../../lib/clm.mjs';
@@ -20,6 +20,7 @@ const wide = {
   'model.contextLength': 256,
   'training.microBatchSize': 8,
 };
+/** @type {Record<string, Record<string, string | number | boolean>>} */
 const configs = {
   'moby-dick': {},
   'L6 C384 T256 B8': wide,
@@ -56,6 +57,17 @@ const configs = {
     'training.microBatchesPerStep': 2,
   },
 };
+/** @type {Record<string, Record<string, string | number | boolean>>} */
+const long = {
+  'llama L6 C384 T4096 B1': {
+    ...wide,
+    ...{ 'model.family': 'llama', 'model.contextLength': 4096, 'training.microBatchSize': 1 },
+  },
+  'GPT-2 kind L4 C256 T2048 B2, dropout, recompute': {
+    ...{ 'model.layers': 4, 'model.heads': 4, 'model.width': 256, 'model.contextLength': 2048, 'model.dropout': 0.1 },
+    ...{ 'training.microBatchSize': 2, 'training.recompute': 'block' },
+  },
+};
 const short = {
   'training.steps': 4,
   'checkpoints.everySteps': 1,
@@ -67,7 +79,7 @@ const short = {
 const wanted = process.argv.slice(2);
 let isOff = false;
 console.log('| config | planned MB | measured MB | planned/measured |\n|---|---|---|---|');
-for (const [name, keys] of Object.entries(configs)) {
+for (const [name, keys] of Object.entries({ ...configs, ...long })) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   const set = settings({ ...short, ...keys });
   const { bytes } = JSON.parse(clm('plan', base, '--no-estimate', '--json', ...set));

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 
 import { wrongInput } from '../../errors.ts';
+import { wantsKernels } from '../../processor.ts';
 import type { TrainingBatchOptions } from '../windows/batches.ts';
 import { fileCounts, rowsPerWindow } from '../files/corpus.ts';
 import type { Corpus, CorpusPart, FileCounts } from '../files/corpus.ts';
@@ -65,6 +66,9 @@ export interface CorpusCheck extends PartContent, ReadCounts, FileCounts {
   rejectedExample?: LearntExample;
   examples: ExampleWindow[];
 }
+
+/** Of one window: clm's kernels need the first key of each query, TensorFlow's operations a matrix. */
+const maskNumbers = (contextLength: number): number => (wantsKernels() ? contextLength : contextLength ** 2);
 
 /** A decoded training window, or a row of a preference pair: the target of each input token is the token after it. */
 export interface ExampleWindow {
@@ -133,7 +137,7 @@ export async function checkCorpus(
     splitDocuments: supply.splitDocuments,
     truncatedPairs: supply.truncatedPairs,
     omittedPairs: supply.omittedPairs,
-    maskBytes: corpus.packing === 'documents' ? 4 * options.microBatchSize * contextLength ** 2 : 0,
+    maskBytes: corpus.packing === 'documents' ? 4 * options.microBatchSize * maskNumbers(contextLength) : 0,
     ...(corpus.mixture && { sources }),
     ...(learnt && { learntExample: learnt }),
     ...(rejected && { rejectedExample: rejected }),

@@ -11,6 +11,7 @@ import { chunkRows, isBlockMatrix, type ParameterSpec } from '../../model/parame
 import { elementCount } from '../../tensors/tensors.ts';
 import { wantsKernels } from '../../processor.ts';
 import { branchCount, microBatchRows } from '../step/branches.ts';
+import { activationFloats, maskFloats, type SizedConfig } from './activationMemory.ts';
 
 type Purpose = 'process' | 'parameters' | 'optimizer' | 'gradients' | 'activations' | 'mask' | 'logits' | 'checkpoint';
 
@@ -19,8 +20,6 @@ type Purpose = 'process' | 'parameters' | 'optimizer' | 'gradients' | 'activatio
  * activations and logits.
  */
 export type MemoryPlan = Readonly<Record<Purpose | 'total', number>>;
-
-type SizedConfig = Pick<Config, 'corpus' | 'model' | 'training' | 'optimizer'>;
 
 const floatBytes = 4;
 /** Node.js, tfjs and libtensorflow themselves: the peak of a process that trains a tiny decoder. */
@@ -53,8 +52,8 @@ export function memoryPlan(
     optimizer: optimizerState,
     // Gradients of the micro-batch, their sums, Muon's directions.
     gradients: summed + underWay + 2 * muonMatrices,
-    activations: activationFloats(config, isComposed),
-    mask: maskFloats(config),
+    activations: activationFloats(config, productSize, isComposed),
+    mask: maskFloats(config, isComposed),
     logits: productSize * logitFloats(config, vocabularySize, isComposed),
     // The snapshot that is written while training continues.
     checkpoint: parameters + optimizerState,
@@ -74,30 +73,6 @@ export const countWhere = (table: readonly ParameterSpec[], belongs: (spec: Para
 /** Size of inputs and outputs of matrix products, in units of 4 bytes: clm's kernels keep them in bfloat16. */
 const productFloats = ({ training }: SizedConfig, isComposed: boolean): number =>
   training.precision === 'bfloat16' && !isComposed ? 0.5 : 1;
-
-/** What the backward pass keeps: all activations of every block; with recompute every block's input, and one block. */
-function activationFloats(config: SizedConfig, isComposed: boolean): number {
-  const { model, training } = config;
-  const { layers: L, width: C, heads: H, keyValueHeads: K, headSize: D, feedForwardWidth: F } = model;
-  const { family, contextLength: T, dropout } = model;
-  const N = microBatchRows(training) * T;
-  const isDropped = dropout > 0;
-  const productSize = productFloats(config, isComposed);
-  // Arrays of a row: the residual stream, twice; the norms, twice; queries, keys and values; attention's output; the
-  // feed-forward. Composed operations keep one more array of the activation and two more of the norms.
-  const products = 2 * C + (H + 2 * K) * D + H * D + (family === 'llama' ? 3 : 2) * F;
-  const row = 2 * C + productSize * products + (isDropped ? 2 * C : 0) + (isComposed ? F + 2 * C : 0);
-  // Attention weights; with dropout also the dropout mask and the weights it leaves.
-  const square = productSize * (isDropped ? 3 : 1) * H * T;
-  // Gradients inside the block that the backward pass is in, those of attention weights included.
-  const underWay = productSize * ((isDropped ? 4 : 2) * H * T + (family === 'llama' ? 3 : 2) * F);
-  const kept = training.recompute === 'block' ? L * C + row + square : L * (row + square);
-  return N * (kept + underWay + 3 * C);
-}
-
-/** The mask between the documents of a window, (B, T, T), and two temporary arrays of its size. */
-const maskFloats = ({ corpus, model, training }: SizedConfig): number =>
-  corpus.packing === 'documents' ? 3 * training.microBatchSize * model.contextLength ** 2 : 0;
 
 /**
  * Logits; their gradient takes their place. With a large vocabulary one chunk of rows, and the sum of the head's
