@@ -16,7 +16,7 @@
  * Time: 3 minutes
  */
 import { createHash } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { exportGguf } from '#clm/gguf/exportGguf.js';
@@ -117,10 +117,9 @@ async function compareModels() {
     );
     questions.push({ name, kind, tokenizer, file: at(`${name}.gguf`), texts, promptIds, maxTokens });
   }
-  const input = questions
-    .map(({ name: _, kind: __, tokenizer: ___, ...question }) => JSON.stringify(question))
-    .join('\n');
-  const answers = jsonLines(run(process.execPath, [part('llamaCpp.mjs'), llamaFolder], { input }));
+  const lines = questions.map(({ name: _, kind: __, tokenizer: ___, ...question }) => JSON.stringify(question));
+  writeFileSync(at('questions.jsonl'), lines.join('\n'));
+  const answers = jsonLines(run(process.execPath, [part('llamaCpp.mjs'), llamaFolder, at('questions.jsonl')]));
   for (const [i, { name, kind, tokenizer, texts, promptIds }] of questions.entries()) {
     const { problem, tokenIds, greedy, probabilities } = answers[i];
     report(`${name}: llama.cpp loads it${problem === undefined ? '' : `: ${problem}`}`, problem === undefined);

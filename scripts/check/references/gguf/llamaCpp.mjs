@@ -1,22 +1,22 @@
 /**
  * Asks llama.cpp, as node-llama-cpp's prebuilt library, about GGUF files. Run by ../gguf.mjs:
  *
- *   node llamaCpp.mjs FOLDER < questions
+ *   node llamaCpp.mjs FOLDER QUESTIONS
  *
- * FOLDER has node_modules with node-llama-cpp. A question a line: {"file", "texts": [{"text", "specialTokens"}],
- * "promptIds", "maxTokens"}; the answers, a line each: {"tokenIds" of each text, "greedy": ids, "probabilities": of
- * them} or {"problem"}.
+ * FOLDER has node_modules with node-llama-cpp. A line of the file QUESTIONS: {"file", "texts": [{"text",
+ * "specialTokens"}], "promptIds", "maxTokens"}. The answers, a line each: {"tokenIds" of each text, "greedy": ids,
+ * "probabilities": of them} or {"problem"}.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [folder = '.'] = process.argv.slice(2);
+const [folder, questions] = process.argv.slice(2);
 const entry = path.resolve(folder, 'node_modules/node-llama-cpp/dist/index.js');
 const { getLlama, LlamaLogLevel } = await import(pathToFileURL(entry).href);
 const llama = await getLlama({ build: 'never', gpu: false, logLevel: LlamaLogLevel.error, progressLogs: false });
 
-for (const line of readFileSync(0, 'utf8').split('\n')) {
+for (const line of readFileSync(questions, 'utf8').split('\n')) {
   if (line !== '')
     console.log(JSON.stringify(await answer(JSON.parse(line)).catch((problem) => ({ problem: String(problem) }))));
 }

@@ -96,3 +96,26 @@ it('says what it passed over, even if quiet, and names the option for keys it do
   expect(imported.stderr).toBe(warnings.map((text) => `warning: ${text}\n`).join(''));
   expect(JSON.parse(imported.stdout)).toMatchObject({ warnings });
 });
+
+it('exports a GGUF file and imports it, and refuses what is not one', async () => {
+  await clm(['import', fixture('llama'), '--run', at('llama'), '--quiet']);
+  const exported = await clm(['export', at('llama'), at('model.gguf'), '--dtype', 'bfloat16', '--json']);
+  expect(JSON.parse(exported.stdout)).toMatchObject({ file: at('model.gguf'), kind: 'llama', dtype: 'bfloat16' });
+  expect(exported.stderr).toMatch(/warning: llama\.cpp needs a token that ends texts/);
+  const again = await clm(['export', at('llama'), at('model.gguf')]);
+  expect(again).toMatchObject({ code: 2, stderr: expect.stringContaining('model.gguf exists already') });
+
+  cpSync(at('model.gguf'), at('sha256-0123')); // as Ollama names it
+  const imported = await clm(['import', at('sha256-0123'), '--run', at('from-gguf'), '--json']);
+  expect(JSON.parse(imported.stdout)).toMatchObject({ kind: 'llama', types: ['BF16'], paddingRows: 1 });
+
+  writeFileSync(at('bad.gguf'), readFileSync(at('model.gguf')).subarray(0, -70));
+  const refused = await clm(['import', at('bad.gguf'), '--run', at('bad')]);
+  expect(refused).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringMatching(/bad\.gguf .* probably truncated/),
+  });
+  const folder = await clm(['export', at('llama'), at('folder'), '--dtype', 'q8_0']);
+  expect(folder).toMatchObject({ code: 2, stderr: expect.stringContaining('--dtype q8_0 is only for GGUF') });
+});
