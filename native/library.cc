@@ -20,9 +20,6 @@ EXPORTED int RegisterClmOperations() {
 // step (micro-batches computed at the same time).
 EXPORTED void SetClmThreadsPerBranch(int threads) { SetThreadsPerBranch(threads); }
 
-// Is the program that runs next one of many short kernels, on one thread of TensorFlow's?
-EXPORTED void ExpectClmJobs(int often) { ExpectJobs(often != 0); }
-
 // Bytes per second at which the threads of the kernels read memory.
 EXPORTED double ClmReadingSpeed(int64_t bytes) { return ReadingSpeed(bytes); }
 

@@ -1,6 +1,5 @@
 // The helper threads of InParallel. While a token is sampled, microseconds pass between products, so a helper without
-// work spins for a while before it sleeps: waking it takes 50 µs, as long as the work itself. With helpers that spin
-// through a whole token, a model of 126M parameters in bfloat16 makes a third more tokens.
+// work spins for a while before it sleeps: waking it takes as long as the work itself.
 #include "parallel.h"
 
 #if defined(__x86_64__)
@@ -9,7 +8,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -17,10 +15,7 @@
 namespace {
 
 constexpr int kMostThreads = 8;  // two or three cores already saturate the memory of a small machine
-constexpr int kSpins = 2000;     // of the thread that waits for helpers: 30 to 100 µs
-// How long a helper spins before it sleeps; through the time in which a token is chosen, too.
-constexpr int kSpinMicroseconds = 60, kSpinThroughToken = 500;
-constexpr int kSpinsAtATime = 50;
+constexpr int kSpins = 2000;     // 30 to 100 µs
 constexpr uint64_t kPartBits = 32;
 constexpr uint64_t kNoPart = (uint64_t{1} << kPartBits) - 1;
 
@@ -84,14 +79,6 @@ class Crew {
     busy_.unlock();
   }
 
-  void Spin(int microseconds, bool wakes) {
-    spinMicroseconds_.store(microseconds);
-    if (!wakes || sleeping_.load() == 0) return;
-    std::lock_guard<std::mutex> lock(mutex_);
-    alarm_++;
-    wake_.notify_all();
-  }
-
  private:
   // Runs parts of a job until none is left. A part is claimed by incrementing `next_`, which also holds the number of
   // the job, so a late helper cannot claim a part of a job that is over.
@@ -110,23 +97,19 @@ class Crew {
   }
 
   void Help() {
-    uint64_t seen = 0, heard = 0;
+    uint64_t seen = 0;
     // A job that is being set up has no parts yet: a helper that took it for seen would miss it.
     const auto isNew = [&] {
       const uint64_t next = next_.load();
       return next >> kPartBits != seen && (next & kNoPart) != kNoPart;
     };
     for (;;) {
-      const auto untilTime = std::chrono::steady_clock::now() + std::chrono::microseconds(spinMicroseconds_.load());
-      while (!isNew() && std::chrono::steady_clock::now() < untilTime)
-        for (int spin = 0; spin < kSpinsAtATime && !isNew(); spin++) Pause();
+      for (int spin = 0; spin < kSpins && !isNew(); spin++) Pause();
       if (!isNew()) {
         std::unique_lock<std::mutex> lock(mutex_);
         sleeping_.fetch_add(1);
-        wake_.wait(lock, [&] { return isNew() || alarm_ != heard; });
+        wake_.wait(lock, isNew);
         sleeping_.fetch_sub(1);
-        heard = alarm_;
-        if (!isNew()) continue;
       }
       seen = next_.load() >> kPartBits;
       TakeParts(seen);
@@ -141,14 +124,8 @@ class Crew {
   std::atomic<const void*> context_{nullptr};
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<int> sleeping_{0}, spinMicroseconds_{kSpinMicroseconds};
-  uint64_t alarm_ = 0;  // counts the calls that wake helpers before there is a job
+  std::atomic<int> sleeping_{0};
 };
-
-Crew& TheCrew() {
-  static Crew* crew = new Crew;  // never deleted: its threads end with the process
-  return *crew;
-}
 
 std::atomic<int> threadsPerBranch{1};
 
@@ -161,11 +138,10 @@ int ThreadCount() {
 
 void RunParts(int64_t parts, void (*body)(int64_t, const void*), const void* context) {
   if (parts == 1) return body(0, context);
-  TheCrew().Run(parts, body, context);
+  static Crew* crew = new Crew;  // never deleted: its threads end with the process
+  crew->Run(parts, body, context);
 }
 
 int ThreadsPerBranch() { return threadsPerBranch.load(std::memory_order_relaxed); }
 
 void SetThreadsPerBranch(int threads) { threadsPerBranch.store(threads); }
-
-void ExpectJobs(bool often) { TheCrew().Spin(often ? kSpinThroughToken : kSpinMicroseconds, often); }

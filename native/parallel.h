@@ -21,10 +21,6 @@ void InParallel(int64_t parts, const Body& body) {
 int ThreadsPerBranch();
 void SetThreadsPerBranch(int threads);
 
-// Whether many short jobs are about to follow each other, as in a token that is sampled. Then helpers that sleep are
-// woken, and those without work spin for longer. Otherwise they soon leave the cores to TensorFlow's own threads.
-void ExpectJobs(bool often);
-
 // Runs body(first, last) over ranges that together are [0, count). A row costs about as much as `cost` additions; the
 // threads of the branch share the rows if that pays. Only for bodies that treat each row on its own.
 template <typename Body>

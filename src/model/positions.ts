@@ -38,12 +38,16 @@ export function rotationOf(pass: DecoderPass): Rotation | null {
   const positions = positionIds
     ? cast(positionIds, 'float32')
     : tensor1d(Float32Array.from({ length: T }, (_, t) => t));
+  // TensorFlow computes whole vectors of cosines in another way than what is left over: with as many angles a row as
+  // fill vectors, the bits of a row do not depend on its place in the batch.
+  const padding = new Array<number>(positionIds ? -D & 15 : 0).fill(0);
   const angles = mul(
     reshape(positions, positionIds ? [B, 1, 1, T, 1] : [T, 1]),
-    tensor1d([...frequencies, ...frequencies]),
+    tensor1d([...frequencies, ...frequencies, ...padding]),
   );
+  const ofHead = (x: Tensor): Tensor => (padding.length === 0 ? x : slice(x, [0, 0, 0, 0, 0], [B, 1, 1, T, D]));
   const signs = tensor1d(Array.from({ length: D }, (_, i) => (i < D / 2 ? -1 : 1)));
-  return { cosines: cos(angles), signedSines: mul(sin(angles), signs) };
+  return { cosines: ofHead(cos(angles)), signedSines: mul(ofHead(sin(angles)), signs) };
 }
 
 /**

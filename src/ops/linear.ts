@@ -29,10 +29,13 @@ export const valuesOf = (w: Weight): Tensor => (isStored(w) ? w.inFloat32() : w)
 export const valuesAfter = (x: Tensor, w: Weight): Tensor =>
   isStored(w) && w.storedAs === 'bfloat16' ? computedAfter([x], () => w.inFloat32()) : valuesOf(w);
 
-/** What the kernel for few rows does faster than TensorFlow's product: few rows, or little work. */
+/**
+ * What the kernel for few rows does faster than TensorFlow's product: few rows, or little work. Its rows do not depend
+ * on each other, so that as many completions at the same time are the same as each alone.
+ */
 const isSmall = (x: Tensor, w: StoredWeight): boolean => {
   const [rows, size] = [x.shape[0]!, w.shape[0]! * w.shape[1]!];
-  return rows <= 16 || rows * size <= 2 ** 22;
+  return rows <= 64 || rows * size <= 2 ** 22;
 };
 
 /** x (M, K) · w (K, N) + bias (N) → (M, N). Differentiable by x, by the bias, and by w if that is a tensor. */

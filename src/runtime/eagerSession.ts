@@ -3,7 +3,7 @@ import { tensor } from '@tensorflow/tfjs-core';
 import { fromFloat32, toFloat32 } from '../tensors/elementTypes.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { boolAttribute, dataTypes, shapeAttribute, stringAttribute, typeAttribute } from './binding.ts';
-import { prepareThreads } from './kernelLibrary.ts';
+import { shareCores } from './kernelLibrary.ts';
 import { withProducts } from './products.ts';
 import { computing, tidied } from './recording.ts';
 import { checkedValues, inputEntries, mapValues } from './session.ts';
@@ -78,7 +78,7 @@ export class EagerSession implements Session {
     };
     return {
       run: async (values) => {
-        prepareThreads(1, false); // operations run one after another
+        shareCores(1); // operations run one after another
         const binding = withProducts(eagerBinding, this.settings, false);
         const computation = { binding, recorder: null, kernels: this.settings.kernels };
         const results = computing(backend, computation, () => tidied(() => compute(values)));

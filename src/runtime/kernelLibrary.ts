@@ -16,8 +16,6 @@ interface KernelLibrary {
   register: CFunction;
   /** How many threads each branch of the programs to come has. */
   setThreadsPerBranch: CFunction;
-  /** Whether the kernels of the programs to come follow each other within microseconds. */
-  expectJobs: CFunction;
   /** 1 if the processor has a tile unit. */
   hasTiles: CFunction;
   /** Bytes per second at which the kernels' threads read memory of so many bytes; 0 if there is not so much. */
@@ -52,7 +50,6 @@ function load(file: string, remedy: string): KernelLibrary {
     return {
       register: loaded.func('int RegisterClmOperations()'),
       setThreadsPerBranch: loaded.func('void SetClmThreadsPerBranch(int)'),
-      expectJobs: loaded.func('void ExpectClmJobs(int)'),
       hasTiles: loaded.func('int ClmHasTiles()'),
       readingSpeed: loaded.func('double ClmReadingSpeed(int64_t)'),
       keep: loaded.symbol('ClmKeep') as Pointer,
@@ -66,16 +63,9 @@ function load(file: string, remedy: string): KernelLibrary {
 /** Bytes per second at which the threads of clm's kernels read `bytes` of memory; 0 if there is not so much of it. */
 export const kernelReadingSpeed = (bytes: number): number => library!.readingSpeed(bytes) as number;
 
-/**
- * Prepares the kernels' threads for the program about to run.
- *
- * @param branches among which the cores are shared
- * @param isAwake whether those that help kernels do not sleep between one kernel and the next
- */
-export function prepareThreads(branches: number, isAwake: boolean): void {
-  library?.setThreadsPerBranch(Math.max(1, Math.floor(os.availableParallelism() / branches)));
-  library?.expectJobs(isAwake ? 1 : 0);
-}
+/** Shares the cores among the branches of the program about to run. */
+export const shareCores = (branches: number): void =>
+  void library?.setThreadsPerBranch(Math.max(1, Math.floor(os.availableParallelism() / branches)));
 
 /** Writes a matrix in int8 to `packed`, which has room for it. */
 export const packInt8 = (

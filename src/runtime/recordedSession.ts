@@ -5,7 +5,7 @@ import type { NamedTensor } from '../tensors/tensors.ts';
 import { dataTypes, typeAttribute } from './binding.ts';
 import { emptyTensor, newTensor, tensorInPlace, tensorValues, type CApi, type Output } from './capi.ts';
 import { GraphSession } from './graph.ts';
-import { keepMemory, packInt8, prepareThreads } from './kernelLibrary.ts';
+import { keepMemory, packInt8, shareCores } from './kernelLibrary.ts';
 import type { Pointer } from './libc.ts';
 import { withProducts } from './products.ts';
 import { Recorder } from './recorder.ts';
@@ -118,7 +118,7 @@ export class RecordedSession implements Session {
         tensor: newTensor(c, spec.shape, dataTypes[spec.dtype], checkedValues(name, input, spec, values[input])),
       }));
       try {
-        prepareThreads(this.settings.branches, options.keepsHelpersAwake === true);
+        shareCores(this.settings.branches);
         const fetched = await this.#graph.run(
           feeds,
           fetches.map(([, output]) => output),

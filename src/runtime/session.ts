@@ -34,8 +34,6 @@ export interface ProgramOptions {
    * ones, for which handing them from thread to thread would take longer than computing them.
    */
   onOneThread?: boolean;
-  /** It is many short kernels of clm's: the threads that help them do not sleep between one and the next. */
-  keepsHelpersAwake?: boolean;
   /** It takes at most a millisecond: run it on the JavaScript thread, in a turn of its own, without another thread. */
   isBrief?: boolean;
 }

@@ -97,7 +97,7 @@ export function recordStep(
     const pass = { model, adapter: adapterPass(adapter), batchSize: B, length: 1, dropout: null, cache };
     return { logits: logitsOf(parameters, hiddenStates(parameters, feeds.inputs, pass)) };
   };
-  return session.program(`step${S}`, inputs, define, { onOneThread: true, keepsHelpersAwake: true, isBrief });
+  return session.program(`step${S}`, inputs, define, { onOneThread: true, isBrief });
 }
 
 export const recordResize = ({ session, cache }: DecodingSetup, from: number, to: number): Program =>

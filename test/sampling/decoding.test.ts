@@ -113,3 +113,40 @@ describe('recorded lengths', () => {
     expect(paddedLength(3, 5, 16)).toBe(5);
   });
 });
+
+it.each([
+  ['gpt2', { width: 64, heads: 4, biases: true }],
+  ['llama', { family: 'llama', width: 60, heads: 6, keyValueHeads: 2, queryKeyNorm: true }],
+] as const)('a row has the same bits alone and in any company, in any slot: %s', async (_, model) => {
+  const config = tinyConfig({ model: { contextLength: 40, ...model } });
+  const table = parameterTable(config.model, V);
+  const text = textOf(30, 3);
+  /** The logits of the prompt and of ten steps in `slot`; the others hold texts of other lengths. */
+  const logitsIn = async (slots: number, slot: number): Promise<number[][]> => {
+    const session = await openTinySession(config, 'recorded');
+    const decoding = openDecoding(session, config.model, table, slots);
+    const all = Array.from({ length: slots }, (_, other) => (other === slot ? text : textOf(30, 4 + other)));
+    const begun = (other: number): number => (other === slot ? 20 : 1 + ((other * 5) % 20));
+    let prefilled: Float32Array | undefined;
+    for (let other = 0; other < slots; other++) {
+      const logits = await decoding.prefill(other, all[other]!.slice(0, begun(other)));
+      if (other === slot) prefilled = logits;
+    }
+    const rows = [[...prefilled!]];
+    for (let step = 0; step < 10; step++) {
+      const next = new Map(all.map((tokens, other) => [other, tokens[begun(other) + step]!]));
+      rows.push([...(await decoding.step(next)).get(slot)!]);
+    }
+    session.close();
+    return rows;
+  };
+  const alone = await logitsIn(1, 0);
+  expect(new Set(alone.map((row) => row[0])).size).toBe(11); // every step changes the logits
+  for (const [slots, slot] of [
+    [2, 1],
+    [5, 2],
+    [8, 7],
+    [19, 11],
+  ] as const)
+    expect(await logitsIn(slots, slot), `${slots} slots, slot ${slot}`).toEqual(alone);
+});

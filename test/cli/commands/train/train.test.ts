@@ -1,9 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { clm, type Result } from '../../clm.ts';
+import { clm, root, type Result } from '../../clm.ts';
 
 let folder: string;
 let config: string;
@@ -136,6 +137,30 @@ describe('train, then sample', () => {
     const { code, stderr } = await clm(['train', '--run', at('run'), '--resume']);
     expect(code).toBe(0);
     expect(stderr).toContain('is finished: 2 of 2 steps');
+  });
+
+  it.skipIf(process.platform !== 'linux')('samples the same bits on one core as on all', async () => {
+    const wide = at('wide.yaml');
+    await writeFile(
+      wide,
+      `corpus: { sources: [{ path: text.txt }] }
+model: { layers: 1, heads: 4, width: 256, contextLength: 128, biases: true }
+training: { microBatchSize: 1, steps: 1 }
+schedule: { warmupSteps: 1 }
+evaluation: { everySteps: null }
+samples: { everySteps: null, prompt: The, maxTokens: 5 }
+`,
+    );
+    expect(await clm(['train', wide, '--run', at('wide'), '--quiet'])).toMatchObject({ code: 0 });
+    const prompt = 'The cat sat on the mat. '.repeat(4);
+    const args = [path.join(root, 'dist/cli/main.js'), 'sample', at('wide'), '--prompt', prompt, '--json'];
+    const options = ['--max-tokens', '12', '--temperature', '0', '--log-probabilities', '2'];
+    const [all, one] = [[], ['taskset', '-c', '0']].map((before) => {
+      const [command, ...rest] = [...before, process.execPath, ...args, ...options];
+      return JSON.parse(execFileSync(command!, rest, { encoding: 'utf8' }));
+    });
+    expect(one.tokens).toBe(12);
+    expect(one).toEqual({ ...all, tokensPerSecond: one.tokensPerSecond, firstTokenMs: one.firstTokenMs });
   });
 
   it('bench --decode says where the time of a token goes, and what bounds it', async () => {
