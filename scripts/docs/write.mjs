@@ -26,6 +26,7 @@ const readingOrder = [
     'how-long',
     'stopped',
     'out-of-memory',
+    'long-contexts',
     'compare',
     'sampling',
     'serving',
