@@ -21,6 +21,9 @@ INLINE Lanes LoadLanes(const Bfloat16* x) {
   return reinterpret_cast<Lanes>(__builtin_convertvector(bits, Words) << 16);
 }
 INLINE void StoreLanes(float* y, Lanes lanes) { std::memcpy(y, &lanes, sizeof lanes); }
+INLINE void StoreLanes(Bfloat16* y, Lanes lanes) {
+  for (int lane = 0; lane < kLanes; lane++) Store(y + lane, lanes[lane]);
+}
 
 // Halves are added up until one number is left: four steps instead of sixteen that wait for each other.
 INLINE float SumOf(Lanes lanes) {

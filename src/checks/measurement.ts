@@ -6,6 +6,7 @@ import { fork } from 'node:child_process';
 import type { Config } from '../config/schema.ts';
 import { environmentFailure } from '../errors.ts';
 import { median } from '../statistics.ts';
+import { parameterRoles } from '../model/trainedParameters.ts';
 import { flopsPerToken } from '../training/plan/plan.ts';
 import type { MeasuringMessage, MeasuringRequest } from './measuringProcess.ts';
 import { microBatchRows } from '../training/step/branches.ts';
@@ -68,8 +69,11 @@ export async function measureTraining(config: Config, vocabularySize: number, li
   return { peak: newPeak, msPerStep, steps: timed.length, smaller };
 }
 
-export const stepFlops = ({ model, training }: Config, vocabularySize: number): number =>
-  training.microBatchesPerStep * microBatchRows(training) * model.contextLength * flopsPerToken(model, vocabularySize);
+export function stepFlops(config: Config, vocabularySize: number): number {
+  const { model, training } = config;
+  const tokens = training.microBatchesPerStep * microBatchRows(training) * model.contextLength;
+  return tokens * flopsPerToken(model, parameterRoles(config, vocabularySize));
+}
 
 /**
  * The config with steps of at most `mostFlops`, as far as that is possible: one micro-batch a step, then fewer windows,

@@ -1,10 +1,10 @@
 /** What every part of the decoder is given: the parameters, and what this forward pass is about. */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Attention } from '../ops/attention.ts';
-import { drop, type Dropout } from '../ops/dropout.ts';
 import type { HeadPlacement } from '../ops/cachedAttention.ts';
+import { dropoutMask, dropoutSite, type Dropout } from '../ops/dropout.ts';
 import { linearProduct, valuesOf, type Weight } from '../ops/linear.ts';
-import { addLowRank } from '../ops/lowRank.ts';
+import { adaptedProduct } from '../ops/lowRank.ts';
 import { adapterNames, mapsOf, type AdapterPass } from './adapter.ts';
 import type { ModelConfig } from './parameters.ts';
 
@@ -68,13 +68,15 @@ export function linear(
   x: Tensor,
   { model, adapter }: Pick<DecoderPass, 'model' | 'adapter'>,
 ): Tensor {
+  const weight = parameters[`${path}.weight`]!;
   const bias = parameters[`${path}.bias`];
-  const y = linearProduct(x, parameters[`${path}.weight`]!, bias ? valuesOf(bias) : null);
-  if (!adapter) return y;
-  const maps = mapsOf(path, y.shape[1]!, model).flatMap((map) => {
-    const names = adapterNames(map.path);
+  const values = bias ? valuesOf(bias) : null;
+  if (!adapter) return linearProduct(x, weight, values);
+  const maps = mapsOf(path, weight.shape[1]!, model).flatMap(({ path: own, start }) => {
+    const names = adapterNames(own);
     const [a, b] = [parameters[names.a], parameters[names.b]];
-    return a && b ? [{ x: drop(x, adapter.dropout, names.a), a, b, start: map.start }] : [];
+    const dropped = dropoutSite(adapter.dropout, names.a);
+    return a && b ? [{ a, b, start, mask: dropped && dropoutMask(dropped, x.shape) }] : [];
   });
-  return maps.length === 0 ? y : addLowRank(y, maps, adapter.scaling);
+  return adaptedProduct(x, weight, values, maps, adapter.scaling);
 }

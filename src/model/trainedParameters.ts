@@ -16,10 +16,7 @@ export interface ParameterRoles {
 
 type PartlyTrained = Pick<Config, 'model' | 'adapter' | 'training'>;
 
-/**
- * @param tokens vocabulary size of the tokenizer
- * @throws wrong input if a pattern of `training.freeze` matches no parameter, or nothing is left to train
- */
+/** @param tokens vocabulary size of the tokenizer */
 export function parameterRoles(config: PartlyTrained, tokens: number): ParameterRoles {
   const table = parameterTable(config.model, tokens);
   const adapter = adapterOf(config);
@@ -27,40 +24,43 @@ export function parameterRoles(config: PartlyTrained, tokens: number): Parameter
     const own = adapterTable(table, adapter, config.model);
     return { trained: own, frozen: table, saved: own };
   }
-  const names = new Set(frozenParameters(config, table).flatMap(({ matched }) => matched.map(({ name }) => name)));
-  const frozen = table.filter(({ name }) => names.has(name));
-  const trained = table.filter(({ name }) => !names.has(name));
-  if (trained.length === 0) throw wrongInput('training.freeze matches every parameter: nothing is left to train.');
-  return { trained, frozen, saved: table };
+  const expressions = config.training.freeze.map(patternExpression);
+  const isFrozen = ({ name }: ParameterSpec): boolean => expressions.some((expression) => expression.test(name));
+  return { trained: table.filter((spec) => !isFrozen(spec)), frozen: table.filter(isFrozen), saved: table };
 }
 
-/** The parameters that a pattern of `training.freeze` matches. */
+/** What a pattern of `training.freeze` matches. */
 export interface FrozenParameters {
   pattern: string;
-  matched: readonly ParameterSpec[];
+  tensors: number;
+  parameters: number;
 }
 
-/** By pattern, in the order of the config. @throws wrong input if a pattern matches none */
-export const frozenParameters = (
-  { training }: Pick<Config, 'training'>,
-  table: readonly ParameterSpec[],
-): FrozenParameters[] =>
-  training.freeze.map((pattern) => {
+/**
+ * By pattern, in the order of the config.
+ *
+ * @param tokens vocabulary size of the tokenizer
+ * @throws wrong input if a pattern matches no parameter, or nothing is left to train
+ */
+export function frozenParameters(config: PartlyTrained, tokens: number): FrozenParameters[] {
+  const { trained, saved } = parameterRoles(config, tokens);
+  const matches = config.training.freeze.map((pattern) => {
     const expression = patternExpression(pattern);
-    const matched = table.filter(({ name }) => expression.test(name));
-    if (matched.length > 0) return { pattern, matched };
-    const names = [...new Set(table.map(({ name }) => name.replace(/^blocks\.\d+/, 'blocks.N')))];
-    throw wrongInput(
-      `training.freeze: ${JSON.stringify(pattern)} matches no parameter of this model. Its parameters, with N from ` +
-        `0: ${names.join(', ')}. * stands for any characters, e.g. "blocks.0.*".`,
-    );
+    const matched = saved.filter(({ name }) => expression.test(name));
+    const parameters = matched.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    return { pattern, tensors: matched.length, parameters };
   });
-
-/** What a pattern matches, e.g. `blocks.0.*: 9 tensors, 12,345 parameters`. */
-export const frozenText = ({ pattern, matched }: FrozenParameters): string => {
-  const size = matched.reduce((sum, { shape }) => sum + elementCount(shape), 0).toLocaleString('en-US');
-  return `${pattern}: ${matched.length} ${matched.length === 1 ? 'tensor' : 'tensors'}, ${size} parameters`;
-};
+  const without = matches.find(({ tensors }) => tensors === 0);
+  if (without !== undefined) {
+    const names = [...new Set(saved.map(({ name }) => name.replace(/^blocks\.\d+/, 'blocks.N')))];
+    throw wrongInput(
+      `training.freeze: ${JSON.stringify(without.pattern)} matches no parameter. Those of this model, N being the ` +
+        `number of a layer from 0: ${names.join(', ')}. * stands for any characters, e.g. "blocks.0.*".`,
+    );
+  }
+  if (trained.length === 0) throw wrongInput('training.freeze matches every parameter: nothing is left to train.');
+  return matches;
+}
 
 /** `*` any characters, `{a,b}` one of several, `{0..5}` one of these numbers; everything else is itself. */
 function patternExpression(pattern: string): RegExp {

@@ -102,4 +102,4 @@ export function addBias(y: Tensor, bias: Tensor | null): Tensor {
   );
 }
 
-const biasGradient = (dy: Tensor): Tensor => executeOne('BiasAddGrad', [float32Type], [dy]);
+export const biasGradient = (dy: Tensor): Tensor => executeOne('BiasAddGrad', [float32Type], [dy]);

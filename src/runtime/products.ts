@@ -121,6 +121,9 @@ function bfloat16Products(binding: Binding, kernels: Kernels, reuseCasts: boolea
     outputs: number,
     use = useOf(name, inputIds),
   ): TensorHandle[] => {
+    // A weight that is stored in bfloat16: products read it as it is.
+    if (name === 'Cast' && attributes.some((a) => a.name === 'SrcT' && a.value === dataTypes.bfloat16))
+      return binding.executeOp('Identity', [typeAttribute('T', dataTypes.bfloat16)], inputIds, 1).map(marked);
     const types = { a: typeOf(inputIds[0]), b: typeOf(inputIds[1]), output: dataTypes.bfloat16 };
     const onTiles = kernels === 'tiles' ? tileProduct(name, attributes, types) : null;
     if (onTiles !== null) return binding.executeOp(onTiles.name, onTiles.attributes, inputIds, 1).map(marked);

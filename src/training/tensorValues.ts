@@ -50,20 +50,22 @@ export async function readIntoSession(
 ): Promise<void> {
   await withSafetensors(file, ['F32'], async (entries, read) => {
     assertSameTensors(table, entries, file);
-    for (const entry of entries) {
-      const { name, shape } = entry;
-      const storedAs = shape.length === 2 ? matrices : 'float32';
-      const tensor: InitialValue = { name, shape, values: await read(entry), storedAs };
-      await session.addVariables([tensor]);
-      tensor.values = new Float32Array(0);
-      if (elementCount(entry.shape) >= largeTensor) collected();
+    for (let begin = 0; begin < entries.length; ) {
+      const group: InitialValue[] = [];
+      for (let bytes = 0; bytes < readBytes && begin < entries.length; begin++) {
+        const entry = entries[begin]!;
+        const { name, shape } = entry;
+        group.push({ name, shape, values: await read(entry), storedAs: shape.length === 2 ? matrices : 'float32' });
+        bytes += 4 * elementCount(shape);
+      }
+      await session.addVariables(group);
+      releaseValues(group);
     }
   });
-  collected();
 }
 
-/** From this many elements on, the values of a tensor are freed before the next one is read. */
-const largeTensor = 4e6;
+/** About so many bytes of a file are in arrays at a time: the peak of training must not be that of reading its base. */
+const readBytes = 64e6;
 
 /**
  * Empties the values of tensors and returns their memory to the system. Only the owner of the tensors may call it.
@@ -72,11 +74,6 @@ const largeTensor = 4e6;
  */
 export function releaseValues(tensors: readonly NamedTensor[]): void {
   for (const tensor of tensors) tensor.values = new Float32Array(0);
-  collected();
-}
-
-/** Frees arrays that nobody holds any more and returns their memory to the system. */
-function collected(): void {
   collectGarbage ??= exposedCollection();
   collectGarbage();
   collectGarbage(); // arrays are freed in the background; a second collection waits for that

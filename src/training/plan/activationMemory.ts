@@ -9,7 +9,7 @@ import type { Config } from '../../config/schema.ts';
 import { hasTileUnit, mostTilePositions } from '../../processor.ts';
 import { microBatchRows } from '../step/branches.ts';
 
-export type SizedConfig = Pick<Config, 'corpus' | 'model' | 'training' | 'optimizer'>;
+export type SizedConfig = Pick<Config, 'start' | 'adapter' | 'corpus' | 'model' | 'training' | 'optimizer'>;
 
 /** All activations of every block; with recompute every block's input, and one block. */
 export function activationFloats(config: SizedConfig, productSize: number, isComposed: boolean): number {

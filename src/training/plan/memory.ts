@@ -8,6 +8,7 @@
 import os from 'node:os';
 import type { Config } from '../../config/schema.ts';
 import { chunkRows, isBlockMatrix, type ParameterSpec } from '../../model/parameters.ts';
+import type { ParameterRoles } from '../../model/trainedParameters.ts';
 import { elementCount } from '../../tensors/tensors.ts';
 import { wantsKernels } from '../../processor.ts';
 import { branchCount, microBatchRows } from '../step/branches.ts';
@@ -33,38 +34,63 @@ const allocated = 1.05;
  */
 export function memoryPlan(
   config: SizedConfig,
-  table: readonly ParameterSpec[],
+  roles: ParameterRoles,
   vocabularySize: number,
   isComposed = !wantsKernels(),
 ): MemoryPlan {
   const { training, optimizer } = config;
-  const parameters = countWhere(table, () => true);
-  const muonMatrices = optimizer.kind === 'muon' ? countWhere(table, isBlockMatrix) : 0;
-  const moments = 2 * parameters - muonMatrices;
-  const optimizerState = moments + (training.emaDecay === null ? 0 : parameters);
-  const summed = training.microBatchesPerStep > 1 ? parameters : 0; // gradient sums, kept from step to step
+  const trained = countWhere(roles.trained, () => true);
+  const muonMatrices = optimizer.kind === 'muon' ? countWhere(roles.trained, isBlockMatrix) : 0;
+  const optimizerState = optimizerFloats(config, roles);
+  const summed = training.microBatchesPerStep > 1 ? trained : 0; // gradient sums, kept from step to step
   const productSize = productFloats(config, isComposed);
-  const head = productSize * headGradientFloats(config, vocabularySize);
+  const isHeadTrained = roles.trained.some(({ name }) => name === headName(config));
+  const head = isHeadTrained ? productSize * headGradientFloats(config, vocabularySize) : 0;
   // With one micro-batch all gradients exist before the update; with several, each is freed once it has been added.
-  const underWay = (summed > 0 ? head : productSize * parameters) + (isComposed ? head : 0);
+  const underWay = (summed > 0 ? head : productSize * trained) + (isComposed ? head : 0);
   const floats = {
-    parameters,
+    parameters: trained + frozenFloats(config, roles),
     optimizer: optimizerState,
     // Gradients of the micro-batch, their sums, Muon's directions.
     gradients: summed + underWay + 2 * muonMatrices,
     activations: activationFloats(config, productSize, isComposed),
     mask: maskFloats(config, isComposed),
-    logits: productSize * logitFloats(config, vocabularySize, isComposed),
+    logits: productSize * logitFloats(config, vocabularySize, isComposed, isHeadTrained),
     // The snapshot that is written while training continues.
-    checkpoint: parameters + optimizerState,
+    checkpoint: countWhere(roles.saved, () => true) + optimizerState,
   };
   const held = floats.parameters + floats.optimizer + floats.checkpoint + summed;
-  const atLoss = floats.activations + floats.mask + floats.logits + head;
+  // Matrices that are kept in bfloat16 are cast when they are used; the largest is the output head.
+  const isCast = isStoredInBfloat16(config) && training.precision === 'float32';
+  const cast = isCast ? vocabularySize * config.model.width : 0;
+  const atLoss = floats.activations + floats.mask + floats.logits + head + cast;
   const atUpdate = floats.gradients - summed;
   const bytes = Object.fromEntries(Object.entries(floats).map(([purpose, size]) => [purpose, size * floatBytes]));
   const total = processBytes + allocated * (held + Math.max(atLoss, atUpdate)) * floatBytes;
   return Object.freeze({ process: processBytes, ...bytes, total }) as MemoryPlan;
 }
+
+const isStoredInBfloat16 = ({ adapter, start }: SizedConfig): boolean =>
+  adapter.kind !== null && start.weights === 'bfloat16';
+
+/** The size of the parameters that are not trained, in units of 4 bytes. */
+const frozenFloats = (config: SizedConfig, { frozen }: ParameterRoles): number =>
+  countWhere(frozen, ({ shape }) => shape.length !== 2) +
+  (isStoredInBfloat16(config) ? 0.5 : 1) * countWhere(frozen, ({ shape }) => shape.length === 2);
+
+/** Moments, and the weights that are trained if the model is their running mean. */
+function optimizerFloats({ optimizer, training }: SizedConfig, { trained }: ParameterRoles): number {
+  const parameters = countWhere(trained, () => true);
+  const muonMatrices = optimizer.kind === 'muon' ? countWhere(trained, isBlockMatrix) : 0;
+  return 2 * parameters - muonMatrices + (training.emaDecay === null ? 0 : parameters);
+}
+
+/** Bytes of the tensors in a checkpoint. */
+export const checkpointBytes = (config: SizedConfig, roles: ParameterRoles): number =>
+  floatBytes * (countWhere(roles.saved, () => true) + optimizerFloats(config, roles));
+
+/** The matrix that is the output head. */
+const headName = ({ model }: SizedConfig): string => (model.tiedEmbeddings ? 'embedding.tokens' : 'head.weight');
 
 /** Number of parameters in the tensors that `belongs` selects. */
 export const countWhere = (table: readonly ParameterSpec[], belongs: (spec: ParameterSpec) => boolean): number =>
@@ -78,11 +104,13 @@ const productFloats = ({ training }: SizedConfig, isComposed: boolean): number =
  * Logits; their gradient takes their place. With a large vocabulary one chunk of rows, and the sum of the head's
  * gradients.
  */
-function logitFloats(config: SizedConfig, V: number, isComposed: boolean): number {
+function logitFloats(config: SizedConfig, V: number, isComposed: boolean, isHeadTrained: boolean): number {
   const branches = branchCount(config.training);
   const branchRows = Math.ceil(microBatchRows(config.training) / branches) * config.model.contextLength;
   const rows = chunkRows(branchRows, V);
-  return branches * ((isComposed ? 2 : 1) * rows * V + (rows < branchRows ? V * config.model.width : 0));
+  return (
+    branches * ((isComposed ? 2 : 1) * rows * V + (rows < branchRows && isHeadTrained ? V * config.model.width : 0))
+  );
 }
 
 /** The gradient of the output head, the first of all. */

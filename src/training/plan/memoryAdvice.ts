@@ -6,12 +6,13 @@ import type { Config } from '../../config/schema.ts';
 import { derivedKeys } from '../../config/sections/derivedKeys.ts';
 import { model as modelSection } from '../../config/sections/model.ts';
 import { environmentFailure } from '../../errors.ts';
-import { parameterTable, vocabularyRows } from '../../model/parameters.ts';
+import { vocabularyRows } from '../../model/parameters.ts';
+import { parameterRoles } from '../../model/trainedParameters.ts';
 import { hasBfloat16Arithmetic } from '../../processor.ts';
 import { bytesText } from '../../units.ts';
 import { memoryPlan } from './memory.ts';
 
-type SizedConfig = Pick<Config, 'corpus' | 'model' | 'training' | 'optimizer'>;
+type SizedConfig = Pick<Config, 'start' | 'adapter' | 'corpus' | 'model' | 'training' | 'optimizer'>;
 
 /** Keys to set together, and the predicted peak of the run with them and the changes before. */
 export interface MemoryAdvice {
@@ -30,25 +31,28 @@ const changes: readonly Change[] = [
       'training.microBatchSize': size,
       'training.microBatchesPerStep': (microBatchSize * microBatchesPerStep) / size,
     })),
+  ({ adapter, start }) =>
+    adapter.kind !== null && start.weights === 'float32' ? [{ 'start.weights': 'bfloat16' }] : [],
   ({ training }) => (training.recompute === null ? [{ 'training.recompute': 'block' }] : []),
   ({ training }) =>
     training.precision === 'float32' && hasBfloat16Arithmetic() === true ? [{ 'training.precision': 'bfloat16' }] : [],
   ({ training }) => (training.emaDecay === null ? [] : [{ 'training.emaDecay': null }]),
-  ({ optimizer }) => (optimizer.kind === 'adamw' ? [{ 'optimizer.kind': 'muon' }] : []),
+  ({ adapter, optimizer }) =>
+    optimizer.kind === 'adamw' && adapter.kind === null ? [{ 'optimizer.kind': 'muon' }] : [],
 ];
 
 /** What makes another model: halved in turns, so that no size shrinks to nothing while another stays. */
 const modelHalvings: readonly Change[] = [
   ({ model }) => (model.contextLength >= 128 ? [{ 'model.contextLength': model.contextLength >> 1 }] : []),
-  ({ model }) => halfWidth(model),
-  ({ model }) => (model.layers >= 2 ? [{ 'model.layers': model.layers >> 1 }] : []),
+  ({ adapter, model }) => (adapter.kind === null ? halfWidth(model) : []), // the base of an adapter has its size
+  ({ adapter, model }) => (adapter.kind === null && model.layers >= 2 ? [{ 'model.layers': model.layers >> 1 }] : []),
 ];
 
 /** A change that leaves more than this share of the peak is not worth naming. */
 const worthwhile = 0.99;
 
 const peakOf = (config: SizedConfig, tokens: number): number =>
-  memoryPlan(config, parameterTable(config.model, tokens), vocabularyRows(config.model, tokens)).total;
+  memoryPlan(config, parameterRoles(config, tokens), vocabularyRows(config.model, tokens)).total;
 
 /**
  * @param tokens vocabulary size of the tokenizer

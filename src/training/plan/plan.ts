@@ -8,13 +8,28 @@ import type { Config } from '../../config/schema.ts';
 import { plainSupply, supplyShares, type TrainingSupply } from '../../data/windows/trainingSupply.ts';
 import { tooShort } from '../../data/windows/windows.ts';
 import { wrongInput } from '../../errors.ts';
+import { adapterOf } from '../../model/adapter.ts';
 import { parameterTable, vocabularyRows, type ParameterSpec } from '../../model/parameters.ts';
 import type { StoredAs } from '../../runtime/variables.ts';
 import { weightBytes } from '../../sampling/weightStorage.ts';
+import {
+  frozenParameters,
+  parameterRoles,
+  type FrozenParameters,
+  type ParameterRoles,
+} from '../../model/trainedParameters.ts';
 import { elementCount } from '../../tensors/tensors.ts';
 import { bytesText } from '../../units.ts';
-import { availableBytes, countWhere, freeBytes, keyValueCacheBytes, memoryPlan, type MemoryPlan } from './memory.ts';
 import { microBatchRows } from '../step/branches.ts';
+import {
+  availableBytes,
+  checkpointBytes,
+  countWhere,
+  freeBytes,
+  keyValueCacheBytes,
+  memoryPlan,
+  type MemoryPlan,
+} from './memory.ts';
 import { adviceText, memoryAdvice, otherKeys, type MemoryAdvice } from './memoryAdvice.ts';
 
 /** The fields are also those of `clm plan --json`: `learntShare` and `keysToTurn` keep their names for its readers. */
@@ -36,11 +51,19 @@ export interface RunPlan {
   /** Preference pairs that are cut, and those left out because their prompt fills the context. */
   truncatedPairs: number;
   omittedPairs: number;
+  /** Of the whole model, an adapter included. */
   parameters: number;
-  parametersByPart: Readonly<Record<'embedding' | 'attention' | 'feedForward' | 'norms' | 'head', number>>;
+  /** Those that are trained: of an adapter its own, and all without one, but for those of `training.freeze`. */
+  trainedParameters: number;
+  /** What each pattern of `training.freeze` matches. */
+  frozen: readonly FrozenParameters[];
+  parametersByPart: Readonly<Record<'embedding' | 'attention' | 'feedForward' | 'norms' | 'head' | 'adapter', number>>;
   /** Parameters used in a matrix product of the forward pass, the tied head included. */
   matmulParameters: number;
-  /** Forward and backward: 6 per matmul parameter, 12·L·H·D·T for attention. */
+  /**
+   * Forward and backward: 6 per matmul parameter, 12·L·H·D·T for attention. Of a frozen parameter 4, since it has no
+   * gradient; and where nothing before is trained, the forward pass alone: 2, and 4·H·D·T of a layer's attention.
+   */
   flopsPerToken: number;
   /** Predicted peak of training. */
   bytes: MemoryPlan;
@@ -48,6 +71,8 @@ export interface RunPlan {
   keyValueCacheBytes: number;
   /** The weights in memory when sampling, by what they are stored in (`--weights`). */
   weightBytes: Readonly<Record<StoredAs, number>>;
+  /** Tensors of a checkpoint: what is saved of the model, and the state of the optimizer. */
+  checkpointBytes: number;
   machineBytes: number;
   /** How much of it no program uses now. */
   freeBytes: number;
@@ -70,7 +95,8 @@ interface CorpusSize {
 
 /**
  * @param machineBytes memory this process may use
- * @throws wrong input if the text is too short or the vocabulary too small, naming the keys to change. A run that is
+ * @throws wrong input if the text is too short, the vocabulary too small or a pattern of `training.freeze` matches
+ *   nothing, naming the keys to change. A run that is
  *   too large is not refused: `fits` is false
  */
 export function planRun(config: Config, size: CorpusSize, machineBytes = availableBytes()): RunPlan {
@@ -85,9 +111,10 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   const tokensPerStep = training.microBatchesPerStep * microBatchRows(training) * T;
   const windowTokens = tokensPerStep / windowsPerStep;
   const steps = stepsOf(config, tokensPerStep, windowsPerEpoch * windowTokens);
-  const table = parameterTable(model, size.vocabularySize);
+  const roles = parameterRoles(config, size.vocabularySize);
+  const table = adapterOf(config) === null ? roles.saved : [...roles.frozen, ...roles.trained];
   const parameters = countWhere(table, () => true);
-  const bytes = memoryPlan(config, table, vocabularyRows(model, size.vocabularySize));
+  const bytes = memoryPlan(config, roles, vocabularyRows(model, size.vocabularySize));
   const keysToTurn = memoryAdvice(config, size.vocabularySize, machineBytes);
   const plan: RunPlan = {
     steps,
@@ -101,9 +128,12 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     truncatedPairs: supply.truncatedPairs,
     omittedPairs: supply.omittedPairs,
     parameters,
+    trainedParameters: countWhere(roles.trained, () => true),
+    frozen: frozenParameters(config, size.vocabularySize),
     parametersByPart: partsOf(table),
     matmulParameters: countWhere(table, ({ multiplies }) => multiplies),
-    flopsPerToken: flopsPerToken(model, size.vocabularySize),
+    flopsPerToken: flopsPerToken(model, roles),
+    checkpointBytes: checkpointBytes(config, roles),
     bytes,
     keyValueCacheBytes: keyValueCacheBytes(model),
     weightBytes: {
@@ -120,15 +150,31 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   return Object.freeze(plan);
 }
 
-/** FLOPs per token in training, forward and backward. @param tokens vocabulary size of the tokenizer */
-export function flopsPerToken(model: Config['model'], tokens: number): number {
-  const { contextLength: T, layers: L, heads: H, headSize: D } = model;
-  return 6 * countWhere(parameterTable(model, tokens), ({ multiplies }) => multiplies) + 12 * L * H * D * T;
+/** FLOPs per token in training, forward and backward. */
+export function flopsPerToken(
+  { contextLength: T, layers: L, heads: H, headSize: D }: Config['model'],
+  { trained, frozen }: Pick<ParameterRoles, 'trained' | 'frozen'>,
+): number {
+  const first = Math.min(...trained.map(({ name }) => layerOf(name, L)));
+  const matrices = (table: readonly ParameterSpec[], isReached: boolean): number =>
+    countWhere(table, ({ name, multiplies }) => multiplies && layerOf(name, L) >= first === isReached);
+  // The token embedding is a matrix of the output head, which is behind everything.
+  const head = countWhere(frozen, ({ name, multiplies }) => multiplies && name.startsWith('embedding.') && first >= 0);
+  const weights = 6 * countWhere(trained, ({ multiplies }) => multiplies) + 4 * matrices(frozen, true);
+  const unreached = Math.max(0, first);
+  return weights + 2 * matrices(frozen, false) + 2 * head + (12 * (L - unreached) + 4 * unreached) * H * D * T;
 }
 
-/** Number of parameters. @param tokens vocabulary size of the tokenizer */
+/** Number of parameters of a model without an adapter. @param tokens vocabulary size of the tokenizer */
 export const parameterCount = (model: Config['model'], tokens: number): number =>
   countWhere(parameterTable(model, tokens), () => true);
+
+/** The layer that a parameter belongs to; −1 for embeddings and L for what follows the layers. */
+function layerOf(name: string, L: number): number {
+  if (name.startsWith('embedding.')) return -1;
+  const match = /^blocks\.(\d+)\./.exec(name);
+  return match === null ? L : Number(match[1]);
+}
 
 /** @throws wrong input if the plan does not fit the machine, naming the keys to change, in order */
 export function refuseTooLarge(plan: RunPlan): void {
@@ -147,12 +193,13 @@ export const howToFit = ({ keysToTurn, otherKeys: others, machineBytes }: RunPla
 /** Every parameter belongs to exactly one part; norms of queries and keys count as norms. */
 function partsOf(table: readonly ParameterSpec[]): RunPlan['parametersByPart'] {
   const part = ({ name }: ParameterSpec): keyof RunPlan['parametersByPart'] => {
+    if (/\.lora[AB]$/.test(name)) return 'adapter';
     if (name.startsWith('embedding.')) return 'embedding';
     if (name.startsWith('head.')) return 'head';
     if (/[nN]orm\./.test(name)) return 'norms';
     return name.includes('.attention.') ? 'attention' : 'feedForward';
   };
-  const sums = { embedding: 0, attention: 0, feedForward: 0, norms: 0, head: 0 };
+  const sums = { embedding: 0, attention: 0, feedForward: 0, norms: 0, head: 0, adapter: 0 };
   for (const spec of table) sums[part(spec)] += elementCount(spec.shape);
   return Object.freeze(sums);
 }

@@ -19,6 +19,12 @@ export function planLines({ plan, config, corpus, tokenizer }: PreparedPlan): st
   const machine = `this machine has ${bytesText(machineBytes)}, ${bytesText(freeBytes)} of it free now`;
   return [
     `parameters   ${grouped(plan.parameters)}: ${parts.map(([part, count]) => `${part} ${grouped(count)}`).join(', ')}`,
+    ...(plan.trainedParameters === plan.parameters
+      ? []
+      : [
+          `trained      ${grouped(plan.trainedParameters)} of the parameters, ${bytesText(plan.checkpointBytes)} a checkpoint`,
+        ]),
+    ...frozenLines(plan).map((line) => `frozen       ${line}`),
     `vocabulary   ${grouped(tokenizer.vocabularySize)} tokens (${config.tokenizer.kind})`,
     `step         ${grouped(plan.tokensPerStep)} tokens in ${microBatches}, ${flops}`,
     `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${whole}`,
@@ -35,6 +41,17 @@ function samplingText({ weightBytes, keyValueCacheBytes }: RunPlan): string {
   const cache = `${bytesText(keyValueCacheBytes)} of key-value cache for a full context`;
   return `${cache}, weights ${bytesText(float32)} (${others})`;
 }
+/** e.g. `134,515,008 parameters, 2,442,240 of them trained`; the second part only if not all are. */
+export const parametersText = ({ parameters, trainedParameters }: PreparedPlan['plan']): string =>
+  `${grouped(parameters)} parameters` +
+  (trainedParameters === parameters ? '' : `, ${grouped(trainedParameters)} of them trained`);
+
+/** What each pattern of `training.freeze` matches, e.g. `blocks.0.*: 9 tensors, 12,345 parameters`. */
+export const frozenLines = ({ frozen }: PreparedPlan['plan']): string[] =>
+  frozen.map(
+    ({ pattern, tensors, parameters }) =>
+      `${pattern}: ${tensors} ${tensors === 1 ? 'tensor' : 'tensors'}, ${grouped(parameters)} parameters`,
+  );
 
 export function timeLine({ basis, low, high, peak, measured }: ExpectedTime, { plan }: PreparedPlan): string {
   const { evaluationsMs, wholeMs } = high;

@@ -14,6 +14,7 @@ import { outliveStdout } from '../../terminal/streams.ts';
 import { stopSignals } from '../../stopSignals.ts';
 import { reportIgnored, reportLeftOut, supplyLines } from '../../terminal/supplyText.ts';
 import { logTargets, openModules } from '../../logTargets.ts';
+import { frozenLines, parametersText } from './planText.ts';
 import { lengthWithin } from './timeBudget.ts';
 import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -102,9 +103,10 @@ function sayWhatIsTrained(prepared: PreparedTraining, { quiet, resume }: TrainAr
     return;
   }
   say(
-    `${config.name}: ${grouped(plan.parameters)} parameters, ${grouped(plan.steps)} steps of ` +
+    `${config.name}: ${parametersText(plan)}, ${grouped(plan.steps)} steps of ` +
       `${grouped(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
   );
+  for (const line of frozenLines(plan)) say(`frozen: ${line}`);
   for (const line of supplyLines(plan, corpus.packing)) say(`windows: ${line}`);
   reportIgnored(tokenizer, quiet);
   reportLeftOut(manifest.leftOut, corpus, quiet);
