@@ -70,7 +70,7 @@ for (let k = 1; k <= Number(config.training.steps); k++) {
   stepMs.push(Math.round(performance.now() - startMs));
 }
 session.close();
-const planned = memoryPlan(config, table, vocabularySize);
+const planned = memoryPlan(config, { trained: table, frozen: [], saved: table }, vocabularySize);
 const peakBytes = process.resourceUsage().maxRSS * 1024;
 const medianMs = stepMs.length > 1 ? median(stepMs.slice(1)) : stepMs[0]; // the first step warms up
 console.log(

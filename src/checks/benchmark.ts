@@ -3,7 +3,8 @@
  * reaches. The peak is measured in the same run, before and after the steps, because the speed of a machine drifts.
  */
 import type { Config } from '../config/schema.ts';
-import { initialParameters, parameterTable } from '../model/parameters.ts';
+import { initialParameters } from '../model/parameters.ts';
+import { parameterRoles } from '../model/trainedParameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { Mode } from '../runtime/session.ts';
 import { median } from '../statistics.ts';
@@ -15,7 +16,7 @@ import { openStepBatches } from '../training/stepBatches.ts';
 import { learningRateAt } from '../training/step/schedule.ts';
 import { recordTrainingStep } from '../training/step/step.ts';
 import { trainingState } from '../training/step/trainingState.ts';
-import { moveIntoSession } from '../training/tensorValues.ts';
+import { keptAs, moveIntoSession } from '../training/tensorValues.ts';
 import { matmulMeter } from './matmulPeak.ts';
 import { profileOf, type OperationProfile } from './profile.ts';
 
@@ -51,7 +52,7 @@ export async function benchmark(
   refuseTooLarge(plan);
   const { schedule, optimizer } = config;
   const { precision } = config.training;
-  const table = parameterTable(config.model, tokenizer.vocabularySize);
+  const { trained, frozen } = parameterRoles(config, tokenizer.vocabularySize);
   const session = openTrainingSession(config, mode);
   // with all cores for one product
   const matmulSession = openSession({ mode: 'recorded', precision, device: config.device });
@@ -61,10 +62,11 @@ export async function benchmark(
     (await batches.next()).map((each) => (objective.kind === 'dpo' ? withReference(each, microBatchSize) : each));
   try {
     const measureMatmul = await matmulMeter(matmulSession);
-    const parameters = initialParameters(table, config.seed);
-    await moveIntoSession(session, [...parameters, ...trainingState(config, table, parameters)]);
+    await moveIntoSession(session, initialParameters(frozen, config.seed).map(keptAs(config.start.weights)));
+    const parameters = initialParameters(trained, config.seed);
+    await moveIntoSession(session, [...parameters, ...trainingState(config, trained, parameters)]);
     const beganMs = performance.now();
-    const step = await recordTrainingStep(session, config, table);
+    const step = await recordTrainingStep(session, config, trained, frozen);
     const recordMs = performance.now() - beganMs;
     const matmulGflopsBefore = await measureMatmul();
     const stepMs: number[] = [];

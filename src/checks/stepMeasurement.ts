@@ -3,7 +3,8 @@
  * measuring process; loads TensorFlow.
  */
 import type { Config } from '../config/schema.ts';
-import { parameterTable, type ParameterSpec } from '../model/parameters.ts';
+import type { ParameterSpec } from '../model/parameters.ts';
+import { parameterRoles } from '../model/trainedParameters.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { elementCount } from '../tensors/tensors.ts';
@@ -12,7 +13,7 @@ import { openTrainingSession } from '../training/run.ts';
 import type { ScoredMicroBatch } from '../training/step/microBatchLoss.ts';
 import { recordTrainingStep } from '../training/step/step.ts';
 import { trainingState } from '../training/step/trainingState.ts';
-import { moveIntoSession } from '../training/tensorValues.ts';
+import { keptAs, moveIntoSession } from '../training/tensorValues.ts';
 import { microBatchRows } from '../training/step/branches.ts';
 import { matmulMeter } from './matmulPeak.ts';
 
@@ -41,12 +42,13 @@ export async function measureSteps(
   { vocabularySize, steps }: { vocabularySize: number; steps: number },
   report: (event: MeasuringEvent) => void,
 ): Promise<void> {
-  const table = parameterTable(config.model, vocabularySize);
+  const { trained, frozen } = parameterRoles(config, vocabularySize);
   const session = openTrainingSession(config, 'recorded');
   try {
-    const parameters = table.map(cheapParameter);
-    await moveIntoSession(session, [...parameters, ...trainingState(config, table, parameters)]);
-    const step = await recordTrainingStep(session, config, table);
+    await moveIntoSession(session, frozen.map(cheapParameter).map(keptAs(config.start.weights)));
+    const parameters = trained.map(cheapParameter);
+    await moveIntoSession(session, [...parameters, ...trainingState(config, trained, parameters)]);
+    const step = await recordTrainingStep(session, config, trained, frozen);
     report({ kind: 'recorded' });
     const microBatch = anyMicroBatch(config, vocabularySize);
     const microBatches = Array.from({ length: config.training.microBatchesPerStep }, () => microBatch);

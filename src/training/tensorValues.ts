@@ -24,9 +24,9 @@ const groupBytes = 256e6;
  * Adds the tensors to the session as variables, group by group, and releases their values.
  * @param tensors are used up: their values are empty afterwards
  */
-export async function moveIntoSession(session: Session, tensors: readonly NamedTensor[]): Promise<void> {
+export async function moveIntoSession(session: Session, tensors: readonly InitialValue[]): Promise<void> {
   for (let begin = 0; begin < tensors.length; ) {
-    const group: NamedTensor[] = [];
+    const group: InitialValue[] = [];
     for (let bytes = 0; bytes < groupBytes && begin < tensors.length; begin++) {
       group.push(tensors[begin]!);
       bytes += tensors[begin]!.values.byteLength;
@@ -35,6 +35,11 @@ export async function moveIntoSession(session: Session, tensors: readonly NamedT
     releaseValues(group);
   }
 }
+
+/** A tensor as the session is to keep it: matrices in this type, vectors in float32. */
+export const keptAs =
+  (matrices: Precision) =>
+  (tensor: NamedTensor): InitialValue => ({ ...tensor, storedAs: tensor.shape.length === 2 ? matrices : 'float32' });
 
 /**
  * Adds the tensors of a safetensors file to the session as variables, a part of them at a time.
@@ -55,7 +60,7 @@ export async function readIntoSession(
       for (let bytes = 0; bytes < readBytes && begin < entries.length; begin++) {
         const entry = entries[begin]!;
         const { name, shape } = entry;
-        group.push({ name, shape, values: await read(entry), storedAs: shape.length === 2 ? matrices : 'float32' });
+        group.push(keptAs(matrices)({ name, shape, values: await read(entry) }));
         bytes += 4 * elementCount(shape);
       }
       await session.addVariables(group);
