@@ -4,8 +4,7 @@
  */
 import { model } from '../config/sections/model.ts';
 import { wrongInput } from '../errors.ts';
-import { parameterTable } from '../model/parameters.ts';
-import { flopsPerToken, parameterCount } from '../training/plan/plan.ts';
+import { modelFlopsPerToken, parameterCount } from '../training/plan/plan.ts';
 
 export interface ModelSize {
   layers: number;
@@ -113,12 +112,7 @@ const mostEpochs = 40;
 
 /** FLOPs of one training step. */
 export function stepFlops({ microBatchSize, ...sizes }: ModelSize, vocabularySize: number): number {
-  const decoder = model.parse(sizes);
-  return (
-    microBatchSize *
-    sizes.contextLength *
-    flopsPerToken(decoder, { trained: parameterTable(decoder, vocabularySize), frozen: [] })
-  );
+  return microBatchSize * sizes.contextLength * modelFlopsPerToken(model.parse(sizes), vocabularySize);
 }
 
 /**

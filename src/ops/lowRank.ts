@@ -74,8 +74,8 @@ function padded(y: Tensor, start: number, M: number): Tensor {
 }
 
 /**
- * x (N, K) · w (K, M) + bias, and what the maps add → (N, M). Differentiable by x, by the bias, and by the matrices that
- * are tensors; those of the maps are either all tensors or all stored.
+ * x (N, K) · w (K, M) + bias, and what the maps add → (N, M). Differentiable by x, by the bias, and by the matrices
+ * that are tensors; those of the maps are either all tensors or all stored.
  */
 export function adaptedProduct(
   x: Tensor,

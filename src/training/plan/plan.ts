@@ -165,6 +165,10 @@ export function flopsPerToken(
   return weights + 2 * matrices(frozen, false) + 2 * head + (12 * (L - unreached) + 4 * unreached) * H * D * T;
 }
 
+/** The same if every parameter is trained. @param tokens vocabulary size of the tokenizer */
+export const modelFlopsPerToken = (model: Config['model'], tokens: number): number =>
+  flopsPerToken(model, { trained: parameterTable(model, tokens), frozen: [] });
+
 /** Number of parameters of a model without an adapter. @param tokens vocabulary size of the tokenizer */
 export const parameterCount = (model: Config['model'], tokens: number): number =>
   countWhere(parameterTable(model, tokens), () => true);

@@ -22,7 +22,7 @@ export function planLines({ plan, config, corpus, tokenizer }: PreparedPlan): st
     ...(plan.trainedParameters === plan.parameters
       ? []
       : [
-          `trained      ${grouped(plan.trainedParameters)} of the parameters, ${bytesText(plan.checkpointBytes)} a checkpoint`,
+          `trained      ${grouped(plan.trainedParameters)} of them; a checkpoint has ${bytesText(plan.checkpointBytes)}`,
         ]),
     ...frozenLines(plan).map((line) => `frozen       ${line}`),
     `vocabulary   ${grouped(tokenizer.vocabularySize)} tokens (${config.tokenizer.kind})`,
