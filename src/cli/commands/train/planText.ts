@@ -21,9 +21,7 @@ export function planLines({ plan, config, corpus, tokenizer }: PreparedPlan): st
     `parameters   ${grouped(plan.parameters)}: ${parts.map(([part, count]) => `${part} ${grouped(count)}`).join(', ')}`,
     ...(plan.trainedParameters === plan.parameters
       ? []
-      : [
-          `trained      ${grouped(plan.trainedParameters)} of them; a checkpoint has ${bytesText(plan.checkpointBytes)}`,
-        ]),
+      : [`trained      ${grouped(plan.trainedParameters)} of them; ${bytesText(plan.checkpointBytes)} a checkpoint`]),
     ...frozenLines(plan).map((line) => `frozen       ${line}`),
     `vocabulary   ${grouped(tokenizer.vocabularySize)} tokens (${config.tokenizer.kind})`,
     `step         ${grouped(plan.tokensPerStep)} tokens in ${microBatches}, ${flops}`,
