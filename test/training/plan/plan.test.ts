@@ -191,7 +191,7 @@ describe('planRun refuses', () => {
       model: { layers: 2, heads: 8, width: 16, contextLength: 2 ** 20 - 1 },
       training: { microBatchSize: 1 },
     });
-    const { keysToTurn } = planRun(wide, { vocabularySize, trainingTokens: 1e6 }, 2e9);
+    const { keysToTurn } = planRun(wide, { vocabularySize, trainingTokens: 2e6 }, 2e9);
     expect(keysToTurn.flatMap(({ keys }) => Object.keys(keys))).toContain('model.contextLength');
     expect(refuse(5, 4e8)).toContain('That is not enough: it needs a machine with more memory.');
     const keys = keysOf(
