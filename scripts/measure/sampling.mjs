@@ -10,14 +10,13 @@
  *
  * Time: 1 to 3 minutes a part; 1 minute for "--parts small"
  */
-import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { keyValueCacheBytes } from '#clm/training/plan/memory.js';
 import { clm, print, program, root, run, scratchFolder } from '../lib/clm.mjs';
+import { server } from '../lib/lineServer.mjs';
 import { measureProcess } from '../lib/measureProcess.mjs';
 import { median } from '../lib/statistics.mjs';
 import { writeWideTokenizer } from '../lib/wideTokenizer.mjs';
@@ -43,29 +42,6 @@ const size = { promptTokens: 32, tokens: 64 };
 
 const share = (/** @type {number} */ ratio) => `${(100 * ratio).toFixed(0)} %`;
 
-/** @typedef {{ greeting: any, ask: (question: object) => Promise<any>, stop: () => Promise<unknown> }} Server */
-
-/**
- * A process that answers a line of JSON with one; its first line is its greeting.
- * @param {string} command @param {string[]} args
- * @returns {Promise<Server>}
- */
-async function server(command, args) {
-  const child = spawn(command, args, { cwd: root, stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const answer = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error(`${command} ${args.join(' ')} ended early`);
-    return JSON.parse(value);
-  };
-  const greeting = await answer();
-  const ask = async (/** @type {object} */ question) => {
-    child.stdin.write(`${JSON.stringify(question)}\n`);
-    return answer();
-  };
-  const stop = () => new Promise((resolve) => child.once('close', resolve).stdin.end());
-  return { greeting, ask, stop };
-}
 const transformers = () =>
   server(options.python, ['scripts/measure/sampling/huggingface.py', 'serve', at('huggingface')]);
 /** @param {'float32' | 'bfloat16'} weights @param {number} slots */
@@ -79,7 +55,7 @@ const bytesOfToken = (/** @type {number} */ bytesOfWeight) =>
 
 /**
  * Tokens per second of each server in turn, the medians of the rounds, after one that does not count.
- * @param {Server[]} servers @param {{ batch: number, promptTokens: number, tokens: number }} question
+ * @param {import('../lib/lineServer.mjs').Server[]} servers @param {{ batch: number, promptTokens: number, tokens: number }} question
  */
 async function inTurns(servers, question) {
   /** @type {number[][]} */

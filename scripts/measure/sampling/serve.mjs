@@ -1,7 +1,7 @@
 /**
  * Completions and prefills by clm, timed on request: what scripts/measure/sampling.mjs runs beside transformers.
  *
- *   node scripts/measure/sampling/serve.mjs RUN float32|bfloat16 SLOTS
+ *   node scripts/measure/sampling/serve.mjs RUN float32|bfloat16|int8 SLOTS
  *
  * Reads requests as JSON lines and answers each with one: {"batch","promptTokens","tokens"} →
  * {"seconds","residentBytes"}, {"prefill"} → {"seconds"}, {"matmul":true} → {"gflops"}.
@@ -17,7 +17,7 @@ const [run, weights, slots] = process.argv.slice(2);
 const { config, tokenizer, session, table, close } = await loadModel(run, {
   checkpoint: 'last',
   precision: 'float32',
-  weights: /** @type {'float32' | 'bfloat16'} */ (weights),
+  weights: /** @type {'float32' | 'bfloat16' | 'int8'} */ (weights),
 });
 const decoding = openDecoding(session, config.model, table, Number(slots));
 const measureMatmul = await matmulMeter(session);
