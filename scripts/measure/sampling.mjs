@@ -55,7 +55,8 @@ const bytesOfToken = (/** @type {number} */ bytesOfWeight) =>
 
 /**
  * Tokens per second of each server in turn, the medians of the rounds, after one that does not count.
- * @param {import('../lib/lineServer.mjs').Server[]} servers @param {{ batch: number, promptTokens: number, tokens: number }} question
+ * @param {import('../lib/lineServer.mjs').Server[]} servers
+ * @param {{ batch: number, promptTokens: number, tokens: number }} question
  */
 async function inTurns(servers, question) {
   /** @type {number[][]} */
