@@ -3,7 +3,7 @@
  * tfjs-node is linked to.
  */
 import path from 'node:path';
-import { askForHugePages, koffi, type CFunction, type Pointer } from './libc.ts';
+import { askForHugePages, copyMemory, koffi, type CFunction, type Pointer } from './libc.ts';
 
 /** One output of a graph operation: TF_Output. */
 export interface Output {
@@ -110,11 +110,13 @@ export function emptyTensor(c: CApi, shape: readonly number[], dataType: number,
 /** A new TF_Tensor holding a copy of `values`; the caller deletes it. */
 export function newTensor(c: CApi, shape: readonly number[], dataType: number, values: ArrayBufferView): Pointer {
   const tensor = emptyTensor(c, shape, dataType, values.byteLength);
-  if (values.byteLength > 0) {
-    const target = new Uint8Array(koffi().view(c.TF_TensorData(tensor), values.byteLength));
-    target.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-  }
+  setTensor(c, tensor, values);
   return tensor;
+}
+
+/** Replaces all values of a tensor. */
+export function setTensor(c: CApi, tensor: Pointer, values: ArrayBufferView): void {
+  if (values.byteLength > 0) copyMemory(c.TF_TensorData(tensor), values, values.byteLength);
 }
 
 /**
@@ -134,8 +136,9 @@ export const tensorInPlace = (
 /** A copy of a float32 TF_Tensor's values. */
 export function tensorValues(c: CApi, tensor: Pointer): Float32Array {
   const byteLength = Number(c.TF_TensorByteSize(tensor));
-  if (byteLength === 0) return new Float32Array(0);
-  return new Float32Array(new Uint8Array(koffi().view(c.TF_TensorData(tensor), byteLength)).slice().buffer);
+  const values = new Float32Array(byteLength / 4);
+  if (byteLength > 0) copyMemory(values, c.TF_TensorData(tensor), byteLength);
+  return values;
 }
 
 /** A copy of a TF_Buffer's bytes. */

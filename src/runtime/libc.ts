@@ -48,6 +48,13 @@ export function returnFreeMemory(): void {
   if (process.platform === 'linux') libc('int malloc_trim(size_t)')(0);
 }
 
+/**
+ * Copies between C memory and the memory of a typed array. A view of C memory as an ArrayBuffer would take longer than
+ * the copy of a few numbers, and leaves work to the garbage collector.
+ */
+export const copyMemory = (to: Pointer, from: Pointer, bytes: number): void =>
+  void libc('void memcpy(void*, const void*, size_t)')(to, from, bytes);
+
 const pageBytes = 4096n;
 const MADV_HUGEPAGE = 14;
 

@@ -3,7 +3,7 @@ import { toBfloat16 } from '../tensors/elementTypes.ts';
 import { matrixSizes, packedShape } from '../tensors/int8.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { dataTypes, typeAttribute } from './binding.ts';
-import { emptyTensor, newTensor, tensorInPlace, tensorValues, type CApi, type Output } from './capi.ts';
+import { emptyTensor, newTensor, setTensor, tensorInPlace, tensorValues, type CApi, type Output } from './capi.ts';
 import { GraphSession } from './graph.ts';
 import { keepMemory, packInt8, shareCores } from './kernelLibrary.ts';
 import type { Pointer } from './libc.ts';
@@ -24,7 +24,8 @@ export class RecordedSession implements Session {
   readonly #recorder: Recorder;
   readonly #variables = new Map<string, Variable>();
   readonly #readers = new Map<string, Output>();
-
+  /** The tensors that programs are fed: each is written again for every run. */
+  readonly #fed: Pointer[] = [];
   #check: Promise<void> | undefined;
 
   constructor(tensorFlow: TensorFlow, settings: SessionSettings) {
@@ -112,25 +113,21 @@ export class RecordedSession implements Session {
     );
     const fetches = Object.entries<Output>(result.fetches);
 
+    const wanted = fetches.map(([, output]) => output);
+    let feeds: { output: Output; tensor: Pointer }[] | undefined;
     const run = async (values: Parameters<Program['run']>[0]): Promise<Record<O, Float32Array>> => {
-      const feeds = placeholders.map(([input, spec], i) => ({
-        output: result.feeds[i]!,
-        tensor: newTensor(c, spec.shape, dataTypes[spec.dtype], checkedValues(name, input, spec, values[input])),
-      }));
-      try {
-        shareCores(this.settings.branches);
-        const fetched = await this.#graph.run(
-          feeds,
-          fetches.map(([, output]) => output),
-          updates,
-          options,
-        );
-        const entries = fetches.map(([output], i) => [output, this.#take(fetched[i])]);
-        if (this.#check !== undefined) await this.#check;
-        return Object.fromEntries(entries) as Record<O, Float32Array>;
-      } finally {
-        for (const feed of feeds) c.TF_DeleteTensor(feed.tensor);
-      }
+      const fed = placeholders.map(([input, spec]) => checkedValues(name, input, spec, values[input]));
+      feeds ??= placeholders.map(([, { shape, dtype }], i) => {
+        const tensor = emptyTensor(c, shape, dataTypes[dtype], fed[i]!.byteLength);
+        this.#fed.push(tensor);
+        return { output: result.feeds[i]!, tensor };
+      });
+      for (const [i, { tensor }] of feeds.entries()) setTensor(c, tensor, fed[i]!);
+      shareCores(this.settings.branches);
+      const fetched = await this.#graph.run(feeds, wanted, updates, options);
+      const entries = fetches.map(([output], i) => [output, this.#take(fetched[i])]);
+      if (this.#check !== undefined) await this.#check;
+      return Object.fromEntries(entries) as Record<O, Float32Array>;
     };
     return { run };
   }
@@ -141,6 +138,7 @@ export class RecordedSession implements Session {
 
   close(): void {
     this.#graph.close();
+    for (const tensor of this.#fed) this.#tensorFlow.c.TF_DeleteTensor(tensor);
   }
 
   /** The values of a tensor, which is deleted. */

@@ -34,7 +34,7 @@ export interface ProgramOptions {
    * ones, for which handing them from thread to thread would take longer than computing them.
    */
   onOneThread?: boolean;
-  /** It takes at most a millisecond: run it on the JavaScript thread, in a turn of its own, without another thread. */
+  /** It takes at most a millisecond: run it on the JavaScript thread, where events wait for it for a few ms. */
   isBrief?: boolean;
 }
 
