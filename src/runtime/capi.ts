@@ -97,8 +97,8 @@ export function throwOnError(c: CApi, status: Pointer, what: string): void {
 /** A shape or list of integers as C's int64_t*. */
 export const int64s = (values: readonly number[]): BigInt64Array => BigInt64Array.from(values, BigInt);
 
-/** Tensors from this size on are worth huge pages. */
-const largeBytes = 4e6;
+/** Tensors from this size on ask for huge pages: with 4 MB, a token of 126M bfloat16 weights takes 4 % longer. */
+const largeBytes = 1e6;
 
 /** A new TF_Tensor whose values are yet to be written; the caller deletes it. */
 export function emptyTensor(c: CApi, shape: readonly number[], dataType: number, bytes: number): Pointer {
