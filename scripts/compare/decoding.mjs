@@ -1,12 +1,12 @@
 /**
  * Compares generation by clm, transformers (PyTorch) and llama.cpp: tokens per second, first token, reading a prompt.
  *
- *   npm run compare -- decoding [--python PYTHON] [--rounds 3] [--rows "first token,prefill 512,…"]
+ *   npm run compare -- decoding [--python PYTHON] [--rounds 3] [--rows "first token,prefill 512,…"] [--folder FOLDER]
  *
  * The model is random: the Llama kind, 126M parameters, 16 layers. All use the same number of threads, and take turns
  * because machines drift; medians are printed. PYTHON has torch, transformers and gguf; without it they are installed
  * into a folder of their own, as is node-llama-cpp from npm. Where llama.cpp does not run, its column is empty.
- * Linux only.
+ * What is made first, the models and packages, is kept in FOLDER for the next time if one is given. Linux only.
  *
  * Time: 6 minutes, and the downloads
  */
@@ -20,8 +20,10 @@ import { median } from '../lib/statistics.mjs';
 import { writeWideTokenizer } from '../lib/wideTokenizer.mjs';
 
 const text = /** @type {const} */ ({ type: 'string' });
-const { values: options } = parseArgs({ options: { python: text, rounds: { ...text, default: '3' }, rows: text } });
-const scratch = scratchFolder('decoding');
+const { values: options } = parseArgs({
+  options: { python: text, rounds: { ...text, default: '3' }, rows: text, folder: text },
+});
+const scratch = options.folder ?? scratchFolder('decoding');
 const at = (/** @type {string} */ name) => path.join(scratch, name);
 const threads = os.availableParallelism();
 const rounds = Number(options.rounds);
@@ -43,6 +45,7 @@ const rows = {
 
 /** A Python that has what is needed. */
 function preparedPython() {
+  if (existsSync(at('python'))) return at('python/bin/python');
   run('python3', ['-m', 'venv', at('python')]);
   run(at('python/bin/pip'), ['install', '--quiet', 'torch', 'transformers', 'gguf', 'safetensors']);
   return at('python/bin/python');
@@ -50,9 +53,11 @@ function preparedPython() {
 
 /** The folder of node-llama-cpp; null where it cannot be had. */
 function llamaCppFolder() {
+  const folder = at('npm/node_modules/node-llama-cpp');
+  if (existsSync(folder)) return folder;
   try {
     run('npm', ['install', '--prefix', at('npm'), '--ignore-scripts', `node-llama-cpp@${llamaCppVersion}`]);
-    return at('npm/node_modules/node-llama-cpp');
+    return folder;
   } catch (error) {
     print(`llama.cpp is left out: ${/** @type {Error} */ (error).message.split('\n').slice(0, 3).join(' ')}`);
     return null;
@@ -61,12 +66,14 @@ function llamaCppFolder() {
 
 const python = options.python ?? preparedPython();
 const llamaCpp = llamaCppFolder();
-run(python, [script, 'make', at('model')]);
-writeWideTokenizer(at('model/tokenizer.json'), 32_768);
-clm('import', at('model'), '--run', at('run'), '--quiet');
 const ggufTypes = { float32: 'F32', bfloat16: 'BF16', int8: 'Q8_0' };
+if (!existsSync(at('run'))) {
+  run(python, [script, 'make', at('model')]);
+  writeWideTokenizer(at('model/tokenizer.json'), 32_768);
+  clm('import', at('model'), '--run', at('run'), '--quiet');
+}
 for (const type of llamaCpp === null ? [] : Object.values(ggufTypes))
-  run(python, [script, 'gguf', at('model'), at(`${type}.gguf`), type]);
+  if (!existsSync(at(`${type}.gguf`))) run(python, [script, 'gguf', at('model'), at(`${type}.gguf`), type]);
 
 /** What each program runs as a server, or to its first token; null if it cannot. @type {Record<string, any>} */
 const programs = {
@@ -121,7 +128,6 @@ const asked = options.rows?.split(',').map((name) => name.trim());
 const names = Object.keys(programs);
 const line = (/** @type {string} */ name, /** @type {string[]} */ cells) =>
   print(`${name.padEnd(38)}${cells.map((cell) => cell.padStart(14)).join('')}`);
-if (!existsSync(at('run'))) throw new Error('clm import made no run');
 print(`${os.cpus()[0].model.trim()}, ${threads} threads, Node ${process.versions.node}`);
 line('', names);
 for (const [name, work] of Object.entries(rows)) {
