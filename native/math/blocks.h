@@ -10,7 +10,7 @@
 // A body compiled for each width of vectors that processors have: `template <int W> void run() const`, marked
 // ALWAYS_INLINE, as all that it calls must be inlined.
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-#if defined(__x86_64__) && defined(__linux__) && !defined(__clang__) && __GNUC__ >= 12
+#if defined(HAS_VARIANTS)
 template <typename Body>
 __attribute__((target("arch=x86-64-v4,prefer-vector-width=512"))) void RunOnAvx512(const Body& body) {
   body.template run<16>();
@@ -29,7 +29,13 @@ void OnWidestVectors(const Body& body) {
 #else
 template <typename Body>
 void OnWidestVectors(const Body& body) {
+#if defined(__AVX512F__)
+  body.template run<16>();
+#elif defined(__AVX2__)
+  body.template run<8>();
+#else
   body.template run<4>();
+#endif
 }
 #endif
 

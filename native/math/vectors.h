@@ -9,8 +9,9 @@
 // template, once for each of these levels (v4: AVX-512, v3: AVX2 and FMA), and the loader picks the best one for the
 // processor. Everything that is to use the wider vectors must be inlined into such a function: mark what it calls
 // INLINE. Other compilers get the default variant: before GCC 12 the levels are unknown, and clang does not clone
-// templates.
-#if defined(__x86_64__) && defined(__linux__) && !defined(__clang__) && __GNUC__ >= 12
+// templates. With CLM_ONE_VARIANT there is one, for the processor of the compiler's flags (npm run check -- vectors).
+#if defined(__x86_64__) && defined(__linux__) && !defined(__clang__) && __GNUC__ >= 12 && !defined(CLM_ONE_VARIANT)
+#define HAS_VARIANTS
 #define VARIANTS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define VARIANTS
