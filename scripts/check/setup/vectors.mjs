@@ -4,7 +4,7 @@
  *   npm run check -- vectors [FILES]
  *
  * FILES are tests (default: those of operations and of attention). On a processor with AVX-512 the tests otherwise
- * compute with the widest variant alone. The int8 kernels choose by themselves and stay as they are. Needs Linux x86-64.
+ * compute with the widest variant alone. The int8 kernels choose by themselves and stay as they are. Linux x86-64 only.
  *
  * Time: 2 minutes
  */
