@@ -3,7 +3,7 @@
  *
  *   npm run check -- vectors [FILES]
  *
- * FILES are tests (default: those of operations and of attention). On a processor with AVX-512 the tests otherwise
+ * FILES are tests (default: of kernels, attention and gradients). On a processor with AVX-512 the tests otherwise
  * compute with the widest variant alone. The int8 kernels choose by themselves and stay as they are. Linux x86-64 only.
  *
  * Time: 2 minutes
@@ -20,7 +20,8 @@ import { platforms } from '../../package/platforms.mjs';
 import { progressOn } from '../../setup/progress.mjs';
 
 const variants = { 'AVX2 and FMA': '-march=x86-64-v3', 'any x86-64': '-march=x86-64' };
-const files = process.argv.length > 2 ? process.argv.slice(2) : ['test/ops', 'test/model/attention.test.ts'];
+const given = process.argv.slice(2);
+const files = given.length > 0 ? given : ['kernels', 'attention', 'gradients'].map((name) => `${name}.test.ts`);
 
 if (process.platform !== 'linux' || process.arch !== 'x64') {
   console.error('Needs Linux on x86-64.');
