@@ -17,6 +17,6 @@ export function parseUntil(value: string): { text: string; step?: number; traine
   const text = `--until ${value}`;
   if (/^\d/.test(value) && Number(value) >= 1 && Number.isSafeInteger(Number(value)))
     return { text, step: Number(value) };
-  if (/[a-z]$/.test(value)) return { text, trainedMs: parseDuration(value, '--until') };
+  if (/^\d.*(d|h|m|min|s)$/.test(value)) return { text, trainedMs: parseDuration(value, '--until') };
   throw wrongInput(`--until must be a number of steps, such as 500, or a duration, such as 10min, not "${value}"`);
 }

@@ -100,7 +100,7 @@ random:
     ['config: a.yaml\nrandom: { draws: 2 }', /random\.ranges is missing/],
     ['config: a.yaml\ngrid: { name: [a, b] }', /name cannot be set/],
     ['config: a.yaml\nhalving: { factor: 1, from: 5 }', /:2:20: halving\.factor must be .* at least 2/],
-    ['config: a.yaml\nhalving: { factor: 3 }', /halving\.from must be a whole number/],
+    ['config: a.yaml\nhalving: { factor: 3 }', /halving\.from is missing/],
     ['config: a.yaml\nhalving: { from: { tokens: 0 } }', /halving\.from\.tokens must be at least 1/],
     ['config: a.yaml\nhalving: { from: { steps: 5, time: 3s } }', /needs one of steps, tokens and time/],
     ['config: a.yaml\nhalving: { from: { time: soon } }', /halving\.from\.time must be a duration .*"soon"/],

@@ -262,7 +262,8 @@ describe('the base of an adapter', () => {
     return verdicts[0]!.reason ?? 'intact';
   };
   const failure = async (): Promise<string> => {
-    const { message } = await failureOf(loadModel(at('tuned'), { checkpoint: 'last', device: 'cpu' }));
+    const loaded = loadModel(at('tuned'), { checkpoint: 'last', device: 'cpu' });
+    const { message } = await failureOf(loaded.then((model) => model.verified.finally(() => model.close())));
     expect(await verdict()).toBe(message);
     return message;
   };

@@ -1,7 +1,8 @@
 /** Successive halving in words, and what is refused of it. */
 import { wrongInput } from '../../errors.ts';
 import { listed } from '../comparison/texts.ts';
-import { isBeforeEnd, keptOf, rungText, settingCount, type HalvedRun, type HalvingEvent } from './halving.ts';
+import { isBeforeEnd, keptOf, rungText, settingCount, stepAt } from './halving.ts';
+import type { HalvedRun, HalvingEvent, Rung } from './halving.ts';
 import type { PlannedRun } from './planSweep.ts';
 import type { Halving } from './sweepFile.ts';
 
@@ -28,12 +29,25 @@ export function halvingEventText(event: HalvingEvent, runs: readonly HalvedRun[]
   );
 }
 
-/** @throws wrongInput if there is nothing to decide, or nothing to decide by */
-export function checkHalving(halving: Halving, runs: readonly PlannedRun[]): void {
+/**
+ * @returns a warning if the first rung tells little, or undefined
+ * @throws wrongInput if there is nothing to decide, or no rung before the end
+ */
+export function checkHalving(halving: Halving, runs: readonly PlannedRun[]): string | undefined {
   if (settingCount(runs) < 2)
     throw wrongInput('halving needs at least two settings that differ in more than their seed');
   if (!isBeforeEnd({ ...halving, amount: halving.from }, runs)) {
     const from = rungText({ ...halving, amount: halving.from });
     throw wrongInput(`halving.from is ${from}, but no run of the sweep is longer; choose an amount below its length`);
   }
+  return withinWarmup({ ...halving, amount: halving.from }, runs);
+}
+
+function withinWarmup(first: Rung, runs: readonly PlannedRun[]): string | undefined {
+  const early = runs.filter(({ config, plan }) => (stepAt(first, plan) ?? Infinity) <= config.schedule.warmupSteps);
+  if (early.length === 0) return undefined;
+  return (
+    `the first rung of halving, ${rungText(first)}, is within the warm-up of the learning rate in ${early.length} of ` +
+    `${runs.length} runs: losses there tell little. Raise halving.from, or lower schedule.warmupSteps`
+  );
 }

@@ -211,7 +211,8 @@ function halvingOf(tree: LocatedMapping | undefined): Halving | null {
   const factor = factorValue === undefined ? 3 : number(factorValue, tree, 'halving.factor', true);
   if (factor < 2) throw fail(factorValue!, 'halving.factor must be a whole number of at least 2');
   const from = valueAt(tree, ['from']);
-  if (from?.kind !== 'mapping') return { factor, unit: 'steps', from: positive(from, 'halving.from', tree) };
+  if (from === undefined) throw fail(tree, 'halving.from is missing: the steps of the first rung, such as 200');
+  if (from.kind !== 'mapping') return { factor, unit: 'steps', from: positive(from, 'halving.from', tree) };
   knownKeys(from, ['steps', 'tokens', 'time'], 'halving.from');
   const [unit, ...others] = [...from.entries.keys()] as Halving['unit'][];
   if (unit === undefined || others.length > 0) throw fail(from, 'halving.from needs one of steps, tokens and time');
@@ -222,9 +223,9 @@ function halvingOf(tree: LocatedMapping | undefined): Halving | null {
   return { factor, unit, from: positive(value, `halving.from.${unit}`, from) };
 }
 
-function positive(value: LocatedValue | undefined, what: string, tree: LocatedValue): number {
+function positive(value: LocatedValue, what: string, tree: LocatedValue): number {
   const amount = number(value, tree, what, true);
-  if (amount < 1) throw fail(value!, `${what} must be at least 1`);
+  if (amount < 1) throw fail(value, `${what} must be at least 1`);
   return amount;
 }
 

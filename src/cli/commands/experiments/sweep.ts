@@ -82,7 +82,8 @@ async function prepareSweep(args: ArgumentsOf<typeof sweepUsage>, signal: AbortS
   }
   const say = args.quiet && !args.dryRun ? () => {} : note;
   const { halving } = sweep;
-  if (halving !== null) checkHalving(halving, planned);
+  const halvingWarning = halving === null ? undefined : checkHalving(halving, planned);
+  if (halvingWarning !== undefined) printWarning(halvingWarning);
   return { sweep, output, planned, expected: await expectedSweep(planned, { jobs: args.jobs, halving, say, signal }) };
 }
 

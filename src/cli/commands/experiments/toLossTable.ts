@@ -71,11 +71,12 @@ export function toLossAnswer(result: ToLoss): string[] {
 
 function evidence(difference: Difference | null, at: Alignment): string {
   if (difference === null) return '';
-  const { difference: size, margin, method, n, correctedP } = difference;
+  const { difference: size, margin, method, n, correctedP, isWithinSpread } = difference;
   if (margin === null) return ': one seed each, so no spread is known';
   const ends = [size - margin, size + margin].map((end) => amountText(end, at)).join(' to ');
+  const verdict = isWithinSpread ? ', which is within the spread of seeds' : '';
   const test = method === 'paired' ? `paired by seed, n ${n[0]}` : `Welch, n ${n[0]} and ${n[1]}`;
-  return `: ${ends} more, at 95 %, ${test}, p ${probability(correctedP!)}`;
+  return `: ${ends} more, at 95 %, ${test}, p ${probability(correctedP!)}${verdict}`;
 }
 
 function ratioToFirst({ groups, at, isComparable }: ToLoss, i: number): number | null {
