@@ -38,7 +38,7 @@ export async function* verifyCheckpoints(runOrCheckpoint: string): AsyncGenerato
 async function verify(path: string, step: number | null): Promise<Verdict> {
   try {
     const checkpoint = await loadCheckpoint(path, { optimizer: true });
-    if (pinnedBase(checkpoint.state)) await openModelCheckpoint(path);
+    if (pinnedBase(checkpoint.state)) await (await openModelCheckpoint(path)).verified;
     return { path, step: checkpoint.step, valid: true, reason: null, damagedTensors: [] };
   } catch (error) {
     if (!(error instanceof ExpectedError) || error.kind !== 'wrongInput') throw error;
