@@ -20,3 +20,30 @@ export async function checkpointFolder(run: string, which: string): Promise<stri
   if (best !== undefined) return best.path;
   throw wrongInput(`${run} has no checkpoint with a validation loss; use --checkpoint last`);
 }
+
+/** How often a checkpoint is chosen anew; a training run deletes one at most per step. */
+const mostChoices = 5;
+
+/**
+ * Reads the chosen checkpoint. If reading fails and `last` or `best` is another checkpoint by then, because the run is
+ * being trained and deletes old ones, that one is read instead.
+ *
+ * @throws as `checkpointFolder` and `read`
+ */
+export async function withChosenCheckpoint<R>(
+  run: string,
+  which: string,
+  read: (directory: string) => Promise<R>,
+): Promise<R> {
+  let directory = await checkpointFolder(run, which);
+  for (let choices = 1; ; choices++) {
+    try {
+      return await read(directory);
+    } catch (error) {
+      if (choices === mostChoices) throw error;
+      const now = await checkpointFolder(run, which).catch(() => directory);
+      if (now === directory) throw error;
+      directory = now;
+    }
+  }
+}

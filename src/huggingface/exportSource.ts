@@ -1,6 +1,6 @@
 /** What an export reads of a run: config and tokenizer, and the parameters one at a time, with its adapter in them. */
 import { join } from 'node:path';
-import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
+import { withChosenCheckpoint } from '../checkpoint/chosenCheckpoint.ts';
 import { openModelCheckpoint, type ModelCheckpoint } from '../checkpoint/modelCheckpoint.ts';
 import type { Tokenizer } from '../data/tokenizers/tokenizer.ts';
 import { tokenizerFromFile } from '../data/tokenizers/tokenizerFile.ts';
@@ -26,12 +26,13 @@ export async function openExportSource(
   run: string,
   options: { checkpoint: string; as?: AdapterExport },
 ): Promise<ExportSource> {
-  const directory = await checkpointFolder(run, options.checkpoint);
-  const opened = await openModelCheckpoint(directory);
-  await opened.verified;
-  refuseOtherForm(run, options.as ?? null, opened.adapter !== null);
-  const tokenizer = tokenizerFromFile(opened.checkpoint.tokenizerText, join(directory, 'tokenizer.json'));
-  return { ...opened, tokenizer };
+  return withChosenCheckpoint(run, options.checkpoint, async (directory) => {
+    const opened = await openModelCheckpoint(directory);
+    await opened.verified;
+    refuseOtherForm(run, options.as ?? null, opened.adapter !== null);
+    const tokenizer = tokenizerFromFile(opened.checkpoint.tokenizerText, join(directory, 'tokenizer.json'));
+    return { ...opened, tokenizer };
+  });
 }
 
 function refuseOtherForm(run: string, form: AdapterExport, isAdapter: boolean): void {

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { openModelCheckpoint } from '../checkpoint/modelCheckpoint.ts';
 import { readState } from '../checkpoint/checkpointFiles.ts';
-import { checkpointFolder } from '../checkpoint/chosenCheckpoint.ts';
+import { withChosenCheckpoint } from '../checkpoint/chosenCheckpoint.ts';
 import { withSafetensors } from '../tensors/safetensors.ts';
 import { assertSameTensors, elementCount } from '../tensors/tensors.ts';
 import type { Config } from '../config/schema.ts';
@@ -34,7 +34,11 @@ export interface LoadedModel {
   close(): void;
 }
 
-type DeviceOption = 'auto' | 'cpu' | 'cuda' | undefined;
+interface LoadOptions {
+  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  precision?: Precision;
+  weights?: StoredAs;
+}
 
 /**
  * @param run a run directory or a checkpoint folder
@@ -44,11 +48,11 @@ type DeviceOption = 'auto' | 'cpu' | 'cuda' | undefined;
  *   that read them by `Variables.weight`
  * @throws wrong input if there is no such checkpoint or it is damaged, or for int8 on a GPU
  */
-export async function loadModel(
-  run: string,
-  options: { checkpoint: string; device?: DeviceOption; precision?: Precision; weights?: StoredAs },
-): Promise<LoadedModel> {
-  const directory = await checkpointFolder(run, options.checkpoint);
+export async function loadModel(run: string, options: LoadOptions & { checkpoint: string }): Promise<LoadedModel> {
+  return withChosenCheckpoint(run, options.checkpoint, (directory) => loadFolder(directory, options));
+}
+
+async function loadFolder(directory: string, options: LoadOptions): Promise<LoadedModel> {
   const { checkpoint, config, weightsFile, adapter, verified } = await openModelCheckpoint(directory);
   const tokenizer = tokenizerFromFile(checkpoint.tokenizerText, path.join(directory, 'tokenizer.json'));
   const table = parameterTable(config.model, tokenizer.vocabularySize);
@@ -56,7 +60,8 @@ export async function loadModel(
   const precision = options.precision ?? (weights === 'float32' ? config.training.precision : 'float32');
   const open = (): Session => openSession({ mode: 'recorded', precision, device: options.device ?? config.device });
   const merge = mergeOf(config, table, adapter);
-  const file = mapFile(weightsFile);
+  const modelSha256 = (await readState(directory)).files['model.safetensors'].sha256;
+  const file = mapWeights(weightsFile);
   const fill = sessionOf({ file: weightsFile, floats: file.floats, table, open, weights, merge });
   // If the file is damaged, that is the reason whatever else fails.
   const session = await fill.catch(async (error) => {
@@ -64,7 +69,6 @@ export async function loadModel(
     throw error;
   });
   session.resultsAfter(verified);
-  const modelSha256 = (await readState(directory)).files['model.safetensors'].sha256;
   return {
     config,
     directory,
@@ -80,6 +84,15 @@ export async function loadModel(
       file.close();
     },
   };
+}
+
+function mapWeights(file: string): MappedFile {
+  try {
+    return mapFile(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    throw wrongInput(`${file} was deleted while it was read. Choose a checkpoint that still exists.`);
+  }
 }
 
 /** Bytes of weights that are converted at a time, so that the model is never in memory twice. */
