@@ -71,17 +71,18 @@ export function loadTensorFlow(choice: DeviceChoice = 'auto'): TensorFlow {
   if (choice === 'auto' && installation.warning !== undefined) notices.warn(installation.warning);
   setEnvironment(choice === 'auto' ? installation.device : choice);
   // Kernels register themselves with messages that no log level stops, because it is read after them.
-  loaded = wantsTensorFlowLog() ? load(installation) : withQuietStderr(() => load(installation));
-  const usesGpu = loaded.backend.isUsingGpuDevice;
+  const opened = wantsTensorFlowLog() ? load(installation) : withQuietStderr(() => load(installation));
+  const usesGpu = opened.backend.isUsingGpuDevice;
   const wanted = choice === 'auto' ? installation.device : choice;
   if (wanted === 'cuda' && !usesGpu) {
     throw environmentFailure(
       'libtensorflow found no usable GPU. Check with nvidia-smi that the NVIDIA driver is loaded, or use --device cpu.',
     );
   }
-  loaded.device = usesGpu ? 'cuda' : 'cpu';
-  if (loaded.device === 'cpu') loaded.kernels = loadKernels(installation);
-  loaded.deviceReason = choice === 'auto' ? installation.why : `asked for (device: ${choice})`;
+  opened.device = usesGpu ? 'cuda' : 'cpu';
+  if (opened.device === 'cpu') opened.kernels = loadKernels(installation);
+  opened.deviceReason = choice === 'auto' ? installation.why : `asked for (device: ${choice})`;
+  loaded = opened; // only now: whoever comes after a failure meets it again
   return loaded;
 }
 

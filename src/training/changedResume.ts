@@ -12,12 +12,12 @@ export interface AskedRun {
 
 /**
  * @param differences keys that differ and must not, such as `optimizer.learningRate`
- * @param model of the run that is to be resumed
+ * @param of the config of the run that is to be resumed
  */
 export function changedResume(
   differences: readonly string[],
   runDirectory: string,
-  model: Config['model'],
+  of: Pick<Config, 'model' | 'adapter'>,
   { configPath, set }: AskedRun,
 ): string {
   const run = path.relative(process.cwd(), runDirectory) || '.';
@@ -28,7 +28,7 @@ export function changedResume(
   const refusal =
     `${runDirectory} was started with another ${differences.join(', ')}. Resuming may change only device, the ` +
     'length, schedule, evaluation, checkpoints, samples, reports, corpus.workers and corpus.cache.';
-  if (!weightsFit(differences, model))
+  if (!weightsFit(differences, of))
     return `${refusal}\nFor anything else train a new run, from the start:\n  ${command([])}`;
   const inFile =
     configPath === undefined
@@ -40,8 +40,15 @@ export function changedResume(
   );
 }
 
-/** Weights depend on the model and the tokenizer, except for dropout and the length of rotary positions. */
-function weightsFit(differences: readonly string[], { family }: Config['model']): boolean {
+/**
+ * Weights depend on the model and the tokenizer, except for dropout and the length of rotary positions. No run starts
+ * from one with an adapter.
+ */
+function weightsFit(
+  differences: readonly string[],
+  { model: { family }, adapter }: Pick<Config, 'model' | 'adapter'>,
+): boolean {
+  if (adapter.kind !== null) return false;
   const free = ['model.dropout', ...(family === 'llama' ? ['model.contextLength'] : [])];
   return !differences.some(
     (key) => (/^(model|tokenizer|start)\./.test(key) && !free.includes(key)) || key === 'start.from',

@@ -37,7 +37,7 @@ export async function assertMayResume(
   if (ignorePaths && (await isOtherTokenizer(before, config, checkpoint))) differences.push('tokenizer.path');
   if (differences.length === 0) return;
   refuseOtherConfig(runDirectory, asked.configPath);
-  throw wrongInput(changedResume(differences, runDirectory, before.model, asked));
+  throw wrongInput(changedResume(differences, runDirectory, before, asked));
 }
 
 /** The run that this one started from may have been moved since: then it is gone from its place and is at another. */
