@@ -10,7 +10,7 @@ import type { Completion, Reply } from '../sampling/completion.ts';
 import { openDecoding, type Decoding } from '../sampling/decoding.ts';
 import { generate, type CompletionRequest } from '../sampling/generate.ts';
 import { loadModel } from '../sampling/loadModel.ts';
-import { requestsOf, type AskedPrompt } from '../sampling/requests.ts';
+import { requestsOf } from '../sampling/requests.ts';
 import type { TokenLosses } from '../sampling/scoring/overlappingWindows.ts';
 import { scoreChoices, scoreText, type ChoiceScores, type TextScore } from '../sampling/scoring/textScores.ts';
 import { openTokenLosses } from '../sampling/scoring/tokenLosses.ts';
@@ -20,6 +20,16 @@ import {
   type CompletionSettings,
   type SettingsInput,
 } from '../sampling/settings.ts';
+import {
+  askedPrompt,
+  checkChoice,
+  checkDirectory,
+  checkOneSample,
+  checkOptions,
+  checkPrompts,
+  checkScored,
+  checkSettings,
+} from './arguments.ts';
 
 /** How `loadRun` loads a model. */
 export interface LoadOptions {
@@ -77,13 +87,15 @@ const openRuns = new WeakMap<Run, OpenRun>();
  *
  * @param directory a run directory or a checkpoint folder
  * @returns the model; close it after use
- * @throws InputError if there is no run or no such checkpoint; DamagedCheckpointError if a file of it is missing or
+ * @throws InputError if there is no run or no such checkpoint, or for an option that is not valid; DamagedCheckpointError if a file of it is missing or
  *   damaged; EnvironmentError if memory does not suffice or there is no such device
  */
-export async function loadRun(
-  directory: string,
-  { checkpoint = 'last', device, weights = 'float32', batch = 8 }: LoadOptions = {},
-): Promise<Run> {
+export async function loadRun(directory: string, options: LoadOptions = {}): Promise<Run> {
+  checkDirectory(directory, 'loadRun');
+  checkOptions(options, 'loadRun', ['checkpoint', 'device', 'weights', 'batch']);
+  const { checkpoint = 'last', device, weights = 'float32', batch = 8 } = options;
+  checkChoice('weights', weights, ['float32', 'bfloat16', 'int8']);
+  checkChoice('device', device, ['auto', 'cpu', 'cuda']);
   if (!Number.isSafeInteger(batch) || batch < 1)
     throw new InputError(`batch must be a whole number of at least 1, not ${batch}`);
   const model = await loadModel(directory, { checkpoint: String(checkpoint), device, precision: 'float32', weights });
@@ -127,16 +139,6 @@ export async function loadRun(
   return run;
 }
 
-function askedPrompt(given: Prompt): AskedPrompt {
-  if (typeof given === 'string') return { prompt: given };
-  if ('prompt' in given) {
-    const { prompt, ...settings } = given;
-    return { prompt, settings };
-  }
-  const { messages, ...settings } = given;
-  return { prompt: '', messages: chatMessages(messages, 'messages'), settings };
-}
-
 /** A completion of `completeAll`. */
 export interface IndexedCompletion extends Completion {
   /** Number of the completion among all of the call, from 0. */
@@ -151,6 +153,8 @@ export interface IndexedCompletion extends Completion {
  * @throws InputError for settings or a prompt that are not valid, or a run that is closed or in another call
  */
 export async function complete(run: Run, prompt: Prompt, settings: SettingsInput = {}): Promise<Completion> {
+  checkSettings(settings);
+  checkOneSample('complete', settings, prompt);
   for await (const completion of completeAll(run, [prompt], { ...settings, samples: 1 })) return completion;
   throw new Error('a prompt had no completion');
 }
@@ -165,8 +169,11 @@ export async function complete(run: Run, prompt: Prompt, settings: SettingsInput
 export async function* completeAll(
   run: Run,
   prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
-  { sameSeed = false, ...settings }: SettingsInput & { sameSeed?: boolean } = {},
+  options: SettingsInput & { sameSeed?: boolean } = {},
 ): AsyncGenerator<IndexedCompletion, void, void> {
+  checkPrompts(prompts);
+  checkSettings(options);
+  const { sameSeed = false, ...settings } = options;
   const { request, decoding, tokenizer, begin } = opened(run);
   const promptIndexes = new Map<number, number>(); // of the completions that have not been yielded, by their number
   const requests = async function* () {
@@ -202,8 +209,10 @@ export async function* stream(
   prompt: Prompt,
   settings: SettingsInput = {},
 ): AsyncGenerator<string, void, void> {
+  checkSettings(settings);
+  checkOneSample('stream', settings, prompt);
   const { request, decoding, tokenizer, begin } = opened(run);
-  const requests = request(prompt, { ...settings, samples: 1 }).slice(0, 1);
+  const requests = request(prompt, { ...settings, samples: 1 });
   const end = begin();
   try {
     for await (const event of generate(decoding(), tokenizer, requests, { order: 'input' }))
@@ -231,6 +240,7 @@ export async function chat(
   { onText, signal }: { onText?: (text: string) => void | Promise<void>; signal?: AbortSignal } = {},
 ): Promise<Reply> {
   signal?.throwIfAborted();
+  checkSettings(settings);
   if ((settings.samples ?? 1) !== 1) throw new InputError('chat gives one answer; leave samples out');
   const { settings: complete, decoding, tokenizer, chatDate, begin } = opened(run);
   const checked = chatMessages(messages, 'messages');
@@ -257,13 +267,14 @@ export async function score(run: Run, text: string): Promise<TextScore>;
 /**
  * Computes ln p of each choice as a continuation of the prompt, and which is likeliest.
  *
- * @throws InputError for an empty choice, or a run that is closed or in another call
+ * @throws InputError for an empty choice or none at all, or a run that is closed or in another call
  */
 export async function score(run: Run, question: { prompt: string; choices: readonly string[] }): Promise<ChoiceScores>;
 export async function score(
   run: Run,
   asked: string | { prompt: string; choices: readonly string[] },
 ): Promise<TextScore | ChoiceScores> {
+  checkScored(asked);
   const { tokenLosses, tokenizer, begin } = opened(run);
   const end = begin();
   try {

@@ -14,6 +14,7 @@ import { completeLines, parseRecord, type MetricsRecord } from '../run/metrics.t
 import { runPaths } from '../run/runPaths.ts';
 import { readBounded } from '../storage/boundedFile.ts';
 import { diskFailure, errorCode } from '../storage/diskFailure.ts';
+import { checkDirectory } from './arguments.ts';
 import { loadRun, type LoadOptions, type Run } from './model.ts';
 
 /** A checkpoint of a run. Its files are checked when it is loaded. */
@@ -65,6 +66,7 @@ export interface RunDirectory {
  * @throws InputError if there is no run; ConfigError if its config is not valid; EnvironmentError if the disk refuses
  */
 export async function openRun(directory: string): Promise<RunDirectory> {
+  checkDirectory(directory, 'openRun');
   const absolute = path.resolve(directory);
   const paths = runPaths(absolute);
   const configText = await fileOf(absolute, paths.config);

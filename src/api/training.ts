@@ -7,6 +7,7 @@ import { InputError } from '../errors.ts';
 import type { Fact, TrainingResult } from '../training/sinks/facts.ts';
 import { startTimeLimit } from '../training/timeLimit.ts';
 import { trainRun } from '../training/trainRun.ts';
+import { checkOptions } from './arguments.ts';
 
 /** The options of `train`: those of `clm train`, under the same names, and what a program needs besides. */
 export interface TrainOptions {
@@ -53,9 +54,7 @@ export async function train(
   options: TrainOptions = {},
 ): Promise<TrainingResult> {
   const beganMs = performance.now();
-  const unknown = Object.keys(options).find((key) => !optionNames.includes(key));
-  if (unknown !== undefined)
-    throw new InputError(`${unknown} is not an option of train; the options are ${optionNames.join(', ')}`);
+  checkOptions(options, 'train', optionNames);
   const { run, resume = false, set = [], device, overfitBatch = false, eager = false, maxTimeMs, onFact } = options;
   if (maxTimeMs !== undefined && !(maxTimeMs > 0))
     throw new InputError(`maxTimeMs must be a number of milliseconds above 0, not ${maxTimeMs}`);

@@ -48,8 +48,14 @@ const settingsSchema = z.strictObject({
     .min(1)
     .max(maxSamples)
     .meta({ must: `a whole number from 1 to ${maxSamples}` }),
-  seed: wholeNumberFrom(0),
+  seed: z
+    .int()
+    .min(0)
+    .meta({ must: `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}` }),
 });
+
+/** Of the first of so many samples: their seeds are consecutive, and numbers above 2⁵³ − 1 are not all exact. */
+export const largestSeed = (samples: number): number => Number.MAX_SAFE_INTEGER - samples + 1;
 
 /** Settings as given; all are optional, and `stop` may be a single text. */
 export type SettingsInput = Partial<z.input<typeof settingsSchema>>;
@@ -121,6 +127,13 @@ export function completeSettings(
   if (settings.minTokens > settings.maxTokens) {
     throw wrongInput(
       `${name('minTokens')} (${settings.minTokens}) is greater than ${name('maxTokens')} (${settings.maxTokens})`,
+    );
+  }
+  const mostSeed = largestSeed(settings.samples);
+  if (settings.seed > mostSeed) {
+    throw wrongInput(
+      `${name('seed')} must be at most ${mostSeed} for ${settings.samples} samples, which use consecutive seeds up to ` +
+        `${Number.MAX_SAFE_INTEGER}, not ${settings.seed}`,
     );
   }
   for (const [key, ids] of [

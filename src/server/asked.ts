@@ -2,7 +2,7 @@
 import { ExpectedError } from '../errors.ts';
 import { chatPrompt } from '../sampling/chatPrompt.ts';
 import { encodePrompt, seedOfPrompt } from '../sampling/requests.ts';
-import { completeSettings, type CompletionSettings } from '../sampling/settings.ts';
+import { completeSettings, largestSeed, type CompletionSettings } from '../sampling/settings.ts';
 import { ApiError, badRequest } from './apiError.ts';
 import { chatBody, completionBody, shown, type ChatBody, type CompletionBody } from './fields.ts';
 import { chatMessagesOf } from './messages.ts';
@@ -48,7 +48,10 @@ export function askedOf(model: ServedModel): Record<'completion' | 'chat', (body
     prompts.flatMap((prompt) => {
       const settings = settingsOf(model, body, { ...asked, maxTokens: maxTokensOf(model, prompt, asked) });
       const seed = seedOf(body);
-      return Array.from({ length: body.n ?? 1 }, (_, i) => ({ prompt, settings: { ...settings, seed: seed + i } }));
+      const { n = 1 } = body;
+      if (seed > largestSeed(n))
+        throw badRequest(`'seed' must be at most ${largestSeed(n)} with n ${n}, not ${seed}.`, 'seed');
+      return Array.from({ length: n }, (_, i) => ({ prompt, settings: { ...settings, seed: seed + i } }));
     });
 
   return {

@@ -26,7 +26,10 @@ const tokenIds = z.array(z.int().min(0));
 const common = {
   model: z.string().meta({ must: 'the name of a model' }),
   n: whole(1, 128),
-  seed: whole(0),
+  seed: z
+    .int()
+    .min(0)
+    .meta({ must: `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}` }),
   temperature: number(0),
   top_p: number(0, 1),
   presence_penalty: number(-2, 2),

@@ -3,14 +3,15 @@
  * it ends the program too, or if that would lose something, empties the line.
  */
 import { createInterface } from 'node:readline/promises';
-import { ExpectedError } from '../../errors.ts';
+import { DamagedCheckpointError, ExpectedError } from '../../errors.ts';
 import { takesEscapes } from './abilities.ts';
 import { note, printError } from './output.ts';
 
 /**
  * @param greeting a first line on stderr, at a terminal
  * @param losesSomething whether what has been typed would be lost with the program
- * @param handle is called with each line that is not empty; wrong input is reported, and the next line asked for
+ * @param handle is called with each line that is not empty; wrong input is reported, and the next line asked for;
+ *   a damaged checkpoint ends the loop
  */
 export async function lineLoop(
   greeting: string,
@@ -48,7 +49,8 @@ export async function lineLoop(
         try {
           await handle(line, handling.signal);
         } catch (error) {
-          if (!(error instanceof ExpectedError)) throw error;
+          // Nothing that is typed next could do better with damaged weights.
+          if (!(error instanceof ExpectedError) || error instanceof DamagedCheckpointError) throw error;
           printError(error.message); // e.g. a text that cannot be encoded; go on with the next
         } finally {
           handling = undefined;

@@ -15,7 +15,10 @@ export async function promptLoop(model: LoadedModel, settings: CompletionSetting
   await lineLoop(greeting, async (prompt, signal) => {
     const requests = requestsOf({ prompt }, options);
     const events = generate(decoding, tokenizer, requests, { order: 'input', signal });
-    printPart(prompt);
-    for await (const event of events) printPart(event.kind === 'text' ? event.text : '\n');
+    let head = prompt; // with the first event: an error before it stands on a line of its own
+    for await (const event of events) {
+      printPart(head + (event.kind === 'text' ? event.text : '\n'));
+      head = '';
+    }
   });
 }
