@@ -159,6 +159,8 @@ describe('/v1/completions', () => {
     [{ prompt: 'x', n: 0 }, 'n', null, /from 1 to 128/],
     [{ prompt: 'x', n: 9 }, 'n', null, /9 completions; at most 8/],
     [{ prompt: 'x', seed: 1.5 }, 'seed', null, /whole number/],
+    [{ prompt: 'x', seed: 2 ** 53 }, 'seed', null, /from 0 to 9007199254740991, not 9007199254740992/],
+    [{ prompt: 'x', seed: 2 ** 53 - 1, n: 3 }, 'seed', null, /at most 9007199254740989 with n 3/],
     [{ prompt: 'x', stop: [''] }, 'stop', null, /none of them empty/],
     [{ prompt: 'x', logit_bias: { a: 1 } }, 'logit_bias', null, /token ids as keys/],
     [{ prompt: 'x', logit_bias: { 999: 1 } }, null, null, /'logit_bias': 999 is not a token id/],

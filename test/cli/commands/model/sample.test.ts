@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -180,6 +180,8 @@ describe('clm sample', () => {
     [['--top-p', '2'], /--top-p must be a number above 0 and at most 1, not 2/],
     [['--logit-bias', 'x'], /--logit-bias must be TOKEN=NUMBER, e\.g\. 17=-2\.5, not "x"/],
     [['--logit-bias', '5=1', '--logit-bias', '05=2'], /--logit-bias is given twice for the token 5/],
+    [['--seed', '9007199254740992'], /--seed must be a whole number from 0 to 9007199254740991, not 9007199254740992/],
+    [['--seed', '9007199254740991', '--samples', '3'], /--seed must be at most 9007199254740989 for 3 samples/],
     [['--prompts', '/nowhere/prompts.txt'], /\/nowhere\/prompts\.txt: it does not exist/],
     [['--prompt', 'a', '--prompts', '-'], /are both given; choose one/],
     [['--log-probabilities', '2'], /needs --json/],
@@ -213,6 +215,17 @@ describe('clm sample', () => {
     const [, first, second] = /\nthe cat([^>]*)> [^]*\nthe cat sat([^>]*)> /.exec(output)!;
     for (const text of [first!, second!]) expect(text.length).toBeGreaterThan(200);
     expect(output).not.toContain('^C');
+  });
+
+  it('ends at the first prompt if the weights are damaged, with the error on its own line', async () => {
+    cpSync(run, at('damaged'), { recursive: true });
+    const weights = at('damaged/checkpoints/step-00000008/model.safetensors');
+    const bytes = readFileSync(weights);
+    bytes[bytes.length - 1]! ^= 1;
+    writeFileSync(weights, bytes);
+    const { code, stdout, stderr } = await clmWithInput(['sample', at('damaged'), '-i'], 'the cat\nthe dog\n');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr.match(/error: .*model\.safetensors/g)).toHaveLength(1);
   });
 
   it('asks for prompts; SIGINT stops a completion, or the program at the prompt', async () => {
