@@ -2,7 +2,7 @@
  * How fast a trained model generates tokens, and where the time of a token goes. For every token all weights are read
  * once, and the keys and values of the text so far: the speed at which memory is read is the bound.
  */
-import { countWhere } from '../training/plan/memory.ts';
+import { countWhere, keyValueCacheBytes } from '../training/plan/memory.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import type { NodeTiming } from '../runtime/trace.ts';
 import type { StoredAs } from '../runtime/variables.ts';
@@ -49,26 +49,37 @@ interface DecodeBenchmark {
   device: string;
 }
 
+interface DecodeOptions {
+  /** Prompts generated at the same time. */
+  batch: number;
+  /** Of each prompt, at most the context length less one token. */
+  promptTokens: number;
+  /** At least so many are timed. */
+  tokens: number;
+}
+
 const profiledSteps = 5;
 const prefills = 3;
 /** Completions go on for at least so long; a small model makes thousands of tokens in it. */
 const shortestMs = 1000;
 
-/**
- * @param options.batch prompts generated at the same time
- * @param options.promptTokens of each prompt, at most the context length less one token
- * @param options.tokens at least so many are timed
- */
-export async function decodeBenchmark(
-  loaded: LoadedModel,
-  options: { batch: number; promptTokens: number; tokens: number },
-): Promise<DecodeBenchmark> {
+/** Bytes of the weights, and of the keys and values of all prompts with their completions. */
+export const bytesOfDecoding = ({ config, table, weights }: LoadedModel, options: DecodeOptions): number => {
+  const contextLength = options.promptTokens + tokensOfCompletion(config.model, options);
+  return weightBytes(table, weights) + options.batch * keyValueCacheBytes({ ...config.model, contextLength });
+};
+
+const tokensOfCompletion = ({ contextLength }: ModelConfig, { tokens, promptTokens }: DecodeOptions): number =>
+  Math.max(2, Math.min(tokens, contextLength - promptTokens));
+
+/** Measures generation with prompts of made-up tokens. */
+export async function decodeBenchmark(loaded: LoadedModel, options: DecodeOptions): Promise<DecodeBenchmark> {
   const { config, tokenizer, session, table, weights } = loaded;
   const { batch, promptTokens } = options;
   const { model } = config;
   const bytesPerSecond = await readingSpeed(config.device);
   const decoding = openDecoding(session, model, table, batch);
-  const maxTokens = Math.max(2, Math.min(options.tokens, model.contextLength - promptTokens));
+  const maxTokens = tokensOfCompletion(model, options);
   const settings = completeSettings(
     defaultSettings(config),
     { temperature: 0, maxTokens, minTokens: maxTokens, beyondContext: 'stop' },

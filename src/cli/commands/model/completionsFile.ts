@@ -2,10 +2,21 @@
  * The file of `clm sample --output`: one JSON line per completion, appended as soon as it is complete. When the command
  * is repeated after a stop, completions already in the file are skipped.
  */
-import { closeSync, createReadStream, existsSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { diskFailure } from '../../../storage/diskFailure.ts';
 import { isDevice, makeFolder } from '../../../storage/durable.ts';
+import { linkTarget } from '../../../storage/outputFile.ts';
 import { wrongInput } from '../../../errors.ts';
 import { parseObject } from './promptsFile.ts';
 
@@ -16,7 +27,8 @@ export interface CompletionsFile {
   has(index: number, fingerprint: string): boolean;
   /** Appends a line; the operating system has it on return. @throws environment failure if the disk refuses */
   append(value: unknown): void;
-  close(): void;
+  /** @param hasFailed then a file that was made for nothing is removed */
+  close(hasFailed: boolean): void;
 }
 
 /** Opens or creates the file and its folder. An incomplete last line, left by a kill, is cut off. */
@@ -24,7 +36,8 @@ export async function openCompletionsFile(path: string): Promise<CompletionsFile
   await makeFolder(dirname(path));
   const made = new Map<number, string>();
   const isKept = !isDevice(path);
-  const wholeBytes = isKept && existsSync(path) ? await readMade(path, made) : 0;
+  const isNew = isKept && !existsSync(path);
+  const wholeBytes = isKept && !isNew ? await readMade(path, made) : 0;
   const guarded = <T>(action: () => T): T => {
     try {
       return action();
@@ -50,10 +63,11 @@ export async function openCompletionsFile(path: string): Promise<CompletionsFile
         const line = Buffer.from(`${JSON.stringify(value)}\n`);
         for (let done = 0; done < line.length; ) done += writeSync(file, line, done);
       }),
-    close: () =>
+    close: (hasFailed) =>
       guarded(() => {
         try {
           if (isKept) fsyncSync(file);
+          if (hasFailed && isNew && fstatSync(file).size === 0) rmSync(linkTarget(path), { force: true });
         } finally {
           closeSync(file);
         }

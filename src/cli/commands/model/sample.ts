@@ -46,6 +46,7 @@ async function printCompletions(
   const begun: Begun[] = []; // in the order of the requests; deleted once completed
   const requests = pendingRequests(args, model, settings, file, begun);
   const asText = args.json || file !== undefined ? undefined : textWriter(begun);
+  let hasFailed = true;
   try {
     for await (const event of generate(decoding, model.tokenizer, requests, { order: args.order })) {
       if (process.stdout.errored) return; // the reader has gone
@@ -60,8 +61,12 @@ async function printCompletions(
       file?.append({ ...line, fingerprint });
       if (args.json && !printJson(line)) await drained();
     }
+    hasFailed = false;
+  } catch (error) {
+    asText?.breakOff();
+    throw error;
   } finally {
-    file?.close();
+    file?.close(hasFailed);
   }
 }
 
@@ -118,19 +123,29 @@ async function* askedPrompts(
 }
 
 /** Streams the completion whose turn it is, and buffers later ones. */
-function textWriter(begun: readonly Begun[]): { write(index: number, text: string): void; end(index: number): void } {
+function textWriter(begun: readonly Begun[]): {
+  write(index: number, text: string): void;
+  end(index: number): void;
+  /** Ends the line that has been begun, before an error. */
+  breakOff(): void;
+} {
+  let isInLine = false;
+  const print = (text: string): void => {
+    if (text !== '') isInLine = !text.endsWith('\n');
+    printPart(text);
+  };
   const kept = new Map<number, { text: string; ended: boolean }>();
   let turn = -1;
   const open = (): void => {
     turn++;
     const next = kept.get(turn);
     if (next === undefined) return;
-    printPart(next.text);
+    print(next.text);
     kept.delete(turn);
     if (next.ended) close();
   };
   const close = (): void => {
-    printPart('\n');
+    print('\n');
     open();
   };
   const headed = (index: number): string => `${index > 0 ? '\n---\n' : ''}${begun[index]!.prompt}`;
@@ -140,14 +155,18 @@ function textWriter(begun: readonly Begun[]): { write(index: number, text: strin
     const head = heads.has(index) ? '' : headed(index);
     heads.add(index);
     if (index === turn) {
-      printPart(head + text);
+      print(head + text);
       if (ended) close();
       return;
     }
     const before = kept.get(index)?.text ?? '';
     kept.set(index, { text: before + head + text, ended });
   };
-  return { write: (index, text) => put(index, text, false), end: (index) => put(index, '', true) };
+  return {
+    write: (index, text) => put(index, text, false),
+    end: (index) => put(index, '', true),
+    breakOff: () => print(isInLine ? '\n' : ''),
+  };
 }
 
 /** Waits until stdout accepts more, so that a slow reader does not fill the memory. */

@@ -1,7 +1,8 @@
 /** `clm bench RUN --decode`: how fast a trained model generates tokens, and where the time of a token goes. */
-import { decodeBenchmark } from '../../../checks/decodeBenchmark.ts';
-import { wrongInput } from '../../../errors.ts';
+import { bytesOfDecoding, decodeBenchmark } from '../../../checks/decodeBenchmark.ts';
+import { environmentFailure, wrongInput } from '../../../errors.ts';
 import { loadModel } from '../../../sampling/loadModel.ts';
+import { availableBytes } from '../../../training/plan/memory.ts';
 import { bytesText } from '../../../units.ts';
 import { assertWhole } from '../../options.ts';
 import { grouped, note, printFinal, printJson, printResult } from '../../terminal/output.ts';
@@ -27,7 +28,15 @@ export async function benchDecode(args: ArgumentsOf<typeof benchUsage>): Promise
     assertWhole('prompt-tokens', promptTokens, 1);
     if (promptTokens > contextLength - 2)
       throw wrongInput(
-        `--prompt-tokens ${promptTokens} leaves no room for a completion: the context length is ${contextLength}`,
+        `--prompt-tokens ${promptTokens} leaves no room for a completion: the context length is ${contextLength}` +
+          (contextLength > 2 ? `, so it may be ${contextLength - 2} at most` : ''),
+      );
+    const neededBytes = bytesOfDecoding(model, { batch, promptTokens, tokens });
+    const machineBytes = availableBytes();
+    if (neededBytes > machineBytes)
+      throw environmentFailure(
+        `--batch ${batch} needs ${bytesText(neededBytes)} of memory for weights, keys and values, and there are ` +
+          `${bytesText(machineBytes)}. Choose a smaller --batch.`,
       );
     const result = await decodeBenchmark(model, { batch, promptTokens, tokens });
     if (args.json) printJson(result);

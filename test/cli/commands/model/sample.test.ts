@@ -1,5 +1,14 @@
 import { spawn } from 'node:child_process';
-import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -55,6 +64,16 @@ samples: { everySteps: null, prompt: "the ", maxTokens: 9 }
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('clm sample', () => {
+  it('ends the line before the error of a later prompt; a file with no completion is not left', async () => {
+    const prompts = 'the cat\nÜ\n';
+    const { code, stdout, stderr } = await clmWithInput(['sample', run, '--prompts', '-', '--batch', '1'], prompts);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('stdin:2: ') });
+    expect(stdout).toMatch(/^(the cat[^]*\n)?$/);
+    const failed = await clm(['sample', run, '--prompt', 'Ü', '--output', at('nothing.jsonl')]);
+    expect(failed.code).toBe(2);
+    expect(existsSync(at('nothing.jsonl'))).toBe(false);
+  });
+
   it('prints the prompt of a completion without a text', async () => {
     const everyToken = Array.from({ length: 14 }, (_, id) => ['--stop-token', String(id)]).flat();
     const { code, stdout, stderr } = await clm(['sample', run, '--prompt', 'the ', '--samples', '3', ...everyToken]);

@@ -189,7 +189,10 @@ samples: { everySteps: null, prompt: The, maxTokens: 5 }
 
   it.each([
     [['run', '--decode', '--profile'], /^error: --eager, --profile and --set are for the training of a config/],
-    [['run', '--decode', '--prompt-tokens', '7'], /^error: --prompt-tokens 7 leaves no room .* length is 8\n/],
+    [
+      ['run', '--decode', '--prompt-tokens', '7'],
+      /^error: --prompt-tokens 7 leaves no room .* length is 8, so it may be 6 at most\n/,
+    ],
     [['tiny.yaml', '--batch', '2'], /^error: --batch is an option of --decode/],
     [['tiny.yaml', '--decode'], /^error: \S+tiny.yaml is a config/],
     [['rum', '--decode'], /^error: \S+rum does not exist; did you mean: clm bench \S+run --decode\n/],
@@ -197,6 +200,11 @@ samples: { everySteps: null, prompt: The, maxTokens: 5 }
     const { code, stdout, stderr } = await clm(['bench', at(place!), ...args]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(message);
+  });
+
+  it('bench --decode refuses a batch that the memory cannot hold', async () => {
+    const { code, stderr } = await clm(['bench', at('run'), '--decode', '--batch', '1000000000000']);
+    expect({ code, stderr }).toMatchObject({ code: 3, stderr: expect.stringContaining('Choose a smaller --batch.') });
   });
 });
 
