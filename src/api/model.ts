@@ -87,8 +87,9 @@ const openRuns = new WeakMap<Run, OpenRun>();
  *
  * @param directory a run directory or a checkpoint folder
  * @returns the model; close it after use
- * @throws InputError if there is no run or no such checkpoint, or for an option that is not valid; DamagedCheckpointError if a file of it is missing or
- *   damaged; EnvironmentError if memory does not suffice or there is no such device
+ * @throws InputError if there is no run or no such checkpoint, or for an option that is not valid;
+ *   DamagedCheckpointError if a file of it is missing or damaged; EnvironmentError if memory does not suffice or there
+ *   is no such device
  */
 export async function loadRun(directory: string, options: LoadOptions = {}): Promise<Run> {
   checkDirectory(directory, 'loadRun');

@@ -132,8 +132,8 @@ export function completeSettings(
   const mostSeed = largestSeed(settings.samples);
   if (settings.seed > mostSeed) {
     throw wrongInput(
-      `${name('seed')} must be at most ${mostSeed} for ${settings.samples} samples, which use consecutive seeds up to ` +
-        `${Number.MAX_SAFE_INTEGER}, not ${settings.seed}`,
+      `${name('seed')} must be at most ${mostSeed} for ${settings.samples} samples, which use consecutive seeds ` +
+        `up to ${Number.MAX_SAFE_INTEGER}, not ${settings.seed}`,
     );
   }
   for (const [key, ids] of [
