@@ -8,6 +8,7 @@
  */
 import type { Config } from '../config/schema.ts';
 import type { AdapterTarget } from '../config/sections/adapter.ts';
+import { wrongInput } from '../errors.ts';
 import type { Dropout } from '../ops/dropout.ts';
 import type { ModelConfig, ParameterSpec } from './parameters.ts';
 
@@ -100,3 +101,20 @@ export const adapterTable = (
           ];
         }),
     );
+
+/**
+ * A·B has at most the rank of the smaller side of the map that it is added to.
+ *
+ * @param table of the adapter
+ * @throws wrongInput if the rank is above that of the smallest map, with the limit
+ */
+export function refuseHighRank(adapter: Adapter | null, table: readonly ParameterSpec[]): void {
+  if (adapter === null) return;
+  const sides = table.map(({ name, shape }) => ({ name, side: name.endsWith('.loraA') ? shape[0]! : shape[1]! }));
+  const least = sides.reduce((a, b) => (b.side < a.side ? b : a));
+  if (adapter.rank <= least.side) return;
+  throw wrongInput(
+    `adapter.rank is ${adapter.rank}, but ${least.name.replace(/\.lora[AB]$/, '')} is only ${least.side} wide: ` +
+      `set adapter.rank to at most ${least.side}, or leave that map out of adapter.targets.`,
+  );
+}

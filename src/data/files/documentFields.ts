@@ -167,7 +167,8 @@ function atLocation<Value>(where: string, run: () => Value): Value {
   try {
     return run();
   } catch (error) {
-    if (error instanceof ExpectedError) throw wrongInput(`${where}: ${error.message}.`, { cause: error });
+    if (error instanceof ExpectedError && !error.message.startsWith(where))
+      throw wrongInput(`${where}: ${error.message.replace(/\.?$/, '.')}`, { cause: error });
     throw error;
   }
 }

@@ -8,7 +8,7 @@ import type { Config } from '../../config/schema.ts';
 import { plainSupply, supplyShares, type TrainingSupply } from '../../data/windows/trainingSupply.ts';
 import { tooShort } from '../../data/windows/windows.ts';
 import { wrongInput } from '../../errors.ts';
-import { adapterOf } from '../../model/adapter.ts';
+import { adapterOf, refuseHighRank } from '../../model/adapter.ts';
 import { parameterTable, vocabularyRows, type ParameterSpec } from '../../model/parameters.ts';
 import type { StoredAs } from '../../runtime/variables.ts';
 import { weightBytes } from '../../sampling/weightStorage.ts';
@@ -106,12 +106,13 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
   const supply = size.supply ?? plainSupply({ contextLength: T }, size.trainingTokens);
   const windowsPerEpoch = supply.windows;
   refuseSmallVocabulary(config, size.vocabularySize);
-  refuseShortText(config, size.trainingTokens, windowsPerStep, windowsPerEpoch);
+  refuseShortText(config, size.trainingTokens, windowsPerStep, supply);
 
   const tokensPerStep = training.microBatchesPerStep * microBatchRows(training) * T;
   const windowTokens = tokensPerStep / windowsPerStep;
   const steps = stepsOf(config, tokensPerStep, windowsPerEpoch * windowTokens);
   const roles = parameterRoles(config, size.vocabularySize);
+  refuseHighRank(adapterOf(config), roles.trained);
   const table = adapterOf(config) === null ? roles.saved : [...roles.frozen, ...roles.trained];
   const parameters = countWhere(table, () => true);
   const bytes = memoryPlan(config, roles, vocabularyRows(model, size.vocabularySize));
@@ -223,14 +224,29 @@ function refuseSmallVocabulary({ model }: Config, tokens: number): void {
   );
 }
 
-function refuseShortText(config: Config, tokens: number, windowsPerStep: number, windowsPerEpoch: number): void {
+function refuseShortText(
+  config: Config,
+  tokens: number,
+  windowsPerStep: number,
+  { windows, omittedPairs }: TrainingSupply,
+): void {
   const { contextLength } = config.model;
-  if (windowsPerEpoch < 1) throw tooShort(tokens, contextLength);
-  if (windowsPerStep > windowsPerEpoch) {
+  if (windows < 1 && omittedPairs > 0) {
     throw wrongInput(
-      `The training text has ${windowsPerEpoch} windows of ${contextLength + 1} tokens, ` +
+      `Every preference pair for training is left out (${omittedPairs} with those for validation): the prompt does ` +
+        `not fit model.contextLength, which is ${contextLength} tokens, or nothing follows it. Raise ` +
+        'model.contextLength, or correct the pairs.',
+    );
+  }
+  if (windows < 1) throw tooShort(tokens, contextLength);
+  if (windowsPerStep > windows) {
+    const isPairs = config.training.objective.kind === 'dpo';
+    const leftOut = omittedPairs > 0 ? ` (${omittedPairs} are left out: the prompt fills the context)` : '';
+    const unit = isPairs ? `preference pairs${leftOut}` : `windows of ${contextLength + 1} tokens`;
+    throw wrongInput(
+      `The training text has ${windows} ${unit}, ` +
         `but one step takes ${windowsPerStep}. Lower training.microBatchSize or training.microBatchesPerStep, ` +
-        'shorten model.contextLength, or add text to corpus.sources.',
+        (isPairs ? 'or add pairs to corpus.sources.' : 'shorten model.contextLength, or add text to corpus.sources.'),
     );
   }
 }

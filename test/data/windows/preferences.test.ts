@@ -105,7 +105,10 @@ describe('messages', () => {
 
   test.each([
     [{ prompt: 'Hi', chosen: [assistant('a')], rejected: [assistant('b')] }, /chosen and rejected are lists of mess/],
-    [{ prompt: 'Hi', chosen: 5, rejected: 'b' }, /line 1 .*: chosen is 5, neither a text nor a list of messages/],
+    [
+      { prompt: 'Hi', chosen: 5, rejected: 'b' },
+      /^line 1 [^:]*: chosen is 5, neither a text nor a list of messages\.$/,
+    ],
     [{ prompt: 'Hi', chosen: 'a' }, /line 1 .* has no field "rejected" \(it has prompt, chosen\)/],
     [{ prompt: [], chosen: [assistant('a')], rejected: [assistant('b')] }, /prompt is an empty list of messages/],
   ])('what is not a pair is refused with its line: %j', async (row, message) => {

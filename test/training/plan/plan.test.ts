@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { configSchema } from '../../../src/config/schema.ts';
 import type { Config } from '../../../src/config/schema.ts';
+import { plainSupply } from '../../../src/data/windows/trainingSupply.ts';
 import { parameterTable } from '../../../src/model/parameters.ts';
 import { elementCount } from '../../../src/tensors/tensors.ts';
 import { planRun, refuseTooLarge } from '../../../src/training/plan/plan.ts';
@@ -136,6 +137,27 @@ describe('planRun', () => {
 });
 
 describe('planRun refuses', () => {
+  it('an adapter of a rank that the smallest map cannot have, with the limit', () => {
+    const config = (rank: number): Config => ({
+      ...tinyConfig(),
+      adapter: { kind: 'lora', rank, alpha: 16, dropout: 0, targets: ['up'] },
+    });
+    expect(refusal(config(1_000_000))).toContain('adapter.rank is 1000000, but blocks.0.feedForward.up is only 14');
+    expect(plan(config(14)).trainedParameters).toBeGreaterThan(0);
+  });
+
+  it('pairs of which none is left, or too few, saying how many were left out', () => {
+    const tiny = tinyConfig();
+    const objective = { ...tiny.training.objective, kind: 'dpo' as const };
+    const config = { ...tiny, training: { ...tiny.training, objective } };
+    const message = (windows: number): string => {
+      const supply = { ...plainSupply({ contextLength: 5 }, 100), windows, omittedPairs: 7 };
+      return wrongInputMessage(() => planRun(config, { vocabularySize, trainingTokens: 100, supply }));
+    };
+    expect(message(0)).toContain('left out (7 with those for validation): the prompt does not fit model.contextLength');
+    expect(message(2)).toContain('has 2 preference pairs (7 are left out: the prompt fills the context), but one step');
+  });
+
   it('a text shorter than a window, and accepts one of a window', () => {
     expect(refusal(tinyConfig(), 5)).toBe(
       'The training text has 5 tokens, fewer than one window of model.contextLength + 1 = 6. ' +
