@@ -52,6 +52,8 @@ export function frozenParameters(config: PartlyTrained, tokens: number): FrozenP
   });
   const without = matches.find(({ tensors }) => tensors === 0);
   if (without !== undefined) {
+    if (/\{[^}]*$/.test(without.pattern))
+      throw wrongInput(`training.freeze: ${JSON.stringify(without.pattern)} has a { that is not closed: add the }.`);
     const names = [...new Set(saved.map(({ name }) => name.replace(/^blocks\.\d+/, 'blocks.N')))];
     throw wrongInput(
       `training.freeze: ${JSON.stringify(without.pattern)} matches no parameter. Those of this model, N being the ` +

@@ -139,8 +139,9 @@ describe('a folder of PEFT', () => {
     [{ layer_replication: [[0, 1]] }, 'layer_replication'],
     [{ init_lora_weights: 'pissa_niter_4' }, 'init_lora_weights is "pissa_niter_4"'],
     [{ a_new_variant: { x: 1 } }, 'import without them: --ignore-key a_new_variant'],
-    [{ r: 0 }, 'r: Too small'],
-    [{ lora_alpha: 'much' }, 'lora_alpha: Invalid input'],
+    [{ r: 0 }, 'r: must be at least 1'],
+    [{ lora_alpha: 'much' }, 'lora_alpha: must be a number'],
+    [{ lora_alpha: 0 }, 'lora_alpha: must be above 0'],
     [{ r: 1e9 }, 'has shape (5, 30), base and adapter_config.json require (1000000000, 30)'],
     [{ target_modules: null }, 'lora_A.weight is of a module that adapter_config.json leaves out'],
     [{ target_modules: ['q_proj', 'v_proj'] }, 'and 12 more'],
@@ -153,6 +154,7 @@ describe('a folder of PEFT', () => {
     const failure = await failureOf(read(changes));
     expect(failure.kind).toBe('wrongInput');
     expect(failure.message).toContain(message);
+    expect(failure.message.includes('--ignore-key')).toBe('a_new_variant' in changes);
   });
 
   it('is read by the rules of PEFT for lists, layers and expressions', async () => {

@@ -137,6 +137,7 @@ describe('training.freeze', () => {
   it('is refused if a pattern matches nothing, or everything', async () => {
     await base();
     const refusal = (patterns: string) => wrongInput(config(frozen(patterns), '{ from: ../base }'));
+    expect(await refusal('["blocks.{0..1"]')).toContain('"blocks.{0..1" has a { that is not closed');
     expect(await refusal('[embeddings.*]')).toMatch(/"embeddings\.\*" matches no parameter.*embedding\.tokens/);
     expect(await refusal('["*"]')).toMatch(/nothing is left to train/);
   });

@@ -8,8 +8,8 @@ import { shellWord } from '../../shellWord.ts';
 import { fullyMatching, listed, valuesByPattern } from './modulePatterns.ts';
 
 const names = z.array(z.string());
-const rank = z.int().min(1);
-const alpha = z.number().gt(0);
+const rank = z.int().min(1, 'must be at least 1');
+const alpha = z.number('must be a number').gt(0, 'must be above 0');
 const layers = z.array(z.int().min(0));
 
 /** The keys that clm reads, with PEFT's defaults. */
@@ -44,6 +44,12 @@ const withoutEffect = new Set(
     'fan_in_fan_out', // follows from the class of the module; PEFT corrects it
   ].flatMap((line) => line.split(' ')),
 );
+
+/** Keys that change what is computed: no advice to ignore them. */
+const changing = new Set([
+  ...['use_dora', 'layer_replication', 'modules_to_save', 'target_parameters', 'trainable_token_indices'],
+  ...['lora_bias', 'alora_invocation_tokens'],
+]);
 
 export interface AdapterConfig {
   dropout: number;
@@ -121,7 +127,7 @@ const isEmpty = (value: unknown): boolean =>
 
 /** What may help, as the end of a message. */
 function wayOn(given: Readonly<Record<string, unknown>>, unknown: readonly string[]): string {
-  if (given['peft_type'] !== 'LORA' || unknown.length === 0)
+  if (given['peft_type'] !== 'LORA' || unknown.length === 0 || unknown.some((key) => changing.has(key)))
     return '\nPEFT itself can merge it into its model (merge_and_unload); import that model.';
   const options = unknown.map((key) => ` --ignore-key ${shellWord(key)}`).join('');
   return (

@@ -129,7 +129,7 @@ export function convertedAdapter(
     notes: [
       ...(smaller > 0 ? [`${smaller} of its modules have a rank below ${rank}: filled up with zeros`] : []),
       ...(others > 0 ? [`${others} of its modules have another scaling: multiplied into lora_B`] : []),
-      ...(empty > 0 ? [`${empty} modules of the same kinds are not adapted: their matrices are zeros`] : []),
+      ...(empty > 0 ? [`modules of the same kinds without an adapter: ${empty} (their matrices are zeros)`] : []),
     ],
   };
 }

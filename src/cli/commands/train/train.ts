@@ -14,6 +14,7 @@ import { outliveStdout } from '../../terminal/streams.ts';
 import { stopSignals } from '../../stopSignals.ts';
 import { reportIgnored, reportLeftOut, supplyLines } from '../../terminal/supplyText.ts';
 import { logTargets, openModules } from '../../logTargets.ts';
+import { adapterOf } from '../../../model/adapter.ts';
 import { frozenLines, parametersText } from './planText.ts';
 import { lengthWithin } from './timeBudget.ts';
 import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
@@ -106,6 +107,8 @@ function sayWhatIsTrained(prepared: PreparedTraining, { quiet, resume }: TrainAr
     `${config.name}: ${parametersText(plan)}, ${grouped(plan.steps)} steps of ` +
       `${grouped(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
   );
+  const adapter = adapterOf(config);
+  if (adapter !== null) say(`adapter: LoRA of rank ${adapter.rank} on ${adapter.targets.join(', ')}`);
   for (const line of frozenLines(plan)) say(`frozen: ${line}`);
   for (const line of supplyLines(plan, corpus.packing)) say(`windows: ${line}`);
   reportIgnored(tokenizer, quiet);
