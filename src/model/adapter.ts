@@ -31,6 +31,9 @@ export interface AdapterPass {
 export const adapterOf = ({ adapter }: Pick<Config, 'adapter'>): Adapter | null =>
   adapter.kind === null ? null : { ...adapter, targets: adapter.targets ?? [] };
 
+/** e.g. `LoRA of rank 8 on query, value` */
+export const adapterText = ({ rank, targets }: Adapter): string => `LoRA of rank ${rank} on ${targets.join(', ')}`;
+
 /** How an adapter takes part in a pass. @param dropout of its inputs; null outside training */
 export const adapterPass = (adapter: Adapter | null, dropout: Dropout | null = null): AdapterPass | null =>
   adapter && { scaling: adapter.alpha / adapter.rank, dropout };

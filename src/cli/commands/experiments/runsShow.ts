@@ -2,6 +2,8 @@
 import { liveHolder } from '../../../run/lock.ts';
 import { parse, stringify } from 'yaml';
 import { existsSync, readdirSync, statSync } from 'node:fs';
+import type { Config } from '../../../config/schema.ts';
+import { adapterOf, adapterText } from '../../../model/adapter.ts';
 import { changedKeys } from '../../../config/changedKeys.ts';
 import { readBounded } from '../../../storage/boundedFile.ts';
 import { relative, resolve } from 'node:path';
@@ -17,6 +19,13 @@ import { ageText, duration, grouped, note, printJson, printResult } from '../../
 import { lossText, renderFacts, renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { runsShowUsage } from './usage.ts';
+
+/** @param configText of a complete config that this version of clm can read */
+export function textOfAdapter(configText: string): string | null {
+  const { adapter: section } = parse(configText) as Partial<Pick<Config, 'adapter'>>; // older runs have none
+  const adapter = section ? adapterOf({ adapter: section }) : null;
+  return adapter && adapterText(adapter);
+}
 
 export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): void {
   const [path, another] = resolveRuns([run]);
@@ -52,6 +61,7 @@ export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): voi
     ['process', lock && `${lock.pid} on ${lock.host}, since ${lock.lockedAt}`],
     ['step', steps === null ? grouped(step) : `${grouped(step)} of ${grouped(steps)}`],
     ['model', plan ? `${grouped(plan.parameters)} parameters, ${grouped(plan.tokensPerStep)} tokens per step` : null],
+    ['adapter', changed && configText !== null ? textOfAdapter(configText) : null],
     [
       'validation loss',
       validationLoss === null

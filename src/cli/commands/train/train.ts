@@ -14,7 +14,7 @@ import { outliveStdout } from '../../terminal/streams.ts';
 import { stopSignals } from '../../stopSignals.ts';
 import { reportIgnored, reportLeftOut, supplyLines } from '../../terminal/supplyText.ts';
 import { logTargets, openModules } from '../../logTargets.ts';
-import { adapterOf } from '../../../model/adapter.ts';
+import { adapterOf, adapterText } from '../../../model/adapter.ts';
 import { frozenLines, parametersText } from './planText.ts';
 import { lengthWithin } from './timeBudget.ts';
 import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
@@ -108,7 +108,7 @@ function sayWhatIsTrained(prepared: PreparedTraining, { quiet, resume }: TrainAr
       `${grouped(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
   );
   const adapter = adapterOf(config);
-  if (adapter !== null) say(`adapter: LoRA of rank ${adapter.rank} on ${adapter.targets.join(', ')}`);
+  if (adapter !== null) say(`adapter: ${adapterText(adapter)}`);
   for (const line of frozenLines(plan)) say(`frozen: ${line}`);
   for (const line of supplyLines(plan, corpus.packing)) say(`windows: ${line}`);
   reportIgnored(tokenizer, quiet);
