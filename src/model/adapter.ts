@@ -106,18 +106,24 @@ export const adapterTable = (
     );
 
 /**
- * A·B has at most the rank of the smaller side of the map that it is added to.
+ * A·B has at most the rank of the smaller side of the map that it is added to. Maps differ: a rank that is too much for
+ * one, as PEFT allows, is not refused while it helps another.
  *
  * @param table of the adapter
- * @throws wrongInput if the rank is above that of the smallest map, with the limit
+ * @throws wrongInput if the rank is above that of every map, with the limit
  */
 export function refuseHighRank(adapter: Adapter | null, table: readonly ParameterSpec[]): void {
   if (adapter === null) return;
-  const sides = table.map(({ name, shape }) => ({ name, side: name.endsWith('.loraA') ? shape[0]! : shape[1]! }));
-  const least = sides.reduce((a, b) => (b.side < a.side ? b : a));
-  if (adapter.rank <= least.side) return;
+  const ranks = new Map<string, number>();
+  for (const { name, shape } of table) {
+    const map = name.replace(/\.lora[AB]$/, '');
+    const side = name.endsWith('.loraA') ? shape[0]! : shape[1]!;
+    ranks.set(map, Math.min(side, ranks.get(map) ?? Infinity));
+  }
+  const [map, most] = [...ranks].reduce((a, b) => (b[1] > a[1] ? b : a));
+  if (adapter.rank <= most) return;
   throw wrongInput(
-    `adapter.rank is ${adapter.rank}, but ${least.name.replace(/\.lora[AB]$/, '')} is only ${least.side} wide: ` +
-      `set adapter.rank to at most ${least.side}, or leave that map out of adapter.targets.`,
+    `adapter.rank is ${adapter.rank}, but no adapted map has a higher rank than ${most} (${map}): ` +
+      `set adapter.rank to at most ${most}.`,
   );
 }

@@ -137,12 +137,12 @@ describe('planRun', () => {
 });
 
 describe('planRun refuses', () => {
-  it('an adapter of a rank that the smallest map cannot have, with the limit', () => {
+  it('an adapter of a rank that no map can have, with the limit', () => {
     const config = (rank: number): Config => ({
       ...tinyConfig(),
       adapter: { kind: 'lora', rank, alpha: 16, dropout: 0, targets: ['up'] },
     });
-    expect(refusal(config(1_000_000))).toContain('adapter.rank is 1000000, but blocks.0.feedForward.up is only 14');
+    expect(refusal(config(1_000_000))).toContain('no adapted map has a higher rank than 14 (blocks.0.feedForward.up)');
     expect(plan(config(14)).trainedParameters).toBeGreaterThan(0);
   });
 
