@@ -106,7 +106,7 @@ describe('/v1/completions', () => {
     }
     const parts = await stream('/v1/completions', body);
     const streamed = parts.flatMap((part) => part.choices[0].logprobs ?? []);
-    expect(streamed.length).toBeGreaterThan(2);
+    expect(streamed.length).toBeGreaterThan(1); // tokens that come fast share an event
     for (const key of ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset'] as const)
       expect(streamed.flatMap((each) => each[key])).toEqual(logprobs![key]);
   });
