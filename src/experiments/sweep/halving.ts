@@ -38,7 +38,7 @@ export interface HalvingEvent extends Rung {
 export const settingCount = (runs: readonly HalvedRun[]): number => new Set(runs.map(({ setting }) => setting)).size;
 
 /** How many settings go on. @param settings before the decision */
-export const keptOf = (settings: number, { factor }: Halving): number => Math.max(1, Math.ceil(settings / factor));
+const keptOf = (settings: number, { factor }: Halving): number => Math.max(1, Math.ceil(settings / factor));
 
 /** The step of a run at a rung, at most its last; null for a rung of time. */
 export const stepAt = ({ unit, amount }: Rung, { steps, tokensPerStep }: HalvedRun['plan']): number | null =>
@@ -54,21 +54,31 @@ export function pauseOf(rung: Rung, { plan }: HalvedRun): Pick<PausePoint, 'text
   return step < plan.steps ? { text: String(step) } : undefined;
 }
 
+/** The rungs before the end and the number of settings that train to each; and the number of those that go to the end. */
+export function plannedRungs(halving: Halving, runs: readonly HalvedRun[]) {
+  const rungs: { rung: Rung; settings: number }[] = [];
+  let settings = settingCount(runs);
+  for (let amount = halving.from; settings > 1; amount *= halving.factor) {
+    const rung = { unit: halving.unit, amount };
+    if (!isBeforeEnd(rung, runs)) break;
+    rungs.push({ rung, settings });
+    settings = keptOf(settings, halving);
+  }
+  return { rungs, settingsToTheEnd: settings };
+}
+
 /** Share of the steps of all runs that are trained, if all runs are equally long; 1 for rungs of time. */
 export function shareTrained(halving: Halving, runs: readonly HalvedRun[]): number {
   if (halving.unit === 'time') return 1;
   const whole = settingCount(runs);
-  let settings = whole;
+  const { rungs, settingsToTheEnd } = plannedRungs(halving, runs);
   let [before, trained] = [0, 0];
-  const meanShare = (rung: Rung): number =>
-    runs.reduce((sum, { plan }) => sum + stepAt(rung, plan)! / plan.steps, 0) / runs.length;
-  for (let amount = halving.from; settings > 1 && isBeforeEnd({ ...halving, amount }, runs); amount *= halving.factor) {
-    const share = meanShare({ ...halving, amount });
-    trained += (settings / whole) * (share - before);
-    before = share;
-    settings = keptOf(settings, halving);
+  for (const { rung, settings } of rungs) {
+    const meanShare = runs.reduce((sum, { plan }) => sum + stepAt(rung, plan)! / plan.steps, 0) / runs.length;
+    trained += (settings / whole) * (meanShare - before);
+    before = meanShare;
   }
-  return trained + (settings / whole) * (1 - before);
+  return trained + (settingsToTheEnd / whole) * (1 - before);
 }
 
 /** Whether some run is longer than a rung; a rung of time may be. */

@@ -1,24 +1,19 @@
 /** Successive halving in words, and what is refused of it. */
 import { wrongInput } from '../../errors.ts';
 import { listed } from '../comparison/texts.ts';
-import { isBeforeEnd, keptOf, rungText, settingCount, stepAt } from './halving.ts';
+import { isBeforeEnd, plannedRungs, rungText, settingCount, stepAt } from './halving.ts';
 import type { HalvedRun, HalvingEvent, Rung } from './halving.ts';
 import type { PlannedRun } from './planSweep.ts';
 import type { Halving } from './sweepFile.ts';
 
 /** `9 settings to 200 steps, 3 to 600 steps, 1 to the end`; of rungs of time the number is not known before. */
 export function halvingText(halving: Halving, runs: readonly HalvedRun[]): string {
-  const parts: string[] = [];
-  let settings = settingCount(runs);
-  let amount = halving.from;
-  for (; settings > 1 && isBeforeEnd({ ...halving, amount }, runs); amount *= halving.factor) {
-    parts.push(`${settings}${parts.length === 0 ? ' settings' : ''} to ${rungText({ ...halving, amount })}`);
-    settings = keptOf(settings, halving);
-  }
-  return [...parts, `${settings} to the end`].join(', ');
+  const { rungs, settingsToTheEnd } = plannedRungs(halving, runs);
+  const parts = rungs.map(({ rung, settings }, i) => `${settings}${i === 0 ? ' settings' : ''} to ${rungText(rung)}`);
+  return [...parts, `${settingsToTheEnd} to the end`].join(', ');
 }
 
-/** `halving at 200 steps: 1 of 3 settings goes on (rate-0.01); rate-0.1 and rate-0.001 stop`. */
+/** `halving at 200 steps: 1 of 3 settings goes on (rate-0.01); stopped: rate-0.1 and rate-0.001`. */
 export function halvingEventText(event: HalvingEvent, runs: readonly HalvedRun[]): string {
   const { kept, dropped } = event;
   const count = (names: readonly string[]): number => settingCount(runs.filter(({ name }) => names.includes(name)));
