@@ -5,11 +5,18 @@ import type { HeadPlacement } from '../ops/cachedAttention.ts';
 import { dropoutMask, dropoutSite, type Dropout } from '../ops/dropout.ts';
 import { linearProduct, valuesOf, type Weight } from '../ops/linear.ts';
 import { adaptedProduct } from '../ops/lowRank.ts';
+import type { StoredWeight, Variables } from '../runtime/variables.ts';
 import { adapterNames, mapsOf, type AdapterPass } from './adapter.ts';
-import type { ModelConfig } from './parameters.ts';
+import type { ModelConfig, ParameterSpec } from './parameters.ts';
 
 /** Weights by the names of the parameter table: tensors if gradients are taken, else in any type they are stored in. */
 export type Parameters<W extends Weight = Weight> = Readonly<Record<string, W>>;
+
+/** The weights of a table as they are stored, without gradients. */
+export const storedParameters = (
+  table: readonly ParameterSpec[],
+  variables: Pick<Variables, 'weight'>,
+): Record<string, StoredWeight> => Object.fromEntries(table.map(({ name }) => [name, variables.weight(name)]));
 
 /** What one forward pass is about. */
 export interface DecoderPass {

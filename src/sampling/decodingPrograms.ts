@@ -7,7 +7,7 @@
  */
 import { adapterPass, type Adapter } from '../model/adapter.ts';
 import { hiddenStates, logitsOf } from '../model/decoder.ts';
-import type { KeyValueCache, Parameters } from '../model/decoderPass.ts';
+import { storedParameters, type KeyValueCache } from '../model/decoderPass.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import { attendHeads } from '../ops/attention.ts';
 import { cachedAttention, type StepCache } from '../ops/cachedAttention.ts';
@@ -32,9 +32,6 @@ const briefWeights = 4e6;
 
 type Logits<I extends string> = Program<Readonly<Record<I, InputSpec>>, 'logits'>;
 
-const parametersOf = (table: readonly ParameterSpec[], variables: Variables): Parameters =>
-  Object.fromEntries(table.map(({ name }) => [name, variables.weight(name)]));
-
 /**
  * Inputs: `inputs` (P) the padded prompt, `last` (1) the position of its last token, `firstRow` (1) of the slot in the
  * cache. Output: `logits` (V) after that token.
@@ -56,7 +53,7 @@ export function recordPrefill(
         return attendHeads(query, key, value, attention);
       },
     };
-    const parameters = parametersOf(table, variables);
+    const parameters = storedParameters(table, variables);
     const pass = { model, adapter: adapterPass(adapter), batchSize: 1, length: P, dropout: null, cache };
     const hidden = hiddenStates(parameters, feeds.inputs, pass);
     return { logits: logitsOf(parameters, gatherRows(hidden, feeds.last)) };
@@ -93,7 +90,7 @@ export function recordStep(
         return cachedAttention(projected, stepCache, placement);
       },
     };
-    const parameters = parametersOf(table, variables);
+    const parameters = storedParameters(table, variables);
     const pass = { model, adapter: adapterPass(adapter), batchSize: B, length: 1, dropout: null, cache };
     return { logits: logitsOf(parameters, hiddenStates(parameters, feeds.inputs, pass)) };
   };

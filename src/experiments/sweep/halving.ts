@@ -54,7 +54,7 @@ export function pauseOf(rung: Rung, { plan }: HalvedRun): Pick<PausePoint, 'text
   return step < plan.steps ? { text: String(step) } : undefined;
 }
 
-/** The rungs before the end and the number of settings that train to each; and the number of those that go to the end. */
+/** The rungs before the end, how many settings train to each, and how many go to the end. */
 export function plannedRungs(halving: Halving, runs: readonly HalvedRun[]) {
   const rungs: { rung: Rung; settings: number }[] = [];
   let settings = settingCount(runs);

@@ -4,10 +4,10 @@
  * P padded length of the prompt · C width · R rows of a chunk · V vocabulary size
  */
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
+import { storedParameters } from '../../model/decoderPass.ts';
 import { hiddenStates, logitsOf } from '../../model/decoder.ts';
 import { vocabularyRows, type ModelConfig, type ParameterSpec } from '../../model/parameters.ts';
 import type { Session } from '../../runtime/session.ts';
-import type { Variables } from '../../runtime/variables.ts';
 import { paddedLength, recordedOnce } from '../recordedSizes.ts';
 import { logProbability } from '../sampler.ts';
 import { likeliestTokens, type Alternative } from '../tokenTexts.ts';
@@ -36,17 +36,15 @@ export function openPromptScores(
 ): (tokenIds: readonly number[], alternatives: number) => Promise<PromptScores> {
   const { width: C } = model;
   const V = vocabularyRows(model, tokenizer.vocabularySize);
-  const parametersOf = (variables: Variables) =>
-    Object.fromEntries(table.map(({ name }) => [name, variables.weight(name)]));
   const hiddenProgram = recordedOnce((P: number) =>
     session.program(`hidden${P}`, { inputs: { shape: [P], dtype: 'int32' } }, ({ inputs }, variables) => {
       const pass = { model, batchSize: 1, length: P, dropout: null };
-      return { hidden: hiddenStates(parametersOf(variables), inputs, pass) };
+      return { hidden: hiddenStates(storedParameters(table, variables), inputs, pass) };
     }),
   );
   const logitsProgram = recordedOnce((R: number) =>
     session.program(`logits${R}`, { hidden: { shape: [R, C], dtype: 'float32' } }, ({ hidden }, variables) => ({
-      logits: logitsOf(parametersOf(variables), hidden),
+      logits: logitsOf(storedParameters(table, variables), hidden),
     })),
   );
   return async (tokenIds, count) => {

@@ -4,6 +4,7 @@
  * B windows · P padded length · T context length
  */
 import { concat, reshape, slice } from '@tensorflow/tfjs-core';
+import { storedParameters } from '../../model/decoderPass.ts';
 import { hiddenStates, logitsOf } from '../../model/decoder.ts';
 import { chunkRows, type ModelConfig, type ParameterSpec } from '../../model/parameters.ts';
 import { sparseCrossEntropy } from '../../ops/crossEntropy.ts';
@@ -27,7 +28,7 @@ export function openTokenLosses(
     const N = B * P;
     const inputs = { inputs: { shape: [N], dtype: 'int32' }, targets: { shape: [N], dtype: 'int32' } } as const;
     return session.program(`losses${B}x${P}`, inputs, (feeds, variables) => {
-      const parameters = Object.fromEntries(table.map((spec) => [spec.name, variables.weight(spec.name)]));
+      const parameters = storedParameters(table, variables);
       const hidden = hiddenStates(parameters, feeds.inputs, { model, batchSize: B, length: P, dropout: null });
       // With a large vocabulary the logits of all rows at once would take gigabytes.
       const rows = chunkRows(N, vocabularySize);

@@ -1,6 +1,7 @@
 /** Clip by the global norm, gate against bad updates, optimizer, running mean of the weights. */
 import { add, div, minimum, mul, scalar, sqrt, sub, type Tensor } from '@tensorflow/tfjs-core';
 import type { Config } from '../../config/schema.ts';
+import { storedParameters } from '../../model/decoderPass.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
 import { halfSquaredNorm, sumOfScalars } from '../../ops/sums.ts';
 import { computedAfter, updatesIf } from '../../runtime/recording.ts';
@@ -18,7 +19,7 @@ export const readTrained = (config: Config, variables: Variables, table: readonl
 
 /** The weights that are not trained, which have no gradient, by the names of the table. */
 export const readFrozen = (variables: Variables, table: readonly ParameterSpec[]): Record<string, StoredWeight> =>
-  Object.fromEntries(table.map(({ name }) => [name, variables.weight(name)]));
+  storedParameters(table, variables);
 
 /**
  * Records the update, which is made only if the gate lets it through.
