@@ -19,8 +19,8 @@ export const weightsOption = {
   },
 } as const;
 
-/** Of commands that generate text with a model. */
-const generationOptions = {
+/** Of commands that generate or score text with a model. */
+export const loadedModelOptions = {
   ...checkpointOption,
   ...weightsOption,
   ...jsonOption,
@@ -66,7 +66,7 @@ export const sampleUsage = defineUsage({
       describe: 'Print completions in the order of the prompts, or as they are completed',
     },
     batch: { type: 'number', default: 8, describe: 'Maximum number of completions generated at once' },
-    ...generationOptions,
+    ...loadedModelOptions,
   },
   examples: [
     ['clm sample runs/moby-dick --prompt "Call me"', 'Print one completion'],
@@ -99,7 +99,7 @@ export const chatUsage = defineUsage({
       default: 'stop',
       describe: 'When an answer fills the context: stop, or drop the oldest quarter of its tokens and go on',
     },
-    ...generationOptions,
+    ...loadedModelOptions,
   },
   examples: [
     ['clm chat runs/smollm2', 'Talk in the terminal; Ctrl-C stops an answer, /help lists the commands'],
@@ -120,12 +120,7 @@ export const evaluateUsage = defineUsage({
       default: 0,
       describe: 'Tokens that each window repeats from the one before, as context only',
     },
-    ...checkpointOption,
-    ...weightsOption,
-    ...jsonOption,
-    ...deviceOption,
-    ...quietOption,
-    ...verboseOption,
+    ...loadedModelOptions,
   },
   examples: [
     ['clm evaluate runs/moby-dick', 'Evaluate the validation set of the run'],
@@ -149,12 +144,7 @@ export const scoreUsage = defineUsage({
       nargs: 1,
       describe: 'JSON lines of {"text"} or {"prompt", "choices", "answer"?} (default: -, stdin)',
     },
-    ...checkpointOption,
-    ...weightsOption,
-    ...jsonOption,
-    ...deviceOption,
-    ...quietOption,
-    ...verboseOption,
+    ...loadedModelOptions,
   },
   examples: [
     ['clm score runs/moby-dick --text "Call me Ishmael"', 'Print the log-probability of a text'],

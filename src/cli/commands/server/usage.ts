@@ -1,8 +1,8 @@
 /** Interface of `clm serve`. */
-import { checkpointOption, deviceOption, jsonOption, quietOption, runArgument, verboseOption } from '../../options.ts';
+import { runArgument } from '../../options.ts';
 import { settingsOptions } from '../../settingsOptions.ts';
 import { defineUsage } from '../../usage.ts';
-import { weightsOption } from '../model/usage.ts';
+import { loadedModelOptions } from '../model/usage.ts';
 
 const {
   'same-seed': _,
@@ -69,12 +69,7 @@ export const serveUsage = defineUsage({
       describe: 'Time that requests have to end after SIGTERM or Ctrl-C',
     },
     ...defaultsOfRequests,
-    ...checkpointOption,
-    ...weightsOption,
-    ...jsonOption,
-    ...deviceOption,
-    ...quietOption,
-    ...verboseOption,
+    ...loadedModelOptions,
   },
   examples: [
     ['clm serve runs/moby-dick', 'Serve this machine: http://127.0.0.1:8080/v1'],
