@@ -8,6 +8,7 @@ import { attributeTypes, type Attribute } from './binding.ts';
 import { bufferBytes, int64s, throwOnError, withStatus, type CApi, type Output } from './capi.ts';
 import { field, varintField } from '../storage/protobuf.ts';
 import type { Pointer } from './libc.ts';
+import { clusterConfig, serverTarget, type ServerPlace } from './server.ts';
 import type { ProgramOptions } from './session.ts';
 import { fullTrace, nodeTimings, type NodeTiming } from './trace.ts';
 
@@ -51,12 +52,17 @@ export class GraphSession {
   /** When the latest turn of the event loop for a brief run began. */
   #turnMs = -Infinity;
 
-  /** @param branches parallel branches of the programs to come, see `sessionConfig` */
-  constructor(c: CApi, branches: number) {
+  /**
+   * @param branches parallel branches of the programs to come, see `sessionConfig`
+   * @param place among the processes that compute together
+   */
+  constructor(c: CApi, branches: number, place?: ServerPlace) {
     this.#c = c;
     this.#graph = c.TF_NewGraph();
     const options: Pointer = c.TF_NewSessionOptions();
-    const config = sessionConfig(branches);
+    const own = sessionConfig(branches);
+    const config = place === undefined ? own : clusterConfig(place, own);
+    if (place !== undefined) c.TF_SetTarget(options, serverTarget(c, place, own));
     withStatus(c, 'session options', (status) => c.TF_SetConfig(options, config, config.length, status));
     this.#session = withStatus(c, 'new session', (status) => c.TF_NewSession(this.#graph, options, status) as Pointer);
     c.TF_DeleteSessionOptions(options);

@@ -2,6 +2,7 @@
 import { EagerSession } from './eagerSession.ts';
 import type { Kernels } from './kernelLibrary.ts';
 import { RecordedSession } from './recordedSession.ts';
+import type { ServerPlace } from './server.ts';
 import type { Mode, Session, SessionSettings } from './session.ts';
 import { loadTensorFlow, type DeviceChoice } from './tensorflow.ts';
 import type { Precision } from './variables.ts';
@@ -12,6 +13,7 @@ const order: readonly Kernels[] = ['none', 'vectors', 'tiles'];
  * Opens a session; loads TensorFlow on the first call of the process.
  *
  * @param options.branches parallel branches its programs will have; the cores are shared among them (default 1)
+ * @param options.place among the processes that compute together (default: this one computes alone)
  * @param options.kernels fewer of clm's kernels than this machine has (default: all), for comparison
  */
 export function openSession(options: {
@@ -20,13 +22,14 @@ export function openSession(options: {
   device: DeviceChoice;
   branches?: number;
   kernels?: Kernels;
+  place?: ServerPlace | undefined;
 }): Session {
-  const { mode, precision } = options;
+  const { mode, precision, place } = options;
   const tensorFlow = loadTensorFlow(options.device);
   const { device, deviceReason } = tensorFlow;
   const asked = order.indexOf(options.kernels ?? 'tiles');
   const kernels = order[Math.min(asked, order.indexOf(tensorFlow.kernels))]!;
   const branches = device === 'cuda' ? 1 : (options.branches ?? 1);
-  const settings: SessionSettings = { mode, precision, device, deviceReason, branches, kernels };
+  const settings: SessionSettings = { mode, precision, device, deviceReason, branches, kernels, place };
   return mode === 'recorded' ? new RecordedSession(tensorFlow, settings) : new EagerSession(tensorFlow, settings);
 }

@@ -31,7 +31,7 @@ export class RecordedSession implements Session {
   constructor(tensorFlow: TensorFlow, settings: SessionSettings) {
     this.settings = settings;
     this.#tensorFlow = tensorFlow;
-    this.#graph = new GraphSession(tensorFlow.c, settings.branches);
+    this.#graph = new GraphSession(tensorFlow.c, settings.branches, settings.place);
     this.#recorder = new Recorder(tensorFlow.c, this.#graph, tensorFlow.eagerBinding);
   }
 

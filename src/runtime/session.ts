@@ -5,6 +5,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
 import type { Kernels } from './kernelLibrary.ts';
+import type { ServerPlace } from './server.ts';
 import type { NodeTiming } from './trace.ts';
 import type { Precision, StoredAs, Variables } from './variables.ts';
 
@@ -52,6 +53,8 @@ export interface SessionSettings {
   readonly branches: number;
   /** The kernels of clm's that its programs are computed with. */
   readonly kernels: Kernels;
+  /** Among the processes that compute together; undefined for one that computes alone. */
+  readonly place?: ServerPlace | undefined;
 }
 
 /** How a variable is stored. */

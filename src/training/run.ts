@@ -3,6 +3,7 @@ import type { Config } from '../config/schema.ts';
 import { textOrigins, type WindowText } from '../data/windows/origins.ts';
 import { DivergedError } from '../errors.ts';
 import { vocabularyRows } from '../model/parameters.ts';
+import type { ProcessGroup } from '../processes/group.ts';
 import { openMetrics } from '../run/metrics.ts';
 import { readEvaluations } from '../run/readMetrics.ts';
 import { runPaths } from '../run/runPaths.ts';
@@ -13,6 +14,7 @@ import type { Mode, Session } from '../runtime/session.ts';
 import { openStepWatch, reportDivergence, type SequenceRange } from './divergence.ts';
 import { explainedOutOfMemory } from './plan/memoryAdvice.ts';
 import type { PreparedTraining } from './prepare.ts';
+import { trainAsRank } from './processes/rankRun.ts';
 import { recordPrograms } from './programs.ts';
 import { openSamples } from './samples.ts';
 import { openSaves } from './saves.ts';
@@ -36,6 +38,8 @@ export interface RunOptions {
   renewLock?: () => Promise<string | undefined>;
   /** The command line, for environment.json; that of this process by default. */
   command?: readonly string[] | undefined;
+  /** The processes that train the run together; absent if this one trains alone. */
+  group?: ProcessGroup | undefined;
   report: Report;
 }
 
@@ -57,9 +61,13 @@ interface RunOutcome {
  */
 export async function runTraining(prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   try {
-    const session = openTrainingSession(prepared.config, options.mode);
+    const session = openTrainingSession(prepared.config, options.mode, options.group);
     try {
-      return await runInSession(session, prepared, options);
+      if (options.group === undefined || options.group.rank === 0)
+        return await runInSession(session, prepared, options);
+      const outcome = await trainAsRank(session, prepared, options);
+      const times = { elapsedMs: 0, trainedMs: 0, validationLoss: undefined };
+      return { device: session.settings.device, outcome: { ...outcome, ...times } };
     } finally {
       session.close();
     }
@@ -69,8 +77,8 @@ export async function runTraining(prepared: PreparedTraining, options: RunOption
 }
 
 /** The session in which the training step of a config runs. */
-export const openTrainingSession = ({ training, device }: Config, mode: Mode): Session =>
-  openSession({ mode, precision: training.precision, branches: branchCount(training), device });
+export const openTrainingSession = ({ training, device }: Config, mode: Mode, group?: ProcessGroup): Session =>
+  openSession({ mode, precision: training.precision, branches: branchCount(training), device, place: group });
 
 async function runInSession(session: Session, prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   const { config, plan, runDirectory, tokenizer } = prepared;

@@ -3,12 +3,14 @@
  * they are asked, stopped and listened to.
  */
 import { hasBfloat16Arithmetic } from '../processor.ts';
+import type { ProcessGroup } from '../processes/group.ts';
 import { lockRun } from '../run/lock.ts';
 import { clearLeftovers } from '../run/runDirectory.ts';
 import type { Mode } from '../runtime/session.ts';
 import { fileCounts } from '../data/files/corpus.ts';
 import { ignoredParts } from '../data/tokenizers/bpe/files/huggingFaceFile.ts';
 import { findConfig, prepareTraining, type PreparedTraining, type TrainingRequest } from './prepare.ts';
+import { startRanks } from './processes/startRanks.ts';
 import { runTraining } from './run.ts';
 import type { Report, StartFact, TrainingResult } from './sinks/facts.ts';
 import { savingTakesMs, type PausePoint, type TimeLimit } from './timeLimit.ts';
@@ -24,6 +26,10 @@ export interface TrainingControls {
   limit?: TimeLimit | undefined;
   /** Where it pauses: evaluated, saved and to be resumed. */
   pause?: PausePoint | undefined;
+  /** The processes that train the run together, of which this one is a part; absent if it is alone or starts them. */
+  group?: ProcessGroup;
+  /** How many processes train the run together: the others are started on this machine, and ended; default 1. */
+  processes?: number;
   /** The command line, for environment.json. */
   command?: readonly string[];
   /** Told of values of the config that an override replaces, at once. */
@@ -57,9 +63,9 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
     trainedMs: 0,
     waitingShare: 0,
   };
-  const lock = await lockRun(run);
+  const lock = controls.group === undefined || controls.group.rank === 0 ? await lockRun(run) : undefined;
   try {
-    if (lock.unsupported !== undefined) {
+    if (lock?.unsupported !== undefined) {
       notices.push(withoutLocks(run, lock.unsupported));
       onWarning?.(notices.at(-1)!);
     }
@@ -68,13 +74,22 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
     onPrepared?.(prepared);
     const { step, validation } = prepared.progress;
     if (prepared.isFinished) {
-      await clearLeftovers(run);
+      if (lock !== undefined) await clearLeftovers(run);
       return { ...untrained, state: 'done', step, reason: null, validationLoss: validation.loss };
     }
     limit?.savingTakes(savingTakesMs(prepared.plan.parameters));
-    return await trainPrepared(prepared, notices, controls, lock.renew);
+    const { processes = 1 } = controls;
+    if (processes === 1) return await trainPrepared(prepared, notices, controls, lock?.renew);
+    const ranks = await startRanks(request, processes);
+    try {
+      const result = await trainPrepared(prepared, notices, { ...controls, group: ranks.group }, lock?.renew);
+      await ranks.ended();
+      return result;
+    } finally {
+      ranks.kill();
+    }
   } finally {
-    await lock.release();
+    await lock?.release();
   }
 }
 
@@ -85,8 +100,8 @@ const withoutLocks = (runDirectory: string, reason: string): string =>
 async function trainPrepared(
   prepared: PreparedTraining,
   notices: readonly string[],
-  { mode, signal, takeSave, limit, pause, command, report: reportTo }: TrainingControls,
-  renewLock: () => Promise<string | undefined>,
+  { mode, signal, takeSave, limit, pause, command, group, report: reportTo }: TrainingControls,
+  renewLock: (() => Promise<string | undefined>) | undefined,
 ): Promise<TrainingResult> {
   const { runDirectory: run } = prepared;
   let { step } = prepared.progress;
@@ -102,7 +117,8 @@ async function trainPrepared(
   report(startFact(prepared, notices));
   try {
     const { outcome, device } = await runTraining(prepared, {
-      ...{ mode, signal, takeSave, pause, renewLock, command, report },
+      ...{ mode, signal, takeSave, pause, command, group, report },
+      ...(renewLock && { renewLock }),
     });
     const { state, reason, elapsedMs, trainedMs, waitingShare, validationLoss = null } = outcome;
     const startStep = prepared.progress.step;

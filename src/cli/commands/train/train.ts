@@ -1,5 +1,6 @@
 /** `clm train`: trains a model from a config, or resumes a run. */
 import path from 'node:path';
+import { wrongInput } from '../../../errors.ts';
 import { runPaths } from '../../../run/runPaths.ts';
 import { parseDuration, parseUntil } from '../../../duration.ts';
 import { shellPath } from '../../../shellWord.ts';
@@ -17,6 +18,7 @@ import { logTargets, openModules } from '../../logTargets.ts';
 import { adapterOf, adapterText } from '../../../model/adapter.ts';
 import { frozenLines, parametersText } from './planText.ts';
 import { lengthWithin } from './timeBudget.ts';
+import { assertWhole } from '../../options.ts';
 import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { trainUsage } from './usage.ts';
@@ -25,6 +27,9 @@ type TrainArguments = ArgumentsOf<typeof trainUsage>;
 
 export async function train(args: TrainArguments): Promise<void> {
   const maxTimeMs = args.maxTime === undefined ? undefined : parseDuration(args.maxTime);
+  assertWhole('processes', args.processes, 1);
+  if (args.eager && args.processes > 1)
+    throw wrongInput('--eager and --processes exclude each other: processes exchange gradients in recorded programs');
   const pause = args.until === undefined ? undefined : parseUntil(args.until);
   const { kinds, modules } = logTargets(args.log);
   const set = [
@@ -58,7 +63,7 @@ export async function train(args: TrainArguments): Promise<void> {
       if (length !== undefined && length !== 'stopped') set.push(length);
     }
     const result = await trainRun(request, {
-      ...{ mode, signal: signals.signal, limit, pause },
+      ...{ mode, signal: signals.signal, limit, pause, processes: args.processes },
       takeSave: () => signals.takeSave(),
       onReplaced: say,
       onWarning: printWarning,

@@ -69,6 +69,11 @@ export const trainUsage = defineUsage({
         'Evaluate, save and stop once the run has made this many steps, or has trained for this long, e.g. 500 or ' +
         '10min; --resume goes on',
     },
+    processes: {
+      type: 'number',
+      default: 1,
+      describe: 'Train with this many processes, which share the micro-batches of every step and the cores',
+    },
     ...ignoreHangupOption,
     'overfit-batch': {
       type: 'boolean',
