@@ -1,4 +1,5 @@
-// GELU and SwiGLU, forward and backward. Their inputs and outputs are those of matrix products, hence of type T.
+// GELU, SwiGLU and squared ReLU, forward and backward. Their inputs and outputs are those of matrix products, hence of
+// type T.
 #include "../operation.h"
 #include "../parallel.h"
 
@@ -43,22 +44,40 @@ VARIANTS void SwigluGrad(int64_t n, const T* __restrict gate, const T* __restric
   }
 }
 
+// Squared ReLU: max(u, 0)².
 template <typename T>
-void ComputeGelu(Execution& run) {
-  T* y = run.outputLike<T>(0, 0);
-  if (!run.ok()) return;
-  const T* x = run.input<T>(0);
-  ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) { Gelu(last - first, x + first, y + first); });
+VARIANTS void SquaredRelu(int64_t n, const T* __restrict x, T* __restrict y) {
+  for (int64_t i = 0; i < n; i++) {
+    const float u = Load(x + i);
+    Store(y + i, u < 0.0f ? 0.0f : u * u);  // NaN stays NaN
+  }
 }
 
 template <typename T>
-void ComputeGeluGrad(Execution& run) {
+VARIANTS void SquaredReluGrad(int64_t n, const T* __restrict x, const T* __restrict dy, T* __restrict dx) {
+  for (int64_t i = 0; i < n; i++) {
+    const float u = Load(x + i);
+    Store(dx + i, u < 0.0f ? 0.0f : 2.0f * u * Load(dy + i));
+  }
+}
+
+// The functions of one input, and their gradients.
+template <typename T, void (*function)(int64_t, const T*, T*)>
+void Compute(Execution& run) {
+  T* y = run.outputLike<T>(0, 0);
+  if (!run.ok()) return;
+  const T* x = run.input<T>(0);
+  ShareRows(run.size(0), 1, [&](int64_t first, int64_t last) { function(last - first, x + first, y + first); });
+}
+
+template <typename T, void (*gradient)(int64_t, const T*, const T*, T*)>
+void ComputeGrad(Execution& run) {
   run.expectSize(1, run.size(0));
   T* dx = run.outputLike<T>(0, 0);
   if (!run.ok()) return;
   const T *x = run.input<T>(0), *dy = run.input<T>(1);
   ShareRows(run.size(0), 1,
-            [&](int64_t first, int64_t last) { GeluGrad(last - first, x + first, dy + first, dx + first); });
+            [&](int64_t first, int64_t last) { gradient(last - first, x + first, dy + first, dx + first); });
 }
 
 template <typename T>
@@ -83,12 +102,22 @@ void ComputeSwigluGrad(Execution& run) {
   });
 }
 
-const Registration gelu = Operation("ClmGelu", {"x: T"}, {"y: T"})
-                              .shapes(ShapesOfFirst<1>)
-                              .kernels<ComputeGelu<float>, ComputeGelu<Bfloat16>>();
-const Registration geluGrad = Operation("ClmGeluGrad", {"x: T", "dy: T"}, {"dx: T"})
-                                  .shapes(ShapesOfFirst<1>)
-                                  .kernels<ComputeGeluGrad<float>, ComputeGeluGrad<Bfloat16>>();
+const Registration gelu =
+    Operation("ClmGelu", {"x: T"}, {"y: T"})
+        .shapes(ShapesOfFirst<1>)
+        .kernels<Compute<float, Gelu<float>>, Compute<Bfloat16, Gelu<Bfloat16>>>();
+const Registration geluGrad =
+    Operation("ClmGeluGrad", {"x: T", "dy: T"}, {"dx: T"})
+        .shapes(ShapesOfFirst<1>)
+        .kernels<ComputeGrad<float, GeluGrad<float>>, ComputeGrad<Bfloat16, GeluGrad<Bfloat16>>>();
+const Registration squaredRelu =
+    Operation("ClmSquaredRelu", {"x: T"}, {"y: T"})
+        .shapes(ShapesOfFirst<1>)
+        .kernels<Compute<float, SquaredRelu<float>>, Compute<Bfloat16, SquaredRelu<Bfloat16>>>();
+const Registration squaredReluGrad =
+    Operation("ClmSquaredReluGrad", {"x: T", "dy: T"}, {"dx: T"})
+        .shapes(ShapesOfFirst<1>)
+        .kernels<ComputeGrad<float, SquaredReluGrad<float>>, ComputeGrad<Bfloat16, SquaredReluGrad<Bfloat16>>>();
 const Registration swiglu = Operation("ClmSwiglu", {"gate: T", "up: T"}, {"y: T"})
                                 .shapes(ShapesOfFirst<1>)
                                 .kernels<ComputeSwiglu<float>, ComputeSwiglu<Bfloat16>>();

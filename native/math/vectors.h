@@ -108,3 +108,14 @@ INLINE float ExponentialsFrom(float largest, int64_t n, float* row) {
 }
 
 INLINE float Sigmoid(float x) { return 1.0f / (1.0f + Exponential(-x)); }
+
+// tanh x: near 0, where 1 − 2/(1 + e²ˣ) has few digits, by Taylor's series.
+INLINE float HyperbolicTangent(float x) {
+  const float square = x * x;
+  float series = 62.0f / 2835;
+  series = series * square - 17.0f / 315;
+  series = series * square + 2.0f / 15;
+  series = series * square - 1.0f / 3;
+  series = series * square * x + x;
+  return square < 0.09f ? series : 1.0f - 2.0f * Sigmoid(-2.0f * x);
+}

@@ -134,8 +134,8 @@ function checkAdapter({ adapter, start, model, training }: Config, report: Repor
   const part = targets.find((target) => ['query', 'key', 'value'].includes(target));
   if (part !== undefined && targets.includes('queryKeyValue'))
     report(['adapter.targets'], `adapter.targets: queryKeyValue contains ${part}; name only one of them`);
-  if (targets.includes('gate') && model.family !== 'llama')
-    report(['adapter.targets'], `adapter.targets: family ${model.family} has no gate; remove it`);
+  if (targets.includes('gate') && model.activation !== 'swiglu')
+    report(['adapter.targets'], `adapter.targets: a model with activation ${model.activation} has no gate; remove it`);
 }
 
 /** Preference pairs and their objective: one never without the other, and nothing else beside them. */

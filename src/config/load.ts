@@ -108,7 +108,7 @@ function completeConfig(written: LocatedValue, defaultName: string, choice?: Pat
   if (training.steps === null && training.tokens === null && training.epochs === null) training.steps = defaultSteps;
   const { validation } = parsed.data.corpus;
   const { adapter, model } = parsed.data;
-  if (adapter.kind !== null) adapter.targets ??= defaultTargets(model.family);
+  if (adapter.kind !== null) adapter.targets ??= defaultTargets(model);
   if (validation.tail === null && validation.hash === null && validation.path === null) validation.tail = defaultTail;
   const problems = crossProblems(parsed.data, tree);
   if (problems.length > 0) throw problemsError(problems);

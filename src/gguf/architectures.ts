@@ -1,14 +1,16 @@
 /** Which of llama.cpp's architectures holds a model of clm, and the metadata that describe the model there. */
 import type { ModelConfig } from '../model/parameters.ts';
 import { wrongInput } from '../errors.ts';
+import { unsharedPart } from '../huggingface/unsharedParts.ts';
 import { float32, text, uint32, type MetadataValue } from './file/metadata.ts';
 
 /** `general.architecture` of the models that clm exports and imports. Mistral and SmolLM are llama in GGUF. */
-export const architectures = ['gpt2', 'llama', 'qwen2', 'qwen3', 'smollm3'] as const;
+export const architectures = ['gpt2', 'llama', 'arcee', 'qwen2', 'qwen3', 'smollm3'] as const;
 export type Architecture = (typeof architectures)[number];
 
 /** Whether llama.cpp rotates neighbouring values of queries and keys, or, as clm, those of a head's two halves. */
-export const rotatesNeighbours = (architecture: Architecture): boolean => ['llama', 'smollm3'].includes(architecture);
+export const rotatesNeighbours = (architecture: Architecture): boolean =>
+  ['llama', 'arcee', 'smollm3'].includes(architecture);
 
 /** llama.cpp computes SmolLM3 with positions in all but every fourth layer, whatever the file says. */
 export const smollm3NopeEvery = 4;
@@ -26,16 +28,29 @@ export function architectureOf(model: ModelConfig): { architecture: Architecture
         `which llama.cpp does not support ${where}`,
     );
   };
-  const { biases, queryKeyValueBiases, feedForwardBiases } = model;
+  const { biases, queryKeyValueBiases, feedForwardBiases, activation } = model;
   const fillsWidth = model.headSize * model.heads === model.width;
   const hasFactors = model.ropeScaling?.kind === 'llama3';
+  const own = unsharedPart(model);
+  if (own !== null) refuse(own.key, own.value, `in any architecture with the other parts of this model${own.but}`);
   if (model.family === 'gpt2') {
+    if (activation !== 'gelu') refuse('activation', activation, 'for GPT-2 (only gelu)');
     if (model.queryKeyNorm) refuse('queryKeyNorm', true, 'for GPT-2');
     if (!fillsWidth) refuse('headSize', model.headSize, 'for GPT-2 (only width / heads)');
     return {
       architecture: 'gpt2',
       model: { ...model, biases: true, queryKeyValueBiases: true, feedForwardBiases: true },
     };
+  }
+  if (activation === 'gelu') refuse('activation', activation, 'in family llama (only swiglu and squaredRelu)');
+  if (activation === 'squaredRelu') {
+    const where = 'together with squaredRelu (Arcee)';
+    if (queryKeyValueBiases) refuse('queryKeyValueBiases', true, where);
+    if (biases) refuse('biases', true, where);
+    if (feedForwardBiases) refuse('feedForwardBiases', true, where);
+    if (model.queryKeyNorm) refuse('queryKeyNorm', true, where);
+    if (model.nopeEveryLayers !== null) refuse('nopeEveryLayers', model.nopeEveryLayers, where);
+    return { architecture: 'arcee', model };
   }
   if (model.queryKeyNorm) {
     const where = 'together with queryKeyNorm (Qwen3)';

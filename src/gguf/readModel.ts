@@ -38,6 +38,8 @@ export function readModel(
     vocabularySize: rows,
     feedForwardWidth: reader.size(key('feed_forward_length')),
     dropout: 0,
+    normPlacement: 'before' as const,
+    logitSoftCap: null,
     tiedEmbeddings: !has('output.weight'),
     keyValueHeads: reader.size(key('attention.head_count_kv'), heads),
   };
@@ -49,6 +51,7 @@ export function readModel(
     return {
       ...shared,
       family: 'gpt2',
+      activation: 'gelu',
       headSize,
       contextLength: longest,
       biases: true,
@@ -72,6 +75,7 @@ export function readModel(
     ...shared,
     ...rope,
     family: 'llama',
+    activation: architecture === 'arcee' ? 'squaredRelu' : 'swiglu',
     contextLength: wanted,
     biases: has('blk.0.attn_output.bias'),
     queryKeyValueBiases: has('blk.0.attn_q.bias'),

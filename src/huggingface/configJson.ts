@@ -4,9 +4,12 @@ import { distance } from 'fastest-levenshtein';
 import type { Config } from '../config/schema.ts';
 import { wrongInput } from '../errors.ts';
 import { shellWord } from '../shellWord.ts';
+import { activationNames } from './configKeys.ts';
 import { configReader } from './configReader.ts';
 import { modelTypes, type ModelType } from './modelTypes.ts';
 import { readRope } from './ropeJson.ts';
+
+type Activation = Config['model']['activation'];
 
 export interface HuggingFaceModel {
   kind: ModelType;
@@ -69,12 +72,15 @@ export function readConfigJson(
       width,
       vocabularySize,
       feedForwardWidth: size('n_inner', 4 * width),
+      activation: activation('activation_function', ['gelu', 'squaredRelu']),
       contextLength: positions,
       dropout: 0,
       biases: true,
       queryKeyValueBiases: true,
       feedForwardBiases: true,
       queryKeyNorm: false,
+      normPlacement: 'before',
+      logitSoftCap: null,
       normEpsilon: number('layer_norm_epsilon'),
       nopeEveryLayers: null,
       ropeTheta: 10_000,
@@ -93,7 +99,7 @@ export function readConfigJson(
     const layers = size('num_hidden_layers');
     refuseShortWindow(wanted, layers);
     // The classes of mistral and qwen2 have or lack biases whatever the file says.
-    const attentionBias = ['llama', 'qwen3', 'smollm3'].includes(kind) && flag('attention_bias');
+    const attentionBias = ['llama', 'arcee', 'qwen3', 'smollm3'].includes(kind) && flag('attention_bias');
     const groups = size('num_key_value_heads', heads);
     if (heads % groups !== 0)
       problems.push(`num_key_value_heads (${groups}) does not divide num_attention_heads (${heads})`);
@@ -109,17 +115,30 @@ export function readConfigJson(
       width,
       vocabularySize,
       feedForwardWidth: size('intermediate_size'),
+      // The class of Arcee has no gate, and the others have none without.
+      activation: activation('hidden_act', kind === 'arcee' ? ['squaredRelu', 'gelu'] : ['swiglu']),
       contextLength: wanted,
       dropout: 0,
       biases: attentionBias,
       queryKeyValueBiases: attentionBias || kind === 'qwen2',
-      feedForwardBiases: ['llama', 'smollm3'].includes(kind) && flag('mlp_bias'),
+      feedForwardBiases: ['llama', 'arcee', 'smollm3'].includes(kind) && flag('mlp_bias'),
       queryKeyNorm: kind === 'qwen3',
+      normPlacement: 'before',
+      logitSoftCap: null,
       normEpsilon: number('rms_norm_eps'),
       nopeEveryLayers: kind === 'smollm3' ? nopeEveryLayers(layers) : null,
       ...readRope(reader, longest),
       tiedEmbeddings: flag('tie_word_embeddings'),
     };
+  }
+
+  function activation(key: string, known: readonly Activation[]): Activation {
+    const name = get(key);
+    const found = known.find((each) => activationNames[each].some((own) => own === name));
+    const supported = known.flatMap((each) => activationNames[each].map((own) => JSON.stringify(own)));
+    if (found === undefined)
+      problems.push(`${key} is ${JSON.stringify(name)}; clm supports only ${supported.join(' or ')}`);
+    return found ?? known[0]!;
   }
 
   function headSizeOf(width: number, heads: number, headsKey: string, widthKey: string): number {
@@ -147,7 +166,7 @@ export function readConfigJson(
 
   /** clm has no sliding window; one that is at least as long as the context changes nothing. */
   function refuseShortWindow(wanted: number, layers: number): void {
-    if (kind === 'llama' || !hasSlidingLayers(layers)) return;
+    if (kind === 'llama' || kind === 'arcee' || !hasSlidingLayers(layers)) return;
     const window = get('sliding_window');
     if (typeof window === 'number' && window >= wanted) return;
     const remedy = typeof window === 'number' && window >= 1 ? window : 'N';

@@ -44,8 +44,6 @@ export const ignoredKeys: ReadonlySet<string> = new Set(
 
 /** Keys that must have one of these values, since clm would compute something else for others; or be missing. */
 export const requiredValues: Readonly<Record<string, readonly unknown[]>> = {
-  activation_function: ['gelu_new', 'gelu_pytorch_tanh'],
-  hidden_act: ['silu', 'swish'],
   activation: ['silu', 'swiglu'], // of Falcon3
   scale_attn_weights: [true],
   scale_attn_by_inverse_layer_idx: [false],
@@ -65,6 +63,13 @@ export const requiredValues: Readonly<Record<string, readonly unknown[]>> = {
   transformers_weights: [null, 'model.safetensors'],
 };
 
+/** clm's name of an activation, by transformers' names, of which the first is the one that an export writes. */
+export const activationNames = {
+  gelu: ['gelu_new', 'gelu_pytorch_tanh'],
+  squaredRelu: ['relu2'],
+  swiglu: ['silu', 'swish'],
+} as const;
+
 /** Of these, the ones that `--ignore-key` may pass over: what they are about is not the arithmetic of the class. */
 export const ignorableKeys: readonly string[] = ['quantization_config', 'use_mrope', 'auto_map'];
 
@@ -72,6 +77,7 @@ export const ignorableKeys: readonly string[] = ['quantization_config', 'use_mro
 const unread: Readonly<Record<ModelType, string>> = {
   gpt2: '',
   llama: 'sliding_window use_sliding_window layer_types',
+  arcee: 'sliding_window use_sliding_window layer_types',
   mistral: 'attention_bias mlp_bias use_sliding_window layer_types',
   qwen2: 'attention_bias mlp_bias',
   qwen3: 'mlp_bias',

@@ -11,7 +11,9 @@ import { parameterTable, vocabularyRows, type ModelConfig } from '../model/param
 import { exportAdapter } from './adapters/exportAdapter.ts';
 import { openExportSource, withParameters, type AdapterExport } from './exportSource.ts';
 import { mappingOf, tensorFromParameter, tensorShape } from './tensorMapping.ts';
+import { activationNames } from './configKeys.ts';
 import { architectures, type ModelType } from './modelTypes.ts';
+import { unsharedPart } from './unsharedParts.ts';
 import { generationSettings } from './generationConfig.ts';
 import { endIds, startOfText, tokenizerFiles } from './tokenizerJson.ts';
 
@@ -96,7 +98,15 @@ function architectureOf(model: ModelConfig): { kind: ModelType; model: ModelConf
     );
   };
   const fillsWidth = model.headSize * model.heads === model.width;
+  const own = unsharedPart(model);
+  if (own !== null) {
+    throw wrongInput(
+      `this run cannot be exported: model.${own.key} is ${String(own.value)}, which no class of transformers has ` +
+        `with the other parts of this model${own.but}`,
+    );
+  }
   if (model.family === 'gpt2') {
+    if (model.activation === 'swiglu') refuse('activation', model.activation, 'GPT-2');
     if (model.queryKeyNorm) refuse('queryKeyNorm', true, 'GPT-2');
     if (model.keyValueHeads !== model.heads) refuse('keyValueHeads', model.keyValueHeads, 'GPT-2');
     if (!fillsWidth) refuse('headSize', model.headSize, 'GPT-2');
@@ -105,6 +115,13 @@ function architectureOf(model: ModelConfig): { kind: ModelType; model: ModelConf
   const { biases, queryKeyValueBiases, feedForwardBiases } = model;
   const hasBiases = biases || queryKeyValueBiases;
   const withAttentionBiases = { ...model, biases: hasBiases, queryKeyValueBiases: hasBiases };
+  if (model.activation !== 'swiglu') {
+    if (model.queryKeyNorm) refuse('queryKeyNorm', true, 'Arcee, which has the activation,');
+    if (model.nopeEveryLayers !== null)
+      refuse('nopeEveryLayers', model.nopeEveryLayers, 'Arcee, which has the activation,');
+    if (model.width % model.heads !== 0) refuse('heads', `${model.heads}, not a divisor of width`, 'Arcee');
+    return { kind: 'arcee', model: withAttentionBiases };
+  }
   if (model.queryKeyNorm) {
     if (feedForwardBiases) refuse('feedForwardBiases', true, 'Qwen3');
     if (model.nopeEveryLayers !== null) refuse('nopeEveryLayers', model.nopeEveryLayers, 'Qwen3');
@@ -147,7 +164,7 @@ function configJson(
       n_layer: model.layers,
       n_head: model.heads,
       n_inner: model.feedForwardWidth,
-      activation_function: 'gelu_new',
+      activation_function: activationNames[model.activation][0],
       layer_norm_epsilon: model.normEpsilon,
     };
   }
@@ -159,17 +176,17 @@ function configJson(
     num_hidden_layers: model.layers,
     num_attention_heads: model.heads,
     num_key_value_heads: model.keyValueHeads,
-    ...(['llama', 'qwen3'].includes(kind) && { head_dim: model.headSize }),
-    hidden_act: 'silu',
+    ...(['llama', 'arcee', 'qwen3'].includes(kind) && { head_dim: model.headSize }),
+    hidden_act: activationNames[model.activation][0],
     max_position_embeddings: model.contextLength,
     rms_norm_eps: model.normEpsilon,
     rope_theta: model.ropeTheta,
     rope_scaling: scaling,
     rope_parameters: { rope_type: 'default', ...scaling, rope_theta: model.ropeTheta },
     ...(kind !== 'qwen2' && { attention_bias: model.biases }),
-    ...(['llama', 'smollm3'].includes(kind) && { mlp_bias: model.feedForwardBiases }),
+    ...(['llama', 'arcee', 'smollm3'].includes(kind) && { mlp_bias: model.feedForwardBiases }),
     ...(kind === 'smollm3' && noRopeLayersJson(model)),
-    ...(kind !== 'llama' && { use_sliding_window: false, sliding_window: null }),
+    ...(!['llama', 'arcee'].includes(kind) && { use_sliding_window: false, sliding_window: null }),
   };
 }
 

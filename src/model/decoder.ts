@@ -1,12 +1,13 @@
 /**
  * The decoder as a pure function of parameters and tokens: tokens in, logits at every position out, in one pass.
- * Pre-norm blocks of attention and feed-forward around a residual stream; the family decides which positions, norm and
- * activation they have: GPT-2 (Radford et al. 2019) or Llama (Touvron et al. 2023).
+ * Blocks of attention and feed-forward around a residual stream; the family decides which positions and norm they have,
+ * and which activation unless the config names one: GPT-2 (Radford et al. 2019) or Llama (Touvron et al. 2023).
  *
  * B micro-batch size · T positions · C width · F feed-forward width · V vocabulary size · N = B·T rows
  */
 import { scalar, type Tensor } from '@tensorflow/tfjs-core';
-import { gelu, swiglu } from '../ops/activations.ts';
+import { gelu, squaredRelu, swiglu } from '../ops/activations.ts';
+import { softCapped } from '../ops/crossEntropy.ts';
 import { isStored, rowsOf, transposedProduct, valuesOf, type Weight } from '../ops/linear.ts';
 import { layerNorm, rmsNorm } from '../ops/norm.ts';
 import { recomputed } from '../ops/recomputed.ts';
@@ -20,12 +21,14 @@ import { addLearnedPositions, isRotated } from './positions.ts';
 
 /** inputs (N) int32 token ids → logits (N, V): row b·T+t scores what follows token t of window b. */
 export function decode(parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor {
-  return logitsOf(parameters, hiddenStates(parameters, inputs, pass));
+  return logitsOf(parameters, hiddenStates(parameters, inputs, pass), pass.model);
 }
 
 /** hidden (N, C) → logits (N, V). */
-export const logitsOf = (parameters: Parameters, hidden: Tensor): Tensor =>
-  transposedProduct(hidden, outputHead(parameters));
+export function logitsOf(parameters: Parameters, hidden: Tensor, { logitSoftCap }: ModelConfig): Tensor {
+  const logits = transposedProduct(hidden, outputHead(parameters));
+  return logitSoftCap === null ? logits : softCapped(logits, logitSoftCap);
+}
 
 /** The matrix (V, C) that turns hidden states into logits: one of its own, or the token embedding (tied). */
 export const outputHead = <W extends Weight>(parameters: Parameters<W>): W =>
@@ -65,25 +68,26 @@ export function block(
   pass: DecoderPass,
   context: AttentionContext,
 ): Tensor {
-  const { model, dropout } = pass;
-  const attended = scope('attention', () =>
-    selfAttention(parameters, `${path}.attention`, norm(parameters, `${path}.attentionNorm`, x, model), pass, context),
-  );
-  const h = addTo(x, drop(attended, dropout, `${path}.attention`));
-  const fed = scope('feedForward', () =>
-    feedForward(parameters, `${path}.feedForward`, norm(parameters, `${path}.feedForwardNorm`, h, model), pass),
-  );
-  return addTo(h, drop(fed, dropout, `${path}.feedForward`));
+  const part = (name: 'attention' | 'feedForward', x: Tensor, compute: (path: string, x: Tensor) => Tensor): Tensor => {
+    const own = `${path}.${name}`;
+    const normalised = (at: string, x: Tensor): Tensor =>
+      `${own}${at}.gain` in parameters ? norm(parameters, `${own}${at}`, x, pass.model) : x;
+    const added = scope(name, () => normalised('OutputNorm', compute(own, normalised('Norm', x))));
+    return addTo(x, drop(added, pass.dropout, own));
+  };
+  const h = part('attention', x, (own, input) => selfAttention(parameters, own, input, pass, context));
+  return part('feedForward', h, (own, input) => feedForward(parameters, own, input, pass));
 }
 
-/**
- * The feed-forward network, applied to each row independently; GELU in family gpt2, SwiGLU in family llama: x (N, C) →
- * (N, C).
- */
+/** The feed-forward network, applied to each row independently: x (N, C) → (N, C). */
 function feedForward(parameters: Parameters, path: string, x: Tensor, pass: DecoderPass): Tensor {
   const up = linear(parameters, `${path}.up`, x, pass); // (N, F)
-  const active = pass.model.family === 'gpt2' ? gelu(up) : swiglu(linear(parameters, `${path}.gate`, x, pass), up);
-  return linear(parameters, `${path}.down`, active, pass);
+  const activate = {
+    gelu: () => gelu(up),
+    squaredRelu: () => squaredRelu(up),
+    swiglu: () => swiglu(linear(parameters, `${path}.gate`, x, pass), up),
+  }[pass.model.activation];
+  return linear(parameters, `${path}.down`, activate(), pass);
 }
 
 /** LayerNorm in family gpt2, RMSNorm in family llama: x (N, C) → (N, C). */

@@ -14,6 +14,8 @@ import { chunkRows } from './parameters.ts';
 interface LossOptions {
   /** Only then is the gradient computed with the loss. */
   isTrained: boolean;
+  /** Of the logits, see `softCapped`. */
+  softCap: number | null;
   /** Rows of logits held at a time. */
   rows?: number;
 }
@@ -33,9 +35,9 @@ export function summedLoss(
   head: Weight,
   targets: Tensor,
   weights: Tensor,
-  { isTrained, rows }: LossOptions,
+  { isTrained, softCap, rows }: LossOptions,
 ): Tensor {
-  const given = { hidden, head, targets, weights, rows };
+  const given = { hidden, head, targets, weights, softCap, rows };
   if (!isTrained) return summed(scoredChunks(given));
   const forward = () => {
     const { losses, dHidden, dHead } = trainedChunks(given);
@@ -59,9 +61,9 @@ export function rowLosses(
   head: Weight,
   targets: Tensor,
   weights: Tensor,
-  { R, isTrained, rows }: LossOptions & { R: number },
+  { R, isTrained, softCap, rows }: LossOptions & { R: number },
 ): Tensor {
-  const given = { hidden, head, targets, weights, rows };
+  const given = { hidden, head, targets, weights, softCap, rows };
   const byRow = (losses: Tensor[]): Tensor => sum(reshape(joined(losses), [R, -1]), 1);
   const scaledRows = (values: Tensor, dy: Tensor): Tensor =>
     reshape(mul(reshape(values, [R, -1]), reshape(dy, [R, 1])), values.shape);
@@ -76,7 +78,7 @@ export function rowLosses(
   const forward = () => ({ value: byRow(scoredChunks(given)), saved: [hidden, head, targets, weights] as const });
   return withGradient([hidden, head], forward, (dy, [sameHidden, sameHead, sameTargets, sameWeights]) => {
     const scaled = scaledRows(sameWeights, dy);
-    const again = { hidden: sameHidden, head: sameHead, targets: sameTargets, weights: scaled, rows };
+    const again = { hidden: sameHidden, head: sameHead, targets: sameTargets, weights: scaled, softCap, rows };
     const { dHidden, dHead } = trainedChunks(again);
     return [joined(dHidden), dHead!];
   });
@@ -87,6 +89,7 @@ interface Given {
   head: Weight;
   targets: Tensor;
   weights: Tensor;
+  softCap: number | null;
   rows?: number | undefined;
 }
 
@@ -130,7 +133,7 @@ function oneByOne<R>(
 function scoredChunks(given: Given): Tensor[] {
   const score = ({ hidden, targets, weights }: Chunk, before: Tensor[] | null): Tensor[] => {
     const logits = matMul(hidden, valuesAfter(hidden, given.head), false, true);
-    return [...(before ?? []), weightedCrossEntropy(logits, targets, weights).losses];
+    return [...(before ?? []), weightedCrossEntropy(logits, targets, weights, given.softCap).losses];
   };
   return oneByOne(given, score, (losses) => losses.at(-1)!);
 }
@@ -150,7 +153,7 @@ function trainedChunks(given: Given): Sums {
   const step = ({ hidden, targets, weights }: Chunk, before: Sums | null): Sums => {
     const head = valuesAfter(hidden, given.head);
     const logits = matMul(hidden, head, false, true);
-    const { losses, dLogits } = weightedCrossEntropy(logits, targets, weights);
+    const { losses, dLogits } = weightedCrossEntropy(logits, targets, weights, given.softCap);
     const dHead = isFrozen ? null : matMul(dLogits, hidden, true, false);
     const dHidden = matMul(dLogits, head);
     if (before === null) return { losses: [losses], dHead, dHidden: [dHidden] };

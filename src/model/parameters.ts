@@ -31,6 +31,9 @@ export interface ParameterSpec {
   parts?: readonly number[];
 }
 
+/** Whether the feed-forward has a second projection, whose activation multiplies the first. */
+export const isGated = ({ activation }: Pick<ModelConfig, 'activation'>): boolean => activation === 'swiglu';
+
 /** Rows of the embedding and of the output head. @param tokens of the tokenizer, which may be fewer (padding) */
 export const vocabularyRows = ({ vocabularySize }: ModelConfig, tokens: number): number => vocabularySize ?? tokens;
 
@@ -84,18 +87,23 @@ export function parameterTable(model: ModelConfig, tokens: number): ParameterSpe
     vector(`${name}.gain`, width, 'ones'),
     ...(biases && family === 'gpt2' ? [vector(`${name}.bias`, width, 'zeros')] : []),
   ];
+  /** Of the input of a part of a block, of its output, or of both. */
+  const normsOf = (part: string): ParameterSpec[] => [
+    ...(model.normPlacement === 'after' ? [] : norm(`${part}Norm`)),
+    ...(model.normPlacement === 'before' ? [] : norm(`${part}OutputNorm`)),
+  ];
   const headNorms = (path: string): ParameterSpec[] =>
     ['queryNorm', 'keyNorm'].map((name) => vector(`${path}.${name}.gain`, headSize, 'ones'));
   const block = (path: string): ParameterSpec[] => [
-    ...norm(`${path}.attentionNorm`),
+    ...normsOf(`${path}.attention`),
     ...linear(`${path}.attention.queryKeyValue`, width, (heads + 2 * keyValueHeads) * headSize, {
       biased: model.queryKeyValueBiases,
       parts: [heads, keyValueHeads, keyValueHeads].map((count) => count * headSize),
     }),
     ...(model.queryKeyNorm ? headNorms(`${path}.attention`) : []),
     ...linear(`${path}.attention.output`, heads * headSize, width, { spread: residual }),
-    ...norm(`${path}.feedForwardNorm`),
-    ...(family === 'llama' ? linear(`${path}.feedForward.gate`, width, feedForwardWidth, { biased }) : []),
+    ...normsOf(`${path}.feedForward`),
+    ...(isGated(model) ? linear(`${path}.feedForward.gate`, width, feedForwardWidth, { biased }) : []),
     ...linear(`${path}.feedForward.up`, width, feedForwardWidth, { biased }),
     ...linear(`${path}.feedForward.down`, feedForwardWidth, width, { spread: residual, biased }),
   ];

@@ -2,7 +2,7 @@
  * The non-linear parts of the feed-forward. Their inputs are the largest activations of a decoder, so every pass over
  * them counts, and each has a gradient of its own.
  */
-import { add, mul, sigmoid, square, type Tensor } from '@tensorflow/tfjs-core';
+import { add, mul, relu, sigmoid, square, type Tensor } from '@tensorflow/tfjs-core';
 import { float32Type } from '../runtime/binding.ts';
 import { executeOne } from '../runtime/tensorflow.ts';
 import { operation, runKernel } from './kernels.ts';
@@ -37,6 +37,27 @@ export const gelu = operation({
         const slope = add(mul(square(u), 3 * cubic), linear); // d(2z)/dx
         return [add(mul(dy, s), mul(sigmoidGradient(s, mul(dy, u)), slope))];
       },
+    ),
+});
+
+/**
+ * Squared ReLU (So et al. 2021, https://arxiv.org/abs/2109.08668): max(x, 0)². x of any shape → same shape.
+ */
+export const squaredRelu = operation({
+  kernel: (x: Tensor): Tensor =>
+    withGradient(
+      [x],
+      () => ({ value: runKernel('ClmSquaredRelu', [x])[0], saved: [x] }),
+      (dy, [u]) => runKernel('ClmSquaredReluGrad', [u, dy]),
+    ),
+  composed: (x: Tensor): Tensor =>
+    withGradient(
+      [x],
+      () => {
+        const positive = relu(x);
+        return { value: square(positive), saved: [positive] };
+      },
+      (dy, [u]) => [mul(mul(u, 2), dy)],
     ),
 });
 

@@ -2,23 +2,41 @@
  * Cross-entropy of logits (N, V) against targets (N) int32, in nats. Loss and gradient are computed at once, and no
  * one-hot (N, V) is ever made.
  */
-import { mul, reshape, type Tensor } from '@tensorflow/tfjs-core';
-import { dataTypes, float32Type, typeAttribute } from '../runtime/binding.ts';
+import { mul, reshape, square, sub, tanh, type Tensor } from '@tensorflow/tfjs-core';
+import { dataTypes, float32Type, floatAttribute, typeAttribute } from '../runtime/binding.ts';
 import { executeOperation } from '../runtime/tensorflow.ts';
 import { operation, runKernel } from './kernels.ts';
 import { withGradient } from './withGradient.ts';
 
-/** weight·(−ln p(target)) of each row (N), and the gradient (N, V) of their sum by the logits. @param weights (N) */
-export const weightedCrossEntropy = operation({
-  kernel: (logits: Tensor, targets: Tensor, weights: Tensor): { losses: Tensor; dLogits: Tensor } => {
-    const [losses, dLogits] = runKernel('ClmCrossEntropy', [logits, targets, weights]);
+type WeightedCrossEntropy = (
+  logits: Tensor,
+  targets: Tensor,
+  weights: Tensor,
+  softCap: number | null,
+) => { losses: Tensor; dLogits: Tensor };
+
+/**
+ * weight·(−ln p(target)) of each row (N), and the gradient (N, V) of their sum by the logits.
+ *
+ * @param weights (N) @param softCap of the logits, see `softCapped`; null: p is the softmax of the logits themselves
+ */
+export const weightedCrossEntropy = operation<Parameters<WeightedCrossEntropy>, ReturnType<WeightedCrossEntropy>>({
+  kernel: (logits, targets, weights, softCap) => {
+    const cap = [floatAttribute('soft_cap', softCap ?? 0)];
+    const [losses, dLogits] = runKernel('ClmCrossEntropy', [logits, targets, weights], cap);
     return { losses, dLogits };
   },
-  composed: (logits: Tensor, targets: Tensor, weights: Tensor): { losses: Tensor; dLogits: Tensor } => {
-    const { losses, gradient } = lossesAndGradient(logits, targets);
-    return { losses: mul(losses, weights), dLogits: mul(gradient, reshape(weights, [-1, 1])) };
+  composed: (logits, targets, weights, softCap) => {
+    const capped = softCap === null ? logits : softCapped(logits, softCap);
+    const { losses, gradient } = lossesAndGradient(capped, targets);
+    const weighted = mul(gradient, reshape(weights, [-1, 1]));
+    const slope = softCap === null ? null : sub(1, square(mul(capped, 1 / softCap)));
+    return { losses: mul(losses, weights), dLogits: slope === null ? weighted : mul(weighted, slope) };
   },
 });
+
+/** Logits within ±softCap: softCap · tanh(logits / softCap), as in Gemma 2 (https://arxiv.org/abs/2408.00118). */
+export const softCapped = (logits: Tensor, softCap: number): Tensor => mul(tanh(mul(logits, 1 / softCap)), softCap);
 
 /** The losses (N), differentiable by the logits. */
 export const sparseCrossEntropy = (logits: Tensor, targets: Tensor): Tensor =>

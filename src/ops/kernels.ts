@@ -27,6 +27,8 @@ interface Kernel {
 const kernels = {
   ClmGelu: { outputs: 1, bfloat16: { inputs: [0], outputs: [0] } },
   ClmGeluGrad: { outputs: 1, bfloat16: { inputs: [0, 1], outputs: [0] } },
+  ClmSquaredRelu: { outputs: 1, bfloat16: { inputs: [0], outputs: [0] } },
+  ClmSquaredReluGrad: { outputs: 1, bfloat16: { inputs: [0, 1], outputs: [0] } },
   ClmSwiglu: { outputs: 1, bfloat16: { inputs: [0, 1], outputs: [0] } },
   ClmSwigluGrad: { outputs: 2, bfloat16: { inputs: [0, 1, 2], outputs: [0, 1] } },
   ClmNorm: { outputs: 3, bfloat16: { inputs: [], outputs: [0] } },

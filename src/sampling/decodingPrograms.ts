@@ -56,7 +56,7 @@ export function recordPrefill(
     const parameters = storedParameters(table, variables);
     const pass = { model, adapter: adapterPass(adapter), batchSize: 1, length: P, dropout: null, cache };
     const hidden = hiddenStates(parameters, feeds.inputs, pass);
-    return { logits: logitsOf(parameters, gatherRows(hidden, feeds.last)) };
+    return { logits: logitsOf(parameters, gatherRows(hidden, feeds.last), model) };
   };
   return session.program(`prefill${P}of${S}`, inputs, define, { onOneThread: true });
 }
@@ -92,7 +92,7 @@ export function recordStep(
     };
     const parameters = storedParameters(table, variables);
     const pass = { model, adapter: adapterPass(adapter), batchSize: B, length: 1, dropout: null, cache };
-    return { logits: logitsOf(parameters, hiddenStates(parameters, feeds.inputs, pass)) };
+    return { logits: logitsOf(parameters, hiddenStates(parameters, feeds.inputs, pass), model) };
   };
   return session.program(`step${S}`, inputs, define, { onOneThread: true, isBrief });
 }

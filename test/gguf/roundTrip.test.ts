@@ -26,7 +26,7 @@ async function exported(name: string, dtype: 'float32' | 'float16' | 'bfloat16' 
 
 describe('a model to GGUF and back', () => {
   const architectures: Record<string, string> = {
-    ...{ gpt2: 'gpt2', 'gpt2-untied': 'gpt2', qwen2: 'qwen2', qwen3: 'qwen3' },
+    ...{ arcee: 'arcee', gpt2: 'gpt2', 'gpt2-untied': 'gpt2', qwen2: 'qwen2', qwen3: 'qwen3' },
     ...{
       llama: 'llama',
       'llama-biases': 'llama',

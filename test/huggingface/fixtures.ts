@@ -16,7 +16,9 @@ export const fixture = (name: string): string => fileURLToPath(new URL(`fixtures
 export const fixtureNames = [
   'gpt2',
   'gpt2-untied',
+  'gpt2-squared-relu',
   'llama',
+  'arcee',
   'llama-biases',
   'llama-attention-biases',
   'smollm',
@@ -86,7 +88,13 @@ export async function answers(
         const lossOf = (...tensors: Tensor[]) => {
           const hidden = hiddenStates(named(tensors), feeds['inputs']!, pass);
           const head = outputHead(named(tensors));
-          return mul(summedLoss(hidden, head, feeds['targets']!, feeds['weights']!, { isTrained: true }), 1 / N);
+          return mul(
+            summedLoss(hidden, head, feeds['targets']!, feeds['weights']!, {
+              isTrained: true,
+              softCap: model.logitSoftCap,
+            }),
+            1 / N,
+          );
         };
         const { value, grads } = valueAndGrads(lossOf)(values);
         return {

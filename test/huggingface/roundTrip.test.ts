@@ -197,6 +197,9 @@ it('an export knows every key of a model: decide in exportModel.ts about a new o
       'queryKeyValueBiases',
       'feedForwardBiases',
       'queryKeyNorm',
+      'activation',
+      'normPlacement',
+      'logitSoftCap',
     ],
     ...['normEpsilon', 'nopeEveryLayers', 'ropeTheta', 'ropeScaling', 'tiedEmbeddings'],
   ];

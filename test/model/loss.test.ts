@@ -20,10 +20,14 @@ async function lossOf(mode: Mode, rows: number, precision: 'float32' | 'bfloat16
   const session = openSession({ mode, precision, device: 'cpu' });
   const program = session.program('loss', {}, () => {
     const half = (x: Tensor, w: Tensor): Tensor =>
-      mul(summedLoss(x, w, tensor(targets), tensor(weights), { isTrained: true, rows }), 0.5);
+      mul(summedLoss(x, w, tensor(targets), tensor(weights), { isTrained: true, softCap: null, rows }), 0.5);
     const inputs = [tensor(hidden, [N, C]), tensor(head, [V, C])];
     const { value, grads } = valueAndGrads(half)(inputs);
-    const scored = summedLoss(inputs[0]!, inputs[1]!, tensor(targets), tensor(weights), { isTrained: false, rows });
+    const scored = summedLoss(inputs[0]!, inputs[1]!, tensor(targets), tensor(weights), {
+      isTrained: false,
+      softCap: null,
+      rows,
+    });
     return { value, dHidden: grads[0]!, dHead: grads[1]!, scored };
   });
   const result = await program.run({});

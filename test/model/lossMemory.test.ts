@@ -18,7 +18,7 @@ async function peakBytes(rows: number): Promise<number> {
       'int32',
     );
     const loss = (hidden: Tensor, head: Tensor): Tensor =>
-      summedLoss(hidden, head, targets, tensor(new Float32Array(N).fill(1)), { isTrained: true, rows });
+      summedLoss(hidden, head, targets, tensor(new Float32Array(N).fill(1)), { isTrained: true, softCap: null, rows });
     const { value, grads } = valueAndGrads(loss)([feeds['hidden']!, feeds['head']!]);
     return { value, dHidden: grads[0]!, dHead: grads[1]! };
   });

@@ -1,7 +1,7 @@
 import { concat, mul, reshape, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { rotationOf } from '../../src/model/positions.ts';
-import { gelu, swiglu } from '../../src/ops/activations.ts';
+import { gelu, squaredRelu, swiglu } from '../../src/ops/activations.ts';
 import { attend, attendRows, causalMask, splitHeads } from '../../src/ops/attention.ts';
 import { sparseCrossEntropy } from '../../src/ops/crossEntropy.ts';
 import { layerNorm, rmsNorm } from '../../src/ops/norm.ts';
@@ -72,6 +72,8 @@ describe('custom gradients against finite differences', () => {
     check('layerNorm', [random('x', [3, 7]), random('gain', [7]), random('bias', [7])], (x, gain, bias) =>
       layerNorm(x!, gain!, bias!, 1e-5),
     ));
+
+  it('squared ReLU', () => check('squaredRelu', [random('x', [3, 5])], (x) => squaredRelu(x!)));
 
   it('gelu', () => check('gelu', [random('x', [3, 5])], (x) => gelu(x!)));
 

@@ -1,6 +1,6 @@
 import { matMul, mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
-import { gelu, swiglu } from '../../src/ops/activations.ts';
+import { gelu, squaredRelu, swiglu } from '../../src/ops/activations.ts';
 import { attend, attendRows, causalMask, joinHeads, splitHeads } from '../../src/ops/attention.ts';
 import { weightedCrossEntropy } from '../../src/ops/crossEntropy.ts';
 import { runKernel } from '../../src/ops/kernels.ts';
@@ -57,6 +57,7 @@ const composedRows = (x: Tensor, mask: Tensor): Tensor => {
 // makes.
 const cases: Case[] = [
   ['gelu', { x: { shape: [13, 37], values: normals('x', 13 * 37, 2) } }, gelu, gelu.composed],
+  ['squared ReLU', { x: { shape: [13, 37], values: normals('x', 13 * 37, 2) } }, squaredRelu, squaredRelu.composed],
   ['gelu of large values', { x: { shape: [2, 11], values: normals('x', 22, 40) } }, gelu, gelu.composed],
   [
     'swiglu',
@@ -139,35 +140,38 @@ describe('clm’s kernels', () => {
     },
   );
 
-  it('compute the cross-entropy of its composition, and refuse a target outside the vocabulary', async () => {
-    const [N, V] = [307, 67]; // more rows than one thread takes
-    const specs = {
-      logits: { shape: [N, V], dtype: 'float32' },
-      targets: { shape: [N], dtype: 'int32' },
-      weights: { shape: [N], dtype: 'float32' },
-    } as const;
-    const logits = normals('logits', N * V, 3);
-    logits.fill(-300, 0, 30).fill(300, 31, 33); // exponentials beyond what float32 holds
-    const weights = normals('weights', N, 1).fill(0, 5, 7);
-    const targets = Int32Array.from({ length: N }, (_, n) => (n * 29) % V);
-    for (const session of sessions) {
-      const byKernel = session.program('kernelCrossEntropy', specs, (feeds) => {
-        return weightedCrossEntropy.kernel(feeds.logits, feeds.targets, feeds.weights);
-      });
-      const composed = session.program('composedCrossEntropy', specs, (feeds) =>
-        weightedCrossEntropy.composed(feeds.logits, feeds.targets, feeds.weights),
-      );
-      const [actual, expected] = [
-        await byKernel.run({ logits, targets, weights }),
-        await composed.run({ logits, targets, weights }),
-      ];
-      for (const key of ['losses', 'dLogits'] as const)
-        expectClose(actual[key]!, expected[key]!, `${session.settings.mode} ${key}`);
-      await expect(byKernel.run({ logits, targets: targets.slice().fill(V, 3, 4), weights })).rejects.toThrow(
-        'is outside the vocabulary of',
-      );
-    }
-  });
+  it.each([null, 7])(
+    'compute the cross-entropy of its composition, and refuse a target outside the vocabulary: cap %s',
+    async (cap) => {
+      const [N, V] = [307, 67]; // more rows than one thread takes
+      const specs = {
+        logits: { shape: [N, V], dtype: 'float32' },
+        targets: { shape: [N], dtype: 'int32' },
+        weights: { shape: [N], dtype: 'float32' },
+      } as const;
+      const logits = normals('logits', N * V, 3);
+      logits.fill(-300, 0, 30).fill(300, 31, 33); // exponentials beyond what float32 holds; with the cap, no gradient
+      const weights = normals('weights', N, 1).fill(0, 5, 7);
+      const targets = Int32Array.from({ length: N }, (_, n) => (n * 29) % V);
+      for (const session of sessions) {
+        const byKernel = session.program('kernelCrossEntropy', specs, (feeds) => {
+          return weightedCrossEntropy.kernel(feeds.logits, feeds.targets, feeds.weights, cap);
+        });
+        const composed = session.program('composedCrossEntropy', specs, (feeds) =>
+          weightedCrossEntropy.composed(feeds.logits, feeds.targets, feeds.weights, cap),
+        );
+        const [actual, expected] = [
+          await byKernel.run({ logits, targets, weights }),
+          await composed.run({ logits, targets, weights }),
+        ];
+        for (const key of ['losses', 'dLogits'] as const)
+          expectClose(actual[key]!, expected[key]!, `${session.settings.mode} ${key}`);
+        await expect(byKernel.run({ logits, targets: targets.slice().fill(V, 3, 4), weights })).rejects.toThrow(
+          'is outside the vocabulary of',
+        );
+      }
+    },
+  );
 
   it('add rows to those that ids name, once for each time, and refuse an id outside the matrix', async () => {
     const [V, N, C] = [41, 601, 37]; // more rows than one thread takes

@@ -18,6 +18,12 @@ const families: Record<string, Partial<Config['model']>> = {
     nopeEveryLayers: 2,
     feedForwardBiases: true,
   },
+  'gpt2, QK-norm, squared ReLU, sandwich norms and capped logits': {
+    queryKeyNorm: true,
+    activation: 'squaredRelu',
+    normPlacement: 'sandwich',
+    logitSoftCap: 1,
+  },
   'llama, QK-norm and scaled RoPE': {
     family: 'llama',
     heads: 3,

@@ -6,9 +6,9 @@ export const adapterTargets = ['query', 'key', 'value', 'queryKeyValue', 'output
 
 export type AdapterTarget = (typeof adapterTargets)[number];
 
-/** The targets if a config names none: every linear map of the family's blocks, each on its own. */
-export const defaultTargets = (family: 'gpt2' | 'llama'): AdapterTarget[] =>
-  adapterTargets.filter((target) => target !== 'queryKeyValue' && (target !== 'gate' || family === 'llama'));
+/** The targets if a config names none: every linear map of the model's blocks, each on its own. */
+export const defaultTargets = ({ activation }: { activation: string }): AdapterTarget[] =>
+  adapterTargets.filter((target) => target !== 'queryKeyValue' && (target !== 'gate' || activation === 'swiglu'));
 
 export const adapter = z
   .strictObject({
@@ -35,8 +35,8 @@ export const adapter = z
       .default(null)
       .describe(
         'Linear maps of each block that are adapted; queryKeyValue adapts query, key and value by one pair of ' +
-          'matrices, gate is only in family llama. null: query, key, value, output, gate, up, down, as far as the ' +
-          'family has them.',
+          'matrices, gate is only in models with activation swiglu. null: query, key, value, output, gate, up, down, ' +
+          'as far as the model has them.',
       ),
   })
   .prefault({})

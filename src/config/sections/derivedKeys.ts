@@ -11,7 +11,8 @@ import { model as modelSection } from './model.ts';
 const sourcesOf = {
   headSize: ['width', 'heads'],
   keyValueHeads: ['heads'],
-  feedForwardWidth: ['width', 'family'],
+  activation: ['family'],
+  feedForwardWidth: ['width', 'family', 'activation'],
   queryKeyValueBiases: ['biases'],
   feedForwardBiases: ['biases'],
 } as const;

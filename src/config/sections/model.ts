@@ -61,8 +61,16 @@ const keys = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Hidden dimension of the feed-forward layers. null: 4 · width; for family llama 8/3 · width, rounded up to a ' +
+      'Hidden dimension of the feed-forward layers. null: 4 · width; with swiglu 8/3 · width, rounded up to a ' +
         'multiple of 32.',
+    ),
+  activation: z
+    .enum(['gelu', 'swiglu', 'squaredRelu'])
+    .nullable()
+    .default(null)
+    .describe(
+      'Activation of the feed-forward layers: gelu; swiglu, which has a third matrix, the gate; or squaredRelu, ' +
+        'max(x, 0)². null: gelu for family gpt2, swiglu for llama.',
     ),
   vocabularySize: count
     .nullable()
@@ -95,6 +103,13 @@ const keys = z.strictObject({
     .gt(0)
     .default(1e-5)
     .describe('Epsilon added to the variance (mean square) in the normalisation layers.'),
+  normPlacement: z
+    .enum(['before', 'sandwich', 'after'])
+    .default('before')
+    .describe(
+      'Where the norms of attention and feed-forward are: before each; sandwich: before, and after it on what is ' +
+        'added to the residual stream, as in Gemma 2; after: only there, as in OLMo 2.',
+    ),
   nopeEveryLayers: z
     .int()
     .min(2)
@@ -112,6 +127,15 @@ const keys = z.strictObject({
       'Scaling of the RoPE wavelengths, { kind: linear, factor } or { kind: llama3, … }; only for family llama. ' +
         'null: none.',
     ),
+  logitSoftCap: z
+    .number()
+    .gt(0)
+    .nullable()
+    .default(null)
+    .describe(
+      'Bounds the logits: c · tanh(logits / c), e.g. 30 as in Gemma 2; 15 gives the probabilities of ' +
+        '30 · sigmoid(logits / 7.5), as in modded-nanoGPT. null: no bound.',
+    ),
   tiedEmbeddings: z
     .boolean()
     .default(true)
@@ -121,9 +145,12 @@ const keys = z.strictObject({
 /** Fills in the values that follow from others. `headSize` is not a whole number if heads does not divide width. */
 function complete(model: z.output<typeof keys>) {
   const { family, heads, width, biases } = model;
-  const feedForwardWidth = family === 'gpt2' ? 4 * width : Math.ceil(Math.floor((8 * width) / 3) / 32) * 32;
+  const activation = model.activation ?? (family === 'gpt2' ? 'gelu' : 'swiglu');
+  const gated = Math.ceil(Math.floor((8 * width) / 3) / 32) * 32;
+  const feedForwardWidth = activation === 'swiglu' ? gated : 4 * width;
   return {
     ...model,
+    activation,
     keyValueHeads: model.keyValueHeads ?? heads,
     headSize: model.headSize ?? width / heads,
     feedForwardWidth: model.feedForwardWidth ?? feedForwardWidth,

@@ -72,8 +72,9 @@ export async function inspectTokens(
   const program = session.program('inspection', inputs, (feeds, variables) => {
     const parameters = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
     const hidden = hiddenStates(parameters, feeds.inputs, { model, batchSize: 1, length: n, dropout: null });
-    const logits = logitsOf(parameters, hidden);
-    const sum = summedLoss(hidden, outputHead(parameters), feeds.targets, feeds.weights, { isTrained: false });
+    const logits = logitsOf(parameters, hidden, model);
+    const options = { isTrained: false, softCap: model.logitSoftCap };
+    const sum = summedLoss(hidden, outputHead(parameters), feeds.targets, feeds.weights, options);
     return { logits, losses: sparseCrossEntropy(logits, feeds.targets), loss: div(sum, n - 1) };
   });
   const targetIds = tokenIds.slice(1);

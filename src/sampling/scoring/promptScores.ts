@@ -44,7 +44,7 @@ export function openPromptScores(
   );
   const logitsProgram = recordedOnce((R: number) =>
     session.program(`logits${R}`, { hidden: { shape: [R, C], dtype: 'float32' } }, ({ hidden }, variables) => ({
-      logits: logitsOf(storedParameters(table, variables), hidden),
+      logits: logitsOf(storedParameters(table, variables), hidden, model),
     })),
   );
   return async (tokenIds, count) => {

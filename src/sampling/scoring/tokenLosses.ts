@@ -34,7 +34,7 @@ export function openTokenLosses(
       const rows = chunkRows(N, vocabularySize);
       const parts = Array.from({ length: Math.ceil(N / rows) }, (_, i) => {
         const count = Math.min(rows, N - i * rows);
-        const part = logitsOf(parameters, slice(hidden, [i * rows, 0], [count, model.width]));
+        const part = logitsOf(parameters, slice(hidden, [i * rows, 0], [count, model.width]), model);
         return sparseCrossEntropy(part, slice(feeds.targets, [i * rows], [count]));
       });
       return { losses: reshape(parts.length === 1 ? parts[0]! : concat(parts), [N]) };

@@ -6,6 +6,7 @@
  * D head size · N = B·T
  */
 import type { Config } from '../../config/schema.ts';
+import { isGated } from '../../model/parameters.ts';
 import { hasTileUnit, mostTilePositions } from '../../processor.ts';
 import { microBatchRows } from '../step/branches.ts';
 
@@ -15,22 +16,26 @@ export type SizedConfig = Pick<Config, 'start' | 'adapter' | 'corpus' | 'model' 
 export function activationFloats(config: SizedConfig, productSize: number, isComposed: boolean): number {
   const { model, training } = config;
   const { layers: L, width: C, heads: H, keyValueHeads: K, headSize: D, feedForwardWidth: F } = model;
-  const { family, contextLength: T, dropout, queryKeyNorm } = model;
+  const { contextLength: T, dropout, queryKeyNorm, normPlacement } = model;
   const N = microBatchRows(training) * T;
   const isDropped = dropout > 0;
   const isWrittenDown = isComposed || isOnTiles(config);
   // Arrays of a row: the residual stream, twice; the norms, twice; queries, keys and values; attention's output; the
-  // feed-forward. QK-norm keeps queries and keys from before it, and moves the heads. Composed operations keep one more
-  // array of the activation and two more of the norms.
+  // feed-forward. QK-norm keeps queries and keys from before it, and moves the heads. Norms of outputs keep what they
+  // normalise. Composed operations keep one more array of the activation and one more of each norm.
   const moved = queryKeyNorm ? (H + K) * D + H * D : 0;
-  const products = 2 * C + (H + 2 * K) * D + H * D + moved + (family === 'llama' ? 3 : 2) * F;
-  const row = 2 * C + productSize * products + (isDropped ? 2 * C : 0) + (isComposed ? F + 2 * C : 0);
+  const hidden = isGated(model) ? 3 : 2; // arrays of the feed-forward
+  const [inputNorms, outputNorms] = { before: [2, 0], sandwich: [2, 2], after: [0, 2] }[normPlacement];
+  const norms = inputNorms! + outputNorms!;
+  const products = inputNorms! * C + (H + 2 * K) * D + H * D + moved + hidden * F;
+  const row =
+    (2 + outputNorms!) * C + productSize * products + (isDropped ? 2 * C : 0) + (isComposed ? F + norms * C : 0);
   // Attention weights, if they are written down; with dropout also the dropout mask and the weights it leaves.
   // Otherwise the logarithm of each query's sum.
   const weights = isWrittenDown ? productSize * (isDropped ? 3 : 1) * H * T : H;
   // Gradients inside the block that the backward pass is in, those of attention weights included.
   const attention = isWrittenDown ? productSize * (isDropped ? 4 : 2) * H * T : blockFloats(config, productSize);
-  const underWay = Math.max(attention, productSize * (family === 'llama' ? 3 : 2) * F);
+  const underWay = Math.max(attention, productSize * hidden * F);
   const kept = training.recompute === 'block' ? L * C + row + weights : L * (row + weights);
   return N * (kept + underWay + 3 * C);
 }

@@ -101,16 +101,15 @@ const productFloats = ({ training }: SizedConfig, isComposed: boolean): number =
   training.precision === 'bfloat16' && !isComposed ? 0.5 : 1;
 
 /**
- * Logits; their gradient takes their place. With a large vocabulary one chunk of rows, and the sum of the head's
- * gradients.
+ * Logits; their gradient takes their place. Composed operations have both, and capped logits beside them. With a large
+ * vocabulary one chunk of rows, and the sum of the head's gradients.
  */
 function logitFloats(config: SizedConfig, V: number, isComposed: boolean, isHeadTrained: boolean): number {
   const branches = branchCount(config.training);
   const branchRows = Math.ceil(microBatchRows(config.training) / branches) * config.model.contextLength;
   const rows = chunkRows(branchRows, V);
-  return (
-    branches * ((isComposed ? 2 : 1) * rows * V + (rows < branchRows && isHeadTrained ? V * config.model.width : 0))
-  );
+  const arrays = isComposed ? 2 + (config.model.logitSoftCap === null ? 0 : 2) : 1;
+  return branches * (arrays * rows * V + (rows < branchRows && isHeadTrained ? V * config.model.width : 0));
 }
 
 /** The gradient of the output head, the first of all. */

@@ -147,7 +147,8 @@ export function branchLoss(
     return scope('loss', () => preferenceFigures(losses, pairs.reference, pairs.weights, pairs.objective));
   }
   const hidden = hiddenStatesOf(parameters, tokens, branch.pass);
-  return scope('loss', () => summedLoss(hidden, outputHead(parameters), targets, weights, { isTrained }));
+  const options = { isTrained, softCap: branch.pass.model.logitSoftCap };
+  return scope('loss', () => summedLoss(hidden, outputHead(parameters), targets, weights, options));
 }
 
 /** −ln p of what counts in each row of a branch. */
@@ -158,7 +159,7 @@ function branchRowLosses(
   { isTrained }: { isTrained: boolean },
 ): Tensor {
   const hidden = hiddenStatesOf(parameters, tokens, pass);
-  const options = { R: pass.batchSize, isTrained };
+  const options = { R: pass.batchSize, isTrained, softCap: pass.model.logitSoftCap };
   return scope('loss', () => rowLosses(hidden, outputHead(parameters), targets, weights, options));
 }
 

@@ -21,7 +21,7 @@ type Sections = Parameters<typeof tinyConfig>[0] & { adapter?: Partial<Config['a
 /** B 3, T 5, L 2, C 14; rank 3. */
 function adapterConfig({ adapter, ...sections }: Sections = {}): Config {
   const config = tinyConfig(sections);
-  const targets = defaultTargets(config.model.family);
+  const targets = defaultTargets(config.model);
   return { ...config, adapter: { ...config.adapter, kind: 'lora', rank: 3, alpha: 6, targets, ...adapter } };
 }
 

@@ -1,0 +1,15 @@
+/** Parts of a model that no class of transformers, and no architecture of llama.cpp, has with clm's other parts. */
+import type { ModelConfig } from '../model/parameters.ts';
+
+/** The first such part of a model, and what the models that do have it are like; null if there is none. */
+export function unsharedPart({
+  normPlacement,
+  logitSoftCap,
+}: Pick<ModelConfig, 'normPlacement' | 'logitSoftCap'>): { key: string; value: unknown; but: string } | null {
+  const gemma = ' (Gemma 2 has another activation, and scales its embeddings)';
+  if (logitSoftCap !== null) return { key: 'logitSoftCap', value: logitSoftCap, but: gemma };
+  if (normPlacement === 'sandwich') return { key: 'normPlacement', value: normPlacement, but: gemma };
+  const olmo = ' (OLMo 2 normalises the queries of all heads together)';
+  if (normPlacement === 'after') return { key: 'normPlacement', value: normPlacement, but: olmo };
+  return null;
+}
