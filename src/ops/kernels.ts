@@ -49,6 +49,7 @@ const kernels = {
   ClmFewRowsTransposed: { outputs: 1, bfloat16: null },
   ClmInt8Product: { outputs: 1, bfloat16: null },
   ClmAdamW: { outputs: 0, bfloat16: { inputs: [], ifAlready: [4], outputs: [] } },
+  ClmMuon: { outputs: 0, bfloat16: { inputs: [], ifAlready: [3], outputs: [] } },
   ClmAccumulate: { outputs: 0, bfloat16: { inputs: [], ifAlready: [2], outputs: [] } },
 } as const satisfies Record<string, Kernel>;
 
@@ -77,7 +78,7 @@ export function runKernel<N extends KernelName>(
 /** Calls a kernel that updates the variable `variable` in place. */
 export function updateByKernel(
   variables: Variables,
-  name: 'ClmAdamW' | 'ClmAccumulate',
+  name: 'ClmAdamW' | 'ClmMuon' | 'ClmAccumulate',
   variable: string,
   inputs: readonly Tensor[],
   attributes: readonly Attribute[] = [],

@@ -1,7 +1,10 @@
+import { scalar } from '@tensorflow/tfjs-core';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { ParameterSpec } from '../../src/model/parameters.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
+import { randomStream } from '../../src/random.ts';
+import { updateMatrix } from '../../src/training/optimizers/muon.ts';
 import { optimizerOf } from '../../src/training/optimizers/kinds.ts';
 import { tinyConfig } from './tinyRun.ts';
 
@@ -85,5 +88,46 @@ describe('three updates equal those of PyTorch', () => {
     session.close();
     expect(farthest).toBeGreaterThan(0.02); // it did move
     expect(state.some(({ name }) => name.endsWith('/momentum'))).toBe(kind === 'muon');
+  });
+});
+
+describe('Muon by the kernel equals Muon by TensorFlow', () => {
+  const gradientFactor = 0.7;
+  it.each([
+    ['wide, of more rows than a vector of columns', [45, 301], undefined],
+    ['tall, of more rows than are added up at once', [301, 45], undefined],
+    ['three maps side by side', [70, 104], [70, 17, 17]],
+  ] as const)('%s', async (_, [rows, columns], parts) => {
+    const name = 'blocks.0.weight';
+    const shape = [rows, columns];
+    const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu' });
+    const random = randomStream(3, name);
+    const normals = (): Float32Array => Float32Array.from({ length: rows * columns }, () => random.normal());
+    const { optimizer: config } = tinyConfig({ optimizer: { kind: 'muon', weightDecay: 0.3 } });
+    const spec: ParameterSpec = { name, shape, initial: { kind: 'zeros' }, decays: true, multiplies: true };
+    const names = [name, `${name}/momentum`];
+    const [start, gradient] = [names.map((each) => ({ name: each, shape, values: normals() })), normals()];
+    const updated = async (form: 'kernel' | 'composed'): Promise<Float32Array[]> => {
+      await session.addVariables(start);
+      const inputs = { gradient: { shape, dtype: 'float32' }, learningRate: { shape: [], dtype: 'float32' } } as const;
+      const program = session.program(form, inputs, (feeds, variables) => {
+        const scalars = { learningRate: feeds.learningRate } as Parameters<typeof updateMatrix>[2]['scalars'];
+        const parameter = variables.read(name);
+        updateMatrix[form](variables, config, {
+          spec: { ...spec, ...(parts && { parts }) },
+          ...{ variable: name, parameter, gradient: feeds.gradient, gradientFactor: scalar(gradientFactor), scalars },
+        });
+        return {};
+      });
+      await program.run({ gradient, learningRate: Float32Array.of(0.1) });
+      return (await session.readVariables(names)).map(({ values }) => Float32Array.from(values));
+    };
+    const [byKernel, composed] = [await updated('kernel'), await updated('composed')];
+    const distance = (a: Float32Array, b: Float32Array): number => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
+    expect(distance(composed[0]!, start[0]!.values)).toBeGreaterThan(0.1); // it did move
+    expect(distance(composed[1]!, start[1]!.values)).toBeGreaterThan(0.1);
+    expect(distance(byKernel[0]!, composed[0]!)).toBeLessThan(2e-5);
+    expect(distance(byKernel[1]!, composed[1]!)).toBeLessThan(1e-6);
+    session.close();
   });
 });

@@ -11,7 +11,7 @@ import type { Variables } from '../../runtime/variables.ts';
 export type OptimizerConfig = Config['optimizer'];
 
 /** One parameter and what its update is computed from. @typeParam S names of the optimizer's scalars */
-interface ParameterUpdate<S extends string> {
+export interface ParameterUpdate<S extends string> {
   spec: ParameterSpec;
   /** The variable that holds the parameter. */
   variable: string;

@@ -96,9 +96,9 @@ export function stepTimeRange(
   { tokensPerStep, flopsPerToken, parameters }: TimedPlan,
   peakGflops: number,
 ): { lowMs: number; highMs: number } {
-  // The second forward pass of `recompute`; the products of Muon's orthogonalisation, five times three of each matrix.
+  // The second forward pass of `recompute`; Muon's orthogonalisation, on a GPU thirteen products of each matrix.
   const recomputed = training.recompute === null ? 1 : 4 / 3;
-  const muonFlops = optimizer.kind === 'muon' ? 30 * parameters * model.width : 0;
+  const muonFlops = optimizer.kind === 'muon' ? 26 * parameters * model.width : 0;
   const peakMs = (recomputed * tokensPerStep * flopsPerToken + muonFlops) / (peakGflops * 1e6);
   const overhead = (fixedMs: number, layerMs: number): number =>
     training.microBatchesPerStep * (fixedMs + layerMs * model.layers);

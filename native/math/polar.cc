@@ -1,0 +1,106 @@
+// The orthogonal factor of a matrix, see polar.h. Since p(X) = X·q(XᵀX) for an odd polynomial p, the iterations are of
+// R = XᵀX, the Gram matrix of the smaller side: R ← R·q(R)², Q ← Q·q(R), and the result is X·Q. These are polynomials
+// of one symmetric matrix: they commute, so their products are symmetric and only half of each is computed.
+#include "polar.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "blocks.h"
+
+namespace {
+
+// Rows and columns of the right factor that are copied together, to stay in the first-level cache.
+constexpr int64_t kPanelRows = 256, kPanelColumns = 32;
+constexpr float kSmallestBound = 1e-14f;  // a matrix of zeros must not divide by zero
+
+// c (M, N) = a · b (K, N) with a (M, K), or stored (K, M) if `transposed`. If the result is symmetric, what is on and
+// above the diagonal is computed and copied.
+template <int W, bool transposed, bool isSymmetric>
+INLINE void Product(int64_t M, int64_t N, int64_t K, const float* a, const float* b, float* c) {
+  const int64_t strideA = transposed ? M : K;
+  alignas(64) float panel[kPanelRows * kPanelColumns];
+  for (int64_t n = 0; n < N; n += kPanelColumns) {
+    const int64_t columns = std::min(kPanelColumns, N - n), rows = isSymmetric ? n + columns : M;
+    for (int64_t k = 0; k < K; k += kPanelRows) {
+      const int64_t depth = std::min(kPanelRows, K - k);
+      for (int64_t i = 0; i < depth; i++)
+        std::memcpy(panel + i * kPanelColumns, b + (k + i) * N + n, columns * sizeof(float));
+      const float* left = a + (transposed ? k * strideA : k);
+      if (k == 0)
+        MultiplyBlock<W, transposed, false>(rows, columns, depth, left, strideA, panel, kPanelColumns, c + n, N);
+      else
+        MultiplyBlock<W, transposed, true>(rows, columns, depth, left, strideA, panel, kPanelColumns, c + n, N);
+    }
+  }
+  if (!isSymmetric) return;
+  for (int64_t row = 0; row < M; row += 8)
+    for (int64_t column = 0; column < row; column += 8)
+      TransposeBlock(8, 8, c + column * N + row, N, 1, c + row * N + column, N);
+}
+
+struct Polar {
+  int64_t rows, columns, iterations;
+  const float *coefficients, *x;
+  float *work, **result;
+
+  template <int W>
+  ALWAYS_INLINE void run() const {
+    const int64_t m = PolarSize(std::min(rows, columns)), length = PolarSize(std::max(rows, columns)), square = m * m;
+    const bool isWide = rows < columns;
+    float *r = work, *s = r + square, *t = s + square, *q = t + square, *whole = q + square;
+    if (isWide) TransposeBlock(m, length, x, length, 1, whole, m);
+    const float* tall = isWide ? whole : x;
+    Product<W, true, true>(m, m, length, tall, tall, r);
+    // The largest eigenvalue is at most the Frobenius norm, a closer bound than the trace.
+    float squares = 0;
+    for (int64_t row = 0; row < m; row++) squares += SquaredNorm(m, r + row * m);
+    const float bound = std::max(std::sqrt(squares), kSmallestBound);
+    for (int64_t i = 0; i < square; i++) r[i] /= bound;
+    for (int64_t iteration = 0; iteration < iterations; iteration++) {
+      const float *abc = coefficients + 3 * iteration, a = abc[0], b = abc[1], c = abc[2];
+      Product<W, false, true>(m, m, m, r, r, s);
+      for (int64_t i = 0; i < square; i++) s[i] = b * r[i] + c * s[i];
+      for (int64_t i = 0; i < square; i += m + 1) s[i] += a;
+      if (iteration == 0) {
+        std::memcpy(q, s, square * sizeof(float));
+      } else {
+        Product<W, false, true>(m, m, m, q, s, t);
+        std::swap(q, t);
+      }
+      if (iteration == iterations - 1) break;
+      Product<W, false, true>(m, m, m, r, s, t);
+      Product<W, false, true>(m, m, m, t, s, r);
+    }
+    const float scale = 1 / std::sqrt(bound);
+    for (int64_t i = 0; i < square; i++) q[i] *= scale;
+    if (isWide)
+      Product<W, false, false>(m, length, m, q, x, whole);
+    else
+      Product<W, false, false>(length, m, m, x, q, whole);
+    *result = whole;
+  }
+
+ private:
+  INLINE float SquaredNorm(int64_t n, const float* x) {
+    float lanes[kLanes] = {};
+    for (int64_t i = 0; i < n; i += kLanes)
+      for (int lane = 0; lane < kLanes; lane++) lanes[lane] += x[i + lane] * x[i + lane];
+    return SumOfLanes(lanes);
+  }
+};
+
+}  // namespace
+
+int64_t PolarWork(int64_t rows, int64_t columns) {
+  const int64_t m = PolarSize(std::min(rows, columns));
+  return 4 * m * m + PolarSize(rows) * PolarSize(columns);
+}
+
+float* PolarFactor(int64_t rows, int64_t columns, int64_t iterations, const float* coefficients, const float* x,
+                   float* work) {
+  float* result = nullptr;
+  OnWidestVectors(Polar{rows, columns, iterations, coefficients, x, work, &result});
+  return result;
+}
