@@ -50,7 +50,7 @@ const kernels = {
   ClmInt8Product: { outputs: 1, bfloat16: null },
   ClmAdamW: { outputs: 0, bfloat16: { inputs: [], ifAlready: [4], outputs: [] } },
   ClmMuon: { outputs: 0, bfloat16: { inputs: [], ifAlready: [3], outputs: [] } },
-  ClmAccumulate: { outputs: 0, bfloat16: { inputs: [], ifAlready: [2], outputs: [] } },
+  ClmAccumulate: { outputs: 0, bfloat16: { inputs: [], ifAlready: [1], outputs: [] } },
 } as const satisfies Record<string, Kernel>;
 
 type KernelName = keyof typeof kernels;

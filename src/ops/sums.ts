@@ -1,6 +1,7 @@
 /** Sums whose order, memory or precision matters: of the residual stream, of gradients, of squares. */
-import { add, greater, stack, sum, where, type Tensor } from '@tensorflow/tfjs-core';
-import { float32Type } from '../runtime/binding.ts';
+import { add, equal, greater, stack, sum, where, type Tensor } from '@tensorflow/tfjs-core';
+import { float32Type, intAttribute } from '../runtime/binding.ts';
+import { updatesIf } from '../runtime/recording.ts';
 import { executeOne } from '../runtime/tensorflow.ts';
 import type { Variables } from '../runtime/variables.ts';
 import { operation, runKernel, updateByKernel } from './kernels.ts';
@@ -17,15 +18,31 @@ export const addTo = operation({
   composed: (stream: Tensor, y: Tensor): Tensor => add(stream, y),
 });
 
-/** The sum of results of products, in the given order and in float32; not differentiable. */
-export const addProducts = operation({
-  // Bfloat16 products are added without a float32 copy of any.
-  kernel: ([first, second, ...rest]: Tensor[]): Tensor =>
-    second === undefined
-      ? first!
-      : rest.reduce((x, y) => runKernel('ClmAdd', [x, y])[0], runKernel('ClmSum', [first!, second])[0]),
-  composed: (products: Tensor[]): Tensor => products.reduce((x, y) => add(x, y)),
+/** Two results of products, added in float32; not differentiable. Of bfloat16 ones, no float32 copy is made. */
+const addProducts = operation({
+  kernel: (x: Tensor, y: Tensor): Tensor => runKernel('ClmSum', [x, y])[0],
+  composed: (x: Tensor, y: Tensor): Tensor => add(x, y),
 });
+
+/** A result of products added to a sum of others, in float32; not differentiable. */
+const addProduct = operation({
+  kernel: (total: Tensor, product: Tensor): Tensor => runKernel('ClmAdd', [total, product])[0],
+  composed: (total: Tensor, product: Tensor): Tensor => add(total, product),
+});
+
+/**
+ * The sum of results of products, in float32, not differentiable: halves are summed by themselves as long as they are
+ * equal, the rest in order. So a half can be summed by another process.
+ */
+export function sumOfProducts(products: readonly Tensor[]): Tensor {
+  const [first, second, ...rest] = products as [Tensor, Tensor?, ...Tensor[]];
+  if (second === undefined) return first;
+  if (products.length === 2) return addProducts(first, second);
+  if (products.length % 2 === 1)
+    return rest.reduce((total, each) => addProduct(total, each), addProducts(first, second));
+  const middle = products.length / 2;
+  return addProducts(sumOfProducts(products.slice(0, middle)), sumOfProducts(products.slice(middle)));
+}
 
 /**
  * The sum of scalars, always in the same order. AddN begins with whichever input's memory nobody else holds at the
@@ -40,12 +57,23 @@ export const halfSquaredNorm = operation({
 });
 
 /**
- * Adds `value` to the variable `name`; if `hasBegun` (a scalar) is 0, the sum begins with it and the old value is
- * dropped, even if it is not a number. Nothing else of the program may read the variable.
+ * Adds the first `adds` of the variables `names` to `value`, in order, and assigns the result to the one with the index
+ * `into`; both are scalars. The other variables do not matter, even if they are not numbers. Nothing else of the program
+ * may read the variables.
  */
 export const accumulate = operation({
-  kernel: (variables: Variables, name: string, value: Tensor, hasBegun: Tensor): void =>
-    updateByKernel(variables, 'ClmAccumulate', name, [variables.read(name), value, hasBegun]),
-  composed: (variables: Variables, name: string, value: Tensor, hasBegun: Tensor): void =>
-    variables.assign(name, where(greater(hasBegun, 0), add(variables.read(name), value), value)),
+  kernel: (variables: Variables, names: readonly string[], value: Tensor, adds: Tensor, into: Tensor): void => {
+    const sums = names.map((name) => variables.read(name));
+    updateByKernel(
+      variables,
+      'ClmAccumulate',
+      names[0]!,
+      [value, adds, into, ...sums],
+      [intAttribute('N', sums.length)],
+    );
+  },
+  composed: (variables: Variables, names: readonly string[], value: Tensor, adds: Tensor, into: Tensor): void => {
+    const total = names.reduce((sum, name, i) => where(greater(adds, i), add(sum, variables.read(name)), sum), value);
+    names.forEach((name, i) => updatesIf(equal(into, i), () => variables.assign(name, total)));
+  },
 });

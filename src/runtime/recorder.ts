@@ -12,8 +12,8 @@ import type { Pointer } from './libc.ts';
 /** Ids of symbolic tensors start here; smaller ids are tensors of the eager binding. */
 const firstSymbolicId = 1e9;
 
-/** Operations whose first inputs form one list, its length in attribute N. */
-const listOperations = new Set(['ConcatV2', 'Pack', 'AddN']);
+/** Operations of whose inputs some form one list, its length in attribute N: the place of the first of these. */
+const lists: Readonly<Record<string, number>> = { ConcatV2: 0, Pack: 0, AddN: 0, ClmAccumulate: 4 };
 
 /** Constants of more elements than this whose elements are all equal are recorded as Fill. */
 const fillThreshold = 16;
@@ -62,8 +62,11 @@ export class Recorder implements Binding {
 
   executeOp(name: string, attributes: Attribute[], inputIds: number[], outputs: number): TensorHandle[] {
     const flat = inputIds.map((id) => this.output(id, name));
-    const count = listOperations.has(name) ? (attributes.find((a) => a.name === 'N')?.value as number) : 0;
-    const inputs = count > 0 ? [flat.slice(0, count), ...flat.slice(count)] : flat;
+    const [start, count] = [lists[name], attributes.find((a) => a.name === 'N')?.value as number];
+    const inputs =
+      start === undefined
+        ? flat
+        : [...flat.slice(0, start), flat.slice(start, start + count), ...flat.slice(start + count)];
     const oper = this.#add(name, inputs, attributes, this.#controlsOf(name, inputIds[0]!, outputs));
     if (outputs === 0) {
       this.#updates.push(oper);

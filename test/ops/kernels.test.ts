@@ -6,7 +6,7 @@ import { weightedCrossEntropy } from '../../src/ops/crossEntropy.ts';
 import { runKernel } from '../../src/ops/kernels.ts';
 import { layerNorm, rmsNorm } from '../../src/ops/norm.ts';
 import { addRows } from '../../src/ops/rows.ts';
-import { addProducts, halfSquaredNorm } from '../../src/ops/sums.ts';
+import { sumOfProducts, halfSquaredNorm } from '../../src/ops/sums.ts';
 import { randomStream } from '../../src/random.ts';
 import { boolAttribute, floatAttribute } from '../../src/runtime/binding.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
@@ -208,7 +208,7 @@ describe('clm’s kernels', () => {
       const rows = tensor(new Float32Array(4 * 23).fill(2 ** -9), [4, 23]);
       const ids = tensor([3, 3, 3, 3], [4], 'int32');
       return {
-        three: addProducts([product(1), product(2 ** -8), product(2 ** -12)]),
+        three: sumOfProducts([product(1), product(2 ** -8), product(2 ** -12)]),
         added: addRows(product(1), rows, ids),
       };
     });

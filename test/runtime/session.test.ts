@@ -110,18 +110,26 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
     p!.values.forEach((value, i) => expect(value).toBeCloseTo(expected.p[i]!, 5));
   });
 
-  it.each(['none', 'vectors'] as const)('drops the old sum when a new one begins (kernels: %s)', async (kernels) => {
+  it.each(['none', 'vectors'] as const)('adds up in several sums (kernels: %s)', async (kernels) => {
     const session = openSession({ mode, precision: 'float32', device: 'cpu', kernels });
     expect(session.settings.kernels).toBe(kernels);
-    await session.addVariables([{ name: 'sum', shape: [3], values: Float32Array.of(NaN, Infinity, 5) }]);
-    const inputs = { value: { shape: [3], dtype: 'float32' }, hasBegun: { shape: [], dtype: 'float32' } } as const;
-    const add = session.program('add', inputs, ({ value, hasBegun }, variables) => {
-      accumulate(variables, 'sum', value, hasBegun);
+    const names = ['first', 'second', 'third'];
+    await session.addVariables(names.map((name) => ({ name, shape: [3], values: Float32Array.of(NaN, Infinity, 5) })));
+    const scalar = { shape: [], dtype: 'float32' } as const;
+    const inputs = { value: { shape: [3], dtype: 'float32' }, adds: scalar, into: scalar } as const;
+    const program = session.program('add', inputs, ({ value, adds, into }, variables) => {
+      accumulate(variables, names, value, adds, into);
       return { value };
     });
-    await add.run({ value: Float32Array.of(1, 2, 3), hasBegun: Float32Array.of(0) });
-    await add.run({ value: Float32Array.of(10, 20, 30), hasBegun: Float32Array.of(1) });
-    expect((await session.readVariables(['sum']))[0]!.values).toEqual(Float32Array.of(11, 22, 33));
+    const add = async (value: number, adds: number, into: number) => {
+      const run = { value: Float32Array.of(value, 2 * value, -value) };
+      await program.run({ ...run, adds: Float32Array.of(adds), into: Float32Array.of(into) });
+      return (await session.readVariables(names)).map(({ values }) => values[1]!);
+    };
+    expect(await add(1, 0, 0)).toEqual([2, Infinity, Infinity]); // what was there is dropped
+    expect(await add(10, 1, 1)).toEqual([2, 22, Infinity]);
+    expect(await add(100, 2, 2)).toEqual([2, 22, 224]);
+    expect(await add(1000, 3, 2)).toEqual([2, 22, 2248]); // in place
     session.close();
   });
 

@@ -12,6 +12,7 @@ import type { ParameterRoles } from '../../model/trainedParameters.ts';
 import { elementCount } from '../../tensors/tensors.ts';
 import { wantsKernels } from '../../processor.ts';
 import { branchCount, microBatchRows } from '../step/branches.ts';
+import { sumsOf, sumTree } from '../step/sumTree.ts';
 import { activationFloats, maskFloats, type SizedConfig } from './activationMemory.ts';
 
 type Purpose = 'process' | 'parameters' | 'optimizer' | 'gradients' | 'activations' | 'mask' | 'logits' | 'checkpoint';
@@ -42,7 +43,8 @@ export function memoryPlan(
   const trained = countWhere(roles.trained, () => true);
   const muonMatrices = optimizer.kind === 'muon' ? countWhere(roles.trained, isBlockMatrix) : 0;
   const optimizerState = optimizerFloats(config, roles);
-  const summed = training.microBatchesPerStep > 1 ? trained : 0; // gradient sums, kept from step to step
+  const { microBatchesPerStep: count } = training;
+  const summed = count > 1 ? sumsOf(sumTree(count)) * trained : 0; // gradient sums, kept from step to step
   const productSize = productFloats(config, isComposed);
   const isHeadTrained = roles.trained.some(({ name }) => name === headName(config));
   const head = isHeadTrained ? productSize * headGradientFloats(config, vocabularySize) : 0;

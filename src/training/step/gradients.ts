@@ -4,7 +4,7 @@
  *
  * N = B·T positions of a micro-batch
  */
-import { add, mul, reshape, slice, tensor1d, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
+import { mul, reshape, slice, tensor1d, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import type { Config } from '../../config/schema.ts';
 import { tokenEmbeddings } from '../../model/decoder.ts';
 import { adapterOf } from '../../model/adapter.ts';
@@ -12,7 +12,7 @@ import type { Parameters } from '../../model/decoderPass.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
 import { preferenceFigureNames, preferenceObjective } from '../../model/preference.ts';
 import { addRows, sumOfRows } from '../../ops/rows.ts';
-import { addProducts } from '../../ops/sums.ts';
+import { sumOfProducts } from '../../ops/sums.ts';
 import { scope } from '../../runtime/recording.ts';
 import type { Inputs, InputSpec, Session } from '../../runtime/session.ts';
 import type { StoredWeight } from '../../runtime/variables.ts';
@@ -21,10 +21,12 @@ import {
   branchLoss,
   microBatchFeeds,
   microBatchInputs,
+  ownPart,
   type Branch,
   type MicroBatchShape,
   type ScoredMicroBatch,
 } from './microBatchLoss.ts';
+import { stepShare, type StepShare } from './stepShare.ts';
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
@@ -35,7 +37,7 @@ export interface StepParameters {
 }
 
 /**
- * The loss, the figures that begin with it (see `branchLoss`), and the gradients in the order of the table, which has
+ * The figures, the first of which is the loss (see `branchLoss`), and the gradients in the order of the table, which has
  * the parameters that are trained: of each branch by itself and then summed.
  *
  * The rows of the token embedding are looked up before the gradient is taken. If the embedding is also the output head,
@@ -63,21 +65,23 @@ export function lossAndGradients(
   });
   const names = table.map(({ name }) => name).filter((name) => name !== tokenTable || model.tiedEmbeddings);
   const parts = branches.map((branch) => scope(branch.name, () => branchGradients(parameters, names, branch)));
-  const summed = new Map(names.map((name, i) => [name, addProducts(parts.map(({ gradients }) => gradients[i]!))]));
-  const tokenGradient = (): Tensor => {
-    const { shape } = parameters.trained[tokenTable]!;
-    let sum = summed.get(tokenTable);
-    for (const { inputs, dTokens } of parts)
-      sum = sum ? addRows(sum, dTokens!, inputs) : sumOfRows(dTokens!, inputs, shape[0]!);
-    return sum!;
+  const gradientOf = ({ inputs, dTokens, gradients }: (typeof parts)[number], name: string): Tensor => {
+    const byProducts = gradients[names.indexOf(name)];
+    if (name !== tokenTable) return byProducts!;
+    return byProducts
+      ? addRows(byProducts, dTokens!, inputs)
+      : sumOfRows(dTokens!, inputs, parameters.trained[tokenTable]!.shape[0]!);
   };
-  const figures = parts.map(({ loss }) => loss).reduce((sum, loss) => add(sum, loss));
+  const figures = sumOfProducts(parts.map(({ loss }) => loss));
   return {
-    loss: feeds.pairWeights ? reshape(slice(figures, [0], [1]), []) : figures,
+    loss: lossOf(figures),
     figures,
-    gradients: table.map(({ name }) => (name === tokenTable ? tokenGradient() : summed.get(name)!)),
+    gradients: table.map(({ name }) => sumOfProducts(parts.map((part) => gradientOf(part, name)))),
   };
 }
+
+/** The loss among the figures. */
+export const lossOf = (figures: Tensor): Tensor => reshape(slice(reshape(figures, [-1]), [0], [1]), []);
 
 const tokenTable = 'embedding.tokens';
 
@@ -106,14 +110,33 @@ function branchGradients({ trained, frozen }: StepParameters, names: readonly st
   return { inputs: branch.inputs, loss: value, dTokens, gradients };
 }
 
-const shapeOf = ({ settings }: Session, config: Config): MicroBatchShape => ({
-  model: config.model,
-  adapter: adapterOf(config),
-  microBatchSize: config.training.microBatchSize,
-  branches: settings.branches,
-  packsDocuments: config.corpus.packing === 'documents',
-  preference: preferenceObjective(config),
-});
+/** What of each step the process of a session computes. */
+export function sessionShare({ settings: { branches, place } }: Session, { training }: Config): StepShare {
+  return stepShare(training, branches, place?.rank ?? 0, place?.addresses.length ?? 1);
+}
+
+const shapeOf = (session: Session, config: Config): MicroBatchShape => {
+  const { firstBranch, branches } = sessionShare(session, config);
+  return {
+    model: config.model,
+    adapter: adapterOf(config),
+    microBatchSize: config.training.microBatchSize,
+    branches: session.settings.branches,
+    ownBranches: { first: firstBranch, count: branches },
+    packsDocuments: config.corpus.packing === 'documents',
+    preference: preferenceObjective(config),
+  };
+};
+
+/** What of a micro-batch the process of a session computes, see `lossFeeds`. */
+export const ownPartIn = (session: Session, config: Config) => {
+  const shape = shapeOf(session, config);
+  return (microBatch: ScoredMicroBatch): ScoredMicroBatch => ownPart(microBatch, shape);
+};
+
+/** How many figures a micro-batch has, see `branchLoss`. */
+export const figureCount = (config: Config): number =>
+  preferenceObjective(config) === null ? 1 : preferenceFigureNames.length;
 
 /** Whether anything is dropped in training, so that each micro-batch needs a number of its own. */
 const drops = (config: Config): boolean => config.model.dropout > 0 || (adapterOf(config)?.dropout ?? 0) > 0;

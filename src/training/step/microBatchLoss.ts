@@ -23,6 +23,8 @@ export interface MicroBatchShape {
   adapter: Adapter | null;
   microBatchSize: number;
   branches: number;
+  /** Those that this process computes; all if left out. */
+  ownBranches?: { first: number; count: number };
   /** Whether windows hold several documents; the positions of tokens in them are then fed too. */
   packsDocuments: boolean;
   /** If the windows are preference pairs: what is computed of them. */
@@ -46,13 +48,14 @@ const rowsOf = ({ preference }: MicroBatchShape): number => (preference === null
  * also their weights (B) and the log-probabilities of their completions under the reference (R).
  */
 export const microBatchInputs = (shape: MicroBatchShape) => {
-  const rows = shape.microBatchSize * rowsOf(shape);
+  const { windows } = ownWindows(shape);
+  const rows = windows * rowsOf(shape);
   const integers: InputSpec = { shape: [rows * shape.model.contextLength], dtype: 'int32' };
   const floats = (size: number): InputSpec => ({ shape: [size], dtype: 'float32' });
   return {
     ...{ inputs: integers, targets: integers, weights: floats(rows * shape.model.contextLength) },
     ...(shape.packsDocuments && { positions: integers }),
-    ...(shape.preference && { reference: floats(rows), pairWeights: floats(shape.microBatchSize) }),
+    ...(shape.preference && { reference: floats(rows), pairWeights: floats(windows) }),
   };
 };
 
@@ -65,6 +68,35 @@ export const microBatchFeeds = ({ inputs, targets, lossMask, positions, pairs }:
   ...(positions && { positions }),
   ...(pairs && { reference: pairs.reference, pairWeights: pairs.weights }),
 });
+
+/** The windows of a micro-batch that this process computes. Its counts remain those of all. */
+export function ownPart(microBatch: ScoredMicroBatch, shape: MicroBatchShape): ScoredMicroBatch {
+  const { start, windows } = ownWindows(shape);
+  if (windows === shape.microBatchSize) return microBatch;
+  const part = <V extends Int32Array | Float32Array>(values: V): V => {
+    const size = values.length / shape.microBatchSize;
+    return values.subarray(start * size, (start + windows) * size) as V;
+  };
+  const { inputs, targets, lossMask, positions, pairs } = microBatch;
+  return {
+    ...microBatch,
+    ...{ inputs: part(inputs), targets: part(targets), lossMask: part(lossMask) },
+    ...(positions && { positions: part(positions) }),
+    ...(pairs && { pairs: { ...pairs, reference: part(pairs.reference), weights: part(pairs.weights) } }),
+  };
+}
+
+/** The branches that this process computes, with their number among all of the micro-batch. */
+function ownBranches({ microBatchSize, branches, ownBranches: own }: MicroBatchShape) {
+  const all = branchWindows(microBatchSize, branches).map((windows, branch) => ({ branch, ...windows }));
+  return own === undefined ? all : all.slice(own.first, own.first + own.count);
+}
+
+/** The windows of these branches. */
+function ownWindows(shape: MicroBatchShape): { start: number; windows: number } {
+  const own = ownBranches(shape);
+  return { start: own[0]!.start, windows: own.reduce((sum, { windows }) => sum + windows, 0) };
+}
 
 /** A micro-batch; if it is of preference pairs, with what the reference says of them. */
 export interface ScoredMicroBatch extends MicroBatch {
@@ -99,11 +131,12 @@ export interface Branch {
 
 /** @param trained null outside training */
 export function branchesOf(feeds: MicroBatchTensors, shape: MicroBatchShape, trained: TrainedPass | null): Branch[] {
-  const { model, adapter, microBatchSize, preference } = shape;
+  const { model, adapter, preference } = shape;
   const [T, rows] = [model.contextLength, rowsOf(shape)];
-  return branchWindows(microBatchSize, shape.branches).map(({ start, windows }, branch) => {
+  const fed = ownWindows(shape);
+  return ownBranches(shape).map(({ branch, start, windows }) => {
     const part = (whole: Tensor, size = rows * T): Tensor =>
-      windows === microBatchSize ? whole : slice(whole, [start * size], [windows * size]);
+      windows === fed.windows ? whole : slice(whole, [(start - fed.start) * size], [windows * size]);
     const ownDropout = (dropout: TrainedPass['dropout'] | undefined): Dropout | null =>
       dropout ? { ...dropout, branch } : null;
     const documentPositions = feeds.positions ? part(feeds.positions) : null;

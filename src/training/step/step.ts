@@ -8,19 +8,23 @@
  *   │     ├─ hiddenStatesOf   model/decoder.ts   tokens → residual stream, through every block
  *   │     └─ summedLoss       model/loss.ts      → logits → cross-entropy
  *   ├─ (accumulate            ops/sums.ts        adds the gradients of a micro-batch to those of the step)
+ *   ├─ (sumsOverProcesses     ops/exchange.ts    adds those of all processes)
  *   └─ recordUpdate           update.ts          gradient norm, clip
  *      ├─ gate                guard.ts           decides whether the update is made
  *      └─ optimizer.apply     optimizers/        weights and moments of each parameter
  */
+import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Config } from '../../config/schema.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
+import { sumsOverProcesses } from '../../ops/exchange.ts';
 import { accumulate } from '../../ops/sums.ts';
 import type { InputSpec, Session } from '../../runtime/session.ts';
 import { elementCount } from '../../tensors/tensors.ts';
-import { lossAndGradients, lossFeeds, lossInputs } from './gradients.ts';
+import { figureCount, lossAndGradients, lossFeeds, lossInputs, lossOf, ownPartIn, sessionShare } from './gradients.ts';
 import { lossCount, preferenceMeans, type ScoredMicroBatch } from './microBatchLoss.ts';
 import type { PreferenceMeans, SkipReason } from '../../run/metrics.ts';
 import { skipReason } from './guard.ts';
+import { accumulation, sumsOf, sumTree } from './sumTree.ts';
 import { readFrozen, readTrained, recordUpdate, updateFeeds, updateInputs } from './update.ts';
 
 export interface StepResult {
@@ -34,14 +38,12 @@ export interface StepResult {
   skipped: SkipReason | null;
 }
 
-/** Makes update `step` (from 1) with these micro-batches. */
+/** Makes update `step` (from 1) with these micro-batches: all of the step, also if other processes compute some. */
 export type TrainingStep = (
   microBatches: ScoredMicroBatch[],
   step: number,
   learningRate: number,
 ) => Promise<StepResult>;
-
-const gradientName = (parameter: string): string => `${parameter}/gradient`;
 
 /**
  * Records the programs of a training step over the session's variables (the model and `trainingState`).
@@ -54,10 +56,9 @@ export async function recordTrainingStep(
   table: readonly ParameterSpec[],
   frozen: readonly ParameterSpec[] = [],
 ): Promise<TrainingStep> {
-  const { microBatchesPerStep } = config.training;
-  return microBatchesPerStep === 1
+  return sessionShare(session, config).microBatches === 1
     ? wholeStep(session, config, table, frozen)
-    : accumulatedStep(session, config, table, frozen, microBatchesPerStep);
+    : accumulatedStep(session, config, table, frozen);
 }
 
 /** One micro-batch: gradients go straight into the update, in one program. */
@@ -67,20 +68,24 @@ function wholeStep(
   table: readonly ParameterSpec[],
   frozen: readonly ParameterSpec[],
 ): TrainingStep {
+  const { firstMicroBatch } = sessionShare(session, config);
+  const partOf = ownPartIn(session, config);
   const inputs = { ...lossInputs(session, config), ...updateInputs(config) };
   const program = session.program('step', inputs, (feeds, variables) => {
     const trained = readTrained(config, variables, table);
     const parameters = { trained, frozen: readFrozen(variables, frozen) };
-    const { loss, figures, gradients } = lossAndGradients(session, config, table, parameters, feeds);
-    const update = recordUpdate(config, table, variables, trained, gradients, loss, feeds);
+    const own = lossAndGradients(session, config, table, parameters, feeds);
+    const { figures, gradients } = overProcesses(session, own);
+    const update = recordUpdate(config, table, variables, trained, gradients, lossOf(figures), feeds);
     return { figures, ...update };
   });
   return async (microBatches, step, learningRate) => {
+    const counter = (step - 1) * microBatches.length + firstMicroBatch;
     const result = await program.run({
-      ...lossFeeds(microBatches[0]!, 1 / lossCount(microBatches), step - 1),
+      ...lossFeeds(partOf(microBatches[firstMicroBatch]!), 1 / lossCount(microBatches), counter),
       ...updateFeeds(config, step, learningRate),
     });
-    return stepResult([result.figures], result);
+    return stepResult(result);
   };
 }
 
@@ -93,52 +98,69 @@ async function accumulatedStep(
   config: Config,
   table: readonly ParameterSpec[],
   frozen: readonly ParameterSpec[],
-  microBatchesPerStep: number,
 ): Promise<TrainingStep> {
+  const share = sessionShare(session, config);
+  const partOf = ownPartIn(session, config);
+  const { inOrder } = sumTree(config.training.microBatchesPerStep);
+  const tree = { inOrder, blocks: share.microBatches / inOrder };
+  const figuresSpec = { name: 'figures', shape: figureCount(config) === 1 ? [] : [figureCount(config)] };
+  const summed = [figuresSpec, ...table];
+  const sumNames = (name: string): string[] => Array.from({ length: sumsOf(tree) }, (_, i) => `${name}/gradient/${i}`);
   await session.addVariables(
-    table.map(({ name, shape }) => ({
-      name: gradientName(name),
-      shape,
-      values: new Float32Array(elementCount(shape)),
-    })),
+    summed.flatMap(({ name, shape }) =>
+      sumNames(name).map((sum) => ({ name: sum, shape, values: new Float32Array(elementCount(shape)) })),
+    ),
   );
   const scalar: InputSpec = { shape: [], dtype: 'float32' };
-  const inputs = { ...lossInputs(session, config), hasBegun: scalar };
-  const accumulation = session.program('accumulate', inputs, (feeds, variables) => {
+  const inputs = { ...lossInputs(session, config), adds: scalar, into: scalar };
+  const add = session.program('accumulate', inputs, (feeds, variables) => {
     const parameters = { trained: readTrained(config, variables, table), frozen: readFrozen(variables, frozen) };
     const { figures, gradients } = lossAndGradients(session, config, table, parameters, feeds);
-    table.forEach(({ name }, i) => accumulate(variables, gradientName(name), gradients[i]!, feeds.hasBegun));
-    return { figures };
+    [figures, ...gradients].forEach((value, i) =>
+      accumulate(variables, sumNames(summed[i]!.name), value, feeds.adds, feeds.into),
+    );
+    return {};
   });
-  const finishInputs = { ...updateInputs(config), loss: scalar };
-  const finish = session.program('update', finishInputs, (feeds, variables) => {
-    const gradients = table.map(({ name }) => variables.read(gradientName(name)));
+  const finish = session.program('update', updateInputs(config), (feeds, variables) => {
+    const sums = summed.map(({ name }) => variables.read(sumNames(name).at(-1)!));
+    const { figures, gradients } = overProcesses(session, { figures: sums[0]!, gradients: sums.slice(1) });
     const parameters = readTrained(config, variables, table);
-    return recordUpdate(config, table, variables, parameters, gradients, feeds.loss, feeds);
+    return { figures, ...recordUpdate(config, table, variables, parameters, gradients, lossOf(figures), feeds) };
   });
   return async (microBatches, step, learningRate) => {
     const count = lossCount(microBatches);
-    const figures: Float32Array[] = [];
-    for (const [i, microBatch] of microBatches.entries()) {
-      const counter = (step - 1) * microBatchesPerStep + i;
-      const hasBegun = Float32Array.of(i === 0 ? 0 : 1);
-      figures.push((await accumulation.run({ ...lossFeeds(microBatch, 1 / count, counter), hasBegun })).figures);
+    for (let i = 0; i < share.microBatches; i++) {
+      const index = share.firstMicroBatch + i;
+      const counter = (step - 1) * microBatches.length + index;
+      const { adds, into } = accumulation(tree, i);
+      await add.run({
+        ...lossFeeds(partOf(microBatches[index]!), 1 / count, counter),
+        adds: Float32Array.of(adds),
+        into: Float32Array.of(into),
+      });
     }
-    const loss = Float32Array.of(lossOf(figures));
-    return stepResult(figures, await finish.run({ ...updateFeeds(config, step, learningRate), loss }));
+    return stepResult(await finish.run(updateFeeds(config, step, learningRate)));
   };
 }
 
-/** The first of the figures is the loss. */
-const lossOf = (figures: readonly Float32Array[]): number => figures.reduce((sum, [loss]) => sum + loss!, 0);
+/** The sums over all processes of what each has summed up by itself. */
+function overProcesses(
+  { settings: { place } }: Session,
+  own: { figures: Tensor; gradients: Tensor[] },
+): { figures: Tensor; gradients: Tensor[] } {
+  if (place === undefined) return own;
+  const [figures, ...gradients] = sumsOverProcesses(place, [own.figures, ...own.gradients]) as [Tensor, ...Tensor[]];
+  return { figures, gradients };
+}
 
-/** @param figures of each micro-batch, weighted by its share of the step */
-const stepResult = (
-  figures: readonly Float32Array[],
-  update: Record<'gradientNorm' | 'skipped', Float32Array>,
-): StepResult => ({
-  loss: lossOf(figures),
-  preference: figures[0]!.length === 1 ? null : preferenceMeans(figures, 1),
-  gradientNorm: update.gradientNorm[0]!,
-  skipped: skipReason(update.skipped[0]!),
+/** @param outputs figures weighted by their micro-batches' share of the step */
+const stepResult = ({
+  figures,
+  gradientNorm,
+  skipped,
+}: Record<'figures' | 'gradientNorm' | 'skipped', Float32Array>): StepResult => ({
+  loss: figures[0]!,
+  preference: figures.length === 1 ? null : preferenceMeans([figures], 1),
+  gradientNorm: gradientNorm[0]!,
+  skipped: skipReason(skipped[0]!),
 });
