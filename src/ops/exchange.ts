@@ -14,7 +14,6 @@ import {
 } from '../runtime/binding.ts';
 import { executeOne } from '../runtime/tensorflow.ts';
 import type { ServerPlace } from '../runtime/server.ts';
-import { elementCount } from '../tensors/tensors.ts';
 
 /** Numbers that are sent together: small tensors are put into one buffer, large ones need no copy. */
 const bucketSize = 2 ** 22;
@@ -29,8 +28,7 @@ export function sumsOverProcesses(place: ServerPlace, values: readonly Tensor[])
     let sum = rows.length === 1 ? rows[0]! : concat(rows);
     for (let distance = 1; distance < place.addresses.length; distance *= 2) sum = sumOfPair(place, distance, sum);
     let begin = 0;
-    return bucket.map(({ shape }) => {
-      const size = elementCount(shape);
+    return bucket.map(({ shape, size }) => {
       const part = rows.length === 1 ? sum : slice(sum, [begin], [size]);
       begin += size;
       return reshape(part, shape);
@@ -42,13 +40,12 @@ function bucketsOf(values: readonly Tensor[]): Tensor[][] {
   const buckets: Tensor[][] = [];
   let room = 0;
   for (const value of values) {
-    const size = elementCount(value.shape);
-    if (size > room) {
+    if (value.size > room) {
       buckets.push([]);
       room = bucketSize;
     }
     buckets.at(-1)!.push(value);
-    room -= size;
+    room -= value.size;
   }
   return buckets;
 }

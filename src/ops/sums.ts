@@ -58,8 +58,8 @@ export const halfSquaredNorm = operation({
 
 /**
  * Adds the first `adds` of the variables `names` to `value`, in order, and assigns the result to the one with the index
- * `into`; both are scalars. The other variables do not matter, even if they are not numbers. Nothing else of the program
- * may read the variables.
+ * `into`; both are scalars. The other variables do not matter, even if they are not numbers. Nothing else of the
+ * program may read the variables.
  */
 export const accumulate = operation({
   kernel: (variables: Variables, names: readonly string[], value: Tensor, adds: Tensor, into: Tensor): void => {

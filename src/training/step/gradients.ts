@@ -37,8 +37,8 @@ export interface StepParameters {
 }
 
 /**
- * The figures, the first of which is the loss (see `branchLoss`), and the gradients in the order of the table, which has
- * the parameters that are trained: of each branch by itself and then summed.
+ * The figures, the first of which is the loss (see `branchLoss`), and the gradients in the order of the table, which
+ * has the parameters that are trained: of each branch by itself and then summed.
  *
  * The rows of the token embedding are looked up before the gradient is taken. If the embedding is also the output head,
  * the gradient by these rows is then added to the rows of the head's gradient; a second (V, C), most of it zeros, is

@@ -1,7 +1,7 @@
 /**
- * The tree in which gradients are added up. Its leaves are the micro-batches of a step; of a number of them that is even,
- * each half is summed by itself, and so on, and an odd number is summed in order. So a process that computes a half, or
- * a quarter, adds it up as one process alone would, and the sums of the processes are then added in the same tree.
+ * The tree in which gradients are added up. Its leaves are the micro-batches of a step: of an even number of them each
+ * half is summed by itself, and so on, and an odd number is summed in order. So a process that computes a half, or a
+ * quarter, adds it up as one process alone would, and the sums of the processes are then added in the same tree.
  * Inside a micro-batch the branches are added in the same way (`sumOfProducts`).
  *
  * One process adds as a binary counter counts: the sum of every two micro-batches of the lowest level becomes one of the
