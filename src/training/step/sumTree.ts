@@ -4,8 +4,8 @@
  * quarter, adds it up as one process alone would, and the sums of the processes are then added in the same tree.
  * Inside a micro-batch the branches are added in the same way (`sumOfProducts`).
  *
- * One process adds as a binary counter counts: the sum of every two micro-batches of the lowest level becomes one of the
- * next. That takes a variable of every parameter's size for each level, and one for what is summed in order.
+ * One process adds as a binary counter counts: the sum of every two sums of a level becomes one of the next. That takes
+ * a variable of every parameter's size for each level, and one for what is summed in order.
  */
 
 /** The most levels of halves, because of clm's kernel: it takes 8 sums. */
