@@ -200,7 +200,9 @@ function bytesOfWeights(
   batch: number,
 ): number {
   const isLookedUp = ({ name }: ParameterSpec): boolean =>
-    name === 'embedding.positions' || (name === 'embedding.tokens' && !tiedEmbeddings);
+    name === 'embedding.positions' ||
+    name.startsWith('embedding.values.') ||
+    (name === 'embedding.tokens' && !tiedEmbeddings);
   const read = table.map((spec) => (isLookedUp(spec) ? { ...spec, shape: [batch, spec.shape[1]!] } : spec));
   return weightBytes(read, weights);
 }

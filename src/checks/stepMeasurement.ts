@@ -65,7 +65,7 @@ export async function measureSteps(
 /** Values of the usual size that are made faster than random ones. */
 function cheapParameter({ name, shape, initial }: ParameterSpec): NamedTensor {
   const values = new Float32Array(elementCount(shape));
-  if (initial.kind === 'ones') values.fill(1);
+  if (initial.kind === 'constant') values.fill(initial.value);
   if (initial.kind === 'normal')
     for (let i = 0; i < values.length; i++) values[i] = (((i * 7919) % 1013) / 506 - 1) * initial.deviation;
   return { name, shape, values };

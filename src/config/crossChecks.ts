@@ -77,6 +77,13 @@ function checkModel({ model }: Config, report: Report): void {
         'change model.width or model.heads, or set model.headSize',
     );
   }
+  if (2 * (model.valueEmbeddings ?? 0) > model.layers) {
+    report(
+      ['model.valueEmbeddings', 'model.layers'],
+      `model.valueEmbeddings (${model.valueEmbeddings}) must be at most half of model.layers (${model.layers}): each ` +
+        'serves one of the first layers and one of the last',
+    );
+  }
   for (const { key, of, kinds, unset } of dependentKeys) {
     if (of !== 'model.family' || kinds.includes(model.family)) continue;
     if (model[key.replace('model.', '') as keyof typeof model] === unset) continue;

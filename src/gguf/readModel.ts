@@ -40,6 +40,7 @@ export function readModel(
     dropout: 0,
     normPlacement: 'before' as const,
     logitSoftCap: null,
+    valueEmbeddings: null,
     tiedEmbeddings: !has('output.weight'),
     keyValueHeads: reader.size(key('attention.head_count_kv'), heads),
   };

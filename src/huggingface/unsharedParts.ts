@@ -5,8 +5,14 @@ import type { ModelConfig } from '../model/parameters.ts';
 export function unsharedPart({
   normPlacement,
   logitSoftCap,
-}: Pick<ModelConfig, 'normPlacement' | 'logitSoftCap'>): { key: string; value: unknown; but: string } | null {
+  valueEmbeddings,
+}: Pick<ModelConfig, 'normPlacement' | 'logitSoftCap' | 'valueEmbeddings'>): {
+  key: string;
+  value: unknown;
+  but: string;
+} | null {
   const gemma = ' (Gemma 2 has another activation, and scales its embeddings)';
+  if (valueEmbeddings !== null) return { key: 'valueEmbeddings', value: valueEmbeddings, but: '' };
   if (logitSoftCap !== null) return { key: 'logitSoftCap', value: logitSoftCap, but: gemma };
   if (normPlacement === 'sandwich') return { key: 'normPlacement', value: normPlacement, but: gemma };
   const olmo = ' (OLMo 2 normalises the queries of all heads together)';

@@ -98,7 +98,7 @@ export const adapterTable = (
               ...common,
               name: names.b,
               shape: [rank, columns],
-              initial: { kind: 'zeros' },
+              initial: { kind: 'constant', value: 0 },
               ...(target === 'queryKeyValue' && parts && { parts }),
             },
           ];

@@ -24,15 +24,20 @@ import { dropoutSite } from '../ops/dropout.ts';
 import { valuesOf } from '../ops/linear.ts';
 import { rmsNorm } from '../ops/norm.ts';
 import { rotate } from '../ops/rotation.ts';
+import { mixValues } from '../ops/valueMix.ts';
 import { linear, type DecoderPass, type Parameters } from './decoderPass.ts';
 import type { HeadPlacement } from '../ops/cachedAttention.ts';
 import type { ModelConfig } from './parameters.ts';
 import { rotationOf } from './positions.ts';
 
-/** What the attention of all blocks shares; computed once a pass, so that a recording holds it once. */
-export type AttentionContext = Pick<Attention, 'starts' | 'mask' | 'rotation'>;
+/** What attention works with besides its input. */
+export interface AttentionContext extends Pick<Attention, 'starts' | 'mask' | 'rotation'> {
+  /** (N, K·D): what is mixed into the values; null if nothing is. */
+  otherValues: Tensor | null;
+}
 
-export function attentionContextOf(pass: DecoderPass): AttentionContext {
+/** What the attention of all blocks shares; computed once a pass, so that a recording holds it once. */
+export function attentionContextOf(pass: DecoderPass): Omit<AttentionContext, 'otherValues'> {
   const { model, length: T } = pass;
   const starts = pass.documentPositions ? documentStarts(pass.documentPositions, T) : null;
   const rotation = rotationOf(pass);
@@ -52,12 +57,14 @@ export function selfAttention(
   const { batchSize: B, length: T, model } = pass;
   const { heads: H, keyValueHeads: K, headSize: D } = model;
   const sizes = { B, T, K, G: H / K, D };
-  const rows = linear(parameters, `${path}.queryKeyValue`, x, pass);
+  const projected = linear(parameters, `${path}.queryKeyValue`, x, pass);
+  const { otherValues, ...shared } = context;
+  const rows = otherValues ? mixValues(projected, otherValues, valuesOf(parameters[`${path}.valueMix`]!)) : projected;
   if (pass.cache?.attendRows) {
     const placement = { norm: headNormsOf(parameters, path, model), rotation: context.rotation };
     return linear(parameters, `${path}.output`, pass.cache.attendRows(path, rows, placement), pass);
   }
-  const attention = { ...context, dropout: dropoutSite(pass.dropout, `${path}.weights`) };
+  const attention = { ...shared, dropout: dropoutSite(pass.dropout, `${path}.weights`) };
   if (!model.queryKeyNorm && !pass.cache)
     return linear(parameters, `${path}.output`, attendRows(rows, sizes, attention), pass);
   const { query, key, value } = splitHeads(rows, sizes);

@@ -16,7 +16,7 @@ import { scope } from '../runtime/recording.ts';
 import { attentionContextOf, selfAttention, type AttentionContext } from './attention.ts';
 import { linear, type DecoderPass, type Parameters } from './decoderPass.ts';
 import { drop } from '../ops/dropout.ts';
-import type { ModelConfig } from './parameters.ts';
+import { valueEmbeddingOf, type ModelConfig } from './parameters.ts';
 import { addLearnedPositions, isRotated } from './positions.ts';
 
 /** inputs (N) int32 token ids → logits (N, V): row b·T+t scores what follows token t of window b. */
@@ -36,19 +36,27 @@ export const outputHead = <W extends Weight>(parameters: Parameters<W>): W =>
 
 /** inputs (N) → the normalised residual stream (N, C) that the output head reads. */
 export const hiddenStates = (parameters: Parameters, inputs: Tensor, pass: DecoderPass): Tensor =>
-  hiddenStatesOf(parameters, tokenEmbeddings(parameters, inputs), pass);
+  hiddenStatesOf(parameters, inputs, tokenEmbeddings(parameters, inputs), pass);
 
 /** inputs (N) → their rows of the token embedding (N, C). */
 export const tokenEmbeddings = (parameters: Parameters, inputs: Tensor): Tensor =>
   scope('embedding', () => rowsOf(parameters['embedding.tokens']!, inputs));
 
-/** As `hiddenStates`, of rows that are looked up already. @param tokens (N, C) */
-export function hiddenStatesOf(parameters: Parameters, tokens: Tensor, pass: DecoderPass): Tensor {
+/** As `hiddenStates`, of rows that are looked up already. @param inputs (N) @param tokens (N, C), their rows */
+export function hiddenStatesOf(parameters: Parameters, inputs: Tensor, tokens: Tensor, pass: DecoderPass): Tensor {
   const context = attentionContextOf(pass);
   let x = scope('embedding', () => embed(parameters, tokens, pass));
+  const valueRows = Array.from({ length: pass.model.valueEmbeddings ?? 0 }, (_, i) =>
+    scope('embedding', () => rowsOf(parameters[`embedding.values.${i}`]!, inputs)),
+  );
   for (let layer = 0; layer < pass.model.layers; layer++) {
     const path = `blocks.${layer}`;
-    const ownContext = isRotated(pass.model, layer) ? context : { ...context, rotation: null };
+    const own = valueEmbeddingOf(pass.model, layer);
+    const ownContext = {
+      ...context,
+      ...(!isRotated(pass.model, layer) && { rotation: null }),
+      otherValues: own === null ? null : valueRows[own]!,
+    };
     x = scope(path, () => (pass.recompute ? recomputedBlock : block)(parameters, path, x, pass, ownContext));
   }
   return norm(parameters, 'finalNorm', x, pass.model);
@@ -112,15 +120,18 @@ function recomputedBlock(
   const own = Object.entries(parameters).filter(([name]) => name.startsWith(`${path}.`));
   const frozen = Object.fromEntries(own.filter(([, weight]) => isStored(weight)));
   const trained = own.filter((entry): entry is [string, Tensor] => !isStored(entry[1]));
-  const { starts, mask, rotation } = context;
+  const { starts, mask, rotation, otherValues } = context;
+  const given = otherValues ? [x, otherValues] : [x];
   const constants = [starts, mask, rotation?.cosines, rotation?.signedSines].map((tensor) => tensor ?? scalar(0));
-  const compute = ([input, ...values]: Tensor[], [start, same, cosines, signedSines]: Tensor[]): Tensor => {
+  const compute = (inputs: Tensor[], [start, same, cosines, signedSines]: Tensor[]): Tensor => {
+    const values = inputs.slice(given.length);
     const named = { ...frozen, ...Object.fromEntries(trained.map(([name], i) => [name, values[i]!])) };
-    return block(named, path, input!, pass, {
+    return block(named, path, inputs[0]!, pass, {
       starts: starts && start!,
       mask: mask && same!,
       rotation: rotation && { cosines: cosines!, signedSines: signedSines! },
+      otherValues: otherValues && inputs[1]!,
     });
   };
-  return recomputed(compute, [x, ...trained.map(([, weight]) => weight)], constants);
+  return recomputed(compute, [...given, ...trained.map(([, weight]) => weight)], constants);
 }

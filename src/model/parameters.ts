@@ -15,8 +15,7 @@ export type ModelConfig = Config['model'];
 type Initial =
   | { kind: 'normal'; deviation: number }
   | { kind: 'uniform'; bound: number }
-  | { kind: 'ones' }
-  | { kind: 'zeros' };
+  | { kind: 'constant'; value: number };
 
 export interface ParameterSpec {
   /** The path of the part it belongs to, e.g. `blocks.3.attention.output`. */
@@ -67,10 +66,10 @@ export function parameterTable(model: ModelConfig, tokens: number): ParameterSpe
     decays: true,
     multiplies: true,
   });
-  const vector = (name: string, size: number, kind: 'ones' | 'zeros'): ParameterSpec => ({
+  const vector = (name: string, size: number, value: number): ParameterSpec => ({
     name,
     shape: [size],
-    initial: { kind },
+    initial: { kind: 'constant', value },
     decays: false,
     multiplies: false,
   });
@@ -81,11 +80,11 @@ export function parameterTable(model: ModelConfig, tokens: number): ParameterSpe
     { spread = deviation, biased = biases, parts }: { spread?: number; biased?: boolean; parts?: number[] } = {},
   ): ParameterSpec[] => [
     { ...matrix(`${name}.weight`, inputs, outputs, spread), ...(parts && { parts }) },
-    ...(biased ? [vector(`${name}.bias`, outputs, 'zeros')] : []),
+    ...(biased ? [vector(`${name}.bias`, outputs, 0)] : []),
   ];
   const norm = (name: string): ParameterSpec[] => [
-    vector(`${name}.gain`, width, 'ones'),
-    ...(biases && family === 'gpt2' ? [vector(`${name}.bias`, width, 'zeros')] : []),
+    vector(`${name}.gain`, width, 1),
+    ...(biases && family === 'gpt2' ? [vector(`${name}.bias`, width, 0)] : []),
   ];
   /** Of the input of a part of a block, of its output, or of both. */
   const normsOf = (part: string): ParameterSpec[] => [
@@ -93,14 +92,15 @@ export function parameterTable(model: ModelConfig, tokens: number): ParameterSpe
     ...(model.normPlacement === 'before' ? [] : norm(`${part}OutputNorm`)),
   ];
   const headNorms = (path: string): ParameterSpec[] =>
-    ['queryNorm', 'keyNorm'].map((name) => vector(`${path}.${name}.gain`, headSize, 'ones'));
-  const block = (path: string): ParameterSpec[] => [
+    ['queryNorm', 'keyNorm'].map((name) => vector(`${path}.${name}.gain`, headSize, 1));
+  const block = (path: string, layer: number): ParameterSpec[] => [
     ...normsOf(`${path}.attention`),
     ...linear(`${path}.attention.queryKeyValue`, width, (heads + 2 * keyValueHeads) * headSize, {
       biased: model.queryKeyValueBiases,
       parts: [heads, keyValueHeads, keyValueHeads].map((count) => count * headSize),
     }),
     ...(model.queryKeyNorm ? headNorms(`${path}.attention`) : []),
+    ...(valueEmbeddingOf(model, layer) === null ? [] : [vector(`${path}.attention.valueMix`, 2, 0.5)]),
     ...linear(`${path}.attention.output`, heads * headSize, width, { spread: residual }),
     ...normsOf(`${path}.feedForward`),
     ...(isGated(model) ? linear(`${path}.feedForward.gate`, width, feedForwardWidth, { biased }) : []),
@@ -108,26 +108,43 @@ export function parameterTable(model: ModelConfig, tokens: number): ParameterSpe
     ...linear(`${path}.feedForward.down`, feedForwardWidth, width, { spread: residual, biased }),
   ];
   const tied = model.tiedEmbeddings;
+  // They start as large as the values of an untrained layer, whose input is normalised.
+  const valueEmbedding = (i: number): ParameterSpec => ({
+    ...matrix(`embedding.values.${i}`, rows, keyValueHeads * headSize, deviation * Math.sqrt(width)),
+    multiplies: false,
+  });
   return [
     { ...matrix('embedding.tokens', rows, width), multiplies: tied },
     ...(family === 'gpt2' ? [{ ...matrix('embedding.positions', model.contextLength, width), multiplies: false }] : []),
-    ...Array.from({ length: layers }, (_, i) => block(`blocks.${i}`)).flat(),
+    ...Array.from({ length: model.valueEmbeddings ?? 0 }, (_, i) => valueEmbedding(i)),
+    ...Array.from({ length: layers }, (_, i) => block(`blocks.${i}`, i)).flat(),
     ...norm('finalNorm'),
     ...(tied ? [] : [matrix('head.weight', rows, width)]),
   ];
 }
 
+/** Whether a parameter is a matrix with a row for each token; if it is the output head, it is multiplied transposed. */
+export const isVocabularyMatrix = (name: string): boolean =>
+  name === 'embedding.tokens' || name === 'head.weight' || name.startsWith('embedding.values.');
+
 /**
- * Whether a parameter is a matrix (V, C) that is multiplied transposed: the output head, or the embedding that may be
- * it.
+ * The value embedding that a layer (from 0) mixes into its values, as in modded-nanoGPT
+ * (https://github.com/KellerJordan/modded-nanogpt); null if it has none.
  */
-export const isVocabularyMatrix = (name: string): boolean => name === 'embedding.tokens' || name === 'head.weight';
+export function valueEmbeddingOf(
+  { valueEmbeddings, layers }: Pick<ModelConfig, 'valueEmbeddings' | 'layers'>,
+  layer: number,
+): number | null {
+  const count = valueEmbeddings ?? 0;
+  if (layer < count) return layer;
+  return layer >= layers - count ? layer - (layers - count) : null;
+}
 
 /** The values parameters start from: a pure function of the seed and each parameter's name. */
 export function initialParameters(table: readonly ParameterSpec[], seed: number): NamedTensor[] {
   return table.map(({ name, shape, initial }) => {
     const values = new Float32Array(elementCount(shape));
-    if (initial.kind === 'ones') values.fill(1);
+    if (initial.kind === 'constant') values.fill(initial.value);
     const stream = randomStream(seed, `parameter ${name}`);
     if (initial.kind === 'normal')
       for (let i = 0; i < values.length; i++) values[i] = initial.deviation * stream.normal();

@@ -67,6 +67,11 @@ describe('model.preset', () => {
 describe('sizes of the decoder that do not match', () => {
   it.each([
     [
+      'model: { layers: 5, valueEmbeddings: 3 }',
+      'a.yaml:2:38: model.valueEmbeddings (3) must be at most half of model.layers (5): each serves one of the first ' +
+        'layers and one of the last',
+    ],
+    [
       'model: { heads: 4, keyValueHeads: 3 }',
       'a.yaml:2:35: model.keyValueHeads (3) must divide model.heads (4); e.g. model.keyValueHeads: 2',
     ],

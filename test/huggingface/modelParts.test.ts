@@ -12,7 +12,7 @@ import { failureOf, useTemporaryFolder } from '../temporaryFolder.ts';
 const folder = useTemporaryFolder();
 const at = (name: string): string => path.join(folder(), name);
 const tokenizer = charactersTokenizer('abcde');
-const small = { layers: 1, heads: 2, width: 8, contextLength: 6 };
+const small = { layers: 2, heads: 2, width: 8, contextLength: 6 };
 
 /** What the exports to a folder and to a GGUF file make of a model: the class, or the message that refuses it. */
 async function exportsOf(model: Partial<Config['model']>): Promise<[folder: string, gguf: string]> {
@@ -36,6 +36,7 @@ describe('exports of parts that only some classes have', () => {
     new RegExp(`model\\.${key} is \\S+, which llama\\.cpp does not support in any`);
   it.each<[string, Partial<Config['model']>, string | RegExp, string | RegExp]>([
     ['capped logits', { logitSoftCap: 30 }, anyClass('logitSoftCap'), anyArchitecture('logitSoftCap')],
+    ['value embeddings', { valueEmbeddings: 1 }, anyClass('valueEmbeddings'), anyArchitecture('valueEmbeddings')],
     ['sandwich norms', { normPlacement: 'sandwich' }, anyClass('normPlacement'), anyArchitecture('normPlacement')],
     [
       'norms after',

@@ -200,6 +200,7 @@ it('an export knows every key of a model: decide in exportModel.ts about a new o
       'activation',
       'normPlacement',
       'logitSoftCap',
+      'valueEmbeddings',
     ],
     ...['normEpsilon', 'nopeEveryLayers', 'ropeTheta', 'ropeScaling', 'tiedEmbeddings'],
   ];

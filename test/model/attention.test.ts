@@ -52,7 +52,10 @@ describe('attention of a model with QK-norm', () => {
       const direction = tensor(normals('direction', B * T * C), [B * T, C]);
       const attended = (...[x, ...weights]: Tensor[]): Tensor => {
         const parameters = Object.fromEntries(names.map((name, i) => [name, weights[i]!]));
-        return selfAttention(parameters, 'blocks.0.attention', x!, pass, attentionContextOf(pass));
+        return selfAttention(parameters, 'blocks.0.attention', x!, pass, {
+          ...attentionContextOf(pass),
+          otherValues: null,
+        });
       };
       const given = ['x', ...names].map((name) => inputs[name]!);
       const { grads } = valueAndGrads((...all: Tensor[]) => sum(mul(attended(...all), direction)))(given);

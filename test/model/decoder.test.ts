@@ -12,7 +12,10 @@ const architectures: [string, Config][] = [
     tinyConfig({ model: { heads: 2, keyValueHeads: 1, queryKeyNorm: true, tiedEmbeddings: false } }),
   ],
   ['llama', tinyConfig({ model: { family: 'llama', headSize: 6 } })],
-  ['gpt2, other parts', tinyConfig({ model: { activation: 'squaredRelu', normPlacement: 'after', logitSoftCap: 2 } })],
+  [
+    'gpt2, other parts',
+    tinyConfig({ model: { activation: 'squaredRelu', normPlacement: 'after', logitSoftCap: 2, valueEmbeddings: 1 } }),
+  ],
   ['llama, no positions in a layer', tinyConfig({ model: { family: 'llama', headSize: 6, nopeEveryLayers: 2 } })],
   [
     'llama, grouped queries, QK-norm, biases of the projection',

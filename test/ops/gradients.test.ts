@@ -7,6 +7,7 @@ import { sparseCrossEntropy } from '../../src/ops/crossEntropy.ts';
 import { layerNorm, rmsNorm } from '../../src/ops/norm.ts';
 import { rotate } from '../../src/ops/rotation.ts';
 import { gatherRows } from '../../src/ops/rows.ts';
+import { mixValues } from '../../src/ops/valueMix.ts';
 import { randomStream } from '../../src/random.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import { tinyConfig } from '../training/tinyRun.ts';
@@ -74,6 +75,11 @@ describe('custom gradients against finite differences', () => {
     ));
 
   it('squared ReLU', () => check('squaredRelu', [random('x', [3, 5])], (x) => squaredRelu(x!)));
+
+  it('mixed values', () =>
+    check('mixValues', [random('x', [3, 10]), random('other', [3, 2]), random('mix', [2])], (x, other, mix) =>
+      mixValues(x!, other!, mix!),
+    ));
 
   it('gelu', () => check('gelu', [random('x', [3, 5])], (x) => gelu(x!)));
 

@@ -81,7 +81,7 @@ describe.each(['recorded', 'eager'] as const)('a %s session', (mode) => {
     } as const;
     const program = session.program('adam', inputs, (feeds, variables) => {
       adamW.apply(variables, configSchema.shape.optimizer.parse({ betas: [beta1, beta2], weightDecay: 0 }), {
-        spec: { name: 'p', shape: [2], initial: { kind: 'ones' }, decays: false, multiplies: false },
+        spec: { name: 'p', shape: [2], initial: { kind: 'constant', value: 1 }, decays: false, multiplies: false },
         ...{ variable: 'p', parameter: variables.read('p'), gradient: feeds.gradient, gradientFactor: null },
         scalars: { ...feeds, learningRate: scalar(rate) },
       });

@@ -4,6 +4,7 @@ import { decode } from '../../src/model/decoder.ts';
 import { parameterTable } from '../../src/model/parameters.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import { openDecoding } from '../../src/sampling/decoding.ts';
+import { storageOf } from '../../src/sampling/weightStorage.ts';
 import { paddedLength } from '../../src/sampling/recordedSizes.ts';
 import { openTinySession, tinyConfig, vocabularySize as V } from '../training/tinyRun.ts';
 
@@ -23,6 +24,7 @@ const families: Record<string, Partial<Config['model']>> = {
     activation: 'squaredRelu',
     normPlacement: 'sandwich',
     logitSoftCap: 1,
+    valueEmbeddings: 1,
   },
   'llama, QK-norm and scaled RoPE': {
     family: 'llama',
@@ -155,4 +157,11 @@ it.each([
     [19, 11],
   ] as const)
     expect(await logitsIn(slots, slot), `${slots} slots, slot ${slot}`).toEqual(alone);
+});
+
+it('stores embeddings of tokens in int8 by rows, so that they can be looked up', () => {
+  const { model } = tinyConfig({ model: { valueEmbeddings: 1 } });
+  const stored = parameterTable(model, V).map((spec) => ({ ...storageOf(spec, 'int8'), name: spec.name }));
+  const byRows = stored.filter(({ storedAs, isTransposed }) => storedAs === 'int8' && isTransposed);
+  expect(byRows.map(({ name }) => name)).toEqual(['embedding.tokens', 'embedding.values.0']);
 });

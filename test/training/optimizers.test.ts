@@ -26,7 +26,7 @@ const fixture = JSON.parse(readFileSync(new URL('../fixtures/optimizers.json', i
 const table: ParameterSpec[] = Object.entries(fixture.parameters).map(([name, { shape, parts }]) => ({
   name,
   shape,
-  initial: { kind: 'zeros' },
+  initial: { kind: 'constant', value: 0 },
   decays: shape.length === 2,
   multiplies: true,
   ...(parts && { parts }),
@@ -104,7 +104,13 @@ describe('Muon by the kernel equals Muon by TensorFlow', () => {
     const random = randomStream(3, name);
     const normals = (): Float32Array => Float32Array.from({ length: rows * columns }, () => random.normal());
     const { optimizer: config } = tinyConfig({ optimizer: { kind: 'muon', weightDecay: 0.3 } });
-    const spec: ParameterSpec = { name, shape, initial: { kind: 'zeros' }, decays: true, multiplies: true };
+    const spec: ParameterSpec = {
+      name,
+      shape,
+      initial: { kind: 'constant', value: 0 },
+      decays: true,
+      multiplies: true,
+    };
     const names = [name, `${name}/momentum`];
     const [start, gradient] = [names.map((each) => ({ name: each, shape, values: normals() })), normals()];
     const updated = async (form: 'kernel' | 'composed'): Promise<Float32Array[]> => {

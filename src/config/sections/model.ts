@@ -110,6 +110,13 @@ const keys = z.strictObject({
       'Where the norms of attention and feed-forward are: before each; sandwich: before, and after it on what is ' +
         'added to the residual stream, as in Gemma 2; after: only there, as in OLMo 2.',
     ),
+  valueEmbeddings: count
+    .nullable()
+    .default(null)
+    .describe(
+      'Number n of further token embeddings whose rows are mixed into the values of attention, as in modded-nanoGPT: ' +
+        'in the first n layers one each, and the same in the last n; at most half of the layers. null: none.',
+    ),
   nopeEveryLayers: z
     .int()
     .min(2)

@@ -36,8 +36,10 @@ export function activationFloats(config: SizedConfig, productSize: number, isCom
   // Gradients inside the block that the backward pass is in, those of attention weights included.
   const attention = isWrittenDown ? productSize * (isDropped ? 4 : 2) * H * T : blockFloats(config, productSize);
   const underWay = Math.max(attention, productSize * hidden * F);
+  // Rows of the value embeddings, and in each of the two layers that mix one in, the values before it.
+  const valueRows = (model.valueEmbeddings ?? 0) * K * D * (training.recompute === 'block' ? 1 : 3);
   const kept = training.recompute === 'block' ? L * C + row + weights : L * (row + weights);
-  return N * (kept + underWay + 3 * C);
+  return N * (kept + valueRows + underWay + 3 * C);
 }
 
 /** A row of what attention in blocks works with: gradients, and keys, values and their gradients in float32. */

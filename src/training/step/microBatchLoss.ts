@@ -174,12 +174,12 @@ export function branchLoss(
   branch: Branch,
   { isTrained }: { isTrained: boolean },
 ): Tensor {
-  const { pairs, targets, weights } = branch;
+  const { pairs, inputs, targets, weights } = branch;
   if (pairs !== null) {
     const losses = branchRowLosses(parameters, tokens, branch, { isTrained });
     return scope('loss', () => preferenceFigures(losses, pairs.reference, pairs.weights, pairs.objective));
   }
-  const hidden = hiddenStatesOf(parameters, tokens, branch.pass);
+  const hidden = hiddenStatesOf(parameters, inputs, tokens, branch.pass);
   const options = { isTrained, softCap: branch.pass.model.logitSoftCap };
   return scope('loss', () => summedLoss(hidden, outputHead(parameters), targets, weights, options));
 }
@@ -188,10 +188,10 @@ export function branchLoss(
 function branchRowLosses(
   parameters: Parameters,
   tokens: Tensor,
-  { pass, targets, weights }: Branch,
+  { pass, inputs, targets, weights }: Branch,
   { isTrained }: { isTrained: boolean },
 ): Tensor {
-  const hidden = hiddenStatesOf(parameters, tokens, pass);
+  const hidden = hiddenStatesOf(parameters, inputs, tokens, pass);
   const options = { R: pass.batchSize, isTrained, softCap: pass.model.logitSoftCap };
   return scope('loss', () => rowLosses(hidden, outputHead(parameters), targets, weights, options));
 }

@@ -94,6 +94,32 @@ describe('planRun', () => {
     expect(flopsPerToken).toBe(3 * forward); // two products backward for one forward
   });
 
+  it('counts the parts that a model may have: norms, value embeddings, a feed-forward without a gate', () => {
+    const [C, H, K, D, F, V] = [14, 4, 2, 6, 11, vocabularySize];
+    const sizes = { family: 'llama', layers: 3, heads: H, keyValueHeads: K, headSize: D, feedForwardWidth: F } as const;
+    const plain = plan(tinyConfig({ model: sizes }));
+    const parts = plan(
+      tinyConfig({
+        model: {
+          ...sizes,
+          activation: 'squaredRelu',
+          normPlacement: 'sandwich',
+          queryKeyNorm: true,
+          logitSoftCap: 30,
+          valueEmbeddings: 1,
+        },
+      }),
+    );
+    const more = (part: keyof typeof plain.parametersByPart) =>
+      parts.parametersByPart[part] - plain.parametersByPart[part];
+    expect(more('norms')).toBe(3 * 2 * (C + D));
+    expect(more('embedding')).toBe(V * K * D);
+    expect(more('attention')).toBe(2 * 2); // the two mixtures
+    expect(more('feedForward')).toBe(-3 * C * F);
+    expect(parts.flopsPerToken - plain.flopsPerToken).toBe(-6 * 3 * C * F);
+    expect(parts.bytes.activations).not.toBe(plain.bytes.activations);
+  });
+
   it("gives nanoGPT's CPU config its 4.0 GFLOP a step", () => {
     const model = { layers: 4, heads: 4, width: 128, contextLength: 64 };
     const config = tinyConfig({ model, training: { microBatchSize: 12, steps: 2000 } });

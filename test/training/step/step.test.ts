@@ -87,15 +87,18 @@ describe('a training step', () => {
       llama({ dropout: 0.25, queryKeyNorm: true, nopeEveryLayers: 2 }, { recompute: 'block' }),
     ],
     [
-      'gpt2, squared ReLU, capped logits, sandwich norms, recompute',
+      'gpt2, squared ReLU, capped logits, sandwich norms, value embeddings, recompute',
       tinyConfig({
-        model: { activation: 'squaredRelu', normPlacement: 'sandwich', logitSoftCap: 5 },
+        model: { activation: 'squaredRelu', normPlacement: 'sandwich', logitSoftCap: 5, valueEmbeddings: 1 },
         training: { recompute: 'block' },
       }),
     ],
     [
-      'llama, squared ReLU, capped logits, norms after, bfloat16',
-      llama({ activation: 'squaredRelu', normPlacement: 'after', logitSoftCap: 5 }, { precision: 'bfloat16' }),
+      'llama, squared ReLU, capped logits, norms after, value embeddings, bfloat16',
+      llama(
+        { activation: 'squaredRelu', normPlacement: 'after', logitSoftCap: 5, valueEmbeddings: 1 },
+        { precision: 'bfloat16' },
+      ),
     ],
     ['llama, bfloat16', llama({ ropeScaling: { kind: 'linear', factor: 2 } }, { precision: 'bfloat16' })],
     ['llama, muon', llama({ feedForwardBiases: true }, {}, { kind: 'muon' })],
