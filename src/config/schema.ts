@@ -12,6 +12,7 @@ import { namePattern, nameRule } from './runNames.ts';
 import { adapter } from './sections/adapter.ts';
 import { corpus } from './sections/corpus.ts';
 import { model } from './sections/model.ts';
+import { stepsOrShare } from './sections/stages.ts';
 import { training } from './sections/training.ts';
 
 const count = z.int().min(1);
@@ -127,7 +128,9 @@ const schedule = z
       .enum(['cosine', 'linear', 'constant', 'warmup-stable-decay', 'inverse-square-root'])
       .default('cosine')
       .describe('Shape of the learning rate schedule after the warm-up.'),
-    warmupSteps: z.int().min(0).default(100).describe('Steps over which the learning rate rises linearly from 0.'),
+    warmupSteps: stepsOrShare(0)
+      .default(100)
+      .describe('Steps over which the learning rate rises linearly from 0, or a share of the run, e.g. 5%.'),
     finalLearningRate: z
       .number()
       .min(0)
@@ -137,10 +140,12 @@ const schedule = z
         'Learning rate at the end of the run, at most optimizer.learningRate; only for cosine, linear and ' +
           'warmup-stable-decay. null: a tenth of optimizer.learningRate.',
       ),
-    decaySteps: count
+    decaySteps: stepsOrShare(1)
       .nullable()
       .default(null)
-      .describe('Length in steps of the final decay of warmup-stable-decay. null: a fifth of the run.'),
+      .describe(
+        'Length of the final decay of warmup-stable-decay in steps, or as a share of the run, e.g. 40%. null: 20%.',
+      ),
   })
   .prefault({})
   .describe('The learning rate schedule.');

@@ -30,6 +30,11 @@ describe('an invalid config', () => {
     ['model: { family: gpt3 }', 'a.yaml:2:18: model.family must be gpt2 or llama, but is "gpt3"'],
     ['seed: .nan', 'a.yaml:2:7: seed must be a whole number, but is NaN'],
     ['seed: 4294967296', 'a.yaml:2:7: seed must be at most 4294967295, but is 4294967296'],
+    [
+      'schedule: { warmupSteps: 101% }',
+      'a.yaml:2:26: schedule.warmupSteps must be a whole number of at least 0, or a share of the run such as 5%, ' +
+        'but is "101%"',
+    ],
     ['samples: { prompt: 5 }', 'a.yaml:2:20: samples.prompt must be text, but is 5; put it in quotes'],
     ['model: { biases: yes }', 'a.yaml:2:18: model.biases must be true or false, but is "yes"'],
     ['tokenizer: bytes', 'a.yaml:2:12: tokenizer must be a mapping of keys to values, but is "bytes"'],

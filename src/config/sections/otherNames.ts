@@ -40,7 +40,7 @@ export const keyNames: Readonly<Record<string, string>> = {
   'optimizer.gradientClip': 'grad_clip clip_grad max_grad_norm gradient_clipping train.max_norm max_norm clip',
   'optimizer.epsilon': 'adam_epsilon adam_eps eps',
   'schedule.kind': 'lr_scheduler_type lr_scheduler lr_schedule scheduler',
-  'schedule.warmupSteps': 'warmup_iters warmup num_warmup_steps lr_warmup_steps train.lr_warmup_steps',
+  'schedule.warmupSteps': 'warmup_iters warmup num_warmup_steps lr_warmup_steps train.lr_warmup_steps warmup_ratio',
   'schedule.finalLearningRate': 'min_lr final_lr lr_end train.min_lr',
   'evaluation.everySteps': 'eval_interval eval_steps eval_every eval_freq steps_per_eval eval.interval val_interval',
   'evaluation.patience': 'early_stopping_patience early_stopping',

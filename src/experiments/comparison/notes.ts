@@ -1,4 +1,5 @@
 /** What a reader of a comparison must know: runs that are left out, lengths that differ, what was counted once. */
+import { stepsOf, type StepsOrShare } from '../../config/sections/stages.ts';
 import type { RunHistory } from '../runHistory.ts';
 import { differInObjective, type Comparison, type Group } from './comparison.ts';
 import { amountAt, isFinished, lastStep, type RunFigures } from './runFigures.ts';
@@ -131,7 +132,10 @@ function equalRuns(groups: readonly Group[]): string[] {
 function warmups(groups: readonly Group[], runs: readonly RunHistory[]): string[] {
   const counted = new Set(groups.flatMap((group) => group.runs.filter(({ isCounted }) => isCounted).map(pathOf)));
   const trained = runs.filter(({ summary }) => counted.has(summary.path));
-  const rising = trained.filter(({ config, summary: { step } }) => Number(config.get('schedule.warmupSteps')) >= step);
+  const rising = trained.filter(({ config, summary: { step, steps } }) => {
+    const warmup = config.get('schedule.warmupSteps') as StepsOrShare | undefined;
+    return warmup !== undefined && stepsOf(warmup, steps ?? step) >= step;
+  });
   if (rising.length === 0) return [];
   const isEvery = rising.length === trained.length && trained.length > 1;
   const whose = isEvery ? 'every run' : `${grouped(rising.length)} of ${count(trained.length, 'run')}`;

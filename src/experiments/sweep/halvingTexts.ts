@@ -1,5 +1,6 @@
 /** Successive halving in words, and what is refused of it. */
 import { wrongInput } from '../../errors.ts';
+import { warmupOf } from '../../training/step/schedule.ts';
 import { listed } from '../comparison/texts.ts';
 import { isBeforeEnd, plannedRungs, rungText, settingCount, stepAt } from './halving.ts';
 import type { HalvedRun, HalvingEvent, Rung } from './halving.ts';
@@ -39,7 +40,9 @@ export function checkHalving(halving: Halving, runs: readonly PlannedRun[]): str
 }
 
 function withinWarmup(first: Rung, runs: readonly PlannedRun[]): string | undefined {
-  const early = runs.filter(({ config, plan }) => (stepAt(first, plan) ?? Infinity) <= config.schedule.warmupSteps);
+  const early = runs.filter(
+    ({ config, plan }) => (stepAt(first, plan) ?? Infinity) <= warmupOf(config.schedule, plan.steps),
+  );
   if (early.length === 0) return undefined;
   return (
     `the first rung of halving, ${rungText(first)}, is within the warm-up of the learning rate in ${early.length} of ` +

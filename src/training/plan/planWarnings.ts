@@ -3,7 +3,8 @@
  * The run goes on.
  */
 import type { Config } from '../../config/schema.ts';
-import { learningRateAt } from '../step/schedule.ts';
+import { stepsOf } from '../../config/sections/stages.ts';
+import { learningRateAt, warmupOf } from '../step/schedule.ts';
 
 type PlannedConfig = Pick<Config, 'schedule' | 'optimizer' | 'evaluation' | 'checkpoints'>;
 
@@ -39,22 +40,24 @@ export function repetitionWarning({ training }: Pick<Config, 'training'>, epochs
   );
 }
 
-function warmupWarning({ schedule: { warmupSteps, ...schedule }, optimizer }: PlannedConfig, steps: number) {
-  if (warmupSteps < steps) return undefined;
+function warmupWarning({ schedule, optimizer }: PlannedConfig, steps: number) {
+  if (warmupOf(schedule, steps) < steps) return undefined;
   const peak = optimizer.learningRate;
-  const highest = learningRateAt({ ...schedule, warmupSteps }, peak, steps, steps - 1);
+  const highest = learningRateAt(schedule, peak, steps, steps - 1);
   return (
-    `schedule.warmupSteps is ${warmupSteps}, and the run has ${plural(steps, 'step')}: it ends within the warm-up, ` +
-    `at a learning rate of ${rate(highest)}; optimizer.learningRate, ${rate(peak)}, is never reached. ` +
+    `schedule.warmupSteps is ${schedule.warmupSteps}, and the run has ${plural(steps, 'step')}: it ends within the ` +
+    `warm-up, at a learning rate of ${rate(highest)}; optimizer.learningRate, ${rate(peak)}, is never reached. ` +
     'Lower schedule.warmupSteps or train longer.'
   );
 }
 
-function decayWarning({ schedule: { kind, warmupSteps, decaySteps } }: PlannedConfig, steps: number) {
+function decayWarning({ schedule }: PlannedConfig, steps: number) {
+  const { kind, decaySteps } = schedule;
+  const warmupSteps = warmupOf(schedule, steps);
   if (kind !== 'warmup-stable-decay' || decaySteps === null || warmupSteps >= steps) return undefined;
-  if (warmupSteps + decaySteps <= steps) return undefined;
+  if (warmupSteps + stepsOf(decaySteps, steps) <= steps) return undefined;
   return (
-    `schedule.warmupSteps (${warmupSteps}) and decaySteps (${decaySteps}) together exceed the ` +
+    `schedule.warmupSteps (${schedule.warmupSteps}) and decaySteps (${decaySteps}) together exceed the ` +
     `${plural(steps, 'step')} of the run: the decay takes only the last ${steps - warmupSteps}.`
   );
 }

@@ -4,11 +4,16 @@
  * last.
  */
 import type { Config } from '../../config/schema.ts';
+import { stepsOf } from '../../config/sections/stages.ts';
 
 export type ScheduleConfig = Config['schedule'];
 
-/** Share of the run over which `warmup-stable-decay` falls unless the config sets it. */
-const decayShare = 0.2;
+/** The part of the run over which `warmup-stable-decay` falls unless the config sets it. */
+const standardDecay = '20%';
+
+/** Updates of the warm-up. @param steps updates of the whole run */
+export const warmupOf = ({ warmupSteps }: Pick<ScheduleConfig, 'warmupSteps'>, steps: number): number =>
+  stepsOf(warmupSteps, steps);
 
 /**
  * @param peak the rate at the end of the warm-up, `optimizer.learningRate`
@@ -16,7 +21,8 @@ const decayShare = 0.2;
  * @param update index of the update about to be made, from 0
  */
 export function learningRateAt(schedule: ScheduleConfig, peak: number, steps: number, update: number): number {
-  const { kind, warmupSteps } = schedule;
+  const { kind } = schedule;
+  const warmupSteps = warmupOf(schedule, steps);
   if (update < warmupSteps) return (peak * (update + 1)) / (warmupSteps + 1);
   const final = schedule.finalLearningRate ?? peak / 10;
   switch (kind) {
@@ -34,7 +40,7 @@ export function learningRateAt(schedule: ScheduleConfig, peak: number, steps: nu
       return peak + progress(warmupSteps, steps, update) * (final - peak);
     case 'warmup-stable-decay': {
       // Hägele et al. 2024, https://arxiv.org/abs/2405.18392: constant, then a short fall.
-      const decaySteps = schedule.decaySteps ?? Math.round(decayShare * steps);
+      const decaySteps = stepsOf(schedule.decaySteps ?? standardDecay, steps);
       return peak + progress(Math.max(warmupSteps, steps - decaySteps), steps, update) * (final - peak);
     }
   }

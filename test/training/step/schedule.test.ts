@@ -51,6 +51,16 @@ describe('learningRateAt', () => {
     close(rates({ kind: 'inverse-square-root' }, [4, 16, 36, 100]), [1, 0.5, 1 / 3, 0.2]);
   });
 
+  it('takes warm-up and decay as shares of the run, rounded to whole steps', () => {
+    const updates = Array.from({ length: 13 }, (_, update) => update);
+    for (const kind of ['cosine', 'warmup-stable-decay'] as const) {
+      const inSteps = rates({ kind, warmupSteps: 2, decaySteps: 5 }, updates);
+      expect(rates({ kind, warmupSteps: '17.5%', decaySteps: '40%' }, updates)).toEqual(inSteps); // 2.1 and 4.8 steps
+      expect(rates({ kind, warmupSteps: 3, decaySteps: 5 }, updates)).not.toEqual(inSteps);
+    }
+    expect(rates({ warmupSteps: '0%' }, [0])).toEqual([1]);
+  });
+
   it('falls to a tenth if no final rate is given', () => {
     close(rates({ kind: 'linear', finalLearningRate: null }, [8, 12]), [0.55, 0.1]);
   });
