@@ -14,11 +14,16 @@ export interface ModelSize {
   microBatchSize: number;
 }
 
+/** What all sizes have besides: the recipe of configs/recipes (docs/recipes.md). */
+export const modelParts = { family: 'llama', queryKeyNorm: true } as const;
+/** Muon's peak rate. The spectral norm of an update grows with √width, that of a good weight matrix does not. */
+export const learningRateFor = (width: number): number => Number((1.2e-2 * Math.sqrt(128 / width)).toPrecision(2));
+
 /** For training times from a minute on a laptop to a night on a large machine. */
 export const modelSizes: readonly ModelSize[] = [
-  { layers: 2, heads: 2, width: 64, contextLength: 64, microBatchSize: 16 },
-  { layers: 4, heads: 4, width: 128, contextLength: 64, microBatchSize: 12 },
-  { layers: 4, heads: 4, width: 192, contextLength: 128, microBatchSize: 12 },
+  { layers: 2, heads: 2, width: 64, contextLength: 64, microBatchSize: 24 },
+  { layers: 4, heads: 4, width: 128, contextLength: 64, microBatchSize: 24 },
+  { layers: 4, heads: 4, width: 192, contextLength: 128, microBatchSize: 16 },
   { layers: 6, heads: 6, width: 384, contextLength: 256, microBatchSize: 8 },
   { layers: 12, heads: 12, width: 768, contextLength: 512, microBatchSize: 4 },
 ];
@@ -102,7 +107,7 @@ export function validationFor(
 const fewestTokens = 200;
 
 /** With fewer updates even a small model has hardly learnt anything. */
-const fewestSteps = 1500;
+const fewestSteps = 800;
 /** Share of the time spent in training steps; the rest is for evaluations, samples and checkpoints. */
 const trainingShare = 0.85;
 /** Parameters for each token of the text: a larger model would learn it by heart. */
@@ -112,7 +117,9 @@ const mostEpochs = 40;
 
 /** FLOPs of one training step. */
 export function stepFlops({ microBatchSize, ...sizes }: ModelSize, vocabularySize: number): number {
-  return microBatchSize * sizes.contextLength * modelFlopsPerToken(model.parse(sizes), vocabularySize);
+  return (
+    microBatchSize * sizes.contextLength * modelFlopsPerToken(model.parse({ ...modelParts, ...sizes }), vocabularySize)
+  );
 }
 
 /**
@@ -123,7 +130,7 @@ export function stepFlops({ microBatchSize, ...sizes }: ModelSize, vocabularySiz
 export function sizeFor(minutes: number, flopsPerSecond: number, vocabularySize: number, tokens: number): ModelSize {
   const seconds = (size: ModelSize): number => (fewestSteps * stepFlops(size, vocabularySize)) / flopsPerSecond;
   const parameters = ({ microBatchSize: _, ...sizes }: ModelSize): number =>
-    parameterCount(model.parse(sizes), vocabularySize);
+    parameterCount(model.parse({ ...modelParts, ...sizes }), vocabularySize);
   const size = modelSizes.findLast(
     (each) => seconds(each) <= minutes * 60 * trainingShare && parameters(each) <= parametersPerToken * tokens,
   );

@@ -1,6 +1,6 @@
 /** Writes a starter config, with comments in one column. */
 import { timeText } from '../units.ts';
-import type { ModelSize, TokenizerChoice } from './startingChoices.ts';
+import { learningRateFor, modelParts, type ModelSize, type TokenizerChoice } from './startingChoices.ts';
 
 export interface StartingConfig {
   name: string;
@@ -27,7 +27,6 @@ export function renderStartingConfig(choices: StartingConfig): string {
   const { name, tokenizer, validation, minutes, steps, prompt, schema } = choices;
   const { layers, heads, width, contextLength, microBatchSize } = choices.size;
   const every = Math.max(1, Math.round(steps / 4));
-  const learningRate = width <= 128 ? '2e-3' : width <= 384 ? '1e-3' : '6e-4';
   const ofKind = tokenizer.kind === 'bpe' ? `, vocabularySize: ${tokenizer.vocabularySize}` : '';
   const split = validation.key === 'hash' ? 'share of the documents, by their hash' : 'share of the text, at its end';
   const epochs = choices.epochs < 10 ? choices.epochs.toFixed(1) : String(Math.round(choices.epochs));
@@ -50,6 +49,8 @@ export function renderStartingConfig(choices: StartingConfig): string {
         ] satisfies Line[])),
     [`tokenizer: { kind: ${tokenizer.kind}${ofKind} }`, tokenizer.why],
     ['model:', 'a larger one learns more from more text, but is slower'],
+    [`  family: ${modelParts.family}`, 'rotary positions, RMSNorm, SwiGLU'],
+    [`  queryKeyNorm: ${modelParts.queryKeyNorm}`, 'learns much faster, see docs/recipes.md'],
     [`  layers: ${layers}`],
     [`  heads: ${heads}`, 'must divide width'],
     [`  width: ${width}`],
@@ -57,8 +58,11 @@ export function renderStartingConfig(choices: StartingConfig): string {
     ['training:'],
     [`  microBatchSize: ${microBatchSize}`, 'windows per pass; lower it if memory runs out'],
     [`  steps: ${steps}`, `about ${epochs} epochs; the time is proportional to it`],
-    [`optimizer: { learningRate: ${learningRate} }`, 'lower it if the loss jumps up'],
-    [`schedule: { warmupSteps: ${Math.min(100, Math.ceil(steps / 10))}, finalLearningRate: 1e-4 }`],
+    ['optimizer:'],
+    ['  kind: muon', 'or adamw, with a sixth of the rate'],
+    [`  learningRate: ${learningRateFor(width)}`, 'lower it if the loss jumps up'],
+    ['  momentum: 0.9'],
+    [`schedule: { kind: linear, warmupSteps: ${Math.min(20, Math.ceil(steps / 10))}, finalLearningRate: 0 }`],
     [`evaluation: { everySteps: ${every} }`, 'loss on the validation text'],
     [`checkpoints: { everySteps: ${every}, keepLast: 2, keepBest: 1 }`, 'clm sample --checkpoint best takes the best'],
     [`samples: { everySteps: ${every}, prompt: ${JSON.stringify(prompt)}, maxTokens: 120 }`],

@@ -49,7 +49,7 @@ it('does not read the config of another version', () => {
 });
 
 it('every shipped config is what it changes', () => {
-  const file = path.resolve(import.meta.dirname, '../../configs/moby-dick.yaml');
+  const file = path.resolve(import.meta.dirname, '../../configs/moby-dick-bpe.yaml');
   expect(readFileSync(file, 'utf8')).toContain('contextLength');
   const changed = changedKeys(renderConfig(loadConfig(file)))!;
   writeFileSync(path.join(folder(), 'moby-dick.json'), JSON.stringify(changed)); // JSON is YAML too

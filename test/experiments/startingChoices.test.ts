@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
 import * as choices from '../../src/experiments/startingChoices.ts';
 import { renderStartingConfig, type StartingConfig } from '../../src/experiments/startingConfig.ts';
@@ -29,14 +31,14 @@ describe('the tokenizer of a text', () => {
 });
 
 describe('the model', () => {
-  it('is larger for more time, and has at least 1,500 updates', () => {
+  it('is larger for more time, and has at least 800 updates', () => {
     const sizes = [0.1, 2, 10, 60, 24 * 60].map((minutes) => sizeFor(minutes, 1e11, 90, 1e9));
     expect(sizes[0]).toEqual(modelSizes[0]);
     const places = sizes.map((size) => modelSizes.findIndex(({ width }) => width === size.width));
     expect(places).toEqual([...places].sort());
     expect(new Set(places).size).toBeGreaterThan(3);
     const { steps } = choices.lengthFor(60, (1000 * stepFlops(sizes[3]!, 90)) / 1e11, sizes[3]!, 1e9);
-    expect(steps).toBeGreaterThanOrEqual(1500);
+    expect(steps).toBeGreaterThanOrEqual(800);
     expect(stepFlops(sizes[3]!, 4096)).toBeGreaterThan(stepFlops(sizes[3]!, 90));
   });
 
@@ -58,7 +60,7 @@ describe('the model', () => {
   it('is not trained for more epochs than a text is good for', () => {
     const size = modelSizes[0]!;
     const short = choices.lengthFor(600, 2, size, 100_000);
-    expect(short).toMatchObject({ isOfText: true, steps: 3900 });
+    expect(short).toMatchObject({ isOfText: true, steps: 2600 });
     expect(short.epochs).toBeCloseTo(40, 0);
     expect(choices.lengthFor(1, 2, size, 1e9)).toMatchObject({ isOfText: false, steps: 25_000 });
   });
@@ -89,11 +91,21 @@ describe('a starting config', () => {
       const written = renderStartingConfig({ ...config, size });
       const loaded = loadConfig(folder.write('a.yaml', written));
       expect(loaded).toMatchObject({ model: { width: size.width }, training: { steps: 1500 }, name: 'my-run' });
+      expect(loaded.model).toMatchObject({ family: 'llama', activation: 'swiglu', queryKeyNorm: true });
+      expect(loaded.optimizer).toMatchObject({ kind: 'muon', learningRate: choices.learningRateFor(size.width) });
       expect(loaded.samples.prompt).toBe('He said "no"');
       const columns = written.split('\n').flatMap((line) => (/\S\s+# /.test(line) ? [line.indexOf(' # ')] : []));
       expect(columns.length).toBeGreaterThan(9);
       expect(new Set(columns).size).toBe(1);
     }
+  });
+
+  it('of a small model is the recipe for characters, but for its length', () => {
+    const recipe = parse(readFileSync(new URL('../../configs/recipes/characters.yaml', import.meta.url), 'utf8'));
+    const written = parse(renderStartingConfig(config));
+    expect(written).toMatchObject({ tokenizer: recipe.tokenizer, model: recipe.model, schedule: recipe.schedule });
+    expect(recipe.optimizer).toMatchObject(written.optimizer);
+    expect(recipe.training).toEqual({ microBatchSize: written.training.microBatchSize });
   });
 
   it('has what documents and records need, a comment above a line that is too long for one', () => {

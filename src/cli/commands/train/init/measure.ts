@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { ExpectedError, type FailureKind } from '../../../../errors.ts';
-import type { ModelSize, TokenizerChoice } from '../../../../experiments/startingChoices.ts';
+import { modelParts, type ModelSize, type TokenizerChoice } from '../../../../experiments/startingChoices.ts';
 
 /** Bytes that hold enough windows of every size. */
 const excerptBytes = 1 << 19;
@@ -28,8 +28,9 @@ export async function msPerStep(
   const sections = {
     corpus: { sources: [{ path: 'excerpt.txt' }] },
     tokenizer: { kind: isMade ? 'characters' : 'bytes' },
-    model: { ...model, ...(!isMade && { vocabularySize: Math.max(257, vocabularySize) }) },
+    model: { ...modelParts, ...model, ...(!isMade && { vocabularySize: Math.max(257, vocabularySize) }) },
     training: { microBatchSize },
+    optimizer: { kind: 'muon' },
   };
   writeFileSync(config, JSON.stringify(sections)); // JSON is YAML
   try {
