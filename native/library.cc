@@ -1,4 +1,5 @@
 // The functions of the library that clm calls by name (src/runtime/kernelLibrary.ts); all others are hidden.
+#include "listening.h"
 #include "math/int8.h"
 #include "math/tiles.h"
 #include "operation.h"
@@ -33,3 +34,10 @@ EXPORTED void ClmPackInt8(int transposed, int64_t inputs, int64_t outputs, const
 
 // For tensors of memory that is not theirs: what TensorFlow calls when it no longer needs it.
 EXPORTED void ClmKeep(void*, size_t, void*) {}
+
+// Where TensorFlow's server listens, see listening.h.
+EXPORTED int ClmListenOnlyOn(const char* address) { return ListenOnlyOn(address); }
+EXPORTED int ClmBoundCount() { return BoundCount(); }
+EXPORTED int ClmReservePort(const char* address) { return ReservePort(address); }
+EXPORTED void ClmReleasePort() { ReleasePort(); }
+EXPORTED int64_t ClmNetworkBytes() { return NetworkBytes(); }

@@ -2,6 +2,7 @@
 export type FailureKind = 'wrongInput' | 'environment' | 'diverged';
 
 const exitCodes: Record<FailureKind, number> = { wrongInput: 2, environment: 3, diverged: 4 };
+export const exitCodeOf = (kind: FailureKind): number => exitCodes[kind];
 
 /**
  * A failure that is not a bug of clm: the message alone tells the user what happened and what to do. The program prints
@@ -12,6 +13,10 @@ export class ExpectedError extends Error {
   readonly kind: FailureKind;
   /** The exit code of the program for this kind: 2, 3 or 4. */
   readonly exitCode: number;
+  /** Another process tells the user. */
+  isSaid = false;
+  /** All processes of a group fail with it at the same time: none has to tell the others. */
+  isShared = false;
 
   constructor(kind: FailureKind, message: string, options?: ErrorOptions) {
     super(message, options);

@@ -26,12 +26,28 @@ export function hasTileUnit(cpuinfoPath = '/proc/cpuinfo'): boolean {
   }
 }
 
+/** Instructions on which it depends how sums and products are rounded, here and in TensorFlow's libraries. */
+const roundingFlags =
+  /\b(avx|avx2|fma|avx_vnni|avx512(f|bw|dq|vl|_vnni|_bf16|_fp16)|amx_(tile|bf16|int8|fp16)|asimd(hp|dp|fhm)?|sve2?|bf16|i8mm)\b/g;
+
+/** Those that this machine's processor has; none where that is not known. */
+export function roundingFeatures(cpuinfoPath = '/proc/cpuinfo'): string[] {
+  try {
+    const flags = /^(flags|Features)\s*:(.*)$/m.exec(readFileSync(cpuinfoPath, 'utf8'))?.[2] ?? '';
+    return [...new Set(Array.from(flags.matchAll(roundingFlags), ([flag]) => flag))].sort();
+  } catch {
+    return [];
+  }
+}
+
 /** Up to so many positions attention on the tile unit writes all its weights down; longer windows go block by block. */
 export const mostTilePositions = 1024;
 
 /** The most threads that clm's kernels use: on more cores, TensorFlow's own operations are no slower. */
 const mostCores = 8;
 
+/** Of this process when it began: several that train together share them later, and still compute alike. */
+const coresAtStart = os.availableParallelism();
+
 /** Whether clm's native kernels are used on the CPU of this machine; on a GPU they never are. */
-export const wantsKernels = (): boolean =>
-  process.env['CLM_FUSED_OPERATIONS'] !== '0' && os.availableParallelism() <= mostCores;
+export const wantsKernels = (): boolean => process.env['CLM_FUSED_OPERATIONS'] !== '0' && coresAtStart <= mostCores;

@@ -86,7 +86,7 @@ async function findCommand(args: readonly string[]): Promise<{ command: Command;
 /** The end of the process: a message if the failure is expected, with a stack if it is a bug. */
 function fail(error: unknown): never {
   if (error instanceof ExpectedError) {
-    printError(error.message);
+    if (!error.isSaid) printError(error.message);
     process.exit(error.exitCode);
   }
   if (error instanceof UsageError) {

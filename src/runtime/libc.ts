@@ -97,3 +97,38 @@ export function mapFile(file: string): MappedFile {
     closeSync(descriptor);
   }
 }
+
+/** Ends the process at once, whatever its threads do: `process.exit` waits for calls into TensorFlow to return. */
+export const endProcess = (code: number): void => void libc('void _exit(int)')(code);
+
+const PR_SET_PDEATHSIG = 1;
+const SIGCONT = 18;
+
+/** Wakes this process, if it is stopped, once the one that started it has ended: it can then end too. */
+export function wakeWithoutParent(): void {
+  if (process.platform === 'linux') libc('int prctl(int, unsigned long, ...)')(PR_SET_PDEATHSIG, SIGCONT);
+}
+
+/** Bytes of a set of up to 1024 cores. */
+const coreSetBytes = 128;
+
+/** The numbers of the cores that this thread may run on; undefined where the system does not say. */
+export function allowedCores(): number[] | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const set = Buffer.alloc(coreSetBytes);
+  if ((libc('int sched_getaffinity(int, size_t, void*)')(0, coreSetBytes, set) as number) < 0) return undefined;
+  return Array.from({ length: 8 * coreSetBytes }, (_, core) => core).filter(
+    (core) => set[core >> 3]! & (1 << (core & 7)),
+  );
+}
+
+/** Keeps this thread, and those that it starts from now on, to some cores: so it also counts only these. */
+export function useCores(cores: readonly number[]): void {
+  const set = Buffer.alloc(coreSetBytes);
+  for (const core of cores) set[core >> 3]! |= 1 << (core & 7);
+  libc('int sched_setaffinity(int, size_t, const void*)')(0, coreSetBytes, set);
+}
+
+/** A function that counts the bytes that this process has sent and received; see native/listening.h. */
+export const networkBytesOf = (kernelsPath: string): (() => number) =>
+  koffi().load(kernelsPath).func('int64_t ClmNetworkBytes()') as () => number;

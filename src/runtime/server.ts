@@ -3,9 +3,11 @@
  * (tensorflow/c/c_api.h, TF_NewServer). One a process, shared by all its sessions: a second one on the same port is
  * refused.
  */
+import { environmentFailure } from '../errors.ts';
 import { field, varintField } from '../storage/protobuf.ts';
 import { withStatus, type CApi } from './capi.ts';
-import type { Pointer } from './libc.ts';
+import { readInstallation } from './installation/readInstallation.ts';
+import { koffi, type Pointer } from './libc.ts';
 
 /** Which of the processes this one is, and where the servers of all are. */
 export interface ServerPlace {
@@ -13,24 +15,67 @@ export interface ServerPlace {
   readonly rank: number;
   /** host:port of the server of each rank. */
   readonly addresses: readonly string[];
+  /** The one address of this machine that the server listens on. */
+  readonly listensOn: string;
+}
+
+/** The library of clm's kernels, which also holds what this file calls (native/listening.h). */
+export const kernelsFile = (): string => readInstallation().kernelsPath;
+
+let listening: ReturnType<typeof loadListening> | undefined;
+
+function loadListening() {
+  const library = koffi().load(kernelsFile());
+  return {
+    library, // held, or koffi would unload it
+
+    only: library.func('int ClmListenOnlyOn(const char*)') as (address: string) => number,
+    boundCount: library.func('int ClmBoundCount()') as () => number,
+    reservePort: library.func('int ClmReservePort(const char*)') as (address: string) => number,
+    releasePort: library.func('void ClmReleasePort()') as () => void,
+  };
+}
+
+/**
+ * Reserves a port for the server of this process, and keeps that to one address of the machine: left to itself it would
+ * listen on all (native/listening.h). TensorFlow must have been loaded.
+ * @throws environmentFailure where that is not possible
+ */
+export function reserveServerPort(address: string): number {
+  listening ??= loadListening();
+  if (process.platform !== 'linux' || listening.only(address) === 0) {
+    throw environmentFailure(
+      'Several processes train together on Linux only: elsewhere the servers of TensorFlow, which neither check who ' +
+        'connects nor encrypt, could not be kept from listening on every network of this machine.',
+    );
+  }
+  const port = listening.reservePort(address);
+  if (port === 0) throw environmentFailure(`No port of ${address} can be listened on.`);
+  return port;
 }
 
 let started: { target: string; place: ServerPlace } | undefined;
 
 /**
- * Starts the server, the first time, and returns the target of sessions that run on it.
+ * Starts the server of a group of processes, the first time, and returns the target of sessions that run on it.
  * @param config ConfigProto of the sessions; the first one decides how many threads there are
- * @throws TensorFlow's message if the port cannot be listened on
+ * @throws environmentFailure if the port cannot be listened on
  */
 export function serverTarget(c: CApi, place: ServerPlace, config: Uint8Array): string {
-  if (started !== undefined) {
-    if (started.place !== place) throw new Error('this process already is part of another group of processes');
-    return started.target;
-  }
+  if (started?.place === place) return started.target;
+  const boundBefore = listening?.boundCount() ?? 0;
   const definition = serverDefinition(place, config);
-  const server = withStatus(c, 'server', (s) => c.TF_NewServer(definition, definition.length, s) as Pointer);
-  withStatus(c, 'start of the server', (status) => c.TF_ServerStart(server, status));
-  started = { target: c.TF_ServerTarget(server) as string, place };
+  try {
+    const server = withStatus(c, 'server', (s) => c.TF_NewServer(definition, definition.length, s) as Pointer);
+    withStatus(c, 'start of the server', (status) => c.TF_ServerStart(server, status));
+    started = { target: c.TF_ServerTarget(server) as string, place };
+  } catch (error) {
+    const own = place.addresses[place.rank];
+    throw environmentFailure(`TensorFlow's server cannot listen on ${own}: ${(error as Error).message}`);
+  }
+  listening?.releasePort();
+  if ((listening?.boundCount() ?? 0) === boundBefore)
+    throw new Error("TensorFlow's server listens by another call than bind: it could not be kept to one address");
   return started.target;
 }
 

@@ -10,11 +10,15 @@ import { runPaths } from '../run/runPaths.ts';
 import { noteRunStatus, writeRunStatus, type RunStatus } from '../run/status.ts';
 import { trainedMsIn } from '../run/trainedTime.ts';
 import { openSession } from '../runtime/openSession.ts';
+import type { ServerPlace } from '../runtime/server.ts';
 import type { Mode, Session } from '../runtime/session.ts';
 import { openStepWatch, reportDivergence, type SequenceRange } from './divergence.ts';
 import { explainedOutOfMemory } from './plan/memoryAdvice.ts';
 import type { PreparedTraining } from './prepare.ts';
-import { trainAsRank } from './processes/rankRun.ts';
+import { groupBatches, groupPrograms } from './processes/groupParts.ts';
+import { prepareServers } from './processes/groupSession.ts';
+import { beginTogether, trainAsRank } from './processes/rankRun.ts';
+import { groupStops } from './processes/stopAgreement.ts';
 import { recordPrograms } from './programs.ts';
 import { openSamples } from './samples.ts';
 import { openSaves } from './saves.ts';
@@ -24,7 +28,7 @@ import { openRunDirectory } from './startingPoint.ts';
 import { openStepBatches, sequenceOptions } from './stepBatches.ts';
 import { branchCount } from './step/branches.ts';
 import { pauseAt, type PausePoint } from './timeLimit.ts';
-import { train, type TrainingOutcome } from './train.ts';
+import { stopsOf, train, type TrainingOutcome } from './train.ts';
 import { firstLossWarning } from './progress.ts';
 
 export interface RunOptions {
@@ -61,15 +65,17 @@ interface RunOutcome {
  */
 export async function runTraining(prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   try {
-    const session = openTrainingSession(prepared.config, options.mode, options.group);
+    const { group } = options;
+    const place = group && (await prepareServers(group, prepared.config.device));
+    const session = openTrainingSession(prepared.config, options.mode, place);
     try {
-      if (options.group === undefined || options.group.rank === 0)
-        return await runInSession(session, prepared, options);
-      const outcome = await trainAsRank(session, prepared, options);
+      if (group === undefined || group.rank === 0) return await runInSession(session, prepared, options);
+      const outcome = await trainAsRank(session, prepared, group, options);
       const times = { elapsedMs: 0, trainedMs: 0, validationLoss: undefined };
       return { device: session.settings.device, outcome: { ...outcome, ...times } };
     } finally {
-      session.close();
+      // If a process has gone, the step may wait for it for ever, and closing would wait for the step.
+      if (group?.failure === undefined) session.close();
     }
   } catch (error) {
     throw explainedOutOfMemory(error);
@@ -77,16 +83,19 @@ export async function runTraining(prepared: PreparedTraining, options: RunOption
 }
 
 /** The session in which the training step of a config runs. */
-export const openTrainingSession = ({ training, device }: Config, mode: Mode, group?: ProcessGroup): Session =>
-  openSession({ mode, precision: training.precision, branches: branchCount(training), device, place: group });
+export const openTrainingSession = ({ training, device }: Config, mode: Mode, place?: ServerPlace): Session =>
+  openSession({ mode, precision: training.precision, branches: branchCount(training), device, place });
 
 async function runInSession(session: Session, prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   const { config, plan, runDirectory, tokenizer } = prepared;
   let { step } = prepared.progress;
   const onWarning = (message: string): void => options.report({ kind: 'warning', step, message });
   options.report({ kind: 'device', device: session.settings.device, reason: session.settings.deviceReason });
-  const programs = await recordPrograms(session, prepared, onWarning);
+  const { group } = options;
+  const recorded = await recordPrograms(session, prepared, onWarning);
+  const programs = group ? groupPrograms(recorded, group) : recorded;
   const start = await openRunDirectory(prepared, session, onWarning, options.command);
+  if (group) await beginTogether(group, start.logged);
   const earlierMs = prepared.resumedFrom === undefined ? 0 : trainedMsIn(runPaths(runDirectory).metrics);
   let validationLoss =
     prepared.resumedFrom === undefined
@@ -119,14 +128,17 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     void setStatus('running', null);
     if (start.missingRecord !== undefined) metrics.append(start.missingRecord);
     const { signal, takeSave = () => false, pause } = options;
-    await programs.reference?.complete(signal, report);
+    const pauseReason = pauseAt(pause, earlierMs, beganMs);
+    const requests = group ? groupStops(group, signal, pause, pauseReason) : { ...stopsOf(signal), pauseReason };
+    await programs.reference?.complete(group ? new AbortController().signal : signal, report);
+    const batches = openStepBatches({ ...prepared, onWarning }, start.cursor);
     const parts = {
       ...{ config, plan, programs, watch, report },
       sample: openSamples(session, prepared, onWarning, options.renewLock),
       saves: openSaves(prepared, programs, report, options.renewLock),
-      batches: openStepBatches({ ...prepared, onWarning }, start.cursor),
+      batches: group ? groupBatches(batches, group, step) : batches,
     };
-    const outcome = await train(parts, start, { signal, takeSave, pauseReason: pauseAt(pause, earlierMs, beganMs) });
+    const outcome = await train(parts, start, { ...requests, signal, takeSave });
     metrics.flush(); // a run is done only once its log is complete
     await setStatus(outcome.state, outcome.reason);
     const elapsedMs = performance.now() - beganMs;

@@ -43,9 +43,18 @@ export interface TrainingOutcome {
   waitingShare: number;
 }
 
+/** Why training stops before its end. */
+export interface Stop {
+  reason: string;
+  /** It is evaluated and saved, at the top of a turn; else only saved, at any point. */
+  isPause: boolean;
+}
+
 /** What may come from outside while training runs. */
 interface Requests {
-  /** Aborts when training is to stop; its reason says why. */
+  /** Whether training stops at a point: 2·step at the top of a turn, 2·step + 1 before the update. */
+  stopAt(point: number): Promise<Stop | null> | Stop | null;
+  /** Aborts when training is to stop: an evaluation need not be finished. */
   signal: AbortSignal;
   /** Whether a checkpoint was requested since the last call. */
   takeSave(): boolean;
@@ -63,7 +72,7 @@ interface Requests {
 export async function train(
   parts: LoopParts,
   { logged, ...start }: StartingPoint,
-  { signal, takeSave, pauseReason }: Requests,
+  { stopAt, signal, takeSave, pauseReason }: Requests,
 ): Promise<TrainingOutcome> {
   const { config, plan, batches, sample, saves, report } = parts;
   const beganMs = performance.now();
@@ -71,8 +80,9 @@ export async function train(
     for (let progress: Progress = start; ; logged = new Set()) {
       const { step } = progress;
       const due = dueAt(step, config, plan.steps, logged);
-      const wasStopped = signal.aborted;
-      const pause = step < plan.steps ? pauseReason(step) : null;
+      const early = await stopAt(2 * step);
+      const wasStopped = early?.isPause === false;
+      const pause = early?.isPause ? early.reason : step < plan.steps ? pauseReason(step) : null;
 
       // If due: the loss on the validation text. That of a pause does not count for the patience of the run.
       const isEvaluated = due.evaluation || (pause !== null && !logged.has('evaluation'));
@@ -85,15 +95,15 @@ export async function train(
       if (due.sample && !wasStopped) report({ kind: 'sample', step, ...(await sample(step)) });
 
       // If due, on request, at the end and before a stop: a checkpoint, written while the next steps run.
-      const ends = isOver || pause !== null || signal.aborted;
+      const stop = early ?? (await stopAt(2 * step + 1));
+      const ends = isOver || pause !== null || stop !== null;
       const isWanted = (step > 0 && takeSave()) || due.checkpoint || ends; // at step 0 the request waits for an update
       if (isWanted && step > 0 && !logged.has('checkpoint')) await saves.begin(progress);
       if (ends) {
         await saves.finished();
         const waitingShare = batches.waitedMs() / Math.max(performance.now() - beganMs, 1);
         const isDone = stopsEarly || (isOver && (evaluated !== null || logged.has('evaluation')));
-        const stopReason = signal.aborted ? abortReason(signal) : pause;
-        if (!isDone) return { step, state: 'stopped', reason: stopReason, waitingShare };
+        if (!isDone) return { step, state: 'stopped', reason: stop?.reason ?? pause, waitingShare };
         return { step, state: 'done', reason: stopsEarly ? noGain(progress.validation) : null, waitingShare };
       }
 
@@ -175,6 +185,11 @@ async function update(
   report(record);
   return { step, cursor, validation: afterUpdate(progress.validation) };
 }
+
+/** A process that trains alone stops at the first point after the signal. */
+export const stopsOf = (signal: AbortSignal): Pick<Requests, 'stopAt'> => ({
+  stopAt: () => (signal.aborted ? { reason: abortReason(signal), isPause: false } : null),
+});
 
 /** Why a signal aborted, in words. */
 export const abortReason = ({ reason }: AbortSignal): string =>

@@ -3,13 +3,16 @@
  * they are asked, stopped and listened to.
  */
 import { hasBfloat16Arithmetic } from '../processor.ts';
-import type { ProcessGroup } from '../processes/group.ts';
+import { joinGroup, type GroupOptions, type ProcessGroup } from '../processes/group.ts';
+import { defaultWatchdogMs } from '../processes/watch.ts';
 import { lockRun } from '../run/lock.ts';
 import { clearLeftovers } from '../run/runDirectory.ts';
 import type { Mode } from '../runtime/session.ts';
 import { fileCounts } from '../data/files/corpus.ts';
 import { ignoredParts } from '../data/tokenizers/bpe/files/huggingFaceFile.ts';
 import { findConfig, prepareTraining, type PreparedTraining, type TrainingRequest } from './prepare.ts';
+import { inGroup } from './processes/groupRun.ts';
+import { comparePrepared, compareStart, preparedFacts, startFacts } from './processes/sameRun.ts';
 import { startRanks } from './processes/startRanks.ts';
 import { runTraining } from './run.ts';
 import type { Report, StartFact, TrainingResult } from './sinks/facts.ts';
@@ -26,10 +29,12 @@ export interface TrainingControls {
   limit?: TimeLimit | undefined;
   /** Where it pauses: evaluated, saved and to be resumed. */
   pause?: PausePoint | undefined;
-  /** The processes that train the run together, of which this one is a part; absent if it is alone or starts them. */
-  group?: ProcessGroup;
+  /** This process trains the run together with others, which it meets; absent if it is alone or starts them. */
+  join?: GroupOptions;
   /** How many processes train the run together: the others are started on this machine, and ended; default 1. */
   processes?: number;
+  /** Within this time of a failure all processes have ended; default 60 s. */
+  watchdogMs?: number;
   /** The command line, for environment.json. */
   command?: readonly string[];
   /** Told of values of the config that an override replaces, at once. */
@@ -63,34 +68,53 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
     trainedMs: 0,
     waitingShare: 0,
   };
-  const lock = controls.group === undefined || controls.group.rank === 0 ? await lockRun(run) : undefined;
+  const { join } = controls;
+  const lock = join === undefined || join.rank === 0 ? await lockRun(run) : undefined;
   try {
     if (lock?.unsupported !== undefined) {
       notices.push(withoutLocks(run, lock.unsupported));
       onWarning?.(notices.at(-1)!);
     }
-    const prepared = signal.aborted ? undefined : await unlessAborted(prepareTraining(located), signal);
-    if (prepared === undefined) return { ...untrained, state: 'stopped', step: null, reason: abortReason(signal) };
-    onPrepared?.(prepared);
-    const { step, validation } = prepared.progress;
-    if (prepared.isFinished) {
-      if (lock !== undefined) await clearLeftovers(run);
-      return { ...untrained, state: 'done', step, reason: null, validationLoss: validation.loss };
-    }
-    limit?.savingTakes(savingTakesMs(prepared.plan.parameters));
-    const { processes = 1 } = controls;
-    if (processes === 1) return await trainPrepared(prepared, notices, controls, lock?.renew);
-    const ranks = await startRanks(request, processes);
-    try {
-      const result = await trainPrepared(prepared, notices, { ...controls, group: ranks.group }, lock?.renew);
-      await ranks.ended();
-      return result;
-    } finally {
-      ranks.kill();
-    }
+    const facts = startFacts(located.config, request);
+    const trainIn = async (group?: ProcessGroup): Promise<TrainingResult> => {
+      if (group) await compareStart(group, facts);
+      const prepared = signal.aborted ? undefined : await unlessAborted(prepareTraining(located), signal);
+      if (prepared === undefined) return stopped(signal, untrained, group);
+      onPrepared?.(prepared);
+      const { step, validation } = prepared.progress;
+      if (group) await comparePrepared(group, preparedFacts(prepared));
+      if (prepared.isFinished) {
+        if (lock !== undefined) await clearLeftovers(run);
+        return { ...untrained, state: 'done', step, reason: null, validationLoss: validation.loss };
+      }
+      limit?.savingTakes(savingTakesMs(prepared.plan.parameters));
+      const { processes = 1, watchdogMs = defaultWatchdogMs, pause } = controls;
+      if (processes === 1) return trainPrepared(prepared, notices, controls, lock?.renew, group);
+      const ranks = await startRanks(request, { size: processes, watchdogMs, pause });
+      return inGroup(ranks, run, async (started) => {
+        await compareStart(started, facts);
+        const isSame = await unlessAborted(
+          comparePrepared(started, preparedFacts(prepared)).then(() => true),
+          signal,
+        );
+        if (isSame === undefined) return stopped(signal, untrained, started);
+        return trainPrepared(prepared, notices, controls, lock?.renew, started);
+      });
+    };
+    return join === undefined ? await trainIn() : await inGroup({ group: await joinGroup(join) }, run, trainIn);
   } finally {
     await lock?.release();
   }
+}
+
+/** Stopped before anything was trained: so are the others. */
+function stopped(
+  signal: AbortSignal,
+  untrained: Omit<TrainingResult, 'state' | 'step' | 'reason'>,
+  group: ProcessGroup | undefined,
+): TrainingResult {
+  group?.fail(`rank ${group.rank} was stopped before the first step.`, 'environment');
+  return { ...untrained, state: 'stopped', step: null, reason: abortReason(signal) };
 }
 
 const withoutLocks = (runDirectory: string, reason: string): string =>
@@ -100,8 +124,9 @@ const withoutLocks = (runDirectory: string, reason: string): string =>
 async function trainPrepared(
   prepared: PreparedTraining,
   notices: readonly string[],
-  { mode, signal, takeSave, limit, pause, command, group, report: reportTo }: TrainingControls,
+  { mode, signal, takeSave, limit, pause, command, report: reportTo }: TrainingControls,
   renewLock: (() => Promise<string | undefined>) | undefined,
+  group: ProcessGroup | undefined,
 ): Promise<TrainingResult> {
   const { runDirectory: run } = prepared;
   let { step } = prepared.progress;

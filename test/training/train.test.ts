@@ -55,7 +55,10 @@ it('a run whose evaluations no longer improve is done, also if it is resumed bet
   };
   const validation = { loss: null, bestLoss: 1, bestStep: 2, evaluationsSinceBest: 1 };
   const start = { step: 5, cursor: undefined, validation, logged: new Set<string>() };
-  const requests = { signal: new AbortController().signal, takeSave: () => false, pauseReason: () => null };
+  const requests = {
+    ...{ signal: new AbortController().signal, takeSave: () => false },
+    ...{ stopAt: () => null, pauseReason: () => null },
+  };
   const { state, reason, step } = await train(parts, start, requests);
   expect({ state, step, saved }).toEqual({ state: 'done', step: 5, saved: [5] });
   expect(reason).toMatch(/^no better validation loss than 1\.0000 \(step 2\)/);

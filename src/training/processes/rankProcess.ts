@@ -1,21 +1,23 @@
-/** A process that trains a run together with the one that started it. It writes nothing. */
+/** A process that trains a run together with the one that started it. It writes nothing but why rank 0 has gone. */
+import { writeSync } from 'node:fs';
 import { ExpectedError } from '../../errors.ts';
+import { endProcess, wakeWithoutParent } from '../../runtime/libc.ts';
 import { trainRun } from '../trainRun.ts';
-import type { RankMessage, RankRequest } from './startRanks.ts';
+import type { RankRequest } from './startRanks.ts';
 
-// Signals of the terminal reach all processes, but only the first one decides when to stop.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGXCPU', 'SIGUSR1', 'SIGUSR2']) process.on(signal, () => {});
-const orphaned = (): void => void process.kill(process.pid, 'SIGKILL');
-process.once('disconnect', orphaned);
+wakeWithoutParent();
+const stopping = new AbortController();
+// Those of the terminal reach all processes; which signals stop the run, and whether SIGHUP does, rank 0 decides.
+for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR1']) process.on(signal, () => {});
+for (const signal of ['SIGTERM', 'SIGXCPU', 'SIGUSR2']) process.on(signal, () => stopping.abort(signal));
 
-process.once('message', ({ request, group }: RankRequest) => {
-  trainRun(request, { mode: 'recorded', signal: new AbortController().signal, group, report: () => {} })
+process.once('message', ({ request, join, pause }: RankRequest) => {
+  trainRun(request, { mode: 'recorded', signal: stopping.signal, join, pause, report: () => {} })
     .catch((error: unknown) => {
-      process.exitCode = error instanceof ExpectedError ? error.exitCode : 1;
-      process.send?.({ failed: (error as Error).message } satisfies RankMessage);
+      const { isSaid, exitCode } = error instanceof ExpectedError ? error : { isSaid: false, exitCode: 1 };
+      process.exitCode = exitCode;
+      const text = error instanceof ExpectedError ? error.message : (error as Error).stack;
+      if (!isSaid) writeSync(2, `error: ${text}\n`);
     })
-    .finally(() => {
-      process.off('disconnect', orphaned);
-      process.disconnect();
-    });
+    .finally(() => endProcess(Number(process.exitCode ?? 0)));
 });

@@ -1,19 +1,25 @@
 /** Starts the processes that train a run together with this one, on this machine, and ends them. */
 import { fork, type ChildProcess } from 'node:child_process';
-import { createServer, type AddressInfo } from 'node:net';
+import { randomBytes } from 'node:crypto';
 import { environmentFailure } from '../../errors.ts';
-import type { ProcessGroup } from '../../processes/group.ts';
+import { joinGroup, type GroupOptions, type ProcessGroup } from '../../processes/group.ts';
 import type { TrainingRequest } from '../prepare.ts';
+import type { PausePoint } from '../timeLimit.ts';
 
 /** What a process is told to train, by the one that starts it. */
 export interface RankRequest {
   request: TrainingRequest;
-  group: ProcessGroup;
+  join: GroupOptions;
+  pause: PausePoint | undefined;
 }
 
-/** Why it ended. */
-export interface RankMessage {
-  failed: string;
+export interface StartedRanks {
+  /** Of this process, which is rank 0. */
+  group: ProcessGroup;
+  /** How a rank has ended, if it has, e.g. `SIGKILL`. */
+  endOf(rank: number): Promise<string | undefined>;
+  /** Ends those that still run, at once, stopped ones too. */
+  kill(): void;
 }
 
 /** Built code, even if the sources are run, e.g. by tests. */
@@ -22,54 +28,47 @@ const rankFile = new URL(
   import.meta.url,
 );
 
-export interface StartedRanks {
-  /** Of this process, which is rank 0. */
-  group: ProcessGroup;
-  /** Waits until all have ended. @throws environmentFailure if one ended with a failure */
-  ended(): Promise<void>;
-  /** Ends those that still run, at once. */
-  kill(): void;
-}
-
-/** Starts ranks 1 to `size` − 1 as children of this process. They write nothing. */
-export async function startRanks(request: TrainingRequest, size: number): Promise<StartedRanks> {
-  const addresses = (await freePorts(size)).map((port) => `127.0.0.1:${port}`);
+/** Starts ranks 1 to `size` − 1 as children of this process, and meets them. They write nothing. */
+export async function startRanks(
+  request: TrainingRequest,
+  { size, watchdogMs, pause }: { size: number; watchdogMs: number; pause: PausePoint | undefined },
+): Promise<StartedRanks> {
   const children: ChildProcess[] = [];
-  for (let rank = 1; rank < size; rank++) {
-    const child = fork(rankFile, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], serialization: 'advanced' });
-    child.send({ request, group: { rank, size, addresses } } satisfies RankRequest, () => {});
-    children.push(child);
-  }
-  const ends = children.map(
-    (child, i) =>
-      new Promise<string | undefined>((resolve) => {
-        let reason = '';
-        child.on('message', ({ failed }: RankMessage) => (reason = `: ${failed}`));
-        child.once('error', (error) => resolve(`rank ${i + 1} could not be started: ${error.message}`));
-        child.once('exit', (code, signal) =>
-          resolve(code === 0 ? undefined : `rank ${i + 1} ended with ${signal ?? `exit code ${code}`}${reason}`),
-        );
-      }),
-  );
-  return {
-    group: { rank: 0, size, addresses },
-    ended: async () => {
-      const failures = (await Promise.all(ends)).filter((failure) => failure !== undefined);
-      if (failures.length > 0) throw environmentFailure(failures.join('\n'));
-    },
-    kill: () => children.forEach((child) => child.kill('SIGKILL')),
+  const kill = (): void => children.forEach((child) => child.kill('SIGKILL'));
+  const ends = new Map<number, Promise<string>>();
+  const secret = randomBytes(32).toString('hex');
+  const place = { size, host: '127.0.0.1', secret, watchdogMs, waitMs: meetingMs(watchdogMs) };
+  const start = (port: number): void => {
+    for (let rank = 1; rank < size; rank++) {
+      const child = fork(rankFile, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], serialization: 'advanced' });
+      child.send({ request, join: { ...place, rank, port }, pause } satisfies RankRequest, () => {});
+      children.push(child);
+      const ended = new Promise<string>((resolve) => {
+        child.once('error', (error) => resolve(error.message));
+        child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
+      });
+      ends.set(rank, ended);
+      child.once('exit', () => children.splice(children.indexOf(child), 1)); // its process id may be used again
+    }
   };
+  try {
+    const group = await new Promise<ProcessGroup>((resolve, reject) => {
+      const meet = (port: number): void => {
+        start(port);
+        for (const [rank, end] of ends)
+          void end.then((how) => reject(environmentFailure(`rank ${rank} has ended at its start (${how}).`)));
+      };
+      joinGroup({ ...place, rank: 0, port: 0 }, meet).then(resolve, reject);
+    });
+    return { group, endOf: async (rank) => Promise.race([ends.get(rank), soon()]), kill };
+  } catch (error) {
+    kill();
+    throw error;
+  }
 }
 
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  const ports = await Promise.all(
-    servers.map(
-      (server) => new Promise<number>((resolve) => server.once('listening', () => resolve(portOf(server.address())))),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
+/** Long enough for the news of a process that has ended to arrive. */
+const soon = (): Promise<undefined> => new Promise((resolve) => setTimeout(resolve, 300, undefined));
 
-const portOf = (address: AddressInfo | string | null): number => (address as AddressInfo).port;
+/** How long the processes wait for each other at the start: on other machines they may be started by hand. */
+export const meetingMs = (watchdogMs: number): number => 5 * watchdogMs;

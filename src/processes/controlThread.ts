@@ -1,0 +1,212 @@
+/**
+ * The thread of a process that meets the others, passes messages on and watches: heartbeats go on while the main thread
+ * is busy, and a process whose main thread cannot end it is ended from here. Rank 0 is connected to all, the others to
+ * rank 0 alone.
+ */
+import { writeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+import { exitCodeOf } from '../errors.ts';
+import { endProcess, networkBytesOf } from '../runtime/libc.ts';
+import type { ControlData, Frame, News, Order } from './controlMessages.ts';
+import { endedFailure, failureOf, type GroupFailure } from './failure.ts';
+import type { Connection } from './frames.ts';
+import { identity, type Identity } from './identity.ts';
+import { isEnding, readMarks } from './marks.ts';
+import { awaitRanks, joinRanks, Refusal } from './meeting.ts';
+import { intervalOf, limitOf, verdictOf, type Beat, type WatchedRank } from './watch.ts';
+import { beatsOf } from './usage.ts';
+
+const data = workerData as ControlData;
+const { rank: ownRank, size, marks, watchdogMs } = data;
+const own = identity();
+const who = new Map<number, Identity>([[ownRank, own]]);
+/** Rank 0's connections to all others; another rank's to rank 0. */
+const connections = new Map<number, Connection>();
+const watched = new Map<number, WatchedRank>();
+const exchanges = new Map<string, unknown[]>();
+let networkBytes: () => number = () => 0;
+let hasFailed = false;
+let isLeaving = false;
+const left = new Set<number>();
+
+const post = (news: News): void => parentPort!.postMessage(news);
+const toAll = (frame: Frame): void => connections.forEach((connection) => connection.send(frame));
+
+/** Of the time until the watchdog's: what the main thread has for ending its process in good order. */
+const graceMs = Math.min(10_000, 0.15 * watchdogMs);
+
+/** Tells all, ends the one to blame if it is on this machine, and later this process if its main thread cannot. */
+function fail(failure: GroupFailure, isOwn = true): void {
+  if (hasFailed || isLeaving) return;
+  hasFailed = true;
+  toAll({ kind: 'failed', failure });
+  post({ kind: 'failed', failure, isOwn });
+  const { culprit } = failure;
+  if (culprit !== undefined && culprit.machine === own.machine && culprit.pid !== own.pid) {
+    // Rank 0 may have been stopped; going on, it reads what became of the run, and says so.
+    end(culprit.pid, culprit.rank === 0 ? 'SIGCONT' : 'SIGKILL');
+    if (culprit.rank === 0) setTimeout(() => end(culprit.pid, 'SIGKILL'), graceMs / 2);
+  }
+  setTimeout(() => {
+    if (isEnding(marks)) return;
+    if (ownRank === 0) writeSync(2, `error: ${failure.message}\n`);
+    endProcess(exitCodeOf(failure.kind));
+  }, graceMs);
+}
+
+function end(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // it has gone
+  }
+}
+
+function onFrame(from: number, frame: Frame): void {
+  const known = watched.get(from);
+  if (known !== undefined) known.heardMs = performance.now();
+  switch (frame.kind) {
+    case 'met':
+      frame.ranks.forEach((each, rank) => who.set(rank, each));
+      return void begin(frame.ranks);
+    case 'beat':
+      if (known === undefined) return;
+      known.beat = frame.beat;
+      if (frame.beat.hasMoved) known.movedMs = known.heardMs;
+      return;
+    case 'exchange':
+      return contribute(from, frame.what, frame.value);
+    case 'exchanged':
+      return post(frame);
+    case 'tell':
+      return post({ kind: 'told', rank: from, message: frame.message });
+    case 'failed':
+      return fail(frame.failure, false);
+    case 'leave':
+      left.add(from);
+      return leaveTogether();
+  }
+}
+
+/** Rank 0 collects the values of all, and hands them to all. */
+function contribute(rank: number, what: string, value: unknown): void {
+  const values = exchanges.get(what) ?? [];
+  exchanges.set(what, values);
+  values[rank] = value ?? null;
+  if (Object.keys(values).length < size) return;
+  exchanges.delete(what);
+  toAll({ kind: 'exchanged', what, values });
+  post({ kind: 'exchanged', what, values });
+}
+
+function onClosed(rank: number): void {
+  connections.delete(rank);
+  if (!isLeaving && !left.has(rank)) fail(endedFailure(rank, who, readMarks(marks).step));
+}
+
+let address = '';
+
+/** All have met: from here on, each watches. */
+function begin(ranks: Identity[]): void {
+  const intervalMs = intervalOf(watchdogMs);
+  const nowMs = performance.now();
+  const beat: Beat = { activity: 'own', step: 0, hasMoved: true };
+  const toWatch = ownRank === 0 ? ranks.map((_, rank) => rank) : [0];
+  for (const rank of toWatch) watched.set(rank, { rank, beat, heardMs: nowMs, movedMs: nowMs });
+  const nextBeat = beatsOf(marks, () => networkBytes());
+  let lastMs = nowMs;
+  setInterval(() => {
+    const now = performance.now();
+    // This process was stopped itself, with the others (Ctrl-Z) or alone; then it is they who have seen it.
+    if (now - lastMs > 3 * intervalMs) for (const each of watched.values()) each.heardMs = each.movedMs = now;
+    const ownBeat = nextBeat(now - lastMs);
+    lastMs = now;
+    toAll({ kind: 'beat', beat: ownBeat });
+    if (ownRank === 0) onFrame(0, { kind: 'beat', beat: ownBeat });
+    const limitMs = limitOf(watchdogMs);
+    // What has arrived meanwhile is read first.
+    setImmediate(() => {
+      const verdict = verdictOf([...watched.values()], performance.now(), limitMs);
+      if (verdict !== undefined && !left.has('rank' in verdict ? verdict.rank : -1))
+        fail(failureOf(verdict, who, readMarks(marks).step, limitMs));
+    });
+  }, intervalMs);
+  post({ kind: 'met', address, ranks });
+}
+
+function onOrder(order: Order): void {
+  switch (order.kind) {
+    case 'exchange':
+      if (ownRank === 0) return contribute(0, order.what, order.value);
+      return toAll(order);
+    case 'tell':
+      if (ownRank === 0) post({ kind: 'told', rank: 0, message: order.message });
+      return toAll(order);
+    case 'fail':
+      return fail(order.failure);
+    case 'library':
+      networkBytes = networkBytesOf(order.file);
+      return;
+    case 'leave':
+      left.add(ownRank);
+      if (ownRank > 0) toAll({ kind: 'leave' });
+      return leaveTogether();
+  }
+}
+
+/** Rank 0 says goodbye when all are done, and the others then close. */
+function leaveTogether(): void {
+  if (isLeaving || (ownRank === 0 ? left.size < size : !left.has(0) || !left.has(ownRank))) return;
+  isLeaving = true;
+  if (ownRank === 0) toAll({ kind: 'leave' });
+  for (const { socket } of connections.values()) socket.end();
+  post({ kind: 'left' });
+  parentPort!.close();
+}
+
+async function meet(): Promise<void> {
+  if (ownRank === 0) {
+    const rankOf = new Map<Connection, number>();
+    const met = await awaitRanks(
+      data,
+      (port) => post({ kind: 'listening', port }),
+      (frame: Frame, from) => onFrame(rankOf.get(from)!, frame),
+    );
+    address = met.address;
+    for (const { rank, connection, identity: each } of met.peers) {
+      rankOf.set(connection, rank);
+      connections.set(rank, connection);
+      who.set(rank, each);
+      connection.socket.once('close', () => onClosed(rank));
+      if (connection.socket.destroyed) onClosed(rank);
+    }
+    const ranks = Array.from({ length: size }, (_, rank) => who.get(rank)!);
+    toAll({ kind: 'met', ranks });
+    begin(ranks);
+  } else {
+    let early: Frame[] | undefined = [];
+    const { connection, address: reached } = await joinRanks(data, own, (frame: Frame) => {
+      if (early === undefined) onFrame(0, frame);
+      else early.push(frame);
+    });
+    address = reached;
+    connections.set(0, connection);
+    connection.socket.once('close', () => onClosed(0));
+    const frames = early;
+    early = undefined;
+    frames.forEach((frame) => onFrame(0, frame));
+    if (connection.socket.destroyed) onClosed(0);
+  }
+}
+
+parentPort!.on('message', onOrder);
+meet().catch(async (error: unknown) => {
+  const isExpected = error instanceof Refusal || 'code' in (error as object);
+  if (!isExpected) throw error;
+  const kind = error instanceof Refusal ? error.kind : 'environment';
+  post({ kind: 'refused', message: (error as Error).message, failureKind: kind });
+  await sleep(100); // what others are told is on its way
+  process.exitCode = 0;
+  parentPort!.close();
+});

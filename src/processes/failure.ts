@@ -1,0 +1,51 @@
+/** Why a group of processes has ended before its time, as all of them are told. */
+import type { FailureKind } from '../errors.ts';
+import type { Identity } from './identity.ts';
+import type { Verdict } from './watch.ts';
+
+export interface GroupFailure {
+  message: string;
+  kind: FailureKind;
+  /** Of the process that has failed, if it is one. */
+  rank?: number;
+  /** Who is to blame, if that is known and it may have to be ended. */
+  culprit?: { rank: number } & Identity;
+}
+
+/** @param who of every rank by its number */
+export function failureOf(verdict: Verdict, who: ReadonlyMap<number, Identity>, step: number, idleMs: number) {
+  const seconds = `${Math.round(idleMs / 1000)} s`;
+  if (verdict.kind === 'stalled') {
+    return expected(
+      `The processes wait for each other in step ${step}, and for ${seconds} none of them has computed or sent ` +
+        'anything: a connection between their TensorFlow servers has been lost.',
+    );
+  }
+  const { rank } = verdict;
+  const culprit = { rank, ...who.get(rank)! };
+  return expected(
+    verdict.kind === 'silent'
+      ? `${nameOf(rank, who)} has not been heard of for ${seconds}, in step ${step}: it was stopped, or its network is ` +
+          'down.'
+      : `${nameOf(rank, who)} has made no progress for ${seconds}, in step ${step}: the others wait for it, but it ` +
+          'neither computes nor reads anything.',
+    culprit,
+  );
+}
+
+export const endedFailure = (rank: number, who: ReadonlyMap<number, Identity>, step: number): GroupFailure => ({
+  ...expected(`${nameOf(rank, who)} has ended unexpectedly, in step ${step}.`),
+  rank,
+});
+
+/** e.g. `rank 1 (process 4711 on node-a)` */
+export function nameOf(rank: number, who: ReadonlyMap<number, Identity>): string {
+  const known = who.get(rank);
+  return known === undefined ? `rank ${rank}` : `rank ${rank} (process ${known.pid} on ${known.host})`;
+}
+
+const expected = (message: string, culprit?: GroupFailure['culprit']): GroupFailure => ({
+  message,
+  kind: 'environment',
+  ...(culprit && { rank: culprit.rank, culprit }),
+});

@@ -1,0 +1,205 @@
+/**
+ * How the processes of a run find each other: rank 0 listens, the others dial. Both sides prove that they know the
+ * secret, and nobody is let in whose rank is taken or who was started for another number of processes.
+ */
+import { createConnection, createServer, isIP, type Server, type Socket } from 'node:net';
+import type { FailureKind } from '../errors.ts';
+import { connectionOf, type Connection } from './frames.ts';
+import type { Identity } from './identity.ts';
+import { isProof, newChallenge, proofOf } from './secret.ts';
+
+export interface MeetingPlace {
+  rank: number;
+  size: number;
+  host: string;
+  /** 0: any free one, for rank 0 alone. */
+  port: number;
+  secret: string;
+  /** How long to wait for all. */
+  waitMs: number;
+}
+
+/** A process that has been let in. */
+export interface Peer {
+  rank: number;
+  connection: Connection;
+  identity: Identity;
+}
+
+interface Challenge {
+  challenge: string;
+}
+interface Answer extends Challenge {
+  rank: number;
+  size: number;
+  identity: Identity;
+  proof: string;
+}
+type Admission = { proof: string } | { refused: string };
+
+/** Why the processes cannot train together. */
+export class Refusal extends Error {
+  readonly kind: FailureKind;
+
+  constructor(message: string, kind: FailureKind = 'wrongInput') {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** How long a connection may take to prove that it knows the secret. */
+const proofMs = 10_000;
+const dialAgainMs = 200;
+
+const answerParts = ({ rank, size, identity }: Omit<Answer, 'challenge' | 'proof'>) =>
+  JSON.stringify([rank, size, identity]);
+
+/**
+ * Listens until all ranks have come.
+ * @param onMessage what peers say after the meeting
+ * @returns them, and the address of this process that they have reached
+ * @throws Refusal; what listening throws, e.g. that the port is taken
+ */
+export function awaitRanks(
+  place: MeetingPlace,
+  onListening: (port: number) => void,
+  onMessage: (message: never, from: Connection) => void,
+): Promise<{ peers: Peer[]; address: string }> {
+  const { size, secret } = place;
+  const peers = new Map<number, Peer>();
+  const strangers = new Set<string>();
+  let server: Server | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const arrived = new Promise<{ peers: Peer[]; address: string }>((resolve, reject) => {
+    const refuse = (message: string, kind: FailureKind = 'wrongInput'): void => {
+      for (const { connection } of peers.values()) connection.send({ kind: 'failed', failure: { message, kind } });
+      reject(new Refusal(message, kind));
+    };
+    server = createServer((socket) => {
+      const challenge = newChallenge();
+      const tooLate = setTimeout(() => socket.destroy(), proofMs);
+      socket.once('close', () => clearTimeout(tooLate));
+      const connection = connectionOf(socket, (message: never, from) => {
+        if (from.isProven) return onMessage(message, from);
+        clearTimeout(tooLate);
+        const answer = message as Answer;
+        if (!isProof(answer.proof, proofOf(secret, 'joins', challenge, answerParts(answer)))) {
+          strangers.add(addressOf(socket.remoteAddress));
+          from.send({
+            refused: 'the secret is another one than that of rank 0: see --secret-file',
+          } satisfies Admission);
+          return void socket.end();
+        }
+        from.isProven = true;
+        const { rank, identity } = answer;
+        const name = `rank ${rank} (process ${identity.pid} on ${identity.host})`;
+        const taken = rank === 0 ? undefined : peers.get(rank)?.identity;
+        const problem =
+          answer.size !== size
+            ? `${name} was started for ${answer.size} processes, rank 0 for ${size}.`
+            : !Number.isInteger(rank) || rank < 1 || rank >= size
+              ? `${name} cannot join: the ranks of ${size} processes are 0 to ${size - 1}, each of them once.`
+              : taken && `${name} is there twice: also as process ${taken.pid} on ${taken.host}.`;
+        if (problem !== undefined) {
+          from.send({ refused: problem });
+          return refuse(problem);
+        }
+        from.send({ proof: proofOf(secret, 'admits', answer.challenge) } satisfies Admission);
+        peers.set(rank, { rank, connection: from, identity });
+        socket.once('close', () => {
+          if (peers.size < size - 1) peers.delete(rank); // it may come again
+        });
+        if (peers.size === size - 1) {
+          const address = addressOf(socket.localAddress);
+          resolve({ peers: [...peers.values()].sort((a, b) => a.rank - b.rank), address });
+        }
+      });
+      connection.send({ challenge } satisfies Challenge);
+    });
+    server.once('error', reject);
+    server.listen(place.port, place.host, () => onListening((server!.address() as { port: number }).port));
+    timer = setTimeout(() => refuse(missing(size, peers, strangers, place.waitMs), 'environment'), place.waitMs);
+  });
+  return arrived.finally(() => {
+    clearTimeout(timer);
+    server?.close();
+  });
+}
+
+function missing(size: number, peers: ReadonlyMap<number, Peer>, strangers: ReadonlySet<string>, waitMs: number) {
+  const absent = Array.from({ length: size }, (_, rank) => rank).filter((rank) => rank > 0 && !peers.has(rank));
+  const refused =
+    strangers.size === 0
+      ? ''
+      : ` Connections with another secret were refused, from ${[...strangers].join(', ')}: see --secret-file.`;
+  return (
+    `After ${Math.round(waitMs / 1000)} s ${absent.length === 1 ? 'rank' : 'ranks'} ${absent.join(', ')} of ${size} ` +
+    `processes ${absent.length === 1 ? 'has' : 'have'} not come.${refused}`
+  );
+}
+
+/**
+ * Dials rank 0 until it answers.
+ * @throws Refusal if it does not let this process in, or is not there in time
+ */
+export async function joinRanks(
+  place: MeetingPlace,
+  identity: Identity,
+  onMessage: (message: never, from: Connection) => void,
+): Promise<{ connection: Connection; address: string }> {
+  const endMs = performance.now() + place.waitMs;
+  for (;;) {
+    const socket = await dial(place);
+    if (socket !== undefined) {
+      const connection = await admitted(socket, place, identity, onMessage);
+      if (connection !== undefined) return { connection, address: addressOf(socket.localAddress) };
+    }
+    if (performance.now() > endMs) {
+      const where = `${isIP(place.host) === 6 ? `[${place.host}]` : place.host}:${place.port}`;
+      throw new Refusal(`rank 0 was not found at ${where} within ${Math.round(place.waitMs / 1000)} s.`, 'environment');
+    }
+    await new Promise((resolve) => setTimeout(resolve, dialAgainMs));
+  }
+}
+
+const dial = ({ host, port, waitMs }: MeetingPlace): Promise<Socket | undefined> =>
+  new Promise((resolve) => {
+    const socket = createConnection({ host, port, timeout: Math.min(waitMs, proofMs) });
+    socket.once('connect', () => resolve(socket.setTimeout(0)));
+    socket.once('timeout', () => socket.destroy());
+    socket.once('close', () => resolve(undefined));
+    socket.on('error', () => {});
+  });
+
+/** @returns undefined if the connection ends without a word: rank 0 may not have been ready */
+function admitted(
+  socket: Socket,
+  { rank, size, secret, host, port }: MeetingPlace,
+  identity: Identity,
+  onMessage: (message: never, from: Connection) => void,
+): Promise<Connection | undefined> {
+  const own = newChallenge();
+  return new Promise((resolve, reject) => {
+    let isAsked = false;
+    const connection = connectionOf(socket, (message: never, from) => {
+      if (from.isProven) return onMessage(message, from);
+      if (!isAsked) {
+        isAsked = true;
+        const answer = { rank, size, identity };
+        const proof = proofOf(secret, 'joins', (message as Challenge).challenge, answerParts(answer));
+        return from.send({ ...answer, challenge: own, proof } satisfies Answer);
+      }
+      const admission = message as Admission;
+      if ('refused' in admission) return reject(new Refusal(admission.refused));
+      if (!isProof(admission.proof, proofOf(secret, 'admits', own)))
+        return reject(new Refusal(`what listens at ${host}:${port} does not know the secret.`));
+      from.isProven = true;
+      resolve(from);
+    });
+    socket.once('close', () => resolve(undefined));
+    void connection;
+  });
+}
+
+/** Without the prefix that a socket of both families gives an IPv4 address. */
+const addressOf = (address: string | undefined): string => (address ?? '').replace(/^::ffff:/, '');
