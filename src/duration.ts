@@ -12,6 +12,10 @@ export function parseDuration(text: string, option = '--max-time'): number {
   throw wrongInput(`${option} must be a duration such as 3h, 1h30m, 90min or 45s, and more than 0, not "${text}"`);
 }
 
+/** Milliseconds of a duration, or of a bare number of seconds. @throws wrongInput for anything else, and for 0 */
+export const parseSeconds = (text: string, option: string): number =>
+  parseDuration(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text, option);
+
 /** A number of steps, or a duration of training. @throws wrongInput for anything else, and for 0 */
 export function parseUntil(value: string): { text: string; step?: number; trainedMs?: number } {
   const text = `--until ${value}`;

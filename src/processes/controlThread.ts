@@ -66,26 +66,19 @@ function end(pid: number, signal: NodeJS.Signals): void {
 function onFrame(from: number, frame: Frame): void {
   const known = watched.get(from);
   if (known !== undefined) known.heardMs = performance.now();
-  switch (frame.kind) {
-    case 'met':
-      frame.ranks.forEach((each, rank) => who.set(rank, each));
-      return void begin(frame.ranks);
-    case 'beat':
-      if (known === undefined) return;
-      known.beat = frame.beat;
-      if (frame.beat.hasMoved) known.movedMs = known.heardMs;
-      return;
-    case 'exchange':
-      return contribute(from, frame.what, frame.value);
-    case 'exchanged':
-      return post(frame);
-    case 'tell':
-      return post({ kind: 'told', rank: from, message: frame.message });
-    case 'failed':
-      return fail(frame.failure, false);
-    case 'leave':
-      left.add(from);
-      return leaveTogether();
+  if (frame.kind === 'met') {
+    frame.ranks.forEach((each, rank) => who.set(rank, each));
+    begin(frame.ranks);
+  } else if (frame.kind === 'beat' && known !== undefined) {
+    known.beat = frame.beat;
+    if (frame.beat.hasMoved) known.movedMs = known.heardMs;
+  } else if (frame.kind === 'exchange') contribute(from, frame.what, frame.value);
+  else if (frame.kind === 'exchanged') post(frame);
+  else if (frame.kind === 'tell') post({ kind: 'told', rank: from, message: frame.message });
+  else if (frame.kind === 'failed') fail(frame.failure, false);
+  else if (frame.kind === 'leave') {
+    left.add(from);
+    leaveTogether();
   }
 }
 
@@ -106,6 +99,7 @@ function onClosed(rank: number): void {
 }
 
 let address = '';
+let beating: NodeJS.Timeout | undefined;
 
 /** All have met: from here on, each watches. */
 function begin(ranks: Identity[]): void {
@@ -116,7 +110,7 @@ function begin(ranks: Identity[]): void {
   for (const rank of toWatch) watched.set(rank, { rank, beat, heardMs: nowMs, movedMs: nowMs });
   const nextBeat = beatsOf(marks, () => networkBytes());
   let lastMs = nowMs;
-  setInterval(() => {
+  beating = setInterval(() => {
     const now = performance.now();
     // This process was stopped itself, with the others (Ctrl-Z) or alone; then it is they who have seen it.
     if (now - lastMs > 3 * intervalMs) for (const each of watched.values()) each.heardMs = each.movedMs = now;
@@ -136,22 +130,18 @@ function begin(ranks: Identity[]): void {
 }
 
 function onOrder(order: Order): void {
-  switch (order.kind) {
-    case 'exchange':
-      if (ownRank === 0) return contribute(0, order.what, order.value);
-      return toAll(order);
-    case 'tell':
-      if (ownRank === 0) post({ kind: 'told', rank: 0, message: order.message });
-      return toAll(order);
-    case 'fail':
-      return fail(order.failure);
-    case 'library':
-      networkBytes = networkBytesOf(order.file);
-      return;
-    case 'leave':
-      left.add(ownRank);
-      if (ownRank > 0) toAll({ kind: 'leave' });
-      return leaveTogether();
+  if (order.kind === 'exchange') {
+    if (ownRank === 0) contribute(0, order.what, order.value);
+    else toAll(order);
+  } else if (order.kind === 'tell') {
+    if (ownRank === 0) post({ kind: 'told', rank: 0, message: order.message });
+    toAll(order);
+  } else if (order.kind === 'fail') fail(order.failure);
+  else if (order.kind === 'library') networkBytes = networkBytesOf(order.file);
+  else {
+    left.add(ownRank);
+    if (ownRank > 0) toAll({ kind: 'leave' });
+    leaveTogether();
   }
 }
 
@@ -160,6 +150,7 @@ function leaveTogether(): void {
   if (isLeaving || (ownRank === 0 ? left.size < size : !left.has(0) || !left.has(ownRank))) return;
   isLeaving = true;
   if (ownRank === 0) toAll({ kind: 'leave' });
+  clearInterval(beating);
   for (const { socket } of connections.values()) socket.end();
   post({ kind: 'left' });
   parentPort!.close();

@@ -24,6 +24,7 @@ export interface WatchedRank {
 export type Verdict = { kind: 'silent' | 'stuck'; rank: number } | { kind: 'stalled' };
 
 export const defaultWatchdogMs = 60_000;
+export const shortestWatchdogMs = 2000;
 
 /** Heartbeats within the time after which a silent process has failed. */
 const beatsInLimit = 6;

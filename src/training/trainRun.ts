@@ -11,6 +11,7 @@ import type { Mode } from '../runtime/session.ts';
 import { fileCounts } from '../data/files/corpus.ts';
 import { ignoredParts } from '../data/tokenizers/bpe/files/huggingFaceFile.ts';
 import { findConfig, prepareTraining, type PreparedTraining, type TrainingRequest } from './prepare.ts';
+import { checkProcesses } from './processes/checkProcesses.ts';
 import { inGroup } from './processes/groupRun.ts';
 import { comparePrepared, compareStart, preparedFacts, startFacts } from './processes/sameRun.ts';
 import { startRanks } from './processes/startRanks.ts';
@@ -89,6 +90,8 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
       }
       limit?.savingTakes(savingTakesMs(prepared.plan.parameters));
       const { processes = 1, watchdogMs = defaultWatchdogMs, pause } = controls;
+      const size = group?.size ?? processes;
+      for (const warning of checkProcesses(prepared, size, group === undefined)) onWarning?.(warning);
       if (processes === 1) return trainPrepared(prepared, notices, controls, lock?.renew, group);
       const ranks = await startRanks(request, { size: processes, watchdogMs, pause });
       return inGroup(ranks, run, async (started) => {

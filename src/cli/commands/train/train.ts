@@ -1,4 +1,5 @@
 /** `clm train`: trains a model from a config, or resumes a run. */
+import { constants } from 'node:os';
 import path from 'node:path';
 import { wrongInput } from '../../../errors.ts';
 import { runPaths } from '../../../run/runPaths.ts';
@@ -17,19 +18,20 @@ import { reportIgnored, reportLeftOut, supplyLines } from '../../terminal/supply
 import { logTargets, openModules } from '../../logTargets.ts';
 import { adapterOf, adapterText } from '../../../model/adapter.ts';
 import { frozenLines, parametersText } from './planText.ts';
+import { processesOf } from './processes.ts';
 import { lengthWithin } from './timeBudget.ts';
-import { assertWhole } from '../../options.ts';
 import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
 import type { ArgumentsOf } from '../../usage.ts';
 import type { trainUsage } from './usage.ts';
 
 type TrainArguments = ArgumentsOf<typeof trainUsage>;
 
-export async function train(args: TrainArguments): Promise<void> {
+export async function train(asked: TrainArguments): Promise<void> {
+  const { text, ...processes } = await processesOf(asked);
+  const isFirst = (processes.join?.rank ?? 0) === 0;
+  // The others say nothing: rank 0 has the terminal.
+  const args = isFirst ? asked : { ...asked, quiet: true, json: false, log: undefined };
   const maxTimeMs = args.maxTime === undefined ? undefined : parseDuration(args.maxTime);
-  assertWhole('processes', args.processes, 1);
-  if (args.eager && args.processes > 1)
-    throw wrongInput('--eager and --processes exclude each other: processes exchange gradients in recorded programs');
   const pause = args.until === undefined ? undefined : parseUntil(args.until);
   const { kinds, modules } = logTargets(args.log);
   const set = [
@@ -49,6 +51,7 @@ export async function train(args: TrainArguments): Promise<void> {
   });
   const stopInTime = (): void => signals.stop(`--max-time ${args.maxTime}`);
   const limit = maxTimeMs === undefined ? undefined : startTimeLimit(maxTimeMs, 0, stopInTime);
+  if (text !== undefined) say(text);
   const clearWaiting = args.quiet ? () => {} : showWaiting('reading the corpus');
   let reportToUser: Report = () => {};
   let sinks: ModuleSink | undefined;
@@ -60,20 +63,23 @@ export async function train(args: TrainArguments): Promise<void> {
     const mode = args.eager ? 'eager' : 'recorded';
     if (maxTimeMs !== undefined) {
       const length = await signals.unlessStopped(lengthWithin(maxTimeMs, request, say));
+      if (length !== undefined && processes.join !== undefined)
+        throw wrongInput('--max-time sets no length if the processes are started one by one: set training.steps.');
       if (length !== undefined && length !== 'stopped') set.push(length);
     }
     const result = await trainRun(request, {
-      ...{ mode, signal: signals.signal, limit, pause, processes: args.processes },
+      ...{ mode, signal: signals.signal, limit, pause, ...processes },
       takeSave: () => signals.takeSave(),
       onReplaced: say,
-      onWarning: printWarning,
+      onWarning: isFirst ? printWarning : () => {},
       onPrepared: (prepared) => {
         clearWaiting();
-        isTraining = true;
+        isTraining = isFirst;
         tokensPerStep = prepared.plan.tokensPerStep;
         outliveStdout(({ message }) =>
           printWarning(`${message}\nTraining goes on; its figures are in ${runPaths(prepared.runDirectory).metrics}`),
         );
+        if (!isFirst) return;
         sayWhatIsTrained(prepared, args);
         reportToUser = reportToTerminal(prepared.plan.steps, prepared.progress.step, args.quiet);
       },
@@ -85,8 +91,8 @@ export async function train(args: TrainArguments): Promise<void> {
     });
     clearLive();
     await sinks?.close();
-    sayHowItEnded(result, args, tokensPerStep);
-    if (result.state === 'stopped') process.exitCode = signals.exitCode();
+    if (isFirst) sayHowItEnded(result, args, tokensPerStep);
+    if (result.state === 'stopped') process.exitCode = signals.exitCode() || exitCodeOfStop(result.reason);
   } finally {
     clearWaiting();
     clearLive();
@@ -95,6 +101,10 @@ export async function train(args: TrainArguments): Promise<void> {
     signals.close();
   }
 }
+
+/** After a signal that only another of several processes got. */
+const exitCodeOfStop = (reason: string | null): number =>
+  reason !== null && reason in constants.signals ? 128 + constants.signals[reason as NodeJS.Signals] : 0;
 
 /** What must be known before the first step, on stderr. */
 function sayWhatIsTrained(prepared: PreparedTraining, { quiet, resume }: TrainArguments): void {

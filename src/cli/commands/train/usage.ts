@@ -71,8 +71,23 @@ export const trainUsage = defineUsage({
     },
     processes: {
       type: 'number',
-      default: 1,
-      describe: 'Train with this many processes, which share the micro-batches of every step and the cores',
+      describe:
+        'Train with this many processes, which share the micro-batches of every step and the cores (default: 1)',
+    },
+    rank: {
+      type: 'number',
+      describe: 'This process is one of --processes, numbered from 0, which are started one by one (docs/processes.md)',
+    },
+    rendezvous: { type: 'string', describe: 'HOST:PORT where rank 0 listens for the others at the start' },
+    'secret-file': { type: 'string', describe: 'File with a secret that all processes must know' },
+    'open-network': {
+      type: 'boolean',
+      default: false,
+      describe: 'Let processes on other machines connect; only in a network where everybody is trusted',
+    },
+    watchdog: {
+      type: 'string',
+      describe: 'End all processes if one fails or makes no progress for this long, e.g. 15s or 15 (default: 60s)',
     },
     ...ignoreHangupOption,
     'overfit-batch': {

@@ -1,0 +1,52 @@
+/** Who is to blame if processes of a group do not get on, and who is not. */
+import { describe, expect, it } from 'vitest';
+import type { Activity } from '../../src/processes/marks.ts';
+import { hasMoved, verdictOf, type WatchedRank } from '../../src/processes/watch.ts';
+
+const limitMs = 10_000;
+const nowMs = 100_000;
+
+const watched = (rank: number, activity: Activity, silentMs: number, idleMs: number): WatchedRank => ({
+  rank,
+  beat: { activity, step: 5, hasMoved: false },
+  heardMs: nowMs - silentMs,
+  movedMs: nowMs - idleMs,
+});
+
+describe('verdictOf', () => {
+  it('names a rank that is not heard of, whatever it did last', () => {
+    for (const activity of ['own', 'computes', 'waits', 'reads'] as const) {
+      const ranks = [watched(0, 'computes', 10, 50_000), watched(1, activity, 10_001, 10_001)];
+      expect(verdictOf(ranks, nowMs, limitMs)).toEqual({ kind: 'silent', rank: 1 });
+    }
+  });
+
+  it('lets healthy work take as long as it takes', () => {
+    const saving = [watched(0, 'own', 10, 500_000), watched(1, 'computes', 10, 500_000)];
+    expect(verdictOf(saving, nowMs, limitMs)).toBeUndefined();
+    const longStep = [watched(0, 'computes', 10, 900), watched(1, 'computes', 10, 500_000)];
+    expect(verdictOf(longStep, nowMs, limitMs)).toBeUndefined();
+    const slowReading = [watched(0, 'computes', 10, 500_000), watched(1, 'reads', 10, 900)];
+    expect(verdictOf(slowReading, nowMs, limitMs)).toBeUndefined();
+  });
+
+  it('names a rank that is heard of but keeps the others waiting', () => {
+    const ranks = [watched(0, 'computes', 10, 50_000), watched(1, 'reads', 10, 10_001)];
+    expect(verdictOf(ranks, nowMs, limitMs)).toEqual({ kind: 'stuck', rank: 1 });
+  });
+
+  it('sees that all wait for each other', () => {
+    const ranks = [watched(0, 'computes', 10, 10_001), watched(1, 'waits', 10, 10_001)];
+    expect(verdictOf(ranks, nowMs, limitMs)).toEqual({ kind: 'stalled' });
+  });
+});
+
+describe('hasMoved', () => {
+  const still = { cpu: 0, networkBytes: 0, fileBytes: 0, changes: 0 };
+
+  it('sees each kind of progress, and not what heartbeats take', () => {
+    expect(hasMoved(still, { cpu: 5000, networkBytes: 900, fileBytes: 3000, changes: 0 }, 1000)).toBe(false);
+    for (const change of [{ cpu: 20_000 }, { networkBytes: 1e6 }, { fileBytes: 1e6 }, { changes: 1 }])
+      expect(hasMoved(still, { ...still, ...change }, 1000)).toBe(true);
+  });
+});
