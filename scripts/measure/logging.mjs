@@ -95,7 +95,12 @@ try {
     sample: async () => ({ prompt: '', completion: '' }),
     batches: openStepBatches(prepared),
   };
-  await train(parts, start, { signal: stopping.signal, takeSave: () => false, pauseReason: () => null });
+  await train(parts, start, {
+    signal: stopping.signal,
+    takeSave: () => false,
+    pauseReason: () => null,
+    stopAt: () => null,
+  });
 } finally {
   metrics.close();
   for (const { close } of sinks) close();
