@@ -1,3 +1,4 @@
+// Replaces bind in TensorFlow's libraries by writing to the tables through which they call it.
 #include "listening.h"
 
 #if defined(__linux__)
@@ -108,7 +109,8 @@ int ListenOnlyOn(const char* address) {
   int replaced = 0;
   dl_iterate_phdr(
       [](dl_phdr_info* library, size_t, void* sum) {
-        if (std::strstr(library->dlpi_name, "libtensorflow") != nullptr) *static_cast<int*>(sum) += ReplaceBind(*library);
+        const bool isTensorFlow = std::strstr(library->dlpi_name, "libtensorflow") != nullptr;
+        if (isTensorFlow) *static_cast<int*>(sum) += ReplaceBind(*library);
         return 0;
       },
       &replaced);

@@ -27,8 +27,11 @@ export function hasTileUnit(cpuinfoPath = '/proc/cpuinfo'): boolean {
 }
 
 /** Instructions on which it depends how sums and products are rounded, here and in TensorFlow's libraries. */
-const roundingFlags =
-  /\b(avx|avx2|fma|avx_vnni|avx512(f|bw|dq|vl|_vnni|_bf16|_fp16)|amx_(tile|bf16|int8|fp16)|asimd(hp|dp|fhm)?|sve2?|bf16|i8mm)\b/g;
+const roundingFlags = new RegExp(
+  String.raw`\b(avx|avx2|fma|avx_vnni|avx512(f|bw|dq|vl|_vnni|_bf16|_fp16)|amx_(tile|bf16|int8|fp16)|` +
+    String.raw`asimd(hp|dp|fhm)?|sve2?|bf16|i8mm)\b`,
+  'g',
+);
 
 /** Those that this machine's processor has; none where that is not known. */
 export function roundingFeatures(cpuinfoPath = '/proc/cpuinfo'): string[] {

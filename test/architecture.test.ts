@@ -43,7 +43,7 @@ const folderOf = (file: string): string => (file.split('/').length > 2 ? file.sp
 const mayImport: Record<string, string[]> = {
   // api.ts, the entry point of the package
   '': ['api', 'config', 'data', 'experiments', 'run', 'sampling', 'training'],
-  api: [...['config', 'storage', 'run', 'checkpoint', 'data', 'sampling', 'training', 'experiments']],
+  api: [...['config', 'storage', 'run', 'checkpoint', 'data', 'sampling', 'training', 'experiments', 'processes']],
   config: ['storage'],
   storage: [],
   tensors: ['storage'],
@@ -71,7 +71,7 @@ const mayImport: Record<string, string[]> = {
   ],
   cli: [
     ...['config', 'storage', 'tensors', 'run', 'checkpoint', 'data', 'model', 'ops', 'runtime', 'sampling', 'training'],
-    ...['huggingface', 'gguf', 'experiments', 'checks', 'server'],
+    ...['huggingface', 'gguf', 'experiments', 'checks', 'server', 'processes'],
   ],
 };
 

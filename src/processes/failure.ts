@@ -25,8 +25,8 @@ export function failureOf(verdict: Verdict, who: ReadonlyMap<number, Identity>, 
   const culprit = { rank, ...who.get(rank)! };
   return expected(
     verdict.kind === 'silent'
-      ? `${nameOf(rank, who)} has not been heard of for ${seconds}, in step ${step}: it was stopped, or its network is ` +
-          'down.'
+      ? `${nameOf(rank, who)} has not been heard of for ${seconds}, in step ${step}: it was stopped, or its ` +
+          'network is down.'
       : `${nameOf(rank, who)} has made no progress for ${seconds}, in step ${step}: the others wait for it, but it ` +
           'neither computes nor reads anything.',
     culprit,

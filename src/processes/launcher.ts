@@ -52,8 +52,8 @@ export function launchedRank(asked: AskedProcesses, variables: Variables): Launc
   if (asked.rendezvous !== undefined) return { rank: own, size, by, ...parsePlace(asked.rendezvous) };
   if (told?.host !== undefined) return { rank: own, size, by, host: told.host, port: told.port! };
   throw wrongInput(
-    `${by} does not say where the processes meet: give all of them the same --rendezvous HOST:PORT, an address of the ` +
-      'machine of rank 0, e.g. 127.0.0.1:29400 if all are on this machine.',
+    `${by} does not say where the processes meet: give all of them the same --rendezvous HOST:PORT, an address of ` +
+      'the machine of rank 0, e.g. 127.0.0.1:29400 if all are on this machine.',
   );
 }
 
