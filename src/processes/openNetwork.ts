@@ -23,7 +23,8 @@ export async function meetingAddress(
     if (loopback !== undefined) return loopback;
     throw wrongInput(
       `${host} is not this machine's loopback, so that other machines could connect: TensorFlow's servers neither ` +
-        'check who does nor encrypt what they send. If that network is trusted, add --open-network (docs/processes.md).',
+        'check who does nor encrypt what they send. If that network is trusted, add --open-network ' +
+        '(docs/processes.md).',
     );
   }
   if (!hasSecret) throw wrongInput('--open-network needs --secret-file: a file with the same secret on all machines.');
