@@ -46,7 +46,7 @@ export function readSecret(file: string): string {
   }
   if (secret.length >= shortestSecret) return secret;
   throw wrongInput(
-    `--secret-file ${file} has ${secret.length} characters: a secret must have at least ${shortestSecret}, e.g. those ` +
-      'of "openssl rand -hex 32".',
+    `--secret-file ${file} has ${secret.length} characters: a secret must have at least ${shortestSecret}, e.g. ` +
+      'those of "openssl rand -hex 32".',
   );
 }
