@@ -15,6 +15,7 @@ import {
   type MicroBatchShape,
   type ScoredMicroBatch,
 } from './microBatchLoss.ts';
+import { evaluationShare } from './sharedEvaluation.ts';
 import { readFrozen } from './update.ts';
 
 /** Scores micro-batches of the recorded size, as many as there are. */
@@ -43,20 +44,26 @@ export function recordEvaluation(
     const trained = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
     return { figures: microBatchLoss({ ...trained, ...readFrozen(variables, frozen) }, feeds, shape) };
   });
+  const share = evaluationShare(session);
   return async (microBatches, tokenizer, signal) => {
-    const whole = noSums();
-    const bySource = new Map<string, Sums>();
+    const computed: (Float32Array | undefined)[] = [];
+    const counted: { source: string | undefined; counts: Counts }[] = [];
     for await (const microBatch of microBatches) {
       if (signal?.aborted) return null;
       const { source, pairs } = microBatch;
-      const { figures } = await program.run(microBatchFeeds(microBatch));
+      const isOwn = share.isOwn(computed.length);
+      computed.push(isOwn ? (await program.run(microBatchFeeds(microBatch))).figures : undefined);
       const scored = scoredText(pairs ? chosenRows(microBatch, config.model.contextLength) : microBatch, tokenizer);
+      counted.push({ source, counts: { pairs: pairs?.count ?? 0, ...scored } });
+    }
+    const figures = await share.exchange(computed, shape.preference === null ? 1 : preferenceFigureNames.length);
+    const whole = noSums();
+    const bySource = new Map<string, Sums>();
+    for (const [i, { source, counts }] of counted.entries()) {
       if (source !== undefined && !bySource.has(source)) bySource.set(source, noSums());
       for (const sums of source === undefined ? [whole] : [whole, bySource.get(source)!]) {
-        sums.figures.push(figures);
-        sums.pairs += pairs?.count ?? 0;
-        sums.tokens += scored.tokens;
-        sums.bytes += scored.bytes;
+        sums.figures.push(figures[i]!);
+        for (const count of ['pairs', 'tokens', 'bytes'] as const) sums[count] += counts[count];
       }
     }
     const sources = Object.fromEntries(Array.from(bySource, ([name, sums]) => [name, evaluationOf(sums)]));
@@ -74,12 +81,15 @@ export const evaluatedShape = (session: Session, config: EvaluatedConfig, microB
   preference: preferenceObjective(config),
 });
 
-interface Sums {
-  /** Of each micro-batch, see `branchLoss`. */
-  figures: Float32Array[];
+interface Counts {
   pairs: number;
   tokens: number;
   bytes: number;
+}
+
+interface Sums extends Counts {
+  /** Of each micro-batch, see `branchLoss`. */
+  figures: Float32Array[];
 }
 
 const noSums = (): Sums => ({ figures: [], pairs: 0, tokens: 0, bytes: 0 });
