@@ -1,6 +1,6 @@
 /**
- * Micro-batches to evaluate, shared out among the processes of a session: in turn, each computes every N-th. The figures
- * of all are then exchanged as they are, so that every process sums them up in the same order as one process alone.
+ * Micro-batches to evaluate, shared out among the processes of a session in turn. The figures of all are then exchanged
+ * as they are, so that every process sums them up in the same order as one process alone.
  */
 import { sumsOverProcesses } from '../../ops/exchange.ts';
 import type { Session } from '../../runtime/session.ts';
