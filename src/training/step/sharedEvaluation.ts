@@ -1,5 +1,5 @@
 /**
- * Micro-batches to evaluate, shared out among the processes of a session in turn. The figures of all are then exchanged
+ * Micro-batches to evaluate, shared out among the processes of a session in turn. Their figures are then exchanged
  * as they are, so that every process sums them up in the same order as one process alone.
  */
 import { sumsOverProcesses } from '../../ops/exchange.ts';
