@@ -5,8 +5,8 @@
  *
  * Each case is trained alone, by two, by four, and once more in parts: two processes until a third of the steps, one
  * until two thirds, then four, which are killed (SIGKILL, all at once) after a checkpoint and continued by two.
- * Compared are parameters, optimizer state, and every loss, gradient norm and evaluation in the log. NAME picks cases by
- * part of their name.
+ * Compared are parameters, optimizer state, and every loss, gradient norm and evaluation in the log. NAME picks cases
+ * by part of their name.
  *
  * Time: 8 minutes; 1 minute for "processes AdamW, --steps 12"
  */
@@ -55,6 +55,7 @@ checkpoints: { everySteps: 5, keepLast: 2 }
 samples: { everySteps: null, prompt: a }
 `,
 );
+const answers = 'path: answers.jsonl, prompt: prompt, completion: completion';
 const hash = { 'corpus.validation': '{ hash: 0.1 }' };
 const lora = { 'start.from': path.join(scratch, 'base'), 'adapter.kind': 'lora', 'adapter.dropout': 0.1 };
 const muon = { 'optimizer.kind': 'muon' };
@@ -69,12 +70,11 @@ const cases = {
   'AdamW, dropout, accumulation': {},
   'Muon, bfloat16, a mixture': {
     ...{ ...muon, ...bfloat16, ...hash },
-    'corpus.sources':
-      '[{ path: lines.jsonl, weight: 2, finalWeight: 1 }, { path: answers.jsonl, prompt: prompt, completion: completion, weight: 1 }]',
+    'corpus.sources': `[{ path: lines.jsonl, weight: 2, finalWeight: 1 }, { ${answers}, weight: 1 }]`,
   },
   'AdamW, bfloat16, packed prompts with loss on answers only': {
     ...{ ...bfloat16, ...hash, 'corpus.packing': 'documents' },
-    'corpus.sources': '[{ path: answers.jsonl, prompt: prompt, completion: completion }]',
+    'corpus.sources': `[{ ${answers} }]`,
   },
   'Muon, llama, running mean, outliers, twelve micro-batches': {
     ...{ ...muon, 'model.family': 'llama', 'model.keyValueHeads': 1, 'training.emaDecay': 0.9 },
