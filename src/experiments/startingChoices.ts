@@ -17,7 +17,7 @@ export interface ModelSize {
 /** What all sizes have besides: the recipe of configs/recipes (docs/recipes.md). */
 export const modelParts = { family: 'llama', queryKeyNorm: true } as const;
 /** Muon's peak rate. The spectral norm of an update grows with √width, that of a good weight matrix does not. */
-export const learningRateFor = (width: number): number => Number((1.2e-2 * Math.sqrt(128 / width)).toPrecision(2));
+export const learningRateFor = (width: number): number => Number((8e-3 * Math.sqrt(128 / width)).toPrecision(2));
 
 /** For training times from a minute on a laptop to a night on a large machine. */
 export const modelSizes: readonly ModelSize[] = [
