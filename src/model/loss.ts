@@ -5,7 +5,7 @@
  */
 import { add, concat, matMul, mul, reshape, slice, sum, type Tensor } from '@tensorflow/tfjs-core';
 import { weightedCrossEntropy } from '../ops/crossEntropy.ts';
-import { isStored, valuesAfter, type Weight } from '../ops/linear.ts';
+import { isStored, linearProduct, transposedProduct, type Weight } from '../ops/linear.ts';
 import { withGradient } from '../ops/withGradient.ts';
 import { computedAfter, knownScalar, scope } from '../runtime/recording.ts';
 import { chunkRows } from './parameters.ts';
@@ -132,7 +132,7 @@ function oneByOne<R>(
 /** The weighted losses of the positions, chunk by chunk. */
 function scoredChunks(given: Given): Tensor[] {
   const score = ({ hidden, targets, weights }: Chunk, before: Tensor[] | null): Tensor[] => {
-    const logits = matMul(hidden, valuesAfter(hidden, given.head), false, true);
+    const logits = transposedProduct(hidden, given.head);
     return [...(before ?? []), weightedCrossEntropy(logits, targets, weights, given.softCap).losses];
   };
   return oneByOne(given, score, (losses) => losses.at(-1)!);
@@ -151,11 +151,10 @@ interface Sums {
 function trainedChunks(given: Given): Sums {
   const isFrozen = isStored(given.head);
   const step = ({ hidden, targets, weights }: Chunk, before: Sums | null): Sums => {
-    const head = valuesAfter(hidden, given.head);
-    const logits = matMul(hidden, head, false, true);
+    const logits = transposedProduct(hidden, given.head);
     const { losses, dLogits } = weightedCrossEntropy(logits, targets, weights, given.softCap);
     const dHead = isFrozen ? null : matMul(dLogits, hidden, true, false);
-    const dHidden = matMul(dLogits, head);
+    const dHidden = linearProduct(dLogits, given.head, null);
     if (before === null) return { losses: [losses], dHead, dHidden: [dHidden] };
     return {
       losses: [...before.losses, losses],

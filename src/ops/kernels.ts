@@ -45,6 +45,8 @@ const kernels = {
   ClmHalfSquaredNorm: { outputs: 1, bfloat16: { inputs: [], ifAlready: [0], outputs: [] } },
   ClmLowRank: { outputs: 2, bfloat16: { inputs: [0, 1], outputs: [0] } },
   ClmLowRankGrad: { outputs: 3, bfloat16: { inputs: [0, 1, 2], outputs: [0] } },
+  ClmManyRows: { outputs: 1, bfloat16: null },
+  ClmManyRowsTransposed: { outputs: 1, bfloat16: null },
   ClmFewRows: { outputs: 1, bfloat16: null },
   ClmFewRowsTransposed: { outputs: 1, bfloat16: null },
   ClmInt8Product: { outputs: 1, bfloat16: null },

@@ -1,14 +1,15 @@
 /**
  * Products of rows with weights. Weights that are trained are tensors. In generation, and if they are frozen in
  * training, they are `StoredWeight`s, which have no gradient: a product of a few rows is bound by reading the weights,
- * which clm's kernel (native/kernels/fewRows.cc) does once and in the type they are stored in. Everything is computed
- * in float32, but for products with int8 weights (native/kernels/int8.cc), which are for generation alone.
+ * which clm's kernel (native/kernels/fewRows.cc) does once and in the type they are stored in. One of many rows casts
+ * bfloat16 weights piece by piece in the cache (native/kernels/manyRows.cc). Everything is computed in float32, but for
+ * products with int8 weights (native/kernels/int8.cc), which are for generation alone, and in precision bfloat16.
  *
  * M rows · K inputs · N outputs
  */
 import { matMul, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
 import { float32Type, typeAttribute } from '../runtime/binding.ts';
-import { computedAfter } from '../runtime/recording.ts';
+import { computedAfter, kernelsInUse, precisionInUse } from '../runtime/recording.ts';
 import { executeOne } from '../runtime/tensorflow.ts';
 import { storedType, type StoredWeight } from '../runtime/variables.ts';
 import { operation, runKernel } from './kernels.ts';
@@ -38,6 +39,13 @@ const isSmall = (x: Tensor, w: StoredWeight): boolean => {
   return rows <= 64 || rows * size <= 2 ** 22;
 };
 
+/**
+ * Whether the kernel for many rows is used, which saves the copy in float32: not where products are computed on a tile
+ * unit, or in bfloat16.
+ */
+const takesManyRows = ({ storedAs }: StoredWeight): boolean =>
+  storedAs === 'bfloat16' && kernelsInUse() === 'vectors' && precisionInUse() === 'float32';
+
 /** x (M, K) · w (K, N) + bias (N) → (M, N). Differentiable by x, by the bias, and by w if that is a tensor. */
 export function linearProduct(x: Tensor, w: Weight, bias: Tensor | null): Tensor {
   if (!isStored(w)) return addBias(matMul(x, w), bias);
@@ -65,19 +73,23 @@ export const transposedProduct = (x: Tensor, w: Weight): Tensor =>
     : matMul(x, w, false, true);
 
 const storedProduct = operation({
-  kernel: (x: Tensor, w: StoredWeight, bias: Tensor | null): Tensor =>
-    w.storedAs !== 'int8' && isSmall(x, w)
-      ? runKernel('ClmFewRows', [x, w, bias ?? tensor1d([])], [typeOf(w)])[0]
-      : storedProduct.composed(x, w, bias),
+  kernel: (x: Tensor, w: StoredWeight, bias: Tensor | null): Tensor => {
+    if (w.storedAs === 'int8') return storedProduct.composed(x, w, bias);
+    if (isSmall(x, w)) return runKernel('ClmFewRows', [x, w, bias ?? tensor1d([])], [typeOf(w)])[0];
+    if (takesManyRows(w)) return runKernel('ClmManyRows', [x, w, bias ?? tensor1d([])])[0];
+    return storedProduct.composed(x, w, bias);
+  },
   composed: (x: Tensor, w: StoredWeight, bias: Tensor | null): Tensor =>
     w.storedAs === 'int8' ? int8Product(x, w, bias) : addBias(matMul(x, valuesAfter(x, w)), bias),
 });
 
 const storedTransposedProduct = operation({
-  kernel: (x: Tensor, w: StoredWeight): Tensor =>
-    w.storedAs !== 'int8' && isSmall(x, w)
-      ? runKernel('ClmFewRowsTransposed', [x, w], [typeOf(w)])[0]
-      : storedTransposedProduct.composed(x, w),
+  kernel: (x: Tensor, w: StoredWeight): Tensor => {
+    if (w.storedAs === 'int8') return storedTransposedProduct.composed(x, w);
+    if (isSmall(x, w)) return runKernel('ClmFewRowsTransposed', [x, w], [typeOf(w)])[0];
+    if (takesManyRows(w)) return runKernel('ClmManyRowsTransposed', [x, w])[0];
+    return storedTransposedProduct.composed(x, w);
+  },
   composed: (x: Tensor, w: StoredWeight): Tensor =>
     w.storedAs === 'int8' ? int8Product(x, w, null) : matMul(x, valuesAfter(x, w), false, true),
 });

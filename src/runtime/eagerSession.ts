@@ -80,7 +80,8 @@ export class EagerSession implements Session {
       run: async (values) => {
         shareCores(1); // operations run one after another
         const binding = withProducts(eagerBinding, this.settings, false);
-        const computation = { binding, recorder: null, kernels: this.settings.kernels };
+        const { kernels, precision } = this.settings;
+        const computation = { binding, recorder: null, kernels, precision };
         const results = computing(backend, computation, () => tidied(() => compute(values)));
         await this.#check;
         return results;

@@ -107,7 +107,8 @@ export class RecordedSession implements Session {
       });
       return { feeds: fed.map(({ output }) => output), fetches };
     };
-    const computation = { binding, recorder, kernels: this.settings.kernels };
+    const { kernels, precision } = this.settings;
+    const computation = { binding, recorder, kernels, precision };
     const { result, updates } = recorder.updatesOf(() =>
       computing(backend, computation, () => recorder.scoped(name, () => tidied(record))),
     );

@@ -4,6 +4,7 @@ import type { Binding } from './binding.ts';
 import type { Kernels } from './kernelLibrary.ts';
 import type { Recorder } from './recorder.ts';
 import { loadedTensorFlow, type TensorFlowBackend } from './tensorflow.ts';
+import type { Precision } from './variables.ts';
 
 interface Computation {
   /** Takes the place of tfjs-node's own binding. */
@@ -12,6 +13,8 @@ interface Computation {
   recorder: Recorder | null;
   /** Those of the session. */
   kernels: Kernels;
+  /** Of the session's products. */
+  precision: Precision;
 }
 
 let active: Computation | undefined;
@@ -52,9 +55,14 @@ function withCodesOf(own: Binding, standIn: Binding): Binding {
 }
 
 /** The kernels of the session whose program is being recorded or run. @throws outside of a program */
-export function kernelsInUse(): Kernels {
+export const kernelsInUse = (): Kernels => inUse().kernels;
+
+/** What this session computes products in. @throws outside of a program */
+export const precisionInUse = (): Precision => inUse().precision;
+
+function inUse(): Computation {
   if (!active) throw new Error('an operation is computed outside of a program');
-  return active.kernels;
+  return active;
 }
 
 /** Names the nodes that `body` records, so that an error of a run says where it comes from. */

@@ -78,7 +78,7 @@ describe.each(modes)('weights, %s', (mode) => {
       const rows = (from: number, count: number) => ({
         x: { shape: [count, K], values: x.slice(from * K, (from + count) * K) },
       });
-      // 71 rows of the largest are too many for the kernel: that is TensorFlow's product.
+      // 71 rows of the largest are too many for the kernel: in float32 that is TensorFlow's product.
       const all = await compute(session, rows(0, 71), ({ x: input }, weights) => product(input!, weights(name)));
       const plain = await compute(session, rows(0, 71), ({ x: input }, weights) =>
         add(matMul(input!, valuesOf(weights(name)), false, transposed), bias()),
@@ -98,6 +98,31 @@ describe.each(modes)('weights, %s', (mode) => {
             add(matMul(input!, tensor(normals(name, K * N), shape as [number, number]), false, transposed), bias()),
           ),
         );
+    },
+  );
+
+  // More rows than a packed panel is used for, more outputs than a thread packs together, no multiple of a panel.
+  it.each([false, true])(
+    'many rows of bfloat16 weights give the product of all numbers, transposed: %s',
+    async (is) => {
+      const [M, K, N] = [300, 301, 403];
+      const name = `many${is}`;
+      await session.addVariables([
+        { name, shape: is ? [N, K] : [K, N], values: normals(name, K * N), storedAs: 'bfloat16' },
+      ]);
+      const x = normals(`x${name}`, M * K);
+      const bias = tensorOf(normals(`bias${name}`, N));
+      const rows = (from: number) => ({ x: { shape: [M - from, K], values: x.slice(from * K) } });
+      const product = (input: Tensor, w: Weight) =>
+        is ? add(transposedProduct(input, w), bias()) : linearProduct(input, w, bias());
+      const all = await compute(session, rows(0), ({ x: input }, weights) => product(input!, weights(name)));
+      const plain = await compute(session, rows(0), ({ x: input }, weights) =>
+        add(matMul(input!, valuesOf(weights(name)), false, is), bias()),
+      );
+      expectClose(all, plain);
+      if (mode === 'eager') return; // there weights are float32
+      const last = await compute(session, rows(200), ({ x: input }, weights) => product(input!, weights(name)));
+      expect(last).toEqual(all.slice(200 * N));
     },
   );
 
