@@ -62,7 +62,7 @@ export function memoryPlan(
     checkpoint: countWhere(roles.saved, () => true) + optimizerState,
   };
   const held = floats.parameters + floats.optimizer + floats.checkpoint + summed;
-  // Without clm's kernels matrices that are kept in bfloat16 are cast when they are used; the largest is the output head.
+  // Without clm's kernels, matrices in bfloat16 are cast when they are used; the largest is the output head.
   const isCast = isComposed && isStoredInBfloat16(config) && training.precision === 'float32';
   const cast = isCast ? vocabularySize * config.model.width : 0;
   const atLoss = floats.activations + floats.mask + floats.logits + head + cast;
