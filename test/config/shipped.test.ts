@@ -29,6 +29,17 @@ describe('configs/', () => {
     );
   });
 
+  it.each([
+    ['characters', { model: { width: 128 }, optimizer: { kind: 'muon', learningRate: 8e-3 } }],
+    ['bpe', { tokenizer: { kind: 'bpe' }, model: { width: 256 }, optimizer: { kind: 'muon', learningRate: 5.7e-3 } }],
+  ])('recipes/%s.yaml needs only a corpus and a length', (name, expected) => {
+    const recipe = repository(`configs/recipes/${name}.yaml`);
+    const text = `extends: ${JSON.stringify(recipe)}\n${corpus}\ntraining: { steps: 9 }\n`;
+    const config = loadConfig(folder.write('recipe.yaml', text));
+    expect(config).toMatchObject({ ...expected, training: { steps: 9 }, schedule: { kind: 'linear' } });
+    expect(config.model).toMatchObject({ family: 'llama', queryKeyNorm: true, activation: 'swiglu' });
+  });
+
   it.each(['nanogpt-shakespeare-char', 'nanogpt-shakespeare-char-gpu'])('%s.yaml says where its text is', (name) => {
     const text = readFileSync(repository(`configs/${name}.yaml`), 'utf8');
     expect(text).toMatch(/^# https:\/\/\S+\/tinyshakespeare\/input\.txt$/m);
