@@ -47,12 +47,16 @@ export function verdictOf(ranks: readonly WatchedRank[], nowMs: number, limitMs:
 
 /** Of the time between two heartbeats: less processor time than this a process that only waits takes too. */
 const busyShare = 0.015;
+/** Of the same time: more than this its threads wait for a core together if it has work on a machine that is too busy. */
+const waitingShare = 0.25;
 /** What heartbeats themselves send and read. */
 const ownBytes = 20_000;
 
 export interface Usage {
   /** Microseconds of processor time. */
   cpu: number;
+  /** Nanoseconds for which its threads could have run, had there been a core. */
+  waitedNs: number;
   networkBytes: number;
   /** Read and written by any call but those on sockets. */
   fileBytes: number;
@@ -62,5 +66,6 @@ export interface Usage {
 export const hasMoved = (before: Usage, now: Usage, elapsedMs: number): boolean =>
   now.changes !== before.changes ||
   now.cpu - before.cpu > busyShare * 1000 * elapsedMs ||
+  now.waitedNs - before.waitedNs > waitingShare * 1e6 * elapsedMs ||
   now.networkBytes - before.networkBytes > ownBytes ||
   now.fileBytes - before.fileBytes > ownBytes;

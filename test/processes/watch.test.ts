@@ -42,11 +42,19 @@ describe('verdictOf', () => {
 });
 
 describe('hasMoved', () => {
-  const still = { cpu: 0, networkBytes: 0, fileBytes: 0, changes: 0 };
+  const still = { cpu: 0, waitedNs: 0, networkBytes: 0, fileBytes: 0, changes: 0 };
 
   it('sees each kind of progress, and not what heartbeats take', () => {
-    expect(hasMoved(still, { cpu: 5000, networkBytes: 900, fileBytes: 3000, changes: 0 }, 1000)).toBe(false);
-    for (const change of [{ cpu: 20_000 }, { networkBytes: 1e6 }, { fileBytes: 1e6 }, { changes: 1 }])
+    expect(hasMoved(still, { cpu: 5000, waitedNs: 5e6, networkBytes: 900, fileBytes: 3000, changes: 0 }, 1000)).toBe(
+      false,
+    );
+    for (const change of [
+      { cpu: 20_000 },
+      { waitedNs: 4e8 },
+      { networkBytes: 1e6 },
+      { fileBytes: 1e6 },
+      { changes: 1 },
+    ])
       expect(hasMoved(still, { ...still, ...change }, 1000)).toBe(true);
   });
 });

@@ -134,7 +134,7 @@ function sayWhatIsTrained(prepared: PreparedTraining, { quiet, resume }: TrainAr
 /** @param tokensPerStep undefined if nothing was trained */
 function sayHowItEnded(
   result: TrainingResult,
-  { quiet, json }: TrainArguments,
+  { quiet, json, processes = 1 }: TrainArguments,
   tokensPerStep: number | undefined,
 ): void {
   const { run, step, state, reason, device } = result;
@@ -155,7 +155,8 @@ function sayHowItEnded(
     if (startStep) say(`this process: ${work(step - startStep, elapsedMs)}; the run: ${work(step, trainedMs)}`);
     if (state === 'stopped') {
       const why = reason?.startsWith('--') ? ` (${reason})` : '';
-      say(`stopped after step ${step}${why}. To continue: clm train --run ${shellPath(shownDirectory)} --resume`);
+      const by = processes > 1 ? ` --processes ${processes}` : '';
+      say(`stopped after step ${step}${why}. To continue: clm train --run ${shellPath(shownDirectory)} --resume${by}`);
     } else {
       say(
         `done: ${step} steps in ${duration(trainedMs)}` +
