@@ -47,7 +47,7 @@ export function verdictOf(ranks: readonly WatchedRank[], nowMs: number, limitMs:
 
 /** Of the time between two heartbeats: less processor time than this a process that only waits takes too. */
 const busyShare = 0.015;
-/** Of the same time: more than this its threads wait for a core together if it has work on a machine that is too busy. */
+/** Of the same time: with work to do on a busy machine, its threads together wait longer than this for a core. */
 const waitingShare = 0.25;
 /** What heartbeats themselves send and read. */
 const ownBytes = 20_000;

@@ -1,14 +1,13 @@
 /**
- * Lets one of 2 or 4 processes of a run fail at random instants, and resumes: nothing may hang, the one that failed must
- * be named, and the finished run must equal an undisturbed one.
+ * Lets processes of a run fail at random instants: none may hang, and what is resumed must equal an undisturbed run.
  *
  *   npm run check -- process-faults [--count 100] [--seed 1] [--watchdog 5]
  *
- * Faults are SIGKILL and SIGSTOP of any rank, and the connection of a rank to rank 0 closed by a relay, at the start, in
- * a step, an evaluation or a save. After each, all processes must have ended within the watchdog, with exit code 3. The
- * run goes on with another number of processes, 1 among them. Linux only.
+ * One of 2 or 4 fails. Faults are SIGKILL and SIGSTOP of any rank, and the connection of a rank to rank 0 closed by a
+ * relay, at the start, in a step, an evaluation or a save. After each, all processes must have ended within the
+ * watchdog, with exit code 3. The run goes on with another number of processes, 1 among them. Linux only.
  *
- * Time: 25 minutes on two cores; 3 minutes for "--count 10"
+ * Time: 25 minutes; 3 minutes for "--count 10"
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** `clm train --processes`: where its servers listen, what becomes of it if a process is killed, and what is refused. */
+/** `clm train --processes`: where its servers listen, what happens if a process is killed, and what is refused. */
 import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
