@@ -23,6 +23,8 @@ export interface TrainOptions {
   overfitBatch?: boolean;
   /** Run operation by operation, without recording: slower, for comparison; default false. */
   eager?: boolean;
+  /** Train with this many processes, of which this one is rank 0 and the others are started here; default 1. */
+  processes?: number;
   /** Save and stop within this many milliseconds from the call. */
   maxTimeMs?: number;
   /** Evaluate, save and stop once the run has made this many steps; `resume` goes on. */
@@ -36,7 +38,7 @@ export interface TrainOptions {
   onFact?: (fact: Fact) => unknown;
 }
 
-const optionNames = 'run resume set device overfitBatch eager maxTimeMs untilStep signal onFact'.split(' ');
+const optionNames = 'run resume set device overfitBatch eager processes maxTimeMs untilStep signal onFact'.split(' ');
 
 /**
  * Trains a model into a run directory, or continues a run.
@@ -58,7 +60,11 @@ export async function train(
   const { run, resume = false, set = [], device, overfitBatch = false, eager = false, maxTimeMs, onFact } = options;
   if (maxTimeMs !== undefined && !(maxTimeMs > 0))
     throw new InputError(`maxTimeMs must be a number of milliseconds above 0, not ${maxTimeMs}`);
-  const { untilStep } = options;
+  const { untilStep, processes = 1 } = options;
+  if (!(Number.isSafeInteger(processes) && processes > 0))
+    throw new InputError(`processes must be a whole number above 0, not ${processes}`);
+  if (eager && processes > 1)
+    throw new InputError('eager and processes exclude each other: processes exchange gradients in recorded programs');
   if (untilStep !== undefined && !(Number.isSafeInteger(untilStep) && untilStep > 0))
     throw new InputError(`untilStep must be a number of steps above 0, not ${untilStep}`);
   const pause = untilStep === undefined ? undefined : { text: `untilStep ${untilStep}`, step: untilStep };
@@ -86,7 +92,7 @@ export async function train(
   try {
     const result = await trainRun(
       { config: sourceOf(config), runDirectory: run, set: overrides, resume },
-      { mode: eager ? 'eager' : 'recorded', signal, limit, pause, command: commandOf(process.argv), report },
+      { mode: eager ? 'eager' : 'recorded', signal, limit, pause, processes, command: commandOf(process.argv), report },
     );
     if (failure !== undefined) throw failure.error;
     return result;

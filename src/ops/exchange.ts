@@ -12,42 +12,75 @@ import {
   stringAttribute,
   typeAttribute,
 } from '../runtime/binding.ts';
+import { computedAfter } from '../runtime/recording.ts';
 import { executeOne } from '../runtime/tensorflow.ts';
 import type { ServerPlace } from '../runtime/server.ts';
 
-/** Numbers that are sent together: small tensors are put into one buffer, large ones need no copy. */
-const bucketSize = 2 ** 22;
+/** Numbers that are sent at a time: memory of this size is used again rather than asked for anew. */
+const bucketSize = 2 ** 21;
+/** Buckets on their way at the same time: each takes memory several times its size. */
+const underWay = 3;
 
 /** Numbers one exchange of all processes; it must be the same in all of them, which record the same programs. */
 let exchanges = 0;
 
-/** The sum of each value over all processes, in float32. */
+/** Part of a flattened value. */
+interface Piece {
+  value: number;
+  begin: number;
+  size: number;
+}
+
+/**
+ * The sum of each value over all processes, in float32. The last values are sent first: in a backward pass they are
+ * known first.
+ */
 export function sumsOverProcesses(place: ServerPlace, values: readonly Tensor[]): Tensor[] {
-  return bucketsOf(values).flatMap((bucket) => {
-    const rows = bucket.map((value) => reshape(value, [-1]));
-    let sum = rows.length === 1 ? rows[0]! : concat(rows);
-    for (let distance = 1; distance < place.addresses.length; distance *= 2) sum = sumOfPair(place, distance, sum);
-    let begin = 0;
-    return bucket.map(({ shape, size }) => {
-      const part = rows.length === 1 ? sum : slice(sum, [begin], [size]);
-      begin += size;
-      return reshape(part, shape);
-    });
+  const flat = values.map((value) => reshape(value, [-1]));
+  const summed = values.map((): Tensor[] => []);
+  const sums: Tensor[] = [];
+  for (const bucket of bucketsOf(values.map(({ size }) => size))) {
+    const earlier = sums.at(-underWay);
+    const parts = bucket.map(({ value, begin, size }) => slice(flat[value]!, [begin], [size]));
+    const joined = parts.length === 1 ? parts[0]! : concat(parts);
+    const exchange = (): Tensor => sumOverPairs(place, joined);
+    const sum = earlier === undefined ? exchange() : computedAfter([earlier], exchange);
+    sums.push(sum);
+    let start = 0;
+    for (const { value, size } of bucket) {
+      summed[value]!.unshift(parts.length === 1 ? sum : slice(sum, [start], [size]));
+      start += size;
+    }
+  }
+  return values.map(({ shape }, i) => {
+    const parts = summed[i]!;
+    return reshape(parts.length === 1 ? parts[0]! : concat(parts), shape);
   });
 }
 
-function bucketsOf(values: readonly Tensor[]): Tensor[][] {
-  const buckets: Tensor[][] = [];
+/** The pieces of values of these sizes, from the end on, each bucket of at most `bucketSize` numbers. */
+function bucketsOf(sizes: readonly number[]): Piece[][] {
+  const buckets: Piece[][] = [];
   let room = 0;
-  for (const value of values) {
-    if (value.size > room) {
-      buckets.push([]);
-      room = bucketSize;
+  for (let value = sizes.length - 1; value >= 0; value--) {
+    for (let end = sizes[value]!; end > 0; ) {
+      if (room === 0) {
+        buckets.push([]);
+        room = bucketSize;
+      }
+      const size = Math.min(end, room);
+      end -= size;
+      room -= size;
+      buckets.at(-1)!.push({ value, begin: end, size });
     }
-    buckets.at(-1)!.push(value);
-    room -= value.size;
   }
   return buckets;
+}
+
+function sumOverPairs(place: ServerPlace, x: Tensor): Tensor {
+  let sum = x;
+  for (let distance = 1; distance < place.addresses.length; distance *= 2) sum = sumOfPair(place, distance, sum);
+  return sum;
 }
 
 /** x + x of the process whose rank differs in this one bit. */

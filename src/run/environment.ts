@@ -15,6 +15,8 @@ interface RuntimeFacts {
   device: { name: string; reason: string; mode: string; operations: string } | null;
   tensorflow: string | null;
   threads: number | null;
+  /** How many processes trained together; absent in older runs and imported models. */
+  processes?: number;
 }
 
 /** The machine and versions of the last start of a run. */
@@ -56,6 +58,7 @@ export function describeEnvironment(
     tensorflow: facts.tensorflow,
     device: facts.device,
     threads: facts.threads,
+    ...(facts.processes !== undefined && { processes: facts.processes }),
     plan: facts.plan ?? null,
     config: facts.config ?? null,
     ...(facts.importedFrom !== undefined && { importedFrom: facts.importedFrom }),
@@ -122,7 +125,8 @@ export function environmentDifferences(runDirectory: string, now: Environment): 
     mode: device?.mode,
     operations: device?.operations,
     processor: cpu?.model,
-    'number of threads': threads,
+    // clm's kernels compute the same with any number of threads.
+    'number of threads': device?.operations?.startsWith("clm's") ? undefined : threads,
   });
   const [old, present]: [Record<string, unknown>, Record<string, unknown>] = [facts(before), facts(now)];
   return Object.keys(present)

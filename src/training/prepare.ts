@@ -42,11 +42,12 @@ import { assertMayResume, configOf } from './mayResume.ts';
 import { planRun, refuseTooLarge, type RunPlan } from './plan/plan.ts';
 import { planWarnings, repetitionWarning } from './plan/planWarnings.ts';
 import { countText } from './plan/preparePlan.ts';
+import { withTokenCache, type SharedText } from './processes/sharedText.ts';
 import { isExhausted, progressOf, type Progress } from './progress.ts';
 import type { StateTensors } from './tensorValues.ts';
 
 /** What the user asked for. */
-export interface TrainingRequest {
+export interface TrainingRequest extends SharedText {
   /** Left out to resume a run with the config it has. */
   config: ConfigSource | undefined;
   runDirectory: string | undefined;
@@ -93,8 +94,8 @@ export interface PreparedTraining {
   isFinished: boolean;
 }
 
-/** @throws wrong input if the config, the corpus, the run directory or its checkpoints do not allow the run */
-export async function prepareTraining(located: LocatedRun): Promise<PreparedTraining> {
+/** Without `shared` for this process alone. @throws wrong input if config, corpus or run do not allow the run */
+export async function prepareTraining(located: LocatedRun, shared?: SharedText): Promise<PreparedTraining> {
   const run = { ...located, config: withChatDate(located) };
   const { runDirectory } = run;
   const { checkpoint, skipped } = await checkpointToResume(run);
@@ -105,7 +106,8 @@ export async function prepareTraining(located: LocatedRun): Promise<PreparedTrai
   // Of a base, the weights are read later, a part at a time.
   const start = checkpoint || base || config.start.from === null ? undefined : await loadStart(config.start.from);
   const opened = checkpoint ?? start ?? (base && (await openCheckpoint(base.path, { optimizer: false })));
-  const { tokenizer, corpus, manifest } = await prepareText(text, opened);
+  const { cached, notes } = withTokenCache(config, shared);
+  const { tokenizer, corpus, manifest } = await prepareText({ ...text, config: cached }, opened, shared?.tokenizerText);
   const { trainingTokens, validationTokens, supply } = manifest;
   refuseFewValidationTokens(validationTokens);
   if (checkpoint === undefined) await refuseValidationWithoutLoss(corpus, tokenizer);
@@ -134,7 +136,7 @@ export async function prepareTraining(located: LocatedRun): Promise<PreparedTrai
   return {
     ...{ config, corpus, manifest, tokenizer, plan, runDirectory, skipped, warnings, progress },
     configPath: run.asked.configPath,
-    notes: pathNotes(run, config),
+    notes: [...pathNotes(run, config), ...notes],
     resumedFrom: checkpoint?.path,
     startsFrom: start?.path ?? base?.path,
     base,
@@ -259,6 +261,7 @@ type PreparedText = Pick<PreparedTraining, 'tokenizer' | 'corpus' | 'manifest'>;
 async function prepareText(
   { config, opened, manifests }: RunCorpus,
   checkpoint: Pick<Checkpoint, 'path' | 'tokenizerText'> | undefined,
+  tokenizerText?: string,
 ): Promise<PreparedText> {
   const given = checkpoint && tokenizerFromFile(checkpoint.tokenizerText, path.join(checkpoint.path, 'tokenizer.json'));
   if (given && manifests !== undefined) {
@@ -269,7 +272,8 @@ async function prepareText(
         : (await countCorpus(opened, given, config.corpus)).corpus;
     return { tokenizer: given, corpus, manifest: manifests.before };
   }
-  const text = await countText(config, opened, given);
+  const other = tokenizerText === undefined ? undefined : tokenizerFromFile(tokenizerText, 'the tokenizer of rank 0');
+  const text = await countText(config, opened, given ?? other);
   return { tokenizer: text.tokenizer, corpus: text.corpus, manifest: await corpusManifest(text.corpus, text) };
 }
 

@@ -97,6 +97,7 @@ function environmentOf(
     device: { name, reason, mode, operations: operationsOf(session.settings) },
     tensorflow: loadedTensorFlow().version,
     threads: os.availableParallelism(),
+    processes: session.settings.place?.addresses.length ?? 1,
   };
   return describeEnvironment(facts, command);
 }

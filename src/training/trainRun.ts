@@ -9,6 +9,7 @@ import { lockRun } from '../run/lock.ts';
 import { clearLeftovers } from '../run/runDirectory.ts';
 import type { Mode } from '../runtime/session.ts';
 import { fileCounts } from '../data/files/corpus.ts';
+import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { ignoredParts } from '../data/tokenizers/bpe/files/huggingFaceFile.ts';
 import { findConfig, prepareTraining, type PreparedTraining, type TrainingRequest } from './prepare.ts';
 import { checkProcesses } from './processes/checkProcesses.ts';
@@ -77,9 +78,11 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
       onWarning?.(notices.at(-1)!);
     }
     const facts = startFacts(located.config, request);
+    const isShared = join !== undefined || (controls.processes ?? 1) > 1;
+    const shared = isShared ? request : undefined;
     const trainIn = async (group?: ProcessGroup): Promise<TrainingResult> => {
       if (group) await compareStart(group, facts);
-      const prepared = signal.aborted ? undefined : await unlessAborted(prepareTraining(located), signal);
+      const prepared = signal.aborted ? undefined : await unlessAborted(prepareTraining(located, shared), signal);
       if (prepared === undefined) return stopped(signal, untrained, group);
       onPrepared?.(prepared);
       const { step, validation } = prepared.progress;
@@ -93,7 +96,8 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
       const size = group?.size ?? processes;
       for (const warning of checkProcesses(prepared, size, group === undefined)) onWarning?.(warning);
       if (processes === 1) return trainPrepared(prepared, notices, controls, lock?.renew, group);
-      const ranks = await startRanks(request, { size: processes, watchdogMs, pause });
+      const tokenizerText = renderTokenizer(prepared.tokenizer);
+      const ranks = await startRanks({ ...request, tokenizerText }, { size: processes, watchdogMs, pause });
       return inGroup(ranks, run, async (started) => {
         await compareStart(started, facts);
         const isSame = await unlessAborted(
@@ -142,7 +146,7 @@ async function trainPrepared(
     }
     reportTo(fact);
   };
-  report(startFact(prepared, notices));
+  report(startFact(prepared, notices, group?.size ?? 1));
   try {
     const { outcome, device } = await runTraining(prepared, {
       ...{ mode, signal, takeSave, pause, command, group, report },
@@ -161,14 +165,14 @@ async function trainPrepared(
   }
 }
 
-function startFact(prepared: PreparedTraining, notices: readonly string[]): StartFact {
+function startFact(prepared: PreparedTraining, notices: readonly string[], processes: number): StartFact {
   const { config, plan, progress, runDirectory, manifest, corpus, tokenizer } = prepared;
   const ignored = ignoredParts(tokenizer);
   const { steps, tokensPerStep, parameters } = plan;
   return {
     kind: 'start',
     run: runDirectory,
-    ...{ step: progress.step, steps, tokensPerStep, parameters, config },
+    ...{ step: progress.step, steps, tokensPerStep, parameters, processes, config },
     warnings: [...notices, ...prepared.notes, ...startWarnings(prepared), ...(ignored === undefined ? [] : [ignored])],
     leftOut: { ...manifest.leftOut, ...fileCounts(corpus) },
   };

@@ -38,6 +38,8 @@ interface SweepOptions {
   output: string;
   /** Maximum number of processes at once. */
   jobs: number;
+  /** How many processes train each run. */
+  processes: number;
   halving: Halving | null;
   /** Values of `--log` for each run. */
   logs: readonly string[];
@@ -132,7 +134,9 @@ async function executeRun(
   const overrides = set.flatMap((assignment) => ['--set', assignment]);
   const logs = options.logs.flatMap((target) => ['--log', target]);
   const until = pause ? ['--until', pause.text] : [];
-  const args = ['train', options.config, '--run', directory, '--resume', '--quiet', ...until, ...overrides, ...logs];
+  const processes = options.processes > 1 ? ['--processes', String(options.processes)] : [];
+  const more = [...until, ...processes, ...overrides, ...logs];
+  const args = ['train', options.config, '--run', directory, '--resume', '--quiet', ...more];
   // Detached, or the terminal would send Ctrl-C to the run as well as to this process, which passes it on. If this
   // process is killed, the IPC channel closes: the run then saves and stops.
   const child = spawn(options.program[0], [options.program[1], ...args], {

@@ -19,6 +19,8 @@ export interface StartFact {
   tokensPerStep: number;
   /** Number of parameters of the model. */
   parameters: number;
+  /** How many processes train the run together. */
+  processes: number;
   /** Every key, paths absolute. */
   config: Config;
   /** What is probably not meant, in words. */

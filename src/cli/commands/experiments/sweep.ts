@@ -113,6 +113,7 @@ async function trainPlanned(
       output,
       halving: sweep.halving,
       jobs: args.jobs,
+      processes: args.processes,
       retry: args.retry,
       signal: signals.signal,
       logs: args.log ?? [],

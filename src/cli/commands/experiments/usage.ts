@@ -121,6 +121,7 @@ export const sweepUsage = defineUsage({
   options: {
     output: { type: 'string', describe: 'Folder for the run directories (default: runs/<name of the sweep>)' },
     jobs: { type: 'number', default: 1, describe: 'Number of runs at the same time; they share the cores' },
+    processes: { type: 'number', default: 1, describe: 'Number of processes that train each run together' },
     'dry-run': {
       type: 'boolean',
       default: false,

@@ -3,6 +3,7 @@ import { loadConfig } from '../../../config/load.ts';
 import { wrongInput } from '../../../errors.ts';
 import { preparePlan } from '../../../training/plan/preparePlan.ts';
 import { benchmark } from '../../../checks/benchmark.ts';
+import { benchmarkProcesses } from '../../../checks/processesBenchmark.ts';
 import type { OperationProfile } from '../../../checks/profile.ts';
 import { grouped, note, printFinal, printJson, printResult } from '../../terminal/output.ts';
 import { assertWhole } from '../../options.ts';
@@ -24,6 +25,8 @@ export async function bench(args: ArgumentsOf<typeof benchUsage>): Promise<void>
   if (args.profile && args.eager)
     throw wrongInput('--profile measures the recorded step; it cannot be combined with --eager');
   const set = [...args.set, ...(args.device ? [`device=${args.device}`] : [])];
+  assertWhole('processes', args.processes, 1);
+  if (args.processes > 1) return benchOfProcesses(args, set, steps);
   const mode = args.eager ? 'eager' : 'recorded';
   const prepared = await preparePlan(loadConfig(args.config, { set, onReplaced: args.quiet ? undefined : note }));
   const result = await benchmark(prepared, { steps, mode, profile: args.profile });
@@ -42,6 +45,24 @@ export async function bench(args: ArgumentsOf<typeof benchUsage>): Promise<void>
   if (result.profile) printProfile(result.profile);
   const { msPerStep, tokensPerSecond } = result;
   printFinal({ msPerStep, tokensPerSecond, gflops, matmulGflops });
+}
+
+async function benchOfProcesses(args: ArgumentsOf<typeof benchUsage>, set: string[], steps: number): Promise<void> {
+  if (args.eager || args.profile)
+    throw wrongInput(`--${args.eager ? 'eager' : 'profile'} measures one process; leave --processes out`);
+  const { processes } = args;
+  const result = await benchmarkProcesses(args.config, { set, steps, processes });
+  if (args.json) {
+    printJson(result);
+    return;
+  }
+  const { msPerStep, tokensPerSecond, gflops, precision, device, waitingShare } = result;
+  if (!args.quiet) note(`${processes} processes, ${precision}, ${device}; median of ${steps} steps`);
+  printResult(`${msPerStep.toFixed(1)} ms per step`);
+  printResult(`${grouped(tokensPerSecond)} tokens/s`);
+  printResult(`${gflops.toFixed(1)} GFLOP/s together`);
+  printResult(`waited for data ${(100 * waitingShare).toFixed(2)} % of the time`);
+  printFinal({ processes, msPerStep, tokensPerSecond, gflops });
 }
 
 /** Operations that take less than 0.1 % of the time are summed in one line. */

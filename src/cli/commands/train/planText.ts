@@ -1,6 +1,7 @@
 /** What `clm plan` prints, in units that a person reads. */
 import type { PreparedPlan } from '../../../training/plan/preparePlan.ts';
 import { howToFit, type RunPlan } from '../../../training/plan/plan.ts';
+import type { ProcessesPlan } from '../../../training/plan/processesPlan.ts';
 import { bytesText, flopsPerSecondText, flopText, timeRangeText, timeText } from '../../../units.ts';
 import { grouped } from '../../terminal/output.ts';
 import { supplyLines } from '../../terminal/supplyText.ts';
@@ -67,6 +68,18 @@ export function timeLine({ basis, low, high, peak, measured }: ExpectedTime, { p
   const how = sizes.length === 0 ? '' : ` of ${sizes.join(', ')}, scaled up by their FLOPs`;
   const about = timeText((low.wholeMs + high.wholeMs) / 2);
   return `time         about ${about}${evaluations} (${speed}; measured ${steps} steps${how})`;
+}
+
+const stepTimeText = (ms: number): string => (ms < 1000 ? `${ms.toFixed(1)} ms` : timeText(ms));
+
+/** What several processes need, and how well they use the time. */
+export function processesLine(plan: ProcessesPlan): string {
+  const { processes, bytesPerProcess, bytesSentPerStep, networkGigabits, exchangeMs, computeMs, efficiency } = plan;
+  const sent = `each sends ${bytesText(bytesSentPerStep)} a step`;
+  const traffic = `${sent}, ${stepTimeText(exchangeMs)} at ${networkGigabits} Gbit/s`;
+  const known = computeMs !== null && efficiency !== null;
+  const use = known ? `, after about ${stepTimeText(computeMs)} of computing: ${percent(efficiency)} of the time` : '';
+  return `processes    ${processes}: ${bytesText(bytesPerProcess)} of memory each; ${traffic}${use}`;
 }
 
 const percent = (share: number): string => `${Math.round(100 * share)} %`;

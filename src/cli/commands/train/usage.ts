@@ -125,6 +125,12 @@ export const planUsage = defineUsage({
       default: true,
       describe: 'Estimate the time; --no-estimate starts no process that measures this machine',
     },
+    processes: { type: 'number', describe: 'Also plan the run for this many processes: memory, traffic, efficiency' },
+    'network-gigabits': {
+      type: 'number',
+      default: 10,
+      describe: 'With --processes: speed of the network between them in Gbit/s, in each direction',
+    },
     ...setOption,
     ...deviceOption,
     ...jsonOption,
@@ -164,6 +170,7 @@ export const benchUsage = defineUsage({
       describe: 'With --decode: number format of the weight matrices in memory (default: float32)',
     },
     checkpoint: { type: 'string', describe: 'With --decode: last (the default), best, or a step number' },
+    processes: { type: 'number', default: 1, describe: 'Measure a step that this many processes share' },
     ...eagerOption,
     profile: { type: 'boolean', default: false, describe: 'Also show the kernel time of each kind of operation' },
     ...setOption,
@@ -174,6 +181,7 @@ export const benchUsage = defineUsage({
   },
   examples: [
     ['clm bench configs/moby-dick.yaml', 'Milliseconds per step, GFLOP/s and share of the peak'],
+    ['clm bench configs/moby-dick.yaml --processes 2 --set training.microBatchesPerStep=2', 'Two processes'],
     ['clm bench configs/moby-dick.yaml --profile', 'Which operations take the time'],
     ['clm bench configs/moby-dick.yaml --eager --json', 'The speed without recording, as JSON'],
     ['clm bench runs/moby-dick --decode', 'Tokens per second, and the share of the memory’s speed'],
