@@ -13,6 +13,7 @@ const order: readonly Kernels[] = ['none', 'vectors', 'tiles'];
  * Opens a session; loads TensorFlow on the first call of the process.
  *
  * @param options.branches parallel branches its programs will have; the cores are shared among them (default 1)
+ * @param options.ownBranches those of them that this process computes (default: all)
  * @param options.place among the processes that compute together (default: this one computes alone)
  * @param options.kernels fewer of clm's kernels than this machine has (default: all), for comparison
  */
@@ -21,6 +22,7 @@ export function openSession(options: {
   precision: Precision;
   device: DeviceChoice;
   branches?: number;
+  ownBranches?: number;
   kernels?: Kernels;
   place?: ServerPlace | undefined;
 }): Session {
@@ -30,6 +32,7 @@ export function openSession(options: {
   const asked = order.indexOf(options.kernels ?? 'tiles');
   const kernels = order[Math.min(asked, order.indexOf(tensorFlow.kernels))]!;
   const branches = device === 'cuda' ? 1 : (options.branches ?? 1);
-  const settings: SessionSettings = { mode, precision, device, deviceReason, branches, kernels, place };
+  const ownBranches = Math.min(branches, options.ownBranches ?? branches);
+  const settings: SessionSettings = { mode, precision, device, deviceReason, branches, ownBranches, kernels, place };
   return mode === 'recorded' ? new RecordedSession(tensorFlow, settings) : new EagerSession(tensorFlow, settings);
 }

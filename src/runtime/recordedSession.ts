@@ -31,7 +31,7 @@ export class RecordedSession implements Session {
   constructor(tensorFlow: TensorFlow, settings: SessionSettings) {
     this.settings = settings;
     this.#tensorFlow = tensorFlow;
-    this.#graph = new GraphSession(tensorFlow.c, settings.branches, settings.place);
+    this.#graph = new GraphSession(tensorFlow.c, settings.ownBranches, settings.place);
     this.#recorder = new Recorder(tensorFlow.c, this.#graph, tensorFlow.eagerBinding);
   }
 
@@ -124,7 +124,7 @@ export class RecordedSession implements Session {
         return { output: result.feeds[i]!, tensor };
       });
       for (const [i, { tensor }] of feeds.entries()) setTensor(c, tensor, fed[i]!);
-      shareCores(this.settings.branches);
+      shareCores(this.settings.ownBranches);
       const fetched = await this.#graph.run(feeds, wanted, updates, options);
       const entries = fetches.map(([output], i) => [output, this.#take(fetched[i])]);
       if (this.#check !== undefined) await this.#check;

@@ -51,6 +51,8 @@ export interface SessionSettings {
   readonly deviceReason: string;
   /** Parallel branches that programs should have: what was asked for on a CPU, 1 on a GPU. */
   readonly branches: number;
+  /** Those of them that this process computes: the cores are shared among them. */
+  readonly ownBranches: number;
   /** The kernels of clm's that its programs are computed with. */
   readonly kernels: Kernels;
   /** Among the processes that compute together; undefined for one that computes alone. */

@@ -27,6 +27,7 @@ import { metricsReport, openSinks } from './sinks/sinks.ts';
 import { openRunDirectory } from './startingPoint.ts';
 import { openStepBatches, sequenceOptions } from './stepBatches.ts';
 import { branchCount } from './step/branches.ts';
+import { stepShare } from './step/stepShare.ts';
 import { pauseAt, type PausePoint } from './timeLimit.ts';
 import { stopsOf, train, type TrainingOutcome } from './train.ts';
 import { firstLossWarning } from './progress.ts';
@@ -83,8 +84,11 @@ export async function runTraining(prepared: PreparedTraining, options: RunOption
 }
 
 /** The session in which the training step of a config runs. */
-export const openTrainingSession = ({ training, device }: Config, mode: Mode, place?: ServerPlace): Session =>
-  openSession({ mode, precision: training.precision, branches: branchCount(training), device, place });
+export function openTrainingSession({ training, device }: Config, mode: Mode, place?: ServerPlace): Session {
+  const branches = branchCount(training);
+  const own = stepShare(training, branches, place?.rank ?? 0, place?.addresses.length ?? 1);
+  return openSession({ mode, precision: training.precision, branches, ownBranches: own.branches, device, place });
+}
 
 async function runInSession(session: Session, prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   const { config, plan, runDirectory, tokenizer } = prepared;
