@@ -59,7 +59,7 @@ export function renderStartingConfig(choices: StartingConfig): string {
     [`  microBatchSize: ${microBatchSize}`, 'windows per pass; lower it if memory runs out'],
     [`  steps: ${steps}`, `about ${epochs} epochs; the time is proportional to it`],
     ['optimizer:'],
-    ['  kind: muon', 'or adamw, with a third of the rate'],
+    ['  kind: muon', 'or adamw, with a quarter of the rate'],
     [`  learningRate: ${learningRateFor(width)}`, 'lower it if the loss jumps up'],
     ['  momentum: 0.9'],
     [`schedule: { kind: linear, warmupSteps: ${Math.min(20, Math.ceil(steps / 10))}, finalLearningRate: 0 }`],
