@@ -5,7 +5,7 @@
  *
  * A link that is slow or stalls for a while must not matter, one that is down must end both processes, and another
  * secret must be refused. It also reads from the kernel's list of sockets on which addresses the processes listen.
- * Linux only, as root and with iproute2; else it is skipped.
+ * Linux only, as root and with iproute2 and util-linux; else it is skipped.
  *
  * Time: 3 minutes
  */
@@ -82,13 +82,15 @@ schedule: { warmupSteps: 5 }
 
 /**
  * @param {number} rank @param {string} run @param {string[]} extra @param {string} [secret]
- * @returns {{ pid: () => number | undefined, end: Promise<End> }}
+ * @returns {{ end: Promise<End> }}
  */
 function start(rank, run, extra, secret = 'secret') {
   const place = ['--rank', `${rank}`, '--processes', '2', '--rendezvous', `${addresses[0]}:29400`];
   const open = ['--open-network', '--secret-file', path.join(scratch, secret), '--watchdog', values.watchdog];
   const train = [program, 'train', config, '--run', run, '--resume', ...place, ...open, ...extra];
-  const child = spawn('ip', ['netns', 'exec', names[rank] ?? '', process.execPath, ...train], {
+  // With process ids of its own, as on another machine: else rank 0 would end a process that it no longer hears of.
+  const machine = ['netns', 'exec', names[rank] ?? '', 'unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
+  const child = spawn('ip', [...machine, process.execPath, ...train], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let stderr = '';
@@ -96,7 +98,7 @@ function start(rank, run, extra, secret = 'secret') {
   const end = new Promise((resolve) =>
     child.on('close', (code) => resolve({ code, stderr, endedMs: performance.now() })),
   );
-  return { pid: () => child.pid, end };
+  return { end };
 }
 
 /** @param {string} run */
