@@ -1,4 +1,5 @@
 // The functions of the library that clm calls by name (src/runtime/kernelLibrary.ts); all others are hidden.
+#include "decoder.h"
 #include "listening.h"
 #include "math/int8.h"
 #include "math/tiles.h"
@@ -30,6 +31,23 @@ EXPORTED int ClmHasTiles() { return HasTiles(); }
 // A matrix of weights in int8, see math/int8.h; `packed` has room for it.
 EXPORTED void ClmPackInt8(int transposed, int64_t inputs, int64_t outputs, const float* weights, void* packed) {
   PackInt8(transposed != 0, inputs, outputs, weights, static_cast<uint8_t*>(packed));
+}
+
+// A step of decoding outside of TensorFlow, see decoder.h.
+EXPORTED void* ClmNewDecoder(const DecoderModel* model, const void* const* tensors, const float* frequencies,
+                             const uint8_t* isRotated) {
+  return new Decoder(*model, tensors, frequencies, isRotated);
+}
+EXPORTED void ClmDeleteDecoder(void* decoder) { delete static_cast<Decoder*>(decoder); }
+EXPORTED void ClmSetDecoderCaches(void* decoder, int64_t capacity, float* const* caches) {
+  static_cast<Decoder*>(decoder)->SetCaches(capacity, caches);
+}
+EXPORTED void ClmDecoderStep(void* decoder, int rows, const int32_t* slots, const int32_t* ids,
+                             const int32_t* positions, float* logits) {
+  static_cast<Decoder*>(decoder)->Step(rows, slots, ids, positions, logits);
+}
+EXPORTED void ClmTakeDecoderTimes(void* decoder, int64_t* counts, double* seconds) {
+  static_cast<Decoder*>(decoder)->TakeTimes(counts, seconds);
 }
 
 // For tensors of memory that is not theirs: what TensorFlow calls when it no longer needs it.

@@ -22,9 +22,11 @@ constexpr uint64_t kNoPart = (uint64_t{1} << kPartBits) - 1;
 // How a thread rounds and whether it flushes denormals to 0, as TensorFlow's threads do. Helpers take over the mode of
 // the thread they help, or else the bits of a result would depend on which thread computed it.
 #if defined(__x86_64__)
+constexpr uint64_t kDenormalsAsZero = 0x8040;  // of results, of operands
 inline uint64_t FloatMode() { return _mm_getcsr(); }
 inline void SetFloatMode(uint64_t mode) { _mm_setcsr(static_cast<unsigned>(mode)); }
 #elif defined(__aarch64__)
+constexpr uint64_t kDenormalsAsZero = 1 << 24;
 inline uint64_t FloatMode() {
   uint64_t mode;
   asm volatile("mrs %0, fpcr" : "=r"(mode));
@@ -32,6 +34,7 @@ inline uint64_t FloatMode() {
 }
 inline void SetFloatMode(uint64_t mode) { asm volatile("msr fpcr, %0" ::"r"(mode)); }
 #else
+constexpr uint64_t kDenormalsAsZero = 0;
 inline uint64_t FloatMode() { return 0; }
 inline void SetFloatMode(uint64_t) {}
 #endif
@@ -64,10 +67,7 @@ class Crew {
     floatMode_.store(FloatMode());
     done_.store(0);
     next_.store(job << kPartBits);
-    if (sleeping_.load() > 0) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      wake_.notify_all();
-    }
+    Wake();
     TakeParts(job);
     // Yields in the end, because a helper that was preempted in the middle of a part needs a core to finish it.
     for (int spin = 0; done_.load() < parts; spin++) {
@@ -79,7 +79,19 @@ class Crew {
     busy_.unlock();
   }
 
+  // Helpers spin for as long as this has been called more often with true than with false.
+  void KeepAwake(bool awake) {
+    awake_.fetch_add(awake ? 1 : -1);
+    if (awake) Wake();
+  }
+
  private:
+  void Wake() {
+    if (sleeping_.load() == 0) return;
+    std::lock_guard<std::mutex> lock(mutex_);
+    wake_.notify_all();
+  }
+
   // Runs parts of a job until none is left. A part is claimed by incrementing `next_`, which also holds the number of
   // the job, so a late helper cannot claim a part of a job that is over.
   void TakeParts(uint64_t job) {
@@ -104,13 +116,14 @@ class Crew {
       return next >> kPartBits != seen && (next & kNoPart) != kNoPart;
     };
     for (;;) {
-      for (int spin = 0; spin < kSpins && !isNew(); spin++) Pause();
+      for (int spin = 0; spin < kSpins && !isNew(); spin = awake_.load() > 0 ? 0 : spin + 1) Pause();
       if (!isNew()) {
         std::unique_lock<std::mutex> lock(mutex_);
         sleeping_.fetch_add(1);
-        wake_.wait(lock, isNew);
+        wake_.wait(lock, [&] { return isNew() || awake_.load() > 0; });
         sleeping_.fetch_sub(1);
       }
+      if (!isNew()) continue;
       seen = next_.load() >> kPartBits;
       TakeParts(seen);
     }
@@ -124,8 +137,13 @@ class Crew {
   std::atomic<const void*> context_{nullptr};
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<int> sleeping_{0};
+  std::atomic<int> sleeping_{0}, awake_{0};
 };
+
+Crew& TheCrew() {
+  static Crew* crew = new Crew;  // never deleted: its threads end with the process
+  return *crew;
+}
 
 std::atomic<int> threadsPerBranch{1};
 
@@ -138,9 +156,14 @@ int ThreadCount() {
 
 void RunParts(int64_t parts, void (*body)(int64_t, const void*), const void* context) {
   if (parts == 1) return body(0, context);
-  static Crew* crew = new Crew;  // never deleted: its threads end with the process
-  crew->Run(parts, body, context);
+  TheCrew().Run(parts, body, context);
 }
+
+HelpersAwake::HelpersAwake() { TheCrew().KeepAwake(true); }
+HelpersAwake::~HelpersAwake() { TheCrew().KeepAwake(false); }
+
+DenormalsAsZero::DenormalsAsZero() : before_(FloatMode()) { SetFloatMode(before_ | kDenormalsAsZero); }
+DenormalsAsZero::~DenormalsAsZero() { SetFloatMode(before_); }
 
 int ThreadsPerBranch() { return threadsPerBranch.load(std::memory_order_relaxed); }
 

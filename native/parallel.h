@@ -16,6 +16,28 @@ void InParallel(int64_t parts, const Body& body) {
   RunParts(parts, [](int64_t part, const void* context) { (*static_cast<const Body*>(context))(part); }, &body);
 }
 
+// While one exists, helpers without work stay awake: between two parts of a step of decoding they would fall asleep,
+// and waking them takes longer than the part.
+class HelpersAwake {
+ public:
+  HelpersAwake();
+  ~HelpersAwake();
+  HelpersAwake(const HelpersAwake&) = delete;
+  HelpersAwake& operator=(const HelpersAwake&) = delete;
+};
+
+// While one exists, this thread and its helpers take denormal numbers for 0, as TensorFlow's threads do.
+class DenormalsAsZero {
+ public:
+  DenormalsAsZero();
+  ~DenormalsAsZero();
+  DenormalsAsZero(const DenormalsAsZero&) = delete;
+  DenormalsAsZero& operator=(const DenormalsAsZero&) = delete;
+
+ private:
+  const uint64_t before_;
+};
+
 // How many of these threads a branch of a step (one of the micro-batches computed at the same time) may use; 1 at
 // first.
 int ThreadsPerBranch();

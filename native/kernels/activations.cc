@@ -1,20 +1,15 @@
 // GELU, SwiGLU and squared ReLU, forward and backward. Their inputs and outputs are those of matrix products, hence of
 // type T.
+#include "../math/activations.h"
+
 #include "../operation.h"
 #include "../parallel.h"
 
 namespace {
 
-// GELU in the tanh form: u · sigmoid(2z), z = √(2/π)(u + 0.044715 u³).
-constexpr float kLinear = 1.5957691216f;  // 2√(2/π)
-constexpr float kCubic = kLinear * 0.044715f;
-
 template <typename T>
 VARIANTS void Gelu(int64_t n, const T* __restrict x, T* __restrict y) {
-  for (int64_t i = 0; i < n; i++) {
-    const float u = Load(x + i);
-    Store(y + i, u * Sigmoid(u * (kCubic * u * u + kLinear)));
-  }
+  for (int64_t i = 0; i < n; i++) Store(y + i, GeluOf(Load(x + i)));
 }
 
 template <typename T>
@@ -28,10 +23,7 @@ VARIANTS void GeluGrad(int64_t n, const T* __restrict x, const T* __restrict dy,
 
 template <typename T>
 VARIANTS void Swiglu(int64_t n, const T* __restrict gate, const T* __restrict up, T* __restrict y) {
-  for (int64_t i = 0; i < n; i++) {
-    const float g = Load(gate + i);
-    Store(y + i, g * Sigmoid(g) * Load(up + i));
-  }
+  for (int64_t i = 0; i < n; i++) Store(y + i, SiluOf(Load(gate + i)) * Load(up + i));
 }
 
 template <typename T>

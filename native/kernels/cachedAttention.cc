@@ -6,60 +6,12 @@
 //
 // B slots · K key/value heads · G queries of each · S capacity of a slot in positions · D head size
 #include <algorithm>
-#include <cmath>
-#include <vector>
 
-#include "../math/lanes.h"
+#include "../math/cachedHead.h"
 #include "../operation.h"
 #include "../parallel.h"
 
 namespace {
-
-// The threads share the work if it reads at least this many numbers of keys (and as many of values).
-constexpr int64_t kShared = 1 << 14;
-
-// What is done with the vector of a head; null for what is not.
-struct Turn {
-  const float *gain, *cosines, *signedSines;
-  float epsilon;
-};
-
-INLINE float Dot(int64_t D, const float* a, const float* b) {
-  const int64_t whole = D / kLanes * kLanes;
-  Lanes sums = {};
-  for (int64_t d = 0; d < whole; d += kLanes) sums += LoadLanes(a + d) * LoadLanes(b + d);
-  float sum = SumOf(sums);
-  for (int64_t d = whole; d < D; d++) sum += a[d] * b[d];
-  return sum;
-}
-
-// y (D) = x, divided by its root mean square and multiplied by the gain; then pairs (d, d + D/2) are turned.
-VARIANTS void Place(int64_t D, const Turn& turn, const float* x, float* __restrict normalised, float* __restrict y) {
-  const float scale =
-      turn.gain == nullptr ? 1.0f : 1.0f / std::sqrt(Dot(D, x, x) / static_cast<float>(D) + turn.epsilon);
-  for (int64_t d = 0; d < D; d++) normalised[d] = turn.gain == nullptr ? x[d] : x[d] * scale * turn.gain[d];
-  if (turn.cosines == nullptr) {
-    for (int64_t d = 0; d < D; d++) y[d] = normalised[d];
-    return;
-  }
-  const int64_t half = D / 2;
-  for (int64_t d = 0; d < half; d++)
-    y[d] = normalised[d] * turn.cosines[d] + normalised[half + d] * turn.signedSines[d];
-  for (int64_t d = half; d < D; d++)
-    y[d] = normalised[d] * turn.cosines[d] + normalised[d - half] * turn.signedSines[d];
-}
-
-// output (D) = softmax(query (D) · keysᵀ / √D) · values over n positions; `weights` is a buffer of n numbers.
-VARIANTS void Attend(int64_t n, int64_t D, const float* query, const float* keys, const float* values,
-                     float* __restrict weights, float* __restrict output) {
-  const float scale = 1.0f / std::sqrt(static_cast<float>(D));
-  for (int64_t s = 0; s < n; s++) weights[s] = scale * Dot(D, query, keys + s * D);
-  const float sum = ExponentialsFrom(Largest(n, weights), n, weights);
-  for (int64_t d = 0; d < D; d++) output[d] = 0;
-  for (int64_t s = 0; s < n; s++)
-    for (int64_t d = 0; d < D; d++) output[d] += weights[s] * values[s * D + d];
-  for (int64_t d = 0; d < D; d++) output[d] /= sum;
-}
 
 struct StepAttributes {
   int32_t heads = 1;  // K
@@ -95,21 +47,15 @@ void ComputeCachedAttention(Execution& run, const StepAttributes& attributes) {
   const int64_t most = 1 + *std::max_element(positions, positions + B);
   // Each head of a slot is computed by one thread in one order, so its bits depend on nothing else.
   const auto attend = [&](int64_t part) {
-    const int64_t b = part / K, k = part % K, n = 1 + positions[b];
+    const int64_t b = part / K, k = part % K;
     const float* row = rows + b * (G + 2) * K * D;
-    const float* angles = cosines == nullptr ? nullptr : cosines + b * D;
-    const float* sines = cosines == nullptr ? nullptr : signedSines + b * D;
-    float *ownKeys = keys + part * S * D, *ownValues = values + part * S * D;
-    std::vector<float> buffer(n + 2 * D);
-    float *weights = buffer.data(), *query = weights + n, *normalised = query + D;
-    Place(D, {keyGain, angles, sines, attributes.epsilon}, row + (G * K + k) * D, normalised, ownKeys + (n - 1) * D);
-    std::copy_n(row + (G * K + K + k) * D, D, ownValues + (n - 1) * D);
-    for (int64_t head = k * G; head < (k + 1) * G; head++) {
-      Place(D, {queryGain, angles, sines, attributes.epsilon}, row + head * D, normalised, query);
-      Attend(n, D, query, ownKeys, ownValues, weights, output + b * width + head * D);
-    }
+    const Angles angles{cosines == nullptr ? nullptr : cosines + b * D,
+                        cosines == nullptr ? nullptr : signedSines + b * D};
+    AttendHead({G, D, 1 + positions[b], row + k * G * D, row + (G * K + k) * D, row + (G * K + K + k) * D, queryGain,
+                keyGain, attributes.epsilon, angles, keys + part * S * D, values + part * S * D,
+                output + b * width + k * G * D});
   };
-  if (B * K * most * D >= kShared) return InParallel(B * K, attend);
+  if (B * K * most * D >= kSharedAttention) return InParallel(B * K, attend);
   for (int64_t part = 0; part < B * K; part++) attend(part);
 }
 

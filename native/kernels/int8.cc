@@ -10,11 +10,6 @@
 
 namespace {
 
-// The threads share a product from so many multiplications on: some 10 µs.
-constexpr int64_t kShared = 1 << 18;
-// Parts for each thread, so that the others can help one that is held up.
-constexpr int64_t kPartsOfThread = 4;
-
 // The number of blocks in a row of the packed matrix, input i.
 int64_t BlocksOf(Execution& run, int i) {
   run.expectRank(i, 2);
@@ -27,17 +22,14 @@ void ComputeProduct(Execution& run) {
   const int64_t B = BlocksOf(run, 1);
   if (!run.ok()) return;
   const int64_t M = run.dimension(0, 0), K = run.dimension(0, 1), N = run.dimension(1, 0);
-  if (BlockCount(K) != B)
-    run.fail("the weights, " + run.shapeText(1) + ", do not fit the rows, " + run.shapeText(0));
+  if (BlockCount(K) != B) run.fail("the weights, " + run.shapeText(1) + ", do not fit the rows, " + run.shapeText(0));
   if (run.size(2) > 0) run.expectSize(2, N);
   float* y = run.output(0, {M, N});
   if (!run.ok()) return;
   const Int8Rows x(M, K, run.input(0));
   const uint8_t* w = run.input<uint8_t>(1);
   const float* bias = run.size(2) > 0 ? run.input(2) : nullptr;
-  const int64_t groups = (N + kGroup - 1) / kGroup;
-  const int64_t parts = M * K * N < kShared ? 1 : kPartsOfThread * ThreadCount();
-  const int64_t share = (groups + parts - 1) / parts * kGroup;
+  const int64_t share = Int8Part(M, K, N);
   InParallel((N + share - 1) / share, [&](int64_t part) {
     const int64_t first = part * share;
     MultiplyInt8(x, N, w, bias, first, first + share < N ? first + share : N, y);

@@ -213,8 +213,15 @@ void MultiplyInt8(const Int8Rows& x, int64_t N, const uint8_t* packed, const flo
       for (int64_t m = 0; m < rows; m++)
         for (int i = 0; i < kGroup; i++) sums[m * kGroup + i] = bias != nullptr && i < count ? bias[n + i] : 0;
       MultiplyGroup(x, row, rows, count, packed + GroupStart(x.B, n / kGroup), sums);
-      for (int64_t m = 0; m < rows; m++)
-        std::memcpy(y + (row + m) * N + n, sums + m * kGroup, count * sizeof(float));
+      for (int64_t m = 0; m < rows; m++) std::memcpy(y + (row + m) * N + n, sums + m * kGroup, count * sizeof(float));
     }
   }
+}
+
+int64_t Int8Part(int64_t M, int64_t K, int64_t N) {
+  constexpr int64_t kShared = 1 << 18;   // multiplications from which on the threads share a product
+  constexpr int64_t kPartsOfThread = 4;  // so that the others can help one that is held up
+  const int64_t groups = (N + kGroup - 1) / kGroup;
+  const int64_t parts = M * K * N < kShared ? 1 : kPartsOfThread * ThreadCount();
+  return (groups + parts - 1) / parts * kGroup;
 }

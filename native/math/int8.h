@@ -43,3 +43,6 @@ class Int8Rows {
 // Columns [first, last) of y (M, N) = x · w + bias (N numbers or null); first is a multiple of 16.
 void MultiplyInt8(const Int8Rows& x, int64_t N, const uint8_t* packed, const float* bias, int64_t first, int64_t last,
                   float* y);
+
+// How many outputs a thread computes at a time, a multiple of 16 or all N.
+int64_t Int8Part(int64_t M, int64_t K, int64_t N);

@@ -25,11 +25,13 @@ export function locateKernels(root, libraries) {
   const directory = path.join(root, 'native');
   const files = filesBelow(directory).filter((file) => /\.(cc|h)$/.test(file));
   const options = [...compilerFlags, '-include', path.join(root, oldLinux), '-I', libraries.includeDirectory];
-  const linked = linkFlags(libraries);
+  const isDarwin = libraries.set.name.startsWith('darwin');
+  // The library must stay loaded until the process ends: its threads have no end of their own.
+  const linked = [...linkFlags(libraries), ...(isDarwin ? [] : ['-Xlinker', '-z', '-Xlinker', 'nodelete'])];
   const contents = files.map((file) => readFileSync(file));
   const shared = withoutPaths([...options, ...linked], root, libraries);
   const key = hashOf(...contents, process.env.CXX ?? '', libraries.set.name, ...shared).slice(0, 16);
-  const extension = libraries.set.name.startsWith('darwin') ? 'dylib' : 'so';
+  const extension = isDarwin ? 'dylib' : 'so';
   return {
     ...{ directory, options, sources: files.filter((file) => file.endsWith('.cc')), linked },
     file: path.join(libraries.libraryDirectory, `clm-kernels-${key}.${extension}`),

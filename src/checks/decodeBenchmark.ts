@@ -4,6 +4,7 @@
  */
 import { countWhere, keyValueCacheBytes } from '../training/plan/memory.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
+import type { PartTime } from '../runtime/decoder.ts';
 import type { NodeTiming } from '../runtime/trace.ts';
 import type { StoredAs } from '../runtime/variables.ts';
 import { openDecoding, type Decoding } from '../sampling/decoding.ts';
@@ -77,7 +78,6 @@ export async function decodeBenchmark(loaded: LoadedModel, options: DecodeOption
   const { config, tokenizer, session, table, weights } = loaded;
   const { batch, promptTokens } = options;
   const { model } = config;
-  const bytesPerSecond = await readingSpeed(config.device);
   const decoding = openDecoding(session, model, table, batch);
   const maxTokens = tokensOfCompletion(model, options);
   const settings = completeSettings(
@@ -109,9 +109,16 @@ export async function decodeBenchmark(loaded: LoadedModel, options: DecodeOption
   await complete(); // records the programs
   const rounds: { ms: number; stepsMs: number }[] = [];
   const steps = maxTokens - 1; // the first token comes from the prefill
-  const beganMs = performance.now();
-  while (rounds.length * steps < options.tokens || performance.now() - beganMs < shortestMs)
-    rounds.push(await complete());
+  const readingSpeeds: number[] = [];
+  let roundsMs = 0;
+  while (rounds.length * steps < options.tokens || roundsMs < shortestMs) {
+    const round = await complete();
+    rounds.push(round);
+    roundsMs += round.ms;
+    // In turns, because machines drift; with many short rounds, after every tenth of the time.
+    if (roundsMs >= (readingSpeeds.length * shortestMs) / 10) readingSpeeds.push(await readingSpeed(config.device));
+  }
+  const bytesPerSecond = median(readingSpeeds);
   const msPerStep = median(rounds.map(({ ms }) => ms)) / steps;
   const choosingMs = median(rounds.map((round) => round.ms - round.stepsMs)) / steps;
   const { prefillMs, matmulGflops } = await measurePrefill(loaded, decoding, prompts[0]!);
@@ -178,18 +185,36 @@ async function profileSteps(
     await step(); // which may have to enlarge the cache
   };
   const timings: NodeTiming[] = [];
+  const parts: PartTime[] = [];
   for (let made = 0; made < profiledSteps; made++) {
     if (made === 0 || decoding.length(0) === decoding.contextLength) await readPrompts();
-    timings.push(...(await session.traced(async () => void (await step()))));
+    decoding.takeTimes();
+    const traced = await session.traced(async () => void (await step()));
+    const times = decoding.takeTimes();
+    if (times === null) timings.push(...traced);
+    else parts.push(...times);
   }
   for (const slot of prompts.keys()) decoding.free(slot);
-  const profile = profileOf(timings, profiledSteps);
-  const sum = profile.reduce((total, { threadMs }) => total + threadMs, 0);
+  const profile =
+    parts.length > 0
+      ? summed(parts)
+      : profileOf(timings, profiledSteps).map(({ threadMs, ...rest }) => ({ ...rest, ms: threadMs }));
+  const sum = profile.reduce((total, { ms }) => total + ms, 0);
   const scale = Math.min(1, programMs / sum); // tracing may slow a step of microseconds down
   return {
-    operations: profile.map(({ operation, count, threadMs }) => ({ operation, count, ms: threadMs * scale })),
+    operations: profile.map(({ operation, count, ms }) => ({ operation, count, ms: ms * scale })),
     betweenOperationsMs: programMs - sum * scale,
   };
+}
+
+/** Of one step, by part, the slowest first. */
+function summed(parts: readonly PartTime[]): { operation: string; count: number; ms: number }[] {
+  const names = [...new Set(parts.map(({ part }) => part))];
+  const mean = (part: string, field: 'count' | 'ms'): number =>
+    parts.reduce((sum, each) => sum + (each.part === part ? each[field] : 0), 0) / profiledSteps;
+  return names
+    .map((part) => ({ operation: part, count: mean(part, 'count'), ms: mean(part, 'ms') }))
+    .sort((a, b) => b.ms - a.ms);
 }
 
 /** Of a row per prompt of the embeddings that are only looked up, and of all else. */

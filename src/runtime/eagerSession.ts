@@ -93,6 +93,10 @@ export class EagerSession implements Session {
     throw new Error('only a recorded session can be traced');
   }
 
+  decoder(): null {
+    return null;
+  }
+
   close(): void {
     const { eagerBinding } = this.#tensorFlow;
     for (const { handleId } of this.#variables.values()) {

@@ -6,6 +6,7 @@
 import os from 'node:os';
 import { attributeTypes, type Attribute } from './binding.ts';
 import { bufferBytes, int64s, throwOnError, withStatus, type CApi, type Output } from './capi.ts';
+import { briefly } from './brief.ts';
 import { field, varintField } from '../storage/protobuf.ts';
 import type { Pointer } from './libc.ts';
 import { clusterConfig, serverTarget, type ServerPlace } from './server.ts';
@@ -39,9 +40,6 @@ function sessionConfig(branches: number): Uint8Array {
 /** In a RunOptions: inter_op_thread_pool (3) −1 is the thread that calls TF_SessionRun. */
 const callersThread = varintField(3, -1);
 
-/** For so long, brief runs follow each other without a turn of the event loop, which takes a tenth of their time. */
-const longestTurnMs = 2;
-
 /** Owns a TF_Graph and its TF_Session. */
 export class GraphSession {
   readonly #c: CApi;
@@ -49,8 +47,6 @@ export class GraphSession {
   readonly #session: Pointer;
   /** Timings of runs are added here; null while nothing is traced. */
   #trace: NodeTiming[] | null = null;
-  /** When the latest turn of the event loop for a brief run began. */
-  #turnMs = -Infinity;
 
   /**
    * @param branches parallel branches of the programs to come, see `sessionConfig`
@@ -135,13 +131,8 @@ export class GraphSession {
           for (const buffer of [options, metadata]) if (buffer !== null) c.TF_DeleteBuffer(buffer);
         }
       };
-      if (!isBrief) c.TF_SessionRun.async(...run, ended);
-      else if (performance.now() - this.#turnMs < longestTurnMs) ended(c.TF_SessionRun(...run));
-      else
-        setImmediate(() => {
-          this.#turnMs = performance.now();
-          ended(c.TF_SessionRun(...run));
-        });
+      if (isBrief) void briefly(() => ended(c.TF_SessionRun(...run)));
+      else c.TF_SessionRun.async(...run, ended);
     });
   }
 

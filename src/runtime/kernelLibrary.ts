@@ -21,9 +21,41 @@ interface KernelLibrary {
   /** Bytes per second at which the kernels' threads read memory of so many bytes; 0 if there is not so much. */
   readingSpeed: CFunction;
   packInt8: CFunction;
+  decoder: DecoderFunctions;
   /** The address of a C function that does nothing with memory that is no longer needed. */
   keep: Pointer;
 }
+
+/** Of a step of decoding, see native/decoder.h and runtime/decoder.ts. */
+interface DecoderFunctions {
+  open: CFunction;
+  close: CFunction;
+  setCaches: CFunction;
+  step: CFunction;
+  takeTimes: CFunction;
+}
+
+/** `struct DecoderModel` of native/decoder.h, its fields in order. */
+const sizesOfDecoder = {
+  layers: 'int64_t',
+  width: 'int64_t',
+  heads: 'int64_t',
+  keyValueHeads: 'int64_t',
+  headSize: 'int64_t',
+  feedForwardWidth: 'int64_t',
+  vocabularySize: 'int64_t',
+  weights: 'int32_t',
+  positions: 'int32_t',
+  isCentred: 'int32_t',
+  isGated: 'int32_t',
+  epsilon: 'float',
+};
+
+/** Sizes as in the config; `weights` and `positions` are places in `storedInDecoder`. */
+export type SizesOfDecoder = Record<keyof typeof sizesOfDecoder, number>;
+
+/** What weights are stored in, in the order of `enum class StoredAs`. */
+export const storedInDecoder = ['float32', 'bfloat16', 'int8'] as const;
 
 /** Kept for good: koffi unloads a library that nobody holds, and TensorFlow would then call into nothing. */
 let library: KernelLibrary | undefined;
@@ -53,12 +85,27 @@ function load(file: string, remedy: string): KernelLibrary {
       hasTiles: loaded.func('int ClmHasTiles()'),
       readingSpeed: loaded.func('double ClmReadingSpeed(int64_t)'),
       keep: loaded.symbol('ClmKeep') as Pointer,
+      decoder: decoderOf(loaded),
       packInt8: loaded.func('void ClmPackInt8(int, int64_t, int64_t, const float*, void*)'),
     };
   } catch (error) {
     throw environmentFailure(`clm's kernels do not load (${(error as Error).message}): ${remedy}.`);
   }
 }
+
+function decoderOf(loaded: ReturnType<ReturnType<typeof koffi>['load']>): DecoderFunctions {
+  koffi().struct('DecoderModel', sizesOfDecoder);
+  return {
+    open: loaded.func('void* ClmNewDecoder(const DecoderModel*, const void**, const float*, const uint8_t*)'),
+    close: loaded.func('void ClmDeleteDecoder(void*)'),
+    setCaches: loaded.func('void ClmSetDecoderCaches(void*, int64_t, const void**)'),
+    step: loaded.func('void ClmDecoderStep(void*, int, const int32_t*, const int32_t*, const int32_t*, float*)'),
+    takeTimes: loaded.func('void ClmTakeDecoderTimes(void*, int64_t*, double*)'),
+  };
+}
+
+/** The functions of a step of decoding. */
+export const decoderFunctions = (): DecoderFunctions => library!.decoder;
 
 /** Bytes per second at which the threads of clm's kernels read `bytes` of memory; 0 if there is not so much of it. */
 export const kernelReadingSpeed = (bytes: number): number => library!.readingSpeed(bytes) as number;

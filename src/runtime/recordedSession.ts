@@ -4,6 +4,7 @@ import { matrixSizes, packedShape } from '../tensors/int8.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { dataTypes, typeAttribute } from './binding.ts';
 import { emptyTensor, newTensor, setTensor, tensorInPlace, tensorValues, type CApi, type Output } from './capi.ts';
+import { openDecoder, type Decoder, type DecoderModel, type HeldValues } from './decoder.ts';
 import { GraphSession } from './graph.ts';
 import { keepMemory, packInt8, shareCores } from './kernelLibrary.ts';
 import type { Pointer } from './libc.ts';
@@ -26,6 +27,7 @@ export class RecordedSession implements Session {
   readonly #readers = new Map<string, Output>();
   /** The tensors that programs are fed: each is written again for every run. */
   readonly #fed: Pointer[] = [];
+  readonly #decoders: Decoder[] = [];
   #check: Promise<void> | undefined;
 
   constructor(tensorFlow: TensorFlow, settings: SessionSettings) {
@@ -76,6 +78,10 @@ export class RecordedSession implements Session {
   }
 
   async readVariables(names: readonly string[]): Promise<NamedTensor[]> {
+    for (const name of names) {
+      const { storedAs } = this.#variable(name);
+      if (storedAs !== 'float32') throw new Error(`${name} is stored in ${storedAs} and cannot be read back`);
+    }
     const readers = names.map((name) => this.#reader(name));
     const fetched = await this.#graph.run([], readers, []);
     return names.map((name, i) => ({ name, shape: this.#variable(name).shape, values: this.#take(fetched[i]) }));
@@ -133,11 +139,19 @@ export class RecordedSession implements Session {
     return { run };
   }
 
+  decoder(model: DecoderModel): Decoder | null {
+    if (this.settings.kernels === 'none') return null;
+    const decoder = openDecoder(model, (names) => this.#hold(names));
+    this.#decoders.push(decoder);
+    return decoder;
+  }
+
   traced(body: () => Promise<void>): Promise<NodeTiming[]> {
     return this.#graph.traced(body);
   }
 
   close(): void {
+    for (const decoder of this.#decoders) decoder.close();
     this.#graph.close();
     for (const tensor of this.#fed) this.#tensorFlow.c.TF_DeleteTensor(tensor);
   }
@@ -156,12 +170,28 @@ export class RecordedSession implements Session {
     return variable;
   }
 
+  /** What a run fetches of a variable is its memory, not a copy. */
+  async #hold(names: readonly string[]): Promise<HeldValues> {
+    const { c } = this.#tensorFlow;
+    const fetched = await this.#graph.run(
+      [],
+      names.map((name) => this.#reader(name)),
+      [],
+    );
+    return {
+      addresses: fetched.map((tensor) => c.TF_TensorData(tensor)),
+      storedAs: names.map((name) => this.#variable(name).storedAs),
+      release: () => {
+        for (const tensor of fetched) c.TF_DeleteTensor(tensor);
+      },
+    };
+  }
+
   #reader(name: string): Output {
     let output = this.#readers.get(name);
     if (!output) {
       const { handleId, storedAs } = this.#variable(name);
-      if (storedAs !== 'float32') throw new Error(`${name} is stored in ${storedAs} and cannot be read back`);
-      const dtype = typeAttribute('dtype', dataTypes.float32);
+      const dtype = typeAttribute('dtype', storedType(storedAs));
       const [handle] = this.#recorder.executeOp('ReadVariableOp', [dtype], [handleId], 1);
       output = this.#recorder.output(handle!.id, 'ReadVariableOp');
       this.#readers.set(name, output);

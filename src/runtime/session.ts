@@ -4,6 +4,7 @@
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
+import type { Decoder, DecoderModel } from './decoder.ts';
 import type { Kernels } from './kernelLibrary.ts';
 import type { ServerPlace } from './server.ts';
 import type { NodeTiming } from './trace.ts';
@@ -91,6 +92,11 @@ export interface Session {
     define: Definition<I, O>,
     options?: ProgramOptions,
   ): Program<I, O>;
+  /**
+   * Steps of decoding outside of programs, over variables that nothing assigns from then on, but for the caches; null
+   * where there is none. It ends with the session.
+   */
+  decoder(model: DecoderModel): Decoder | null;
   /** Runs `body` and returns how long each node of the graph took in it. @throws if the session is eager */
   traced(body: () => Promise<void>): Promise<NodeTiming[]>;
   close(): void;

@@ -8,8 +8,12 @@
 import type { Adapter } from '../model/adapter.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
-import { addCacheVariables, addCacheViews, cacheLayout, firstRowOf } from './cacheLayout.ts';
-import { recordCopy, recordPrefill, recordResize, recordStep, type DecodingSetup } from './decodingPrograms.ts';
+import type { Decoder, PartTime } from '../runtime/decoder.ts';
+import { elementCount } from '../tensors/tensors.ts';
+import { addCacheVariables, addCacheViews, cacheLayout, cacheView, firstRowOf } from './cacheLayout.ts';
+import { briefWeights, recordCopy, recordPrefill, recordResize, recordStep } from './decodingPrograms.ts';
+import type { DecodingSetup } from './decodingPrograms.ts';
+import { modelOfDecoder } from './nativeStep.ts';
 import { paddedLength, recordedOnce } from './recordedSizes.ts';
 
 export interface Decoding {
@@ -34,6 +38,8 @@ export interface Decoding {
   /** Appends one token to each slot named, none of them full. @returns the logits (V) after it, by slot */
   step(next: ReadonlyMap<number, number>): Promise<Map<number, Float32Array>>;
   free(slot: number): void;
+  /** Where the time of the steps since the last call went; null if TensorFlow computes them. */
+  takeTimes(): PartTime[] | null;
 }
 
 const shortestCapacity = 64;
@@ -51,13 +57,14 @@ const tokensPerStep = 8;
  * Programs are recorded when first needed; the first prefill creates the cache. At most one Decoding per session.
  *
  * @param table of the variables that are the model, those of an adapter included
+ * @param options.isTraining whether the variables change between completions
  */
 export function openDecoding(
   session: Session,
   model: ModelConfig,
   table: readonly ParameterSpec[],
   slots: number,
-  adapter: Adapter | null = null,
+  { adapter = null, isTraining = false }: { adapter?: Adapter | null; isTraining?: boolean } = {},
 ): Decoding {
   const { contextLength } = model;
   const cache = cacheLayout(model, slots);
@@ -68,7 +75,13 @@ export function openDecoding(
   const copyProgram = recordedOnce((S: number) => recordCopy(setup, S));
   const addViews = recordedOnce((S: number) => addCacheViews(session, cache, S));
 
+  const described = adapter === null && !isTraining ? modelOfDecoder(model, table) : null;
+  const decoder = described && session.decoder(described);
+  const parameterCount = table.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+
   let capacity = 0;
+  /** That of the caches as the decoder knows them. */
+  let decoderCapacity = 0;
   const lengths = new Array<number>(slots).fill(0);
   /** Number of tokens whose keys and values are still in the cache; those of a freed slot remain until overwritten. */
   const cached = new Array<number>(slots).fill(0);
@@ -87,6 +100,34 @@ export function openDecoding(
   const makeRoom = async (length: number): Promise<void> => {
     const needed = paddedLength(length, contextLength, shortestCapacity);
     if (needed > capacity || lengths.every((each) => each === 0)) await setCapacity(needed);
+  };
+
+  /** The logits after the next tokens, by slot: computed by a program of TensorFlow for all slots. */
+  const recordedStep: Decoding['step'] = async (next) => {
+    const positions = Int32Array.from(lengths);
+    const inputs = new Int32Array(slots);
+    for (const [slot, tokenId] of next) inputs[slot] = tokenId;
+    // Slots that get no token write behind what they have cached, or over the last of it if the cache is full.
+    for (let slot = 0; slot < slots; slot++)
+      if (!next.has(slot)) positions[slot] = cached[slot] = Math.min(cached[slot]!, capacity - 1);
+    const { logits } = await stepProgram(capacity).run({ inputs, positions });
+    const V = logits.length / slots;
+    return new Map([...next.keys()].map((slot) => [slot, logits.subarray(slot * V, (slot + 1) * V)]));
+  };
+  /** The same by clm's library, for these slots alone. */
+  const nativeStep = async (of: Decoder, next: ReadonlyMap<number, number>): ReturnType<Decoding['step']> => {
+    if (decoderCapacity !== capacity)
+      await of.useCaches(
+        capacity,
+        cache.variables.map((name) => cacheView(name, capacity)),
+      );
+    decoderCapacity = capacity;
+    const taking = [...next.keys()];
+    const isBrief = taking.length * parameterCount < briefWeights;
+    const positions = taking.map((slot) => lengths[slot]!);
+    const logits = await of.step(taking, [...next.values()], positions, isBrief);
+    const V = logits.length / taking.length;
+    return new Map(taking.map((slot, row) => [slot, logits.subarray(row * V, (row + 1) * V)]));
   };
 
   const decoding: Decoding = {
@@ -133,26 +174,17 @@ export function openDecoding(
       return logits;
     },
     step: async (next) => {
-      const positions = Int32Array.from(lengths);
-      const inputs = new Int32Array(slots);
-      for (const [slot, tokenId] of next) {
-        if (lengths[slot]! >= contextLength) throw new Error(`slot ${slot} is full`);
-        inputs[slot] = tokenId;
-      }
-      await makeRoom(Math.max(...positions) + 1);
-      // The program computes every slot. Those that get no token write behind what they have cached, or over the last
-      // of it if the cache is full.
-      for (let slot = 0; slot < slots; slot++)
-        if (!next.has(slot)) positions[slot] = cached[slot] = Math.min(cached[slot]!, capacity - 1);
-      const { logits } = await stepProgram(capacity).run({ inputs, positions });
-      const V = logits.length / slots;
+      for (const slot of next.keys()) if (lengths[slot]! >= contextLength) throw new Error(`slot ${slot} is full`);
+      await makeRoom(Math.max(...lengths) + 1);
+      const logits = await (decoder === null ? recordedStep(next) : nativeStep(decoder, next));
       for (const [slot, tokenId] of next) {
         tokensOf[slot]!.length = lengths[slot]!;
         tokensOf[slot]!.push(tokenId);
         cached[slot] = ++lengths[slot]!;
       }
-      return new Map([...next.keys()].map((slot) => [slot, logits.subarray(slot * V, (slot + 1) * V)]));
+      return logits;
     },
+    takeTimes: () => decoder?.takeTimes() ?? null,
     free: (slot) => {
       lengths[slot] = 0;
     },

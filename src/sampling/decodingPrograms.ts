@@ -28,7 +28,7 @@ export interface DecodingSetup {
 }
 
 /** With fewer weights × slots than this, a step takes under a millisecond. */
-const briefWeights = 4e6;
+export const briefWeights = 4e6;
 
 type Logits<I extends string> = Program<Readonly<Record<I, InputSpec>>, 'logits'>;
 

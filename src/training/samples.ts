@@ -30,7 +30,10 @@ export function openSamples(
   renewLock?: () => Promise<string | undefined>,
 ): Sampler {
   const { trained, frozen } = parameterRoles(config, tokenizer.vocabularySize);
-  const decoding = openDecoding(session, config.model, [...frozen, ...trained], 1, adapterOf(config));
+  const decoding = openDecoding(session, config.model, [...frozen, ...trained], 1, {
+    adapter: adapterOf(config),
+    isTraining: true,
+  });
   const prompt = defaultPrompt(config, tokenizer);
   const options = { settings: defaultSettings(config), tokenizer, contextLength: config.model.contextLength };
   return async (step) => {

@@ -186,7 +186,7 @@ describe('completion', () => {
 
   it('reads a prompt as long as the context again if another slot has overwritten its end', async () => {
     const session = await openTinySession(config, 'recorded');
-    const decoding = openDecoding(session, model, table, 2);
+    const decoding = openDecoding(session, model, table, 2, { isTraining: true }); // steps are TensorFlow's
     let prefills = 0;
     const prefill: Decoding['prefill'] = (...args) => {
       prefills++;

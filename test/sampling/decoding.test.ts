@@ -75,7 +75,11 @@ function expectClose(actual: Float32Array, expected: Float32Array, what: string)
 }
 
 describe.each(Object.entries(families))('cached decoding of %s', (_, model) => {
-  it.each(['recorded', 'eager'] as const)('has the logits of the whole pass at every position, %s', async (mode) => {
+  it.each([
+    ['recorded', "clm's own steps"],
+    ['recorded', "TensorFlow's steps"],
+    ['eager', "TensorFlow's steps"],
+  ] as const)('has the logits of the whole pass at every position: %s, %s', async (mode, steps) => {
     const config = tinyConfig({ model: { contextLength, ...model } });
     const session = await openTinySession(config, mode);
     const length = mode === 'eager' ? 80 : contextLength;
@@ -86,7 +90,9 @@ describe.each(Object.entries(families))('cached decoding of %s', (_, model) => {
     ] as const;
     expectClose(whole[0](7), whole[0](7), 'itself');
     expect(whole[0](7)).not.toEqual(whole[1](7));
-    const decoding = openDecoding(session, config.model, parameterTable(config.model, V), 3);
+    const isTraining = steps === "TensorFlow's steps";
+    const decoding = openDecoding(session, config.model, parameterTable(config.model, V), 3, { isTraining });
+    expect(decoding.takeTimes() === null).toBe(isTraining);
     // Two texts of different lengths; the second begins while the first is in progress. One slot stays free.
     expectClose(await decoding.prefill(0, texts[0].slice(0, 1)), whole[0](0), 'prefill of one token');
     let second = 0;
