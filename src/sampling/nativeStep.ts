@@ -1,6 +1,6 @@
 /** A model as clm's library needs it for steps of decoding; models with parts that it does not know have none. */
 import { isRotated } from '../model/positions.ts';
-import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
+import { isGated, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { ropeFrequencies } from '../model/ropeFrequencies.ts';
 import type { DecoderModel } from '../runtime/decoder.ts';
 
@@ -26,6 +26,8 @@ const knownKeys: ReadonlySet<string> = new Set<keyof ModelConfig>([
   'ropeTheta',
   'ropeScaling',
   'tiedEmbeddings',
+  'activation',
+  'normPlacement',
 ]);
 
 /** In the order of the constructor in native/decoder.cc; not every model has all. */
@@ -55,7 +57,7 @@ export function modelOfDecoder(model: ModelConfig, table: readonly ParameterSpec
       ...{ layers: count, width, heads, keyValueHeads, headSize, feedForwardWidth },
       vocabularySize: tokens.shape[0]!,
       isCentred: family === 'gpt2' ? 1 : 0,
-      isGated: family === 'llama' ? 1 : 0,
+      isGated: isGated(model) ? 1 : 0,
       epsilon: normEpsilon,
     },
     weights: named,

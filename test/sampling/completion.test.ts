@@ -59,6 +59,7 @@ function scripted(bytes: number[], V = 257): Decoding {
       return next();
     },
     readOn: () => Promise.reject(new Error('not a chat')),
+    takeTimes: () => null,
     step: async (map) => {
       length++;
       return new Map([...map.keys()].map((slot) => [slot, next()]));

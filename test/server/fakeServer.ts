@@ -68,6 +68,7 @@ export function fakeDecoding(slots: number): FakeDecoding {
       return new Map([...next.keys()].map((slot) => [slot, logitsAfter(texts[slot]!)]));
     },
     free: () => {}, // its tokens stay, for `copy`
+    takeTimes: () => null,
   };
   return decoding;
 }
