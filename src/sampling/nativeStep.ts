@@ -41,9 +41,11 @@ const namesOfBlock = [
 
 /** @returns null if the model has parts that the library does not know */
 export function modelOfDecoder(model: ModelConfig, table: readonly ParameterSpec[]): DecoderModel | null {
-  const isKnown = Object.entries(model).every(
-    ([key, value]) => knownKeys.has(key) || value === null || value === false,
-  );
+  const { activation, normPlacement } = model;
+  const isKnown =
+    Object.entries(model).every(([key, value]) => knownKeys.has(key) || value === null || value === false) &&
+    (activation === 'gelu' || activation === 'swiglu') &&
+    normPlacement === 'before';
   const layers = Array.from({ length: model.layers }, (_, layer) => layer);
   const names = [...namesOfModel, ...layers.flatMap((i) => namesOfBlock.map((name) => `blocks.${i}.${name}`))];
   const specs = new Map(table.map((spec) => [spec.name, spec]));
