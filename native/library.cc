@@ -1,7 +1,7 @@
 // The functions of the library that clm calls by name (src/runtime/kernelLibrary.ts); all others are hidden.
-#include "decoder.h"
+#include "decoding/decoder.h"
+#include "decoding/int8.h"
 #include "listening.h"
-#include "math/int8.h"
 #include "math/tiles.h"
 #include "operation.h"
 #include "parallel.h"
@@ -28,12 +28,12 @@ EXPORTED double ClmReadingSpeed(int64_t bytes) { return ReadingSpeed(bytes); }
 // Can matrix products be computed by ClmProduct and its transposed forms on this processor?
 EXPORTED int ClmHasTiles() { return HasTiles(); }
 
-// A matrix of weights in int8, see math/int8.h; `packed` has room for it.
+// A matrix of weights in int8, see decoding/int8.h; `packed` has room for it.
 EXPORTED void ClmPackInt8(int transposed, int64_t inputs, int64_t outputs, const float* weights, void* packed) {
   PackInt8(transposed != 0, inputs, outputs, weights, static_cast<uint8_t*>(packed));
 }
 
-// A step of decoding outside of TensorFlow, see decoder.h.
+// A step of decoding outside of TensorFlow, see decoding/decoder.h.
 EXPORTED void* ClmNewDecoder(const DecoderModel* model, const void* const* tensors, const float* frequencies,
                              const uint8_t* isRotated) {
   return new Decoder(*model, tensors, frequencies, isRotated);

@@ -7,7 +7,7 @@
 // B slots · K key/value heads · G queries of each · S capacity of a slot in positions · D head size
 #include <algorithm>
 
-#include "../math/cachedHead.h"
+#include "../decoding/cachedHead.h"
 #include "../operation.h"
 #include "../parallel.h"
 

@@ -1,7 +1,7 @@
-// Products of a few rows with a matrix of float32 or bfloat16 weights (math/fewRows.h).
+// Products of a few rows with a matrix of float32 or bfloat16 weights (decoding/fewRows.h).
 //
 // M rows · K inputs · N outputs; the bias is empty or of N numbers
-#include "../math/fewRows.h"
+#include "../decoding/fewRows.h"
 
 #include "../operation.h"
 #include "../parallel.h"

@@ -1,9 +1,9 @@
-// Products with 8-bit weights and rows of such matrices (math/int8.h). A token of a sample is bound by reading the
+// Products with 8-bit weights and rows of such matrices (decoding/int8.h). A token of a sample is bound by reading the
 // weights, of which there are a quarter of the bytes. A row gives the same bits alone and in a batch, and for any
 // number of threads.
 //
 // M rows · K inputs · N outputs; a packed matrix is a tensor (N, ⌈K/32⌉ · 34); the bias is empty or of N numbers
-#include "../math/int8.h"
+#include "../decoding/int8.h"
 
 #include "../operation.h"
 #include "../parallel.h"

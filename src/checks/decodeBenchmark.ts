@@ -4,7 +4,7 @@
  */
 import { countWhere, keyValueCacheBytes } from '../training/plan/memory.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
-import type { PartTime } from '../runtime/decoder.ts';
+import type { PartTime } from '../runtime/decoding/decoder.ts';
 import type { NodeTiming } from '../runtime/trace.ts';
 import type { StoredAs } from '../runtime/variables.ts';
 import { openDecoding, type Decoding } from '../sampling/decoding.ts';

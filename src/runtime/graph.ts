@@ -6,7 +6,7 @@
 import os from 'node:os';
 import { attributeTypes, type Attribute } from './binding.ts';
 import { bufferBytes, int64s, throwOnError, withStatus, type CApi, type Output } from './capi.ts';
-import { briefly } from './brief.ts';
+import { briefly } from './decoding/brief.ts';
 import { field, varintField } from '../storage/protobuf.ts';
 import type { Pointer } from './libc.ts';
 import { clusterConfig, serverTarget, type ServerPlace } from './server.ts';

@@ -26,7 +26,7 @@ interface KernelLibrary {
   keep: Pointer;
 }
 
-/** Of a step of decoding, see native/decoder.h and runtime/decoder.ts. */
+/** Of a step of decoding, see native/decoding/decoder.h and runtime/decoding/decoder.ts. */
 interface DecoderFunctions {
   open: CFunction;
   close: CFunction;
@@ -35,7 +35,7 @@ interface DecoderFunctions {
   takeTimes: CFunction;
 }
 
-/** `struct DecoderModel` of native/decoder.h, its fields in order. */
+/** `struct DecoderModel` of native/decoding/decoder.h, its fields in order. */
 const sizesOfDecoder = {
   layers: 'int64_t',
   width: 'int64_t',

@@ -4,7 +4,7 @@ import { matrixSizes, packedShape } from '../tensors/int8.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { dataTypes, typeAttribute } from './binding.ts';
 import { emptyTensor, newTensor, setTensor, tensorInPlace, tensorValues, type CApi, type Output } from './capi.ts';
-import { openDecoder, type Decoder, type DecoderModel, type HeldValues } from './decoder.ts';
+import { openDecoder, type Decoder, type DecoderModel, type HeldValues } from './decoding/decoder.ts';
 import { GraphSession } from './graph.ts';
 import { keepMemory, packInt8, shareCores } from './kernelLibrary.ts';
 import type { Pointer } from './libc.ts';

@@ -4,7 +4,7 @@
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
-import type { Decoder, DecoderModel } from './decoder.ts';
+import type { Decoder, DecoderModel } from './decoding/decoder.ts';
 import type { Kernels } from './kernelLibrary.ts';
 import type { ServerPlace } from './server.ts';
 import type { NodeTiming } from './trace.ts';

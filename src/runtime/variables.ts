@@ -18,7 +18,7 @@ export type Precision = 'float32' | 'bfloat16';
 
 /**
  * What a variable is stored in. int8 is for matrices alone: blocks of 32 numbers with a scale each, packed for the
- * kernel that multiplies with them (native/math/int8.h).
+ * kernel that multiplies with them (native/decoding/int8.h).
  */
 export type StoredAs = Precision | 'int8';
 

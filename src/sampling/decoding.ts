@@ -8,12 +8,12 @@
 import type { Adapter } from '../model/adapter.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
 import type { Session } from '../runtime/session.ts';
-import type { Decoder, PartTime } from '../runtime/decoder.ts';
+import type { Decoder, PartTime } from '../runtime/decoding/decoder.ts';
 import { elementCount } from '../tensors/tensors.ts';
 import { addCacheVariables, addCacheViews, cacheLayout, cacheView, firstRowOf } from './cacheLayout.ts';
 import { briefWeights, recordCopy, recordPrefill, recordResize, recordStep } from './decodingPrograms.ts';
 import type { DecodingSetup } from './decodingPrograms.ts';
-import { modelOfDecoder } from './nativeStep.ts';
+import { modelOfDecoder } from '../model/nativeStep.ts';
 import { paddedLength, recordedOnce } from './recordedSizes.ts';
 
 export interface Decoding {

@@ -1,5 +1,5 @@
 /**
- * The sizes of a matrix in int8 as clm's kernels multiply with it (native/math/int8.h): blocks of 32 inputs, a byte
+ * The sizes of a matrix in int8 as clm's kernels multiply with it (native/decoding/int8.h): blocks of 32 inputs, a byte
  * each and two for their scale.
  */
 

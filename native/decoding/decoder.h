@@ -12,11 +12,11 @@
 #include <thread>
 #include <vector>
 
-#include "math/vectors.h"
+#include "../math/vectors.h"
 
 enum class StoredAs : int32_t { kFloat32, kBfloat16, kInt8 };
 
-// What src/runtime/decoder.ts says about a model.
+// What src/runtime/decoding/decoder.ts says about a model.
 struct DecoderModel {
   int64_t layers, width, heads, keyValueHeads, headSize, feedForwardWidth, vocabularySize;
   StoredAs weights, positions;  // of matrices; of learned positions
@@ -29,7 +29,7 @@ class Decoder {
  public:
   enum Part { kEmbedding, kNorms, kProducts, kAttention, kOutput, kParts };
 
-  // The tensors are in the order of src/sampling/nativeStep.ts, null for what the model does not have. Blocks of which
+  // The tensors are in the order of src/model/nativeStep.ts, null for what the model does not have. Blocks of which
   // `isRotated` (layers) is not 0 have RoPE with these frequencies (D/2).
   Decoder(const DecoderModel& model, const void* const* tensors, const float* frequencies, const uint8_t* isRotated);
   ~Decoder();

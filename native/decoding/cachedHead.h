@@ -3,7 +3,7 @@
 // G queries of the head · D head size · n positions, the new one included
 #pragma once
 
-#include "vectors.h"
+#include "../math/vectors.h"
 
 // Angles by which the vectors of a position are turned (D each, the first half of the sines negated); null for none.
 struct Angles {

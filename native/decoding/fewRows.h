@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "vectors.h"
+#include "../math/vectors.h"
 
 // Columns [first, last) of y (M, N) = x (M, K) · w (K, N) + bias (N numbers or null).
 template <typename T>

@@ -6,17 +6,17 @@
 #include <cmath>
 #include <cstring>
 
+#include "../math/activations.h"
+#include "../math/normRow.h"
+#include "../parallel.h"
+#include "cachedHead.h"
+#include "fewRows.h"
+#include "int8.h"
 #include "largePages.h"
-#include "math/activations.h"
-#include "math/cachedHead.h"
-#include "math/fewRows.h"
-#include "math/int8.h"
-#include "math/normRow.h"
-#include "parallel.h"
 
 namespace {
 
-// The order of the tensors, as in src/sampling/nativeStep.ts.
+// The order of the tensors, as in src/model/nativeStep.ts.
 constexpr int kOfModel = 5, kOfBlock = 16;
 
 // From so many steps on, moving the weights to larger pages pays, which takes as long as some ten steps.

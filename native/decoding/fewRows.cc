@@ -6,8 +6,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "../math/lanes.h"
 #include "../parallel.h"
-#include "lanes.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "lanes.h"
+#include "../math/lanes.h"
 
 namespace {
 

@@ -1,8 +1,8 @@
-/** A step of decoding by clm's library, outside of TensorFlow (native/decoder.h), on the memory of variables. */
+/** A step of decoding by clm's library, outside of TensorFlow (native/decoding/decoder.h): it uses the memory of variables. */
 import { briefly } from './brief.ts';
-import { decoderFunctions, storedInDecoder, type SizesOfDecoder } from './kernelLibrary.ts';
-import type { Pointer } from './libc.ts';
-import type { StoredAs } from './variables.ts';
+import { decoderFunctions, storedInDecoder, type SizesOfDecoder } from '../kernelLibrary.ts';
+import type { Pointer } from '../libc.ts';
+import type { StoredAs } from '../variables.ts';
 
 /** A model as the library knows it; names are those of variables. */
 export interface DecoderModel {

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "vectors.h"
+#include "../math/vectors.h"
 
 constexpr int kBlock = 32;           // inputs of a block
 constexpr int kGroup = 16;           // outputs of a group
@@ -35,9 +35,9 @@ class Int8Rows {
   Int8Rows(int64_t M, int64_t K, const float* x);
 
   const int64_t M, B;
-  std::vector<int8_t> numbers;     // (B, M, 32)
-  std::vector<float> scales;       // (B, M)
-  std::vector<int32_t> offsets;    // (B, M): −128 · Σ of a block, which takes the 128 off the weights
+  std::vector<int8_t> numbers;   // (B, M, 32)
+  std::vector<float> scales;     // (B, M)
+  std::vector<int32_t> offsets;  // (B, M): −128 · Σ of a block, which takes the 128 off the weights
 };
 
 // Columns [first, last) of y (M, N) = x · w + bias (N numbers or null); first is a multiple of 16.

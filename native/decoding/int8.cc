@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "../math/lanes.h"
 #include "../parallel.h"
-#include "lanes.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAS_VNNI_INSTRUCTIONS 1

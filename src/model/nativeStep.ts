@@ -1,8 +1,8 @@
 /** A model as clm's library needs it for steps of decoding; models with parts that it does not know have none. */
-import { isRotated } from '../model/positions.ts';
-import { isGated, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
-import { ropeFrequencies } from '../model/ropeFrequencies.ts';
-import type { DecoderModel } from '../runtime/decoder.ts';
+import { isRotated } from './positions.ts';
+import { isGated, type ModelConfig, type ParameterSpec } from './parameters.ts';
+import { ropeFrequencies } from './ropeFrequencies.ts';
+import type { DecoderModel } from '../runtime/decoding/decoder.ts';
 
 /** Keys of the config that the library takes into account, or that only matter in training. */
 const knownKeys: ReadonlySet<string> = new Set<keyof ModelConfig>([
@@ -30,7 +30,7 @@ const knownKeys: ReadonlySet<string> = new Set<keyof ModelConfig>([
   'normPlacement',
 ]);
 
-/** In the order of the constructor in native/decoder.cc; not every model has all. */
+/** In the order of the constructor in native/decoding/decoder.cc; not every model has all. */
 const namesOfModel = ['embedding.tokens', 'embedding.positions', 'finalNorm.gain', 'finalNorm.bias', 'head.weight'];
 const namesOfBlock = [
   ...['attentionNorm.gain', 'attentionNorm.bias', 'attention.queryKeyValue.weight', 'attention.queryKeyValue.bias'],
