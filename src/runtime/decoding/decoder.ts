@@ -1,4 +1,4 @@
-/** A step of decoding by clm's library, outside of TensorFlow (native/decoding/decoder.h): it uses the memory of variables. */
+/** Steps of decoding by clm's library, outside of TensorFlow (native/decoding/decoder.h), on variables in place. */
 import { briefly } from './brief.ts';
 import { decoderFunctions, storedInDecoder, type SizesOfDecoder } from '../kernelLibrary.ts';
 import type { Pointer } from '../libc.ts';
