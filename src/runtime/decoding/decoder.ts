@@ -8,8 +8,8 @@ import type { StoredAs } from '../variables.ts';
 export interface DecoderModel {
   sizes: Omit<SizesOfDecoder, 'weights' | 'positions'>;
   /**
-   * The weights in the order that the library expects, null for what the model does not have. All matrices are stored as
-   * the first, the token embedding, but for the second, learned positions.
+   * The weights in the order that the library expects, null for what the model does not have. All matrices are stored
+   * as the first, the token embedding, but for the second, learned positions.
    */
   weights: readonly (string | null)[];
   /** Of RoPE (D/2); null without. */
