@@ -31,14 +31,12 @@ const sentence = (from, count) =>
     ' ',
   );
 const documents = Array.from({ length: 400 }, (_, i) => sentence(i, 3 + ((i * 5) % 40)));
-const pairs = documents.map((chosen, i) => ({ prompt: `${sentence(i, 2)}? `, chosen, rejected: sentence(i + 7, 4) }));
 /** @param {readonly object[]} rows */
 const lines = (rows) => rows.map((row) => JSON.stringify(row)).join('\n');
 const files = {
   'text.txt': documents.join('. '),
   'lines.jsonl': lines(documents.map((text) => ({ text }))),
   'answers.jsonl': lines(documents.map((completion, i) => ({ prompt: `${sentence(i, 2)}? `, completion }))),
-  'pairs.jsonl': lines(pairs),
 };
 for (const [name, text] of Object.entries(files)) writeFileSync(path.join(scratch, name), text);
 const config = path.join(scratch, 'config.yaml');
@@ -60,10 +58,6 @@ const hash = { 'corpus.validation': '{ hash: 0.1 }' };
 const lora = { 'start.from': path.join(scratch, 'base'), 'adapter.kind': 'lora', 'adapter.dropout': 0.1 };
 const muon = { 'optimizer.kind': 'muon' };
 const bfloat16 = { 'training.precision': 'bfloat16' };
-const dpo = {
-  'training.objective': '{ kind: dpo }',
-  'corpus.sources': '[{ path: pairs.jsonl, prompt: prompt, chosen: chosen, rejected: rejected }]',
-};
 
 /** @type {Record<string, Record<string, unknown>>} */
 const cases = {
@@ -86,7 +80,6 @@ const cases = {
     'training.recompute': 'block',
   },
   'an adapter with dropout': lora,
-  'DPO in bfloat16': { ...dpo, ...bfloat16, ...hash },
 };
 
 /** @param {string} folder @param {Record<string, unknown>} set @param {string[]} more */
