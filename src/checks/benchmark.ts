@@ -11,6 +11,7 @@ import { median } from '../statistics.ts';
 import { refuseTooLarge } from '../training/plan/plan.ts';
 import type { PreparedPlan } from '../training/plan/preparePlan.ts';
 import { withReference } from '../training/reference.ts';
+import { lastStageConfig } from '../training/plan/stages.ts';
 import { openTrainingSession } from '../training/run.ts';
 import { openStepBatches } from '../training/stepBatches.ts';
 import { learningRateAt } from '../training/step/schedule.ts';
@@ -40,14 +41,26 @@ interface Benchmark {
 const warmUpSteps = 3;
 const profiledSteps = 5;
 
+/** The same run as if all of it were its last stage. */
+function lastStageOf({ config, plan, ...prepared }: PreparedPlan): PreparedPlan {
+  const last = { ...plan.stages.at(-1)!, fromStep: 0 };
+  const { tokensPerStep, flopsPerToken } = last;
+  return {
+    ...prepared,
+    config: lastStageConfig(config),
+    plan: { ...plan, stages: [last], tokensPerStep, flopsPerToken },
+  };
+}
+
 /**
- * Measures the training step of a prepared config.
+ * Measures the training step of a prepared config; with stages, that of the last.
  * @throws wrong input if it does not fit the machine
  */
 export async function benchmark(
-  prepared: PreparedPlan,
+  run: PreparedPlan,
   { steps, mode, profile = false }: { steps: number; mode: Mode; profile?: boolean },
 ): Promise<Benchmark> {
+  const prepared = lastStageOf(run);
   const { config, tokenizer, plan } = prepared;
   refuseTooLarge(plan);
   const { schedule, optimizer } = config;

@@ -4,12 +4,13 @@
  */
 import { fork } from 'node:child_process';
 import type { Config } from '../config/schema.ts';
+import { constantOf } from '../config/sections/stages.ts';
 import { environmentFailure } from '../errors.ts';
 import { median } from '../statistics.ts';
 import { parameterRoles } from '../model/trainedParameters.ts';
 import { flopsPerToken } from '../training/plan/plan.ts';
 import type { MeasuringMessage, MeasuringRequest } from './measuringProcess.ts';
-import { microBatchRows } from '../training/step/branches.ts';
+import { lastStageConfig, microBatchTokens } from '../training/plan/stages.ts';
 import { rememberedPeak, rememberPeak, type Peak } from './peakCache.ts';
 
 export interface MeasuredSteps {
@@ -47,11 +48,13 @@ const slowest = 4;
 const [fewestSteps, mostSteps] = [2, 200];
 
 /**
- * Measures steps for at most `maxMs`, with smaller steps if those of the run would take too long.
+ * Measures steps for at most `maxMs`, with smaller steps if those of the run would take too long; of a run with stages,
+ * those of the last.
  * @param vocabularySize of the tokenizer
  * @throws environmentFailure if not even the peak is known by then
  */
-export async function measureTraining(config: Config, vocabularySize: number, limits: Limits): Promise<MeasuredSteps> {
+export async function measureTraining(run: Config, vocabularySize: number, limits: Limits): Promise<MeasuredSteps> {
+  const config = lastStageConfig(run);
   const beganMs = performance.now();
   const isKnown = rememberedPeak(config) !== undefined;
   const peak = await matmulPeak(config, limits);
@@ -71,7 +74,7 @@ export async function measureTraining(config: Config, vocabularySize: number, li
 
 export function stepFlops(config: Config, vocabularySize: number): number {
   const { model, training } = config;
-  const tokens = training.microBatchesPerStep * microBatchRows(training) * model.contextLength;
+  const tokens = constantOf(training.microBatchesPerStep) * microBatchTokens(config);
   return tokens * flopsPerToken(model, parameterRoles(config, vocabularySize));
 }
 
@@ -87,7 +90,7 @@ export function smallerSteps(
   let { model, training } = config;
   const smaller: Record<string, number> = {};
   const excess = (): number => stepFlops({ ...config, model, training }, vocabularySize) / mostFlops;
-  if (excess() > 1 && training.microBatchesPerStep > 1) {
+  if (excess() > 1 && constantOf(training.microBatchesPerStep) > 1) {
     smaller['training.microBatchesPerStep'] = 1;
     training = { ...training, microBatchesPerStep: 1 };
   }

@@ -3,6 +3,7 @@
  * measuring process; loads TensorFlow.
  */
 import type { Config } from '../config/schema.ts';
+import { constantOf } from '../config/sections/stages.ts';
 import type { ParameterSpec } from '../model/parameters.ts';
 import { parameterRoles } from '../model/trainedParameters.ts';
 import { openSession } from '../runtime/openSession.ts';
@@ -51,7 +52,7 @@ export async function measureSteps(
     const step = await recordTrainingStep(session, config, trained, frozen);
     report({ kind: 'recorded' });
     const microBatch = anyMicroBatch(config, vocabularySize);
-    const microBatches = Array.from({ length: config.training.microBatchesPerStep }, () => microBatch);
+    const microBatches = Array.from({ length: constantOf(config.training.microBatchesPerStep) }, () => microBatch);
     for (let k = 1; k <= steps; k++) {
       const startMs = performance.now();
       await step(microBatches, k, 1e-6);

@@ -29,6 +29,7 @@ export function crossProblems(config: Config, tree: LocatedValue): Problem[] {
   if (splits.length > 1)
     report(splits, `only one of ${splits.join(' and ')} can define the validation split; set the others to null`);
   checkMixture(config, report);
+  checkStages(config, report);
   checkPreferences(config, report);
   for (const [i, source] of config.corpus.sources.entries()) {
     const { prompt, completion, messages, lossOn, chosen, rejected } = source;
@@ -127,6 +128,35 @@ function checkMixture({ corpus: { sources } }: Config, report: Report): void {
   if (weightless === undefined) return;
   const when = weightless === Infinity ? 'at the end' : `at step ${weightless}`;
   report(['corpus.sources'], `all sources of the mixture have weight 0 ${when}; give at least one a weight above 0`);
+}
+
+function checkStages({ model, training }: Config, report: Report): void {
+  for (const key of ['microBatchesPerStep', 'contextLength'] as const) {
+    const stages = training[key];
+    if (stages === null || typeof stages === 'number') continue;
+    const at = (i: number, name: string): string => `training.${key}[${i}].${name}`;
+    if (Number.parseFloat(String(stages[0]!.from)) !== 0) report([at(0, 'from')], `${at(0, 'from')} must be 0`);
+    const later = stages.slice(1).map(({ from }) => from);
+    const mixed = later.findIndex((from) => typeof from !== typeof later[0]);
+    if (mixed > 0)
+      report(
+        [at(mixed + 1, 'from')],
+        `the stages of training.${key} begin at steps or at shares of the run, not at both`,
+      );
+    const places = [0, ...later.map((from) => Number.parseFloat(String(from)))];
+    const falling = places.findIndex((place, i) => i > 0 && place <= places[i - 1]!);
+    if (falling > 0) report([at(falling, 'from')], `the stages of training.${key} must be in ascending order`);
+  }
+  const lengths = training.contextLength ?? [];
+  for (const [i, { value }] of lengths.entries()) {
+    const key = `training.contextLength[${i}].value`;
+    if (model.contextLength % value !== 0)
+      report([key], `${key} (${value}) must divide model.contextLength (${model.contextLength})`);
+    else if (i === lengths.length - 1 && value !== model.contextLength)
+      report([key], `${key} (${value}), the last, must be model.contextLength (${model.contextLength})`);
+  }
+  if (lengths.length > 0 && training.objective.kind === 'dpo')
+    report(['training.contextLength'], 'training.contextLength: preference pairs are not cut; set it to null with dpo');
 }
 
 function checkAdapter({ adapter, start, model, training }: Config, report: Report): void {

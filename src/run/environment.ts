@@ -19,10 +19,38 @@ interface RuntimeFacts {
   processes?: number;
 }
 
+/** A part of a run in which every step has the same size. */
+export interface TrainedStage {
+  /** Updates before it. */
+  fromStep: number;
+  tokensPerStep: number;
+  flopsPerToken: number;
+}
+
+/** Tokens, or FLOPs, of the first `step` updates. */
+export function trainedAmount(
+  { stages, ...whole }: NonNullable<Environment['plan']>,
+  step: number,
+  unit: 'tokens' | 'flops',
+): number {
+  const all = stages ?? [{ fromStep: 0, ...whole }];
+  return all.reduce((sum, { fromStep, tokensPerStep, flopsPerToken }, i) => {
+    const steps = Math.max(0, Math.min(step, all[i + 1]?.fromStep ?? Infinity) - fromStep);
+    return sum + steps * tokensPerStep * (unit === 'tokens' ? 1 : flopsPerToken);
+  }, 0);
+}
+
 /** The machine and versions of the last start of a run. */
 export interface Environment extends RuntimeFacts {
   /** Key figures of the plan, so that the metrics can be read without the corpus. */
-  plan: { steps: number; tokensPerStep: number; parameters: number; flopsPerToken: number } | null;
+  plan: {
+    steps: number;
+    tokensPerStep: number;
+    parameters: number;
+    flopsPerToken: number;
+    /** What differs by stages, if there are several; the two above are then means. */
+    stages?: readonly TrainedStage[];
+  } | null;
   program: typeof program;
   versions: { clm: string; node: string };
   /** Commit of clm itself if it runs from a git checkout. */

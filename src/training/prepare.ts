@@ -41,6 +41,7 @@ import type { AskedRun } from './changedResume.ts';
 import { assertMayResume, configOf } from './mayResume.ts';
 import { planRun, refuseTooLarge, type RunPlan } from './plan/plan.ts';
 import { planWarnings, repetitionWarning } from './plan/planWarnings.ts';
+import { refuseMovedStages } from './plan/stages.ts';
 import { countText } from './plan/preparePlan.ts';
 import { withTokenCache, type SharedText } from './processes/sharedText.ts';
 import { isExhausted, progressOf, type Progress } from './progress.ts';
@@ -123,11 +124,13 @@ export async function prepareTraining(located: LocatedRun, shared?: SharedText):
   }
   const isAtEnd = progress.step === plan.steps || isExhausted(progress.validation, config.evaluation.patience);
   const former = checkpoint && configOf(checkpoint);
+  const formerPlan = former && planRun(former, size);
+  if (formerPlan !== undefined) refuseMovedStages(formerPlan, plan, progress.step);
   const other = checkpoint && otherConfigOf(runDirectory, run.asked.configPath);
   const warnings = planWarnings(
     config,
     plan.steps,
-    former && { config: former, steps: planRun(former, size).steps, made: progress.step },
+    former && { config: former, steps: formerPlan!.steps, made: progress.step },
   );
   const repetition = repetitionWarning(config, plan.epochs);
   if (repetition !== undefined) warnings.push(repetition);

@@ -45,7 +45,7 @@ export async function recordPrograms(
   const parameterNames = roles.saved.map(({ name }) => name);
   const stateNames = await setStartingValues(session, roles, prepared);
   const reference = preferenceObjective(config) === null ? null : openReference(session, prepared, roles);
-  const step = await recordTrainingStep(session, config, roles.trained, roles.frozen);
+  const step = await recordTrainingStep(session, config, roles.trained, roles.frozen, prepared.plan.stages);
   const evaluate = recordEvaluation(session, config, roles.trained, microBatchSize, roles.frozen);
   const scored = async function* (batches: AsyncIterable<MicroBatch>): AsyncGenerator<ScoredMicroBatch, void, void> {
     for await (const batch of batches) yield reference?.of(batch) ?? batch;

@@ -25,6 +25,7 @@ import { openSaves } from './saves.ts';
 import type { Report } from './sinks/facts.ts';
 import { metricsReport, openSinks } from './sinks/sinks.ts';
 import { openRunDirectory } from './startingPoint.ts';
+import { stageAt } from './plan/stages.ts';
 import { openStepBatches, sequenceOptions } from './stepBatches.ts';
 import { branchCount } from './step/branches.ts';
 import { stepShare } from './step/stepShare.ts';
@@ -135,7 +136,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     const pauseReason = pauseAt(pause, earlierMs, beganMs);
     const requests = group ? groupStops(group, signal, pause, pauseReason) : { ...stopsOf(signal), pauseReason };
     await programs.reference?.complete(group ? new AbortController().signal : signal, report);
-    const batches = openStepBatches({ ...prepared, onWarning }, start.cursor);
+    const batches = openStepBatches({ ...prepared, onWarning }, start.cursor, start.step);
     const parts = {
       ...{ config, plan, programs, watch, report },
       sample: openSamples(session, prepared, onWarning, options.renewLock),
@@ -153,7 +154,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
   } catch (error) {
     await setStatus('failed', error instanceof Error ? error.message : String(error));
     if (!(error instanceof DivergedError)) throw error;
-    throw await reportDivergence(error, runDirectory, watch, (range) => documentsOf(prepared, range));
+    throw await reportDivergence(error, runDirectory, watch, (range) => documentsOf(prepared, range, step));
   } finally {
     await status.written();
     metrics.close();
@@ -190,8 +191,9 @@ function openStatus(runDirectory: string, renewLock: (() => Promise<string | und
   };
 }
 
-/** The text of the micro-batches of one step. */
-const documentsOf = (prepared: PreparedTraining, { from }: SequenceRange): Promise<WindowText[]> => {
-  const { corpus, tokenizer, config } = prepared;
-  return textOrigins(corpus, tokenizer, sequenceOptions(prepared), from, config.training.microBatchesPerStep);
+/** The text of the micro-batches of one step. @param made updates before it */
+const documentsOf = (prepared: PreparedTraining, { from }: SequenceRange, made: number): Promise<WindowText[]> => {
+  const { corpus, tokenizer, plan } = prepared;
+  const { microBatchesPerStep } = stageAt(plan.stages, made);
+  return textOrigins(corpus, tokenizer, sequenceOptions(prepared), from, microBatchesPerStep);
 };

@@ -13,7 +13,7 @@ import { assertFinite } from './divergence.ts';
 import type { PreparedTraining } from './prepare.ts';
 import type { RunPrograms } from './programs.ts';
 import type { Progress } from './progress.ts';
-import { microBatchRows } from './step/branches.ts';
+import { microBatchesBefore, microBatchTokens } from './plan/stages.ts';
 import type { Report } from './sinks/facts.ts';
 
 export interface Saves {
@@ -30,13 +30,11 @@ export interface Saves {
 
 /** Saves checkpoints into the run directory. The values of a snapshot are released once they are on disk. */
 export function openSaves(
-  { config, tokenizer, runDirectory, progress, base }: PreparedTraining,
+  { config, plan, tokenizer, runDirectory, progress, base }: PreparedTraining,
   programs: Pick<RunPrograms, 'readState' | 'releaseState'>,
   report: Report,
   permit: (() => Promise<string | undefined>) | undefined,
 ): Saves {
-  const { training, model } = config;
-  const tokensPerStep = training.microBatchesPerStep * microBatchRows(training) * model.contextLength;
   // All checkpoints are at the same depth below the run, so the text is the same for every step.
   const configText = renderConfig(config, checkpointPath(runDirectory, 0));
   const texts = { configText, tokenizerText: renderTokenizer(tokenizer) };
@@ -48,7 +46,8 @@ export function openSaves(
       const tensors = await programs.readState();
       assertFinite([...tensors.model, ...tensors.optimizer], step);
       const pin = base && { base: { step: base.step, sha256: base.sha256 } };
-      return { step, state: { cursor, tokens: step * tokensPerStep, validation, ...pin }, ...texts, ...tensors };
+      const tokens = microBatchesBefore(plan.stages, step) * microBatchTokens(config);
+      return { step, state: { cursor, tokens, validation, ...pin }, ...texts, ...tensors };
     },
     write: async (content, moved) => {
       const folder = await saveCheckpoint(moved ?? runDirectory, content, config.checkpoints);

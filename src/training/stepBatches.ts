@@ -4,6 +4,7 @@ import type { TrainingBatch } from '../data/windows/batches.ts';
 import type { Cursor } from '../data/windows/cursor.ts';
 import type { SequenceOptions } from '../data/windows/mixture.ts';
 import type { PreparedPlan } from './plan/preparePlan.ts';
+import { microBatchesBefore, stageAt } from './plan/stages.ts';
 
 export interface StepBatches {
   /** The micro-batches of the next step; reading those after them begins. @throws what reading the corpus throws */
@@ -17,22 +18,28 @@ interface SequenceSource extends Pick<PreparedPlan, 'config' | 'corpus' | 'token
   onWarning?: ((message: string) => void) | undefined;
 }
 
-/** Opens the endless training sequence at `cursor`, or at its start; reading begins at once. */
-export function openStepBatches(source: SequenceSource, cursor?: Cursor): StepBatches {
-  const { config, corpus, tokenizer } = source;
-  const { microBatchesPerStep, overfitBatch } = config.training;
+/**
+ * Opens the endless training sequence at `cursor`, or at its start; reading begins at once.
+ *
+ * @param made updates before it
+ */
+export function openStepBatches(source: SequenceSource, cursor?: Cursor, made = 0): StepBatches {
+  const { config, corpus, tokenizer, plan } = source;
+  const { overfitBatch } = config.training;
+  let step = made;
   const options = { ...sequenceOptions(source), tokenizingWorkers: config.corpus.workers };
   const sequence = overfitBatch
-    ? repeated(backgroundSequence(corpus, tokenizer, options), microBatchesPerStep)
+    ? repeated(backgroundSequence(corpus, tokenizer, options), plan.stages[0]!.microBatchesPerStep)
     : backgroundSequence(corpus, tokenizer, options, cursor);
   let waitedMs = 0;
-  let upcoming = take(sequence, microBatchesPerStep);
+  const takeNext = () => take(sequence, stageAt(plan.stages, step++).microBatchesPerStep);
+  let upcoming = takeNext();
   return {
     next: async () => {
       const startMs = performance.now();
       const microBatches = await upcoming;
       waitedMs += performance.now() - startMs;
-      upcoming = take(sequence, microBatchesPerStep);
+      upcoming = takeNext();
       return microBatches;
     },
     waitedMs: () => waitedMs,
@@ -45,14 +52,17 @@ export function openStepBatches(source: SequenceSource, cursor?: Cursor): StepBa
 
 export function sequenceOptions({ config, plan, onWarning }: SequenceSource): SequenceOptions {
   const { seed, model, training, corpus } = config;
-  const windowsPerStep = training.microBatchesPerStep * training.microBatchSize;
+  const { microBatchSize } = training;
   return {
     seed,
     contextLength: model.contextLength,
-    microBatchSize: training.microBatchSize,
+    microBatchSize,
     shuffleTokens: corpus.shuffleTokens,
-    totalWindows: plan.steps * windowsPerStep,
-    windowsPerStep,
+    totalWindows: microBatchesBefore(plan.stages, plan.steps) * microBatchSize,
+    stages: plan.stages.map(({ fromStep, microBatchesPerStep }) => ({
+      fromStep,
+      windowsPerStep: microBatchesPerStep * microBatchSize,
+    })),
     onWarning,
   };
 }

@@ -8,6 +8,8 @@ import type { Config } from '../config/schema.ts';
 import type { TrainingBatch } from '../data/windows/batches.ts';
 import type { StepRecord } from '../run/metrics.ts';
 import { diverged, type StepWatch } from './divergence.ts';
+import type { RunPlan } from './plan/plan.ts';
+import { stageAt } from './plan/stages.ts';
 import type { RunPrograms } from './programs.ts';
 import type { Sampler } from './samples.ts';
 import type { Saves } from './saves.ts';
@@ -19,7 +21,7 @@ import { afterEvaluation, afterUpdate, isExhausted, type Progress, type Validati
 /** What the loop works with. */
 export interface LoopParts {
   config: Config;
-  plan: { steps: number; tokensPerStep: number };
+  plan: Pick<RunPlan, 'steps' | 'stages'>;
   batches: StepBatches;
   programs: RunPrograms;
   sample: Sampler;
@@ -176,7 +178,7 @@ async function update(
     learningRate,
     gradientNorm,
     ...(skipped && { skipped }),
-    ...(targets < plan.tokensPerStep && { targets }),
+    ...(targets < stageAt(plan.stages, progress.step).tokensPerStep && { targets }),
     tokensPerSecond: (sum(microBatches, 'tokenCount') / (nowMs - startMs)) * 1000,
     elapsedMs: Math.round(nowMs - beganMs),
   };

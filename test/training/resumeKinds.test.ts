@@ -45,8 +45,13 @@ const kinds: [string, string[], RegExp[]][] = [
     [/\/firstMoment$/, /\/secondMoment$/, /\/trained$/],
   ],
   [
-    'AdamW, constant, outliers watched',
-    [...watched, 'schedule.kind=constant'],
+    'AdamW, constant, outliers watched, stages of batch size and context',
+    [
+      ...watched,
+      'schedule.kind=constant',
+      'training.microBatchesPerStep=[{ from: 0, value: 1 }, { from: 12, value: 2 }]', // where it is stopped
+      'training.contextLength=[{ from: 0, value: 1 }, { from: 75%, value: 7 }]',
+    ],
     [/^guard\/updates$/, /^guard\/loss\/variance$/],
   ],
   ['Muon, warm-up–stable–decay', [muon, 'schedule.kind=warmup-stable-decay', 'schedule.decaySteps=9'], [/\/momentum$/]],

@@ -42,7 +42,7 @@ it('a run whose evaluations no longer improve is done, also if it is resumed bet
   const unused = (): never => expect.fail('nothing else is due');
   const parts: LoopParts = {
     config: { evaluation: { everySteps: 2, patience: 1 }, samples: never, checkpoints: never } as never,
-    plan: { steps: 9, tokensPerStep: 1 },
+    plan: { steps: 9, stages: [] },
     batches: { next: unused, waitedMs: () => 0, close: async () => undefined },
     programs: { step: unused, evaluate: unused, readState: unused, close: unused } as never,
     sample: unused,

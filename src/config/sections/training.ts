@@ -1,5 +1,6 @@
 /** Section `training`: batches, length and precision of a run. */
 import { z } from 'zod';
+import { countOrStages, stageList } from './stages.ts';
 
 const count = z.int().min(1);
 
@@ -36,7 +37,20 @@ export const training = z
     microBatchSize: count
       .default(12)
       .describe('Number of token windows in a micro-batch; of preference pairs, each of two windows, with dpo.'),
-    microBatchesPerStep: count.default(1).describe('Micro-batches per update, for gradient accumulation.'),
+    microBatchesPerStep: countOrStages
+      .default(1)
+      .describe(
+        'Micro-batches per update, for gradient accumulation; or stages of the run, e.g. ' +
+          '[{ from: 0, value: 1 }, { from: 50%, value: 4 }], where from is a step or a share of the run.',
+      ),
+    contextLength: stageList
+      .nullable()
+      .default(null)
+      .describe(
+        'Context length of training by stages, e.g. [{ from: 0, value: 32 }, { from: 50%, value: 64 }]: each value ' +
+          'divides model.contextLength, which is the last. Longer windows are cut, so a step has the same tokens. ' +
+          'null: model.contextLength.',
+      ),
     branches: z
       .int()
       .min(1)

@@ -16,8 +16,8 @@ import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 export interface SequenceOptions extends TrainingBatchOptions {
   /** Windows of the whole run, over which weights change to their final values; undefined if none does. */
   readonly totalWindows?: number | undefined;
-  /** Windows per step, for weights given at steps. Default 1. */
-  readonly windowsPerStep?: number | undefined;
+  /** Windows per step from some steps on, for weights given at steps. Default 1 from step 0 on. */
+  readonly stages?: readonly { readonly fromStep: number; readonly windowsPerStep: number }[] | undefined;
 }
 
 /**
@@ -35,7 +35,7 @@ export async function* trainingSequence(
     yield* trainingBatches(corpus, tokenizer, options, cursor);
     return;
   }
-  const { microBatchSize, totalWindows, windowsPerStep = 1 } = options;
+  const { microBatchSize, totalWindows, stages = [{ fromStep: 0, windowsPerStep: 1 }] } = options;
   const windowTokens = options.contextLength * rowsPerWindow(corpus.packing);
   const states: SourceState[] =
     cursor.mixture?.map((state) => ({ ...state })) ??
@@ -55,7 +55,7 @@ export async function* trainingSequence(
       for (let row = 0; row < microBatchSize; row++) {
         const shares = sharesAt(
           mixture,
-          windows / windowsPerStep,
+          stepAfter(windows, stages),
           totalWindows === undefined ? 0 : Math.min(1, windows / totalWindows),
         );
         const deficit = (source: number): number => states[source]!.owed + shares[source]!;
@@ -86,6 +86,17 @@ export const corpusOf = (corpus: Corpus, { training, validation }: MixtureSource
   validation,
   mixture: undefined,
 });
+
+/** The steps, and the part of one, that `windows` are enough for. */
+function stepAfter(windows: number, stages: NonNullable<SequenceOptions['stages']>): number {
+  let left = windows;
+  for (const [i, { fromStep, windowsPerStep }] of stages.entries()) {
+    const ofStage = ((stages[i + 1]?.fromStep ?? Infinity) - fromStep) * windowsPerStep;
+    if (left < ofStage) return fromStep + left / windowsPerStep;
+    left -= ofStage;
+  }
+  throw new Error('stages begin at step 0, and the last has no end');
+}
 
 /** The share of every source after `step` steps, which are `progress` (0 … 1) of the run. The sum is 1. */
 function sharesAt(mixture: readonly MixtureSource[], step: number, progress: number): number[] {

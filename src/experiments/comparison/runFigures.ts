@@ -1,4 +1,5 @@
 /** The figures of one run that a comparison is made from. */
+import { trainedAmount } from '../../run/environment.ts';
 import type { RunHistory } from '../runHistory.ts';
 import { bestEvaluation, finite } from '../runSummary.ts';
 import { median, spreadOf } from '../../statistics.ts';
@@ -83,8 +84,7 @@ export const lastStep = ({ updates, evaluations }: RunHistory): number =>
 export function amountAt({ environment, updates }: RunHistory, alignment: Alignment, step: number): number | null {
   const plan = environment?.plan;
   if (alignment === 'steps') return step;
-  if (alignment === 'tokens') return plan ? step * plan.tokensPerStep : null;
-  if (alignment === 'flops') return plan ? step * plan.tokensPerStep * plan.flopsPerToken : null;
+  if (alignment === 'tokens' || alignment === 'flops') return plan ? trainedAmount(plan, step, alignment) : null;
   if (step === 0) return 0;
   // Not every step is logged: take the first record at or after the step, or the last record.
   let low = 0;

@@ -1,4 +1,5 @@
 /** The data of a report's charts, embedded in the page: thinned curves as 32-bit floats in base64. */
+import type { TrainedStage } from '../../run/environment.ts';
 import type { EvaluationRecord } from '../../run/metrics.ts';
 import type { Comparison, Measure } from '../comparison/comparison.ts';
 import { unitText } from '../comparison/wording.ts';
@@ -20,6 +21,8 @@ export interface ReportRun {
   /** Index in `ReportData.settings`. */
   setting: number;
   tokensPerStep: number | null;
+  /** Of a run with several; else null. */
+  stages: readonly TrainedStage[] | null;
   flopsPerToken: number | null;
   /** Training time in ms at some steps, for the time axis. */
   clockStep: EncodedFloats;
@@ -109,6 +112,7 @@ export function reportData(runs: readonly RunHistory[], { groups, measure }: Com
         setting: settingOf.get(summary.path)!,
         tokensPerStep: environment?.plan?.tokensPerStep ?? null,
         flopsPerToken: environment?.plan?.flopsPerToken ?? null,
+        stages: environment?.plan?.stages ?? null,
         clockStep: encoded(clock.meanX),
         clockMs: encoded(clock.mean),
         curves: Object.fromEntries([...ofUpdates, ...ofEvaluations]),

@@ -6,6 +6,8 @@
 import { basename, dirname } from 'node:path';
 import { readEvaluations } from '../../run/readMetrics.ts';
 import { runPaths } from '../../run/runPaths.ts';
+import type { PlannedStage } from '../../training/plan/plan.ts';
+import { sumBefore } from '../../training/plan/stages.ts';
 import type { PausePoint } from '../../training/timeLimit.ts';
 import { timeText } from '../../units.ts';
 import { finite } from '../runSummary.ts';
@@ -17,7 +19,7 @@ export interface HalvedRun {
   name: string;
   /** Equal for runs that differ only by seed. */
   setting: string;
-  plan: { steps: number; tokensPerStep: number };
+  plan: { steps: number; tokensPerStep: number; stages?: readonly Pick<PlannedStage, 'fromStep' | 'tokensPerStep'>[] };
 }
 
 /** An amount at which settings are judged. */
@@ -41,8 +43,15 @@ export const settingCount = (runs: readonly HalvedRun[]): number => new Set(runs
 const keptOf = (settings: number, { factor }: Halving): number => Math.max(1, Math.ceil(settings / factor));
 
 /** The step of a run at a rung, at most its last; null for a rung of time. */
-export const stepAt = ({ unit, amount }: Rung, { steps, tokensPerStep }: HalvedRun['plan']): number | null =>
-  unit === 'time' ? null : Math.min(steps, Math.ceil(unit === 'steps' ? amount : amount / tokensPerStep));
+export function stepAt({ unit, amount }: Rung, { steps, ...plan }: HalvedRun['plan']): number | null {
+  if (unit === 'time') return null;
+  if (unit === 'steps') return Math.min(steps, Math.ceil(amount));
+  const stages = plan.stages ?? [{ fromStep: 0, ...plan }];
+  const tokensBefore = (step: number): number => sumBefore(stages, step, ({ tokensPerStep }) => tokensPerStep);
+  const stage = stages.findLast(({ fromStep }) => tokensBefore(fromStep) < amount) ?? stages[0]!;
+  const rest = amount - tokensBefore(stage.fromStep);
+  return Math.min(steps, stage.fromStep + Math.ceil(rest / stage.tokensPerStep));
+}
 
 export const rungText = ({ unit, amount }: Rung): string =>
   unit === 'time' ? `${timeText(amount)} of training` : `${Math.round(amount).toLocaleString('en-US')} ${unit}`;

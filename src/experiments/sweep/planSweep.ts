@@ -17,7 +17,7 @@ import type { SweepRun } from './expandSweep.ts';
 
 export interface PlannedRun extends SweepRun {
   config: Config;
-  plan: Pick<RunPlan, 'steps' | 'tokens' | 'tokensPerStep' | 'parameters' | 'flopsPerToken'>;
+  plan: Pick<RunPlan, 'steps' | 'tokens' | 'tokensPerStep' | 'parameters' | 'flopsPerToken' | 'stages'>;
   /** Of the tokenizer. */
   vocabularySize: number;
   /** The state of its run directory. */

@@ -4,6 +4,7 @@
  */
 import type { Config } from '../../config/schema.ts';
 import type { RunPlan } from './plan.ts';
+import { microBatchTokens } from './stages.ts';
 
 type TimedConfig = Pick<Config, 'model' | 'training' | 'evaluation' | 'checkpoints' | 'samples'>;
 type TimedPlan = Pick<RunPlan, 'steps' | 'tokensPerStep' | 'flopsPerToken' | 'parameters'>;
@@ -101,7 +102,7 @@ export function stepTimeRange(
   const muonFlops = optimizer.kind === 'muon' ? 26 * parameters * model.width : 0;
   const peakMs = (recomputed * tokensPerStep * flopsPerToken + muonFlops) / (peakGflops * 1e6);
   const overhead = (fixedMs: number, layerMs: number): number =>
-    training.microBatchesPerStep * (fixedMs + layerMs * model.layers);
+    (tokensPerStep / microBatchTokens({ model, training })) * (fixedMs + layerMs * model.layers);
   return {
     lowMs: (tokensPerStep * flopsPerToken) / (peakGflops * 1e6) / mostShare + overhead(leastOverheadMs, leastLayerMs),
     highMs: peakMs / leastShare + overhead(mostOverheadMs, mostLayerMs),

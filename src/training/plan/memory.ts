@@ -7,6 +7,7 @@
  */
 import os from 'node:os';
 import type { Config } from '../../config/schema.ts';
+import { valuesOf } from '../../config/sections/stages.ts';
 import { chunkRows, isBlockMatrix, type ParameterSpec } from '../../model/parameters.ts';
 import type { ParameterRoles } from '../../model/trainedParameters.ts';
 import { elementCount } from '../../tensors/tensors.ts';
@@ -43,13 +44,14 @@ export function memoryPlan(
   const trained = countWhere(roles.trained, () => true);
   const muonMatrices = optimizer.kind === 'muon' ? countWhere(roles.trained, isBlockMatrix) : 0;
   const optimizerState = optimizerFloats(config, roles);
-  const { microBatchesPerStep: count } = training;
-  const summed = count > 1 ? sumsOf(sumTree(count)) * trained : 0; // gradient sums, kept from step to step
+  // Gradient sums, kept from step to step: as many as the stage with the most has.
+  const sums = valuesOf(training.microBatchesPerStep).map((count) => (count > 1 ? sumsOf(sumTree(count)) : 0));
+  const summed = Math.max(...sums) * trained;
   const productSize = productFloats(config, isComposed);
   const isHeadTrained = roles.trained.some(({ name }) => name === headName(config));
   const head = isHeadTrained ? productSize * headGradientFloats(config, vocabularySize) : 0;
   // With one micro-batch all gradients exist before the update; with several, each is freed once it has been added.
-  const underWay = (summed > 0 ? head : productSize * trained) + (isComposed ? head : 0);
+  const underWay = (Math.min(...sums) > 0 ? head : productSize * trained) + (isComposed ? head : 0);
   const floats = {
     parameters: trained + frozenFloats(config, roles),
     optimizer: optimizerState,

@@ -27,10 +27,12 @@ type Change = (config: SizedConfig) => MemoryAdvice['keys'][];
 const changes: readonly Change[] = [
   // The same windows per step in smaller parts: the update stays the same.
   ({ training: { microBatchSize, microBatchesPerStep } }) =>
-    smallerDivisors(microBatchSize).map((size) => ({
-      'training.microBatchSize': size,
-      'training.microBatchesPerStep': (microBatchSize * microBatchesPerStep) / size,
-    })),
+    typeof microBatchesPerStep === 'number'
+      ? smallerDivisors(microBatchSize).map((size) => ({
+          'training.microBatchSize': size,
+          'training.microBatchesPerStep': (microBatchSize * microBatchesPerStep) / size,
+        }))
+      : [],
   ({ adapter, start }) =>
     adapter.kind !== null && start.weights === 'float32' ? [{ 'start.weights': 'bfloat16' }] : [],
   ({ training }) => (training.recompute === null ? [{ 'training.recompute': 'block' }] : []),

@@ -5,6 +5,7 @@
  * T context length · L layers · H heads · D head size
  */
 import type { Config } from '../../config/schema.ts';
+import { valuesOf } from '../../config/sections/stages.ts';
 import { plainSupply, supplyShares, type TrainingSupply } from '../../data/windows/trainingSupply.ts';
 import { tooShort } from '../../data/windows/windows.ts';
 import { wrongInput } from '../../errors.ts';
@@ -20,7 +21,6 @@ import {
 } from '../../model/trainedParameters.ts';
 import { elementCount } from '../../tensors/tensors.ts';
 import { bytesText } from '../../units.ts';
-import { microBatchRows } from '../step/branches.ts';
 import {
   availableBytes,
   checkpointBytes,
@@ -30,12 +30,16 @@ import {
   memoryPlan,
   type MemoryPlan,
 } from './memory.ts';
+import { microBatchTokens, runStages, stepsForTokens, sumBefore, type RunStage } from './stages.ts';
 import { adviceText, memoryAdvice, otherKeys, type MemoryAdvice } from './memoryAdvice.ts';
 
 /** The fields are also those of `clm plan --json`: `learntShare` and `keysToTurn` keep their names for its readers. */
 export interface RunPlan {
   steps: number;
+  /** If it grows by stages, the mean over the run. */
   tokensPerStep: number;
+  /** One for a run without stages. */
+  stages: readonly PlannedStage[];
   /** Over the whole run. */
   tokens: number;
   epochs: number;
@@ -62,7 +66,8 @@ export interface RunPlan {
   matmulParameters: number;
   /**
    * Forward and backward: 6 per matmul parameter, 12·L·H·D·T for attention. Of a frozen parameter 4, since it has no
-   * gradient; and where nothing before is trained, the forward pass alone: 2, and 4·H·D·T of a layer's attention.
+   * gradient; and where nothing before is trained, the forward pass alone: 2, and 4·H·D·T of a layer's attention. With
+   * stages, the mean over the tokens of the run.
    */
   flopsPerToken: number;
   /** Predicted peak of training. */
@@ -102,26 +107,30 @@ interface CorpusSize {
 export function planRun(config: Config, size: CorpusSize, machineBytes = availableBytes()): RunPlan {
   const { model, training } = config;
   const { contextLength: T } = model;
-  const windowsPerStep = training.microBatchSize * training.microBatchesPerStep;
+  const mostWindows = training.microBatchSize * Math.max(...valuesOf(training.microBatchesPerStep)); // of a step
   const supply = size.supply ?? plainSupply({ contextLength: T }, size.trainingTokens);
   const windowsPerEpoch = supply.windows;
   refuseSmallVocabulary(config, size.vocabularySize);
-  refuseShortText(config, size.trainingTokens, windowsPerStep, supply);
+  refuseShortText(config, size.trainingTokens, mostWindows, supply);
 
-  const tokensPerStep = training.microBatchesPerStep * microBatchRows(training) * T;
-  const windowTokens = tokensPerStep / windowsPerStep;
-  const steps = stepsOf(config, tokensPerStep, windowsPerEpoch * windowTokens);
+  const windowTokens = microBatchTokens(config) / training.microBatchSize;
+  const steps = lengthOf(config, windowsPerEpoch * windowTokens);
   const roles = parameterRoles(config, size.vocabularySize);
   refuseHighRank(adapterOf(config), roles.trained);
   const table = adapterOf(config) === null ? roles.saved : [...roles.frozen, ...roles.trained];
   const parameters = countWhere(table, () => true);
   const bytes = memoryPlan(config, roles, vocabularyRows(model, size.vocabularySize));
+  const stages = plannedStages(config, roles, steps);
+  const over = (amountOf: (stage: PlannedStage) => number): number => sumBefore(stages, steps, amountOf);
+  const tokens = over(({ tokensPerStep }) => tokensPerStep);
+  const flops = over(({ tokensPerStep, flopsPerToken: each }) => tokensPerStep * each);
   const keysToTurn = memoryAdvice(config, size.vocabularySize, machineBytes);
   const plan: RunPlan = {
     steps,
-    tokensPerStep,
-    tokens: steps * tokensPerStep,
-    epochs: (steps * windowsPerStep) / windowsPerEpoch,
+    tokensPerStep: tokens / steps,
+    stages,
+    tokens,
+    epochs: tokens / windowTokens / windowsPerEpoch,
     windowsPerEpoch,
     ...supplyShares(supply, windowTokens),
     leftoverTokens: supply.leftoverTokens,
@@ -133,7 +142,7 @@ export function planRun(config: Config, size: CorpusSize, machineBytes = availab
     frozen: frozenParameters(config, size.vocabularySize),
     parametersByPart: partsOf(table),
     matmulParameters: countWhere(table, ({ multiplies }) => multiplies),
-    flopsPerToken: flopsPerToken(model, roles),
+    flopsPerToken: stages.length === 1 ? stages[0]!.flopsPerToken : flops / tokens,
     checkpointBytes: checkpointBytes(config, roles),
     bytes,
     keyValueCacheBytes: keyValueCacheBytes(model),
@@ -209,9 +218,24 @@ function partsOf(table: readonly ParameterSpec[]): RunPlan['parametersByPart'] {
   return Object.freeze(sums);
 }
 
-function stepsOf({ training }: Config, tokensPerStep: number, tokensPerEpoch: number): number {
-  if (training.tokens !== null) return Math.ceil(training.tokens / tokensPerStep);
-  if (training.epochs !== null) return Math.ceil((training.epochs * tokensPerEpoch) / tokensPerStep);
+/** A stage with what a step of it costs. */
+export interface PlannedStage extends RunStage {
+  tokensPerStep: number;
+  flopsPerToken: number;
+}
+
+const plannedStages = (config: Config, roles: ParameterRoles, steps: number): PlannedStage[] =>
+  runStages(config, steps).map((stage) => ({
+    ...stage,
+    tokensPerStep: stage.microBatchesPerStep * microBatchTokens(config),
+    flopsPerToken: flopsPerToken({ ...config.model, contextLength: stage.contextLength }, roles),
+  }));
+
+/** Steps of the run. */
+function lengthOf(config: Config, tokensPerEpoch: number): number {
+  const { training } = config;
+  if (training.tokens !== null) return stepsForTokens(config, training.tokens);
+  if (training.epochs !== null) return stepsForTokens(config, training.epochs * tokensPerEpoch);
   if (training.steps === null) throw new Error('a complete config gives the length of the run');
   return training.steps;
 }

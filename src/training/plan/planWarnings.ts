@@ -5,8 +5,9 @@
 import type { Config } from '../../config/schema.ts';
 import { stepsOf } from '../../config/sections/stages.ts';
 import { learningRateAt, warmupOf } from '../step/schedule.ts';
+import { emptyStageWarnings, runStages } from './stages.ts';
 
-type PlannedConfig = Pick<Config, 'schedule' | 'optimizer' | 'evaluation' | 'checkpoints'>;
+type PlannedConfig = Pick<Config, 'model' | 'training' | 'schedule' | 'optimizer' | 'evaluation' | 'checkpoints'>;
 
 /** A run that is continued: the schedule by which its past updates were made. */
 export interface FormerPlan {
@@ -22,9 +23,22 @@ export function planWarnings(config: PlannedConfig, steps: number, former?: Form
   return [
     warmupWarning(config, steps),
     decayWarning(config, steps),
+    ...emptyStageWarnings(config, steps),
+    untrainedPositionsWarning(config, steps),
     bestCheckpointWarning(config, steps, former?.made ?? 0),
     former && rateJumpWarning(config, steps, former),
   ].filter((warning) => warning !== undefined);
+}
+
+/** Learned positions beyond a shorter context are not trained before the last stage, and evaluations have them. */
+function untrainedPositionsWarning({ model, training }: PlannedConfig, steps: number) {
+  const last = training.contextLength === null ? undefined : runStages({ model, training }, steps).at(-1);
+  if (last === undefined || last.fromStep === 0 || model.family !== 'gpt2') return undefined;
+  return (
+    `positions of the family gpt2 are learnt: those of a context of ${model.contextLength} are not trained before ` +
+    `step ${last.fromStep + 1}. Evaluations and samples have the whole context from the start, so losses are higher ` +
+    'until then.'
+  );
 }
 
 /** From this many passes over the training text on, repetition is remarked on. */

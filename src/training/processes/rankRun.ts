@@ -34,7 +34,7 @@ export async function trainAsRank(
     watch: openStepWatch(config.training.guard.maxSkips, start.cursor),
     report: () => {},
     sample: () => Promise.resolve({ prompt: '', completion: '' }),
-    batches: groupBatches(openStepBatches(prepared, start.cursor), group, progress.step),
+    batches: groupBatches(openStepBatches(prepared, start.cursor, start.step), group, progress.step),
   };
   return train(parts, start, { ...requests, signal, takeSave: () => false });
 }

@@ -75,6 +75,7 @@ export function recordEvaluation(
 export const evaluatedShape = (session: Session, config: EvaluatedConfig, microBatchSize: number): MicroBatchShape => ({
   model: config.model,
   adapter: adapterOf(config),
+  contextLength: config.model.contextLength,
   microBatchSize,
   branches: session.settings.branches,
   packsDocuments: config.corpus.packing === 'documents',

@@ -6,6 +6,7 @@
  */
 import { mul, reshape, slice, tensor1d, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import type { Config } from '../../config/schema.ts';
+import { constantOf } from '../../config/sections/stages.ts';
 import { tokenEmbeddings } from '../../model/decoder.ts';
 import { adapterOf } from '../../model/adapter.ts';
 import type { Parameters } from '../../model/decoderPass.ts';
@@ -19,6 +20,7 @@ import type { StoredWeight } from '../../runtime/variables.ts';
 import {
   branchesOf,
   branchLoss,
+  cutPieces,
   microBatchFeeds,
   microBatchInputs,
   ownPart,
@@ -121,6 +123,7 @@ const shapeOf = (session: Session, config: Config): MicroBatchShape => {
     model: config.model,
     adapter: adapterOf(config),
     microBatchSize: config.training.microBatchSize,
+    contextLength: constantOf(config.training.contextLength ?? config.model.contextLength),
     branches: session.settings.branches,
     ownBranches: { first: firstBranch, count: branches },
     packsDocuments: config.corpus.packing === 'documents',
@@ -131,7 +134,7 @@ const shapeOf = (session: Session, config: Config): MicroBatchShape => {
 /** What of a micro-batch the process of a session computes, see `lossFeeds`. */
 export const ownPartIn = (session: Session, config: Config) => {
   const shape = shapeOf(session, config);
-  return (microBatch: ScoredMicroBatch): ScoredMicroBatch => ownPart(microBatch, shape);
+  return (microBatch: ScoredMicroBatch): ScoredMicroBatch => cutPieces(ownPart(microBatch, shape), shape.contextLength);
 };
 
 /** How many figures a micro-batch has, see `branchLoss`. */

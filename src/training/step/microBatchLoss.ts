@@ -22,6 +22,11 @@ export interface MicroBatchShape {
   model: ModelConfig;
   adapter: Adapter | null;
   microBatchSize: number;
+  /**
+   * Positions that see each other, at most those of the model, which it divides: a window of the model's context length
+   * is computed as several.
+   */
+  contextLength: number;
   branches: number;
   /** Those that this process computes; all if left out. */
   ownBranches?: { first: number; count: number };
@@ -86,6 +91,14 @@ export function ownPart(microBatch: ScoredMicroBatch, shape: MicroBatchShape): S
   };
 }
 
+/** With the positions in pieces that are cut where windows of `contextLength` end. */
+export function cutPieces(microBatch: ScoredMicroBatch, contextLength: number): ScoredMicroBatch {
+  const { positions } = microBatch;
+  return positions === undefined
+    ? microBatch
+    : { ...microBatch, positions: positions.map((position, i) => Math.min(position, i % contextLength)) };
+}
+
 /** The branches that this process computes, with their number among all of the micro-batch. */
 function ownBranches({ microBatchSize, branches, ownBranches: own }: MicroBatchShape) {
   const all = branchWindows(microBatchSize, branches).map((windows, branch) => ({ branch, ...windows }));
@@ -131,7 +144,7 @@ export interface Branch {
 
 /** @param trained null outside training */
 export function branchesOf(feeds: MicroBatchTensors, shape: MicroBatchShape, trained: TrainedPass | null): Branch[] {
-  const { model, adapter, preference } = shape;
+  const { model, adapter, preference, contextLength } = shape;
   const [T, rows] = [model.contextLength, rowsOf(shape)];
   const fed = ownWindows(shape);
   return ownBranches(shape).map(({ branch, start, windows }) => {
@@ -144,8 +157,8 @@ export function branchesOf(feeds: MicroBatchTensors, shape: MicroBatchShape, tra
       name: `branch${branch}`,
       pass: {
         model,
-        batchSize: windows * rows,
-        length: T,
+        batchSize: windows * rows * (T / contextLength),
+        length: contextLength,
         documentPositions,
         dropout: ownDropout(trained?.dropout),
         adapter: adapterPass(adapter, ownDropout(trained?.adapterDropout)),

@@ -15,11 +15,13 @@
  */
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Config } from '../../config/schema.ts';
+import { constantOf } from '../../config/sections/stages.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
 import { sumsOverProcesses } from '../../ops/exchange.ts';
 import { accumulate } from '../../ops/sums.ts';
 import type { InputSpec, Session } from '../../runtime/session.ts';
 import { elementCount } from '../../tensors/tensors.ts';
+import { microBatchesBefore, runStages, stageAt, stageConfig, type RunStage } from '../plan/stages.ts';
 import { figureCount, lossAndGradients, lossFeeds, lossInputs, lossOf, ownPartIn, sessionShare } from './gradients.ts';
 import { lossCount, preferenceMeans, type ScoredMicroBatch } from './microBatchLoss.ts';
 import type { PreferenceMeans, SkipReason } from '../../run/metrics.ts';
@@ -55,10 +57,30 @@ export async function recordTrainingStep(
   config: Config,
   table: readonly ParameterSpec[],
   frozen: readonly ParameterSpec[] = [],
+  stages: readonly RunStage[] = runStages(config, 1),
 ): Promise<TrainingStep> {
-  return sessionShare(session, config).microBatches === 1
-    ? wholeStep(session, config, table, frozen)
-    : accumulatedStep(session, config, table, frozen);
+  const counterOf = (step: number): number => microBatchesBefore(stages, step - 1);
+  const sums = new Set<string>();
+  const recorded = new Map<string, TrainingStep>();
+  const nameOf = (stage: RunStage): string => `OfStage${stages.indexOf(stage)}`;
+  for (const stage of stages) {
+    const place = { suffix: stages.length === 1 ? '' : nameOf(stage), counterOf, sums };
+    const ofStage = stageConfig(config, stage);
+    const isWhole = sessionShare(session, ofStage).microBatches === 1;
+    recorded.set(nameOf(stage), await (isWhole ? wholeStep : accumulatedStep)(session, ofStage, table, frozen, place));
+  }
+  return (microBatches, step, learningRate) =>
+    recorded.get(nameOf(stageAt(stages, step - 1)))!(microBatches, step, learningRate);
+}
+
+/** What tells the programs of stages apart. */
+interface StagePlace {
+  /** Of the names of programs. */
+  suffix: string;
+  /** Micro-batches before step `step` (from 1). */
+  counterOf(step: number): number;
+  /** Names of the variables of gradient sums, which all stages use. */
+  sums: Set<string>;
 }
 
 /** One micro-batch: gradients go straight into the update, in one program. */
@@ -67,11 +89,12 @@ function wholeStep(
   config: Config,
   table: readonly ParameterSpec[],
   frozen: readonly ParameterSpec[],
+  { suffix, counterOf }: StagePlace,
 ): TrainingStep {
   const { firstMicroBatch } = sessionShare(session, config);
   const partOf = ownPartIn(session, config);
   const inputs = { ...lossInputs(session, config), ...updateInputs(config) };
-  const program = session.program('step', inputs, (feeds, variables) => {
+  const program = session.program(`step${suffix}`, inputs, (feeds, variables) => {
     const trained = readTrained(config, variables, table);
     const parameters = { trained, frozen: readFrozen(variables, frozen) };
     const own = lossAndGradients(session, config, table, parameters, feeds);
@@ -80,7 +103,7 @@ function wholeStep(
     return { figures, ...update };
   });
   return async (microBatches, step, learningRate) => {
-    const counter = (step - 1) * microBatches.length + firstMicroBatch;
+    const counter = counterOf(step) + firstMicroBatch;
     const result = await program.run({
       ...lossFeeds(partOf(microBatches[firstMicroBatch]!), 1 / lossCount(microBatches), counter),
       ...updateFeeds(config, step, learningRate),
@@ -98,22 +121,25 @@ async function accumulatedStep(
   config: Config,
   table: readonly ParameterSpec[],
   frozen: readonly ParameterSpec[],
+  { suffix, counterOf, sums: known }: StagePlace,
 ): Promise<TrainingStep> {
   const share = sessionShare(session, config);
   const partOf = ownPartIn(session, config);
-  const { inOrder } = sumTree(config.training.microBatchesPerStep);
+  const { inOrder } = sumTree(constantOf(config.training.microBatchesPerStep));
   const tree = { inOrder, blocks: share.microBatches / inOrder };
   const figuresSpec = { name: 'figures', shape: figureCount(config) === 1 ? [] : [figureCount(config)] };
   const summed = [figuresSpec, ...table];
   const sumNames = (name: string): string[] => Array.from({ length: sumsOf(tree) }, (_, i) => `${name}/gradient/${i}`);
-  await session.addVariables(
-    summed.flatMap(({ name, shape }) =>
-      sumNames(name).map((sum) => ({ name: sum, shape, values: new Float32Array(elementCount(shape)) })),
-    ),
+  const missing = summed.flatMap(({ name, shape }) =>
+    sumNames(name)
+      .filter((sum) => !known.has(sum))
+      .map((sum) => ({ name: sum, shape, values: new Float32Array(elementCount(shape)) })),
   );
+  if (missing.length > 0) await session.addVariables(missing);
+  for (const { name } of missing) known.add(name);
   const scalar: InputSpec = { shape: [], dtype: 'float32' };
   const inputs = { ...lossInputs(session, config), adds: scalar, into: scalar };
-  const add = session.program('accumulate', inputs, (feeds, variables) => {
+  const add = session.program(`accumulate${suffix}`, inputs, (feeds, variables) => {
     const parameters = { trained: readTrained(config, variables, table), frozen: readFrozen(variables, frozen) };
     const { figures, gradients } = lossAndGradients(session, config, table, parameters, feeds);
     [figures, ...gradients].forEach((value, i) =>
@@ -121,7 +147,7 @@ async function accumulatedStep(
     );
     return {};
   });
-  const finish = session.program('update', updateInputs(config), (feeds, variables) => {
+  const finish = session.program(`update${suffix}`, updateInputs(config), (feeds, variables) => {
     const sums = summed.map(({ name }) => variables.read(sumNames(name).at(-1)!));
     const { figures, gradients } = overProcesses(session, { figures: sums[0]!, gradients: sums.slice(1) });
     const parameters = readTrained(config, variables, table);
@@ -131,7 +157,7 @@ async function accumulatedStep(
     const count = lossCount(microBatches);
     for (let i = 0; i < share.microBatches; i++) {
       const index = share.firstMicroBatch + i;
-      const counter = (step - 1) * microBatches.length + index;
+      const counter = counterOf(step) + index;
       const { adds, into } = accumulation(tree, i);
       await add.run({
         ...lossFeeds(partOf(microBatches[index]!), 1 / count, counter),

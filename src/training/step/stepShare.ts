@@ -1,5 +1,6 @@
 /** Which part of every step one of several processes computes: whole micro-batches, or branches of each. */
 import type { Config } from '../../config/schema.ts';
+import { constantOf } from '../../config/sections/stages.ts';
 import { wrongInput } from '../../errors.ts';
 import { branchCount } from './branches.ts';
 import { sumTree } from './sumTree.ts';
@@ -21,7 +22,8 @@ type Shared = Pick<Config['training'], 'microBatchesPerStep' | 'microBatchSize'>
  *
  * @param branches of a micro-batch
  */
-export function stepShare({ microBatchesPerStep }: Shared, branches: number, rank: number, size: number): StepShare {
+export function stepShare(training: Shared, branches: number, rank: number, size: number): StepShare {
+  const microBatchesPerStep = constantOf(training.microBatchesPerStep);
   if (size <= microBatchesPerStep) {
     const microBatches = microBatchesPerStep / size;
     return { firstMicroBatch: rank * microBatches, microBatches, firstBranch: 0, branches };
@@ -44,6 +46,11 @@ export function stepShare({ microBatchesPerStep }: Shared, branches: number, ran
 export function refuseIndivisible(training: Shared & { branches: number }, processes: number): void {
   if (processes === 1) return;
   const { microBatchesPerStep, microBatchSize } = training;
+  if (typeof microBatchesPerStep !== 'number') {
+    for (const { value } of microBatchesPerStep)
+      refuseIndivisible({ ...training, microBatchesPerStep: value }, processes);
+    return;
+  }
   const { blocks } = sumTree(microBatchesPerStep);
   const branches = branchCount(training);
   const most = blocks === microBatchesPerStep ? blocks * (branches & -branches) : blocks;

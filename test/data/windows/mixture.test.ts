@@ -84,7 +84,8 @@ describe('a mixture', () => {
       })),
     };
     // two micro-batches a step
-    const rows = rowSources(await take(trainingSequence(scheduled, tokenizer, { ...options, windowsPerStep: 6 }), 100));
+    const stages = [{ fromStep: 0, windowsPerStep: 6 }];
+    const rows = rowSources(await take(trainingSequence(scheduled, tokenizer, { ...options, stages }), 100));
     const count = (source: string, fromStep: number, toStep: number) =>
       rows.slice(6 * fromStep, 6 * toStep).filter((row) => row === source).length;
     expect([count('a', 0, 10), count('b', 0, 10), count('c', 0, 10)]).toEqual([30, 0, 30]);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { defaultTargets } from '../../../src/config/sections/adapter.ts';
 import type { Config } from '../../../src/config/schema.ts';
+import { constantOf } from '../../../src/config/sections/stages.ts';
 import { mapsOf } from '../../../src/model/adapter.ts';
 import { initialParameters } from '../../../src/model/parameters.ts';
 import { parameterRoles } from '../../../src/model/trainedParameters.ts';
@@ -141,7 +142,7 @@ describe('a training step of an adapter', () => {
       const step = await recordTrainingStep(session, config, trained, frozen);
       const evaluate = recordEvaluation(session, config, trained, 3, frozen);
       const losses: number[] = [];
-      const k = config.training.microBatchesPerStep;
+      const k = constantOf(config.training.microBatchesPerStep);
       for (let i = 1; i <= 4; i++) {
         const batches = Array.from({ length: k }, (_, j) => randomMicroBatch(config, j));
         losses.push((await step(batches, i, 5e-2)).loss);

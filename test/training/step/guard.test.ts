@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../../src/config/schema.ts';
+import { constantOf } from '../../../src/config/sections/stages.ts';
 import type { MicroBatch } from '../../../src/data/windows/batches.ts';
 import { parameterTable } from '../../../src/model/parameters.ts';
 import type { Mode } from '../../../src/runtime/session.ts';
@@ -25,7 +26,7 @@ async function train(config: Config, mode: Mode, microBatches: MicroBatch[], lea
     const results: StepResult[] = [];
     const states: Map<string, Float32Array>[] = [];
     for (const [i, microBatch] of microBatches.entries()) {
-      const { microBatchesPerStep: k } = config.training;
+      const k = constantOf(config.training.microBatchesPerStep);
       results.push(
         await step(
           Array.from({ length: k }, () => microBatch),

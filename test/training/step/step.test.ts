@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../../src/config/schema.ts';
+import { constantOf } from '../../../src/config/sections/stages.ts';
 import type { NamedTensor } from '../../../src/tensors/tensors.ts';
 import type { MicroBatch } from '../../../src/data/windows/batches.ts';
 import { parameterTable } from '../../../src/model/parameters.ts';
@@ -104,7 +105,7 @@ describe('a training step', () => {
     ['llama, muon', llama({ feedForwardBiases: true }, {}, { kind: 'muon' })],
   ];
   it.each(switches)('recorded equals eager over 20 steps: %s', async (name, config) => {
-    const k = config.training.microBatchesPerStep;
+    const k = constantOf(config.training.microBatchesPerStep);
     const batches = Array.from({ length: 20 }, (_, i) =>
       Array.from({ length: k }, (_, j) => randomMicroBatch(config, (i * k + j) % 4)),
     );
@@ -149,7 +150,7 @@ describe('a training step', () => {
       }),
     ],
   ])('is bitwise repeatable: %s', async (_, config) => {
-    const k = config.training.microBatchesPerStep;
+    const k = constantOf(config.training.microBatchesPerStep);
     const batches = single(config, 4).map(([microBatch]) => Array.from({ length: k }, () => microBatch!));
     expect(await run(config, 'recorded', batches)).toEqual(await run(config, 'recorded', batches));
   });
@@ -196,7 +197,9 @@ describe('a training step', () => {
     ['no clip, no decay', tinyConfig({ optimizer: { gradientClip: null, weightDecay: 0 } })],
   ])('equals the step that is composed of TensorFlow’s operations: %s', async (name, config) => {
     const batches = Array.from({ length: 6 }, (_, i) =>
-      Array.from({ length: config.training.microBatchesPerStep }, (_, j) => randomMicroBatch(config, i % 3, j)),
+      Array.from({ length: constantOf(config.training.microBatchesPerStep) }, (_, j) =>
+        randomMicroBatch(config, i % 3, j),
+      ),
     );
     const own = await run(config, 'recorded', batches);
     const composed = await run(config, 'recorded', batches, 'none');

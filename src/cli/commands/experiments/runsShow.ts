@@ -12,7 +12,7 @@ import { resolveRuns } from '../../../experiments/findRuns.ts';
 import { readEvaluations } from '../../../run/readMetrics.ts';
 import { summarizeRun } from '../../../experiments/runSummary.ts';
 import { trainedMsIn } from '../../../run/trainedTime.ts';
-import { readEnvironment } from '../../../run/environment.ts';
+import { readEnvironment, trainedAmount, type Environment } from '../../../run/environment.ts';
 import { wrongInput } from '../../../errors.ts';
 import { shellWord } from '../../../shellWord.ts';
 import { ageText, duration, grouped, note, printJson, printResult } from '../../terminal/output.ts';
@@ -60,7 +60,7 @@ export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): voi
     ['state', state + (reason === null ? '' : `: ${reason}`)],
     ['process', lock && `${lock.pid} on ${lock.host}, since ${lock.lockedAt}`],
     ['step', steps === null ? grouped(step) : `${grouped(step)} of ${grouped(steps)}`],
-    ['model', plan ? `${grouped(plan.parameters)} parameters, ${grouped(plan.tokensPerStep)} tokens per step` : null],
+    ['model', plan ? `${grouped(plan.parameters)} parameters, ${stepText(plan)}` : null],
     ['adapter', changed && configText !== null ? textOfAdapter(configText) : null],
     [
       'validation loss',
@@ -68,10 +68,7 @@ export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): voi
         ? null
         : `${lossText(validationLoss)}, best ${lossText(bestValidationLoss)} at step ${grouped(bestStep ?? 0)}`,
     ],
-    [
-      'trained',
-      `${plan ? `${grouped(step * plan.tokensPerStep)} tokens in ` : ''}${duration(trainedMs)}, in all its processes`,
-    ],
+    ['trained', `${plan ? trainedText(plan, step) : ''}${duration(trainedMs)}, in all its processes`],
     ['speed', tokensPerSecond === null ? null : `${grouped(tokensPerSecond)} tokens/s`],
     ['last update', `${ageText(ageMs)} ago`],
     ['started', existsSync(paths.config) ? statSync(paths.config).mtime.toISOString() : null],
@@ -100,3 +97,9 @@ export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): voi
   printResult('\n# config.yaml; --all shows the defaults too');
   printResult(stringify(changed, { lineWidth: 0, blockQuote: false, flowCollectionPadding: true }).trimEnd());
 }
+
+const stepText = ({ tokensPerStep, stages }: NonNullable<Environment['plan']>): string =>
+  `${grouped(tokensPerStep)} tokens per step${stages ? ' on average' : ''}`;
+
+const trainedText = (plan: NonNullable<Environment['plan']>, step: number): string =>
+  `${grouped(trainedAmount(plan, step, 'tokens'))} tokens in `;

@@ -1,4 +1,5 @@
 /** The time that a sweep takes: from its runs that have been trained, and by measuring steps of the others. */
+import { meanStep } from '../../../training/plan/stages.ts';
 import { measureTraining } from '../../../checks/measurement.ts';
 import { ExpectedError } from '../../../errors.ts';
 import type { PlannedRun } from '../../../experiments/sweep/planSweep.ts';
@@ -41,7 +42,7 @@ export async function expectedSweep(
   try {
     for (const run of measured) {
       const { msPerStep } = await measureTraining(run.config, run.vocabularySize, { maxMs: measureMs, signal });
-      if (msPerStep !== null) speeds.set(shapeOf(run), msPerStep);
+      if (msPerStep !== null) speeds.set(shapeOf(run), msPerStep * meanStep(run.plan));
     }
   } catch (error) {
     if (!(error instanceof ExpectedError) && !signal.aborted) throw error;

@@ -13,8 +13,7 @@ export function planLines({ plan, config, corpus, tokenizer }: PreparedPlan): st
   const { total, ...purposes } = bytes;
   const used = Object.entries(purposes).filter(([, count]) => count > 0);
   const memory = used.map(([purpose, count]) => `${purpose} ${bytesText(count)}`);
-  const { microBatchesPerStep } = config.training;
-  const microBatches = `${microBatchesPerStep} micro-batch${microBatchesPerStep === 1 ? '' : 'es'}`;
+  const mean = plan.stages.length > 1 ? 'on average ' : '';
   const flops = `${flopText(plan.flopsPerToken * plan.tokensPerStep)} (${flopText(plan.flopsPerToken)} per token)`;
   const whole = `${plan.epochs.toFixed(2)} epochs, ${flopText(plan.flopsPerToken * plan.tokens)}`;
   const machine = `this machine has ${bytesText(machineBytes)}, ${bytesText(freeBytes)} of it free now`;
@@ -25,7 +24,8 @@ export function planLines({ plan, config, corpus, tokenizer }: PreparedPlan): st
       : [`trained      ${grouped(plan.trainedParameters)} of them; ${bytesText(plan.checkpointBytes)} a checkpoint`]),
     ...frozenLines(plan).map((line) => `frozen       ${line}`),
     `vocabulary   ${grouped(tokenizer.vocabularySize)} tokens (${config.tokenizer.kind})`,
-    `step         ${grouped(plan.tokensPerStep)} tokens in ${microBatches}, ${flops}`,
+    `step         ${stepTokensText(plan)} tokens in ${microBatchesText(plan)}, ${mean}${flops}`,
+    ...stageLines(plan).map((line) => `stage        ${line}`),
     `run          ${grouped(plan.steps)} steps, ${grouped(plan.tokens)} tokens, ${whole}`,
     ...supplyLines(plan, corpus.packing).map((line) => `windows      ${line}`),
     `memory       ${bytesText(total)} at the peak: ${memory.join(', ')}`,
@@ -33,6 +33,31 @@ export function planLines({ plan, config, corpus, tokenizer }: PreparedPlan): st
     plan.fits ? `fits         yes, ${machine}` : `fits         no, ${machine}. ${howToFit(plan)}`,
   ];
 }
+
+/** e.g. `768` or, with stages, `768 to 3,072` */
+export const stepTokensText = ({ stages }: Pick<RunPlan, 'stages'>): string =>
+  rangeText(stages.map(({ tokensPerStep }) => tokensPerStep));
+
+/** e.g. `1 to 4 micro-batches` */
+function microBatchesText({ stages }: RunPlan): string {
+  const counts = stages.map(({ microBatchesPerStep }) => microBatchesPerStep);
+  return `${rangeText(counts)} micro-batch${Math.max(...counts) === 1 ? '' : 'es'}`;
+}
+
+function rangeText(values: readonly number[]): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return least === most ? grouped(least) : `${grouped(least)} to ${grouped(most)}`;
+}
+
+/** Of a run with several stages a line for each, e.g. `steps 1 to 500: 1 micro-batch, context length 32`. */
+export const stageLines = ({ stages, steps }: Pick<RunPlan, 'stages' | 'steps'>): string[] =>
+  stages.length === 1
+    ? []
+    : stages.map(({ fromStep, microBatchesPerStep: count, contextLength, tokensPerStep }, i) => {
+        const places = `steps ${grouped(fromStep + 1)} to ${grouped(stages[i + 1]?.fromStep ?? steps)}`;
+        const step = `${count} micro-batch${count === 1 ? '' : 'es'} of context length ${grouped(contextLength)}`;
+        return `${places}: ${grouped(tokensPerStep)} tokens a step, ${step}`;
+      });
 
 function samplingText({ weightBytes, keyValueCacheBytes }: RunPlan): string {
   const { float32, bfloat16, int8 } = weightBytes;

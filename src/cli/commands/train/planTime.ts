@@ -3,6 +3,7 @@ import { matmulPeak, measureTraining, type MeasuredSteps } from '../../../checks
 import type { Peak } from '../../../checks/peakCache.ts';
 import { ExpectedError } from '../../../errors.ts';
 import { runTime, runWork, stepTimeRange, type RunTime } from '../../../training/plan/expectedTime.ts';
+import { meanStep } from '../../../training/plan/stages.ts';
 import type { PreparedPlan } from '../../../training/plan/preparePlan.ts';
 import { timeText } from '../../../units.ts';
 import { canRedraw } from '../../terminal/abilities.ts';
@@ -37,6 +38,7 @@ export async function expectedTime(
   try {
     const limits = { maxMs: maxMs ?? peakMs, progress: progress?.show };
     const measured = maxMs === null ? null : await measureTraining(config, tokenizer.vocabularySize, limits);
+    if (measured !== null && measured.msPerStep !== null) measured.msPerStep *= meanStep(plan);
     const peak = measured?.peak ?? (await matmulPeak(config, limits));
     if (measured !== null && measured.msPerStep !== null) {
       const spread = Object.keys(measured.smaller).length === 0 ? measuredSpread : scaledSpread;

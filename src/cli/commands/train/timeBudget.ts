@@ -3,6 +3,7 @@
  * becomes the number that fits. From then on the run is like any other: its schedule is that of these steps, they are
  * in its config.yaml, and a resume continues with them, exactly.
  */
+import { meanStep } from '../../../training/plan/stages.ts';
 import { existsSync } from 'node:fs';
 import { measureTraining } from '../../../checks/measurement.ts';
 import { parseResolvedConfig, setsLength } from '../../../config/load.ts';
@@ -47,7 +48,10 @@ export async function lengthWithin(
   const prepareMs = performance.now() - beganMs;
   const limits = { maxMs: Math.min(mostMeasuringMs, Math.max(5000, maxMs / 10)) };
   const { msPerStep: measuredMs, peak } = await measureTraining(config, prepared.tokenizer.vocabularySize, limits);
-  const msPerStep = measuredMs ?? stepTimeRange(config, prepared.plan, peak.gflops).highMs;
+  const msPerStep =
+    measuredMs !== null
+      ? measuredMs * meanStep(prepared.plan)
+      : stepTimeRange(config, prepared.plan, peak.gflops).highMs;
   const leftMs = maxMs - performance.now() - savingTakesMs(prepared.plan.parameters);
   const steps = stepsWithin(leftMs, prepared, { msPerStep, prepareMs });
   if (steps < 1) {

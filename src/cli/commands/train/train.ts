@@ -5,6 +5,8 @@ import { wrongInput } from '../../../errors.ts';
 import { runPaths } from '../../../run/runPaths.ts';
 import { parseDuration, parseUntil } from '../../../duration.ts';
 import { shellPath } from '../../../shellWord.ts';
+import type { RunPlan } from '../../../training/plan/plan.ts';
+import { sumBefore } from '../../../training/plan/stages.ts';
 import type { PreparedTraining } from '../../../training/prepare.ts';
 import type { Report, TrainingResult } from '../../../training/sinks/facts.ts';
 import type { ModuleSink } from '../../../training/sinks/moduleSink.ts';
@@ -17,7 +19,7 @@ import { stopSignals } from '../../stopSignals.ts';
 import { reportIgnored, reportLeftOut, supplyLines } from '../../terminal/supplyText.ts';
 import { logTargets, openModules } from '../../logTargets.ts';
 import { adapterOf, adapterText } from '../../../model/adapter.ts';
-import { frozenLines, parametersText } from './planText.ts';
+import { frozenLines, parametersText, stageLines, stepTokensText } from './planText.ts';
 import { processesOf } from './processes.ts';
 import { lengthWithin } from './timeBudget.ts';
 import { reportToTerminal } from '../../terminal/trainingTerminal.ts';
@@ -55,7 +57,7 @@ export async function train(asked: TrainArguments): Promise<void> {
   const clearWaiting = args.quiet ? () => {} : showWaiting('reading the corpus');
   let reportToUser: Report = () => {};
   let sinks: ModuleSink | undefined;
-  let tokensPerStep: number | undefined;
+  let plan: RunPlan | undefined;
   try {
     const opened = await signals.unlessStopped(openModules(modules));
     if (opened !== 'stopped') sinks = opened;
@@ -75,7 +77,7 @@ export async function train(asked: TrainArguments): Promise<void> {
       onPrepared: (prepared) => {
         clearWaiting();
         isTraining = isFirst;
-        tokensPerStep = prepared.plan.tokensPerStep;
+        plan = prepared.plan;
         outliveStdout(({ message }) =>
           printWarning(`${message}\nTraining goes on; its figures are in ${runPaths(prepared.runDirectory).metrics}`),
         );
@@ -91,7 +93,7 @@ export async function train(asked: TrainArguments): Promise<void> {
     });
     clearLive();
     await sinks?.close();
-    if (isFirst) sayHowItEnded(result, args, tokensPerStep);
+    if (isFirst) sayHowItEnded(result, args, plan);
     if (result.state === 'stopped') process.exitCode = signals.exitCode() || exitCodeOfStop(result.reason);
   } finally {
     clearWaiting();
@@ -120,8 +122,9 @@ function sayWhatIsTrained(prepared: PreparedTraining, { quiet, resume }: TrainAr
   }
   say(
     `${config.name}: ${parametersText(plan)}, ${grouped(plan.steps)} steps of ` +
-      `${grouped(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
+      `${stepTokensText(plan)} tokens (${plan.epochs.toFixed(2)} epochs), into ${shownDirectory}`,
   );
+  for (const line of stageLines(plan)) say(`stage: ${line}`);
   const adapter = adapterOf(config);
   if (adapter !== null) say(`adapter: ${adapterText(adapter)}`);
   for (const line of frozenLines(plan)) say(`frozen: ${line}`);
@@ -131,11 +134,11 @@ function sayWhatIsTrained(prepared: PreparedTraining, { quiet, resume }: TrainAr
   if (resume) say(progress.step > 0 ? `resuming from step ${progress.step}` : 'no checkpoint yet: starting at step 0');
 }
 
-/** @param tokensPerStep undefined if nothing was trained */
+/** @param plan undefined if nothing was trained */
 function sayHowItEnded(
   result: TrainingResult,
   { quiet, json, processes = 1 }: TrainArguments,
-  tokensPerStep: number | undefined,
+  plan: RunPlan | undefined,
 ): void {
   const { run, step, state, reason, device } = result;
   const say = quiet ? () => {} : note;
@@ -144,15 +147,18 @@ function sayHowItEnded(
   if (step === null) {
     say(`${reason}: stopped before the first step`);
     if (json) printJson({ run, state, reason });
-  } else if (device === null || tokensPerStep === undefined) {
+  } else if (device === null || plan === undefined) {
     if (json) printJson({ run, step, state });
   } else {
     const { startStep, elapsedMs, trainedMs, waitingShare } = result;
     const times = { startStep, elapsedMs, trainedMs, waitingShare };
     if (json) printJson({ run, step, state, reason, validationLoss, device, ...times });
-    const work = (steps: number, ms: number): string =>
-      `${grouped(steps)} steps, ${grouped(steps * tokensPerStep)} tokens in ${duration(ms)}`;
-    if (startStep) say(`this process: ${work(step - startStep, elapsedMs)}; the run: ${work(step, trainedMs)}`);
+    const { stages } = plan;
+    const work = (from: number, ms: number): string => {
+      const [before, after] = [from, step].map((at) => sumBefore(stages, at, ({ tokensPerStep }) => tokensPerStep));
+      return `${grouped(step - from)} steps, ${grouped(after! - before!)} tokens in ${duration(ms)}`;
+    };
+    if (startStep) say(`this process: ${work(startStep, elapsedMs)}; the run: ${work(0, trainedMs)}`);
     if (state === 'stopped') {
       const why = reason?.startsWith('--') ? ` (${reason})` : '';
       const by = processes > 1 ? ` --processes ${processes}` : '';

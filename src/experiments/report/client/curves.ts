@@ -33,9 +33,15 @@ function floats(encoded: EncodedFloats): Float32Array {
 function axisOf(run: ReportRun, axis: XAxis): ((step: number) => number) | null {
   const { tokensPerStep, flopsPerToken } = run;
   if (axis === 'steps') return (step) => step;
-  if (axis === 'tokens') return tokensPerStep === null ? null : (step) => step * tokensPerStep;
-  if (axis === 'flops')
-    return tokensPerStep === null || flopsPerToken === null ? null : (step) => step * tokensPerStep * flopsPerToken;
+  if (axis === 'tokens' || axis === 'flops') {
+    if (tokensPerStep === null || flopsPerToken === null) return null;
+    const stages = run.stages ?? [{ fromStep: 0, tokensPerStep, flopsPerToken }];
+    return (step) =>
+      stages.reduce((sum, stage, i) => {
+        const steps = Math.max(0, Math.min(step, stages[i + 1]?.fromStep ?? Infinity) - stage.fromStep);
+        return sum + steps * stage.tokensPerStep * (axis === 'tokens' ? 1 : stage.flopsPerToken);
+      }, 0);
+  }
   const steps = floats(run.clockStep);
   const ms = floats(run.clockMs);
   let at = 0;
