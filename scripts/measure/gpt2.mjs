@@ -61,7 +61,7 @@ const N = config.training.microBatchSize * config.model.contextLength;
 const tokens = (/** @type {number} */ seed) =>
   Int32Array.from({ length: N }, (_, i) => (i * i * 31 + i * 7919 + seed) % vocabularySize);
 const microBatch = { inputs: tokens(1), targets: tokens(2), lossMask: new Float32Array(N).fill(1), targetCount: N };
-const microBatches = Array.from({ length: config.training.microBatchesPerStep }, () => microBatch);
+const microBatches = Array.from({ length: Number(config.training.microBatchesPerStep) }, () => microBatch);
 /** @type {number[]} */
 const stepMs = [];
 for (let k = 1; k <= Number(config.training.steps); k++) {

@@ -47,7 +47,7 @@ async function child(/** @type {any} */ { rank, isTogether, microBatches, steps,
   await moveIntoSession(session, [...parameters, ...trainingState(config, table, parameters)]);
   const step = await recordTrainingStep(session, config, table);
   const N = config.model.contextLength;
-  const batches = Array.from({ length: config.training.microBatchesPerStep }, (_, batch) => {
+  const batches = Array.from({ length: Number(config.training.microBatchesPerStep) }, (_, batch) => {
     const tokens = (/** @type {number} */ seed) =>
       Int32Array.from({ length: N }, (_, i) => (i * i * 31 + i * 7919 + seed + batch) % vocabularySize);
     return { inputs: tokens(1), targets: tokens(2), lossMask: new Float32Array(N).fill(1), targetCount: N };

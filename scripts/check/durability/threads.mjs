@@ -70,7 +70,7 @@ async function digestsOf(/** @type {(typeof cases)[number]} */ { config: section
   /** @type {string[]} */
   const digests = [];
   for (let k = 1; k <= 3; k++) {
-    const microBatches = Array.from({ length: config.training.microBatchesPerStep }, (_, i) => {
+    const microBatches = Array.from({ length: Number(config.training.microBatchesPerStep) }, (_, i) => {
       const seed = k * 10 + i;
       return { inputs: tokens(seed), targets: tokens(seed + 5), lossMask: new Float32Array(N).fill(1), targetCount: N };
     });
