@@ -124,14 +124,10 @@ export async function prepareTraining(located: LocatedRun, shared?: SharedText):
   }
   const isAtEnd = progress.step === plan.steps || isExhausted(progress.validation, config.evaluation.patience);
   const former = checkpoint && configOf(checkpoint);
-  const formerPlan = former && planRun(former, size);
-  if (formerPlan !== undefined) refuseMovedStages(formerPlan, plan, progress.step);
+  const past = former && { config: former, steps: planRun(former, size).steps, made: progress.step };
+  if (past) refuseMovedStages(past, config, plan.steps);
   const other = checkpoint && otherConfigOf(runDirectory, run.asked.configPath);
-  const warnings = planWarnings(
-    config,
-    plan.steps,
-    former && { config: former, steps: formerPlan!.steps, made: progress.step },
-  );
+  const warnings = planWarnings(config, plan.steps, past);
   const repetition = repetitionWarning(config, plan.epochs);
   if (repetition !== undefined) warnings.push(repetition);
   if (other !== undefined)

@@ -1,4 +1,5 @@
 /** What a run needs if several processes train it: memory, traffic, and how well they use the time. */
+import { lastStageConfig } from './stages.ts';
 import type { Config } from '../../config/schema.ts';
 import { parameterRoles } from '../../model/trainedParameters.ts';
 import { branchCount, branchWindows } from '../step/branches.ts';
@@ -29,12 +30,13 @@ const bytesPerGigabitMs = 1e9 / 8 / 1000;
  * @throws wrong input if the steps cannot be shared out
  */
 export function processesPlan(
-  config: Config,
+  run: Config,
   vocabularySize: number,
   { processes, networkGigabits, alone }: { processes: number; networkGigabits: number; alone: number | null },
 ): ProcessesPlan {
+  refuseIndivisible(run.training, processes);
+  const config = lastStageConfig(run);
   const { training } = config;
-  refuseIndivisible(training, processes);
   const { microBatches, branches } = stepShare(training, branchCount(training), 0, processes);
   const windows = branchWindows(training.microBatchSize, training.branches).slice(0, branches);
   const microBatchSize = windows.reduce((sum, each) => sum + each.windows, 0);

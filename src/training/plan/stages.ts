@@ -99,20 +99,17 @@ export function stepsForTokens(config: StagedConfig, tokens: number): number {
 
 /** @throws wrong input if updates that have been made were of other stages than those that the run has now */
 export function refuseMovedStages(
-  before: { stages: readonly RunStage[]; steps: number },
-  now: { stages: readonly RunStage[]; steps: number },
-  made: number,
+  before: { config: StagedConfig; steps: number; made: number },
+  config: StagedConfig,
+  steps: number,
 ): void {
-  const past = ({ stages }: { stages: readonly RunStage[] }): RunStage[] =>
-    stages
-      .filter(({ fromStep }) => fromStep < made)
-      .map(({ fromStep, microBatchesPerStep, contextLength }) => ({
-        ...{ fromStep, microBatchesPerStep, contextLength },
-      }));
-  if (isDeepStrictEqual(past(before), past(now))) return;
+  const { made } = before;
+  const past = (of: StagedConfig, length: number): RunStage[] =>
+    runStages(of, length).filter(({ fromStep }) => fromStep < made);
+  if (isDeepStrictEqual(past(before.config, before.steps), past(config, steps))) return;
   throw wrongInput(
     `The run has made ${made} of ${before.steps} steps, and stages of training.microBatchesPerStep or contextLength ` +
-      `that are shares of the run would begin elsewhere in ${now.steps}. Resume it with its length, ` +
+      `that are shares of the run would begin elsewhere in ${steps}. Resume it with its length, ` +
       `--set training.steps=${before.steps}, or start a new run.`,
   );
 }
