@@ -25,7 +25,7 @@ import { openSaves } from './saves.ts';
 import type { Report } from './sinks/facts.ts';
 import { metricsReport, openSinks } from './sinks/sinks.ts';
 import { openRunDirectory } from './startingPoint.ts';
-import { stageAt } from './plan/stages.ts';
+import { lastStageConfig, stageAt } from './plan/stages.ts';
 import { openStepBatches, sequenceOptions } from './stepBatches.ts';
 import { branchCount } from './step/branches.ts';
 import { stepShare } from './step/stepShare.ts';
@@ -85,9 +85,11 @@ export async function runTraining(prepared: PreparedTraining, options: RunOption
 }
 
 /** The session in which the training step of a config runs. */
-export function openTrainingSession({ training, device }: Config, mode: Mode, place?: ServerPlace): Session {
+export function openTrainingSession(config: Config, mode: Mode, place?: ServerPlace): Session {
+  const { training, device } = config;
   const branches = branchCount(training);
-  const own = stepShare(training, branches, place?.rank ?? 0, place?.addresses.length ?? 1);
+  // Of a run with stages, as its last ones are shared out: it only decides how many threads a branch gets.
+  const own = stepShare(lastStageConfig(config).training, branches, place?.rank ?? 0, place?.addresses.length ?? 1);
   return openSession({ mode, precision: training.precision, branches, ownBranches: own.branches, device, place });
 }
 
