@@ -47,6 +47,8 @@ export interface Environment extends RuntimeFacts {
     steps: number;
     tokensPerStep: number;
     parameters: number;
+    /** Those that are trained, e.g. of an adapter its own. Absent in older runs. */
+    trainedParameters?: number;
     flopsPerToken: number;
     /** What differs by stages, if there are several; the two above are then means. */
     stages?: readonly TrainedStage[];

@@ -88,14 +88,17 @@ function environmentOf(
   session: Session,
   command: readonly string[] | undefined,
 ): Environment {
-  const { steps, tokensPerStep, parameters, flopsPerToken } = plan;
+  const { steps, tokensPerStep, parameters, trainedParameters, flopsPerToken } = plan;
   const stages = plan.stages.map(({ fromStep, tokensPerStep, flopsPerToken }) => ({
     ...{ fromStep, tokensPerStep, flopsPerToken },
   }));
   const { device: name, deviceReason: reason, mode } = session.settings;
   const former = resumedFrom === undefined ? undefined : readEnvironment(runDirectory);
   const facts = {
-    plan: { steps, tokensPerStep, parameters, flopsPerToken, ...(stages.length > 1 && { stages }) },
+    plan: {
+      ...{ steps, tokensPerStep, parameters, trainedParameters, flopsPerToken },
+      ...(stages.length > 1 && { stages }),
+    },
     config: configPath ? configNote(runDirectory, configPath) : (former?.config ?? null),
     device: { name, reason, mode, operations: operationsOf(session.settings) },
     tensorflow: loadedTensorFlow().version,

@@ -168,11 +168,11 @@ async function trainPrepared(
 function startFact(prepared: PreparedTraining, notices: readonly string[], processes: number): StartFact {
   const { config, plan, progress, runDirectory, manifest, corpus, tokenizer } = prepared;
   const ignored = ignoredParts(tokenizer);
-  const { steps, tokensPerStep, parameters } = plan;
+  const { steps, tokensPerStep, parameters, trainedParameters } = plan;
   return {
     kind: 'start',
     run: runDirectory,
-    ...{ step: progress.step, steps, tokensPerStep, parameters, processes, config },
+    ...{ step: progress.step, steps, tokensPerStep, parameters, trainedParameters, processes, config },
     warnings: [...notices, ...prepared.notes, ...startWarnings(prepared), ...(ignored === undefined ? [] : [ignored])],
     leftOut: { ...manifest.leftOut, ...fileCounts(corpus) },
   };

@@ -5,6 +5,8 @@ import path from 'node:path';
 export interface FakeRun {
   /** Validation losses by step. */
   evaluations?: [step: number, loss: number][];
+  /** Further figures of every evaluation, such as those of preference pairs. */
+  evaluated?: object;
   /** Training losses of updates 1, 2, …; null skips the record of one. */
   losses?: number[];
   steps?: number;
@@ -21,7 +23,15 @@ export interface FakeRun {
 
 /** Writes a run with 10 tokens and 100 ms per step and 6 FLOPs per token. @returns its directory */
 export function writeRun(directory: string, run: FakeRun): string {
-  const { evaluations = [], losses = [], steps = losses.length, config, environment = {}, samples = {} } = run;
+  const {
+    evaluations = [],
+    evaluated = {},
+    losses = [],
+    steps = losses.length,
+    config,
+    environment = {},
+    samples = {},
+  } = run;
   const { status, texts, validationFiles, tokenizer, bytesPerToken = 1 } = run;
   mkdirSync(path.join(directory, 'samples'), { recursive: true });
   const records: { kind: string; step: number }[] = [
@@ -41,6 +51,7 @@ export function writeRun(directory: string, run: FakeRun): string {
       perplexity: Math.exp(loss),
       bitsPerByte: loss / Math.LN2 / bytesPerToken,
       tokens: 50,
+      ...evaluated,
     })),
   ].sort((a, b) => a.step - b.step);
   writeFileSync(path.join(directory, 'metrics.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));

@@ -24,6 +24,7 @@ export function answerOf(result: Result): string[] {
     ofBest(result),
     ...ofOthers(result),
     `The figure compared is ${comparedText(result)}.`,
+    ...ofPairs(result),
     ...measureReason(result),
     ...correctionText(correction),
   ];
@@ -118,8 +119,23 @@ export function comparedText(result: Result): string {
   return `${loss} of ${whose} ${rankedBy === 'validationLoss' ? 'last' : 'best'} evaluation (${steps})`;
 }
 
-export const unitText = ({ measure }: Pick<Result, 'measure'>): string =>
-  measure === 'loss' ? 'nats per token' : 'bits per byte';
+/** Of preference pairs the loss is a mean over the pairs, not over tokens. */
+export const unitText = ({ measure, groups }: Pick<Result, 'measure' | 'groups'>): string =>
+  measure !== 'loss' ? 'bits per byte' : groups.some(isOfPairs) ? 'nats per pair' : 'nats per token';
+
+const isOfPairs = ({ accuracy }: Group): boolean => accuracy !== null;
+
+/** How often and by how much the chosen completions are preferred, by setting. */
+function ofPairs({ groups }: Result): string[] {
+  const each = groups.flatMap(({ name, accuracy, margin }) =>
+    accuracy === null || margin === null
+      ? []
+      : [`${name} in ${(accuracy.mean * 100).toFixed(1)} % of the pairs, by a margin of ${numberText(margin.mean)}`],
+  );
+  return each.length === 0
+    ? []
+    : [`At its last evaluation the chosen completion is preferred by ${each.join('; by ')}.`];
+}
 
 export const rankedSpread = ({ measure, rankedBy }: Pick<Result, 'measure' | 'rankedBy'>, group: Group) =>
   group[rankedFigure[measure][rankedBy]];

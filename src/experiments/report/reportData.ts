@@ -65,7 +65,7 @@ const bucketsOfAllRuns = 14_000;
 
 export function reportData(runs: readonly RunHistory[], { groups, measure }: Comparison): ReportData {
   const settingOf = new Map(groups.flatMap((group, i) => group.runs.map(({ path }) => [path, i] as const)));
-  const unit = unitText({ measure });
+  const unit = unitText({ measure, groups });
   const buckets = Math.max(100, Math.min(1500, Math.floor(bucketsOfAllRuns / runs.length)));
   const lossesOfSources = runs.flatMap(({ evaluations }) =>
     evaluations.map((evaluation) => sourceLosses(evaluation, measure)),

@@ -21,6 +21,8 @@ export interface StartFact {
   parameters: number;
   /** How many processes train the run together. */
   processes: number;
+  /** Those that are trained: of an adapter its own. */
+  trainedParameters: number;
   /** Every key, paths absolute. */
   config: Config;
   /** What is probably not meant, in words. */

@@ -51,6 +51,24 @@ describe('comparing runs', () => {
     expect(notes).toEqual([]);
   });
 
+  it('names the loss, the accuracy and the margin of preference pairs as such', () => {
+    const [a, b] = [0.25, 0.5].map((margin, i) =>
+      history(`pairs${i}`, {
+        losses: [0.7],
+        evaluations: [[1, 0.6 - margin / 4]],
+        evaluated: { margin, accuracy: 0.5 + margin },
+        config: `name: pairs${i}\nseed: 1\noptimizer: { learningRate: ${margin} }\n`,
+      }),
+    );
+    const answer = compareRuns([a!, b!]).answer.join(' ');
+    expect(answer).toContain('validation loss in nats per pair');
+    expect(answer).not.toContain('per token');
+    expect(answer).toContain(
+      'preferred by learningRate 0.5 in 100.0 % of the pairs, by a margin of 0.5000; ' +
+        'by learningRate 0.25 in 75.0 % of the pairs, by a margin of 0.2500.',
+    );
+  });
+
   it('aligns runs of different lengths at the end of the shorter one', () => {
     const short = ofRate(0.1, 1, 1.5, 4);
     const long = ofRate(0.2, 1, 1, 10); // evaluated at 2 (loss 2) and 10 (loss 1): 1.75 at step 4

@@ -18,6 +18,7 @@ import { shellWord } from '../../../shellWord.ts';
 import { ageText, duration, grouped, note, printJson, printResult } from '../../terminal/output.ts';
 import { lossText, renderFacts, renderTable } from '../../terminal/table.ts';
 import type { ArgumentsOf } from '../../usage.ts';
+import { parametersText } from '../train/planText.ts';
 import type { runsShowUsage } from './usage.ts';
 
 /** @param configText of a complete config that this version of clm can read */
@@ -60,7 +61,7 @@ export function show({ run, all, json }: ArgumentsOf<typeof runsShowUsage>): voi
     ['state', state + (reason === null ? '' : `: ${reason}`)],
     ['process', lock && `${lock.pid} on ${lock.host}, since ${lock.lockedAt}`],
     ['step', steps === null ? grouped(step) : `${grouped(step)} of ${grouped(steps)}`],
-    ['model', plan ? `${grouped(plan.parameters)} parameters, ${stepText(plan)}` : null],
+    ['model', plan ? `${parametersText(plan)}, ${stepText(plan)}` : null],
     ['adapter', changed && configText !== null ? textOfAdapter(configText) : null],
     [
       'validation loss',

@@ -66,7 +66,10 @@ function samplingText({ weightBytes, keyValueCacheBytes }: RunPlan): string {
   return `${cache}, weights ${bytesText(float32)} (${others})`;
 }
 /** e.g. `134,515,008 parameters, 2,442,240 of them trained`; the second part only if not all are. */
-export const parametersText = ({ parameters, trainedParameters }: PreparedPlan['plan']): string =>
+export const parametersText = ({
+  parameters,
+  trainedParameters = parameters,
+}: Partial<Pick<PreparedPlan['plan'], 'trainedParameters'>> & Pick<PreparedPlan['plan'], 'parameters'>): string =>
   `${grouped(parameters)} parameters` +
   (trainedParameters === parameters ? '' : `, ${grouped(trainedParameters)} of them trained`);
 
