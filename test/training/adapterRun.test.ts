@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { loadCheckpoint } from '../../src/checkpoint/checkpoint.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
 import { checkpointPath, resolveCheckpoint } from '../../src/run/findCheckpoint.ts';
+import { readEnvironment } from '../../src/run/environment.ts';
 import { runTraining } from '../../src/training/run.ts';
 import type { Fact } from '../../src/training/sinks/facts.ts';
 import { fixture } from '../huggingface/fixtures.ts';
@@ -58,6 +59,10 @@ describe('a run with an adapter', () => {
     const whole = await lastOf('whole');
     expect(whole.model.every(({ name }) => /\.lora[AB]$/.test(name))).toBe(true);
     expect(whole.model.reduce((sum, { values }) => sum + values.length, 0)).toBe(prepared.plan.trainedParameters);
+    const { parameters, trainedParameters } = prepared.plan;
+    const { plan } = readEnvironment(join(folder(), 'whole'))!;
+    expect(plan).toMatchObject({ parameters, trainedParameters });
+    expect(trainedParameters).toBeLessThan(parameters);
     expect(whole.state['base']).toEqual({ step: 0, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
     const bytes = ['model', 'optimizer'].map((name) => statSync(join(whole.path, `${name}.safetensors`)).size);
     expect(Math.abs(bytes[0]! + bytes[1]! - prepared.plan.checkpointBytes)).toBeLessThan(20_000); // their headers

@@ -1,13 +1,15 @@
 /**
- * Compares the memory that clm plan predicts with the peak of a training process, for eight configs.
+ * Compares the memory that clm plan predicts with the peak of a training process, for twelve configs.
  *
  *   npm run check -- plan [NAME …]
  *
- * Each trains four steps and saves after each; NAME, a row's first cell, chooses some. Prints a Markdown table. Exit
+ * Those with an adapter start from a run that is trained for one step, and two of them learn from preference pairs. Each
+ * trains four steps and saves after each; NAME, a row's first cell, chooses some. Prints a Markdown table. Exit
  * code 1 if a prediction is more than 15 % off. Linux only.
  *
  * Time: 3 minutes
  */
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { clm, program, root, scratchFolder, settings } from '../../lib/clm.mjs';
 import { measureProcess } from '../../lib/measureProcess.mjs';
@@ -68,8 +70,41 @@ const long = {
     ...{ 'training.microBatchSize': 2, 'training.recompute': 'block' },
   },
 };
+const folder = scratchFolder('plan-base');
+const pairs = path.join(folder, 'pairs.jsonl');
+const started = {
+  ...wide,
+  ...{ 'model.family': 'llama', 'model.keyValueHeads': 2, 'start.from': path.join(folder, 'run') },
+};
+const adapted = { ...started, 'adapter.kind': 'lora' };
+const preferring = {
+  ...{ 'corpus.sources': `[{ path: ${pairs}, prompt: prompt, chosen: chosen, rejected: rejected }]` },
+  ...{ 'training.objective.kind': 'dpo', 'training.microBatchSize': 4, 'corpus.validation.tail': 0.05 },
+};
+/** @type {Record<string, Record<string, string | number | boolean>>} */
+const fineTuning = {
+  'llama L6 C384 T256 B8, adapter': adapted,
+  'the same, base in bfloat16': { ...adapted, 'start.weights': 'bfloat16' },
+  'B4 pairs, adapter': { ...adapted, ...preferring },
+  'B4 pairs, all weights': { ...started, ...preferring },
+};
+
+/** The run that those with an adapter start from, and pairs that nearly fill the context. */
+function writeStart() {
+  const { 'start.from': run, ...model } = started;
+  clm('train', base, '--quiet', '--run', run, ...settings({ ...short, ...model, 'training.steps': 1 }));
+  const sentence = 'It was the whiteness of the whale that above all things appalled me. ';
+  const rows = Array.from({ length: 200 }, (_, i) => ({
+    prompt: `${i} ${sentence}`,
+    chosen: sentence.repeat(2),
+    rejected: sentence.toUpperCase(),
+  }));
+  writeFileSync(pairs, rows.map((row) => JSON.stringify(row)).join('\n'));
+}
+
 const short = {
   'training.steps': 4,
+  'schedule.warmupSteps': 1,
   'checkpoints.everySteps': 1,
   'corpus.validation.tail': 0.002,
   'samples.everySteps': null,
@@ -79,8 +114,10 @@ const short = {
 const wanted = process.argv.slice(2);
 let isOff = false;
 console.log('| config | planned MB | measured MB | planned/measured |\n|---|---|---|---|');
-for (const [name, keys] of Object.entries({ ...configs, ...long })) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
+const isWanted = (/** @type {string} */ name) => wanted.length === 0 || wanted.includes(name);
+if (Object.keys(fineTuning).some(isWanted)) writeStart();
+for (const [name, keys] of Object.entries({ ...configs, ...long, ...fineTuning })) {
+  if (!isWanted(name)) continue;
   const set = settings({ ...short, ...keys });
   const { bytes } = JSON.parse(clm('plan', base, '--no-estimate', '--json', ...set));
   const train = ['train', base, '--quiet', '--run', scratchFolder('plan'), ...set];
