@@ -3,7 +3,7 @@
  *
  *   npm run check -- plan [NAME …]
  *
- * Those with an adapter start from a run that is trained for one step, and two of them learn from preference pairs. Each
+ * Those with an adapter start from a run that is trained for one step, and two learn from preference pairs. Each
  * trains four steps and saves after each; NAME, a row's first cell, chooses some. Prints a Markdown table. Exit
  * code 1 if a prediction is more than 15 % off. Linux only.
  *
