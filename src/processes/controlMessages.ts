@@ -19,14 +19,15 @@ export type Order =
   | { kind: 'library'; file: string }
   | { kind: 'leave' };
 
-/** To the main thread. */
+/** To the main thread. `arrived`: rank 0 has let a rank in, this one unless this is rank 0. */
 export type News =
   | { kind: 'listening'; port: number }
+  | { kind: 'arrived'; rank: number }
   | { kind: 'met'; address: string; ranks: Identity[] }
   | { kind: 'refused'; message: string; failureKind: FailureKind }
   | { kind: 'exchanged'; what: string; values: unknown[] }
   | { kind: 'told'; rank: number; message: unknown }
-  | { kind: 'failed'; failure: GroupFailure; isOwn: boolean }
+  | { kind: 'failed'; failure: GroupFailure; isSaid: boolean }
   | { kind: 'left' };
 
 /** Between the threads of two processes. `met` and `exchanged` come from rank 0. */

@@ -3,18 +3,17 @@
  * is busy, and a process whose main thread cannot end it is ended from here. Rank 0 is connected to all, the others to
  * rank 0 alone.
  */
-import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { exitCodeOf } from '../errors.ts';
-import { endProcess, networkBytesOf } from '../runtime/libc.ts';
+import { endProcess, networkBytesOf, openStderr } from '../runtime/libc.ts';
 import type { ControlData, Frame, News, Order } from './controlMessages.ts';
-import { endedFailure, failureOf, type GroupFailure } from './failure.ts';
+import { endedFailure, failureOf, isSaidElsewhere, type GroupFailure } from './failure.ts';
 import type { Connection } from './frames.ts';
 import { identity, type Identity } from './identity.ts';
 import { isEnding, readMarks } from './marks.ts';
 import { awaitRanks, joinRanks, Refusal } from './meeting.ts';
-import { intervalOf, limitOf, verdictOf, type Beat, type WatchedRank } from './watch.ts';
+import { graceOf, intervalOf, limitOf, verdictOf, type Beat, type WatchedRank } from './watch.ts';
 import { beatsOf } from './usage.ts';
 
 const data = workerData as ControlData;
@@ -29,30 +28,37 @@ let networkBytes: () => number = () => 0;
 let hasFailed = false;
 let isLeaving = false;
 const left = new Set<number>();
+/** Taken now: while the main thread loads TensorFlow, descriptor 2 leads nowhere. */
+const sayLast = openStderr();
 
 const post = (news: News): void => parentPort!.postMessage(news);
 const toAll = (frame: Frame): void => connections.forEach((connection) => connection.send(frame));
 
-/** Of the time until the watchdog's: what the main thread has for ending its process in good order. */
-const graceMs = Math.min(10_000, 0.15 * watchdogMs);
+/** What the main thread has for ending its process in good order. */
+const graceMs = graceOf(watchdogMs);
 
 /** Tells all, ends the one to blame if it is on this machine, and later this process if its main thread cannot. */
 function fail(failure: GroupFailure, isOwn = true): void {
   if (hasFailed || isLeaving) return;
   hasFailed = true;
+  const isSaid = isSaidElsewhere(failure, isOwn, ownRank, who);
   toAll({ kind: 'failed', failure });
-  post({ kind: 'failed', failure, isOwn });
+  post({ kind: 'failed', failure, isSaid });
   const { culprit } = failure;
-  if (culprit !== undefined && culprit.machine === own.machine && culprit.pid !== own.pid) {
+  const isCulprit = culprit?.rank === ownRank;
+  if (culprit !== undefined && !isCulprit && culprit.machine === own.machine) {
     // Rank 0 may have been stopped; going on, it reads what became of the run, and says so.
     end(culprit.pid, culprit.rank === 0 ? 'SIGCONT' : 'SIGKILL');
-    if (culprit.rank === 0) setTimeout(() => end(culprit.pid, 'SIGKILL'), graceMs / 2);
+    if (culprit.rank === 0) setTimeout(() => end(culprit.pid, 'SIGKILL'), 0.9 * graceMs);
   }
-  setTimeout(() => {
-    if (isEnding(marks)) return;
-    if (ownRank === 0) writeSync(2, `error: ${failure.message}\n`);
-    endProcess(exitCodeOf(failure.kind));
-  }, graceMs);
+  setTimeout(
+    () => {
+      if (isEnding(marks)) return;
+      if (!isSaid) sayLast(`error: ${failure.message}\n`);
+      endProcess(exitCodeOf(failure.kind));
+    },
+    isCulprit ? graceMs / 2 : graceMs, // before the others end it
+  );
 }
 
 function end(pid: number, signal: NodeJS.Signals): void {
@@ -68,7 +74,7 @@ function onFrame(from: number, frame: Frame): void {
   if (known !== undefined) known.heardMs = performance.now();
   if (frame.kind === 'met') {
     frame.ranks.forEach((each, rank) => who.set(rank, each));
-    begin(frame.ranks);
+    post({ kind: 'met', address, ranks: frame.ranks });
   } else if (frame.kind === 'beat' && known !== undefined) {
     known.beat = frame.beat;
     if (frame.beat.hasMoved) known.movedMs = known.heardMs;
@@ -101,16 +107,24 @@ function onClosed(rank: number): void {
 let address = '';
 let beating: NodeJS.Timeout | undefined;
 
-/** All have met: from here on, each watches. */
-function begin(ranks: Identity[]): void {
-  const intervalMs = intervalOf(watchdogMs);
+/** A rank and rank 0 have met: from here on, they watch each other. */
+function meetOne(rank: number, connection: Connection, identityOfRank: Identity): void {
+  connections.set(rank, connection);
+  who.set(rank, identityOfRank);
   const nowMs = performance.now();
   const beat: Beat = { activity: 'own', step: 0, hasMoved: true };
-  const toWatch = ownRank === 0 ? ranks.map((_, rank) => rank) : [0];
-  for (const rank of toWatch) watched.set(rank, { rank, beat, heardMs: nowMs, movedMs: nowMs });
+  for (const each of [rank, 0])
+    if (!watched.has(each)) watched.set(each, { rank: each, beat, heardMs: nowMs, movedMs: nowMs });
+  beating ??= beginBeating();
+  connection.socket.once('close', () => onClosed(rank));
+  post({ kind: 'arrived', rank: ownRank === 0 ? rank : ownRank });
+}
+
+function beginBeating(): NodeJS.Timeout {
+  const intervalMs = intervalOf(watchdogMs);
   const nextBeat = beatsOf(marks, () => networkBytes());
-  let lastMs = nowMs;
-  beating = setInterval(() => {
+  let lastMs = performance.now();
+  return setInterval(() => {
     const now = performance.now();
     // This process was stopped itself, with the others (Ctrl-Z) or alone; then it is they who have seen it.
     if (now - lastMs > 3 * intervalMs) for (const each of watched.values()) each.heardMs = each.movedMs = now;
@@ -122,11 +136,12 @@ function begin(ranks: Identity[]): void {
     // What has arrived meanwhile is read first.
     setImmediate(() => {
       const verdict = verdictOf([...watched.values()], performance.now(), limitMs);
-      if (verdict !== undefined && !left.has('rank' in verdict ? verdict.rank : -1))
+      if (verdict === undefined || left.has('rank' in verdict ? verdict.rank : -1)) return;
+      // Only rank 0 sees whether all wait: it may itself wait for one that still works alone.
+      if (verdict.kind !== 'stalled' || watched.size === size)
         fail(failureOf(verdict, who, readMarks(marks).step, limitMs));
     });
   }, intervalMs);
-  post({ kind: 'met', address, ranks });
 }
 
 function onOrder(order: Order): void {
@@ -159,31 +174,32 @@ function leaveTogether(): void {
 async function meet(): Promise<void> {
   if (ownRank === 0) {
     const rankOf = new Map<Connection, number>();
-    const met = await awaitRanks(
+    address = await awaitRanks(
       data,
+      own,
       (port) => post({ kind: 'listening', port }),
+      ({ rank, connection, identity: each }) => {
+        rankOf.set(connection, rank);
+        meetOne(rank, connection, each);
+      },
       (frame: Frame, from) => onFrame(rankOf.get(from)!, frame),
     );
-    address = met.address;
-    for (const { rank, connection, identity: each } of met.peers) {
-      rankOf.set(connection, rank);
-      connections.set(rank, connection);
-      who.set(rank, each);
-      connection.socket.once('close', () => onClosed(rank));
-      if (connection.socket.destroyed) onClosed(rank);
-    }
+    if (hasFailed) return;
     const ranks = Array.from({ length: size }, (_, rank) => who.get(rank)!);
     toAll({ kind: 'met', ranks });
-    begin(ranks);
+    post({ kind: 'met', address, ranks });
   } else {
     let early: Frame[] | undefined = [];
-    const { connection, address: reached } = await joinRanks(data, own, (frame: Frame) => {
+    const {
+      connection,
+      identity: first,
+      ...met
+    } = await joinRanks(data, own, (frame: Frame) => {
       if (early === undefined) onFrame(0, frame);
       else early.push(frame);
     });
-    address = reached;
-    connections.set(0, connection);
-    connection.socket.once('close', () => onClosed(0));
+    address = met.address;
+    meetOne(0, connection, first);
     const frames = early;
     early = undefined;
     frames.forEach((frame) => onFrame(0, frame));
@@ -195,6 +211,8 @@ parentPort!.on('message', onOrder);
 meet().catch(async (error: unknown) => {
   const isExpected = error instanceof Refusal || 'code' in (error as object);
   if (!isExpected) throw error;
+  hasFailed = true;
+  clearInterval(beating);
   const kind = error instanceof Refusal ? error.kind : 'environment';
   post({ kind: 'refused', message: (error as Error).message, failureKind: kind });
   await sleep(100); // what others are told is on its way

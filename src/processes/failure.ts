@@ -25,21 +25,37 @@ export function failureOf(verdict: Verdict, who: ReadonlyMap<number, Identity>, 
   const culprit = { rank, ...who.get(rank)! };
   return expected(
     verdict.kind === 'silent'
-      ? `${nameOf(rank, who)} has not been heard of for ${seconds}, in step ${step}: it was stopped, or its ` +
+      ? `${nameOf(rank, who)} has not been heard of for ${seconds}, ${whenOf(step)}: it was stopped, or its ` +
           'network is down.'
-      : `${nameOf(rank, who)} has made no progress for ${seconds}, in step ${step}: the others wait for it, but it ` +
+      : `${nameOf(rank, who)} has made no progress for ${seconds}, ${whenOf(step)}: the others wait for it, but it ` +
           'neither computes nor reads anything.',
     culprit,
   );
 }
 
 export const endedFailure = (rank: number, who: ReadonlyMap<number, Identity>, step: number): GroupFailure => ({
-  ...expected(`${nameOf(rank, who)} has ended unexpectedly, in step ${step}.`),
+  ...expected(`${nameOf(rank, who)} has ended unexpectedly, ${whenOf(step)}.`),
   rank,
 });
 
+const whenOf = (step: number): string => (step === 0 ? 'before the first step' : `in step ${step}`);
+
+/**
+ * Whether another process tells the user: on one machine one does, rank 0 or, if that has gone, rank 1.
+ * @param isOwn whether this process found the failure out itself
+ */
+export function isSaidElsewhere(
+  { rank, culprit }: GroupFailure,
+  isOwn: boolean,
+  ownRank: number,
+  who: ReadonlyMap<number, Identity>,
+): boolean {
+  const isZeroGone = isOwn && rank === 0 && culprit === undefined;
+  return ownRank > 0 && who.get(0)?.machine === who.get(ownRank)!.machine && !(isZeroGone && ownRank === 1);
+}
+
 /** e.g. `rank 1 (process 4711 on node-a)` */
-export function nameOf(rank: number, who: ReadonlyMap<number, Identity>): string {
+export function nameOf(rank: number, who: ReadonlyMap<number, Pick<Identity, 'pid' | 'host'>>): string {
   const known = who.get(rank);
   return known === undefined ? `rank ${rank}` : `rank ${rank} (process ${known.pid} on ${known.host})`;
 }

@@ -46,8 +46,8 @@ export class ProcessGroup {
     this.failed = control.failed;
   }
 
-  /** Another process's failure, or that the group found, if it has failed; `isOwn` if this process found it out. */
-  get failure(): (GroupFailure & { isOwn: boolean }) | undefined {
+  /** Another process's failure, or that the group found, if it has failed; `isSaid` if another process tells the user. */
+  get failure(): (GroupFailure & { isSaid: boolean }) | undefined {
     return this.#control.failure;
   }
 
@@ -111,6 +111,8 @@ export class ProcessGroup {
   /** Tells the others that this process has failed and why: they end too. */
   fail(message: string, kind: FailureKind): void {
     this.#hasFailed = true;
+    this.acknowledgeFailure();
+    endAtExit();
     this.#control.order({ kind: 'fail', failure: { message, kind, rank: this.rank } });
   }
 
@@ -123,7 +125,7 @@ export class ProcessGroup {
 
   /** The main thread has seen the failure: it ends the process itself. */
   acknowledgeFailure(): void {
-    markEnding(this.#control.marks);
+    this.#control.release();
   }
 }
 
@@ -135,11 +137,11 @@ class Control {
   readonly left: Promise<void>;
   readonly met: Promise<{ address: string; ranks: Identity[] }>;
   readonly listening: Promise<number>;
-  failure: (GroupFailure & { isOwn: boolean }) | undefined;
+  failure: (GroupFailure & { isSaid: boolean }) | undefined;
   readonly #worker: Worker;
   readonly #exchanges = new Map<string, (values: unknown[]) => void>();
 
-  constructor(options: GroupOptions) {
+  constructor(options: GroupOptions, onArrived: (rank: number) => void) {
     const file = import.meta.url.endsWith('.ts') ? '../../dist/processes/controlThread.js' : './controlThread.js';
     const workerData: ControlData = { ...options, marks: this.marks };
     this.#worker = new Worker(new URL(file, import.meta.url), { workerData });
@@ -149,12 +151,14 @@ class Control {
     const listening = deferred<number>();
     [this.failed, this.left, this.met, this.listening] = [failed.promise, left.promise, met.promise, listening.promise];
     for (const promise of [this.failed, this.met, this.listening]) promise.catch(() => {});
-    const reject = (kind: FailureKind, message: string): void => {
+    const reject = (kind: FailureKind, message: string, isSaid = false): void => {
       const error = failureOfKind(kind, message);
+      error.isSaid = isSaid;
       for (const { reject: rejectOne } of [failed, met, listening]) rejectOne(error);
     };
     this.#worker.on('message', (news: News) => {
       if (news.kind === 'listening') listening.resolve(news.port);
+      else if (news.kind === 'arrived') onArrived(news.rank);
       else if (news.kind === 'met') met.resolve(news);
       else if (news.kind === 'refused') reject(news.failureKind, news.message);
       else if (news.kind === 'told') this.listeners.forEach((listener) => listener(news.rank, news.message));
@@ -162,9 +166,9 @@ class Control {
         this.#exchanges.get(news.what)?.(news.values);
         this.#exchanges.delete(news.what);
       } else if (news.kind === 'failed') {
-        this.failure ??= { ...news.failure, isOwn: news.isOwn };
+        this.failure ??= { ...news.failure, isSaid: news.isSaid };
         endAtExit();
-        reject(news.failure.kind, news.failure.message);
+        reject(news.failure.kind, news.failure.message, news.isSaid);
       } else left.resolve();
     });
     this.#worker.on('error', (error) => {
@@ -174,6 +178,12 @@ class Control {
 
   order(order: Order): void {
     this.#worker.postMessage(order);
+  }
+
+  /** The main thread sees to the end; in a program that goes on, nothing is kept alive. */
+  release(): void {
+    markEnding(this.marks);
+    this.#worker.unref();
   }
 
   exchanged(what: string): Promise<unknown[]> {
@@ -202,13 +212,21 @@ function endAtExit(): void {
 
 /**
  * Meets the other processes. @throws wrongInput if they do not fit together; environmentFailure if one does not come
+ * @param onArrived told, as rank 0, of each that has come; as another, once, that it was let in: from then on, these two
+ *   watch each other
  * @param onListening told the port, as rank 0: then the others may be started
  */
 export async function joinGroup(
   options: GroupOptions,
+  onArrived: (rank: number) => void = () => {},
   onListening: (port: number) => void = () => {},
 ): Promise<ProcessGroup> {
-  const control = new Control(options);
-  if (options.rank === 0) onListening(await control.listening);
-  return new ProcessGroup(options, control, await control.met);
+  const control = new Control(options, onArrived);
+  try {
+    if (options.rank === 0) onListening(await control.listening);
+    return new ProcessGroup(options, control, await control.met);
+  } catch (error) {
+    control.release();
+    throw error;
+  }
 }

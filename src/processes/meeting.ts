@@ -35,7 +35,7 @@ interface Answer extends Challenge {
   identity: Identity;
   proof: string;
 }
-type Admission = { proof: string } | { refused: string };
+type Admission = { proof: string; identity: Identity } | { refused: string };
 
 /** Why the processes cannot train together. */
 export class Refusal extends Error {
@@ -56,21 +56,24 @@ const answerParts = ({ rank, size, identity }: Omit<Answer, 'challenge' | 'proof
 
 /**
  * Listens until all ranks have come.
- * @param onMessage what peers say after the meeting
- * @returns them, and the address of this process that they have reached
+ * @param onArrival told of each that is let in, before anything it says
+ * @param onMessage what those say
+ * @returns the address of this process that they have reached
  * @throws Refusal; what listening throws, e.g. that the port is taken
  */
 export function awaitRanks(
   place: MeetingPlace,
+  own: Identity,
   onListening: (port: number) => void,
+  onArrival: (peer: Peer) => void,
   onMessage: (message: never, from: Connection) => void,
-): Promise<{ peers: Peer[]; address: string }> {
+): Promise<string> {
   const { size, secret } = place;
   const peers = new Map<number, Peer>();
   const strangers = new Set<string>();
   let server: Server | undefined;
   let timer: NodeJS.Timeout | undefined;
-  const arrived = new Promise<{ peers: Peer[]; address: string }>((resolve, reject) => {
+  const arrived = new Promise<string>((resolve, reject) => {
     const refuse = (message: string, kind: FailureKind = 'wrongInput'): void => {
       for (const { connection } of peers.values()) connection.send({ kind: 'failed', failure: { message, kind } });
       reject(new Refusal(message, kind));
@@ -104,15 +107,12 @@ export function awaitRanks(
           from.send({ refused: problem });
           return refuse(problem);
         }
-        from.send({ proof: proofOf(secret, 'admits', answer.challenge) } satisfies Admission);
-        peers.set(rank, { rank, connection: from, identity });
-        socket.once('close', () => {
-          if (peers.size < size - 1) peers.delete(rank); // it may come again
-        });
-        if (peers.size === size - 1) {
-          const address = addressOf(socket.localAddress);
-          resolve({ peers: [...peers.values()].sort((a, b) => a.rank - b.rank), address });
-        }
+        const proof = proofOf(secret, 'admits', answer.challenge, JSON.stringify(own));
+        from.send({ proof, identity: own } satisfies Admission);
+        const peer = { rank, connection: from, identity };
+        peers.set(rank, peer);
+        onArrival(peer);
+        if (peers.size === size - 1) resolve(addressOf(socket.localAddress));
       });
       connection.send({ challenge } satisfies Challenge);
     });
@@ -146,13 +146,13 @@ export async function joinRanks(
   place: MeetingPlace,
   identity: Identity,
   onMessage: (message: never, from: Connection) => void,
-): Promise<{ connection: Connection; address: string }> {
+): Promise<Admitted & { address: string }> {
   const endMs = performance.now() + place.waitMs;
   for (;;) {
     const socket = await dial(place);
     if (socket !== undefined) {
-      const connection = await admitted(socket, place, identity, onMessage);
-      if (connection !== undefined) return { connection, address: addressOf(socket.localAddress) };
+      const admission = await admitted(socket, place, identity, onMessage);
+      if (admission !== undefined) return { ...admission, address: addressOf(socket.localAddress) };
     }
     if (performance.now() > endMs) {
       const where = `${isIP(place.host) === 6 ? `[${place.host}]` : place.host}:${place.port}`;
@@ -171,14 +171,21 @@ const dial = ({ host, port, waitMs }: MeetingPlace): Promise<Socket | undefined>
     socket.on('error', () => {});
   });
 
-/** @returns undefined if the connection ends without a word: rank 0 may not have been ready */
+interface Admitted {
+  connection: Connection;
+  /** Of rank 0. */
+  identity: Identity;
+}
+
+/** @returns undefined if rank 0 does not answer: it may not have been ready */
 function admitted(
   socket: Socket,
   { rank, size, secret, host, port }: MeetingPlace,
   identity: Identity,
   onMessage: (message: never, from: Connection) => void,
-): Promise<Connection | undefined> {
+): Promise<Admitted | undefined> {
   const own = newChallenge();
+  const tooLate = setTimeout(() => socket.destroy(), proofMs);
   return new Promise((resolve, reject) => {
     let isAsked = false;
     const connection = connectionOf(socket, (message: never, from) => {
@@ -189,14 +196,18 @@ function admitted(
         const proof = proofOf(secret, 'joins', (message as Challenge).challenge, answerParts(answer));
         return from.send({ ...answer, challenge: own, proof } satisfies Answer);
       }
+      clearTimeout(tooLate);
       const admission = message as Admission;
       if ('refused' in admission) return reject(new Refusal(admission.refused));
-      if (!isProof(admission.proof, proofOf(secret, 'admits', own)))
+      if (!isProof(admission.proof, proofOf(secret, 'admits', own, JSON.stringify(admission.identity))))
         return reject(new Refusal(`what listens at ${host}:${port} does not know the secret.`));
       from.isProven = true;
-      resolve(from);
+      resolve({ connection: from, identity: admission.identity });
     });
-    socket.once('close', () => resolve(undefined));
+    socket.once('close', () => {
+      clearTimeout(tooLate);
+      resolve(undefined);
+    });
     void connection;
   });
 }

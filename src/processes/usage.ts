@@ -9,9 +9,9 @@ export function beatsOf(marks: Marks, networkBytes: () => number): (elapsedMs: n
     const { user, system } = process.cpuUsage();
     return {
       cpu: user + system,
-      waitedNs: waitedNs(),
+      waitedNs: waitedNs('self', ownThread()),
       networkBytes: networkBytes(),
-      fileBytes: fileBytes(),
+      fileBytes: fileBytes('self'),
       changes: readMarks(marks).changes,
     };
   };
@@ -25,28 +25,64 @@ export function beatsOf(marks: Marks, networkBytes: () => number): (elapsedMs: n
   };
 }
 
-/** Bytes that the process has read and written by calls on files. */
-function fileBytes(): number {
+/** Microseconds in a unit in which Linux counts processor time (USER_HZ is 100 on all machines that clm runs on). */
+const tickMicroseconds = 10_000;
+const pageBytes = 4096;
+
+/**
+ * What another process of this machine has used, and whether it is stopped, e.g. by SIGSTOP.
+ * @returns undefined if it has ended, or the system does not say
+ */
+export function usageOf(pid: number): (Usage & { isStopped: boolean }) | undefined {
   try {
-    const text = readFileSync('/proc/self/io', 'latin1');
+    // From field 3 on: state, …, 12 major page faults, 14 and 15 processor time (proc_pid_stat(5)).
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    const field = (number: number): number => Number(fields[number - 3]);
+    if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
+    return {
+      isStopped: fields[0] === 'T' || fields[0] === 't',
+      cpu: (field(14) + field(15)) * tickMicroseconds,
+      waitedNs: waitedNs(pid),
+      networkBytes: 0,
+      fileBytes: fileBytes(pid) + field(12) * pageBytes,
+      changes: 0,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Bytes that a process has read and written by calls on files. */
+function fileBytes(pid: number | 'self'): number {
+  try {
+    const text = readFileSync(`/proc/${pid}/io`, 'latin1');
     return Number(/^rchar: (\d+)/m.exec(text)?.[1]) + Number(/^wchar: (\d+)/m.exec(text)?.[1]);
   } catch {
     return 0; // not Linux
   }
 }
 
-/** How long the threads of this process, but for the calling one, have waited for a core. */
-function waitedNs(): number {
+/** How long the threads of a process, but for one, have waited for a core. */
+function waitedNs(pid: number | 'self', without?: string): number {
   let sum = 0;
   try {
-    const own = readlinkSync('/proc/thread-self').replace(/.*\//, '');
-    for (const thread of readdirSync('/proc/self/task')) {
-      if (thread !== own) sum += waitOf(`/proc/self/task/${thread}/schedstat`);
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      if (thread !== without) sum += waitOf(`/proc/${pid}/task/${thread}/schedstat`);
     }
   } catch {
     // not Linux, or a kernel that does not count it
   }
   return sum;
+}
+
+function ownThread(): string {
+  try {
+    return readlinkSync('/proc/thread-self').replace(/.*\//, '');
+  } catch {
+    return ''; // not Linux
+  }
 }
 
 function waitOf(file: string): number {

@@ -32,6 +32,8 @@ const beatsInLimit = 6;
 const limitShare = 0.75;
 
 export const limitOf = (watchdogMs: number): number => limitShare * watchdogMs;
+/** Of `--watchdog`, after a failure: for ending in good order. */
+export const graceOf = (watchdogMs: number): number => Math.min(10_000, 0.15 * watchdogMs);
 export const intervalOf = (watchdogMs: number): number => Math.min(1000, limitOf(watchdogMs) / beatsInLimit);
 
 /** @returns undefined while all is well */

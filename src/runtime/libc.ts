@@ -1,5 +1,5 @@
 /** The functions of the C library that clm calls itself, through koffi. */
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 /** An opaque C pointer. */
@@ -41,6 +41,26 @@ export function withQuietStderr<T>(body: () => T): T {
     dup2(kept, 2);
     closeSync(kept);
   }
+}
+
+const F_DUPFD_CLOEXEC = process.platform === 'darwin' ? 67 : 1030;
+
+/**
+ * @returns a function that writes to what descriptor 2 is now, at once, whatever `withQuietStderr` does meanwhile; what
+ *   nobody can read any more is lost without an error
+ */
+export function openStderr(): (text: string) => void {
+  const descriptor = libc('int fcntl(int, int, ...)')(2, F_DUPFD_CLOEXEC, 'int', 3) as number;
+  return (text) => {
+    for (let tries = 0; tries < 50; tries++) {
+      try {
+        return void writeSync(descriptor, text);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return; // a terminal or a reader that has gone
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20); // the pipe is full
+      }
+    }
+  };
 }
 
 /** Returns free memory to the system, also what lies between blocks in use, which the C library would keep. */

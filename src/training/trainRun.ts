@@ -33,6 +33,8 @@ export interface TrainingControls {
   pause?: PausePoint | undefined;
   /** This process trains the run together with others, which it meets; absent if it is alone or starts them. */
   join?: GroupOptions;
+  /** Called when it has met rank 0; only with `join`. */
+  onArrived?: () => void;
   /** How many processes train the run together: the others are started on this machine, and ended; default 1. */
   processes?: number;
   /** Within this time of a failure all processes have ended; default 60 s. */
@@ -108,7 +110,9 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
         return trainPrepared(prepared, notices, controls, lock?.renew, started);
       });
     };
-    return join === undefined ? await trainIn() : await inGroup({ group: await joinGroup(join) }, run, trainIn);
+    return join === undefined
+      ? await trainIn()
+      : await inGroup({ group: await joinGroup(join, controls.onArrived) }, run, trainIn);
   } finally {
     await lock?.release();
   }

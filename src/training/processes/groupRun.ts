@@ -51,7 +51,7 @@ async function explained(
   endOf: StartedRanks['endOf'] | undefined,
   runDirectory: string,
 ): Promise<ExpectedError> {
-  const { message, kind, rank, isOwn, culprit } = group.failure!;
+  const { message, kind, rank, isSaid, culprit } = group.failure!;
   const hasGone = culprit === undefined; // else it was ended because of the failure
   const end = rank !== undefined && rank > 0 && hasGone ? await endOf?.(rank) : undefined;
   const how = end === undefined ? '' : ` It ended by ${end}${end === 'SIGKILL' ? ', perhaps for lack of memory' : ''}.`;
@@ -62,9 +62,6 @@ async function explained(
         ` --processes ${group.size}`
       : '';
   const failure = failureOfKind(kind, `${message}${how}${advice}`);
-  const [first, own] = [group.identities[0]!, group.identities[group.rank]!];
-  // On one machine one process says it: rank 0, unless it is the one that has gone.
-  failure.isSaid =
-    group.rank > 0 && first.machine === own.machine && !(isOwn && rank === 0 && hasGone && group.rank === 1);
+  failure.isSaid = isSaid;
   return failure;
 }
