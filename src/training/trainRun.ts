@@ -99,15 +99,19 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
       for (const warning of checkProcesses(prepared, size, group === undefined)) onWarning?.(warning);
       if (processes === 1) return trainPrepared(prepared, notices, controls, lock?.renew, group);
       const tokenizerText = renderTokenizer(prepared.tokenizer);
-      const ranks = await startRanks({ ...request, tokenizerText }, { size: processes, watchdogMs, pause });
-      return inGroup(ranks, run, async (started) => {
-        await compareStart(started, facts);
+      const started = startRanks({ ...request, tokenizerText }, { size: processes, watchdogMs, pause });
+      const ranks = await started.catch((error: unknown) => {
+        if (!signal.aborted) throw error; // a Ctrl-C that ends a process which does not yet listen for it
+      });
+      if (ranks === undefined) return stopped(signal, untrained, undefined);
+      return inGroup(ranks, run, async (group) => {
+        await compareStart(group, facts);
         const isSame = await unlessAborted(
-          comparePrepared(started, preparedFacts(prepared)).then(() => true),
+          comparePrepared(group, preparedFacts(prepared)).then(() => true),
           signal,
         );
-        if (isSame === undefined) return stopped(signal, untrained, started);
-        return trainPrepared(prepared, notices, controls, lock?.renew, started);
+        if (isSame === undefined) return stopped(signal, untrained, group);
+        return trainPrepared(prepared, notices, controls, lock?.renew, group);
       });
     };
     return join === undefined

@@ -1,7 +1,7 @@
 /** The meeting of processes, over real connections: who is let in, and what the others are told. */
 import { createConnection } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { awaitRanks, joinRanks, type MeetingPlace } from '../../src/processes/meeting.ts';
+import { awaitRanks, joinRanks, type MeetingPlace, type Peer } from '../../src/processes/meeting.ts';
 
 const place = { size: 3, host: '127.0.0.1', secret: 'a secret of all of them', waitMs: 5000 };
 const identityOf = (rank: number) => ({ host: `host-${rank}`, pid: 100 + rank, machine: 'here' });
@@ -11,11 +11,19 @@ async function meeting(options: Partial<MeetingPlace> = {}) {
   let listening = (_port: number): void => {};
   const port = new Promise<number>((resolve) => (listening = resolve));
   const told: unknown[] = [];
-  const all = awaitRanks({ ...place, ...options, rank: 0, port: 0 }, listening, () => {});
+  const peers: Peer[] = [];
+  const all = awaitRanks(
+    { ...place, ...options, rank: 0, port: 0 },
+    identityOf(0),
+    listening,
+    (peer) => peers.push(peer),
+    () => {},
+  );
   all.catch(() => {});
   const joining = { ...place, ...options, port: await port };
   return {
     all,
+    peers,
     told,
     port: joining.port,
     join: async (rank: number, own: Partial<MeetingPlace> = {}) =>
@@ -25,13 +33,16 @@ async function meeting(options: Partial<MeetingPlace> = {}) {
 
 describe('meeting', () => {
   it('lets in who knows the secret', async () => {
-    const { all, join } = await meeting();
-    const joined = await Promise.all([join(2), join(1)]);
-    const { peers, address } = await all;
+    const { all, peers, join } = await meeting();
+    const joined = [await join(2)];
+    expect(peers.map(({ rank }) => rank)).toEqual([2]); // from now on it is watched
+    joined.push(await join(1));
+    const address = await all;
     expect(peers.map(({ rank, identity }) => [rank, identity.host])).toEqual([
-      [1, 'host-1'],
       [2, 'host-2'],
+      [1, 'host-1'],
     ]);
+    expect(joined.map(({ identity }) => identity)).toEqual([identityOf(0), identityOf(0)]);
     expect([address, joined[0]!.address]).toEqual(['127.0.0.1', '127.0.0.1']);
     for (const { connection } of [...peers, ...joined]) connection.socket.destroy();
   });

@@ -1,5 +1,6 @@
 /** Who is to blame if processes of a group do not get on, and who is not. */
 import { describe, expect, it } from 'vitest';
+import { isSaidElsewhere } from '../../src/processes/failure.ts';
 import type { Activity } from '../../src/processes/marks.ts';
 import { hasMoved, verdictOf, type WatchedRank } from '../../src/processes/watch.ts';
 
@@ -56,5 +57,19 @@ describe('hasMoved', () => {
       { changes: 1 },
     ])
       expect(hasMoved(still, { ...still, ...change }, 1000)).toBe(true);
+  });
+});
+
+describe('isSaidElsewhere', () => {
+  const on = (...machines: string[]) => new Map(machines.map((machine, pid) => [pid, { machine, pid, host: machine }]));
+  const failure = (rank: number) => ({ message: '', kind: 'environment' as const, rank });
+
+  it('lets one process on the machine of rank 0 say why all end', () => {
+    const here = on('a', 'a', 'a');
+    expect([0, 1, 2].map((own) => isSaidElsewhere(failure(2), own === 0, own, here))).toEqual([false, true, true]);
+    expect([1, 2].map((own) => isSaidElsewhere(failure(0), true, own, here))).toEqual([false, true]);
+    const stopped = { ...failure(0), culprit: { rank: 0, ...here.get(0)! } }; // woken, it says so itself
+    expect([1, 2].map((own) => isSaidElsewhere(stopped, true, own, here))).toEqual([true, true]);
+    expect(isSaidElsewhere(failure(2), false, 1, on('a', 'b', 'a'))).toBe(false);
   });
 });

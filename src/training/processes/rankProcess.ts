@@ -11,9 +11,12 @@ const [rank, starter, watchdogMs] = process.argv.slice(2).map(Number) as [number
 const say = openStderr();
 wakeWithoutParent();
 
+/** By Ctrl-C: if rank 0 then ends, at a second one, the user knows why. */
+let isInterrupted = false;
+
 const endWithout = (how: string): void => {
   const name = nameOf(0, new Map([[0, { pid: starter, host: hostname() }]]));
-  if (rank === 1) say(`error: ${name} ${how}, before all processes had met.\n`);
+  if (rank === 1 && !isInterrupted) say(`error: ${name} ${how}, before all processes had met.\n`);
   endProcess(3);
 };
 const onGone = (): void => endWithout('has ended unexpectedly');
@@ -36,7 +39,8 @@ const onArrived = (): void => {
 
 const stopping = new AbortController();
 // Those of the terminal reach all processes; which signals stop the run, and whether SIGHUP does, rank 0 decides.
-for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR1']) process.on(signal, () => {});
+process.on('SIGINT', () => void (isInterrupted = true));
+for (const signal of ['SIGHUP', 'SIGUSR1']) process.on(signal, () => {});
 for (const signal of ['SIGTERM', 'SIGXCPU', 'SIGUSR2']) process.on(signal, () => stopping.abort(signal));
 
 const begin = async ({ request, join, pause }: RankRequest): Promise<unknown> => {
@@ -50,7 +54,7 @@ process.once('message', (message: RankRequest) => {
       const { isSaid, exitCode } = error instanceof ExpectedError ? error : { isSaid: false, exitCode: 1 };
       process.exitCode = exitCode;
       const text = error instanceof ExpectedError ? error.message : (error as Error).stack;
-      if (!isSaid) say(`error: ${text}\n`);
+      if (!isSaid && !isInterrupted) say(`error: ${text}\n`);
     })
     .finally(() => endProcess(Number(process.exitCode ?? 0)));
 });

@@ -82,6 +82,30 @@ describe.runIf(process.platform === 'linux')('clm train --processes', () => {
     expect(JSON.parse(await readFile(at('killed/status.json'), 'utf8'))).toMatchObject({ state: 'failed' });
   });
 
+  it('ends if it is stopped itself before the processes have met, and says so', async () => {
+    let isStopped = false;
+    const result = await clm(
+      ['train', config, '--run', at('stopped'), '--processes', '2', '--watchdog', '2'],
+      undefined,
+      (child) => {
+        const timer = setInterval(() => {
+          void childrenOf(child.pid!).then(([rank1]) => {
+            if (rank1 === undefined || isStopped) return;
+            isStopped = child.kill('SIGSTOP');
+            clearInterval(timer);
+          });
+        }, 5);
+        child.once('exit', () => clearInterval(timer));
+      },
+    );
+    expect(isStopped).toBe(true);
+    expect(result.code).toBe(3);
+    expect(result.stderr).toMatch(
+      /rank 0 \(process \d+ on .*\) has been stopped for \d s, before all processes had met/,
+    );
+    expect(await readdir(folder)).not.toContain('stopped'); // its lock is released
+  });
+
   it('refuses what cannot be trained so, before any process is started', async () => {
     const refused = async (...args: string[]) => {
       const { code, stderr } = await clm(['train', config, '--run', at('refused'), ...args]);
