@@ -46,7 +46,7 @@ export class ProcessGroup {
     this.failed = control.failed;
   }
 
-  /** Another process's failure, or that the group found, if it has failed; `isSaid` if another process tells the user. */
+  /** Why the group has failed, if it has; `isSaid` if another process tells the user. */
   get failure(): (GroupFailure & { isSaid: boolean }) | undefined {
     return this.#control.failure;
   }
