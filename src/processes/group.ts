@@ -212,8 +212,8 @@ function endAtExit(): void {
 
 /**
  * Meets the other processes. @throws wrongInput if they do not fit together; environmentFailure if one does not come
- * @param onArrived told, as rank 0, of each that has come; as another, once, that it was let in: from then on, these two
- *   watch each other
+ * @param onArrived told, as rank 0, of each that has come; as another, once, that it was let in: from then on, these
+ *   two watch each other
  * @param onListening told the port, as rank 0: then the others may be started
  */
 export async function joinGroup(
