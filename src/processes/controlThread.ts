@@ -43,7 +43,6 @@ function fail(failure: GroupFailure, isOwn = true): void {
   hasFailed = true;
   const isSaid = isSaidElsewhere(failure, isOwn, ownRank, who);
   toAll({ kind: 'failed', failure });
-  post({ kind: 'failed', failure, isSaid });
   const { culprit } = failure;
   const isCulprit = culprit?.rank === ownRank;
   if (culprit !== undefined && !isCulprit && culprit.machine === own.machine) {
@@ -51,6 +50,7 @@ function fail(failure: GroupFailure, isOwn = true): void {
     end(culprit.pid, culprit.rank === 0 ? 'SIGCONT' : 'SIGKILL');
     if (culprit.rank === 0) setTimeout(() => end(culprit.pid, 'SIGKILL'), 0.9 * graceMs);
   }
+  post({ kind: 'failed', failure, isSaid }); // last: the main thread may end the process at once
   setTimeout(
     () => {
       if (isEnding(marks)) return;
