@@ -1,11 +1,15 @@
 """The training step of the same decoder in PyTorch, timed: what scripts/compare/pytorch.mjs runs beside clm.
 
 Prints one JSON object: the median of whole steps (forward, backward, clip, AdamW) in ms, and the peak memory. Written
-as PyTorch users would write it for speed: fused attention, fused AdamW, torch.compile, autocast for bfloat16.
+as PyTorch users would write it for speed: fused attention, fused AdamW, torch.compile, autocast for bfloat16. With the
+variables of torchrun in the environment it is one of several processes of DistributedDataParallel over gloo, what
+scripts/compare/processes.mjs runs.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import resource
 import statistics
 import time
@@ -19,6 +23,7 @@ for name in ("layers", "heads", "width", "context", "batch", "vocabulary", "step
     parser.add_argument(f"--{name}", type=int, required=True)
 parser.add_argument("--precision", choices=["float32", "bfloat16"], required=True)
 parser.add_argument("--family", choices=["gpt2", "llama"], default="gpt2")
+parser.add_argument("--micro-batches", type=int, default=1, help="a step and process")
 parser.add_argument("--eager", action="store_true", help="without torch.compile")
 options = parser.parse_args()
 B, T, C, V = options.batch, options.context, options.width, options.vocabulary
@@ -87,6 +92,10 @@ class Decoder(nn.Module):
 torch.manual_seed(1337)
 decoder = Decoder()
 run = decoder if options.eager else torch.compile(decoder)
+is_distributed = "RANK" in os.environ
+if is_distributed:
+    torch.distributed.init_process_group("gloo")
+    run = nn.parallel.DistributedDataParallel(run)
 matrices = [p for p in decoder.parameters() if p.dim() == 2]
 vectors = [p for p in decoder.parameters() if p.dim() < 2]
 groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
@@ -96,16 +105,20 @@ inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
 
 def step():
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bfloat16"):
-        loss = run(inputs, targets)
-    loss.backward()
+    for micro_batch in range(options.micro_batches):
+        # Gradients are exchanged after the last micro-batch alone.
+        is_exchanged = not is_distributed or micro_batch == options.micro_batches - 1
+        with contextlib.nullcontext() if is_exchanged else run.no_sync():
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bfloat16"):
+                loss = run(inputs, targets) / options.micro_batches
+            loss.backward()
     torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss.item()
 
 
-for _ in range(3):
+for _ in range(3 if options.micro_batches == 1 else 1):
     step()
 milliseconds = []
 for _ in range(options.steps):
