@@ -147,6 +147,8 @@ export function readEnvironment(runDirectory: string): Partial<Environment> | un
 export function environmentDifferences(runDirectory: string, now: Environment): string[] {
   const before = readEnvironment(runDirectory);
   if (before === undefined) return [];
+  // clm's kernels compute the same with any number of threads.
+  const threadsMatter = [before, now].some(({ device }) => device?.operations?.startsWith("clm's") !== true);
   const facts = ({ versions, commit, tensorflow, device, cpu, threads }: Partial<Environment>) => ({
     'version of clm': versions?.clm,
     'commit of clm': commit,
@@ -155,8 +157,7 @@ export function environmentDifferences(runDirectory: string, now: Environment): 
     mode: device?.mode,
     operations: device?.operations,
     processor: cpu?.model,
-    // clm's kernels compute the same with any number of threads.
-    'number of threads': device?.operations?.startsWith("clm's") ? undefined : threads,
+    'number of threads': threadsMatter ? threads : undefined,
   });
   const [old, present]: [Record<string, unknown>, Record<string, unknown>] = [facts(before), facts(now)];
   return Object.keys(present)

@@ -180,8 +180,7 @@ samples: { everySteps: null, prompt: The, maxTokens: 5 }
     expect(result.share).toBeCloseTo(result.tokensPerSecond / result.bound, 9);
     expect(result.tokensPerSecond).toBeCloseTo(2000 / result.msPerStep, 3);
     const kinds = result.operations.map(({ operation }: { operation: string }) => operation);
-    expect(kinds).toContain('ClmCachedAttention');
-    expect(kinds).not.toContain('PadV2'); // of a step alone, not of enlarging the cache
+    expect(kinds.sort()).toEqual(['attention', 'embedding', 'norms', 'output head', 'products in blocks']);
     const operationsMs = result.operations.reduce((sum: number, { ms }: { ms: number }) => sum + ms, 0);
     expect(operationsMs + result.betweenOperationsMs + result.choosingMs).toBeCloseTo(result.msPerStep, 6);
     expect(Math.min(operationsMs, result.betweenOperationsMs + 1e-9, result.choosingMs)).toBeGreaterThan(0);
