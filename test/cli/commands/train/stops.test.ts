@@ -187,7 +187,7 @@ describe('a training process', () => {
     expect(performance.now() - beganMs).toBeLessThan(6000); // a second for the process to end
     const step = Number(/stopped after step (\d+) \(--max-time 5s\)\. To continue: /.exec(stderr)?.[1]);
     expect(await savedSteps('limited')).toEqual([step]);
-    const resumed = await clm(['train', '--run', at('limited'), '--resume', '--max-time', '2s']);
+    const resumed = await clm(['train', '--run', at('limited'), '--resume', '--max-time', '4s']);
     expect(resumed.stdout).toMatch(new RegExp(`^result: state=stopped step=\\d+ validationLoss=${loss} run=`));
   });
 
