@@ -136,7 +136,9 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     if (start.missingRecord !== undefined) metrics.append(start.missingRecord);
     const { signal, takeSave = () => false, pause } = options;
     const pauseReason = pauseAt(pause, earlierMs, beganMs);
-    const requests = group ? groupStops(group, signal, pause, pauseReason) : { ...stopsOf(signal), pauseReason };
+    const requests = group
+      ? groupStops(group, signal, pause, pauseReason)
+      : { ...stopsOf(signal), pauseReason, signal };
     await programs.reference?.complete(group ? new AbortController().signal : signal, report);
     const batches = openStepBatches({ ...prepared, onWarning }, start.cursor, start.step);
     const parts = {
@@ -145,7 +147,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
       saves: openSaves(prepared, programs, report, options.renewLock),
       batches: group ? groupBatches(batches, group, step) : batches,
     };
-    const outcome = await train(parts, start, { ...requests, signal, takeSave });
+    const outcome = await train(parts, start, { ...requests, takeSave });
     metrics.flush(); // a run is done only once its log is complete
     await setStatus(outcome.state, outcome.reason);
     const elapsedMs = performance.now() - beganMs;

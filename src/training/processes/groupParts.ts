@@ -13,9 +13,8 @@ export function groupPrograms(programs: RunPrograms, group: ProcessGroup): RunPr
       step = update;
       return noted(group, 'computes', step, () => group.guarded(programs.step(batches, update, learningRate)));
     },
-    // It is not broken off by a signal: the others would wait for the part of this process.
-    evaluate: (_, cursor) =>
-      noted(group, 'computes', step, () => group.guarded(programs.evaluate(new AbortController().signal, cursor))),
+    evaluate: (signal, cursor) =>
+      noted(group, 'computes', step, () => group.guarded(programs.evaluate(signal, cursor))),
   };
 }
 

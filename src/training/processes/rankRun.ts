@@ -36,7 +36,7 @@ export async function trainAsRank(
     sample: () => Promise.resolve({ prompt: '', completion: '' }),
     batches: groupBatches(openStepBatches(prepared, start.cursor, start.step), group, progress.step),
   };
-  return train(parts, start, { ...requests, signal, takeSave: () => false });
+  return train(parts, start, { ...requests, takeSave: () => false });
 }
 
 /**

@@ -14,6 +14,8 @@ interface StopAgreement {
   wish(stop: Stop): void;
   /** Whether all stop at this point; if not, this rank begins it. */
   at(point: number): Promise<Stop | null>;
+  /** Aborts once it is agreed that all stop, but for a pause: an evaluation under way need not be finished. */
+  signal: AbortSignal;
 }
 
 function openStopAgreement(group: ProcessGroup): StopAgreement {
@@ -21,6 +23,7 @@ function openStopAgreement(group: ProcessGroup): StopAgreement {
   let isFrozen = false;
   let wished: Stop | undefined;
   let agreed: { stopsAfter: number; stop: Stop } | undefined;
+  const stopping = new AbortController();
   let thaw = (): void => {};
   const thawed = new Promise<void>((resolve) => (thaw = resolve));
   const answers = new Map<number, number>();
@@ -42,10 +45,12 @@ function openStopAgreement(group: ProcessGroup): StopAgreement {
     } else if ('begun' in message) answer(rank, message.begun);
     else {
       agreed = message;
+      if (!agreed.stop.isPause) stopping.abort(agreed.stop.reason);
       thaw();
     }
   });
   return {
+    signal: stopping.signal,
     wish: (stop) => group.tell({ wish: stop } satisfies Message),
     at: async (point) => {
       if (isFrozen && agreed === undefined) {
@@ -62,7 +67,8 @@ function openStopAgreement(group: ProcessGroup): StopAgreement {
 }
 
 /**
- * When all ranks stop. @param signal of this process: whichever aborts first decides for all
+ * When all ranks stop, and a signal that aborts in all of them, see `train`.
+ * @param signal of this process: whichever aborts first decides for all
  * @param pauseReason as of a process that trains alone; a pause after some time is decided by rank 0
  */
 export function groupStops(
@@ -70,12 +76,16 @@ export function groupStops(
   signal: AbortSignal,
   pause: PausePoint | undefined,
   pauseReason: (step: number) => string | null,
-): { stopAt: (point: number) => Promise<Stop | null>; pauseReason: (step: number) => string | null } {
+): {
+  stopAt: (point: number) => Promise<Stop | null>;
+  pauseReason: (step: number) => string | null;
+  signal: AbortSignal;
+} {
   const agreement = openStopAgreement(group);
   const wish = (): void => agreement.wish({ reason: abortReason(signal), isPause: false });
   if (signal.aborted) wish();
   else signal.addEventListener('abort', wish, { once: true });
-  if (pause?.trainedMs === undefined) return { stopAt: agreement.at, pauseReason };
+  if (pause?.trainedMs === undefined) return { stopAt: agreement.at, pauseReason, signal: agreement.signal };
   return {
     stopAt: (point) => {
       const reason = group.rank === 0 && point % 2 === 0 ? pauseReason(point / 2) : null;
@@ -83,5 +93,6 @@ export function groupStops(
       return agreement.at(point);
     },
     pauseReason: () => null,
+    signal: agreement.signal,
   };
 }

@@ -48,14 +48,17 @@ export function recordEvaluation(
   return async (microBatches, tokenizer, signal) => {
     const computed: (Float32Array | undefined)[] = [];
     const counted: { source: string | undefined; counts: Counts }[] = [];
+    let isBrokenOff = false;
     for await (const microBatch of microBatches) {
-      if (signal?.aborted) return null;
+      isBrokenOff = signal?.aborted === true;
+      if (isBrokenOff) break;
       const { source, pairs } = microBatch;
       const isOwn = share.isOwn(computed.length);
       computed.push(isOwn ? (await program.run(microBatchFeeds(microBatch))).figures : undefined);
       const scored = scoredText(pairs ? chosenRows(microBatch, config.model.contextLength) : microBatch, tokenizer);
       counted.push({ source, counts: { pairs: pairs?.count ?? 0, ...scored } });
     }
+    if (await share.isBrokenOff(isBrokenOff)) return null;
     const figures = await share.exchange(computed, shape.preference === null ? 1 : preferenceFigureNames.length);
     const whole = noSums();
     const bySource = new Map<string, Sums>();

@@ -8,6 +8,8 @@ import type { Session } from '../../runtime/session.ts';
 export interface EvaluationShare {
   /** Whether this process computes micro-batch `index` (from 0). */
   isOwn(index: number): boolean;
+  /** Whether any process has broken the evaluation off: then all do. */
+  isBrokenOff(own: boolean): Promise<boolean>;
   /** Fills in the figures of the micro-batches that other processes have computed, which are undefined here. */
   exchange(figures: (Float32Array | undefined)[], size: number): Promise<Float32Array[]>;
 }
@@ -19,7 +21,11 @@ const exchanged = 4096;
 export function evaluationShare(session: Session): EvaluationShare {
   const { place } = session.settings;
   if (place === undefined)
-    return { isOwn: () => true, exchange: (figures) => Promise.resolve(figures as Float32Array[]) };
+    return {
+      isOwn: () => true,
+      isBrokenOff: (own) => Promise.resolve(own),
+      exchange: (figures) => Promise.resolve(figures as Float32Array[]),
+    };
   const processes = place.addresses.length;
   const spec = { shape: [exchanged], dtype: 'float32' } as const;
   const program = session.program('evaluated', { own: spec }, ({ own }) => ({
@@ -27,6 +33,10 @@ export function evaluationShare(session: Session): EvaluationShare {
   }));
   return {
     isOwn: (index) => index % processes === place.rank,
+    isBrokenOff: async (own) => {
+      const { all } = await program.run({ own: new Float32Array(exchanged).fill(own ? 1 : 0) });
+      return all[0]! > 0;
+    },
     exchange: async (figures, size) => {
       // A number that only one process has is not changed by adding the zeros of the others.
       const own = new Float32Array(figures.length * size);
