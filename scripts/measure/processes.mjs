@@ -20,13 +20,9 @@ const firstLine = (input) => new Promise((resolve) => createInterface({ input })
 /** One of the processes: prints a line of JSON a step. */
 async function child(/** @type {any} */ { rank, isTogether, microBatches, steps, precision }) {
   const { configSchema } = await import('#clm/config/schema.js');
-  const { initialParameters, parameterTable } = await import('#clm/model/parameters.js');
-  const { openSession } = await import('#clm/runtime/openSession.js');
   const { reserveServerPort } = await import('#clm/runtime/server.js');
   const { loadTensorFlow } = await import('#clm/runtime/tensorflow.js');
-  const { moveIntoSession } = await import('#clm/training/tensorValues.js');
-  const { recordTrainingStep } = await import('#clm/training/step/step.js');
-  const { trainingState } = await import('#clm/training/step/trainingState.js');
+  const { openRecordedStep } = await import('../lib/recordedStep.mjs');
   const config = configSchema.parse({
     name: 'gpt2',
     corpus: { sources: [{ path: '/nowhere' }] },
@@ -36,16 +32,12 @@ async function child(/** @type {any} */ { rank, isTogether, microBatches, steps,
       microBatchesPerStep: microBatches * (isTogether ? 2 : 1),
     },
   });
-  const table = parameterTable(config.model, vocabularySize);
   loadTensorFlow('cpu');
   const host = '127.0.0.1';
   if (isTogether) console.log(JSON.stringify({ address: `${host}:${reserveServerPort(host)}` }));
   const addresses = isTogether ? JSON.parse(await firstLine(process.stdin)) : null;
   const place = isTogether ? { rank, addresses, listensOn: host } : undefined;
-  const session = openSession({ mode: 'recorded', ...config.training, device: 'cpu', place });
-  const parameters = initialParameters(table, 1);
-  await moveIntoSession(session, [...parameters, ...trainingState(config, table, parameters)]);
-  const step = await recordTrainingStep(session, config, table);
+  const { step } = await openRecordedStep(config, vocabularySize, place);
   const N = config.model.contextLength;
   const batches = Array.from({ length: Number(config.training.microBatchesPerStep) }, (_, batch) => {
     const tokens = (/** @type {number} */ seed) =>

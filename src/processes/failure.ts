@@ -1,6 +1,6 @@
 /** Why a group of processes has ended before its time, as all of them are told. */
 import type { FailureKind } from '../errors.ts';
-import type { Identity } from './identity.ts';
+import { nameOf, type Identity } from './identity.ts';
 import type { Verdict } from './watch.ts';
 
 export interface GroupFailure {
@@ -23,18 +23,18 @@ export function failureOf(verdict: Verdict, who: ReadonlyMap<number, Identity>, 
   }
   const { rank } = verdict;
   const culprit = { rank, ...who.get(rank)! };
+  const name = nameOf(rank, who.get(rank));
   return expected(
     verdict.kind === 'silent'
-      ? `${nameOf(rank, who)} has not been heard of for ${seconds}, ${whenOf(step)}: it was stopped, or its ` +
-          'network is down.'
-      : `${nameOf(rank, who)} has made no progress for ${seconds}, ${whenOf(step)}: the others wait for it, but it ` +
+      ? `${name} has not been heard of for ${seconds}, ${whenOf(step)}: it was stopped, or its ` + 'network is down.'
+      : `${name} has made no progress for ${seconds}, ${whenOf(step)}: the others wait for it, but it ` +
           'neither computes nor reads anything.',
     culprit,
   );
 }
 
 export const endedFailure = (rank: number, who: ReadonlyMap<number, Identity>, step: number): GroupFailure => ({
-  ...expected(`${nameOf(rank, who)} has ended unexpectedly, ${whenOf(step)}.`),
+  ...expected(`${nameOf(rank, who.get(rank))} has ended unexpectedly, ${whenOf(step)}.`),
   rank,
 });
 
@@ -52,12 +52,6 @@ export function isSaidElsewhere(
 ): boolean {
   const isZeroGone = isOwn && rank === 0 && culprit === undefined;
   return ownRank > 0 && who.get(0)?.machine === who.get(ownRank)!.machine && !(isZeroGone && ownRank === 1);
-}
-
-/** e.g. `rank 1 (process 4711 on node-a)` */
-export function nameOf(rank: number, who: ReadonlyMap<number, Pick<Identity, 'pid' | 'host'>>): string {
-  const known = who.get(rank);
-  return known === undefined ? `rank ${rank}` : `rank ${rank} (process ${known.pid} on ${known.host})`;
 }
 
 const expected = (message: string, culprit?: GroupFailure['culprit']): GroupFailure => ({

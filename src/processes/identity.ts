@@ -9,6 +9,10 @@ export interface Identity {
   machine: string;
 }
 
+/** e.g. `rank 1 (process 4711 on node-a)`; the rank alone if it is not known who it is. */
+export const nameOf = (rank: number, known: Pick<Identity, 'pid' | 'host'> | undefined): string =>
+  known === undefined ? `rank ${rank}` : `rank ${rank} (process ${known.pid} on ${known.host})`;
+
 export function identity(): Identity {
   return { host: hostname(), pid: process.pid, machine: `${hostname()} ${bootAndNamespace()}` };
 }

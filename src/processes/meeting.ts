@@ -5,7 +5,7 @@
 import { createConnection, createServer, isIP, type Server, type Socket } from 'node:net';
 import type { FailureKind } from '../errors.ts';
 import { connectionOf, type Connection } from './frames.ts';
-import type { Identity } from './identity.ts';
+import { nameOf, type Identity } from './identity.ts';
 import { isProof, newChallenge, proofOf } from './secret.ts';
 
 export interface MeetingPlace {
@@ -95,7 +95,7 @@ export function awaitRanks(
         }
         from.isProven = true;
         const { rank, identity } = answer;
-        const name = `rank ${rank} (process ${identity.pid} on ${identity.host})`;
+        const name = nameOf(rank, identity);
         const taken = rank === 0 ? undefined : peers.get(rank)?.identity;
         const problem =
           answer.size !== size

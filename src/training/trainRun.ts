@@ -14,7 +14,7 @@ import { ignoredParts } from '../data/tokenizers/bpe/files/huggingFaceFile.ts';
 import { findConfig, prepareTraining, type PreparedTraining, type TrainingRequest } from './prepare.ts';
 import { checkProcesses } from './processes/checkProcesses.ts';
 import { inGroup } from './processes/groupRun.ts';
-import { comparePrepared, compareStart, preparedFacts, startFacts } from './processes/sameRun.ts';
+import { comparePrepared, compareStart, preparedFacts, startFacts, type StartFacts } from './processes/sameRun.ts';
 import { startRanks } from './processes/startRanks.ts';
 import { runTraining } from './run.ts';
 import type { Report, StartFact, TrainingResult } from './sinks/facts.ts';
@@ -79,11 +79,11 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
       notices.push(withoutLocks(run, lock.unsupported));
       onWarning?.(notices.at(-1)!);
     }
-    const facts = startFacts(located.config, request);
+    const facts = (): StartFacts => startFacts(located.config, request);
     const isShared = join !== undefined || (controls.processes ?? 1) > 1;
     const shared = isShared ? request : undefined;
     const trainIn = async (group?: ProcessGroup): Promise<TrainingResult> => {
-      if (group) await compareStart(group, facts);
+      if (group) await compareStart(group, facts());
       const prepared = signal.aborted ? undefined : await unlessAborted(prepareTraining(located, shared), signal);
       if (prepared === undefined) return stopped(signal, untrained, group);
       onPrepared?.(prepared);
@@ -105,7 +105,7 @@ export async function trainRun(request: TrainingRequest, controls: TrainingContr
       });
       if (ranks === undefined) return stopped(signal, untrained, undefined);
       return inGroup(ranks, run, async (group) => {
-        await compareStart(group, facts);
+        await compareStart(group, facts());
         const isSame = await unlessAborted(
           comparePrepared(group, preparedFacts(prepared)).then(() => true),
           signal,

@@ -19,6 +19,7 @@ import path from 'node:path';
 import { verifyCheckpoints } from '#clm/checkpoint/verify.js';
 import { findConfig, prepareTraining } from '#clm/training/prepare.js';
 import { program } from '../../lib/clm.mjs';
+import { runOutcome } from '../../lib/runOutcome.mjs';
 import { afterCrash, apply, emptyDisk } from './crash-order/disk.mjs';
 import { recordFileCalls, straceMissing } from './crash-order/systemCalls.mjs';
 
@@ -166,31 +167,10 @@ console.log(
     `reported, none damaged`,
 );
 
-/**
- * What must be the same after a resume: the log without times, the bytes of the checkpoints that are kept. @param
- * {string} finished
- */
-function outcome(finished) {
-  const records = readFileSync(path.join(finished, 'metrics.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  for (const record of records) for (const key of ['elapsedMs', 'tokensPerSecond', 'path']) delete record[key];
-  records.sort((a, b) => a.step - b.step || Number(a.kind === 'checkpoint') - Number(b.kind === 'checkpoint'));
-  const folder = path.join(finished, 'checkpoints');
-  const files = readdirSync(folder)
-    .sort()
-    .flatMap((name) =>
-      readdirSync(path.join(folder, name))
-        .sort()
-        .map((file) => `${name}/${file} ${readFileSync(path.join(folder, name, file), 'base64')}`),
-    );
-  return JSON.stringify({ records, files });
-}
 const straight = path.join(scratch, 'straight');
 if (spawnSync(process.execPath, trainArgs(straight, lastStep)).status !== 0)
   throw new Error('the uninterrupted run failed');
-const expected = outcome(straight);
+const expected = runOutcome(straight);
 const all = [...states.values()];
 for (let resume = 0; resume < resumes; resume++) {
   const { tree, what } = all[Math.floor((resume + chance()) * (all.length / resumes))];
@@ -199,7 +179,7 @@ for (let resume = 0; resume < resumes; resume++) {
     encoding: 'utf8',
   });
   if (status !== 0) throw new Error(`${what}: --resume ended with ${status}: ${stderr}`);
-  if (outcome(path.join(crashed, 'run')) !== expected)
+  if (runOutcome(path.join(crashed, 'run')) !== expected)
     throw new Error(`${what}: the resumed run differs from the uninterrupted one`);
 }
 console.log(`resumes: ${resumes} of those disks resumed to the end, all equal to the uninterrupted run`);

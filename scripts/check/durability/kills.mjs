@@ -9,10 +9,11 @@
  * Time: 5 minutes; 1 minute for "kills 5 2 2"
  */
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, watch, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { program } from '../../lib/clm.mjs';
+import { runOutcomeAndStatus } from '../../lib/runOutcome.mjs';
 
 const [kills = 50, races = 20, stops = 10, seed = 1] = process.argv.slice(2).map(Number);
 let state = seed;
@@ -53,29 +54,6 @@ const train = (run, { began, steps: length = steps } = {}) =>
     child.on('close', (code, signal) => resolve({ code, signal, stderr }));
   });
 
-/**
- * Everything that must be the same: how the run stands, the log without times, the bytes of all checkpoints. @param
- * {string} run
- */
-function outcome(run) {
-  const records = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  for (const record of records) for (const key of ['elapsedMs', 'tokensPerSecond', 'path']) delete record[key];
-  records.sort((a, b) => a.step - b.step || Number(a.kind === 'checkpoint') - Number(b.kind === 'checkpoint'));
-  const folder = path.join(run, 'checkpoints');
-  const files = readdirSync(folder)
-    .sort()
-    .flatMap((step) =>
-      readdirSync(path.join(folder, step))
-        .sort()
-        .map((name) => `${step}/${name} ${readFileSync(path.join(folder, step, name), 'base64')}`),
-    );
-  const { state, step } = JSON.parse(readFileSync(path.join(run, 'status.json'), 'utf8'));
-  return JSON.stringify({ state, step, records, files });
-}
-
 /** @param {string} what @param {unknown} detail @returns {never} */
 const fail = (what, detail) => {
   throw new Error(`${what}: ${typeof detail === 'string' ? detail : JSON.stringify(detail)}; kept in ${scratch}`);
@@ -89,7 +67,7 @@ async function uninterrupted(length) {
   const beganMs = performance.now();
   const result = await train(run, { steps: length });
   if (result.code !== 0) fail('the uninterrupted run failed', result);
-  return { expected: outcome(run), tookMs: performance.now() - beganMs };
+  return { expected: runOutcomeAndStatus(run), tookMs: performance.now() - beganMs };
 }
 
 /**
@@ -154,7 +132,7 @@ async function killOverAndOver() {
       continue;
     }
     if (result.code !== 0) fail('a run could not be resumed', result);
-    if (outcome(run) !== expected) fail('a run differs from the uninterrupted one', run);
+    if (runOutcomeAndStatus(run) !== expected) fail('a run differs from the uninterrupted one', run);
     rmSync(run, { recursive: true });
     run = path.join(scratch, `run-${++finished}`);
     if (kill === kills) break;
@@ -193,7 +171,7 @@ async function race() {
     const refused = results.filter(({ code, stderr }) => code === 2 && stderr.includes('is being written by')).length;
     const late = results.filter(({ code, stderr }) => code === 0 && stderr.includes('is finished')).length;
     if (won !== 1 || refused + late !== 1) fail('a race had not exactly one winner', results);
-    if (outcome(contested) !== expected) fail('the winner of a race differs', contested);
+    if (runOutcomeAndStatus(contested) !== expected) fail('the winner of a race differs', contested);
     refusals += refused;
     rmSync(contested, { recursive: true });
     if ((race + 1) % 10 === 0) console.error(`${race + 1} races`);
@@ -239,7 +217,7 @@ async function stopAtRandomSteps() {
     if (second.code !== 0) fail('a stopped run could not be resumed', second);
     // The stop leaves a checkpoint of its own step, which retention removes in time; what is kept for the end is the
     // same.
-    if (outcome(run) !== expected) fail(`a run stopped after step ${stopped} differs`, run);
+    if (runOutcomeAndStatus(run) !== expected) fail(`a run stopped after step ${stopped} differs`, run);
     rmSync(run, { recursive: true });
     if ((stop + 1) % 10 === 0) console.error(`${stop + 1} stops`);
   }

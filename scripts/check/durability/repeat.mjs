@@ -10,11 +10,7 @@
  */
 import { createHash } from 'node:crypto';
 import { configSchema } from '#clm/config/schema.js';
-import { initialParameters, parameterTable } from '#clm/model/parameters.js';
-import { openSession } from '#clm/runtime/openSession.js';
-import { moveIntoSession } from '#clm/training/tensorValues.js';
-import { recordTrainingStep } from '#clm/training/step/step.js';
-import { trainingState } from '#clm/training/step/trainingState.js';
+import { openRecordedStep } from '../../lib/recordedStep.mjs';
 
 const runs = Number(process.argv[2] ?? 8);
 const steps = 4;
@@ -22,13 +18,7 @@ const vocabularySize = 50_257;
 
 /** One digest a step, and one of all variables. */
 async function digestsOf(/** @type {import('#clm/config/schema.js').Config} */ config) {
-  const table = parameterTable(config.model, vocabularySize);
-  const session = openSession({ mode: 'recorded', ...config.training, device: 'cpu' });
-  const parameters = initialParameters(table, 1);
-  const initial = [...parameters, ...trainingState(config, table, parameters)];
-  const names = initial.map(({ name }) => name);
-  await moveIntoSession(session, initial);
-  const step = await recordTrainingStep(session, config, table);
+  const { session, names, step } = await openRecordedStep(config, vocabularySize);
   const N = config.training.microBatchSize * config.model.contextLength;
   const tokens = (/** @type {number} */ seed) =>
     Int32Array.from({ length: N }, (_, i) => (i * i * 31 + i * 7919 + seed) % vocabularySize);

@@ -51,19 +51,9 @@ const cases = Object.entries(shapes).flatMap(([shape, given]) =>
 /** Digests of each step's result, and of every variable after the last. */
 async function digestsOf(/** @type {(typeof cases)[number]} */ { config: sections, vocabularySize }) {
   const { configSchema } = await import('#clm/config/schema.js');
-  const { initialParameters, parameterTable } = await import('#clm/model/parameters.js');
-  const { openSession } = await import('#clm/runtime/openSession.js');
-  const { moveIntoSession } = await import('#clm/training/tensorValues.js');
-  const { recordTrainingStep } = await import('#clm/training/step/step.js');
-  const { trainingState } = await import('#clm/training/step/trainingState.js');
+  const { openRecordedStep } = await import('../../lib/recordedStep.mjs');
   const config = configSchema.parse(sections);
-  const table = parameterTable(config.model, vocabularySize);
-  const session = openSession({ mode: 'recorded', ...config.training, device: 'cpu' });
-  const parameters = initialParameters(table, 1);
-  const initial = [...parameters, ...trainingState(config, table, parameters)];
-  const names = initial.map(({ name }) => name);
-  await moveIntoSession(session, initial);
-  const step = await recordTrainingStep(session, config, table);
+  const { session, names, step } = await openRecordedStep(config, vocabularySize);
   const N = config.training.microBatchSize * config.model.contextLength;
   const tokens = (/** @type {number} */ seed) =>
     Int32Array.from({ length: N }, (_, i) => (i * i * 31 + (i % 7) * 7919 + seed) % vocabularySize);

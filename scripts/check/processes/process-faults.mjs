@@ -10,12 +10,13 @@
  * Time: 25 minutes; 3 minutes for "--count 10"
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { program } from '../../lib/clm.mjs';
+import { runOutcomeAndStatus } from '../../lib/runOutcome.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -74,24 +75,6 @@ function start(args) {
 
 /** @param {string} run */
 const trainArguments = (run) => ['train', config, '--run', run, '--resume', '--quiet', '--watchdog', values.watchdog];
-
-/** Everything that must be the same: state, log without times, and the bytes of all checkpoints. @param {string} run */
-function outcome(run) {
-  const lines = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').trimEnd().split('\n');
-  const records = lines.map((line) => JSON.parse(line));
-  for (const record of records) for (const key of ['elapsedMs', 'tokensPerSecond', 'path']) delete record[key];
-  records.sort((a, b) => a.step - b.step || Number(a.kind === 'checkpoint') - Number(b.kind === 'checkpoint'));
-  const folder = path.join(run, 'checkpoints');
-  const files = readdirSync(folder)
-    .sort()
-    .flatMap((step) =>
-      readdirSync(path.join(folder, step))
-        .sort()
-        .map((name) => `${step}/${name} ${readFileSync(path.join(folder, step, name), 'base64')}`),
-    );
-  const status = JSON.parse(readFileSync(path.join(run, 'status.json'), 'utf8'));
-  return JSON.stringify({ state: status.state, step: status.step, records, files });
-}
 
 /** @param {number} pid @returns {number[]} */
 const childrenOf = (pid) =>
@@ -252,7 +235,7 @@ async function disturbed(run) {
 const straight = path.join(scratch, 'straight');
 const whole = await start([...trainArguments(straight)]).end;
 if (whole.code !== 0) fail('the undisturbed run failed', whole);
-const expected = outcome(straight);
+const expected = runOutcomeAndStatus(straight);
 const faults = () => told.SIGKILL + told.SIGSTOP + told.closed;
 while (faults() < count) {
   const run = path.join(scratch, `run-${told.runs}`);
@@ -262,7 +245,7 @@ while (faults() < count) {
     const last = await start([...trainArguments(run), '--processes', `${oneOf([1, 2, 4])}`]).end;
     if (last.code !== 0) fail('resuming failed', last);
   }
-  if (outcome(run) !== expected) fail('the resumed run differs from the undisturbed one', run);
+  if (runOutcomeAndStatus(run) !== expected) fail('the resumed run differs from the undisturbed one', run);
   told.runs += 1;
   rmSync(run, { recursive: true });
   console.log(`${faults()} faults, ${told.runs} runs equal`);

@@ -25,7 +25,7 @@ export function checkProcesses({ config, plan }: PreparedTraining, processes: nu
   const cores = os.availableParallelism();
   if (processes > cores)
     warnings.push(
-      `${processes} processes share ${cores} ${cores === 1 ? 'core' : 'cores'}: more than cores are slower.`,
+      `${processes} processes share ${cores} ${cores === 1 ? 'core' : 'cores'}: one process a core is faster.`,
     );
   const { bytes, machineBytes, freeBytes } = plan;
   const needed = processes * bytes.total;

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ExpectedError, failureOfKind, type FailureKind } from '../../errors.ts';
 import type { ProcessGroup } from '../../processes/group.ts';
+import { nameOf } from '../../processes/identity.ts';
 import { runPaths } from '../../run/runPaths.ts';
 import { shellPath } from '../../shellWord.ts';
 import type { StartedRanks } from './startRanks.ts';
@@ -37,12 +38,12 @@ export async function inGroup<Result>(
 
 /** Tells the others why this process fails. */
 function tell(group: ProcessGroup, error: unknown): void {
-  const { host, pid } = group.identities[group.rank]!;
   const isExpected = error instanceof ExpectedError;
   const message = isExpected ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
   const kind: FailureKind = isExpected ? error.kind : 'environment';
   // A divergence is seen by all at the same step, and rank 0 reports it.
-  if (kind !== 'diverged') group.fail(`rank ${group.rank} (process ${pid} on ${host}) has failed: ${message}`, kind);
+  if (kind !== 'diverged')
+    group.fail(`${nameOf(group.rank, group.identities[group.rank])} has failed: ${message}`, kind);
 }
 
 /** The failure of the group, with how the process ended that failed and how the run is continued. */

@@ -1,7 +1,7 @@
 /** A process that trains a run together with the one that started it. It writes nothing but why rank 0 has gone. */
 import { hostname } from 'node:os';
 import { ExpectedError } from '../../errors.ts';
-import { nameOf } from '../../processes/failure.ts';
+import { nameOf } from '../../processes/identity.ts';
 import { watchFromOutside } from '../../processes/outsideWatch.ts';
 import { graceOf } from '../../processes/watch.ts';
 import { endProcess, openStderr, wakeWithoutParent } from '../../runtime/libc.ts';
@@ -15,7 +15,7 @@ wakeWithoutParent();
 let isInterrupted = false;
 
 const endWithout = (how: string): void => {
-  const name = nameOf(0, new Map([[0, { pid: starter, host: hostname() }]]));
+  const name = nameOf(0, { pid: starter, host: hostname() });
   if (rank === 1 && !isInterrupted) say(`error: ${name} ${how}, before all processes had met.\n`);
   endProcess(3);
 };

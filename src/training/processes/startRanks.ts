@@ -3,7 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { environmentFailure } from '../../errors.ts';
 import { hostname } from 'node:os';
-import { nameOf } from '../../processes/failure.ts';
+import { nameOf } from '../../processes/identity.ts';
 import { joinGroup, type GroupOptions, type ProcessGroup } from '../../processes/group.ts';
 import { watchFromOutside } from '../../processes/outsideWatch.ts';
 import type { TrainingRequest } from '../prepare.ts';
@@ -80,7 +80,7 @@ export async function startRanks(
   try {
     const group = await new Promise<ProcessGroup>((resolve, reject) => {
       const fail = (rank: number, how: string): void =>
-        reject(environmentFailure(`${nameOf(rank, who)} ${how}, before all processes had met.`));
+        reject(environmentFailure(`${nameOf(rank, who.get(rank))} ${how}, before all processes had met.`));
       const onArrived = (rank: number): void => watches.get(rank)?.();
       joinGroup({ ...place, rank: 0, port: 0 }, onArrived, (port) => start(port, fail)).then(resolve, reject);
     });

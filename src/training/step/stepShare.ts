@@ -60,8 +60,8 @@ export function refuseIndivisible(training: Shared & { branches: number }, proce
     branches === 1 ? '' : `, each of ${branches} branches (training.branches, and microBatchSize ${microBatchSize})`;
   const possible = Array.from({ length: Math.log2(most) + 1 }, (_, i) => 2 ** i).join(', ');
   throw wrongInput(
-    `--processes ${processes}: ${units}${ofOne}, which can be shared out among ${possible} ` +
-      `process${most === 1 ? '' : 'es'}: a power of two that divides the micro-batches of a step. ` +
+    `--processes ${processes}: ${units}${ofOne}, which can be divided among ${possible} ` +
+      `process${most === 1 ? '' : 'es'}: powers of two that divide the micro-batches of a step. ` +
       `Set training.microBatchesPerStep to a multiple of ${2 ** Math.ceil(Math.log2(processes))}.`,
   );
 }
