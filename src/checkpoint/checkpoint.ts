@@ -45,6 +45,28 @@ export interface Checkpoint extends CheckpointContent {
   path: string;
 }
 
+type SavedContent<State extends TrainingRecord> = Omit<CheckpointContent<State>, 'model'> & {
+  model: readonly (NamedTensor | LazyTensor)[];
+};
+
+/**
+ * Checks the free space for a checkpoint before anything of it is written.
+ * @param or what else the user can do, for the message
+ * @throws environmentFailure with the space needed and free
+ */
+export async function assertSpaceFor<State extends TrainingRecord>(
+  runDirectory: string,
+  { configText, tokenizerText, model, optimizer }: SavedContent<State>,
+  or?: string,
+): Promise<void> {
+  const texts = configText.length + tokenizerText.length;
+  const bytes = [...model, ...optimizer].reduce(
+    (sum, { shape }) => sum + elementCount(shape) * floatBytes + entryBytes,
+    texts,
+  );
+  await assertFreeSpace(dirname(checkpointPath(runDirectory, 0)), bytes, or);
+}
+
 /**
  * Writes the checkpoint of a step, replacing one of the same step, and then deletes older ones.
  * @param retention which of the older ones to keep
@@ -53,17 +75,12 @@ export interface Checkpoint extends CheckpointContent {
  */
 export async function saveCheckpoint<State extends TrainingRecord>(
   runDirectory: string,
-  content: Omit<CheckpointContent<State>, 'model'> & { model: readonly (NamedTensor | LazyTensor)[] },
+  content: SavedContent<State>,
   retention: Retention,
 ): Promise<string> {
   if (retention.keepLast !== null && retention.keepLast < 1) throw new Error('keepLast must be at least 1, or null');
   const path = checkpointPath(runDirectory, content.step);
-  const texts = content.configText.length + content.tokenizerText.length;
-  const bytes = [...content.model, ...content.optimizer].reduce(
-    (sum, { shape }) => sum + elementCount(shape) * floatBytes + entryBytes,
-    texts,
-  );
-  await assertFreeSpace(dirname(path), bytes);
+  await assertSpaceFor(runDirectory, content);
   await writeFolderDurably(path, async (folder) => {
     const { step, state, configText, tokenizerText, model, optimizer } = content;
     await writeFile(join(folder, 'config.yaml'), configText);

@@ -18,6 +18,7 @@ export async function checkpointFolder(run: string, which: string): Promise<stri
     );
   const best = await bestCheckpoint(run);
   if (best !== undefined) return best.path;
+  await resolveCheckpoint(run, 'last'); // if there is none at all, that is the reason
   throw wrongInput(`${run} has no checkpoint with a validation loss; use --checkpoint last`);
 }
 

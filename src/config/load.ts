@@ -3,8 +3,9 @@
  * defaults of the schema, the files named by `extends`, the file itself, the flags. Stage: config (src/README.md).
  */
 import { existsSync } from 'node:fs';
-import { basename, extname } from 'node:path';
+import { basename, dirname, extname } from 'node:path';
 import { ConfigError } from '../errors.ts';
+import { importFirst } from '../storage/importable.ts';
 import { withoutReplaced } from './choices.ts';
 import { crossProblems } from './crossChecks.ts';
 import { interpolated } from './interpolation.ts';
@@ -86,6 +87,8 @@ export function setsLength(source: ConfigSource, set: readonly string[]): boolea
 
 /** The config of the run in `start.from`, which is written at `namedAt`. */
 function readRunConfig(path: string, namedAt: LocatedValue): Config {
+  const other = importFirst(dirname(path));
+  if (other !== undefined) throw new ConfigError(`${location(namedAt.origin)}: start.from: ${other}`);
   return parseResolvedConfig(readConfigText(path, `${location(namedAt.origin)}: start.from is not a run: `), path);
 }
 

@@ -2,10 +2,16 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { wrongInput } from '../errors.ts';
-import { openExportSource, withParameters, type ExportSource } from '../huggingface/exportSource.ts';
+import {
+  openExportSource,
+  withParameters,
+  type AdapterExport,
+  type ExportSource,
+} from '../huggingface/exportSource.ts';
 import { tensorFromParameter, tensorShape } from '../huggingface/tensorMapping.ts';
 import { parameterTable, vocabularyRows, type ModelConfig, type ParameterSpec } from '../model/parameters.ts';
 import { ropeFrequencies } from '../model/ropeFrequencies.ts';
+import { removeAbandonedWrites } from '../storage/abandonedWrites.ts';
 import { assertFreeSpace, replaceFileDurably } from '../storage/durable.ts';
 import { linkTarget } from '../storage/outputFile.ts';
 import type { FloatType } from '../tensors/elementTypes.ts';
@@ -52,15 +58,18 @@ interface Source extends Pick<ExportSource, 'config' | 'tokenizer'> {
 export async function exportGguf(
   run: string,
   file: string,
-  { dtype, ...options }: { checkpoint: string; dtype: GgufExportType; as?: 'merge' | null },
+  { dtype, ...options }: { checkpoint: string; dtype: GgufExportType; as?: AdapterExport },
 ): Promise<ExportedGguf> {
   if (existsSync(file)) throw wrongInput(`${file} exists already; name a new file`);
   const source = await openExportSource(run, options);
+  if (options.as === 'adapter')
+    throw wrongInput(`--adapter writes a folder for PEFT; for ${file}, with the adapter in the weights, use --merge`);
   const { checkpoint, config, tokenizer } = source;
   return withParameters(source, async (valuesOf) => {
     const { architecture, metadata, tensors, warnings } = contentOf({ config, tokenizer, valuesOf }, dtype);
     const bytes = ggufBytes(metadata, tensors);
     const target = linkTarget(file);
+    await removeAbandonedWrites(target);
     await assertFreeSpace(dirname(target), bytes, 'choose a smaller --dtype');
     await replaceFileDurably(target, (path) => writeGguf(path, metadata, tensors));
     return { file, kind: architecture, step: checkpoint.step, dtype, bytes, warnings };

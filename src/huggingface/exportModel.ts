@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeAbandonedWrites } from '../storage/abandonedWrites.ts';
 import { writeFolderDurably } from '../storage/durable.ts';
 import { linkTarget } from '../storage/outputFile.ts';
 import type { FloatType } from '../tensors/elementTypes.ts';
@@ -77,7 +78,9 @@ export async function exportModel(
           values: async () => tensorFromParameter(mapping, tensor, await valuesOf(mapping.parameter)),
         })),
       );
-    await writeFolderDurably(linkTarget(directory), async (folder) => {
+    const target = linkTarget(directory);
+    await removeAbandonedWrites(target);
+    await writeFolderDurably(target, async (folder) => {
       for (const [name, text] of Object.entries(texts)) await writeFile(join(folder, name), text);
       await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' }, type);
     });

@@ -1,7 +1,8 @@
 /** A run that was imported: a config without corpus, and one checkpoint at step 0. */
+import { rm } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { BasePin } from '../checkpoint/adapterBase.ts';
-import { saveCheckpoint } from '../checkpoint/checkpoint.ts';
+import { assertSpaceFor, saveCheckpoint } from '../checkpoint/checkpoint.ts';
 import { parseResolvedConfig } from '../config/load.ts';
 import { renderConfig } from '../config/resolved.ts';
 import type { Config, ConfigInput } from '../config/schema.ts';
@@ -10,7 +11,7 @@ import { renderTokenizer } from '../data/tokenizers/tokenizerFile.ts';
 import { ExpectedError, wrongInput } from '../errors.ts';
 import { describeEnvironment } from '../run/environment.ts';
 import { checkpointPath } from '../run/findCheckpoint.ts';
-import { createRunDirectory } from '../run/runDirectory.ts';
+import { createRunDirectory, directoryState } from '../run/runDirectory.ts';
 import type { LazyTensor } from '../tensors/safetensors.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 
@@ -53,7 +54,7 @@ export function importedConfig(
 }
 
 /**
- * Writes the run directory with its checkpoint.
+ * Writes the run directory with its checkpoint; if that fails, a directory that was not there is removed again.
  *
  * @param content.record what the checkpoint says besides, at least where it is from
  * @returns the folder of the checkpoint
@@ -71,18 +72,22 @@ export async function createImportedRun(
 ): Promise<string> {
   const { config, tokenizer, record, model } = content;
   const tokenizerText = renderTokenizer(tokenizer);
+  const state = { cursor: null, tokens: 0, ...record };
+  const configText = renderConfig(config, checkpointPath(runDirectory, 0));
+  const checkpoint = { step: 0, state, configText, tokenizerText, model, optimizer: [] };
   const importedFrom = content.importedFrom === undefined ? {} : { importedFrom: resolve(content.importedFrom) };
   const environment = describeEnvironment({ device: null, tensorflow: null, threads: null, ...importedFrom });
-  await createRunDirectory(runDirectory, {
-    configText: renderConfig(config, runDirectory),
-    tokenizerText,
-    environment,
-  });
-  const configText = renderConfig(config, checkpointPath(runDirectory, 0));
-  const state = { cursor: null, tokens: 0, ...record };
-  return saveCheckpoint(
-    runDirectory,
-    { step: 0, state, configText, tokenizerText, model, optimizer: [] },
-    { keepLast: null },
-  );
+  await assertSpaceFor(runDirectory, checkpoint, 'choose another place with --run');
+  const isNew = (await directoryState(runDirectory)) === 'absent';
+  try {
+    await createRunDirectory(runDirectory, {
+      configText: renderConfig(config, runDirectory),
+      tokenizerText,
+      environment,
+    });
+    return await saveCheckpoint(runDirectory, checkpoint, { keepLast: null });
+  } catch (error) {
+    if (isNew) await rm(runDirectory, { recursive: true, force: true }).catch(() => undefined); // the failure matters
+    throw error;
+  }
 }

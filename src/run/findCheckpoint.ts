@@ -2,6 +2,7 @@
 import { basename, join } from 'node:path';
 import { wrongInput } from '../errors.ts';
 import { entriesOf, exists, leftoverOf } from '../storage/durable.ts';
+import { importFirst } from '../storage/importable.ts';
 import { withoutCheckpoint } from './firstCheckpoint.ts';
 import { runPaths } from './runPaths.ts';
 
@@ -40,9 +41,11 @@ export async function listCheckpoints(runDirectory: string): Promise<CheckpointP
  * @param runOrCheckpoint a run directory or a checkpoint folder
  * @param which 'last', or a step; for a checkpoint folder it must be that checkpoint's step
  * @returns the checkpoint's folder, not yet checked
- * @throws wrongInput if nothing exists there, there is no checkpoint yet, or none of that step
+ * @throws wrongInput if nothing exists there, it is a model of another program, or it has no such checkpoint
  */
 export async function resolveCheckpoint(runOrCheckpoint: string, which: 'last' | number): Promise<string> {
+  const other = importFirst(runOrCheckpoint);
+  if (other !== undefined) throw wrongInput(other);
   if (await isCheckpointFolder(runOrCheckpoint)) return checkedStep(runOrCheckpoint, which);
   const places = await listCheckpoints(runOrCheckpoint);
   const last = places.at(-1);

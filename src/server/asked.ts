@@ -46,7 +46,9 @@ export function askedOf(model: ServedModel): Record<'completion' | 'chat', (body
 
   const choicesOf = (body: ChatBody | CompletionBody, prompts: AskedPrompt[], asked: AskedLengths): AskedChoice[] =>
     prompts.flatMap((prompt) => {
-      const settings = settingsOf(model, body, { ...asked, maxTokens: maxTokensOf(model, prompt, asked) });
+      const maxTokens = maxTokensOf(model, prompt, asked);
+      refuseMoreThanDefault(body, asked, maxTokens);
+      const settings = settingsOf(model, body, { ...asked, maxTokens });
       const seed = seedOf(body);
       const { n = 1 } = body;
       if (seed > largestSeed(n))
@@ -147,6 +149,16 @@ function maxTokensOf({ contextLength, defaults }: ServedModel, prompt: AskedProm
       `${length} in the prompt${asked}. Shorten the prompt${maxTokens === undefined ? '' : ' or the completion'}.`,
     param,
     'context_length_exceeded',
+  );
+}
+
+/** Without a word about a field that the request does not have. */
+function refuseMoreThanDefault({ min_tokens = 0 }: ChatBody | CompletionBody, asked: AskedLengths, most: number): void {
+  if (asked.maxTokens !== undefined || min_tokens <= most) return;
+  throw badRequest(
+    `'min_tokens' is ${min_tokens}, and without 'max_tokens' a completion of this prompt has at most ${most} tokens. ` +
+      "Give 'max_tokens' too.",
+    'min_tokens',
   );
 }
 

@@ -16,9 +16,7 @@ const whole = (least: number, most = Number.MAX_SAFE_INTEGER) =>
     .int()
     .min(least)
     .max(most)
-    .meta({
-      must: `a whole number ${most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`}`,
-    });
+    .meta({ must: `a whole number from ${least} to ${most}` });
 const flag = z.boolean().meta({ must: 'true or false' });
 const tokenIds = z.array(z.int().min(0));
 
@@ -135,7 +133,10 @@ function checked<F extends Fields>(fields: F, body: unknown): Values<F> {
 export function shown(value: unknown): string {
   let text: string;
   try {
-    text = JSON.stringify(value);
+    // JSON.parse makes Infinity of 1e400, which JSON.stringify would show as null.
+    const withInfinity = (_: string, each: unknown): unknown =>
+      typeof each === 'number' && !Number.isFinite(each) ? `\0${each}` : each;
+    text = JSON.stringify(value, withInfinity).replaceAll(/"\\u0000(-?Infinity)"/g, '$1');
   } catch {
     return 'a deeply nested value'; // too deep for the stack
   }

@@ -2,6 +2,7 @@ import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadCheckpoint, newestValidCheckpoint, saveCheckpoint } from '../../src/checkpoint/checkpoint.ts';
+import { checkpointFolder } from '../../src/checkpoint/chosenCheckpoint.ts';
 import { listCheckpoints, resolveCheckpoint } from '../../src/run/findCheckpoint.ts';
 import { clearLeftovers } from '../../src/run/runDirectory.ts';
 import { contentsOf, failureOf, smallCheckpoint, useTemporaryFolder } from '../temporaryFolder.ts';
@@ -210,6 +211,7 @@ describe('resolveCheckpoint', () => {
     expect((await failureOf(resolveCheckpoint(run(), 'last'))).message).toContain('has no checkpoint yet');
     const file = join(run(), 'config.yaml');
     expect((await failureOf(resolveCheckpoint(file, 'last'))).message).toContain('neither a run directory nor');
+    await expect(checkpointFolder(run(), 'best')).rejects.toThrow('has no checkpoint yet');
     await mkdir(join(run(), 'checkpoints', 'step-5'), { recursive: true });
     expect(await listCheckpoints(run())).toEqual([]);
   });

@@ -181,6 +181,7 @@ describe('the names of other programs', () => {
     ['clm pretrain pythia-14m --config base.yaml', 'clm train? But: unknown option "--config"'],
     ['clm tokenize hi', 'clm tokenizer encode? It needs --tokenizer'],
     ['clm stats book.txt', 'clm tokenizer stats? It needs --tokenizer'],
+    ['clm encode --help', 'clm tokenizer encode --help'],
   ])('%s is answered with a command that is right, or with what is wrong: %s', async (line, answer) => {
     expect((await shell(line)).stderr.split('\n')[0]).toMatch(new RegExp(`did you mean:? ${escaped(answer)}$`));
   });

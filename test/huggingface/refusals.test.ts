@@ -1,7 +1,12 @@
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.ts';
+import { parseResolvedConfig } from '../../src/config/load.ts';
+import { tokenizerFromFile } from '../../src/data/tokenizers/tokenizerFile.ts';
+import { wrongInput } from '../../src/errors.ts';
 import { readConfigJson } from '../../src/huggingface/configJson.ts';
+import { createImportedRun } from '../../src/huggingface/importedRun.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
 import { readSafetensors, writeSafetensors } from '../../src/tensors/safetensors.ts';
 import { failureOf, useTemporaryFolder } from '../temporaryFolder.ts';
@@ -168,6 +173,24 @@ describe('a folder', () => {
     expect(await refused(directory)).toContain(
       'the folder has its tokenizer as vocab.json. transformers makes one of it',
     );
+  });
+
+  it('leaves no run if the disk is too small, or the weights cannot be read', async () => {
+    const run = join(folder(), 'run');
+    const base = await importModel(fixture('llama'), join(folder(), 'base'), { contextLength: null });
+    const { configText, tokenizerText } = await openCheckpoint(base.checkpoint, { optimizer: false });
+    const config = parseResolvedConfig(configText, join(base.checkpoint, 'config.yaml'));
+    const tokenizer = tokenizerFromFile(tokenizerText, 'tokenizer.json');
+    const record = { imported: { kind: 'llama' } };
+    const made = (count: number, values: () => Float32Array) =>
+      failureOf(createImportedRun(run, { config, tokenizer, record, model: [{ name: 'w', shape: [count], values }] }));
+    const { kind, message } = await made(2 ** 52, () => new Float32Array(0));
+    expect([kind, message]).toEqual(['environment', expect.stringContaining('or choose another place with --run.')]);
+    const cannot = () => {
+      throw wrongInput('damaged');
+    };
+    expect((await made(1, cannot)).message).toBe('damaged');
+    expect(existsSync(run)).toBe(false);
   });
 
   it('that is a file, or that transformers would take for an adapter, is refused', async () => {

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { chatPrompt } from '../../src/sampling/chatPrompt.ts';
 import { logProbability, sampleToken } from '../../src/sampling/sampler.ts';
 import { randomStream } from '../../src/random.ts';
+import { completionBody } from '../../src/server/fields.ts';
 import { contextLength, fakeServer, logitsAfter, tokenizer } from './fakeServer.ts';
 
 const fake = await fakeServer();
@@ -182,6 +183,7 @@ describe('/v1/completions', () => {
       null,
       /'min_tokens' \(5\) is greater than 'max_tokens' \(4\)/,
     ],
+    [{ prompt: 'x', min_tokens: 13 }, 'min_tokens', null, /is 13, and without 'max_tokens' .* at most 12 tokens/],
   ])('refuses %j', async (body, param, code, message) => {
     const response = await post('/v1/completions', body);
     const { error } = (await response.json()) as { error: object };
@@ -189,6 +191,14 @@ describe('/v1/completions', () => {
       status: code === 'model_not_found' ? 404 : 400,
       error: { message: expect.stringMatching(message), type: 'invalid_request_error', param, code },
     });
+  });
+
+  it.each([
+    ['{ "max_tokens": 1e400 }', "'max_tokens' must be a whole number from 0 to 9007199254740991, not Infinity."],
+    ['{ "prompt": [-1e400] }', 'or a list of such lists, not [-Infinity].'],
+    ['{ "seed": "Infinity" }', 'not "Infinity".'],
+  ])('names a number that is too large: %s', (json, message) => {
+    expect(() => completionBody(JSON.parse(json))).toThrow(message);
   });
 
   it('takes what asks for nothing else than happens anyway', async () => {

@@ -125,6 +125,10 @@ describe('start: { from: RUN }', () => {
   it('refuses what is not a run, and resuming an imported one', async () => {
     const file = config('');
     expect(wrongInputMessage(() => loadConfig(file))).toContain('a.yaml:2:16: start.from is not a run: ');
+    const other = readFileSync(file, 'utf8').replace('../imported', fixture('gpt2'));
+    writeFileSync(file, other);
+    expect(wrongInputMessage(() => loadConfig(file))).toMatch(/a\.yaml:2:16: start\.from: .* Hugging Face folder/);
+    config('');
     const { runDirectory } = await importFixture('gpt2');
     const text = readFileSync(file, 'utf8').replace('start: { from: ../imported }\n', 'model: { preset: gpt2-124m }\n');
     writeFileSync(file, text);

@@ -35,6 +35,7 @@ export async function commandHint(
   const usage = usages.find((each) => nameOf(each) === name);
   const all = [...flags, ...words];
   if (usage === undefined) return `; did you mean: ${commandLine(first, words)}`;
+  if (words.some((word) => word === '--help' || word === '-h')) return `; did you mean: clm ${name} --help`;
   const { corrected } = await import('./optionHint.ts');
   const { problem, words: right = problem === undefined ? all : undefined } = corrected(usage, all) ?? {};
   if (right === undefined) return `; did you mean clm ${name}? But: ${problem}`;

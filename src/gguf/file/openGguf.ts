@@ -1,5 +1,5 @@
 /** Opens a GGUF model, in one file or split into several, and reads its tensors one at a time. */
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { wrongInput } from '../../errors.ts';
@@ -47,15 +47,6 @@ export async function openGguf(path: string): Promise<GgufModel> {
   if (count > 1 && expected !== undefined && expected !== tensors.size)
     throw wrongInput(`${path}: the parts have ${tensors.size} tensors, not ${expected}. Download them again.`);
   return { metadata: first.metadata, tensors };
-}
-
-/** Whether there is a file that begins as GGUF does, whatever its name: Ollama names files by their hashes. */
-export function isGgufFile(path: string): boolean {
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return false;
-  const [file, head] = [openSync(path, 'r'), Buffer.alloc(4)];
-  readSync(file, head);
-  closeSync(file);
-  return head.toString('latin1') === 'GGUF';
 }
 
 /** The values of a tensor. @throws as `openGguf` */

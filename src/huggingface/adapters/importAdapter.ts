@@ -11,6 +11,7 @@ import type { Adapter } from '../../model/adapter.ts';
 import { parameterTable } from '../../model/parameters.ts';
 import { assertFreshStart } from '../../run/runDirectory.ts';
 import { readBounded } from '../../storage/boundedFile.ts';
+import { isGgufFile } from '../../storage/importable.ts';
 import { elementCount } from '../../tensors/tensors.ts';
 import { createImportedRun, importedConfig } from '../importedRun.ts';
 import { readAdapterConfig } from './adapterConfig.ts';
@@ -86,6 +87,11 @@ export async function importAdapter(
 function textOf(directory: string): string {
   const path = join(directory, adapterConfigFile);
   if (!existsSync(directory)) throw wrongInput(`${directory} does not exist`);
+  if (isGgufFile(directory))
+    throw wrongInput(
+      `${directory} is a GGUF file, and --base is for adapters that PEFT saved, which are folders. A model in GGUF ` +
+        'is imported without --base.',
+    );
   if (!statSync(directory).isDirectory()) throw wrongInput(`${directory} is a file; name the folder that it is in`);
   if (existsSync(path)) return readBounded(path).toString('utf8');
   throw wrongInput(

@@ -2,13 +2,13 @@
 import path from 'node:path';
 import { wrongInput } from '../../../errors.ts';
 import { exportGguf } from '../../../gguf/exportGguf.ts';
-import { isGgufFile } from '../../../gguf/file/openGguf.ts';
 import { importGguf } from '../../../gguf/importGguf.ts';
 import { adapterConfigFile } from '../../../huggingface/adapters/adapterFiles.ts';
 import { importAdapter } from '../../../huggingface/adapters/importAdapter.ts';
 import { exportModel } from '../../../huggingface/exportModel.ts';
 import { importModel } from '../../../huggingface/importModel.ts';
 import { shellPath } from '../../../shellWord.ts';
+import { isGgufFile } from '../../../storage/importable.ts';
 import { assertWhole } from '../../options.ts';
 import { grouped, note, printJson, printWarning } from '../../terminal/output.ts';
 import type { ArgumentsOf } from '../../usage.ts';
@@ -84,8 +84,7 @@ const isGgufName = (name: string): boolean => name.toLowerCase().endsWith('.gguf
 
 async function exportGgufFile(args: ArgumentsOf<typeof exportUsage>): Promise<void> {
   const { checkpoint, dtype, path: target, merge, adapter } = args;
-  if (adapter) throw wrongInput('--adapter writes a folder for PEFT, not a GGUF file; use --merge');
-  const as = merge ? 'merge' : null;
+  const as = merge ? 'merge' : adapter ? 'adapter' : null;
   const exported = await exportGguf(args.run, path.resolve(target), { checkpoint, dtype, as });
   for (const warning of exported.warnings) printWarning(warning);
   if (args.json) printJson(exported);

@@ -1,5 +1,6 @@
 /** `clm inspect`: shows what a trained or untrained model does with a text, token by token. */
 import { statSync } from 'node:fs';
+import { isGgufFile } from '../../../storage/importable.ts';
 import { writeOutputFile } from '../../../storage/outputFile.ts';
 import { loadConfig } from '../../../config/load.ts';
 import type { LossOn } from '../../../data/chat/chatText.ts';
@@ -75,7 +76,7 @@ function chatOf(
 }
 
 function isConfig(model: string): boolean {
-  return statSync(model, { throwIfNoEntry: false })?.isFile() === true;
+  return statSync(model, { throwIfNoEntry: false })?.isFile() === true && !isGgufFile(model);
 }
 
 /** What training would start from: the tokenizer of the config's corpus, and initial parameters from its seed. */
