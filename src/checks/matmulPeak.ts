@@ -1,5 +1,5 @@
 /** The speed of the machine's matrix products: the peak that a training step can at best come near to. */
-import { matMul, slice } from '@tensorflow/tfjs-core';
+import { matMul, slice } from '../tfjs.ts';
 import type { Session } from '../runtime/session.ts';
 import { median } from '../statistics.ts';
 

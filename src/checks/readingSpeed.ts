@@ -1,5 +1,5 @@
 /** How fast this machine reads memory: the bound of decoding, which reads all weights for every token. */
-import { max } from '@tensorflow/tfjs-core';
+import { max } from '../tfjs.ts';
 import { kernelReadingSpeed } from '../runtime/kernelLibrary.ts';
 import { openSession } from '../runtime/openSession.ts';
 import { median } from '../statistics.ts';

@@ -10,7 +10,7 @@
  * B micro-batch size · T positions · C width · H heads · K key/value heads · G queries of each · D head size
  * N = B·T rows
  */
-import { cast, reshape, sub, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
+import { cast, reshape, sub, tensor1d, type Tensor } from '../tfjs.ts';
 import {
   attendHeads,
   attendRows,

@@ -5,7 +5,7 @@
  *
  * B micro-batch size · T positions · C width · F feed-forward width · V vocabulary size · N = B·T rows
  */
-import { scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { scalar, type Tensor } from '../tfjs.ts';
 import { gelu, squaredRelu, swiglu } from '../ops/activations.ts';
 import { softCapped } from '../ops/crossEntropy.ts';
 import { isStored, rowsOf, transposedProduct, valuesOf, type Weight } from '../ops/linear.ts';

@@ -1,5 +1,5 @@
 /** What every part of the decoder is given: the parameters, and what this forward pass is about. */
-import type { Tensor } from '@tensorflow/tfjs-core';
+import type { Tensor } from '../tfjs.ts';
 import type { Attention } from '../ops/attention.ts';
 import type { HeadPlacement } from '../ops/cachedAttention.ts';
 import { dropoutMask, dropoutSite, type Dropout } from '../ops/dropout.ts';

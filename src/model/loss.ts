@@ -3,7 +3,7 @@
  *
  * N rows · C width · V vocabulary size
  */
-import { add, concat, matMul, mul, reshape, slice, sum, type Tensor } from '@tensorflow/tfjs-core';
+import { add, concat, matMul, mul, reshape, slice, sum, type Tensor } from '../tfjs.ts';
 import { weightedCrossEntropy } from '../ops/crossEntropy.ts';
 import { isStored, linearProduct, transposedProduct, type Weight } from '../ops/linear.ts';
 import { withGradient } from '../ops/withGradient.ts';

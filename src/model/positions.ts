@@ -6,7 +6,7 @@
  *
  * B micro-batch size · T positions · C width · K key/value heads · G queries of each · D head size
  */
-import { add, cast, cos, mul, reshape, sin, slice, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
+import { add, cast, cos, mul, reshape, sin, slice, tensor1d, type Tensor } from '../tfjs.ts';
 import { rowsOf, valuesOf } from '../ops/linear.ts';
 import type { Rotation } from '../ops/rotation.ts';
 import type { DecoderPass, Parameters } from './decoderPass.ts';

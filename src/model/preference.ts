@@ -4,8 +4,8 @@
  *
  * P pairs · R = 2·P rows, each pair the conversation with its chosen completion, then that with its rejected one
  */
-import { add, cast, greater, mul, reshape, sigmoid, slice, softplus, stack, sub, sum } from '@tensorflow/tfjs-core';
-import type { Tensor } from '@tensorflow/tfjs-core';
+import { add, cast, greater, mul, reshape, sigmoid, slice, softplus, stack, sub, sum } from '../tfjs.ts';
+import type { Tensor } from '../tfjs.ts';
 import type { Config } from '../config/schema.ts';
 import { withGradient } from '../ops/withGradient.ts';
 

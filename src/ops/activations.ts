@@ -2,7 +2,7 @@
  * The non-linear parts of the feed-forward. Their inputs are the largest activations of a decoder, so every pass over
  * them counts, and each has a gradient of its own.
  */
-import { add, mul, relu, sigmoid, square, type Tensor } from '@tensorflow/tfjs-core';
+import { add, mul, relu, sigmoid, square, type Tensor } from '../tfjs.ts';
 import { float32Type } from '../runtime/binding.ts';
 import { executeOne } from '../runtime/tensorflow.ts';
 import { operation, runKernel } from './kernels.ts';

@@ -4,9 +4,9 @@
  * B micro-batch size · T positions · S positions that can be seen · K key/value heads · G queries of each (1 without
  * grouping) · D head size · N = B·T rows
  */
-import { add, cast, less, matMul, mul, reshape, softmax, split, sub, sum } from '@tensorflow/tfjs-core';
-import { tensor, tensor1d, transpose, unstack } from '@tensorflow/tfjs-core';
-import type { Tensor } from '@tensorflow/tfjs-core';
+import { add, cast, less, matMul, mul, reshape, softmax, split, sub, sum } from '../tfjs.ts';
+import { tensor, tensor1d, transpose, unstack } from '../tfjs.ts';
+import type { Tensor } from '../tfjs.ts';
 import { mostTilePositions } from '../processor.ts';
 import { floatAttribute } from '../runtime/binding.ts';
 import { dropoutMask, type DropoutSite } from './dropout.ts';

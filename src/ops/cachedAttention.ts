@@ -4,7 +4,7 @@
  *
  * B slots · S capacity in positions · K key/value heads · G queries of each · D head size
  */
-import { cast, greater, mul, reshape, tensor, tensor1d, tensor2d, type Tensor } from '@tensorflow/tfjs-core';
+import { cast, greater, mul, reshape, tensor, tensor1d, tensor2d, type Tensor } from '../tfjs.ts';
 import { floatAttribute, intAttribute } from '../runtime/binding.ts';
 import { attend, joinHeads, splitHeads } from './attention.ts';
 import { operation, runKernel } from './kernels.ts';

@@ -2,7 +2,7 @@
  * Cross-entropy of logits (N, V) against targets (N) int32, in nats. Loss and gradient are computed at once, and no
  * one-hot (N, V) is ever made.
  */
-import { mul, reshape, square, sub, tanh, type Tensor } from '@tensorflow/tfjs-core';
+import { mul, reshape, square, sub, tanh, type Tensor } from '../tfjs.ts';
 import { dataTypes, float32Type, floatAttribute, typeAttribute } from '../runtime/binding.ts';
 import { executeOperation } from '../runtime/tensorflow.ts';
 import { operation, runKernel } from './kernels.ts';

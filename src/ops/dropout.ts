@@ -2,7 +2,7 @@
  * Dropout by stateless random numbers: which elements are dropped depends only on (seed, site, branch, counter), so
  * recorded, eager and resumed steps drop the same ones and nothing random is saved.
  */
-import { cast, greaterEqual, mul, scalar, stack, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
+import { cast, greaterEqual, mul, scalar, stack, tensor1d, type Tensor } from '../tfjs.ts';
 import { statelessSeed } from '../random.ts';
 import { dataTypes, typeAttribute } from '../runtime/binding.ts';
 import { executeOne } from '../runtime/tensorflow.ts';

@@ -3,7 +3,7 @@
  * that the order of the sum is a fixed tree over the ranks, and every process has the same bits. A sum of two is the
  * same in either order, whatever way TensorFlow sends the parts. The number of processes is a power of two.
  */
-import { concat, reshape, slice, type Tensor } from '@tensorflow/tfjs-core';
+import { concat, reshape, slice, type Tensor } from '../tfjs.ts';
 import {
   attributeTypes,
   dataTypes,

@@ -7,7 +7,7 @@
  * runtime/kernelLibrary.ts: none on a GPU, on many cores and with CLM_FUSED_OPERATIONS=0), and the form is picked while
  * a program of it is recorded or runs.
  */
-import type { Tensor } from '@tensorflow/tfjs-core';
+import type { Tensor } from '../tfjs.ts';
 import { float32Type, type Attribute, type Bfloat16Use } from '../runtime/binding.ts';
 import { kernelsInUse } from '../runtime/recording.ts';
 import { executeOperation, type OperationInput } from '../runtime/tensorflow.ts';

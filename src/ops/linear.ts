@@ -7,7 +7,7 @@
  *
  * M rows · K inputs · N outputs
  */
-import { matMul, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
+import { matMul, tensor1d, type Tensor } from '../tfjs.ts';
 import { float32Type, typeAttribute } from '../runtime/binding.ts';
 import { computedAfter, kernelsInUse, precisionInUse } from '../runtime/recording.ts';
 import { executeOne } from '../runtime/tensorflow.ts';

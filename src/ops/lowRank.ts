@@ -5,7 +5,7 @@
  *
  * N rows · K inputs · M outputs · r rank
  */
-import { add, concat, matMul, mul, slice, zeros, zerosLike, type Tensor } from '@tensorflow/tfjs-core';
+import { add, concat, matMul, mul, slice, zeros, zerosLike, type Tensor } from '../tfjs.ts';
 import { floatAttribute, intAttribute } from '../runtime/binding.ts';
 import { pick, runKernel, type Forms } from './kernels.ts';
 import { biasGradient, isStored, linearProduct, transposedProduct, type Weight } from './linear.ts';

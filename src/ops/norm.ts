@@ -4,7 +4,7 @@
  *
  * N rows · C width
  */
-import { add, mean, mul, rsqrt, square, sub, sum, type Tensor } from '@tensorflow/tfjs-core';
+import { add, mean, mul, rsqrt, square, sub, sum, type Tensor } from '../tfjs.ts';
 import { boolAttribute, floatAttribute } from '../runtime/binding.ts';
 import { operation, runKernel } from './kernels.ts';
 import { addBias } from './linear.ts';

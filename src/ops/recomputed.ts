@@ -2,7 +2,7 @@
  * Gradient checkpointing (Chen et al. 2016, https://arxiv.org/abs/1604.06174): a function whose intermediate results
  * are dropped after the forward pass and computed again when its gradient is asked for.
  */
-import { engine, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
+import { engine, valueAndGrads, type Tensor } from '../tfjs.ts';
 import { computedAfter } from '../runtime/recording.ts';
 import { withGradient } from './withGradient.ts';
 

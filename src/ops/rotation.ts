@@ -1,5 +1,5 @@
 /** Rotary position embedding (Su et al. 2021, https://arxiv.org/abs/2104.09864): pairs of numbers turned by angles. */
-import { add, mul, reshape, tensor1d, type Tensor } from '@tensorflow/tfjs-core';
+import { add, mul, reshape, tensor1d, type Tensor } from '../tfjs.ts';
 import { dataTypes, typeAttribute } from '../runtime/binding.ts';
 import { executeOne } from '../runtime/tensorflow.ts';
 import { withGradient } from './withGradient.ts';

@@ -1,5 +1,5 @@
 /** Rows of a matrix by their ids: looked up, summed and replaced. tfjs's own read the ids back to the host. */
-import { add, scalar, type Tensor } from '@tensorflow/tfjs-core';
+import { add, scalar, type Tensor } from '../tfjs.ts';
 import { dataTypes, float32Type, gatherAttributes, typeAttribute } from '../runtime/binding.ts';
 import { executeOne } from '../runtime/tensorflow.ts';
 import { operation, runKernel } from './kernels.ts';

@@ -1,5 +1,5 @@
 /** Sums whose order, memory or precision matters: of the residual stream, of gradients, of squares. */
-import { add, equal, greater, stack, sum, where, type Tensor } from '@tensorflow/tfjs-core';
+import { add, equal, greater, stack, sum, where, type Tensor } from '../tfjs.ts';
 import { float32Type, intAttribute } from '../runtime/binding.ts';
 import { updatesIf } from '../runtime/recording.ts';
 import { executeOne } from '../runtime/tensorflow.ts';

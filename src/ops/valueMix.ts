@@ -4,7 +4,7 @@
  *
  * N rows · K key/value heads · G queries of each · D head size
  */
-import { add, concat, mul, slice, split, stack, sum, type Tensor } from '@tensorflow/tfjs-core';
+import { add, concat, mul, slice, split, stack, sum, type Tensor } from '../tfjs.ts';
 import { withGradient } from './withGradient.ts';
 
 /**

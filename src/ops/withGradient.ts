@@ -1,5 +1,5 @@
 /** The typed form of tfjs's `customGrad`: an operation with a gradient of its own. */
-import { customGrad, type GradSaveFunc, type Tensor } from '@tensorflow/tfjs-core';
+import { customGrad, type GradSaveFunc, type Tensor } from '../tfjs.ts';
 
 type Tensors = readonly Tensor[];
 

@@ -26,7 +26,7 @@ export function failureOf(verdict: Verdict, who: ReadonlyMap<number, Identity>, 
   const name = nameOf(rank, who.get(rank));
   return expected(
     verdict.kind === 'silent'
-      ? `${name} has not been heard of for ${seconds}, ${whenOf(step)}: it was stopped, or its ` + 'network is down.'
+      ? `${name} has not been heard of for ${seconds}, ${whenOf(step)}: it was stopped, or its network is down.`
       : `${name} has made no progress for ${seconds}, ${whenOf(step)}: the others wait for it, but it ` +
           'neither computes nor reads anything.',
     culprit,

@@ -1,5 +1,5 @@
 /** The session that runs a program operation by operation: the reference for recorded ones, and 2 to 3 times slower. */
-import { tensor } from '@tensorflow/tfjs-core';
+import { tensor } from '../tfjs.ts';
 import { fromFloat32, toFloat32 } from '../tensors/elementTypes.ts';
 import type { NamedTensor } from '../tensors/tensors.ts';
 import { boolAttribute, dataTypes, shapeAttribute, stringAttribute, typeAttribute } from './binding.ts';

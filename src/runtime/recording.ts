@@ -1,5 +1,5 @@
 /** Which session computes at the moment, and how a definition controls what is recorded; eagerly most has no effect. */
-import { tidy, type Tensor } from '@tensorflow/tfjs-core';
+import { tidy, type Tensor } from '../tfjs.ts';
 import type { Binding } from './binding.ts';
 import type { Kernels } from './kernelLibrary.ts';
 import type { Recorder } from './recorder.ts';

@@ -2,7 +2,7 @@
  * A session owns variables and runs programs over them. There are two kinds: recorded (one TF_SessionRun a call, off
  * the JavaScript thread) and eager (operation by operation, the reference).
  */
-import type { Tensor } from '@tensorflow/tfjs-core';
+import type { Tensor } from '../tfjs.ts';
 import { elementCount, type NamedTensor } from '../tensors/tensors.ts';
 import type { Decoder, DecoderModel } from './decoding/decoder.ts';
 import type { Kernels } from './kernelLibrary.ts';

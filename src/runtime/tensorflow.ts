@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
-import * as tf from '@tensorflow/tfjs-core';
+import { engine, registerBackend, setBackend, type KernelBackend, type Tensor } from '../tfjs.ts';
 import { environmentFailure, wrongInput } from '../errors.ts';
 import { attributeTypes, dataTypes, type Attribute, type Bfloat16Use, type Binding } from './binding.ts';
 import { loadCApi, type CApi } from './capi.ts';
@@ -17,8 +17,8 @@ import { withQuietStderr } from './libc.ts';
 /** The parts of tfjs-node's backend that clm relies on. */
 export interface TensorFlowBackend {
   binding: Binding;
-  getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
-  createOutputTensor(handle: { id: number; dtype: number; shape: number[] }): tf.Tensor;
+  getInputTensorIds(tensors: readonly Tensor[]): number[];
+  createOutputTensor(handle: { id: number; dtype: number; shape: number[] }): Tensor;
   isUsingGpuDevice: boolean;
 }
 
@@ -40,7 +40,7 @@ interface TfjsNode {
   NodeJSKernelBackend: new (
     binding: unknown,
     packageName: string,
-  ) => tf.KernelBackend;
+  ) => KernelBackend;
 }
 
 export type DeviceChoice = 'auto' | 'cpu' | 'cuda';
@@ -93,7 +93,7 @@ export function loadedTensorFlow(): TensorFlow {
 }
 
 /** An input of an operation: a tensor, or the value of a variable that is kept in another type than float32. */
-export type OperationInput = tf.Tensor | { readonly valueId: number };
+export type OperationInput = Tensor | { readonly valueId: number };
 
 /** Runs (or records) an operation of TensorFlow or of clm's kernels by its name; not differentiable. */
 export function executeOperation(
@@ -102,7 +102,7 @@ export function executeOperation(
   inputs: readonly OperationInput[],
   outputs: number,
   bfloat16?: Bfloat16Use,
-): tf.Tensor[] {
+): Tensor[] {
   const { backend } = loadedTensorFlow();
   const ids = inputs.flatMap((input) => ('valueId' in input ? input.valueId : backend.getInputTensorIds([input])));
   const handles = backend.binding.executeOp(name, attributes, ids, outputs, bfloat16);
@@ -110,7 +110,7 @@ export function executeOperation(
 }
 
 /** An operation with one output. */
-export const executeOne = (name: string, attributes: Attribute[], inputs: readonly OperationInput[]): tf.Tensor =>
+export const executeOne = (name: string, attributes: Attribute[], inputs: readonly OperationInput[]): Tensor =>
   executeOperation(name, attributes, inputs, 1)[0]!;
 
 /** Whose operations compute, for people and for comparing runs: each choice rounds in its own way. */
@@ -135,14 +135,14 @@ function load(installation: UsableInstallation): TensorFlow {
     const binding: unknown = load(installation.bindingPath);
     // Made by the set-up (scripts/setup/tfjs). It is two folders above this file, in src as in dist.
     const { NodeJSKernelBackend } = load('../../dist/vendor/tfjs-node.cjs') as TfjsNode;
-    tf.registerBackend('tensorflow', () => new NodeJSKernelBackend(binding, '@tensorflow/tfjs-node-gpu'));
-    tf.setBackend('tensorflow');
+    registerBackend('tensorflow', () => new NodeJSKernelBackend(binding, '@tensorflow/tfjs-node-gpu'));
+    setBackend('tensorflow');
   } catch (error) {
     // A library is missing or damaged; the first line says which.
     const [reason] = (error as Error).message.split('\n');
     throw environmentFailure(`TensorFlow does not load (${reason}): ${installation.remedy}.`);
   }
-  const backend = tf.engine().backend as unknown as TensorFlowBackend; // tfjs-node exports no type of its backend
+  const backend = engine().backend as unknown as TensorFlowBackend; // tfjs-node exports no type of its backend
   const eagerBinding = backend.binding as TensorFlow['eagerBinding'];
   assertCodes(eagerBinding);
   const c = loadCApi(installation.libraryDirectory, process.platform === 'darwin' ? 'dylib' : 'so');

@@ -2,7 +2,7 @@
  * Resource variables, read and updated inside a program. The same operations serve both kinds of session, so that eager
  * and recorded training do the same arithmetic.
  */
-import { scalar, zeros, type Tensor } from '@tensorflow/tfjs-core';
+import { scalar, zeros, type Tensor } from '../tfjs.ts';
 import {
   dataTypes,
   gatherAttributes,

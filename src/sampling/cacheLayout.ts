@@ -7,7 +7,7 @@
  *
  * B slots · S capacity in tokens · K key/value heads · D head size
  */
-import { add, pad, reshape, slice, tensor, type Tensor } from '@tensorflow/tfjs-core';
+import { add, pad, reshape, slice, tensor, type Tensor } from '../tfjs.ts';
 import type { ModelConfig } from '../model/parameters.ts';
 import { gatherRows, replaceRows } from '../ops/rows.ts';
 import type { Session } from '../runtime/session.ts';

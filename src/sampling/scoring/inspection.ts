@@ -4,7 +4,7 @@
  *
  * n tokens · V vocabulary size
  */
-import { div } from '@tensorflow/tfjs-core';
+import { div } from '../../tfjs.ts';
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.ts';
 import { wrongInput } from '../../errors.ts';
 import { hiddenStates, logitsOf, outputHead } from '../../model/decoder.ts';

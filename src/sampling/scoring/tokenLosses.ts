@@ -3,7 +3,7 @@
  *
  * B windows · P padded length · T context length
  */
-import { concat, reshape, slice } from '@tensorflow/tfjs-core';
+import { concat, reshape, slice } from '../../tfjs.ts';
 import { storedParameters } from '../../model/decoderPass.ts';
 import { hiddenStates, logitsOf } from '../../model/decoder.ts';
 import { chunkRows, type ModelConfig, type ParameterSpec } from '../../model/parameters.ts';

@@ -2,7 +2,7 @@
  * AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101): Adam with weight decay that is decoupled from
  * the gradient, on matrices only.
  */
-import { mul, scalar } from '@tensorflow/tfjs-core';
+import { mul, scalar } from '../../tfjs.ts';
 import { operation, updateByKernel } from '../../ops/kernels.ts';
 import { boolAttribute, float32Type, floatAttribute } from '../../runtime/binding.ts';
 import { elementCount } from '../../tensors/tensors.ts';

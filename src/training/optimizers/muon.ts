@@ -4,20 +4,8 @@
  * vectors are updated by AdamW. Each update is scaled by 0.2·√(larger side), the size of AdamW's updates (Liu et al.
  * 2025, https://arxiv.org/abs/2502.16982, section 2.2), so that one learning rate and one weight decay serve both.
  */
-import {
-  add,
-  concat,
-  div,
-  matMul,
-  maximum,
-  mul,
-  scalar,
-  slice,
-  sqrt,
-  tensor2d,
-  transpose,
-} from '@tensorflow/tfjs-core';
-import type { Tensor } from '@tensorflow/tfjs-core';
+import { add, concat, div, matMul, maximum, mul, scalar, slice, sqrt, tensor2d, transpose } from '../../tfjs.ts';
+import type { Tensor } from '../../tfjs.ts';
 import { isBlockMatrix, type ParameterSpec } from '../../model/parameters.ts';
 import { operation, updateByKernel } from '../../ops/kernels.ts';
 import { halfSquaredNorm } from '../../ops/sums.ts';

@@ -2,7 +2,7 @@
  * An optimizer is three plain functions. Its state belongs to a parameter by the parameter's path, so nothing depends
  * on an order; the session holds the state as variables, and checkpoints contain it.
  */
-import type { Tensor } from '@tensorflow/tfjs-core';
+import type { Tensor } from '../../tfjs.ts';
 import type { NamedTensor } from '../../tensors/tensors.ts';
 import type { Config } from '../../config/schema.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';

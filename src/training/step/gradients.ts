@@ -4,7 +4,7 @@
  *
  * N = B·T positions of a micro-batch
  */
-import { mul, reshape, slice, tensor1d, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
+import { mul, reshape, slice, tensor1d, valueAndGrads, type Tensor } from '../../tfjs.ts';
 import type { Config } from '../../config/schema.ts';
 import { constantOf } from '../../config/sections/stages.ts';
 import { tokenEmbeddings } from '../../model/decoder.ts';

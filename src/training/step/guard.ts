@@ -9,7 +9,7 @@ import {
   equal,
   greater,
   greaterEqual,
-  isFinite as isFiniteTensor,
+  isFiniteTensor,
   logicalAnd,
   logicalNot,
   maximum,
@@ -21,7 +21,7 @@ import {
   square,
   sub,
   type Tensor,
-} from '@tensorflow/tfjs-core';
+} from '../../tfjs.ts';
 import type { SkipReason } from '../../run/metrics.ts';
 import type { NamedTensor } from '../../tensors/tensors.ts';
 import type { Config } from '../../config/schema.ts';

@@ -4,7 +4,7 @@
  *
  * B micro-batch size · T positions · N = B·T; of preference pairs R = 2·B rows, N = R·T
  */
-import { add, concat, slice, type Tensor } from '@tensorflow/tfjs-core';
+import { add, concat, slice, type Tensor } from '../../tfjs.ts';
 import type { MicroBatch } from '../../data/windows/batches.ts';
 import { adapterPass, type Adapter } from '../../model/adapter.ts';
 import { hiddenStatesOf, outputHead, tokenEmbeddings } from '../../model/decoder.ts';

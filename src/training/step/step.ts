@@ -13,7 +13,7 @@
  *      ├─ gate                guard.ts           decides whether the update is made
  *      └─ optimizer.apply     optimizers/        weights and moments of each parameter
  */
-import type { Tensor } from '@tensorflow/tfjs-core';
+import type { Tensor } from '../../tfjs.ts';
 import type { Config } from '../../config/schema.ts';
 import { constantOf } from '../../config/sections/stages.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';

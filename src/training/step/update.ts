@@ -1,5 +1,5 @@
 /** Clip by the global norm, gate against bad updates, optimizer, running mean of the weights. */
-import { add, div, minimum, mul, scalar, sqrt, sub, type Tensor } from '@tensorflow/tfjs-core';
+import { add, div, minimum, mul, scalar, sqrt, sub, type Tensor } from '../../tfjs.ts';
 import type { Config } from '../../config/schema.ts';
 import { storedParameters } from '../../model/decoderPass.ts';
 import type { ParameterSpec } from '../../model/parameters.ts';
