@@ -41,6 +41,18 @@ export async function matmulPeak(config: Config, limits: Limits = { maxMs: 60_00
   return peak;
 }
 
+/**
+ * Median of `steps` training steps of a config in ms, after a first one, which is slower.
+ * @param vocabularySize of the tokenizer
+ * @throws environmentFailure if TensorFlow is not set up, or a minute is not enough
+ */
+export async function msOfSteps(config: Config, vocabularySize: number, steps: number): Promise<number> {
+  const request = { config, vocabularySize, measuresPeak: false, steps: steps + 1 };
+  const { stepMs } = await measure(request, { maxMs: 60_000 });
+  if (stepMs.length < 2) throw environmentFailure('measuring the training speed took too long.');
+  return median(stepMs.slice(1));
+}
+
 /** Share of the time that is planned for steps; the rest is for loading, recording, and a machine that is busy. */
 const plannedShare = 0.5;
 /** A step may be this much slower than at the peak. */

@@ -63,7 +63,7 @@ async function writeConfig(
 
   const measure = async (each: choices.ModelSize): Promise<number> => {
     const clear = args.quiet ? () => {} : showWaiting('measuring the training speed');
-    return msPerStep(scratch, survey.excerpt, each, tokenizer).finally(clear);
+    return msPerStep(scratch, each, tokenizer).finally(clear);
   };
   const trial = choices.modelSizes[1]!;
   const trialMs = await measure(trial);
