@@ -199,7 +199,9 @@ describe('clm sweep', () => {
 
     const longer = await sweep({ 'training.steps': 5, 'checkpoints.keepLast': 1 }, '--dry-run');
     expect(longer.code).toBe(0);
-    expect(longer.stderr).toMatch(/warning: seed-1 and seed-2: the run was trained with another checkpoints.keepLast: /);
+    expect(longer.stderr).toMatch(
+      /warning: seed-1 and seed-2: the run was trained with another checkpoints.keepLast: /,
+    );
     expect(longer.stdout).toMatch(/^seed-2 +\S+ +5 +\d+ +done at step 4$/m);
     await clm(['train', '--resume', '--run', at('edited/seed-2'), '--set', 'training.steps=7', '--quiet']);
     const extended = await sweep({ 'training.steps': 5 });
