@@ -2,7 +2,9 @@
  * Compares clm with nanoGPT's own train.py on nanoGPT's CPU config: whole processes, in turns.
  *
  *   npm run compare -- nanogpt --nanogpt DIR --python PYTHON [--seeds 1337,1,2] [--steps 2000] [--precision float32]
+ *     [--recipe STEPS]
  *
+ * With --recipe, clm trains configs/recipes/characters.yaml for STEPS steps instead of nanoGPT's own config.
  * DIR is a checkout of nanoGPT whose data/shakespeare_char has been prepared; corpus/tinyshakespeare.txt is the same
  * text; PYTHON has torch. Both evaluate a whole validation set's worth of batches at the start and at the end. Linux
  * only: peak memory comes from /proc.
@@ -22,6 +24,7 @@ const { values: options } = parseArgs({
     seeds: { type: 'string', default: '1337,1,2' },
     steps: { type: 'string', default: '2000' },
     precision: { type: 'string', default: 'float32' },
+    recipe: { type: 'string' },
   },
 });
 if (!options.nanogpt) {
@@ -59,11 +62,15 @@ function runNanoGpt() {
 
 /** @param {string} seed */
 function runClm(seed) {
+  const sources = [{ path: path.join(root, 'corpus/tinyshakespeare.txt') }];
+  const recipe = { 'corpus.sources': JSON.stringify(sources), 'corpus.validation.tail': 0.1 };
   const set = settings({
-    ...{ seed, 'training.steps': options.steps, 'training.precision': options.precision },
-    'evaluation.everySteps': null,
+    ...{ seed, 'training.steps': options.recipe ?? options.steps, 'training.precision': options.precision },
+    ...{ 'evaluation.everySteps': null, 'checkpoints.everySteps': null, 'samples.everySteps': null },
+    ...(options.recipe && recipe),
   });
-  const train = ['train', 'configs/nanogpt-shakespeare-char.yaml', '--run', path.join(scratch, `clm-${seed}`)];
+  const config = options.recipe ? 'configs/recipes/characters.yaml' : 'configs/nanogpt-shakespeare-char.yaml';
+  const train = ['train', config, '--run', path.join(scratch, `clm-${seed}`)];
   return measureProcess(process.execPath, [program, ...train, '--json', '--quiet', ...set], root);
 }
 

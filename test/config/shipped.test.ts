@@ -8,10 +8,15 @@ import { keysIn, leafKeys, schemaAt } from '../../src/config/keys.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { originsIn, parseLocated, renderKeyPath, valueAt } from '../../src/config/located.ts';
 import type { KeyPath } from '../../src/config/located.ts';
+import { expandSweep } from '../../src/experiments/sweep/expandSweep.ts';
+import { readSweep } from '../../src/experiments/sweep/sweepFile.ts';
 import { corpus, useConfigFolder } from './configFolder.ts';
 
 const repository = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const files = readdirSync(repository('configs')).filter((name) => name.endsWith('.yaml'));
+const sweepFiles = readdirSync(repository('configs/sweeps')).filter((name) =>
+  /^config:/m.test(readFileSync(repository(`configs/sweeps/${name}`), 'utf8')),
+);
 const folder = useConfigFolder();
 
 describe('configs/', () => {
@@ -38,6 +43,13 @@ describe('configs/', () => {
     const config = loadConfig(folder.write('recipe.yaml', text));
     expect(config).toMatchObject({ ...expected, training: { steps: 9 }, schedule: { kind: 'linear' } });
     expect(config.model).toMatchObject({ family: 'llama', queryKeyNorm: true, activation: 'swiglu' });
+  });
+
+  it.each(sweepFiles)('sweeps/%s has at least two runs, whose configs are valid', (name) => {
+    const sweep = readSweep(repository(`configs/sweeps/${name}`));
+    const runs = expandSweep(sweep);
+    expect(runs.length).toBeGreaterThan(1);
+    for (const { set } of runs) loadConfig(sweep.config, { set });
   });
 
   it.each(['nanogpt-shakespeare-char', 'nanogpt-shakespeare-char-gpu'])('%s.yaml says where its text is', (name) => {
