@@ -1,5 +1,5 @@
 /** Sums whose order, memory or precision matters: of the residual stream, of gradients, of squares. */
-import { add, equal, greater, stack, sum, where, type Tensor } from '../tfjs.ts';
+import { add, equal, greaterEqual, less, logicalAnd, stack, sum, where, type Tensor } from '../tfjs.ts';
 import { float32Type, intAttribute } from '../runtime/binding.ts';
 import { updatesIf } from '../runtime/recording.ts';
 import { executeOne } from '../runtime/tensorflow.ts';
@@ -57,8 +57,9 @@ export const halfSquaredNorm = operation({
 });
 
 /**
- * Adds the first `adds` of the variables `names` to `value`, in order, and assigns the result to the one with the index
- * `into`; both are scalars. The other variables do not matter, even if they are not numbers. Nothing else of the
+ * Adds `adds` of the variables `names`, the last of them first, to `value` and assigns the result to the first of them,
+ * which has the index `into`; without one, `value` becomes that variable. Both are scalars. The other variables do not
+ * matter, even if they are not numbers; those after the first have no values once all are added. Nothing else of the
  * program may read the variables.
  */
 export const accumulate = operation({
@@ -73,7 +74,8 @@ export const accumulate = operation({
     );
   },
   composed: (variables: Variables, names: readonly string[], value: Tensor, adds: Tensor, into: Tensor): void => {
-    const total = names.reduce((sum, name, i) => where(greater(adds, i), add(sum, variables.read(name)), sum), value);
+    const isAdded = (i: number): Tensor => logicalAnd(greaterEqual(i, into), less(i, add(into, adds)));
+    const total = names.reduceRight((sum, name, i) => where(isAdded(i), add(sum, variables.read(name)), sum), value);
     names.forEach((name, i) => updatesIf(equal(into, i), () => variables.assign(name, total)));
   },
 });

@@ -1,7 +1,7 @@
 /**
  * The reference of preference pairs: the log-probabilities of their completions under the base of the adapter, or under
  * the weights that the run starts from. Each is computed once, before the first step, and kept in `reference.jsonl` of
- * the run, so that resuming computes none again:
+ * the run, so that resuming computes none again. Several processes share the work; rank 0 alone has the file:
  *
  *   {"reference": SHA-256 of the weights, "precision", "weights"}
  *   {"row": hash of the tokens and the loss mask of a conversation, "logProbability"} …
@@ -20,11 +20,12 @@ import type { ParameterRoles } from '../model/trainedParameters.ts';
 import { completeLines, type Evaluation } from '../run/metrics.ts';
 import { runPaths } from '../run/runPaths.ts';
 import type { Session } from '../runtime/session.ts';
-import { openAppended } from '../storage/appendedFile.ts';
+import { openAppended, type AppendedFile } from '../storage/appendedFile.ts';
 import { replaceFileDurably } from '../storage/durable.ts';
 import type { PreparedTraining } from './prepare.ts';
 import type { Report } from './sinks/facts.ts';
 import { evaluatedShape, recordEvaluation } from './step/evaluation.ts';
+import { evaluationShare } from './step/sharedEvaluation.ts';
 import {
   microBatchFeeds,
   microBatchInputs,
@@ -67,40 +68,68 @@ export function openReference(session: Session, run: ReferenceRun, { trained, fr
     yield* validationBatches({ ...corpus, validation: corpus.training, mixture: undefined }, tokenizer, options);
     yield* validationBatches(corpus, tokenizer, options);
   };
+  const share = evaluationShare(session, 'referenced');
+  const isKeeper = share.rank === 0;
+  /** The values of a micro-batch, computed if one of them is not known. */
+  const valuesOf = async (batch: MicroBatch): Promise<Float32Array> => {
+    const found = referenceOf(batch, known, options);
+    if (found?.pairs !== undefined) return found.pairs.reference;
+    const { losses } = await program.run(microBatchFeeds(withReference(batch, microBatchSize)));
+    return losses.map((loss) => -loss);
+  };
   return {
     complete: async (signal, report) => {
-      const header = await headerOf(run);
-      if (readValues(file, header, known, resumedFrom !== undefined && base === undefined)) return;
-      if (resumedFrom !== undefined && base === undefined)
+      const header = isKeeper ? await headerOf(run) : '';
+      const canCompute = resumedFrom === undefined || base !== undefined;
+      const isComplete = isKeeper && readValues(file, header, known, !canCompute);
+      if (isComplete && share.processes === 1) return;
+      if (isKeeper && !isComplete && !canCompute)
         throw wrongInput(
           `${file} is missing or not complete. It holds what the weights that the run started from say of the pairs, ` +
             'and these weights have been trained since. Restore it from a copy, or start a new run.',
         );
       let pairs = 0;
-      for await (const batch of allBatches()) pairs += pairWeights(batch, microBatchSize).count;
-      // What a process that was stopped has computed is kept, but for a line that is not whole.
-      const kept = [header, ...Array.from(known, ([row, value]) => lineOf(row, value))];
-      await replaceFileDurably(file, (temporaryPath) => writeFile(temporaryPath, `${kept.join('\n')}\n`));
-      const output = openAppended(file);
+      const found: Float32Array[] = [];
+      for await (const batch of allBatches()) {
+        pairs += pairWeights(batch, microBatchSize).count;
+        found.push(Float32Array.of(referenceOf(batch, known, options) === undefined ? 0 : 1));
+      }
+      const isFound = await share.exchange(isKeeper ? found : found.map(() => undefined), 1);
+      const output = isKeeper && !isComplete ? await beginFile(file, header, known) : undefined;
       try {
         let done = 0;
-        for await (const batch of allBatches()) {
-          if (signal.aborted) return;
-          const keys = rowKeys(batch, contextLength);
-          const { count } = pairWeights(batch, microBatchSize);
-          if (keys.some((key) => !known.has(key))) {
-            const { losses } = await program.run(microBatchFeeds(withReference(batch, microBatchSize)));
-            for (const [row, key] of keys.slice(0, 2 * count).entries()) {
+        let index = 0;
+        // What is exchanged at a time: it is kept if the run is then stopped.
+        const round: { batch: MicroBatch; values: Float32Array | undefined }[] = [];
+        const endRound = async (): Promise<void> => {
+          const all = await share.exchange(
+            round.map(({ values }) => values),
+            2 * microBatchSize,
+          );
+          for (const [i, { batch }] of round.splice(0).entries()) {
+            const { count } = pairWeights(batch, microBatchSize);
+            for (const [row, key] of rowKeys(batch, contextLength)
+              .slice(0, 2 * count)
+              .entries()) {
               if (known.has(key)) continue;
-              known.set(key, -losses[row]!);
-              output.append(`${lineOf(key, -losses[row]!)}\n`);
+              known.set(key, all[i]![row]!);
+              output?.append(`${lineOf(key, all[i]![row]!)}\n`);
             }
+            if (!isComplete) report({ kind: 'reference', done: (done += count), pairs });
           }
-          report({ kind: 'reference', done: (done += count), pairs });
+        };
+        for await (const batch of allBatches()) {
+          const isOwn = isFound[index]![0] === 1 ? isKeeper : share.isOwn(index);
+          round.push({ batch, values: isOwn ? await valuesOf(batch) : undefined });
+          index++;
+          if (round.length < roundOf(share.processes)) continue;
+          await endRound();
+          if (await share.isBrokenOff(signal.aborted)) return;
         }
-        output.append(`${JSON.stringify({ rows: known.size })}\n`);
+        await endRound();
+        output?.append(`${JSON.stringify({ rows: known.size })}\n`);
       } finally {
-        output.close();
+        output?.close();
       }
     },
     of: (batch) => {
@@ -148,6 +177,16 @@ interface EvaluatedModel {
   session: Session;
   table: readonly ParameterSpec[];
   tokenizer: Tokenizer;
+}
+
+/** Micro-batches between two exchanges of several processes; one alone keeps every value at once. */
+const roundOf = (processes: number): number => (processes === 1 ? 1 : 8 * processes);
+
+/** What a process that was stopped has computed is kept, but for a line that is not whole. */
+async function beginFile(file: string, header: string, known: ReadonlyMap<string, number>): Promise<AppendedFile> {
+  const kept = [header, ...Array.from(known, ([row, value]) => lineOf(row, value))];
+  await replaceFileDurably(file, (temporaryPath) => writeFile(temporaryPath, `${kept.join('\n')}\n`));
+  return openAppended(file);
 }
 
 const lineOf = (row: string, logProbability: number): string => JSON.stringify({ row, logProbability });

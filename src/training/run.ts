@@ -139,7 +139,7 @@ async function runInSession(session: Session, prepared: PreparedTraining, option
     const requests = group
       ? groupStops(group, signal, pause, pauseReason)
       : { ...stopsOf(signal), pauseReason, signal };
-    await programs.reference?.complete(group ? new AbortController().signal : signal, report);
+    await programs.reference?.complete(requests.signal, report);
     const batches = openStepBatches({ ...prepared, onWarning }, start.cursor, start.step);
     const parts = {
       ...{ config, plan, programs, watch, report },

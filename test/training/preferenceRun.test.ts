@@ -1,16 +1,19 @@
 /** Runs on preference pairs: one reference, a stop changes nothing, and what cannot work is refused. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { importModel } from '../../src/huggingface/importModel.ts';
 import { openRunCorpus } from '../../src/data/runCorpus.ts';
+import { validationBatches } from '../../src/data/windows/batches.ts';
 import { withChatFormat } from '../../src/data/chat/corpusChats.ts';
+import { parameterRoles } from '../../src/model/trainedParameters.ts';
 import { loadModel } from '../../src/sampling/loadModel.ts';
-import { evaluatePreferences } from '../../src/training/reference.ts';
+import { evaluatePreferences, openReference } from '../../src/training/reference.ts';
 import { runTraining } from '../../src/training/run.ts';
 import type { Fact } from '../../src/training/sinks/facts.ts';
 import { prepareRun } from './prepareRun.ts';
+import { exchangingSessions } from './processes/exchangingSessions.ts';
 import { failureOf, useTemporaryFolder } from '../temporaryFolder.ts';
 import { fixture } from '../huggingface/fixtures.ts';
 
@@ -123,6 +126,56 @@ describe('the reference', () => {
       );
     expect(before.split('\n').length).toBeGreaterThan(8);
     expect(values('stopped')).toEqual(values('whole'));
+  });
+
+  it('is shared out among processes, goes on with what rank 0 has, and can be stopped', async () => {
+    const path = await config(adapter);
+    const runDirectory = join(folder(), 'shared');
+    mkdirSync(runDirectory);
+    const prepared = await prepareRun({
+      config: path,
+      runDirectory,
+      set: ['training.microBatchSize=1'],
+      resume: false,
+    });
+    const roles = parameterRoles(prepared.config, prepared.tokenizer.vocabularySize);
+    const file = join(runDirectory, 'reference.jsonl');
+    const completedBy = async (processes: number, told: number[] = [], stops = false) => {
+      const scores = (inputs: Int32Array) => [inputs.reduce((sum, id, i) => sum + Math.sin(id * (i + 1)), 0), 0.5];
+      const stopping = new AbortController();
+      if (stops) stopping.abort();
+      return Promise.all(
+        exchangingSessions(processes, scores, told).map(async (session, rank) => {
+          const own = rank === 0 ? runDirectory : join(folder(), 'nowhere');
+          const reference = openReference(session, { ...prepared, runDirectory: own }, roles);
+          await reference.complete(rank === 0 ? stopping.signal : new AbortController().signal, () => {});
+          if (stops) return [];
+          const values: number[] = [];
+          for await (const batch of validationBatches(prepared.corpus, prepared.tokenizer, {
+            ...{ contextLength: prepared.config.model.contextLength, microBatchSize: 1 },
+          }))
+            values.push(...reference.of(batch).pairs!.reference);
+          return values;
+        }),
+      );
+    };
+    const [alone] = await completedBy(1);
+    const written = readFileSync(file, 'utf8');
+    expect(alone).toHaveLength(2 * 5);
+    rmSync(file);
+    await completedBy(2, [], true);
+    expect(existsSync(join(folder(), 'nowhere'))).toBe(false);
+    const kept = readFileSync(file, 'utf8');
+    expect(written).toBe(`${kept}{"rows":28}\n`); // what was exchanged before they stopped
+    writeFileSync(file, kept.slice(0, kept.length / 2));
+    const told: number[] = [];
+    expect(await completedBy(2, told)).toEqual([alone, alone]);
+    expect(new Set(told)).toEqual(new Set([0, 1]));
+    expect(told.length).toBeLessThan(14 + 5);
+    expect(readFileSync(file, 'utf8')).toBe(written);
+    told.length = 0;
+    expect(await completedBy(4, told)).toEqual([alone, alone, alone, alone]);
+    expect(told).toEqual([]);
   });
 
   it('of an adapter is computed again if it is lost; without one that is refused', async () => {

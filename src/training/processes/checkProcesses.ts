@@ -14,8 +14,6 @@ import { refuseIndivisible } from '../step/stepShare.ts';
 export function checkProcesses({ config, plan }: PreparedTraining, processes: number, isLocal: boolean): string[] {
   if (processes === 1) return [];
   refuseIndivisible(config.training, processes);
-  if (config.training.objective.kind === 'dpo')
-    throw wrongInput(`training.objective.kind is dpo, which one process trains: leave --processes ${processes} out.`);
   if (config.corpus.sources.some(({ path }) => path === '-'))
     throw wrongInput(
       `corpus.sources has standard input (-), which ${processes} processes cannot all read: use a file.`,

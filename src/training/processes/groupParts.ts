@@ -7,8 +7,14 @@ import type { StepBatches } from '../stepBatches.ts';
 /** Programs that need all ranks: they fail as soon as one of the ranks has. */
 export function groupPrograms(programs: RunPrograms, group: ProcessGroup): RunPrograms {
   let step = 0;
+  const { reference } = programs;
   return {
     ...programs,
+    reference: reference && {
+      ...reference,
+      complete: (signal, report) =>
+        noted(group, 'computes', step, () => group.guarded(reference.complete(signal, report))),
+    },
     step: (batches, update, learningRate) => {
       step = update;
       return noted(group, 'computes', step, () => group.guarded(programs.step(batches, update, learningRate)));

@@ -28,7 +28,7 @@ export async function trainAsRank(
     logged,
   };
   const requests = groupStops(group, signal, pause, pauseAt(pause, 0, performance.now()));
-  await programs.reference?.complete(new AbortController().signal, () => {});
+  await programs.reference?.complete(requests.signal, () => {});
   const parts = {
     ...{ config, plan, programs, saves: noSaves },
     watch: openStepWatch(config.training.guard.maxSkips, start.cursor),

@@ -44,7 +44,7 @@ export function recordEvaluation(
     const trained = Object.fromEntries(table.map(({ name }) => [name, variables.read(name)]));
     return { figures: microBatchLoss({ ...trained, ...readFrozen(variables, frozen) }, feeds, shape) };
   });
-  const share = evaluationShare(session);
+  const share = evaluationShare(session, 'evaluated');
   return async (microBatches, tokenizer, signal) => {
     const computed: (Float32Array | undefined)[] = [];
     const counted: { source: string | undefined; counts: Counts }[] = [];

@@ -148,7 +148,7 @@ async function accumulatedStep(
     return {};
   });
   const finish = session.program(`update${suffix}`, updateInputs(config), (feeds, variables) => {
-    const sums = summed.map(({ name }) => variables.read(sumNames(name).at(-1)!));
+    const sums = summed.map(({ name }) => variables.read(sumNames(name)[0]!));
     const { figures, gradients } = overProcesses(session, { figures: sums[0]!, gradients: sums.slice(1) });
     const parameters = readTrained(config, variables, table);
     return { figures, ...recordUpdate(config, table, variables, parameters, gradients, lossOf(figures), feeds) };

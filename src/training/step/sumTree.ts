@@ -4,8 +4,9 @@
  * quarter, adds it up as one process alone would, and the sums of the processes are then added in the same tree.
  * Inside a micro-batch the branches are added in the same way (`sumOfProducts`).
  *
- * One process adds as a binary counter counts: the sum of every two sums of a level becomes one of the next. That takes
- * a variable of every parameter's size for each level, and one for what is summed in order.
+ * One process adds as a binary counter counts: a stack has a sum for each block of micro-batches that is complete, and
+ * its topmost sums become one as soon as they are of equal size. The stack grows to its full height only before the last
+ * micro-batch; most of the time it has one or two sums.
  */
 
 /** The most levels of halves, because of clm's kernel: it takes 8 sums. */
@@ -24,17 +25,21 @@ export function sumTree(microBatches: number): SumTree {
   return { inOrder: microBatches / blocks, blocks };
 }
 
-/** How many sums are kept while the micro-batches of the tree are computed one after the other. */
+/** How many sums there are at most while the micro-batches of the tree are computed one after the other. */
 export const sumsOf = ({ inOrder, blocks }: SumTree): number => Math.max(1, Math.log2(blocks) + (inOrder > 1 ? 1 : 0));
 
 /**
- * What happens to the gradient of micro-batch `index` (from 0): the first `adds` sums are added to it, and the result
- * becomes sum `into`. After the last micro-batch the last sum is that of all.
+ * What happens to the gradient of micro-batch `index` (from 0): `adds` sums, from the top of the stack down, are added
+ * to it, and the result becomes sum `into`, the lowest of them or a new one. After the last micro-batch sum 0 is that
+ * of all.
  */
-export function accumulation(tree: SumTree, index: number): { adds: number; into: number } {
-  const { inOrder } = tree;
-  if ((index + 1) % inOrder > 0) return { adds: index % inOrder > 0 ? 1 : 0, into: 0 };
-  const ended = (index + 1) / inOrder; // blocks
-  const adds = Math.log2(ended & -ended) + (inOrder > 1 ? 1 : 0);
-  return { adds, into: Math.min(adds, sumsOf(tree) - 1) };
+export function accumulation({ inOrder }: SumTree, index: number): { adds: number; into: number } {
+  const [before, inBlock] = [Math.floor(index / inOrder), index % inOrder];
+  const started = inBlock > 0 ? 1 : 0;
+  const ended = before + 1; // blocks, if this micro-batch ends one
+  const adds = started + (inBlock + 1 === inOrder ? Math.log2(ended & -ended) : 0);
+  return { adds, into: bitCount(before) + started - adds };
 }
+
+/** How many blocks of different sizes `blocks` are. */
+const bitCount = (blocks: number): number => (blocks === 0 ? 0 : (blocks % 2) + bitCount(blocks >> 1));

@@ -13,12 +13,17 @@ function summedBy(processes: number, microBatches: number): string {
   const perProcess = Array.from({ length: processes }, (_, rank) => {
     const share = stepShare(training, 1, rank, processes);
     const tree = { inOrder, blocks: share.microBatches / inOrder };
-    const sums = new Array<string>(sumsOf(tree)).fill('nothing');
+    const sums: string[] = [];
+    let most = 0;
     for (let i = 0; i < share.microBatches; i++) {
       const { adds, into } = accumulation(tree, i);
-      sums[into] = sums.slice(0, adds).reduce(plus, `g${share.firstMicroBatch + i}`);
+      expect(into + adds).toBe(sums.length);
+      const added = sums.splice(into).reverse();
+      sums.push(added.reduce(plus, `g${share.firstMicroBatch + i}`));
+      most = Math.max(most, sums.length);
     }
-    return sums.at(-1)!;
+    expect([most, sums.length]).toEqual([sumsOf(tree), 1]);
+    return sums[0]!;
   });
   let values = perProcess;
   for (let distance = 1; distance < processes; distance *= 2)
