@@ -1,10 +1,11 @@
 /**
  * Measures two processes that train GPT-2 124M together beside two that train alone at the same time, a core each.
  *
- *   npm run measure -- processes [MICRO_BATCHES=1] [STEPS=3] [PRECISION=float32]
+ *   npm run measure -- processes [MICRO_BATCHES=1] [STEPS=3] [PRECISION=float32] [together|alone]
  *
  * Windows of 512 random tokens, one a micro-batch, MICRO_BATCHES a process. The efficiency is the time of a step alone
- * divided by that together. Needs taskset (util-linux), two cores and 8 GB of memory; nothing else may run meanwhile.
+ * divided by that together; the last argument measures one of the two. Needs taskset (util-linux), two cores and 10 GB
+ * of memory; nothing else may run meanwhile.
  *
  * Time: 1 minute; 6 minutes with 8 micro-batches
  */
@@ -56,7 +57,7 @@ async function child(/** @type {any} */ { rank, isTogether, microBatches, steps,
 
 if (process.argv[2] === '--child') await child(JSON.parse(process.argv[3]));
 
-const [microBatches = '1', steps = '3', precision = 'float32'] = process.argv.slice(2);
+const [microBatches = '1', steps = '3', precision = 'float32', only] = process.argv.slice(2);
 /** Two processes at the same time; the median of their steps after the first. @param {boolean} isTogether */
 async function measured(isTogether) {
   const children = [0, 1].map((rank) => {
@@ -85,7 +86,7 @@ async function measured(isTogether) {
   };
 }
 
-const together = await measured(true);
-const alone = await measured(false);
-const efficiency = Number((alone.msPerStep / together.msPerStep).toFixed(3));
+const together = only === 'alone' ? null : await measured(true);
+const alone = only === 'together' ? null : await measured(false);
+const efficiency = together && alone && Number((alone.msPerStep / together.msPerStep).toFixed(3));
 console.log(JSON.stringify({ microBatches: Number(microBatches), precision, efficiency, together, alone }));

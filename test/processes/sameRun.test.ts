@@ -6,6 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { train } from '../../src/api.ts';
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
@@ -14,11 +15,6 @@ beforeAll(async () => {
   folder = await mkdtemp(path.join(os.tmpdir(), 'clm-processes-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-async function train(run: string, ...args: string[]): Promise<void> {
-  const command = [program, 'train', 'config.yaml', '--run', run, '--quiet', ...args];
-  await promisify(execFile)(process.execPath, command, { cwd: folder });
-}
 
 async function resultOf(run: string) {
   const checkpoint = path.join(folder, run, 'checkpoints/step-00000006');
@@ -34,28 +30,38 @@ async function resultOf(run: string) {
 }
 
 it('two processes, stopped and continued by one, train the same run as one process to the bit', async () => {
-  const text = Array.from({ length: 3000 }, (_, i) => `${(i * i * 7919) % 10007}`).join(' ');
+  const text = Array.from({ length: 300 }, (_, i) => `${(i * i * 7919) % 10007}`).join(' ');
   await writeFile(path.join(folder, 'text.txt'), text);
+  const config = path.join(folder, 'config.yaml');
   await writeFile(
-    path.join(folder, 'config.yaml'),
+    config,
     `corpus: { sources: [{ path: text.txt }] }
-model: { layers: 1, heads: 2, width: 24, contextLength: 11, dropout: 0.1 }
-training: { microBatchSize: 5, microBatchesPerStep: 4, steps: 6, precision: bfloat16 }
+model: { layers: 1, heads: 2, width: 24, contextLength: 12, dropout: 0.1 }
+training:
+  microBatchSize: 5
+  microBatchesPerStep: [{ from: 0, value: 4 }, { from: 3, value: 8 }]
+  contextLength: [{ from: 0, value: 6 }, { from: 2, value: 12 }]
+  steps: 6
+  precision: bfloat16
 optimizer: { kind: muon, gradientClip: 0.1 }
 evaluation: { everySteps: 2 }
 samples: { everySteps: null }
 `,
   );
-  await Promise.all([train('alone'), train('shared', '--processes', '2', '--until', '4')]);
+  const shared = [program, 'train', config, '--run', 'shared', '--quiet', '--processes', '2', '--until', '4'];
+  await Promise.all([
+    promisify(execFile)(process.execPath, shared, { cwd: folder }),
+    train(config, { run: path.join(folder, 'alone') }),
+  ]);
   const status = JSON.parse(await readFile(path.join(folder, 'shared/status.json'), 'utf8')) as object;
   expect(status).toMatchObject({ state: 'stopped', step: 4 });
   expect(JSON.parse(await readFile(path.join(folder, 'shared/environment.json'), 'utf8'))).toMatchObject({
     processes: 2,
   });
-  await train('shared', '--resume');
-  const [alone, shared] = [await resultOf('alone'), await resultOf('shared')];
-  expect(alone.log.filter(([kind]) => kind === 'step')).toHaveLength(6);
-  expect(shared.log).toEqual(alone.log);
-  expect(shared.parameters).toBe(alone.parameters);
-  expect(shared.optimizer).toBe(alone.optimizer);
+  await train(config, { run: path.join(folder, 'shared'), resume: true });
+  const [one, two] = [await resultOf('alone'), await resultOf('shared')];
+  expect(one.log.filter(([kind]) => kind === 'step')).toHaveLength(6);
+  expect(two.log).toEqual(one.log);
+  expect(two.parameters).toBe(one.parameters);
+  expect(two.optimizer).toBe(one.optimizer);
 });
