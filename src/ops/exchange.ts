@@ -21,8 +21,17 @@ const bucketSize = 2 ** 21;
 /** Buckets on their way at the same time: each takes memory several times its size. */
 const underWay = 3;
 
-/** Numbers one exchange of all processes; it must be the same in all of them, which record the same programs. */
-let exchanges = 0;
+/**
+ * How many exchanges each group of processes has recorded: their numbers must be the same in all of its processes,
+ * which record the same programs, while one of them may have been in another group before.
+ */
+const exchanges = new WeakMap<ServerPlace, number>();
+
+function nextExchange(place: ServerPlace): number {
+  const next = (exchanges.get(place) ?? 0) + 1;
+  exchanges.set(place, next);
+  return next;
+}
 
 /** Part of a flattened value. */
 interface Piece {
@@ -84,7 +93,8 @@ function sumOverPairs(place: ServerPlace, x: Tensor): Tensor {
 }
 
 /** x + x of the process whose rank differs in this one bit. */
-function sumOfPair({ rank, addresses }: ServerPlace, distance: number, x: Tensor): Tensor {
+function sumOfPair(place: ServerPlace, distance: number, x: Tensor): Tensor {
+  const { rank, addresses } = place;
   const pair = Math.min(rank, rank ^ distance);
   return executeOne(
     'CollectiveReduce',
@@ -92,7 +102,7 @@ function sumOfPair({ rank, addresses }: ServerPlace, distance: number, x: Tensor
       typeAttribute('T', dataTypes.float32),
       intAttribute('group_size', 2),
       intAttribute('group_key', 1 + Math.log2(distance) * addresses.length + pair),
-      intAttribute('instance_key', ++exchanges),
+      intAttribute('instance_key', nextExchange(place)),
       stringAttribute('merge_op', 'Add'),
       stringAttribute('final_op', 'Id'),
       { name: 'subdiv_offsets', type: attributeTypes.int, value: [0] },

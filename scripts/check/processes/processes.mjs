@@ -8,7 +8,7 @@
  * Compared are parameters, optimizer state, and every loss, gradient norm and evaluation in the log. NAME picks cases
  * by part of their name.
  *
- * Time: 12 minutes; 1 minute for "processes AdamW, --steps 12"
+ * Time: 15 minutes; 1 minute for "processes AdamW, --steps 12"
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -5,8 +5,8 @@
  * Inside a micro-batch the branches are added in the same way (`sumOfProducts`).
  *
  * One process adds as a binary counter counts: a stack has a sum for each block of micro-batches that is complete, and
- * its topmost sums become one as soon as they are of equal size. The stack grows to its full height only before the last
- * micro-batch; most of the time it has one or two sums.
+ * its topmost sums become one as soon as they are of equal size. The stack grows to its full height only before the
+ * last micro-batch; most of the time it has one or two sums.
  */
 
 /** The most levels of halves, because of clm's kernel: it takes 8 sums. */
