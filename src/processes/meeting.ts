@@ -4,6 +4,7 @@
  */
 import { createConnection, createServer, isIP, type Server, type Socket } from 'node:net';
 import type { FailureKind } from '../errors.ts';
+import { afterAwake } from './awakeTime.ts';
 import { connectionOf, type Connection } from './frames.ts';
 import { nameOf, type Identity } from './identity.ts';
 import { isProof, newChallenge, proofOf } from './secret.ts';
@@ -15,7 +16,7 @@ export interface MeetingPlace {
   /** 0: any free one, for rank 0 alone. */
   port: number;
   secret: string;
-  /** How long to wait for all. */
+  /** How long to wait for all; while this process is stopped it does not wait. */
   waitMs: number;
 }
 
@@ -72,7 +73,7 @@ export function awaitRanks(
   const peers = new Map<number, Peer>();
   const strangers = new Set<string>();
   let server: Server | undefined;
-  let timer: NodeJS.Timeout | undefined;
+  let endWaiting = (): void => {};
   const arrived = new Promise<string>((resolve, reject) => {
     const refuse = (message: string, kind: FailureKind = 'wrongInput'): void => {
       for (const { connection } of peers.values()) connection.send({ kind: 'failed', failure: { message, kind } });
@@ -118,10 +119,11 @@ export function awaitRanks(
     });
     server.once('error', reject);
     server.listen(place.port, place.host, () => onListening((server!.address() as { port: number }).port));
-    timer = setTimeout(() => refuse(missing(size, peers, strangers, place.waitMs), 'environment'), place.waitMs);
+    const late = (): void => refuse(missing(size, peers, strangers, place.waitMs), 'environment');
+    endWaiting = afterAwake(place.waitMs, late);
   });
   return arrived.finally(() => {
-    clearTimeout(timer);
+    endWaiting();
     server?.close();
   });
 }
@@ -147,19 +149,22 @@ export async function joinRanks(
   identity: Identity,
   onMessage: (message: never, from: Connection) => void,
 ): Promise<Admitted & { address: string }> {
-  const endMs = performance.now() + place.waitMs;
-  for (;;) {
-    const socket = await dial(place);
-    if (socket !== undefined) {
-      const admission = await admitted(socket, place, identity, onMessage);
-      if (admission !== undefined) return { ...admission, address: addressOf(socket.localAddress) };
+  let isLate = false;
+  const endWaiting = afterAwake(place.waitMs, () => void (isLate = true));
+  try {
+    while (!isLate) {
+      const socket = await dial(place);
+      if (socket !== undefined) {
+        const admission = await admitted(socket, place, identity, onMessage);
+        if (admission !== undefined) return { ...admission, address: addressOf(socket.localAddress) };
+      }
+      await new Promise((resolve) => setTimeout(resolve, dialAgainMs));
     }
-    if (performance.now() > endMs) {
-      const where = `${isIP(place.host) === 6 ? `[${place.host}]` : place.host}:${place.port}`;
-      throw new Refusal(`rank 0 was not found at ${where} within ${Math.round(place.waitMs / 1000)} s.`, 'environment');
-    }
-    await new Promise((resolve) => setTimeout(resolve, dialAgainMs));
+  } finally {
+    endWaiting();
   }
+  const where = `${isIP(place.host) === 6 ? `[${place.host}]` : place.host}:${place.port}`;
+  throw new Refusal(`rank 0 was not found at ${where} within ${Math.round(place.waitMs / 1000)} s.`, 'environment');
 }
 
 const dial = ({ host, port, waitMs }: MeetingPlace): Promise<Socket | undefined> =>

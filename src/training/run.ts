@@ -9,6 +9,7 @@ import { readEvaluations } from '../run/readMetrics.ts';
 import { runPaths } from '../run/runPaths.ts';
 import { noteRunStatus, writeRunStatus, type RunStatus } from '../run/status.ts';
 import { trainedMsIn } from '../run/trainedTime.ts';
+import { allowedCores, useCores } from '../runtime/libc.ts';
 import { openSession } from '../runtime/openSession.ts';
 import type { ServerPlace } from '../runtime/server.ts';
 import type { Mode, Session } from '../runtime/session.ts';
@@ -68,6 +69,7 @@ interface RunOutcome {
 export async function runTraining(prepared: PreparedTraining, options: RunOptions): Promise<RunOutcome> {
   try {
     const { group } = options;
+    const cores = group && allowedCores();
     const place = group && (await prepareServers(group, prepared.config.device));
     const session = openTrainingSession(prepared.config, options.mode, place);
     try {
@@ -78,6 +80,7 @@ export async function runTraining(prepared: PreparedTraining, options: RunOption
     } finally {
       // If a process has gone, the step may wait for it for ever, and closing would wait for the step.
       if (group?.failure === undefined) session.close();
+      if (cores !== undefined) useCores(cores); // for what a program trains after this run
     }
   } catch (error) {
     throw explainedOutOfMemory(error);

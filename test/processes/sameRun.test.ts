@@ -1,14 +1,10 @@
-/** Runs of one and of two processes, through the built program: `npm run check -- processes` compares many more. */
-import { execFile } from 'node:child_process';
+/** Runs of one and of two processes, by the JavaScript API: `npm run check -- processes` compares many more. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { train } from '../../src/api.ts';
-
-const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+import { allowedCores } from '../../src/runtime/libc.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -29,7 +25,7 @@ async function resultOf(run: string) {
   };
 }
 
-it('two processes, stopped and continued by one, train the same run as one process to the bit', async () => {
+it('two processes, stopped twice and continued by one, train the same run as one process to the bit', async () => {
   const text = Array.from({ length: 300 }, (_, i) => `${(i * i * 7919) % 10007}`).join(' ');
   await writeFile(path.join(folder, 'text.txt'), text);
   const config = path.join(folder, 'config.yaml');
@@ -48,17 +44,14 @@ evaluation: { everySteps: 2 }
 samples: { everySteps: null }
 `,
   );
-  const shared = [program, 'train', config, '--run', 'shared', '--quiet', '--processes', '2', '--until', '4'];
-  await Promise.all([
-    promisify(execFile)(process.execPath, shared, { cwd: folder }),
-    train(config, { run: path.join(folder, 'alone') }),
-  ]);
-  const status = JSON.parse(await readFile(path.join(folder, 'shared/status.json'), 'utf8')) as object;
-  expect(status).toMatchObject({ state: 'stopped', step: 4 });
-  expect(JSON.parse(await readFile(path.join(folder, 'shared/environment.json'), 'utf8'))).toMatchObject({
-    processes: 2,
-  });
-  await train(config, { run: path.join(folder, 'shared'), resume: true });
+  await train(config, { run: path.join(folder, 'alone') });
+  const run = path.join(folder, 'shared');
+  expect(await train(config, { run, processes: 2, untilStep: 2 })).toMatchObject({ state: 'stopped', step: 2 });
+  expect(JSON.parse(await readFile(path.join(run, 'environment.json'), 'utf8'))).toMatchObject({ processes: 2 });
+  const cores = allowedCores();
+  expect(await train(config, { run, processes: 2, untilStep: 4, resume: true })).toMatchObject({ step: 4 });
+  expect(allowedCores()).toEqual(cores);
+  await train(config, { run, resume: true });
   const [one, two] = [await resultOf('alone'), await resultOf('shared')];
   expect(one.log.filter(([kind]) => kind === 'step')).toHaveLength(6);
   expect(two.log).toEqual(one.log);
