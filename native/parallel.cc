@@ -5,6 +5,11 @@
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -47,17 +52,53 @@ inline void Pause() {
 #endif
 }
 
+// Where a helper is. Linux often wakes a thread on the processor of the thread that wakes it, though another one is
+// idle, and moves it milliseconds later: longer than most parts take. So a helper that is on the processor of the
+// thread it is to help is sent away.
+#if defined(__linux__)
+class Place {
+ public:
+  // By the helper itself.
+  void Enter() { thread_.store(static_cast<pid_t>(syscall(SYS_gettid))); }
+  void Note() { processor_.store(sched_getcpu(), std::memory_order_relaxed); }
+
+  // By the thread on `processor`: the helper may be on all others that this thread may be on.
+  void Leave(int processor) {
+    const pid_t thread = thread_.load();
+    if (processor_.load(std::memory_order_relaxed) != processor || thread == 0) return;
+    cpu_set_t others;
+    if (sched_getaffinity(0, sizeof others, &others) != 0) return;
+    CPU_CLR(processor, &others);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(thread, sizeof others, &others) != 0) return;
+    processor_.store(-1, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<pid_t> thread_{0};
+  std::atomic<int> processor_{-1};
+};
+inline int Processor() { return sched_getcpu(); }
+#else
+struct Place {
+  void Enter() {}
+  void Note() {}
+  void Leave(int) {}
+};
+inline int Processor() { return 0; }
+#endif
+
 class Crew {
  public:
   Crew() {
-    for (int i = 1; i < ThreadCount(); i++) std::thread([this] { Help(); }).detach();
+    for (int i = 1; i < ThreadCount(); i++) std::thread([this, i] { Help(places_[i]); }).detach();
   }
 
   void Run(int64_t parts, void (*body)(int64_t, const void*), const void* context) {
-    // One job at a time: a thread that finds the crew busy does its parts alone.
-    if (!busy_.try_lock()) {
-      for (int64_t part = 0; part < parts; part++) body(part, context);
-      return;
+    // One job at a time: a thread that finds the crew busy does its parts alone, until the crew is free for the rest.
+    int64_t first = 0;
+    while (!busy_.try_lock()) {
+      body(first++, context);
+      if (first == parts) return;
     }
     const uint64_t job = (next_.load() >> kPartBits) + 1;
     next_.store(job << kPartBits | kNoPart);
@@ -65,8 +106,10 @@ class Crew {
     context_.store(context);
     parts_.store(parts);
     floatMode_.store(FloatMode());
-    done_.store(0);
-    next_.store(job << kPartBits);
+    done_.store(first);
+    next_.store(job << kPartBits | static_cast<uint64_t>(first));
+    const int processor = Processor();
+    for (int i = 1; i < ThreadCount(); i++) places_[i].Leave(processor);
     Wake();
     TakeParts(job);
     // Yields in the end, because a helper that was preempted in the middle of a part needs a core to finish it.
@@ -108,7 +151,8 @@ class Crew {
     }
   }
 
-  void Help() {
+  void Help(Place& place) {
+    place.Enter();
     uint64_t seen = 0;
     // A job that is being set up has no parts yet: a helper that took it for seen would miss it.
     const auto isNew = [&] {
@@ -116,6 +160,7 @@ class Crew {
       return next >> kPartBits != seen && (next & kNoPart) != kNoPart;
     };
     for (;;) {
+      place.Note();
       for (int spin = 0; spin < kSpins && !isNew(); spin = awake_.load() > 0 ? 0 : spin + 1) Pause();
       if (!isNew()) {
         std::unique_lock<std::mutex> lock(mutex_);
@@ -129,6 +174,7 @@ class Crew {
     }
   }
 
+  Place places_[kMostThreads];
   std::mutex busy_;
   std::atomic<uint64_t> next_{kNoPart};  // the number of the job, and its next part in the lower bits
   std::atomic<int64_t> parts_{0}, done_{0};

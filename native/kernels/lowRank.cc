@@ -87,30 +87,39 @@ VARIANTS void Expand(int64_t N, int64_t C, int64_t stride, int64_t R, float scal
   for (; n < N; n++) ExpandRows<1>(C, stride, R, scale, u + n * R, w, y + n * stride);
 }
 
-// `ranks` rows of sums (R, C) = uᵀ · x, for kLanes columns of x.
-template <int ranks, typename T>
+// `ranks` rows of sums (R, C) = uᵀ · x, for `groups` of kLanes columns of x.
+template <int ranks, int groups, typename T>
 INLINE void SumLanes(int64_t N, int64_t C, int64_t stride, int64_t R, const float* u, const T* x, float* sums) {
-  Lanes totals[ranks] = {};
+  Lanes totals[ranks][groups] = {};
   for (int64_t n = 0; n < N; n++) {
-    const Lanes row = LoadLanes(x + n * stride);
+    Lanes row[groups];
+#pragma GCC unroll 4
+    for (int g = 0; g < groups; g++) row[g] = LoadLanes(x + n * stride + g * kLanes);
 #pragma GCC unroll 8
-    for (int r = 0; r < ranks; r++) totals[r] += row * u[n * R + r];
+    for (int r = 0; r < ranks; r++)
+#pragma GCC unroll 4
+      for (int g = 0; g < groups; g++) totals[r][g] += row[g] * u[n * R + r];
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < ranks; r++) StoreLanes(sums + r * C, totals[r]);
+  for (int r = 0; r < ranks; r++)
+#pragma GCC unroll 4
+    for (int g = 0; g < groups; g++) StoreLanes(sums + r * C + g * kLanes, totals[r][g]);
 }
 
 // Columns [first, last) of sums (R, C) = uᵀ · x, u (N, R), x (N, C) with rows `stride` apart.
 template <typename T>
 VARIANTS void SumRows(int64_t N, int64_t C, int64_t first, int64_t last, int64_t stride, int64_t R, const float* u,
                       const T* x, float* sums) {
-  constexpr int kMost = 8;
+  constexpr int kMost = 8, kGroups = 2;
   int64_t c = first;
-  for (; c + kLanes <= last; c += kLanes) {
+  const auto sum = [&](auto groups) __attribute__((always_inline)) {
     int64_t r = 0;
-    for (; r + kMost <= R; r += kMost) SumLanes<kMost>(N, C, stride, R, u + r, x + c, sums + r * C + c);
-    for (; r < R; r++) SumLanes<1>(N, C, stride, R, u + r, x + c, sums + r * C + c);
-  }
+    for (; r + kMost <= R; r += kMost) SumLanes<kMost, groups()>(N, C, stride, R, u + r, x + c, sums + r * C + c);
+    for (; r < R; r++) SumLanes<1, groups()>(N, C, stride, R, u + r, x + c, sums + r * C + c);
+    c += groups() * kLanes;
+  };
+  while (c + kGroups * kLanes <= last) sum(std::integral_constant<int, kGroups>());
+  while (c + kLanes <= last) sum(std::integral_constant<int, 1>());
   for (; c < last; c++)
     for (int64_t r = 0; r < R; r++) {
       float sum = 0;

@@ -73,27 +73,43 @@ struct Part {
     // Whole vectors are written: what does not fill a panel is computed in a copy of the columns.
     alignas(64) float narrow[kRowsAtOnce * kPanel];
     const int64_t whole = first + (last - first) / kPanel * kPanel;
-    for (int64_t row = m; row < m + rows; row++)
-      for (int64_t n = first; n < last; n++) y[row * N + n] = bias == nullptr ? 0 : bias[n];
-    if (whole < last)
-      for (int64_t row = 0; row < rows; row++)
-        for (int64_t i = 0; i < kPanel; i++)
-          narrow[row * kPanel + i] = whole + i < last ? y[(m + row) * N + whole + i] : 0;
+    if (bias != nullptr) {
+      for (int64_t row = 0; row < rows; row++) {
+        std::memcpy(y + (m + row) * N + first, bias + first, (whole - first) * sizeof(float));
+        for (int64_t i = 0; i < kPanel && whole < last; i++)
+          narrow[row * kPanel + i] = whole + i < last ? bias[whole + i] : 0;
+      }
+    }
     for (int64_t k = 0; k < K; k += kDepth) {
       const int64_t depth = K - k < kDepth ? K - k : kDepth;
-      const float *input = x + m * K + k, *panel = panels;
       const Bfloat16* from = w + (transposed ? first * K + k : k * N + first);
       Pack<transposed>(depth, last - first, from, transposed ? K : N, panels);
-      for (int64_t n = first; n < whole; n += kPanel, panel += kPanel * kDepth)
-        MultiplyBlock<W, false, true>(rows, kPanel, depth, input, K, panel, kPanel, y + m * N + n, N);
-      if (whole < last)
-        MultiplyBlock<W, false, true>(rows, kPanel, depth, input, K, panel, kPanel, narrow, kPanel);
+      const float* panel = panels;
+      const auto multiply = [&](float* to, int64_t stride) __attribute__((always_inline)) {
+        const float* input = x + m * K + k;
+        if (k > 0 || bias != nullptr)
+          MultiplyBlock<W, false, true>(rows, kPanel, depth, input, K, panel, kPanel, to, stride);
+        else
+          MultiplyBlock<W, false, false>(rows, kPanel, depth, input, K, panel, kPanel, to, stride);
+        panel += kPanel * kDepth;
+      };
+      for (int64_t n = first; n < whole; n += kPanel) multiply(y + m * N + n, N);
+      if (whole < last) multiply(narrow, kPanel);
     }
     if (whole < last)
       for (int64_t row = 0; row < rows; row++)
         std::memcpy(y + (m + row) * N + whole, narrow + row * kPanel, (last - whole) * sizeof(float));
   }
 };
+
+// Groups of columns: as many for each thread, and of the same width if that is possible, so that no thread waits long
+// for the last one.
+int64_t GroupsOf(int64_t panels, int64_t threads) {
+  const int64_t least = ((panels + kPanels - 1) / kPanels + threads - 1) / threads * threads;
+  for (int64_t groups = least; groups <= 2 * least; groups += threads)
+    if (panels % groups == 0) return groups;
+  return std::min(panels, least);
+}
 
 template <bool transposed>
 void ComputeManyRows(Execution& run) {
@@ -110,9 +126,7 @@ void ComputeManyRows(Execution& run) {
   const float *x = run.input(0), *bias = isBiased ? run.input(2) : nullptr;
   const Bfloat16* w = run.input<Bfloat16>(1);
   const int64_t panels = (N + kPanel - 1) / kPanel, blocks = (M + kRowsAtOnce - 1) / kRowsAtOnce;
-  // As many groups of columns for each thread, of about the same width.
-  const int64_t threads = ThreadsPerBranch(), least = (panels + kPanels - 1) / kPanels;
-  const int64_t groups = std::min(panels, (least + threads - 1) / threads * threads);
+  const int64_t threads = ThreadsPerBranch(), groups = GroupsOf(panels, threads);
   const auto compute = [&, M = M, K = K, N = N](int64_t part) {
     const int64_t group = part % groups, first = panels * group / groups * kPanel;
     const int64_t last = std::min(N, panels * (group + 1) / groups * kPanel);
