@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <memory>
 #include <vector>
 
 #include "math/lanes.h"
@@ -33,18 +34,32 @@ VARIANTS float Total(int64_t n, const float* x) {
   return total;
 }
 
+// Memory of some parts, all ones. Written, because memory that nobody has written to is not read from anywhere.
+struct Numbers {
+  Numbers() = default;
+  explicit Numbers(int64_t count) {
+    const int64_t bytes = count * kPartNumbers * sizeof(float);
+    void* start = nullptr;
+    if (posix_memalign(&start, kPageBytes, bytes) != 0) return;
+#if defined(__linux__)
+    madvise(start, bytes, MADV_HUGEPAGE);
+#endif
+    memory.reset(static_cast<float*>(start));
+    parts = count;
+    InParallel(count, [&](int64_t part) { std::fill_n(memory.get() + part * kPartNumbers, kPartNumbers, 1.0f); });
+  }
+  int64_t parts = 0;
+  std::unique_ptr<float[], decltype(&std::free)> memory{nullptr, &std::free};
+};
+
 }  // namespace
 
 double ReadingSpeed(int64_t bytes) {
+  static Numbers kept;
   const int64_t parts = std::max<int64_t>(1, bytes / (kPartNumbers * sizeof(float)));
-  void* memory = nullptr;
-  if (posix_memalign(&memory, kPageBytes, parts * kPartNumbers * sizeof(float)) != 0) return 0;
-#if defined(__linux__)
-  madvise(memory, parts * kPartNumbers * sizeof(float), MADV_HUGEPAGE);
-#endif
-  float* numbers = static_cast<float*>(memory);
-  // Written first: memory that nobody has written to is not read from anywhere.
-  InParallel(parts, [&](int64_t part) { std::fill_n(numbers + part * kPartNumbers, kPartNumbers, 1.0f); });
+  if (kept.parts != parts) kept = Numbers(parts);
+  const float* numbers = kept.memory.get();
+  if (numbers == nullptr) return 0;
   std::vector<float> totals(parts);
   std::vector<double> speeds;
   for (int pass = 0; pass < kPasses; pass++) {
@@ -55,7 +70,6 @@ double ReadingSpeed(int64_t bytes) {
   }
   // The sums are used, or the compiler would leave out the reading.
   const bool isRead = std::all_of(totals.begin(), totals.end(), [](float total) { return total > 0; });
-  std::free(memory);
   std::nth_element(speeds.begin(), speeds.begin() + kPasses / 2, speeds.end());
   return isRead ? speeds[kPasses / 2] : 0;
 }

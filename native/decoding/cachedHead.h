@@ -1,7 +1,9 @@
-// A step of attention for one key/value head of one text, whose keys and values of earlier positions are cached.
+// A step of attention: key/value heads of texts whose keys and values of earlier positions are cached.
 //
 // G queries of the head · D head size · n positions, the new one included
 #pragma once
+
+#include <vector>
 
 #include "../math/vectors.h"
 
@@ -10,6 +12,7 @@ struct Angles {
   const float *cosines, *signedSines;
 };
 
+// One head of one text.
 struct CachedHead {
   int64_t G, D, n;
   const float *queries, *key, *value;  // of the new position, as projected: (G, D), (D), (D)
@@ -20,8 +23,6 @@ struct CachedHead {
   float* output;         // (G, D)
 };
 
-// Normalises and turns queries and key, puts key and value into the cache, and lets the queries attend to it.
-void AttendHead(const CachedHead&);
-
-// The threads share attention that reads at least this many numbers of keys (and as many of values).
-constexpr int64_t kSharedAttention = 1 << 14;
+// Normalises and turns queries and keys, puts keys and values into the cache, and lets the queries attend to it. All
+// heads have the same G and D. The threads share heads, and long texts in blocks of positions; bits depend on neither.
+void AttendHeads(const std::vector<CachedHead>& heads);

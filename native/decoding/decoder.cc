@@ -4,23 +4,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
 #include "../math/activations.h"
 #include "../math/normRow.h"
 #include "../parallel.h"
-#include "cachedHead.h"
 #include "fewRows.h"
 #include "int8.h"
-#include "largePages.h"
 
 namespace {
 
 // The order of the tensors, as in src/model/nativeStep.ts.
 constexpr int kOfModel = 5, kOfBlock = 16;
-
-// From so many steps on, moving the weights to larger pages pays, which takes as long as some ten steps.
-constexpr int64_t kStepsBeforeMove = 64;
 
 // The threads share normalising from this many numbers on.
 constexpr int64_t kSharedNorm = 1 << 14;
@@ -59,6 +53,13 @@ void ReadRow(StoredAs storedAs, int64_t C, int64_t N, int64_t row, const void* m
   }
 }
 
+// body(first, last) for ranges of this length that together are [0, N).
+template <typename Body>
+void InRanges(int64_t N, int64_t length, const Body& body) {
+  InParallel((N + length - 1) / length,
+             [&](int64_t part) { body(part * length, std::min(part * length + length, N)); });
+}
+
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
@@ -71,12 +72,12 @@ Decoder::Decoder(const DecoderModel& model, const void* const* tensors, const fl
   if (frequencies != nullptr) frequencies_.assign(frequencies, frequencies + D / 2);
   const auto vector = [](const void* tensor) { return static_cast<const float*>(tensor); };
   const auto matrix = [&](int64_t inputs, int64_t outputs, const void* const* weightsAndBias) {
-    return Matrix{model.weights, inputs, outputs, false, weightsAndBias[0], vector(weightsAndBias[1])};
+    return Matrix{inputs, outputs, false, weightsAndBias[0], vector(weightsAndBias[1])};
   };
   tokens_ = tensors[0];
   positions_ = tensors[1];
   finalNorm_ = {vector(tensors[2]), vector(tensors[3])};
-  head_ = {model.weights, C, model.vocabularySize, true, tensors[4], nullptr};
+  head_ = {C, model.vocabularySize, true, tensors[4], nullptr};
   for (int64_t layer = 0; layer < model.layers; layer++) {
     const void* const* own = tensors + kOfModel + layer * kOfBlock;
     Block block{};
@@ -94,37 +95,42 @@ Decoder::Decoder(const DecoderModel& model, const void* const* tensors, const fl
   }
 }
 
-template <typename T>
-void Decoder::MultiplyPart(int64_t R, const Matrix& matrix, int64_t first, int64_t last, const float* x, const T* w,
-                           float* y) {
-  if (matrix.isTransposed)
-    MultiplyRows(R, matrix.K, matrix.N, first, last, x, w, y);
-  else
-    MultiplyColumns(R, matrix.K, matrix.N, first, last, x, w, matrix.bias, y);
-}
-
-// Products of the same rows with matrices of equal sizes; `finish` is called for the columns of a part once all of them
-// are computed.
+// Products of the same rows with matrices of equal sizes; `finish` is called for ranges of columns once all of their
+// products are there.
 template <typename Finish>
 void Decoder::Multiply(int64_t R, const float* x, std::initializer_list<Product> products, const Finish& finish) {
+  switch (model_.weights) {
+    case StoredAs::kFloat32:
+      return MultiplyFloats<float>(R, x, products, finish);
+    case StoredAs::kBfloat16:
+      return MultiplyFloats<Bfloat16>(R, x, products, finish);
+    case StoredAs::kInt8:
+      const int64_t K = products.begin()->matrix->K, N = products.begin()->matrix->N;
+      const Int8Rows rows(R, K, x);
+      InRanges(N, Int8Part(R, K, N), [&](int64_t first, int64_t last) {
+        for (const auto& [matrix, y] : products)
+          MultiplyInt8(rows, N, static_cast<const uint8_t*>(matrix->weights), matrix->bias, first, last, y);
+        finish(first, last);
+      });
+  }
+}
+
+template <typename T, typename Finish>
+void Decoder::MultiplyFloats(int64_t R, const float* x, std::initializer_list<Product> products, const Finish& finish) {
   const Matrix& first = *products.begin()->matrix;
   const int64_t K = first.K, N = first.N;
-  const bool isInt8 = first.storedAs == StoredAs::kInt8;
-  const Int8Rows rows(isInt8 ? R : 0, K, x);
-  const int64_t length = isInt8 ? Int8Part(R, K, N) : FewRowsPart(R, K, N, first.isTransposed);
-  InParallel((N + length - 1) / length, [&](int64_t part) {
-    const int64_t begin = part * length, end = std::min(begin + length, N);
-    for (const auto& [matrix, y] : products) {
-      const void* w = matrix->weights;
-      if (isInt8)
-        MultiplyInt8(rows, N, static_cast<const uint8_t*>(w), matrix->bias, begin, end, y);
-      else if (matrix->storedAs == StoredAs::kFloat32)
-        MultiplyPart(R, *matrix, begin, end, x, static_cast<const float*>(w), y);
-      else
-        MultiplyPart(R, *matrix, begin, end, x, static_cast<const Bfloat16*>(w), y);
-    }
-    finish(begin, end);
-  });
+  if (first.isTransposed) {
+    InRanges(N, RowsPart(R, K, N), [&](int64_t begin, int64_t end) {
+      for (const auto& [matrix, y] : products)
+        MultiplyRows(R, K, N, begin, end, x, static_cast<const T*>(matrix->weights), y);
+      finish(begin, end);
+    });
+  } else {
+    std::vector<ColumnsProduct<T>> columns;
+    for (const auto& [matrix, y] : products)
+      columns.push_back({static_cast<const T*>(matrix->weights), matrix->bias, y});
+    MultiplyColumns(R, K, N, x, columns.size(), columns.data(), finish);
+  }
 }
 
 void Decoder::SetCaches(int64_t capacity, float* const* caches) {
@@ -138,7 +144,6 @@ void Decoder::SetCaches(int64_t capacity, float* const* caches) {
 void Decoder::Step(int64_t R, const int32_t* slots, const int32_t* ids, const int32_t* positions, float* logits) {
   const HelpersAwake awake;
   const DenormalsAsZero flushed;
-  if (++steps_ == kStepsBeforeMove) MoveWeights();
   const int64_t C = model_.width, F = model_.feedForwardWidth;
   const int64_t heads = (model_.heads + 2 * model_.keyValueHeads) * model_.headSize;
   lastEnd_ = Now();
@@ -185,33 +190,6 @@ void Decoder::Step(int64_t R, const int32_t* slots, const int32_t* ids, const in
   Normalise(R, finalNorm_);
   Multiply(R, normalised, {{&head_, logits}}, nothing);
   End(kOutput);
-}
-
-Decoder::~Decoder() {
-  isClosed_ = true;
-  if (moving_.joinable()) moving_.join();
-}
-
-// Matrices in float32 are in the file that was mapped, side by side. Converted ones have large pages from the start.
-void Decoder::MoveWeights() {
-  if (model_.weights != StoredAs::kFloat32) return;
-  std::vector<const Matrix*> matrices;
-  for (const Block& block : blocks_)
-    for (const Matrix* matrix : {&block.queryKeyValue, &block.output, &block.gate, &block.up, &block.down})
-      if (matrix->weights != nullptr) matrices.push_back(matrix);
-  matrices.push_back(&head_);
-  const char *first = nullptr, *last = nullptr;
-  int64_t bytes = 0;
-  for (const Matrix* matrix : matrices) {
-    const char* start = static_cast<const char*>(matrix->weights);
-    const int64_t own = matrix->K * matrix->N * sizeof(float);
-    if (first == nullptr || start < first) first = start;
-    if (last == nullptr || start + own > last) last = start + own;
-    bytes += own;
-  }
-  constexpr int64_t kBeside = 1 << 22;  // norms and positions between them
-  if (last - first > bytes + kBeside) return;
-  moving_ = std::thread([=] { MoveToLargePages(first, last - first, isClosed_); });
 }
 
 // What has been done since the last call was this part.
@@ -270,20 +248,16 @@ void Decoder::Normalise(int64_t R, const Norm& norm) {
 
 void Decoder::Attend(int64_t R, const Block& block, const int32_t* slots, const int32_t* positions) {
   const int64_t K = model_.keyValueHeads, D = model_.headSize, G = model_.heads / K, S = capacity_;
-  const auto attend = [&](int64_t part) {
+  heads_.clear();
+  for (int64_t part = 0; part < R * K; part++) {
     const int64_t r = part / K, k = part % K;
     const float *row = projected_.data() + r * (G + 2) * K * D, *angles = angles_.data() + r * D;
     const Angles own = block.isRotated ? Angles{angles, angles + R * D} : Angles{nullptr, nullptr};
     const int64_t inCache = (slots[r] * K + k) * S * D;
-    AttendHead({G, D, 1 + positions[r], row + k * G * D, row + (G * K + k) * D, row + (G * K + K + k) * D,
-                block.queryGain, block.keyGain, model_.epsilon, own, block.keys + inCache, block.values + inCache,
-                attended_.data() + (r * K + k) * G * D});
-  };
-  int64_t read = 0;
-  for (int64_t r = 0; r < R; r++) read += K * D * G * (1 + positions[r]);
-  if (read >= kSharedAttention)
-    InParallel(R * K, attend);
-  else
-    for (int64_t part = 0; part < R * K; part++) attend(part);
+    heads_.push_back({G, D, 1 + positions[r], row + k * G * D, row + (G * K + k) * D, row + (G * K + K + k) * D,
+                      block.queryGain, block.keyGain, model_.epsilon, own, block.keys + inCache,
+                      block.values + inCache, attended_.data() + part * G * D});
+  }
+  AttendHeads(heads_);
   End(kAttention);
 }

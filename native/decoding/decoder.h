@@ -6,13 +6,12 @@
 // size · S capacity of a text in positions
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <initializer_list>
-#include <thread>
 #include <vector>
 
 #include "../math/vectors.h"
+#include "cachedHead.h"
 
 enum class StoredAs : int32_t { kFloat32, kBfloat16, kInt8 };
 
@@ -32,7 +31,6 @@ class Decoder {
   // The tensors are in the order of src/model/nativeStep.ts, null for what the model does not have. Blocks of which
   // `isRotated` (layers) is not 0 have RoPE with these frequencies (D/2).
   Decoder(const DecoderModel& model, const void* const* tensors, const float* frequencies, const uint8_t* isRotated);
-  ~Decoder();
 
   // The keys and values of all blocks: of each (slots, K, S, D).
   void SetCaches(int64_t capacity, float* const* caches);
@@ -45,7 +43,6 @@ class Decoder {
 
  private:
   struct Matrix {
-    StoredAs storedAs;
     int64_t K, N;
     bool isTransposed;
     const void* weights;
@@ -71,11 +68,10 @@ class Decoder {
   void Normalise(int64_t R, const Norm& norm);
   void Attend(int64_t R, const Block& block, const int32_t* slots, const int32_t* positions);
   template <typename Finish>
-  static void Multiply(int64_t R, const float* x, std::initializer_list<Product> products, const Finish& finish);
-  template <typename T>
-  static void MultiplyPart(int64_t R, const Matrix&, int64_t first, int64_t last, const float* x, const T* w, float* y);
+  void Multiply(int64_t R, const float* x, std::initializer_list<Product> products, const Finish& finish);
+  template <typename T, typename Finish>
+  static void MultiplyFloats(int64_t R, const float* x, std::initializer_list<Product> products, const Finish& finish);
   void End(Part part);
-  void MoveWeights();
 
   const DecoderModel model_;
   const void *tokens_, *positions_;
@@ -86,9 +82,7 @@ class Decoder {
   int64_t capacity_ = 0;
   // Of R rows each; of the angles the cosines, then the sines.
   std::vector<float> residual_, normalised_, projected_, attended_, gate_, up_, angles_;
-  int64_t steps_ = 0;
-  std::thread moving_;
-  std::atomic<bool> isClosed_{false};
+  std::vector<CachedHead> heads_;
   int64_t counts_[kParts] = {};
   double times_[kParts] = {}, lastEnd_ = 0;
 };

@@ -44,19 +44,17 @@ void ComputeCachedAttention(Execution& run, const StepAttributes& attributes) {
       return run.fail("position " + std::to_string(positions[b]) + " is outside the cache of " + std::to_string(S));
   const auto present = [&](int i) { return run.size(i) > 0 ? run.input(i) : nullptr; };
   const float *cosines = present(4), *signedSines = present(5), *queryGain = present(6), *keyGain = present(7);
-  const int64_t most = 1 + *std::max_element(positions, positions + B);
-  // Each head of a slot is computed by one thread in one order, so its bits depend on nothing else.
-  const auto attend = [&](int64_t part) {
+  std::vector<CachedHead> heads;
+  for (int64_t part = 0; part < B * K; part++) {
     const int64_t b = part / K, k = part % K;
     const float* row = rows + b * (G + 2) * K * D;
     const Angles angles{cosines == nullptr ? nullptr : cosines + b * D,
                         cosines == nullptr ? nullptr : signedSines + b * D};
-    AttendHead({G, D, 1 + positions[b], row + k * G * D, row + (G * K + k) * D, row + (G * K + K + k) * D, queryGain,
-                keyGain, attributes.epsilon, angles, keys + part * S * D, values + part * S * D,
-                output + b * width + k * G * D});
-  };
-  if (B * K * most * D >= kSharedAttention) return InParallel(B * K, attend);
-  for (int64_t part = 0; part < B * K; part++) attend(part);
+    heads.push_back({G, D, 1 + positions[b], row + k * G * D, row + (G * K + k) * D, row + (G * K + K + k) * D,
+                     queryGain, keyGain, attributes.epsilon, angles, keys + part * S * D, values + part * S * D,
+                     output + part * G * D});
+  }
+  AttendHeads(heads);
 }
 
 // (B, …) and `like` (…, K·G·D) → (B, K·G·D)

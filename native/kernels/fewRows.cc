@@ -3,6 +3,8 @@
 // M rows · K inputs · N outputs; the bias is empty or of N numbers
 #include "../decoding/fewRows.h"
 
+#include <algorithm>
+
 #include "../operation.h"
 #include "../parallel.h"
 
@@ -22,14 +24,15 @@ void ComputeFewRows(Execution& run) {
   const float* bias = isBiased ? run.input(2) : nullptr;
   float* y = run.output(0, {M, N});
   if (!run.ok()) return;
-  const int64_t length = FewRowsPart(M, K, N, transposed);
-  InParallel((N + length - 1) / length, [&](int64_t part) {
-    const int64_t first = part * length, last = first + length < N ? first + length : N;
-    if (transposed)
-      MultiplyRows(M, K, N, first, last, x, w, y);
-    else
-      MultiplyColumns(M, K, N, first, last, x, w, bias, y);
-  });
+  if constexpr (transposed) {
+    const int64_t length = RowsPart(M, K, N);
+    InParallel((N + length - 1) / length, [&](int64_t part) {
+      MultiplyRows(M, K, N, part * length, std::min(part * length + length, N), x, w, y);
+    });
+  } else {
+    const ColumnsProduct<T> product{w, bias, y};
+    MultiplyColumns(M, K, N, x, 1, &product, [](int64_t, int64_t) {});
+  }
 }
 
 // (M, K) and (K, N), or (N, K) if transposed → (M, N)
