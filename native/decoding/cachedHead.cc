@@ -46,7 +46,7 @@ VARIANTS void Place(int64_t D, const float* gain, float epsilon, const Angles& a
   for (int64_t d = half; d < D; d++) y[d] = normalised[d] * cosines[d] + normalised[d - half] * sines[d];
 }
 
-// The processor's own prefetching ends with every page: this takes a third off a long text.
+// The processor's own prefetching ends with every page.
 INLINE void PrefetchNear(int64_t D, const float* rows) {
   for (int64_t i = 0; i < kNear * D; i += 64 / sizeof(float)) __builtin_prefetch(rows + i);
 }

@@ -1,7 +1,7 @@
 // Products of a few rows with matrices of float32 or bfloat16 weights: most of the time of sampling a token. They are
-// bound by reading the weights, so every weight is read once, in long runs, by all cores, and used for all rows. Numbers
-// are added up in float32 in an order that depends neither on the number of rows nor on the threads: a row gives the
-// same bits alone and in a batch.
+// bound by reading the weights, so every weight is read once, in long runs, by all cores, and used for all rows.
+// Numbers are added up in float32 in an order that depends neither on the number of rows nor on the threads: a row
+// gives the same bits alone and in a batch.
 //
 // M rows · K inputs · N outputs; T is float or Bfloat16
 #pragma once

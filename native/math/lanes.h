@@ -46,8 +46,12 @@ INLINE float SumOf(Lanes lanes) {
 
 // The sums of four vectors, each as SumOf adds it up, in half the instructions.
 INLINE Quarter SumsOf(const Lanes* four) {
+#if defined(__clang__) || __GNUC__ >= 12
   const Quarter a = QuarterOf(four[0]), b = QuarterOf(four[1]), c = QuarterOf(four[2]), d = QuarterOf(four[3]);
   const Quarter ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
   const Quarter cd = __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
   return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+#else
+  return Quarter{SumOf(four[0]), SumOf(four[1]), SumOf(four[2]), SumOf(four[3])};
+#endif
 }

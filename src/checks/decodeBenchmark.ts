@@ -61,8 +61,21 @@ interface DecodeOptions {
 
 const profiledSteps = 5;
 const prefills = 3;
-/** Completions go on for at least so long; a small model makes thousands of tokens in it. */
-const shortestMs = 1000;
+/**
+ * Steps are timed in groups, in turns with reading the memory, and the median group counts: machines drift, and a step
+ * now and then enlarges the cache or is held up.
+ */
+const leastOfGroup = { steps: 16, ms: 200 };
+const fewestGroups = 8;
+
+/** Of one step, on average over a group. */
+interface StepTime {
+  /** From its start to that of the next. */
+  ms: number;
+  choosingMs: number;
+  /** Where the time in it went, if the model's steps are clm's own. */
+  parts: PartTime[] | null;
+}
 
 /** Bytes of the weights, and of the keys and values of all prompts with their completions. */
 export const bytesOfDecoding = ({ config, table, weights }: LoadedModel, options: DecodeOptions): number => {
@@ -86,43 +99,30 @@ export async function decodeBenchmark(loaded: LoadedModel, options: DecodeOption
     tokenizer,
   );
   const prompts = Array.from({ length: batch }, (_, i) => idsOf(promptTokens, i, tokenizer.vocabularySize));
-  let firstStepMs: number | undefined;
-  let stepsMs = 0;
-  const timed: Decoding = {
-    ...decoding,
-    step: async (next) => {
-      const startMs = performance.now();
-      firstStepMs ??= startMs;
-      const logits = await decoding.step(next);
-      stepsMs += performance.now() - startMs;
-      return logits;
-    },
+  const requests = prompts.map((promptTokenIds) => ({ prompt: '', promptTokenIds, settings }));
+  const complete = async (of: Decoding): Promise<void> => {
+    for await (const _ of generate(of, tokenizer, requests, { order: 'completed' }));
   };
-  /** Completes all prompts; times it from when they are read. */
-  const complete = async (): Promise<{ ms: number; stepsMs: number }> => {
-    const requests = prompts.map((promptTokenIds) => ({ prompt: '', promptTokenIds, settings }));
-    firstStepMs = undefined;
-    stepsMs = 0;
-    for await (const _ of generate(timed, tokenizer, requests, { order: 'completed' }));
-    return { ms: performance.now() - firstStepMs!, stepsMs };
-  };
-  await complete(); // records the programs
-  const rounds: { ms: number; stepsMs: number }[] = [];
-  const steps = maxTokens - 1; // the first token comes from the prefill
+  await complete(decoding); // records the programs
+  const groups: StepTime[] = [];
   const readingSpeeds: number[] = [];
-  let roundsMs = 0;
-  while (rounds.length * steps < options.tokens || roundsMs < shortestMs) {
-    const round = await complete();
-    rounds.push(round);
-    roundsMs += round.ms;
-    // In turns, because machines drift; with many short rounds, after every tenth of the time.
-    if (roundsMs >= (readingSpeeds.length * shortestMs) / 10) readingSpeeds.push(await readingSpeed(config.device));
+  let timedSteps = 0;
+  while (groups.length < fewestGroups || timedSteps * batch < options.tokens) {
+    const timed = inGroups(decoding, async (steps, of) => {
+      timedSteps += steps;
+      groups.push(of);
+      readingSpeeds.push(await readingSpeed(config.device));
+    });
+    await complete(timed.decoding);
+    await timed.end();
   }
   const bytesPerSecond = median(readingSpeeds);
-  const msPerStep = median(rounds.map(({ ms }) => ms)) / steps;
-  const choosingMs = median(rounds.map((round) => round.ms - round.stepsMs)) / steps;
+  const msPerStep = median(groups.map(({ ms }) => ms));
+  const choosingMs = median(groups.map((group) => group.choosingMs));
   const { prefillMs, matmulGflops } = await measurePrefill(loaded, decoding, prompts[0]!);
-  const { operations, betweenOperationsMs } = await profileSteps(loaded, decoding, prompts, msPerStep - choosingMs);
+  const ofParts = partsOf(groups);
+  const profile = ofParts ?? (await profileSteps(loaded, decoding, prompts));
+  const { operations, betweenOperationsMs } = fitted(profile, msPerStep - choosingMs);
   const bytesOfStep = bytesOfWeights(model, table, weights, batch);
   const cachedTokens = promptTokens + maxTokens / 2;
   const cacheBytes = batch * cachedTokens * 2 * model.layers * model.keyValueHeads * model.headSize * 4;
@@ -145,7 +145,7 @@ export async function decodeBenchmark(loaded: LoadedModel, options: DecodeOption
     weights,
     batch,
     promptTokens,
-    tokens: rounds.length * steps * batch,
+    tokens: timedSteps * batch,
     device: session.settings.device,
   };
 }
@@ -172,49 +172,89 @@ async function measurePrefill(
   return { prefillMs: median(times), matmulGflops };
 }
 
-/** The operations of a step, by kind. @param programMs of a step that is not traced, to which the times add up */
+/**
+ * Decoding whose steps are timed in groups. A group that is complete is reported before the next step, outside of what
+ * is timed; the last one by `end`.
+ */
+function inGroups(
+  decoding: Decoding,
+  report: (steps: number, group: StepTime) => Promise<void>,
+): { decoding: Decoding; end(): Promise<void> } {
+  let steps = 0;
+  let startMs = 0;
+  let stepsMs = 0;
+  const end = async (): Promise<void> => {
+    if (steps === 0) return;
+    const ms = (performance.now() - startMs) / steps;
+    const times = decoding.takeTimes();
+    const parts = times?.map(({ part, count, ms }) => ({ part, count: count / steps, ms: ms / steps })) ?? null;
+    await report(steps, { ms, choosingMs: ms - stepsMs / steps, parts });
+    steps = stepsMs = 0;
+  };
+  const step: Decoding['step'] = async (next) => {
+    if (steps >= leastOfGroup.steps && performance.now() - startMs >= leastOfGroup.ms) await end();
+    const stepMs = performance.now();
+    if (steps === 0) {
+      decoding.takeTimes();
+      startMs = stepMs;
+    }
+    const logits = await decoding.step(next);
+    stepsMs += performance.now() - stepMs;
+    steps++;
+    return logits;
+  };
+  return { decoding: { ...decoding, step }, end };
+}
+
+interface OperationTime {
+  operation: string;
+  count: number;
+  ms: number;
+}
+
+/** The parts of a step, the slowest first; null if TensorFlow computes it. */
+function partsOf(groups: readonly StepTime[]): OperationTime[] | null {
+  const parts = groups.map((group) => group.parts).filter((each) => each !== null);
+  if (parts.length === 0) return null;
+  const named = parts[0]!.map(({ part, count }, i) => ({
+    operation: part,
+    count,
+    ms: median(parts.map((of) => of[i]!.ms)),
+  }));
+  return named.sort((a, b) => b.ms - a.ms);
+}
+
+/** The operations of a step of the recorded program, by kind. */
 async function profileSteps(
   { session }: LoadedModel,
   decoding: Decoding,
   prompts: readonly (readonly number[])[],
-  programMs: number,
-): Promise<{ operations: { operation: string; count: number; ms: number }[]; betweenOperationsMs: number }> {
+): Promise<OperationTime[]> {
   const step = () => decoding.step(new Map(prompts.map((_, slot) => [slot, 0])));
   const readPrompts = async (): Promise<void> => {
     for (const [slot, prompt] of prompts.entries()) await decoding.prefill(slot, prompt);
     await step(); // which may have to enlarge the cache
   };
   const timings: NodeTiming[] = [];
-  const parts: PartTime[] = [];
   for (let made = 0; made < profiledSteps; made++) {
     if (made === 0 || decoding.length(0) === decoding.contextLength) await readPrompts();
-    decoding.takeTimes();
-    const traced = await session.traced(async () => void (await step()));
-    const times = decoding.takeTimes();
-    if (times === null) timings.push(...traced);
-    else parts.push(...times);
+    timings.push(...(await session.traced(async () => void (await step()))));
   }
   for (const slot of prompts.keys()) decoding.free(slot);
-  const profile =
-    parts.length > 0
-      ? summed(parts)
-      : profileOf(timings, profiledSteps).map(({ threadMs, ...rest }) => ({ ...rest, ms: threadMs }));
-  const sum = profile.reduce((total, { ms }) => total + ms, 0);
-  const scale = Math.min(1, programMs / sum); // tracing may slow a step of microseconds down
-  return {
-    operations: profile.map(({ operation, count, ms }) => ({ operation, count, ms: ms * scale })),
-    betweenOperationsMs: programMs - sum * scale,
-  };
+  return profileOf(timings, profiledSteps).map(({ threadMs, ...rest }) => ({ ...rest, ms: threadMs }));
 }
 
-/** Of one step, by part, the slowest first. */
-function summed(parts: readonly PartTime[]): { operation: string; count: number; ms: number }[] {
-  const names = [...new Set(parts.map(({ part }) => part))];
-  const mean = (part: string, field: 'count' | 'ms'): number =>
-    parts.reduce((sum, each) => sum + (each.part === part ? each[field] : 0), 0) / profiledSteps;
-  return names
-    .map((part) => ({ operation: part, count: mean(part, 'count'), ms: mean(part, 'ms') }))
-    .sort((a, b) => b.ms - a.ms);
+/** Operations that together take no longer than the program: tracing may slow a step of microseconds down. */
+function fitted(
+  operations: readonly OperationTime[],
+  programMs: number,
+): { operations: OperationTime[]; betweenOperationsMs: number } {
+  const sum = operations.reduce((total, { ms }) => total + ms, 0);
+  const scale = Math.min(1, programMs / sum);
+  return {
+    operations: operations.map(({ operation, count, ms }) => ({ operation, count, ms: ms * scale })),
+    betweenOperationsMs: programMs - sum * scale,
+  };
 }
 
 /** Of a row per prompt of the embeddings that are only looked up, and of all else. */
