@@ -45,11 +45,11 @@ describe('configs/', () => {
     expect(config.model).toMatchObject({ family: 'llama', queryKeyNorm: true, activation: 'swiglu' });
   });
 
-  it.each(sweepFiles)('sweeps/%s has at least two runs, whose configs are valid', (name) => {
+  it.each(sweepFiles)('sweeps/%s has at least two settings, whose configs are valid', (name) => {
     const sweep = readSweep(repository(`configs/sweeps/${name}`));
-    const runs = expandSweep(sweep);
-    expect(runs.length).toBeGreaterThan(1);
-    for (const { set } of runs) loadConfig(sweep.config, { set });
+    const settings = new Map(expandSweep(sweep).map(({ setting, set }) => [setting, set]));
+    expect(settings.size).toBeGreaterThan(1);
+    for (const set of settings.values()) loadConfig(sweep.config, { set });
   });
 
   it.each(['nanogpt-shakespeare-char', 'nanogpt-shakespeare-char-gpu'])('%s.yaml says where its text is', (name) => {
