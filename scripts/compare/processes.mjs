@@ -1,11 +1,12 @@
 /**
  * Compares two processes that train together, a core each, with PyTorch's DistributedDataParallel over gloo.
  *
- *   npm run compare -- processes --python PYTHON [--micro-batches 1] [--steps 3] [--eager]
+ *   npm run compare -- processes --python PYTHON [--micro-batches 1] [--steps 3] [--eager] [--side SIDE]
  *
  * GPT-2 124M, windows of 512 tokens, one a micro-batch, float32. Both sides run two processes together, then two alone
- * at the same time; the efficiency is the time of a step alone divided by that together. PYTHON has PyTorch 2. Needs
- * taskset (util-linux), two cores and 8 GB of memory; nothing else may run meanwhile.
+ * at the same time; the efficiency is the time of a step alone divided by that together. SIDE is clm or pytorch, to
+ * measure one of them. PYTHON has PyTorch 2, which with --eager does not compile. Needs taskset (util-linux), two cores
+ * and 10 GB of memory; nothing else may run meanwhile.
  *
  * Time: 4 minutes; 15 minutes with 8 micro-batches
  */
@@ -22,6 +23,7 @@ const { values: options } = parseArgs({
     'micro-batches': { type: 'string', default: '1' },
     steps: { type: 'string', default: '3' },
     eager: { type: 'boolean', default: false },
+    side: { type: 'string' },
   },
 });
 const { 'micro-batches': microBatches, steps } = options;
@@ -64,10 +66,14 @@ async function pytorch(isTogether) {
   };
 }
 
-const measured = path.join(import.meta.dirname, '../measure/processes.mjs');
-const [clm] = jsonLines(run(process.execPath, [measured, microBatches, steps]));
-print(`clm: ${JSON.stringify(clm)}`);
-const together = await pytorch(true);
-const alone = await pytorch(false);
-const efficiency = Number((alone.msPerStep / together.msPerStep).toFixed(3));
-print(`PyTorch: ${JSON.stringify({ microBatches: Number(microBatches), efficiency, together, alone })}`);
+if (options.side !== 'pytorch') {
+  const measured = path.join(import.meta.dirname, '../measure/processes.mjs');
+  const [clm] = jsonLines(run(process.execPath, [measured, microBatches, steps]));
+  print(`clm: ${JSON.stringify(clm)}`);
+}
+if (options.side !== 'clm') {
+  const together = await pytorch(true);
+  const alone = await pytorch(false);
+  const efficiency = Number((alone.msPerStep / together.msPerStep).toFixed(3));
+  print(`PyTorch: ${JSON.stringify({ microBatches: Number(microBatches), efficiency, together, alone })}`);
+}
