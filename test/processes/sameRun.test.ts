@@ -36,7 +36,7 @@ model: { layers: 1, heads: 2, width: 24, contextLength: 12, dropout: 0.1 }
 training:
   microBatchSize: 5
   microBatchesPerStep: [{ from: 0, value: 4 }, { from: 3, value: 8 }]
-  contextLength: [{ from: 0, value: 6 }, { from: 2, value: 12 }]
+  contextLength: [{ from: 0, value: 6 }, { from: 3, value: 12 }]
   steps: 6
   precision: bfloat16
 optimizer: { kind: muon, gradientClip: 0.1 }
