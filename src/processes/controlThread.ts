@@ -194,7 +194,7 @@ async function meet(): Promise<void> {
       connection,
       identity: first,
       ...met
-    } = await joinRanks(data, own, (frame: Frame) => {
+    } = await joinRanks({ ...data, goneMs: limitOf(watchdogMs) }, own, (frame: Frame) => {
       if (early === undefined) onFrame(0, frame);
       else early.push(frame);
     });

@@ -142,20 +142,28 @@ function missing(size: number, peers: ReadonlyMap<number, Peer>, strangers: Read
 
 /**
  * Dials rank 0 until it answers.
+ * @param place with the time after which rank 0, having answered once, has gone if it answers no more
  * @throws Refusal if it does not let this process in, or is not there in time
  */
 export async function joinRanks(
-  place: MeetingPlace,
+  place: MeetingPlace & { goneMs: number },
   identity: Identity,
   onMessage: (message: never, from: Connection) => void,
 ): Promise<Admitted & { address: string }> {
-  let isLate = false;
-  const endWaiting = afterAwake(place.waitMs, () => void (isLate = true));
+  let [isLate, hasAnswered] = [false, false];
+  const late = (): void => void (isLate = true);
+  let endWaiting = afterAwake(place.waitMs, late);
+  // It may have let this process in, and ended since with those that it has met.
+  const onAsked = (): void => {
+    endWaiting();
+    hasAnswered = true;
+    endWaiting = afterAwake(place.goneMs, late);
+  };
   try {
     while (!isLate) {
       const socket = await dial(place);
       if (socket !== undefined) {
-        const admission = await admitted(socket, place, identity, onMessage);
+        const admission = await admitted(socket, place, identity, onMessage, onAsked);
         if (admission !== undefined) return { ...admission, address: addressOf(socket.localAddress) };
       }
       await new Promise((resolve) => setTimeout(resolve, dialAgainMs));
@@ -164,7 +172,11 @@ export async function joinRanks(
     endWaiting();
   }
   const where = `${isIP(place.host) === 6 ? `[${place.host}]` : place.host}:${place.port}`;
-  throw new Refusal(`rank 0 was not found at ${where} within ${Math.round(place.waitMs / 1000)} s.`, 'environment');
+  const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
+  const how = hasAnswered
+    ? `rank 0 answered at ${where}, and for ${seconds(place.goneMs)} no more: it has ended, or its network is down.`
+    : `rank 0 was not found at ${where} within ${seconds(place.waitMs)}.`;
+  throw new Refusal(how, 'environment');
 }
 
 const dial = ({ host, port, waitMs }: MeetingPlace): Promise<Socket | undefined> =>
@@ -185,18 +197,20 @@ interface Admitted {
 /** @returns undefined if rank 0 does not answer: it may not have been ready */
 function admitted(
   socket: Socket,
-  { rank, size, secret, host, port }: MeetingPlace,
+  { rank, size, secret, host, port, goneMs }: MeetingPlace & { goneMs: number },
   identity: Identity,
   onMessage: (message: never, from: Connection) => void,
+  onAsked: () => void,
 ): Promise<Admitted | undefined> {
   const own = newChallenge();
-  const tooLate = setTimeout(() => socket.destroy(), proofMs);
+  const tooLate = setTimeout(() => socket.destroy(), Math.min(proofMs, goneMs));
   return new Promise((resolve, reject) => {
     let isAsked = false;
     const connection = connectionOf(socket, (message: never, from) => {
       if (from.isProven) return onMessage(message, from);
       if (!isAsked) {
         isAsked = true;
+        onAsked();
         const answer = { rank, size, identity };
         const proof = proofOf(secret, 'joins', (message as Challenge).challenge, answerParts(answer));
         return from.send({ ...answer, challenge: own, proof } satisfies Answer);

@@ -1,9 +1,9 @@
 /** The meeting of processes, over real connections: who is let in, and what the others are told. */
-import { createConnection } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { awaitRanks, joinRanks, type MeetingPlace, type Peer } from '../../src/processes/meeting.ts';
 
-const place = { size: 3, host: '127.0.0.1', secret: 'a secret of all of them', waitMs: 5000 };
+const place = { size: 3, host: '127.0.0.1', secret: 'a secret of all of them', waitMs: 5000, goneMs: 5000 };
 const identityOf = (rank: number) => ({ host: `host-${rank}`, pid: 100 + rank, machine: 'here' });
 
 /** Rank 0 of a meeting, and how others come to it. */
@@ -76,6 +76,20 @@ describe('meeting', () => {
     const second = await meeting({ waitMs: 300 });
     await second.join(2);
     await expect(second.all).rejects.toThrow('rank 1 of 3 processes has not come');
+  });
+
+  it('notices that rank 0 has gone between its question and its answer', async () => {
+    const server = createServer((socket) => {
+      socket.write('{"challenge":"c"}\n');
+      socket.once('data', () => {
+        server.close();
+        socket.destroy();
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    const joined = joinRanks({ ...place, rank: 1, port, goneMs: 300 }, identityOf(1), () => {});
+    await expect(joined).rejects.toThrow(`rank 0 answered at 127.0.0.1:${port}, and for 0 s no more`);
   });
 
   it('says that nobody listens', async () => {
