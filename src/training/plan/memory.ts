@@ -63,12 +63,7 @@ export function memoryPlan(
     // The snapshot that is written while training continues.
     checkpoint: countWhere(roles.saved, () => true) + optimizerState,
   };
-  // The sums above the first are needed for the last micro-batches of a step alone; between two steps clm's kernel
-  // gives their memory back, and the snapshot takes it.
-  const saved = isComposed
-    ? floats.checkpoint + summed
-    : Math.max(floats.checkpoint + Math.min(summed, trained), summed);
-  const held = floats.parameters + floats.optimizer + saved;
+  const held = floats.parameters + floats.optimizer + floats.checkpoint + summed;
   // Without clm's kernels, matrices in bfloat16 are cast when they are used; the largest is the output head.
   const isCast = isComposed && isStoredInBfloat16(config) && training.precision === 'float32';
   const cast = isCast ? vocabularySize * config.model.width : 0;
