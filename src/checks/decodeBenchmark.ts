@@ -111,7 +111,7 @@ export async function decodeBenchmark(loaded: LoadedModel, options: DecodeOption
     const timed = inGroups(decoding, async (steps, of) => {
       timedSteps += steps;
       groups.push(of);
-      readingSpeeds.push(await readingSpeed(config.device));
+      readingSpeeds.push(await readingSpeed(config.device, session));
     });
     await complete(timed.decoding);
     await timed.end();
