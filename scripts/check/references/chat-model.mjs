@@ -91,10 +91,9 @@ function check(file) {
   writeFileSync(at('signed.yaml'), config);
   teach('signed', { 'training.steps': 20, 'optimizer.learningRate': 1e-4 });
   const adapted = {
-    'training.steps': 56,
-    'optimizer.learningRate': 3.5e-4,
+    'training.steps': 80,
+    'optimizer.learningRate': 1.6e-4,
     'adapter.kind': 'lora',
-    'adapter.targets': '[output, down]',
     'schedule.warmupSteps': 4,
     'schedule.finalLearningRate': 0,
   };
