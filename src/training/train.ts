@@ -12,6 +12,7 @@ import type { RunPlan } from './plan/plan.ts';
 import { stageAt } from './plan/stages.ts';
 import type { RunPrograms } from './programs.ts';
 import type { Sampler } from './samples.ts';
+import { returnFreeMemory } from '../runtime/libc.ts';
 import type { Saves } from './saves.ts';
 import type { Report } from './sinks/facts.ts';
 import type { StepBatches } from './stepBatches.ts';
@@ -144,6 +145,7 @@ async function evaluate(
   signal: AbortSignal,
 ): Promise<ValidationHistory | null> {
   const { step, cursor, validation } = progress;
+  returnFreeMemory(); // what the steps have left in pieces; else the evaluation makes the peak of a run
   const evaluation = await programs
     .evaluate(signal, cursor)
     .catch((failure: unknown) => saves.failAfterSaving(failure, progress));
