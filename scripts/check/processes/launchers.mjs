@@ -10,29 +10,18 @@
  * Time: 1 minute
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { print, program, run, scratchFolder } from '../../lib/clm.mjs';
 import { runOutcomeAndStatus } from '../../lib/runOutcome.mjs';
+import { writeTinyRun } from '../../lib/tinyRun.mjs';
 
 const { values: options } = parseArgs({
   options: { torchrun: { type: 'string', default: 'torchrun' }, mpirun: { type: 'string', default: 'mpirun' } },
 });
 const scratch = scratchFolder('launchers');
-const config = path.join(scratch, 'tiny.yaml');
-writeFileSync(path.join(scratch, 'text.txt'), 'It was the best of times, it was the worst of times. '.repeat(60));
-writeFileSync(
-  config,
-  `corpus: { sources: [{ path: text.txt }] }
-model: { layers: 1, heads: 2, width: 16, contextLength: 8, dropout: 0.1 }
-training: { microBatchSize: 2, microBatchesPerStep: 4, branches: 1, steps: 40 }
-evaluation: { everySteps: 10 }
-samples: { everySteps: null }
-checkpoints: { everySteps: 10, keepLast: 2 }
-schedule: { warmupSteps: 5 }
-`,
-);
+const config = writeTinyRun(scratch, { steps: 40, evaluateEverySteps: 10, saveEverySteps: 10 });
 const port = 20_000 + Math.floor(Math.random() * 10_000);
 const isRoot = process.getuid?.() === 0;
 

@@ -10,13 +10,14 @@
  * Time: 25 minutes; 3 minutes for "--count 10"
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, watch } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { program } from '../../lib/clm.mjs';
 import { runOutcomeAndStatus } from '../../lib/runOutcome.mjs';
+import { writeTinyRun } from '../../lib/tinyRun.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -45,19 +46,7 @@ setInterval(() => {
 const slackMs = 1500;
 const steps = 60;
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'clm-process-faults-'));
-const config = path.join(scratch, 'tiny.yaml');
-writeFileSync(path.join(scratch, 'text.txt'), 'It was the best of times, it was the worst of times. '.repeat(60));
-writeFileSync(
-  config,
-  `corpus: { sources: [{ path: text.txt }] }
-model: { layers: 1, heads: 2, width: 16, contextLength: 8, dropout: 0.1 }
-training: { microBatchSize: 2, microBatchesPerStep: 4, branches: 1, steps: ${steps} }
-evaluation: { everySteps: 6 }
-samples: { everySteps: null }
-checkpoints: { everySteps: 4, keepLast: 2 }
-schedule: { warmupSteps: 5 }
-`,
-);
+const config = writeTinyRun(scratch, { steps, evaluateEverySteps: 6, saveEverySteps: 4 });
 
 /** @typedef {import('node:child_process').ChildProcess} ChildProcess */
 /** @typedef {{ code: number | null, signal: string | null, stderr: string, endedMs: number }} End */
