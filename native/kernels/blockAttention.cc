@@ -18,6 +18,10 @@ struct BlockAttentionAttributes {
   float rate = 0;  // of dropout
   explicit BlockAttentionAttributes(Construction& construction) { construction.read("rate", &rate); }
 };
+struct PromptAttributes {
+  int32_t capacity = 0;  // of a slot of the cache, in positions
+  explicit PromptAttributes(Construction& construction) { construction.read("capacity", &capacity); }
+};
 
 // Numbers between what belongs to neighbouring windows, key heads, queries of one, and positions.
 struct Strides {
@@ -30,6 +34,8 @@ struct Strides {
 // Inputs of the operation. Queries, keys and values are either one projection (B, T, G + 2, K, D) in whose rows the
 // queries, keys and values of all heads lie side by side, or (B, K, G·T, D) and twice (B, K, T, D).
 enum Input { kQuery, kKey, kValue, kStarts, kCosines, kSines, kSeed, kAttended, kLogSums, kDAttended };
+// Of a prompt: the cache, (rows, D) each, and in it the first row of the prompt's slot.
+enum PromptInput { kCachedKeys = kSeed + 1, kCachedValues, kFirstRow };
 
 template <typename T>
 struct BlockAttention {
@@ -42,19 +48,20 @@ struct BlockAttention {
   bool isShared = true;  // one rotation (T, D) for all windows; otherwise (B, T, D)
   WeightDropout dropout{};
   bool isDropped = false;
-  float *keys = nullptr, *values = nullptr;  // (B, K, T, D) float32, keys rotated
+  float *keys = nullptr, *values = nullptr;  // (B, K, capacity, D) float32, of which T are used; keys rotated
+  int64_t capacity = 0;
 
   BlockAttention(Execution& run, float rate) {
     isProjection = run.rank(kQuery) == 5;
-    if (!isProjection) {
-      for (int i : {kQuery, kKey, kValue}) run.expectRank(i, 4);
-      if (!run.ok()) return;
-    }
+    for (int i : {kQuery, kKey, kValue})
+      if (!isProjection) run.expectRank(i, 4);
+    if (!run.ok()) return;
     B = run.dimension(kQuery, 0), K = run.dimension(kQuery, isProjection ? 3 : 1);
     D = run.dimension(kQuery, isProjection ? 4 : 3);
     S = isProjection ? run.dimension(kQuery, 1) : run.dimension(kKey, 2);
     G = isProjection ? run.dimension(kQuery, 2) - 2 : S == 0 ? 0 : run.dimension(kQuery, 2) / S;
     P = (D + 15) / 16 * 16;
+    capacity = S;
     run.expectSize(kQuery, B * S * K * D * (isProjection ? G + 2 : G));
     for (int i : {kKey, kValue}) run.expectSize(i, isProjection ? 0 : B * K * S * D);
     if (isProjection) {
@@ -97,24 +104,18 @@ struct BlockAttention {
   // Of a block of queries, about, in additions of vectors.
   int64_t costOfBlock() const { return kBlock * std::min(S, S / 2 + kBlock) * D / 8 + 1; }
   AttentionHead head(int64_t b, int64_t k, int64_t g) const {
-    const int64_t offset = (b * K + k) * S * D;
-    return {S,
-            D,
-            P,
-            scale(),
-            keys + offset,
-            values + offset,
-            starts == nullptr ? nullptr : starts + b * S,
-            isDropped ? &dropout : nullptr,
-            static_cast<uint64_t>((b * K + k) * G + g) * static_cast<uint64_t>(S * S)};
+    const float *ownKeys = keys + (b * K + k) * capacity * D, *ownValues = values + (b * K + k) * capacity * D;
+    const int32_t* firsts = starts == nullptr ? nullptr : starts + b * S;
+    const uint64_t weights = static_cast<uint64_t>((b * K + k) * G + g) * static_cast<uint64_t>(S * S);
+    return {S, D, P, scale(), ownKeys, ownValues, firsts, isDropped ? &dropout : nullptr, weights};
   }
 };
 
-// Copies the keys, turned, and the values of all heads into the workspace.
+// Copies the keys, turned, and the values of all heads to their memory, or into the workspace if they have none.
 template <typename T>
 void CopyKeys(Execution& run, BlockAttention<T>& a) {
-  const int64_t heads = a.B * a.K, size = a.S * a.D, blocks = a.blocks();
-  a.keys = run.temporary(2 * heads * size), a.values = a.keys + heads * size;
+  const int64_t heads = a.B * a.K, size = a.capacity * a.D, blocks = a.blocks();
+  if (a.keys == nullptr) a.keys = run.temporary(2 * heads * size), a.values = a.keys + heads * size;
   if (!run.ok()) return;
   const T *key = a.key(run), *value = a.value(run);
   ShareRows(heads * blocks, 2 * kBlock * a.D, [&](int64_t firstBlock, int64_t lastBlock) {
@@ -139,17 +140,11 @@ void ReadQueries(const BlockAttention<T>& a, const T* query, int64_t b, int64_t 
   std::memset(scratch.queries + rows * a.P, 0, (kBlock - rows) * a.P * sizeof(float));
 }
 
+// Attends all queries, from the last block of all heads, which takes longest, to the first. `logSums` may be null.
 template <typename T>
-void ComputeBlockAttention(Execution& run, const BlockAttentionAttributes& attributes) {
-  BlockAttention<T> a(run, attributes.rate);
-  T* attended = a.isProjection ? run.output<T>(0, {a.B, a.S, a.K, a.G, a.D}) : run.outputLike<T>(0, kQuery);
-  float* logSums = a.isProjection ? run.output(1, {a.B, a.K, a.G, a.S}) : run.output(1, {a.B, a.K, a.G * a.S});
-  if (!run.ok() || run.size(kQuery) == 0) return;
-  CopyKeys(run, a);
-  if (!run.ok()) return;
+void AttendAll(Execution& run, const BlockAttention<T>& a, T* attended, float* logSums) {
   const T* query = a.query(run);
   const int64_t heads = a.B * a.K * a.G, blocks = a.blocks();
-  // From the last block of queries of all heads, which takes longest, to the first.
   ShareRows(heads * blocks, a.costOfBlock(), [&](int64_t firstBlock, int64_t lastBlock) {
     AttentionScratch& scratch = ScratchOfThread(a.P);
     for (int64_t i = firstBlock; i < lastBlock; i++) {
@@ -159,9 +154,37 @@ void ComputeBlockAttention(Execution& run, const BlockAttentionAttributes& attri
       AttendBlock(a.head(b, k, g), first, scratch);
       WriteRows<T>(rows, a.D, scratch.outputs, a.P, nullptr, nullptr, attended + a.outputStrides.at(b, k, g, first),
                    a.outputStrides.position);
-      std::memcpy(logSums + at * a.S + first, scratch.logSums, rows * sizeof(float));
+      if (logSums != nullptr) std::memcpy(logSums + at * a.S + first, scratch.logSums, rows * sizeof(float));
     }
   });
+}
+
+template <typename T>
+void ComputeBlockAttention(Execution& run, const BlockAttentionAttributes& attributes) {
+  BlockAttention<T> a(run, attributes.rate);
+  T* attended = a.isProjection ? run.output<T>(0, {a.B, a.S, a.K, a.G, a.D}) : run.outputLike<T>(0, kQuery);
+  float* logSums = a.isProjection ? run.output(1, {a.B, a.K, a.G, a.S}) : run.output(1, {a.B, a.K, a.G * a.S});
+  if (!run.ok() || run.size(kQuery) == 0) return;
+  CopyKeys(run, a);
+  if (run.ok()) AttendAll(run, a, attended, logSums);
+}
+
+// The keys and values of a prompt are put straight into the cache, where they stay for the steps that follow.
+template <typename T>
+void ComputePromptAttention(Execution& run, const PromptAttributes& attributes) {
+  BlockAttention<T> a(run, 0);
+  run.expectRank(kQuery, 5);
+  T* attended = run.output<T>(0, {a.B, a.S, a.K, a.G, a.D});
+  if (!run.ok() || run.size(kQuery) == 0) return;
+  a.capacity = attributes.capacity;
+  const int64_t row = *run.input<int32_t>(kFirstRow), last = row + a.B * a.K * a.capacity;
+  for (int i : {kCachedKeys, kCachedValues})
+    if (a.B != 1 || a.S > a.capacity || row < 0 || last * a.D > run.size(i))
+      run.fail("the prompt is outside the cache");
+  if (!run.ok()) return;
+  a.keys = run.variable(kCachedKeys) + row * a.D, a.values = run.variable(kCachedValues) + row * a.D;
+  CopyKeys(run, a);
+  AttendAll<T>(run, a, attended, nullptr);
 }
 
 // Into how many parts the blocks of queries of a key head are divided: enough to occupy several threads with few heads.
@@ -231,10 +254,15 @@ void ComputeBlockAttentionGrad(Execution& run, const BlockAttentionAttributes& a
   });
 }
 
-// (B, T, G + 2, K, D) → (B, T, K, G, D), (B, K, G, T), or (B, K, G·T, D) → the same, (B, K, G·T).
+// (B, T, G + 2, K, D) → (B, T, K, G, D)
+void AttendedShape(TF_ShapeInferenceContext* context, TF_Status* status) {
+  ShapeAlong(context, status, 0, {{0, 0}, {0, 1}, {0, 3}, {0, 2, -2}, {0, 4}});
+}
+
+// The same and (B, K, G, T), or (B, K, G·T, D) → the same, (B, K, G·T).
 void BlockAttentionShapes(TF_ShapeInferenceContext* context, TF_Status* status) {
   if (RankOfInput(context, status, kQuery) == 5) {
-    ShapeAlong(context, status, 0, {{0, 0}, {0, 1}, {0, 3}, {0, 2, -2}, {0, 4}});
+    AttendedShape(context, status);
     ShapeAlong(context, status, 1, {{0, 0}, {0, 3}, {0, 2, -2}, {0, 1}});
   } else {
     ShapesOfInputs(context, status, 1);
@@ -254,6 +282,12 @@ const Registration blockAttention = Operation("ClmBlockAttention", inputs, {"att
                                         .attribute("rate: float")
                                         .shapes(BlockAttentionShapes)
                                         .kernels<ComputeBlockAttention<float>, ComputeBlockAttention<Bfloat16>>();
+const Registration promptAttention =
+    Operation("ClmPromptAttention", With({"keys: float", "values: float", "first_row: int32"}), {"attended: T"})
+        .attribute("capacity: int")
+        .updates()
+        .shapes(AttendedShape)
+        .kernels<ComputePromptAttention<float>, ComputePromptAttention<Bfloat16>>();
 const Registration blockAttentionGrad =
     Operation("ClmBlockAttentionGrad", With({"attended: T", "log_sums: float", "d_attended: T"}),
               {"d_query: T", "d_key: T", "d_value: T"})

@@ -23,7 +23,6 @@ import {
 import { dropoutSite } from '../ops/dropout.ts';
 import { valuesOf } from '../ops/linear.ts';
 import { rmsNorm } from '../ops/norm.ts';
-import { rotate } from '../ops/rotation.ts';
 import { mixValues } from '../ops/valueMix.ts';
 import { linear, type DecoderPass, type Parameters } from './decoderPass.ts';
 import type { HeadPlacement } from '../ops/cachedAttention.ts';
@@ -60,21 +59,16 @@ export function selfAttention(
   const projected = linear(parameters, `${path}.queryKeyValue`, x, pass);
   const { otherValues, ...shared } = context;
   const rows = otherValues ? mixValues(projected, otherValues, valuesOf(parameters[`${path}.valueMix`]!)) : projected;
-  if (pass.cache?.attendRows) {
+  if (pass.cache) {
     const placement = { norm: headNormsOf(parameters, path, model), rotation: context.rotation };
-    return linear(parameters, `${path}.output`, pass.cache.attendRows(path, rows, placement), pass);
+    return linear(parameters, `${path}.output`, pass.cache.attendRows(path, rows, placement, context.mask), pass);
   }
   const attention = { ...shared, dropout: dropoutSite(pass.dropout, `${path}.weights`) };
-  if (!model.queryKeyNorm && !pass.cache)
-    return linear(parameters, `${path}.output`, attendRows(rows, sizes, attention), pass);
+  if (!model.queryKeyNorm) return linear(parameters, `${path}.output`, attendRows(rows, sizes, attention), pass);
   const { query, key, value } = splitHeads(rows, sizes);
   const normalised = (part: 'query' | 'key', heads: Tensor): Tensor =>
-    model.queryKeyNorm ? headNorm(parameters, `${path}.${part}Norm`, heads, pass) : heads;
-  const [queries, keys] = [normalised('query', query), normalised('key', key)];
-  const turned = (heads: Tensor): Tensor => (context.rotation === null ? heads : rotate(heads, context.rotation, T));
-  const attended = pass.cache
-    ? pass.cache.attend!(path, turned(queries), turned(keys), value, { ...attention, rotation: null })
-    : attendHeads(queries, keys, value, attention);
+    headNorm(parameters, `${path}.${part}Norm`, heads, pass);
+  const attended = attendHeads(normalised('query', query), normalised('key', key), value, attention);
   return linear(parameters, `${path}.output`, joinHeads(attended, sizes), pass);
 }
 

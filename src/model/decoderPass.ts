@@ -1,6 +1,5 @@
 /** What every part of the decoder is given: the parameters, and what this forward pass is about. */
 import type { Tensor } from '../tfjs.ts';
-import type { Attention } from '../ops/attention.ts';
 import type { HeadPlacement } from '../ops/cachedAttention.ts';
 import { dropoutMask, dropoutSite, type Dropout } from '../ops/dropout.ts';
 import { linearProduct, valuesOf, type Weight } from '../ops/linear.ts';
@@ -50,19 +49,14 @@ export interface KeyValueCache {
   /** (B·T) int32: the position of each new row in its window, from 0. */
   positionIds: Tensor;
   /**
-   * Keeps the new keys and values of a block and returns what the queries attend to, (B, K, G·T, D).
+   * Keeps the new keys and values of a block and lets its queries attend to all that are kept.
    *
    * @param path of the block's attention, e.g. `blocks.3.attention`
-   * @param query (B, K, G·T, D), normalised and rotated as the keys
-   * @param key (B, K, T, D) @param value (B, K, T, D)
-   * @param attention of the new rows to each other
+   * @param rows (B·T, (G + 2)·K·D), as projected: queries, keys, values
+   * @param mask of the new rows, (T, T), if attention `isMasked`; else null
+   * @returns (B·T, K·G·D)
    */
-  attend?(path: string, query: Tensor, key: Tensor, value: Tensor, attention: Attention): Tensor;
-  /**
-   * Does the same from the projected rows (B, (G + 2)·K·D) of one new row a window: queries, keys and values. A cache
-   * has either this or `attend`. @returns (B, K·G·D)
-   */
-  attendRows?(path: string, rows: Tensor, placement: HeadPlacement): Tensor;
+  attendRows(path: string, rows: Tensor, placement: HeadPlacement, mask: Tensor | null): Tensor;
 }
 
 /**

@@ -37,6 +37,7 @@ const kernels = {
   ClmBlockAttentionGrad: { outputs: 3, bfloat16: { inputs: [0, 1, 2, 7, 9], outputs: [0, 1, 2] } },
   ClmHeadsAttention: { outputs: 2, bfloat16: { inputs: [0], outputs: [0, 1] } },
   ClmHeadsAttentionGrad: { outputs: 1, bfloat16: { inputs: [0, 1, 2], outputs: [0] } },
+  ClmPromptAttention: { outputs: 1, bfloat16: { inputs: [0], outputs: [0] } },
   ClmCachedAttention: { outputs: 1, bfloat16: null },
   ClmCrossEntropy: { outputs: 2, bfloat16: { inputs: [0], outputs: [1] } },
   ClmAdd: { outputs: 1, bfloat16: { inputs: [], ifAlready: [1], outputs: [] } },

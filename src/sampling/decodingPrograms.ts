@@ -9,8 +9,7 @@ import { adapterPass, type Adapter } from '../model/adapter.ts';
 import { hiddenStates, logitsOf } from '../model/decoder.ts';
 import { storedParameters, type KeyValueCache } from '../model/decoderPass.ts';
 import type { ModelConfig, ParameterSpec } from '../model/parameters.ts';
-import { attendHeads } from '../ops/attention.ts';
-import { cachedAttention, type StepCache } from '../ops/cachedAttention.ts';
+import { cachedAttention, promptAttention, type PromptCache, type StepCache } from '../ops/cachedAttention.ts';
 import { gatherRows } from '../ops/rows.ts';
 import type { Inputs, InputSpec, Program, Session } from '../runtime/session.ts';
 import type { Variables } from '../runtime/variables.ts';
@@ -47,10 +46,20 @@ export function recordPrefill(
     const rows = leadingRows(feeds.firstRow, layout, P, S);
     const cache: KeyValueCache = {
       positionIds: integers(P, (i) => i),
-      attend: (path, query, key, value, attention) => {
-        writeRows(variables, cacheView(`${path}.keys`, S), rows, key);
-        writeRows(variables, cacheView(`${path}.values`, S), rows, value);
-        return attendHeads(query, key, value, attention);
+      attendRows: (path, projected, placement, mask) => {
+        const [keys, values] = [cacheView(`${path}.keys`, S), cacheView(`${path}.values`, S)];
+        const promptCache: PromptCache = {
+          heads: layout.heads,
+          capacity: S,
+          firstRow: feeds.firstRow,
+          keys: () => variables.read(keys),
+          values: () => variables.read(values),
+          write: (key, value) => {
+            writeRows(variables, keys, rows, key);
+            writeRows(variables, values, rows, value);
+          },
+        };
+        return promptAttention(projected, promptCache, placement, mask);
       },
     };
     const parameters = storedParameters(table, variables);
