@@ -1,7 +1,8 @@
-// Matrix products, also of batches of matrices, on processors with a tile unit. Each input may be float32 or bfloat16;
-// the type of the output determines the precision, see math/tiles.h.
+// Matrix products, also of batches of matrices. On a tile unit, each input may be float32 or bfloat16; the type of the
+// output determines the precision, see math/tiles.h. On vector instructions all are float32, see math/panels.h.
 //
 // a (…, M, K) · b (…, K, N) → c (…, M, N), where a or b may be stored transposed
+#include "../math/panels.h"
 #include "../math/tiles.h"
 #include "../operation.h"
 #include "../parallel.h"
@@ -49,7 +50,7 @@ void Multiply(const Sizes& sizes, const A* a, const B* b, C* c) {
   });
 }
 
-template <bool transposedA, bool transposedB, typename A, typename B, typename C>
+template <bool onTiles, bool transposedA, bool transposedB, typename A, typename B, typename C>
 void ComputeProduct(Execution& run) {
   const auto misfit = [&](const char* rule) {
     run.fail(std::string(rule) + "; got " + run.shapeText(0) + " and " + run.shapeText(1));
@@ -70,7 +71,12 @@ void ComputeProduct(Execution& run) {
   if (run.dimension(1, rank - (transposedB ? 1 : 2)) != sizes.K || sizes.K == 0)
     misfit("the inner dimensions of a product must be the same and not 0");
   C* c = run.output<C>(0, shape, rank);
-  if (run.ok()) Multiply<transposedA, transposedB>(sizes, run.input<A>(0), run.input<B>(1), c);
+  if (!run.ok()) return;
+  if constexpr (onTiles)
+    Multiply<transposedA, transposedB>(sizes, run.input<A>(0), run.input<B>(1), c);
+  else
+    MultiplyPanels<transposedA, transposedB>(sizes.batches, sizes.M, sizes.K, sizes.N, run.input(0), run.input(1),
+                                             nullptr, c);
 }
 
 // (…, M, K) and (…, K, N), one of them with these two exchanged or none → (…, M, N)
@@ -86,7 +92,7 @@ void ProductShape(TF_ShapeInferenceContext* context, TF_Status* status) {
 
 template <bool transposedA, bool transposedB, typename A, typename B, typename C>
 void AddKernel(Operation& operation) {
-  operation.kernel<ComputeProduct<transposedA, transposedB, A, B, C>>(
+  operation.kernel<ComputeProduct<true, transposedA, transposedB, A, B, C>>(
       {{"A", kTypeOf<A>}, {"B", kTypeOf<B>}, {"T", kTypeOf<C>}});
 }
 
@@ -104,8 +110,19 @@ Operation Product(const char* name) {
   return operation;
 }
 
+template <bool transposedA, bool transposedB>
+Operation VectorProduct(const char* name) {
+  Operation operation(name, {"a: float", "b: float"}, {"c: float"});
+  operation.shapes(ProductShape<transposedA, transposedB>);
+  operation.kernel<ComputeProduct<false, transposedA, transposedB, float, float, float>>();
+  return operation;
+}
+
 const Registration product = Product<false, false>("ClmProduct");
 const Registration productTransposedA = Product<true, false>("ClmProductTransposedA");
 const Registration productTransposedB = Product<false, true>("ClmProductTransposedB");
+const Registration vectorProduct = VectorProduct<false, false>("ClmVectorProduct");
+const Registration vectorProductTransposedA = VectorProduct<true, false>("ClmVectorProductTransposedA");
+const Registration vectorProductTransposedB = VectorProduct<false, true>("ClmVectorProductTransposedB");
 
 }  // namespace

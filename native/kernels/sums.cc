@@ -1,5 +1,7 @@
-// Sums over outputs of matrix products without a float32 copy of them: x + y, where x is float32 or an output too, and
-// ½ Σ x².
+// Sums over outputs of matrix products without a float32 copy of them: x + y, where x is float32 or an output too, the
+// sums of the columns, and ½ Σ x².
+#include <vector>
+
 #include "../operation.h"
 #include "../parallel.h"
 
@@ -39,6 +41,35 @@ void ComputeAdd(Execution& run) {
 }
 
 template <typename T>
+VARIANTS void AddUpRows(int64_t rows, int64_t width, const T* __restrict x, float* __restrict sums) {
+  for (int64_t row = 0; row < rows; row++)
+    for (int64_t i = 0; i < width; i++) sums[i] += Load(x + row * width + i);
+}
+
+// The sums of the columns. Each block of rows has its own, and these are added up in order: the number of threads does
+// not change a bit, as it does with BiasAddGrad.
+template <typename T>
+void ComputeColumnSums(Execution& run) {
+  run.expectRank(0, 2);
+  if (!run.ok()) return;
+  const int64_t rows = run.dimension(0, 0), width = run.dimension(0, 1);
+  float* total = run.output(0, {width});
+  if (!run.ok()) return;
+  constexpr int64_t kRows = 64;
+  const int64_t blocks = (rows + kRows - 1) / kRows;
+  std::vector<float> sums(blocks * width);
+  const T* x = run.input<T>(0);
+  ShareRows(blocks, kRows * width, [&](int64_t firstBlock, int64_t lastBlock) {
+    for (int64_t block = firstBlock; block < lastBlock; block++) {
+      const int64_t first = block * kRows, last = first + kRows < rows ? first + kRows : rows;
+      AddUpRows(last - first, width, x + first * width, sums.data() + block * width);
+    }
+  });
+  std::memset(total, 0, width * sizeof(float));
+  AddUpRows(blocks, width, sums.data(), total);
+}
+
+template <typename T>
 void ComputeHalfSquaredNorm(Execution& run) {
   float* norm = run.output(0, {});
   if (run.ok()) *norm = static_cast<float>(Squares(run.size(0), run.input<T>(0)) / 2);
@@ -52,6 +83,14 @@ const Registration add = Operation("ClmAdd", {"x: float", "y: T"}, {"sum: float"
 const Registration sum = Operation("ClmSum", {"x: T", "y: T"}, {"sum: float"})
                              .shapes(ShapesOfFirst<1>)
                              .kernels<ComputeAdd<float, float>, ComputeAdd<Bfloat16, Bfloat16>>();
+// (N, C) → (C)
+void ColumnsShape(TF_ShapeInferenceContext* context, TF_Status* status) {
+  ShapeAlong(context, status, 0, {{0, 1}});
+}
+
+const Registration columnSums = Operation("ClmColumnSums", {"x: T"}, {"sums: float"})
+                                    .shapes(ColumnsShape)
+                                    .kernels<ComputeColumnSums<float>, ComputeColumnSums<Bfloat16>>();
 const Registration halfSquaredNorm = Operation("ClmHalfSquaredNorm", {"x: T"}, {"norm: float"})
                                          .shapes(ScalarShape)
                                          .kernels<ComputeHalfSquaredNorm<float>, ComputeHalfSquaredNorm<Bfloat16>>();

@@ -3,9 +3,10 @@
  *
  * N rows · C width · V vocabulary size
  */
-import { add, concat, matMul, mul, reshape, slice, sum, type Tensor } from '../tfjs.ts';
+import { concat, matMul, mul, reshape, slice, sum, type Tensor } from '../tfjs.ts';
 import { weightedCrossEntropy } from '../ops/crossEntropy.ts';
 import { isStored, linearProduct, transposedProduct, type Weight } from '../ops/linear.ts';
+import { addProduct, sumOfScalars } from '../ops/sums.ts';
 import { withGradient } from '../ops/withGradient.ts';
 import { computedAfter, knownScalar, scope } from '../runtime/recording.ts';
 import { chunkRows } from './parameters.ts';
@@ -98,7 +99,8 @@ type Chunk = Pick<Given, 'hidden' | 'targets' | 'weights'>;
 
 const trainedInputs = ({ hidden, head }: Given): readonly Tensor[] => (isStored(head) ? [hidden] : [hidden, head]);
 
-const summed = (losses: Tensor[]): Tensor => losses.map((each) => sum(each)).reduce((total, each) => add(total, each));
+const summed = (losses: Tensor[]): Tensor =>
+  losses.length === 1 ? sum(losses[0]!) : sumOfScalars(losses.map((each) => sum(each)));
 
 const joined = (parts: Tensor[]): Tensor => (parts.length === 1 ? parts[0]! : concat(parts, 0));
 
@@ -158,7 +160,7 @@ function trainedChunks(given: Given): Sums {
     if (before === null) return { losses: [losses], dHead, dHidden: [dHidden] };
     return {
       losses: [...before.losses, losses],
-      dHead: dHead && add(before.dHead!, dHead),
+      dHead: dHead && addProduct(before.dHead!, dHead),
       dHidden: [...before.dHidden, dHidden],
     };
   };

@@ -44,6 +44,7 @@ const kernels = {
   ClmSum: { outputs: 1, bfloat16: { inputs: [], ifAlready: [0, 1], outputs: [] } },
   ClmAddRows: { outputs: 1, bfloat16: { inputs: [], ifAlready: [0], outputs: [0] } },
   ClmHalfSquaredNorm: { outputs: 1, bfloat16: { inputs: [], ifAlready: [0], outputs: [] } },
+  ClmColumnSums: { outputs: 1, bfloat16: { inputs: [], ifAlready: [0], outputs: [] } },
   ClmLowRank: { outputs: 2, bfloat16: { inputs: [0, 1], outputs: [0] } },
   ClmLowRankGrad: { outputs: 3, bfloat16: { inputs: [0, 1, 2], outputs: [0] } },
   ClmManyRows: { outputs: 1, bfloat16: null },

@@ -114,4 +114,8 @@ export function addBias(y: Tensor, bias: Tensor | null): Tensor {
   );
 }
 
-export const biasGradient = (dy: Tensor): Tensor => executeOne('BiasAddGrad', [float32Type], [dy]);
+/** Σ of the rows of dy (N, C) → (C), in an order that does not depend on the number of threads. */
+export const biasGradient = operation({
+  kernel: (dy: Tensor): Tensor => runKernel('ClmColumnSums', [dy])[0],
+  composed: (dy: Tensor): Tensor => executeOne('BiasAddGrad', [float32Type], [dy]),
+});

@@ -25,7 +25,7 @@ const addProducts = operation({
 });
 
 /** A result of products added to a sum of others, in float32; not differentiable. */
-const addProduct = operation({
+export const addProduct = operation({
   kernel: (total: Tensor, product: Tensor): Tensor => runKernel('ClmAdd', [total, product])[0],
   composed: (total: Tensor, product: Tensor): Tensor => add(total, product),
 });

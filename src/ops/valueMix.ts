@@ -22,10 +22,11 @@ export const mixValues = (rows: Tensor, other: Tensor, mix: Tensor): Tensor =>
     },
     (dy, [values, others, shares]) => {
       const [dFirst, dMixed] = parted(dy, others);
+      // Rows first: among many threads, the sum of many numbers at once depends on how many there are.
       return [
         concat([dFirst, mul(dMixed, share(shares, 0))], 1),
         mul(dMixed, share(shares, 1)),
-        stack([values, others].map((each) => sum(mul(dMixed, each)))),
+        stack([values, others].map((each) => sum(sum(mul(dMixed, each), 1)))),
       ];
     },
   );

@@ -1,14 +1,16 @@
 /**
  * The matrix products of a session, as a wrapper around any binding: in bfloat16 if that is the session's precision,
- * and on the processor's tile unit if there is one.
+ * and by clm's kernels, on the processor's tile unit if there is one.
  *
  * tfjs has no bfloat16, so that every tensor looks like float32 to it. Here it is known which tensors are bfloat16:
  * results of products, what only moves their numbers (a transpose), and results of clm's kernels that the next product
  * reads. For every other operation they are cast to float32, so that everything between products (norms, softmax, loss,
  * optimizer, parameters) computes in float32.
  *
- * On tiles, products are computed by clm's kernels (native/kernels/products.cc): in float32 faster and nearer to the
- * exact product than TensorFlow's (docs/speed.md), in bfloat16 without a copy of float32 inputs.
+ * Products are computed by clm's kernels (native/kernels/products.cc), but for those in bfloat16 without a tile unit.
+ * With TensorFlow's, the bits depend on the number of threads, which share the inner dimension or divide rows
+ * otherwise. On tiles, products in float32 are also faster and nearer to the exact product (docs/speed.md), and those
+ * in bfloat16 need no copy of float32 inputs.
  */
 import {
   dataTypes,
@@ -31,12 +33,24 @@ export function withProducts(
   reuseCasts: boolean,
 ): Binding {
   if (precision === 'bfloat16') return bfloat16Products(binding, kernels, reuseCasts);
-  return kernels === 'tiles' ? tileProducts(binding) : binding;
+  return kernels === 'none' ? binding : float32Products(binding, kernels);
+}
+
+/** What a kernel for TensorFlow's operation `name` ends in: null if that is no product, or one of two transposed. */
+function formOf(name: string, attributes: readonly Attribute[]): '' | 'TransposedA' | 'TransposedB' | null {
+  if (name !== 'BatchMatMulV2') return null;
+  const isTransposed = (attribute: string): boolean => attributes.find((a) => a.name === attribute)?.value === true;
+  const [a, b] = [isTransposed('adj_x'), isTransposed('adj_y')];
+  return a && b ? null : a ? 'TransposedA' : b ? 'TransposedB' : '';
+}
+
+interface ProductKernel {
+  name: string;
+  attributes: Attribute[];
 }
 
 /**
- * The kernel in place of TensorFlow's operation `name`: null if that is not a product, or one of two transposed
- * matrices.
+ * The kernel on tiles in place of TensorFlow's operation.
  *
  * @param types TF_DataTypes of both inputs and of the output: all float32, or the output bfloat16
  */
@@ -44,26 +58,30 @@ function tileProduct(
   name: string,
   attributes: readonly Attribute[],
   types: { a: number; b: number; output: number },
-): { name: string; attributes: Attribute[] } | null {
-  if (name !== 'BatchMatMulV2') return null;
-  const isTransposed = (attribute: string): boolean => attributes.find((a) => a.name === attribute)?.value === true;
-  const [a, b] = [isTransposed('adj_x'), isTransposed('adj_y')];
-  if (a && b) return null;
+): ProductKernel | null {
+  const form = formOf(name, attributes);
+  if (form === null) return null;
   return {
-    name: a ? 'ClmProductTransposedA' : b ? 'ClmProductTransposedB' : 'ClmProduct',
+    name: `ClmProduct${form}`,
     attributes: [typeAttribute('A', types.a), typeAttribute('B', types.b), typeAttribute('T', types.output)],
   };
 }
 
+/** The same on vector instructions, in float32. */
+function vectorProduct(name: string, attributes: readonly Attribute[]): ProductKernel | null {
+  const form = formOf(name, attributes);
+  return form === null ? null : { name: `ClmVectorProduct${form}`, attributes: [] };
+}
+
 const float32 = { a: dataTypes.float32, b: dataTypes.float32, output: dataTypes.float32 };
 
-/** Float32 products on tiles. */
-const tileProducts = (binding: Binding): Binding => ({
+/** Float32 products by clm's kernels. */
+const float32Products = (binding: Binding, kernels: Kernels): Binding => ({
   createTensor: (shape, dtype, values) => binding.createTensor(shape, dtype, values),
   deleteTensor: (id) => binding.deleteTensor(id),
   tensorDataSync: (id) => binding.tensorDataSync(id),
   executeOp(name, attributes, inputIds, outputs) {
-    const kernel = tileProduct(name, attributes, float32);
+    const kernel = kernels === 'tiles' ? tileProduct(name, attributes, float32) : vectorProduct(name, attributes);
     return kernel === null
       ? binding.executeOp(name, attributes, inputIds, outputs)
       : binding.executeOp(kernel.name, kernel.attributes, inputIds, 1);

@@ -1,9 +1,11 @@
-import { matMul, mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
+import os from 'node:os';
+import { add, matMul, mul, sum, tensor, valueAndGrads, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { gelu, squaredRelu, swiglu } from '../../src/ops/activations.ts';
 import { attend, attendRows, causalMask, joinHeads, splitHeads } from '../../src/ops/attention.ts';
 import { weightedCrossEntropy } from '../../src/ops/crossEntropy.ts';
 import { runKernel } from '../../src/ops/kernels.ts';
+import { addBias, biasGradient } from '../../src/ops/linear.ts';
 import { layerNorm, rmsNorm } from '../../src/ops/norm.ts';
 import { addRows } from '../../src/ops/rows.ts';
 import { sumOfProducts, halfSquaredNorm } from '../../src/ops/sums.ts';
@@ -88,6 +90,16 @@ const cases: Case[] = [
     },
     (x, gain) => layerNorm(x!, gain!, null, 1e-5),
     (x, gain) => layerNorm.composed(x!, gain!, null, 1e-5),
+  ],
+  // More than one block of rows; the bias's gradient is the sum of the columns.
+  [
+    'a bias',
+    {
+      x: { shape: [311, 131], values: normals('x', 311 * 131, 3, 2) },
+      bias: { shape: [131], values: normals('bias', 131, 1) },
+    },
+    (x, bias) => addBias(x!, bias!),
+    (x, bias) => add(x!, bias!),
   ],
   ['gelu of many', { x: { shape: [149, 251], values: normals('x', 149 * 251, 2) } }, gelu, gelu.composed],
   ...([5, 16, 53] as const).flatMap((C): Case[] => {
@@ -198,6 +210,21 @@ describe('clm’s kernels', () => {
           'is outside the matrix',
         );
     }
+  });
+
+  it('add up columns alike with any number of threads, which TensorFlow’s operation does not', async () => {
+    const dy = normals('dy', 2048 * 64, 1);
+    const [several, one] = [1, 2].map((branches) => {
+      const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu', branches });
+      const program = session.program('columns', { dy: { shape: [2048, 64], dtype: 'float32' } }, (feeds) => ({
+        byKernel: biasGradient.kernel(feeds.dy),
+        composed: biasGradient.composed(feeds.dy),
+      }));
+      return program.run({ dy }).finally(() => session.close());
+    });
+    const [bySeveral, byOne] = [await several!, await one!];
+    expect(bySeveral.byKernel).toEqual(byOne.byKernel);
+    if (os.availableParallelism() === 2) expect(bySeveral.composed).not.toEqual(byOne.composed); // the case is real
   });
 
   it('add bfloat16 products in float32', async () => {

@@ -1,5 +1,7 @@
+import os from 'node:os';
 import { matMul, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
+import { roundingFeatures } from '../../src/processor.ts';
 import { randomStream } from '../../src/random.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
 import type { RecordedSession } from '../../src/runtime/recordedSession.ts';
@@ -14,7 +16,7 @@ function open(
   precision: Precision,
   branches = 1,
   mode: 'recorded' | 'eager' = 'recorded',
-  kernels: 'vectors' | 'tiles' = 'tiles',
+  kernels: 'none' | 'vectors' | 'tiles' = 'tiles',
 ): Session {
   const kind = `${precision} ${branches} ${mode} ${kernels}`;
   if (!sessions.has(kind)) sessions.set(kind, openSession({ mode, precision, branches, kernels, device: 'cpu' }));
@@ -101,7 +103,44 @@ const large: Matrices[] = [
   ...transposed.map((t): Matrices => ({ batch: [], M: 97, N: 1283, K: 401, transposed: t })),
 ];
 
-// These need the unit: elsewhere products are TensorFlow's, which all other tests are then about.
+describe.skipIf(loadTensorFlow('cpu').kernels === 'none')('products on vectors', () => {
+  it.each([...sizes, ...large])(
+    'are as near to the exact ones as TensorFlow’s: $batch $M × $K × $N, transposed: $transposed',
+    async (matrices) => {
+      const count = matrices.batch.reduce((n, size) => n * size, 1);
+      const a = normals('a', count * matrices.M * matrices.K);
+      const b = normals('b', count * matrices.K * matrices.N);
+      const exact = exactEntries(matrices, a, b);
+      const actual = await product(open('float32', 1, 'recorded', 'vectors'), matrices, a, b);
+      const stock = await product(open('float32', 1, 'recorded', 'none'), matrices, a, b);
+      expect(relativeError(actual, exact)).toBeLessThan(Math.max(1.25 * relativeError(stock, exact), 1.2e-7));
+      expectSame(await product(open('float32', 2, 'recorded', 'vectors'), matrices, a, b), actual);
+      expectSame(await product(open('float32', 1, 'eager', 'vectors'), matrices, a, b), actual);
+    },
+  );
+
+  // One thread instead of several: TensorFlow lets several share the inner dimension.
+  it.each([
+    { batch: [], M: 43, N: 8, K: 60_000, transposed: 'neither' },
+    { batch: [], M: 64, N: 64, K: 2048, transposed: 'A' },
+  ] satisfies Matrices[])('do not depend on the threads: $M × $K × $N', async (matrices) => {
+    const a = normals('a', matrices.M * matrices.K);
+    const b = normals('b', matrices.K * matrices.N);
+    const byThreads = async (kernels: 'none' | 'vectors' | 'tiles'): Promise<[Float32Array, Float32Array]> => [
+      await product(open('float32', 1, 'recorded', kernels), matrices, a, b),
+      await product(open('float32', 2, 'recorded', kernels), matrices, a, b),
+    ];
+    for (const kernels of ['vectors', 'tiles'] as const) expectSame(...(await byThreads(kernels)));
+    // The case is real: TensorFlow's product differs, at least on these processors.
+    const isKnown = os.availableParallelism() === 2 && roundingFeatures().includes('avx512f');
+    if (isKnown) {
+      const [several, one] = await byThreads('none');
+      expect(several).not.toEqual(one);
+    }
+  });
+});
+
+// These need the unit.
 describe.skipIf(loadTensorFlow('cpu').kernels !== 'tiles')('products on tiles', () => {
   it.each([...sizes, ...large])(
     'are as near to the exact ones as TensorFlow’s: $batch $M × $K × $N, transposed: $transposed',
@@ -111,7 +150,7 @@ describe.skipIf(loadTensorFlow('cpu').kernels !== 'tiles')('products on tiles', 
       const b = normals('b', count * matrices.K * matrices.N);
       const exact = exactEntries(matrices, a, b);
       const actual = await product(open('float32'), matrices, a, b);
-      const stock = await product(open('float32', 1, 'recorded', 'vectors'), matrices, a, b);
+      const stock = await product(open('float32', 1, 'recorded', 'none'), matrices, a, b);
       expect(relativeError(actual, exact)).toBeLessThan(2.5e-7);
       expect(relativeError(actual, exact)).toBeLessThan(Math.max(1.25 * relativeError(stock, exact), 1.2e-7));
       expectSame(await product(open('float32', 2), matrices, a, b), actual); // by one thread instead of several

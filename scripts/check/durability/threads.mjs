@@ -1,19 +1,26 @@
 /**
- * Trains the same steps on one core and on all: no bit of a loss or a variable may depend on the number of threads.
+ * Trains the same steps with 1, 2, 3 and 8 threads: no bit of a loss or a variable may depend on their number.
  *
  *   npm run check -- threads [NAME …]
  *
- * Small decoders whose products and sums are large enough to be shared among threads, one layer of GPT-2's size among
- * them: both families, AdamW and Muon, float32 and bfloat16, dropout, packed windows, gradient accumulation. NAME picks
- * some of them. Exit code 1 if a run differs. Needs taskset (util-linux) and two cores.
+ * Small decoders whose products and sums are large enough to be shared among threads, one layer of GPT-2's size and one
+ * whose loss is computed in chunks among them: both families, AdamW and Muon, float32 and bfloat16, dropout, packed
+ * windows, gradient accumulation; with and without the processor's tile unit. Each has two branches, because a session
+ * with several has as many threads as it is told, also on a machine with fewer cores. NAME picks some of them. Exit
+ * code 1 if a run differs. Not among them is bfloat16 without the tile unit: those products are TensorFlow's.
  *
- * Time: 2 minutes
+ * Time: 6 minutes
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
+import { hasTileUnit } from '#clm/processor.js';
 
-/** @type {Record<string, { model?: object, training?: object, optimizer?: object, vocabularySize?: number }>} */
+/**
+ * @typedef {{ contextLength: number } & Record<string, unknown>} Model
+ * @type {Record<string, { model: Model, training?: object, optimizer?: object, vocabularySize?: number }>}
+ */
 const shapes = {
   gpt2: { model: { family: 'gpt2', layers: 2, heads: 4, width: 256, contextLength: 128, biases: true, dropout: 0.1 } },
   llama: {
@@ -23,13 +30,24 @@ const shapes = {
   },
   wide: {
     model: { family: 'gpt2', layers: 1, heads: 12, width: 768, contextLength: 512, biases: true },
-    training: { microBatchSize: 1 },
+    training: { microBatchSize: 2 },
     vocabularySize: 50_257,
   },
   oneRow: {
     model: { family: 'llama', layers: 1, heads: 4, width: 512, contextLength: 8 },
-    training: { microBatchSize: 1 },
+    training: { microBatchSize: 2 },
     vocabularySize: 8000,
+  },
+  // 77 million logits in each branch, which are computed in three chunks
+  chunks: {
+    model: { family: 'gpt2', layers: 1, heads: 2, width: 8, contextLength: 64 },
+    training: { microBatchSize: 4 },
+    vocabularySize: 600_000,
+  },
+  // enough rows for TensorFlow to share the sums of biases and the products of weights along them
+  manyRows: {
+    model: { family: 'gpt2', layers: 1, heads: 2, width: 64, contextLength: 64, biases: true },
+    training: { microBatchSize: 64 },
   },
 };
 const cases = Object.entries(shapes).flatMap(([shape, given]) =>
@@ -41,7 +59,7 @@ const cases = Object.entries(shapes).flatMap(([shape, given]) =>
         name: 'threads',
         corpus: { sources: [{ path: '/nowhere' }] },
         model: given.model,
-        training: { microBatchSize: 4, branches: 1, steps: 3, ...given.training, precision },
+        training: { microBatchSize: 4, branches: 2, steps: 3, ...given.training, precision },
         optimizer: { kind, gradientClip: 0.5 },
       },
     })),
@@ -76,26 +94,39 @@ async function digestsOf(/** @type {(typeof cases)[number]} */ { config: section
 
 const [mode, ...rest] = process.argv.slice(2);
 if (mode === '--one') {
-  const chosen = cases.find(({ name }) => name === rest[0]);
-  console.log(JSON.stringify(await digestsOf(/** @type {(typeof cases)[number]} */ (chosen))));
+  const [name, threads] = rest;
+  const chosen = /** @type {(typeof cases)[number]} */ (cases.find((each) => each.name === name));
+  const { chunkRows } = await import('#clm/model/parameters.js');
+  const rows = (chosen.config.training.microBatchSize / 2) * chosen.config.model.contextLength;
+  if (name?.startsWith('chunks') && chunkRows(rows, chosen.vocabularySize) === rows) throw new Error('no chunks');
+  os.availableParallelism = () => 2 * Number(threads);
+  syncBuiltinESMExports();
+  console.log(JSON.stringify(await digestsOf(chosen)));
   process.exit(0);
 }
 const wanted = mode === undefined ? cases : cases.filter(({ name }) => [mode, ...rest].some((w) => name.includes(w)));
-const cores = os.availableParallelism();
-if (cores < 2) throw new Error('this check needs two cores');
 /** @returns {string[]} */
-function digestsOn(/** @type {string[]} */ prefix, /** @type {string} */ name) {
-  const [command, ...args] = [...prefix, process.execPath, import.meta.filename, '--one', name];
-  const { stdout, stderr, status } = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1e8 });
+function digestsWith(/** @type {number} */ threads, /** @type {string} */ name, /** @type {string} */ tiles) {
+  const args = [import.meta.filename, '--one', name, String(threads)];
+  const env = { ...process.env, CLM_TILE_PRODUCTS: tiles };
+  const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8', maxBuffer: 1e8, env });
   if (status !== 0) throw new Error(`${name}: ${stderr}`);
   return JSON.parse(stdout);
 }
 let differing = 0;
-for (const { name } of wanted) {
-  const [one, all] = [digestsOn(['taskset', '-c', '0'], name), digestsOn([], name)];
-  const at = one.flatMap((digest, i) => (digest === all[i] ? [] : [`\n    ${digest}\n    ${all[i]}`]));
-  if (at.length > 0) differing++;
-  console.log(`${name}: ${at.length === 0 ? 'equal' : `${at.length} of ${one.length} differ, first:${at[0]}`}`);
+for (const { name, config } of wanted) {
+  const kinds = hasTileUnit() ? (config.training.precision === 'bfloat16' ? ['1'] : ['1', '0']) : ['1'];
+  for (const tiles of kinds) {
+    const one = digestsWith(1, name, tiles);
+    const differences = [2, 3, 8].flatMap((threads) => {
+      const all = digestsWith(threads, name, tiles);
+      const at = one.flatMap((digest, i) => (digest === all[i] ? [] : [`\n    ${digest}\n    ${all[i]}`]));
+      return at.length > 0 ? [`${at.length} of ${one.length} differ with ${threads} threads, first:${at[0]}`] : [];
+    });
+    if (differences.length > 0) differing++;
+    const what = tiles === '0' ? `${name}, without the tile unit` : name;
+    console.log(`${what}: ${differences.length === 0 ? 'equal' : differences.join('; ')}`);
+  }
 }
-console.log(differing === 0 ? `all equal on 1 and ${cores} cores` : `${differing} of ${wanted.length} differ`);
+console.log(differing === 0 ? 'all equal with 1, 2, 3 and 8 threads' : `${differing} differ`);
 process.exit(differing === 0 ? 0 : 1);
