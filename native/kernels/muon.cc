@@ -38,11 +38,13 @@ VARIANTS void Step(const Muon& muon, const float* __restrict direction, float* _
 struct MuonAttributes {
   int32_t first = 0, columns = 0;
   float scale = 0, weightDecay = 0;
+  bool onTiles = false;
   explicit MuonAttributes(Construction& construction) {
     construction.read("first", &first);
     construction.read("columns", &columns);
     construction.read("scale", &scale);
     construction.read("weight_decay", &weightDecay);
+    construction.read("on_tiles", &onTiles);
   }
 };
 
@@ -56,7 +58,7 @@ void ComputeMuon(Update& run, const MuonAttributes& attributes) {
   for (int i = 4; i <= 6; i++) run.expectSize(i, 1);
   run.expectRank(7, 2);
   if (!run.ok()) return;
-  const auto& [first, columns, scale, weightDecay] = attributes;
+  const auto& [first, columns, scale, weightDecay, onTiles] = attributes;
   const int64_t rows = run.dimension(1, 0), stride = run.dimension(1, 1);
   if (first < 0 || columns < 1 || first + columns > stride)
     return run.fail(run.shapeText(1) + " has no columns " + std::to_string(first) + " to " +
@@ -66,25 +68,26 @@ void ComputeMuon(Update& run, const MuonAttributes& attributes) {
   float* work = run.temporary(PolarWork(rows, columns));
   if (!run.ok()) return;
   const float learningRate = run.scalar(4);
-  const Muon muon{rows,          columns, stride, padded, run.scalar(5), run.scalar(6), learningRate * scale,
-                  learningRate * weightDecay};
+  const Muon muon{
+      rows, columns, stride, padded, run.scalar(5), run.scalar(6), learningRate * scale, learningRate * weightDecay};
   LookAhead(muon, run.input<T>(3) + first, run.variable(2) + first, ahead);
   std::fill(ahead + rows * padded, ahead + paddedRows * padded, 0.0f);
-  const float* direction = PolarFactor(rows, columns, run.dimension(7, 0), run.input(7), ahead, work);
+  const float* direction = PolarFactor(rows, columns, onTiles, run.dimension(7, 0), run.input(7), ahead, work);
   Step(muon, direction, run.variable(1) + first);
 }
 
-const Registration muon = Operation("ClmMuon",
-                                    {"variable: resource", "parameter: float", "momentum: float", "gradient: T",
-                                     "learning_rate: float", "momentum_decay: float", "gradient_factor: float",
-                                     "coefficients: float"},
-                                    {})
-                              .attribute("first: int")
-                              .attribute("columns: int")
-                              .attribute("scale: float")
-                              .attribute("weight_decay: float")
-                              .updates()
-                              .shapes(ShapesOfFirst<0>)
-                              .kernels<ComputeMuon<float>, ComputeMuon<Bfloat16>>();
+const Registration muon =
+    Operation("ClmMuon",
+              {"variable: resource", "parameter: float", "momentum: float", "gradient: T", "learning_rate: float",
+               "momentum_decay: float", "gradient_factor: float", "coefficients: float"},
+              {})
+        .attribute("first: int")
+        .attribute("columns: int")
+        .attribute("scale: float")
+        .attribute("weight_decay: float")
+        .attribute("on_tiles: bool")
+        .updates()
+        .shapes(ShapesOfFirst<0>)
+        .kernels<ComputeMuon<float>, ComputeMuon<Bfloat16>>();
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "blocks.h"
+#include "tiles.h"
 
 namespace {
 
@@ -15,44 +16,76 @@ namespace {
 constexpr int64_t kPanelRows = 256, kPanelColumns = 32;
 constexpr float kSmallestBound = 1e-14f;  // a matrix of zeros must not divide by zero
 
-// c (M, N) = a · b (K, N) with a (M, K), or stored (K, M) if `transposed`. If the result is symmetric, what is on and
-// above the diagonal is computed and copied.
-template <int W, bool transposed, bool isSymmetric>
-INLINE void Product(int64_t M, int64_t N, int64_t K, const float* a, const float* b, float* c) {
-  const int64_t strideA = transposed ? M : K;
-  alignas(64) float panel[kPanelRows * kPanelColumns];
-  for (int64_t n = 0; n < N; n += kPanelColumns) {
-    const int64_t columns = std::min(kPanelColumns, N - n), rows = isSymmetric ? n + columns : M;
-    for (int64_t k = 0; k < K; k += kPanelRows) {
-      const int64_t depth = std::min(kPanelRows, K - k);
-      for (int64_t i = 0; i < depth; i++)
-        std::memcpy(panel + i * kPanelColumns, b + (k + i) * N + n, columns * sizeof(float));
-      const float* left = a + (transposed ? k * strideA : k);
-      if (k == 0)
-        MultiplyBlock<W, transposed, false>(rows, columns, depth, left, strideA, panel, kPanelColumns, c + n, N);
-      else
-        MultiplyBlock<W, transposed, true>(rows, columns, depth, left, strideA, panel, kPanelColumns, c + n, N);
-    }
-  }
-  if (!isSymmetric) return;
+// Columns of a symmetric product that the tile unit computes together.
+constexpr int64_t kTileColumns = 128;
+// The smaller side of a matrix from which on the tile unit pays: below, packing takes as long as multiplying.
+constexpr int64_t kSmallestOnTiles = 192;
+
+// Copies what is above the diagonal of c (M, M) below it.
+INLINE void Mirror(int64_t M, float* c) {
   for (int64_t row = 0; row < M; row += 8)
     for (int64_t column = 0; column < row; column += 8)
-      TransposeBlock(8, 8, c + column * N + row, N, 1, c + row * N + column, N);
+      TransposeBlock(8, 8, c + column * M + row, M, 1, c + row * M + column, M);
 }
+
+// c (M, N) = a · b (K, N) with a (M, K), or stored (K, M) if `transposed`. If the result is symmetric, what is on and
+// above the diagonal is computed and copied. By vectors of W numbers:
+template <int W>
+struct ByVectors {
+  template <bool transposed, bool isSymmetric>
+  INLINE void Product(int64_t M, int64_t N, int64_t K, const float* a, const float* b, float* c) {
+    const int64_t strideA = transposed ? M : K;
+    alignas(64) float panel[kPanelRows * kPanelColumns];
+    for (int64_t n = 0; n < N; n += kPanelColumns) {
+      const int64_t columns = std::min(kPanelColumns, N - n), rows = isSymmetric ? n + columns : M;
+      for (int64_t k = 0; k < K; k += kPanelRows) {
+        const int64_t depth = std::min(kPanelRows, K - k);
+        for (int64_t i = 0; i < depth; i++)
+          std::memcpy(panel + i * kPanelColumns, b + (k + i) * N + n, columns * sizeof(float));
+        const float* left = a + (transposed ? k * strideA : k);
+        if (k == 0)
+          MultiplyBlock<W, transposed, false>(rows, columns, depth, left, strideA, panel, kPanelColumns, c + n, N);
+        else
+          MultiplyBlock<W, transposed, true>(rows, columns, depth, left, strideA, panel, kPanelColumns, c + n, N);
+      }
+    }
+    if (isSymmetric) Mirror(M, c);
+  }
+};
+
+// On the tile unit.
+struct ByTiles {
+  template <bool transposed, bool isSymmetric>
+  INLINE void Product(int64_t M, int64_t N, int64_t K, const float* a, const float* b, float* c) {
+    const int64_t strideA = transposed ? M : K, most = isSymmetric ? kTileColumns : N;
+    for (int64_t n = 0; n < N; n += most) {
+      const int64_t columns = std::min(most, N - n), rows = isSymmetric ? n + columns : M;
+      MultiplyRounded<transposed>(rows, columns, K, {a, strideA}, {b + n, N}, c + n, N);
+    }
+    if (isSymmetric) Mirror(M, c);
+  }
+};
 
 struct Polar {
   int64_t rows, columns, iterations;
   const float *coefficients, *x;
   float *work, **result;
+  bool onTiles;
 
   template <int W>
   ALWAYS_INLINE void run() const {
+    *result = onTiles ? factor<ByTiles>() : factor<ByVectors<W>>();
+  }
+
+ private:
+  template <typename By>
+  ALWAYS_INLINE float* factor() const {
     const int64_t m = PolarSize(std::min(rows, columns)), length = PolarSize(std::max(rows, columns)), square = m * m;
     const bool isWide = rows < columns;
     float *r = work, *s = r + square, *t = s + square, *q = t + square, *whole = q + square;
     if (isWide) TransposeBlock(m, length, x, length, 1, whole, m);
     const float* tall = isWide ? whole : x;
-    Product<W, true, true>(m, m, length, tall, tall, r);
+    By::template Product<true, true>(m, m, length, tall, tall, r);
     // The largest eigenvalue is at most the Frobenius norm, a closer bound than the trace.
     float squares = 0;
     for (int64_t row = 0; row < m; row++) squares += SquaredNorm(m, r + row * m);
@@ -60,29 +93,28 @@ struct Polar {
     for (int64_t i = 0; i < square; i++) r[i] /= bound;
     for (int64_t iteration = 0; iteration < iterations; iteration++) {
       const float *abc = coefficients + 3 * iteration, a = abc[0], b = abc[1], c = abc[2];
-      Product<W, false, true>(m, m, m, r, r, s);
+      By::template Product<false, true>(m, m, m, r, r, s);
       for (int64_t i = 0; i < square; i++) s[i] = b * r[i] + c * s[i];
       for (int64_t i = 0; i < square; i += m + 1) s[i] += a;
       if (iteration == 0) {
         std::memcpy(q, s, square * sizeof(float));
       } else {
-        Product<W, false, true>(m, m, m, q, s, t);
+        By::template Product<false, true>(m, m, m, q, s, t);
         std::swap(q, t);
       }
       if (iteration == iterations - 1) break;
-      Product<W, false, true>(m, m, m, r, s, t);
-      Product<W, false, true>(m, m, m, t, s, r);
+      By::template Product<false, true>(m, m, m, r, s, t);
+      By::template Product<false, true>(m, m, m, t, s, r);
     }
     const float scale = 1 / std::sqrt(bound);
     for (int64_t i = 0; i < square; i++) q[i] *= scale;
     if (isWide)
-      Product<W, false, false>(m, length, m, q, x, whole);
+      By::template Product<false, false>(m, length, m, q, x, whole);
     else
-      Product<W, false, false>(length, m, m, x, q, whole);
-    *result = whole;
+      By::template Product<false, false>(length, m, m, x, q, whole);
+    return whole;
   }
 
- private:
   INLINE float SquaredNorm(int64_t n, const float* x) {
     float lanes[kLanes] = {};
     for (int64_t i = 0; i < n; i += kLanes)
@@ -98,9 +130,10 @@ int64_t PolarWork(int64_t rows, int64_t columns) {
   return 4 * m * m + PolarSize(rows) * PolarSize(columns);
 }
 
-float* PolarFactor(int64_t rows, int64_t columns, int64_t iterations, const float* coefficients, const float* x,
-                   float* work) {
+float* PolarFactor(int64_t rows, int64_t columns, bool onTiles, int64_t iterations, const float* coefficients,
+                   const float* x, float* work) {
   float* result = nullptr;
-  OnWidestVectors(Polar{rows, columns, iterations, coefficients, x, work, &result});
+  const bool isLarge = std::min(rows, columns) >= kSmallestOnTiles;
+  OnWidestVectors(Polar{rows, columns, iterations, coefficients, x, work, &result, onTiles && isLarge});
   return result;
 }

@@ -191,10 +191,9 @@ INLINE const T* At(const Matrix<T>& matrix, int64_t row, int64_t column) {
   return matrix.numbers + (transposed ? column * matrix.stride + row : row * matrix.stride + column);
 }
 
-template <bool transposedA, bool transposedB, typename A, typename B, typename C>
+template <int pieces, bool transposedA, bool transposedB, typename A, typename B, typename C>
 TILED void Multiply(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C* c, int64_t stride) {
   if (M == 0 || N == 0) return;
-  constexpr int pieces = kPiecesFor<C>;
   constexpr int64_t rowsAtOnce = kRowsAtOnce<transposedA>;
   static thread_local Scratch stripsOfA, stripsOfB, kept;
   const int64_t depth = PartLength(K, kMostDepth<pieces>, kDepth), width = PartLength(N, kMostColumns, kStrip);
@@ -230,7 +229,12 @@ TILED void Multiply(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C
 
 template <bool transposedA, bool transposedB, typename A, typename B, typename C>
 void MultiplyTiles(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C* c, int64_t stride) {
-  Multiply<transposedA, transposedB>(M, N, K, a, b, c, stride);
+  Multiply<kPiecesFor<C>, transposedA, transposedB>(M, N, K, a, b, c, stride);
+}
+
+template <bool transposedA>
+void MultiplyRounded(int64_t M, int64_t N, int64_t K, Matrix<float> a, Matrix<float> b, float* c, int64_t stride) {
+  Multiply<1, transposedA, false>(M, N, K, a, b, c, stride);
 }
 
 bool HasTiles() {
@@ -245,6 +249,8 @@ bool HasTiles() {
 bool HasTiles() { return false; }
 template <bool transposedA, bool transposedB, typename A, typename B, typename C>
 void MultiplyTiles(int64_t, int64_t, int64_t, Matrix<A>, Matrix<B>, C*, int64_t) {}
+template <bool transposedA>
+void MultiplyRounded(int64_t, int64_t, int64_t, Matrix<float>, Matrix<float>, float*, int64_t) {}
 
 #endif
 
@@ -257,3 +263,5 @@ FOR_TYPES(float, float, Bfloat16)
 FOR_TYPES(float, Bfloat16, Bfloat16)
 FOR_TYPES(Bfloat16, float, Bfloat16)
 FOR_TYPES(Bfloat16, Bfloat16, Bfloat16)
+template void MultiplyRounded<false>(int64_t, int64_t, int64_t, Matrix<float>, Matrix<float>, float*, int64_t);
+template void MultiplyRounded<true>(int64_t, int64_t, int64_t, Matrix<float>, Matrix<float>, float*, int64_t);

@@ -23,3 +23,7 @@ struct Matrix {
 // from inputs rounded to bfloat16, summed up in float32. A row of the result does not depend on the other rows.
 template <bool transposedA, bool transposedB, typename A, typename B, typename C>
 void MultiplyTiles(int64_t M, int64_t N, int64_t K, Matrix<A> a, Matrix<B> b, C* c, int64_t stride);
+
+// The same for float32 matrices whose numbers are rounded to bfloat16, at six times the speed; sums stay float32.
+template <bool transposedA>
+void MultiplyRounded(int64_t M, int64_t N, int64_t K, Matrix<float> a, Matrix<float> b, float* c, int64_t stride);

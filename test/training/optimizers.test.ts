@@ -91,49 +91,64 @@ describe('three updates equal those of PyTorch', () => {
   });
 });
 
+/** A parameter and its momentum before an update by Muon, and after it by each form. */
+async function updatesOf(rows: number, columns: number, parts?: readonly number[]) {
+  const name = 'blocks.0.weight';
+  const shape = [rows, columns];
+  const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu' });
+  const random = randomStream(3, name);
+  const normals = (): Float32Array => Float32Array.from({ length: rows * columns }, () => random.normal());
+  const { optimizer: config } = tinyConfig({ optimizer: { kind: 'muon', weightDecay: 0.3 } });
+  const initial = { kind: 'constant', value: 0 } as const;
+  const spec: ParameterSpec = { name, shape, initial, decays: true, multiplies: true };
+  const names = [name, `${name}/momentum`];
+  const [start, gradient] = [names.map((each) => ({ name: each, shape, values: normals() })), normals()];
+  const updated = async (form: 'kernel' | 'composed'): Promise<Float32Array[]> => {
+    await session.addVariables(start);
+    const inputs = { gradient: { shape, dtype: 'float32' }, learningRate: { shape: [], dtype: 'float32' } } as const;
+    const program = session.program(form, inputs, (feeds, variables) => {
+      const scalars = { learningRate: feeds.learningRate } as Parameters<typeof updateMatrix>[2]['scalars'];
+      const parameter = variables.read(name);
+      updateMatrix[form](variables, config, {
+        spec: { ...spec, ...(parts && { parts: [...parts] }) },
+        ...{ variable: name, parameter, gradient: feeds.gradient, gradientFactor: scalar(0.7), scalars },
+      });
+      return {};
+    });
+    await program.run({ gradient, learningRate: Float32Array.of(0.1) });
+    return (await session.readVariables(names)).map(({ values }) => Float32Array.from(values));
+  };
+  const [byKernel, composed] = [await updated('kernel'), await updated('composed')];
+  const { kernels } = session.settings;
+  session.close();
+  return { start: start.map(({ values }) => values), byKernel, composed, kernels };
+}
+
+const distance = (a: Float32Array, b: Float32Array): number => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
+
 describe('Muon by the kernel equals Muon by TensorFlow', () => {
-  const gradientFactor = 0.7;
   it.each([
     ['wide, of more rows than a vector of columns', [45, 301], undefined],
     ['tall, of more rows than are added up at once', [301, 45], undefined],
     ['three maps side by side', [70, 104], [70, 17, 17]],
   ] as const)('%s', async (_, [rows, columns], parts) => {
-    const name = 'blocks.0.weight';
-    const shape = [rows, columns];
-    const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu' });
-    const random = randomStream(3, name);
-    const normals = (): Float32Array => Float32Array.from({ length: rows * columns }, () => random.normal());
-    const { optimizer: config } = tinyConfig({ optimizer: { kind: 'muon', weightDecay: 0.3 } });
-    const spec: ParameterSpec = {
-      name,
-      shape,
-      initial: { kind: 'constant', value: 0 },
-      decays: true,
-      multiplies: true,
-    };
-    const names = [name, `${name}/momentum`];
-    const [start, gradient] = [names.map((each) => ({ name: each, shape, values: normals() })), normals()];
-    const updated = async (form: 'kernel' | 'composed'): Promise<Float32Array[]> => {
-      await session.addVariables(start);
-      const inputs = { gradient: { shape, dtype: 'float32' }, learningRate: { shape: [], dtype: 'float32' } } as const;
-      const program = session.program(form, inputs, (feeds, variables) => {
-        const scalars = { learningRate: feeds.learningRate } as Parameters<typeof updateMatrix>[2]['scalars'];
-        const parameter = variables.read(name);
-        updateMatrix[form](variables, config, {
-          spec: { ...spec, ...(parts && { parts }) },
-          ...{ variable: name, parameter, gradient: feeds.gradient, gradientFactor: scalar(gradientFactor), scalars },
-        });
-        return {};
-      });
-      await program.run({ gradient, learningRate: Float32Array.of(0.1) });
-      return (await session.readVariables(names)).map(({ values }) => Float32Array.from(values));
-    };
-    const [byKernel, composed] = [await updated('kernel'), await updated('composed')];
-    const distance = (a: Float32Array, b: Float32Array): number => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
-    expect(distance(composed[0]!, start[0]!.values)).toBeGreaterThan(0.1); // it did move
-    expect(distance(composed[1]!, start[1]!.values)).toBeGreaterThan(0.1);
+    const { start, byKernel, composed } = await updatesOf(rows, columns, parts);
+    expect(distance(composed[0]!, start[0]!)).toBeGreaterThan(0.1); // it did move
+    expect(distance(composed[1]!, start[1]!)).toBeGreaterThan(0.1);
     expect(distance(byKernel[0]!, composed[0]!)).toBeLessThan(2e-5);
     expect(distance(byKernel[1]!, composed[1]!)).toBeLessThan(1e-6);
-    session.close();
+  });
+
+  it.each([
+    ['wide', [202, 330]],
+    ['tall', [330, 202]],
+  ] as const)('a large matrix, %s: rounded to bfloat16 where there is a tile unit', async (_, [rows, columns]) => {
+    const { start, byKernel, composed, kernels } = await updatesOf(rows, columns);
+    const rootMeanSquare = (x: Float32Array, y: Float32Array): number =>
+      Math.sqrt(x.reduce((sum, value, i) => sum + (value - y[i]!) ** 2, 0) / x.length);
+    const error = rootMeanSquare(byKernel[0]!, composed[0]!) / rootMeanSquare(composed[0]!, start[0]!);
+    expect(error).toBeLessThan(kernels === 'tiles' ? 0.02 : 1e-5);
+    if (kernels === 'tiles') expect(error).toBeGreaterThan(1e-4); // it was rounded
+    expect(distance(byKernel[1]!, composed[1]!)).toBeLessThan(1e-6);
   });
 });

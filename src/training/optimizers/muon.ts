@@ -9,7 +9,8 @@ import type { Tensor } from '../../tfjs.ts';
 import { isBlockMatrix, type ParameterSpec } from '../../model/parameters.ts';
 import { operation, updateByKernel } from '../../ops/kernels.ts';
 import { halfSquaredNorm } from '../../ops/sums.ts';
-import { floatAttribute, intAttribute } from '../../runtime/binding.ts';
+import { boolAttribute, floatAttribute, intAttribute } from '../../runtime/binding.ts';
+import { kernelsInUse } from '../../runtime/recording.ts';
 import { elementCount } from '../../tensors/tensors.ts';
 import { adamW } from './adamw.ts';
 
@@ -53,6 +54,7 @@ const applyByKernel: Muon['apply'] = (
       intAttribute('columns', columns),
       floatAttribute('scale', scaleOf(spec.shape[0]!, columns)),
       floatAttribute('weight_decay', config.weightDecay),
+      boolAttribute('on_tiles', kernelsInUse() === 'tiles'),
     ];
     const state = [variables.read(variable), variables.read(momentumName(spec.name))];
     const scalars = [learningRate, momentum, gradientFactor ?? scalar(1)];
