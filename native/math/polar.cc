@@ -1,6 +1,7 @@
-// The orthogonal factor of a matrix, see polar.h. Since p(X) = X·q(XᵀX) for an odd polynomial p, the iterations are of
-// R = XᵀX, the Gram matrix of the smaller side: R ← R·q(R)², Q ← Q·q(R), and the result is X·Q. These are polynomials
-// of one symmetric matrix: they commute, so their products are symmetric and only half of each is computed.
+// The orthogonal factor of a matrix, see polar.h. On vector instructions: since p(X) = X·q(XᵀX) for an odd polynomial
+// p, the iterations are of R = XᵀX, the Gram matrix of the smaller side: R ← R·q(R)², Q ← Q·q(R), and the result is
+// X·Q. These are polynomials of one symmetric matrix: they commute, so their products are symmetric and only half of
+// each is computed.
 #include "polar.h"
 
 #include <algorithm>
@@ -29,90 +30,114 @@ INLINE void Mirror(int64_t M, float* c) {
 }
 
 // c (M, N) = a · b (K, N) with a (M, K), or stored (K, M) if `transposed`. If the result is symmetric, what is on and
-// above the diagonal is computed and copied. By vectors of W numbers:
-template <int W>
-struct ByVectors {
-  template <bool transposed, bool isSymmetric>
-  INLINE void Product(int64_t M, int64_t N, int64_t K, const float* a, const float* b, float* c) {
-    const int64_t strideA = transposed ? M : K;
-    alignas(64) float panel[kPanelRows * kPanelColumns];
-    for (int64_t n = 0; n < N; n += kPanelColumns) {
-      const int64_t columns = std::min(kPanelColumns, N - n), rows = isSymmetric ? n + columns : M;
-      for (int64_t k = 0; k < K; k += kPanelRows) {
-        const int64_t depth = std::min(kPanelRows, K - k);
-        for (int64_t i = 0; i < depth; i++)
-          std::memcpy(panel + i * kPanelColumns, b + (k + i) * N + n, columns * sizeof(float));
-        const float* left = a + (transposed ? k * strideA : k);
-        if (k == 0)
-          MultiplyBlock<W, transposed, false>(rows, columns, depth, left, strideA, panel, kPanelColumns, c + n, N);
-        else
-          MultiplyBlock<W, transposed, true>(rows, columns, depth, left, strideA, panel, kPanelColumns, c + n, N);
-      }
+// above the diagonal is computed and copied.
+template <int W, bool transposed, bool isSymmetric>
+INLINE void Product(int64_t M, int64_t N, int64_t K, const float* a, const float* b, float* c) {
+  const int64_t strideA = transposed ? M : K;
+  alignas(64) float panel[kPanelRows * kPanelColumns];
+  for (int64_t n = 0; n < N; n += kPanelColumns) {
+    const int64_t columns = std::min(kPanelColumns, N - n), rows = isSymmetric ? n + columns : M;
+    for (int64_t k = 0; k < K; k += kPanelRows) {
+      const int64_t depth = std::min(kPanelRows, K - k);
+      for (int64_t i = 0; i < depth; i++)
+        std::memcpy(panel + i * kPanelColumns, b + (k + i) * N + n, columns * sizeof(float));
+      const float* left = a + (transposed ? k * strideA : k);
+      if (k == 0)
+        MultiplyBlock<W, transposed, false>(rows, columns, depth, left, strideA, panel, kPanelColumns, c + n, N);
+      else
+        MultiplyBlock<W, transposed, true>(rows, columns, depth, left, strideA, panel, kPanelColumns, c + n, N);
     }
-    if (isSymmetric) Mirror(M, c);
   }
-};
+  if (isSymmetric) Mirror(M, c);
+}
 
-// On the tile unit.
-struct ByTiles {
-  template <bool transposed, bool isSymmetric>
-  INLINE void Product(int64_t M, int64_t N, int64_t K, const float* a, const float* b, float* c) {
-    const int64_t strideA = transposed ? M : K, most = isSymmetric ? kTileColumns : N;
-    for (int64_t n = 0; n < N; n += most) {
-      const int64_t columns = std::min(most, N - n), rows = isSymmetric ? n + columns : M;
-      MultiplyRounded<transposed>(rows, columns, K, {a, strideA}, {b + n, N}, c + n, N);
-    }
-    if (isSymmetric) Mirror(M, c);
+// A symmetric product c (M, M) = a · b (K, M) on the tile unit.
+template <bool transposed>
+INLINE void SymmetricOnTiles(int64_t M, int64_t K, const float* a, const float* b, float* c) {
+  for (int64_t m = 0; m < M; m += kTileColumns) {
+    const int64_t columns = std::min(kTileColumns, M - m);
+    MultiplyRounded<transposed>(m + columns, columns, K, {a, transposed ? M : K}, {b + m, M}, c + m, M);
   }
-};
+  Mirror(M, c);
+}
 
 struct Polar {
   int64_t rows, columns, iterations;
-  const float *coefficients, *x;
-  float *work, **result;
+  const float* coefficients;
+  float *x, *work, **result;
   bool onTiles;
 
   template <int W>
   ALWAYS_INLINE void run() const {
-    *result = onTiles ? factor<ByTiles>() : factor<ByVectors<W>>();
+    *result = onTiles ? factorOnTiles() : factor<W>();
   }
 
  private:
-  template <typename By>
+  template <int W>
   ALWAYS_INLINE float* factor() const {
     const int64_t m = PolarSize(std::min(rows, columns)), length = PolarSize(std::max(rows, columns)), square = m * m;
     const bool isWide = rows < columns;
     float *r = work, *s = r + square, *t = s + square, *q = t + square, *whole = q + square;
     if (isWide) TransposeBlock(m, length, x, length, 1, whole, m);
     const float* tall = isWide ? whole : x;
-    By::template Product<true, true>(m, m, length, tall, tall, r);
-    // The largest eigenvalue is at most the Frobenius norm, a closer bound than the trace.
-    float squares = 0;
-    for (int64_t row = 0; row < m; row++) squares += SquaredNorm(m, r + row * m);
-    const float bound = std::max(std::sqrt(squares), kSmallestBound);
-    for (int64_t i = 0; i < square; i++) r[i] /= bound;
+    Product<W, true, true>(m, m, length, tall, tall, r);
+    const float bound = divideByBound(m, r);
     for (int64_t iteration = 0; iteration < iterations; iteration++) {
-      const float *abc = coefficients + 3 * iteration, a = abc[0], b = abc[1], c = abc[2];
-      By::template Product<false, true>(m, m, m, r, r, s);
-      for (int64_t i = 0; i < square; i++) s[i] = b * r[i] + c * s[i];
-      for (int64_t i = 0; i < square; i += m + 1) s[i] += a;
+      Product<W, false, true>(m, m, m, r, r, s);
+      addUp(coefficients + 3 * iteration, 1, m, r, s);
       if (iteration == 0) {
         std::memcpy(q, s, square * sizeof(float));
       } else {
-        By::template Product<false, true>(m, m, m, q, s, t);
+        Product<W, false, true>(m, m, m, q, s, t);
         std::swap(q, t);
       }
       if (iteration == iterations - 1) break;
-      By::template Product<false, true>(m, m, m, r, s, t);
-      By::template Product<false, true>(m, m, m, t, s, r);
+      Product<W, false, true>(m, m, m, r, s, t);
+      Product<W, false, true>(m, m, m, t, s, r);
     }
     const float scale = 1 / std::sqrt(bound);
     for (int64_t i = 0; i < square; i++) q[i] *= scale;
     if (isWide)
-      By::template Product<false, false>(m, length, m, q, x, whole);
+      Product<W, false, false>(m, length, m, q, x, whole);
     else
-      By::template Product<false, false>(length, m, m, x, q, whole);
+      Product<W, false, false>(length, m, m, x, q, whole);
     return whole;
+  }
+
+  // X ← X·q(XᵀX), each time with a Gram matrix of its own: rounding makes some of its eigenvalues negative, and these
+  // would grow without bound from one iteration of R to the next.
+  ALWAYS_INLINE float* factorOnTiles() const {
+    const int64_t m = PolarSize(std::min(rows, columns)), length = PolarSize(std::max(rows, columns)), square = m * m;
+    const bool isWide = rows < columns;
+    float *r = work, *s = r + square, *whole = work + 4 * square;
+    if (isWide) TransposeBlock(m, length, x, length, 1, whole, m);
+    float *from = isWide ? whole : x, *to = isWide ? x : whole;
+    for (int64_t iteration = 0; iteration < iterations; iteration++) {
+      SymmetricOnTiles<true>(m, length, from, from, r);
+      const float scale = iteration == 0 ? 1 / std::sqrt(divideByBound(m, r)) : 1;
+      SymmetricOnTiles<false>(m, m, r, r, s);
+      addUp(coefficients + 3 * iteration, scale, m, r, s);
+      MultiplyRounded<false>(length, m, m, {from, m}, {s, m}, to, m);
+      std::swap(from, to);
+    }
+    if (isWide) TransposeBlock(length, m, from, m, 1, to, length);
+    return isWide ? to : from;
+  }
+
+  // Divides r by a bound of its largest eigenvalue: the Frobenius norm, which is closer than the trace.
+  INLINE float divideByBound(int64_t m, float* r) {
+    float squares = 0;
+    for (int64_t row = 0; row < m; row++) squares += SquaredNorm(m, r + row * m);
+    const float bound = std::max(std::sqrt(squares), kSmallestBound);
+    for (int64_t i = 0; i < m * m; i++) r[i] /= bound;
+    return bound;
+  }
+
+  // s = factor · (a + b·r + c·s)
+  INLINE void addUp(const float* abc, float factor, int64_t m, const float* r, float* s) {
+    const float a = factor * abc[0], b = factor * abc[1], c = factor * abc[2];
+    for (int64_t i = 0; i < m * m; i++) s[i] = b * r[i] + c * s[i];
+    for (int64_t i = 0; i < m * m; i += m + 1) s[i] += a;
   }
 
   INLINE float SquaredNorm(int64_t n, const float* x) {
@@ -130,8 +155,8 @@ int64_t PolarWork(int64_t rows, int64_t columns) {
   return 4 * m * m + PolarSize(rows) * PolarSize(columns);
 }
 
-float* PolarFactor(int64_t rows, int64_t columns, bool onTiles, int64_t iterations, const float* coefficients,
-                   const float* x, float* work) {
+float* PolarFactor(int64_t rows, int64_t columns, bool onTiles, int64_t iterations, const float* coefficients, float* x,
+                   float* work) {
   float* result = nullptr;
   const bool isLarge = std::min(rows, columns) >= kSmallestOnTiles;
   OnWidestVectors(Polar{rows, columns, iterations, coefficients, x, work, &result, onTiles && isLarge});

@@ -13,6 +13,7 @@ int64_t PolarWork(int64_t rows, int64_t columns);
 // bound of the largest one, becomes pₙ(… p₁(σ)) with the odd polynomials pᵢ(σ) = aᵢσ + bᵢσ³ + cᵢσ⁵.
 //
 // @param onTiles if the processor has a tile unit: numbers are rounded to bfloat16 for the products of large matrices
-// @param x of padded sizes @param coefficients (iterations, 3) @returns the result, like x, within `work`
-float* PolarFactor(int64_t rows, int64_t columns, bool onTiles, int64_t iterations, const float* coefficients,
-                   const float* x, float* work);
+// @param x of padded sizes, is overwritten @param coefficients (iterations, 3)
+// @returns the result, like x, within `work` or in place of x
+float* PolarFactor(int64_t rows, int64_t columns, bool onTiles, int64_t iterations, const float* coefficients, float* x,
+                   float* work);
