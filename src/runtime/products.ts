@@ -7,10 +7,9 @@
  * reads. For every other operation they are cast to float32, so that everything between products (norms, softmax, loss,
  * optimizer, parameters) computes in float32.
  *
- * Products are computed by clm's kernels (native/kernels/products.cc), but for those in bfloat16 without a tile unit.
- * With TensorFlow's, the bits depend on the number of threads, which share the inner dimension or divide rows
- * otherwise. On tiles, products in float32 are also faster and nearer to the exact product (docs/speed.md), and those
- * in bfloat16 need no copy of float32 inputs.
+ * On tiles, products are computed by clm's kernels (native/kernels/products.cc): in float32 faster and nearer to the
+ * exact product than TensorFlow's (docs/speed.md), in bfloat16 without a copy of float32 inputs. Elsewhere clm computes
+ * those float32 products whose bits would depend on the number of threads, which share their inner dimension.
  */
 import {
   dataTypes,
@@ -33,7 +32,8 @@ export function withProducts(
   reuseCasts: boolean,
 ): Binding {
   if (precision === 'bfloat16') return bfloat16Products(binding, kernels, reuseCasts);
-  return kernels === 'none' ? binding : float32Products(binding, kernels);
+  if (kernels === 'none') return binding;
+  return kernels === 'tiles' ? tileProducts(binding) : vectorProducts(binding);
 }
 
 /** What a kernel for TensorFlow's operation `name` ends in: null if that is no product, or one of two transposed. */
@@ -67,26 +67,61 @@ function tileProduct(
   };
 }
 
-/** The same on vector instructions, in float32. */
-function vectorProduct(name: string, attributes: readonly Attribute[]): ProductKernel | null {
-  const form = formOf(name, attributes);
-  return form === null ? null : { name: `ClmVectorProduct${form}`, attributes: [] };
-}
-
 const float32 = { a: dataTypes.float32, b: dataTypes.float32, output: dataTypes.float32 };
 
-/** Float32 products by clm's kernels. */
-const float32Products = (binding: Binding, kernels: Kernels): Binding => ({
+/** Float32 products on tiles. */
+const tileProducts = (binding: Binding): Binding => ({
   createTensor: (shape, dtype, values) => binding.createTensor(shape, dtype, values),
   deleteTensor: (id) => binding.deleteTensor(id),
   tensorDataSync: (id) => binding.tensorDataSync(id),
   executeOp(name, attributes, inputIds, outputs) {
-    const kernel = kernels === 'tiles' ? tileProduct(name, attributes, float32) : vectorProduct(name, attributes);
+    const kernel = tileProduct(name, attributes, float32);
     return kernel === null
       ? binding.executeOp(name, attributes, inputIds, outputs)
       : binding.executeOp(kernel.name, kernel.attributes, inputIds, 1);
   },
 });
+
+/** Results of at most so many columns, or numbers: the threads of oneDNN share the inner dimension of their products. */
+const narrow = { columns: 128, numbers: 2 ** 15 };
+
+/**
+ * Whether TensorFlow's product of these shapes, by oneDNN, may depend on the number of threads: so it does for few
+ * rows or columns. Otherwise it does not on AVX-512, and is a little faster than clm's. Unknown shapes may.
+ */
+function mayDependOnThreads(a: number[] | undefined, b: number[] | undefined, form: string): boolean {
+  if (a === undefined || b === undefined || [...a, ...b].some((size) => size < 0)) return true;
+  const rows = a.at(form === 'TransposedA' ? -1 : -2)!;
+  const columns = b.at(form === 'TransposedB' ? -2 : -1)!;
+  return columns <= narrow.columns || rows * columns <= narrow.numbers;
+}
+
+/** Float32 products on vector instructions: by TensorFlow but for those that would depend on the number of threads. */
+function vectorProducts(binding: Binding): Binding {
+  const shapes = new Map<number, number[]>();
+  return {
+    createTensor: (shape, dtype, values) => {
+      const id = binding.createTensor(shape, dtype, values);
+      shapes.set(id, shape);
+      return id;
+    },
+    deleteTensor(id) {
+      shapes.delete(id);
+      binding.deleteTensor(id);
+    },
+    tensorDataSync: (id) => binding.tensorDataSync(id),
+    executeOp(name, attributes, inputIds, outputs) {
+      const form = formOf(name, attributes);
+      const [a, b] = [shapes.get(inputIds[0]!), shapes.get(inputIds[1]!)];
+      const made =
+        form !== null && mayDependOnThreads(a, b, form)
+          ? binding.executeOp(`ClmVectorProduct${form}`, [], inputIds, 1)
+          : binding.executeOp(name, attributes, inputIds, outputs);
+      for (const { id, shape } of made) shapes.set(id, shape);
+      return made;
+    },
+  };
+}
 
 const product: Bfloat16Use = { inputs: [0, 1], outputs: [0] };
 const mover: Bfloat16Use = { inputs: [], ifAlready: [0], outputs: 'all' };

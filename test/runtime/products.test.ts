@@ -3,7 +3,9 @@ import { matMul, type Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { roundingFeatures } from '../../src/processor.ts';
 import { randomStream } from '../../src/random.ts';
+import { boolAttribute, dataTypes, type Binding } from '../../src/runtime/binding.ts';
 import { openSession } from '../../src/runtime/openSession.ts';
+import { withProducts } from '../../src/runtime/products.ts';
 import type { RecordedSession } from '../../src/runtime/recordedSession.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import { executeOperation, loadTensorFlow } from '../../src/runtime/tensorflow.ts';
@@ -138,6 +140,33 @@ describe.skipIf(loadTensorFlow('cpu').kernels === 'none')('products on vectors',
       expect(several).not.toEqual(one);
     }
   });
+});
+
+it.each([
+  { a: [512, 3072], b: [3072, 768], form: '', name: 'BatchMatMulV2' },
+  { a: [512, 3072], b: [3072, 128], form: '', name: 'ClmVectorProduct' },
+  { a: [9, 3072], b: [3072, 3000], form: '', name: 'ClmVectorProduct' },
+  { a: [4096, 700], b: [4096, 64], form: 'TransposedA', name: 'ClmVectorProductTransposedA' },
+  { a: [4096, 64], b: [4096, 700], form: 'TransposedA', name: 'BatchMatMulV2' },
+  { a: [700, 4096], b: [64, 4096], form: 'TransposedB', name: 'ClmVectorProductTransposedB' },
+  { a: [512, 8], b: [50_257, 8], form: 'TransposedB', name: 'BatchMatMulV2' },
+  { a: [-1, 3072], b: [3072, 768], form: '', name: 'ClmVectorProduct' },
+])('without a tile unit $a × $b, $form: $name', ({ a, b, form, name }) => {
+  const executed: string[] = [];
+  const binding: Binding = {
+    createTensor: (shape) => shape.reduce((x, y) => x * 7919 + y, 1),
+    deleteTensor: () => undefined,
+    tensorDataSync: () => new Float32Array(),
+    executeOp: (operation) => {
+      executed.push(operation);
+      return [];
+    },
+  };
+  const products = withProducts(binding, { precision: 'float32', kernels: 'vectors' }, false);
+  const ids = [a, b].map((shape) => products.createTensor(shape, dataTypes.float32, new Float32Array()));
+  const isTransposed = [boolAttribute('adj_x', form === 'TransposedA'), boolAttribute('adj_y', form === 'TransposedB')];
+  products.executeOp('BatchMatMulV2', isTransposed, ids, 1);
+  expect(executed).toEqual([name]);
 });
 
 // These need the unit.
