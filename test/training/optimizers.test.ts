@@ -91,18 +91,31 @@ describe('three updates equal those of PyTorch', () => {
   });
 });
 
-/** A parameter and its momentum before an update by Muon, and after it by each form. */
-async function updatesOf(rows: number, columns: number, parts?: readonly number[]) {
+/**
+ * A parameter and its momentum before an update by Muon, and after it by each form.
+ *
+ * @param isFlat momentum and gradient have few large singular values, as gradients do, and many of a thousandth of them
+ */
+async function updatesOf(rows: number, columns: number, parts?: readonly number[], isFlat = false) {
   const name = 'blocks.0.weight';
   const shape = [rows, columns];
   const session = openSession({ mode: 'recorded', precision: 'float32', device: 'cpu' });
   const random = randomStream(3, name);
   const normals = (): Float32Array => Float32Array.from({ length: rows * columns }, () => random.normal());
-  const { optimizer: config } = tinyConfig({ optimizer: { kind: 'muon', weightDecay: 0.3 } });
+  const { optimizer: config } = tinyConfig({ optimizer: { kind: 'muon', weightDecay: isFlat ? 0 : 0.3 } });
   const initial = { kind: 'constant', value: 0 } as const;
   const spec: ParameterSpec = { name, shape, initial, decays: true, multiplies: true };
   const names = [name, `${name}/momentum`];
-  const [start, gradient] = [names.map((each) => ({ name: each, shape, values: normals() })), normals()];
+  const flat = (): Float32Array => {
+    const [left, right, noise] = [normals(), normals(), normals()];
+    return noise.map((value, i) => {
+      const [row, column] = [Math.floor(i / columns), i % columns];
+      return value / 1000 + left[row]! * right[column]! + left[rows + row]! * right[columns + column]!;
+    });
+  };
+  const moving = isFlat ? flat : normals;
+  const start = [normals(), moving()].map((values, i) => ({ name: names[i]!, shape, values }));
+  const gradient = moving();
   const updated = async (form: 'kernel' | 'composed'): Promise<Float32Array[]> => {
     await session.addVariables(start);
     const inputs = { gradient: { shape, dtype: 'float32' }, learningRate: { shape: [], dtype: 'float32' } } as const;
@@ -124,6 +137,8 @@ async function updatesOf(rows: number, columns: number, parts?: readonly number[
   return { start: start.map(({ values }) => values), byKernel, composed, kernels };
 }
 
+const rootMeanSquare = (x: Float32Array, y: Float32Array): number =>
+  Math.sqrt(x.reduce((sum, value, i) => sum + (value - y[i]!) ** 2, 0) / x.length);
 const distance = (a: Float32Array, b: Float32Array): number => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
 
 describe('Muon by the kernel equals Muon by TensorFlow', () => {
@@ -144,11 +159,19 @@ describe('Muon by the kernel equals Muon by TensorFlow', () => {
     ['tall', [330, 202]],
   ] as const)('a large matrix, %s: rounded to bfloat16 where there is a tile unit', async (_, [rows, columns]) => {
     const { start, byKernel, composed, kernels } = await updatesOf(rows, columns);
-    const rootMeanSquare = (x: Float32Array, y: Float32Array): number =>
-      Math.sqrt(x.reduce((sum, value, i) => sum + (value - y[i]!) ** 2, 0) / x.length);
     const error = rootMeanSquare(byKernel[0]!, composed[0]!) / rootMeanSquare(composed[0]!, start[0]!);
     expect(error).toBeLessThan(kernels === 'tiles' ? 0.02 : 1e-5);
     if (kernels === 'tiles') expect(error).toBeGreaterThan(1e-4); // it was rounded
     expect(distance(byKernel[1]!, composed[1]!)).toBeLessThan(1e-6);
+  });
+
+  it.each([
+    ['wide', [202, 330]],
+    ['tall', [330, 202]],
+  ] as const)('nothing grows out of rounding if most singular values are small: %s', async (_, [rows, columns]) => {
+    const { start, byKernel, composed } = await updatesOf(rows, columns, undefined, true);
+    const ratio = rootMeanSquare(byKernel[0]!, start[0]!) / rootMeanSquare(composed[0]!, start[0]!);
+    expect(Math.abs(ratio - 1)).toBeLessThan(0.05);
+    expect(rootMeanSquare(byKernel[0]!, composed[0]!)).toBeLessThan(0.2 * rootMeanSquare(composed[0]!, start[0]!));
   });
 });
