@@ -82,18 +82,25 @@ const tileProducts = (binding: Binding): Binding => ({
   },
 });
 
-/** Results of at most so many columns, or numbers: the threads of oneDNN share the inner dimension of their products. */
-const narrow = { columns: 128, numbers: 2 ** 15 };
+/** Which products oneDNN computes alike with any number of threads, as far as was tried (docs/speed.md). */
+const alike = {
+  /** Results of more columns and more numbers; otherwise threads share the inner dimension. */
+  columns: 128,
+  numbers: 2 ** 15,
+  /** Sizes are a multiple of this, or what is left over is computed in another order … */
+  multiple: 16,
+  /** … unless the result has at least so many numbers. */
+  largeNumbers: 2 ** 22,
+};
 
-/**
- * Whether TensorFlow's product of these shapes, by oneDNN, may depend on the number of threads: so it does for few
- * rows or columns. Otherwise it does not on AVX-512, and is a little faster than clm's. Unknown shapes may.
- */
+/** Whether TensorFlow's product of these shapes, by oneDNN, may depend on the number of threads. Unknown shapes may. */
 function mayDependOnThreads(a: number[] | undefined, b: number[] | undefined, form: string): boolean {
   if (a === undefined || b === undefined || [...a, ...b].some((size) => size < 0)) return true;
-  const rows = a.at(form === 'TransposedA' ? -1 : -2)!;
+  const [rows, inner] = form === 'TransposedA' ? [a.at(-1)!, a.at(-2)!] : [a.at(-2)!, a.at(-1)!];
   const columns = b.at(form === 'TransposedB' ? -2 : -1)!;
-  return columns <= narrow.columns || rows * columns <= narrow.numbers;
+  if (columns <= alike.columns || rows * columns <= alike.numbers) return true;
+  const isOdd = [rows, inner, columns].some((size) => size % alike.multiple !== 0);
+  return isOdd && rows * columns < alike.largeNumbers;
 }
 
 /** Float32 products on vector instructions: by TensorFlow but for those that would depend on the number of threads. */
