@@ -44,11 +44,6 @@ function formOf(name: string, attributes: readonly Attribute[]): '' | 'Transpose
   return a && b ? null : a ? 'TransposedA' : b ? 'TransposedB' : '';
 }
 
-interface ProductKernel {
-  name: string;
-  attributes: Attribute[];
-}
-
 /**
  * The kernel on tiles in place of TensorFlow's operation.
  *
@@ -58,7 +53,7 @@ function tileProduct(
   name: string,
   attributes: readonly Attribute[],
   types: { a: number; b: number; output: number },
-): ProductKernel | null {
+): { name: string; attributes: Attribute[] } | null {
   const form = formOf(name, attributes);
   if (form === null) return null;
   return {
