@@ -82,6 +82,9 @@ const alike = {
   /** Results of more columns and more numbers; otherwise threads share the inner dimension. */
   columns: 128,
   numbers: 2 ** 15,
+  /** aᵀ·b of fewer terms or more columns, for 8 threads; otherwise they share the terms. */
+  termsOfTransposedA: 2048,
+  columnsOfTransposedA: 512,
   /** Sizes are a multiple of this, or what is left over is computed in another order … */
   multiple: 16,
   /** … unless the result has at least so many numbers. */
@@ -94,6 +97,7 @@ function mayDependOnThreads(a: number[] | undefined, b: number[] | undefined, fo
   const [rows, inner] = form === 'TransposedA' ? [a.at(-1)!, a.at(-2)!] : [a.at(-2)!, a.at(-1)!];
   const columns = b.at(form === 'TransposedB' ? -2 : -1)!;
   if (columns <= alike.columns || rows * columns <= alike.numbers) return true;
+  if (form === 'TransposedA' && inner >= alike.termsOfTransposedA && columns <= alike.columnsOfTransposedA) return true;
   const isOdd = [rows, inner, columns].some((size) => size % alike.multiple !== 0);
   return isOdd && rows * columns < alike.largeNumbers;
 }

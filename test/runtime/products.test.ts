@@ -152,6 +152,8 @@ it.each([
   { a: [9, 3072], b: [3072, 3000], form: '', name: 'ClmVectorProduct' },
   { a: [4096, 700], b: [4096, 64], form: 'TransposedA', name: 'ClmVectorProductTransposedA' },
   { a: [4096, 96], b: [4096, 704], form: 'TransposedA', name: 'BatchMatMulV2' },
+  { a: [2032, 384], b: [2032, 448], form: 'TransposedA', name: 'BatchMatMulV2' },
+  { a: [2048, 384], b: [2048, 448], form: 'TransposedA', name: 'ClmVectorProductTransposedA' },
   { a: [4096, 96], b: [4096, 700], form: 'TransposedA', name: 'ClmVectorProductTransposedA' },
   { a: [512, 50_257], b: [50_257, 768], form: '', name: 'ClmVectorProduct' },
   { a: [700, 4096], b: [64, 4096], form: 'TransposedB', name: 'ClmVectorProductTransposedB' },

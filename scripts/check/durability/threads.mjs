@@ -49,6 +49,11 @@ const shapes = {
     model: { family: 'gpt2', layers: 1, heads: 2, width: 64, contextLength: 64, biases: true },
     training: { microBatchSize: 64 },
   },
+  // 2,048 rows in each branch: TensorFlow's threads would share the gradients of weights of some hundred columns
+  manyTerms: {
+    model: { family: 'gpt2', layers: 1, heads: 4, width: 256, contextLength: 128 },
+    training: { microBatchSize: 32 },
+  },
 };
 const cases = Object.entries(shapes).flatMap(([shape, given]) =>
   ['adamw', 'muon'].flatMap((kind) =>
