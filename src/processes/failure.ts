@@ -16,9 +16,10 @@ export interface GroupFailure {
 export function failureOf(verdict: Verdict, who: ReadonlyMap<number, Identity>, step: number, idleMs: number) {
   const seconds = `${Math.round(idleMs / 1000)} s`;
   if (verdict.kind === 'stalled') {
+    const names = [...who].sort(([a], [b]) => a - b).map(([rank, known]) => nameOf(rank, known));
     return expected(
       `The processes wait for each other in step ${step}, and for ${seconds} none of them has computed or sent ` +
-        'anything: a connection between their TensorFlow servers has been lost.',
+        `anything: a connection between the TensorFlow servers of ${names.join(', ')} has been lost.`,
     );
   }
   const { rank } = verdict;
@@ -37,6 +38,10 @@ export const endedFailure = (rank: number, who: ReadonlyMap<number, Identity>, s
   ...expected(`${nameOf(rank, who.get(rank))} has ended unexpectedly, ${whenOf(step)}.`),
   rank,
 });
+
+/** TensorFlow itself has said that it no longer reaches the server of a rank, which is still heard of. */
+export const unreachableFailure = (rank: number, known: Identity | undefined, step: number): GroupFailure =>
+  expected(`The connection to the TensorFlow server of ${nameOf(rank, known)} was cut, ${whenOf(step)}.`);
 
 const whenOf = (step: number): string => (step === 0 ? 'before the first step' : `in step ${step}`);
 

@@ -6,9 +6,9 @@ import { isIPv6 } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { failureOfKind, type FailureKind } from '../errors.ts';
 import { endProcess } from '../runtime/libc.ts';
-import type { ServerPlace } from '../runtime/server.ts';
+import { unreachableRank, type ServerPlace } from '../runtime/server.ts';
 import type { ControlData, News, Order } from './controlMessages.ts';
-import type { GroupFailure } from './failure.ts';
+import { unreachableFailure, type GroupFailure } from './failure.ts';
 import type { Identity } from './identity.ts';
 import { markEnding, newMarks, readMarks, setMark, type Activity } from './marks.ts';
 import type { MeetingPlace } from './meeting.ts';
@@ -104,7 +104,11 @@ export class ProcessGroup {
       // TensorFlow notices the end of a process before its connection closes here, but does not say whose.
       const timeout = new Promise((resolve) => setTimeout(resolve, Math.min(5000, this.#options.watchdogMs / 4)));
       await Promise.race([timeout, this.failed]);
-      throw error;
+      const rank = unreachableRank(error as Error);
+      if (rank === undefined) throw error;
+      const failure = unreachableFailure(rank, this.identities[rank], readMarks(this.#control.marks).step);
+      this.#control.order({ kind: 'fail', failure });
+      return this.failed;
     }
   }
 

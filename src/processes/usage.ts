@@ -11,7 +11,7 @@ export function beatsOf(marks: Marks, networkBytes: () => number): (elapsedMs: n
       cpu: user + system,
       waitedNs: waitedNs('self', ownThread()),
       networkBytes: networkBytes(),
-      fileBytes: fileBytes('self'),
+      fileBytes: fileBytes('self') + process.resourceUsage().majorPageFault * pageBytes,
       changes: readMarks(marks).changes,
     };
   };

@@ -47,8 +47,11 @@ export function verdictOf(ranks: readonly WatchedRank[], nowMs: number, limitMs:
   return ranks.every((each) => isWaiting(each) && isIdle(each)) ? { kind: 'stalled' } : undefined;
 }
 
-/** Of the time between two heartbeats: less processor time than this a process that only waits takes too. */
-const busyShare = 0.015;
+/**
+ * Of the time between two heartbeats: less processor time than this a process that only waits takes too. V8 collects
+ * garbage once the process has waited for some seconds: up to 9% were seen. One that computes takes 100% of a core.
+ */
+const busyShare = 0.15;
 /** Of the same time: with work to do on a busy machine, its threads together wait longer than this for a core. */
 const waitingShare = 0.25;
 /** What heartbeats themselves send and read. */

@@ -79,6 +79,12 @@ export function serverTarget(c: CApi, place: ServerPlace, config: Uint8Array): s
   return started.target;
 }
 
+/** The rank whose server a program could not reach, if it failed for that: gRPC's status 14 is "unavailable". */
+export function unreachableRank({ message }: Error): number | undefined {
+  const rank = /remote target \/job:worker\/replica:0\/task:(\d+)/.exec(message)?.[1];
+  return rank !== undefined && /grpc_status:14\b/.test(message) ? Number(rank) : undefined;
+}
+
 const text = (number: number, value: string): Buffer => field(number, Buffer.from(value));
 
 /**

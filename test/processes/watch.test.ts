@@ -1,8 +1,9 @@
 /** Who is to blame if processes of a group do not get on, and who is not. */
 import { describe, expect, it } from 'vitest';
-import { isSaidElsewhere } from '../../src/processes/failure.ts';
+import { failureOf, isSaidElsewhere, unreachableFailure } from '../../src/processes/failure.ts';
 import type { Activity } from '../../src/processes/marks.ts';
 import { hasMoved, verdictOf, type WatchedRank } from '../../src/processes/watch.ts';
+import { unreachableRank } from '../../src/runtime/server.ts';
 
 const limitMs = 10_000;
 const nowMs = 100_000;
@@ -50,13 +51,36 @@ describe('hasMoved', () => {
       false,
     );
     for (const change of [
-      { cpu: 20_000 },
+      { cpu: 200_000 },
       { waitedNs: 4e8 },
       { networkBytes: 1e6 },
       { fileBytes: 1e6 },
       { changes: 1 },
     ])
       expect(hasMoved(still, { ...still, ...change }, 1000)).toBe(true);
+  });
+
+  it('does not take the garbage collection of a process that waits for progress', () => {
+    expect(hasMoved(still, { ...still, cpu: 93_000, waitedNs: 1.7e8 }, 1000)).toBe(false);
+  });
+});
+
+describe('failures of connections', () => {
+  const who = new Map([1, 0].map((rank) => [rank, { pid: 7 + rank, host: `node-${rank}`, machine: '' }]));
+
+  it('name ranks, hosts and step if all wait for each other', () => {
+    const { message } = failureOf({ kind: 'stalled' }, who, 21, 6000);
+    expect(message).toMatch(/in step 21, and for 6 s .*rank 0 \(process 7 on node-0\), rank 1 \(process 8 on node-1\)/);
+  });
+
+  it('name the rank that TensorFlow no longer reaches', () => {
+    const said = (status: number) =>
+      new Error(`Additional GRPC error information from remote target /job:worker/replica:0/task:1 while calling
+/tensorflow.WorkerService/RecvBuf: {grpc_message:"recvmsg:Connection reset by peer", grpc_status:${status}}`);
+    expect(unreachableRank(said(14))).toBe(1);
+    expect(unreachableRank(said(13))).toBeUndefined();
+    expect(unreachableRank(new Error('grpc_status:14'))).toBeUndefined();
+    expect(unreachableFailure(1, who.get(1), 21).message).toMatch(/rank 1 \(process 8 on node-1\) was cut, in step 21/);
   });
 });
 

@@ -15,6 +15,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { awakeMs } from '../../lib/awakeTime.mjs';
 import { program } from '../../lib/clm.mjs';
 import { runOutcomeAndStatus } from '../../lib/runOutcome.mjs';
 import { writeTinyRun } from '../../lib/tinyRun.mjs';
@@ -32,15 +33,6 @@ let state = Number(values.seed);
 const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
 /** @template T @param {readonly T[]} choices @returns {T} */
 const oneOf = (choices) => /** @type {T} */ (choices[Math.floor(random() * choices.length)]);
-
-/** Milliseconds that this process has not been stopped itself, e.g. with all others by Ctrl-Z. */
-let awakeMs = 0;
-let lastTickMs = performance.now();
-setInterval(() => {
-  const nowMs = performance.now();
-  awakeMs += Math.min(nowMs - lastTickMs, 300);
-  lastTickMs = nowMs;
-}, 50).unref();
 
 /** For the processes to end after they have been told to. */
 const slackMs = 1500;
@@ -181,14 +173,14 @@ async function disturbed(run) {
     pids = relay === undefined ? [own, ...childrenOf(own)] : started.map(({ child }) => Number(child.pid));
     if (faultMs > 0 || pids.length < size || !pids.every(isAlive)) return;
     if (relay !== undefined && !relay.cut()) return;
-    faultMs = awakeMs + 1; // above 0
+    faultMs = awakeMs() + 1; // above 0
     if (kind !== 'closed') process.kill(/** @type {number} */ (pids[victim]), kind);
   });
   const ends = await Promise.race([
     Promise.all(started.map(({ end }) => end)),
     new Promise((resolve) => {
       const timer = setInterval(() => {
-        if (faultMs === 0 || awakeMs - faultMs < 1000 * watchdogSeconds + 20_000) return;
+        if (faultMs === 0 || awakeMs() - faultMs < 1000 * watchdogSeconds + 20_000) return;
         clearInterval(timer);
         resolve(undefined);
       }, 500);
@@ -209,7 +201,7 @@ async function disturbed(run) {
   }
   if (end?.code === 0) return true; // the fault came when all was done
   told[kind] += 1;
-  const tookMs = awakeMs - faultMs;
+  const tookMs = awakeMs() - faultMs;
   told.slowestMs = Math.max(told.slowestMs, tookMs);
   if (tookMs > 1000 * watchdogSeconds + slackMs) fail('too slow', `${what}: ${Math.round(tookMs)} ms`);
   const text = ends.map((/** @type {End} */ each) => each.stderr).join('\n');
