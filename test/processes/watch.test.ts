@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { failureOf, isSaidElsewhere, unreachableFailure } from '../../src/processes/failure.ts';
 import type { Activity } from '../../src/processes/marks.ts';
+import { fileBytesIn } from '../../src/processes/usage.ts';
 import { hasMoved, verdictOf, type WatchedRank } from '../../src/processes/watch.ts';
 import { unreachableRank } from '../../src/runtime/server.ts';
 
@@ -60,8 +61,12 @@ describe('hasMoved', () => {
       expect(hasMoved(still, { ...still, ...change }, 1000)).toBe(true);
   });
 
-  it('does not take the garbage collection of a process that waits for progress', () => {
-    expect(hasMoved(still, { ...still, cpu: 93_000, waitedNs: 1.7e8 }, 1000)).toBe(false);
+  it('does not take for progress that a process which waits collects garbage', () => {
+    const before = 'rchar: 7483953\nwchar: 37274\nsyscr: 9109\nsyscw: 4100\nread_bytes: 0\n';
+    const now = 'rchar: 7504953\nwchar: 57354\nsyscr: 11734\nsyscw: 6610\nread_bytes: 0\n'; // by waking threads
+    const fileBytes = fileBytesIn(now) - fileBytesIn(before);
+    expect(fileBytes).toBe(0);
+    expect(hasMoved(still, { ...still, cpu: 93_000, waitedNs: 1.7e8, fileBytes }, 1000)).toBe(false);
   });
 });
 
