@@ -101,7 +101,7 @@ function contribute(rank: number, what: string, value: unknown): void {
 
 function onClosed(rank: number): void {
   connections.delete(rank);
-  if (!isLeaving && !left.has(rank)) fail(endedFailure(rank, who, readMarks(marks).step));
+  if (!isLeaving && !left.has(rank)) fail(endedFailure(rank, ownRank, who, readMarks(marks).step));
 }
 
 let address = '';

@@ -34,10 +34,17 @@ export function failureOf(verdict: Verdict, who: ReadonlyMap<number, Identity>, 
   );
 }
 
-export const endedFailure = (rank: number, who: ReadonlyMap<number, Identity>, step: number): GroupFailure => ({
-  ...expected(`${nameOf(rank, who.get(rank))} has ended unexpectedly, ${whenOf(step)}.`),
-  rank,
-});
+/** The connection of two ranks has closed: on one machine the other one has ended, over a network that is not certain. */
+export function endedFailure(
+  rank: number,
+  ownRank: number,
+  who: ReadonlyMap<number, Identity>,
+  step: number,
+): GroupFailure {
+  const isNear = who.get(rank)?.machine === who.get(ownRank)?.machine;
+  const orCut = isNear ? '' : ', or the connection to it was cut';
+  return { ...expected(`${nameOf(rank, who.get(rank))} has ended unexpectedly${orCut}, ${whenOf(step)}.`), rank };
+}
 
 /** TensorFlow itself has said that it no longer reaches the server of a rank, which is still heard of. */
 export const unreachableFailure = (rank: number, known: Identity | undefined, step: number): GroupFailure =>

@@ -1,6 +1,6 @@
 /** Who is to blame if processes of a group do not get on, and who is not. */
 import { describe, expect, it } from 'vitest';
-import { failureOf, isSaidElsewhere, unreachableFailure } from '../../src/processes/failure.ts';
+import { endedFailure, failureOf, isSaidElsewhere, unreachableFailure } from '../../src/processes/failure.ts';
 import type { Activity } from '../../src/processes/marks.ts';
 import { fileBytesIn } from '../../src/processes/usage.ts';
 import { hasMoved, verdictOf, type WatchedRank } from '../../src/processes/watch.ts';
@@ -76,6 +76,14 @@ describe('failures of connections', () => {
   it('name ranks, hosts and step if all wait for each other', () => {
     const { message } = failureOf({ kind: 'stalled' }, who, 21, 6000);
     expect(message).toMatch(/in step 21, and for 6 s .*rank 0 \(process 7 on node-0\), rank 1 \(process 8 on node-1\)/);
+  });
+
+  it('do not say that a rank has ended if perhaps its network has', () => {
+    const far = new Map(who).set(1, { pid: 8, host: 'node-1', machine: 'other' });
+    expect(endedFailure(1, 0, who, 21).message).toMatch(/node-1\) has ended unexpectedly, in step 21/);
+    expect(endedFailure(1, 0, far, 21).message).toMatch(
+      /node-1\) has ended unexpectedly, or the connection to it was cut, in step 21/,
+    );
   });
 
   it('name the rank that TensorFlow no longer reaches', () => {

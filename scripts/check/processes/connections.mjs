@@ -209,7 +209,7 @@ await mustEnd(
   { cut: 'meeting' },
   {
     ...{ kind: 'meeting', goesOn: false },
-    says: (rank) => ofOther(rank, 'has ended unexpectedly, in step \\d+'),
+    says: (rank) => ofOther(rank, 'has ended unexpectedly, or the connection to it was cut, in step \\d+'),
   },
 );
 removeFiles();
