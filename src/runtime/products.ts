@@ -9,7 +9,7 @@
  *
  * On tiles, products are computed by clm's kernels (native/kernels/products.cc): in float32 faster and nearer to the
  * exact product than TensorFlow's (docs/speed.md), in bfloat16 without a copy of float32 inputs. Elsewhere clm computes
- * those float32 products whose bits would depend on the number of threads, which share their inner dimension.
+ * those products whose bits would depend on the number of threads, which share their inner dimension.
  */
 import {
   dataTypes,
@@ -31,9 +31,9 @@ export function withProducts(
   { precision, kernels }: { precision: Precision; kernels: Kernels },
   reuseCasts: boolean,
 ): Binding {
-  if (precision === 'bfloat16') return bfloat16Products(binding, kernels, reuseCasts);
-  if (kernels === 'none') return binding;
-  return kernels === 'tiles' ? tileProducts(binding) : vectorProducts(binding);
+  const onVectors = kernels === 'vectors' ? vectorProducts(binding) : binding;
+  if (precision === 'bfloat16') return bfloat16Products(onVectors, kernels, reuseCasts);
+  return kernels === 'tiles' ? tileProducts(binding) : onVectors;
 }
 
 /** What a kernel for TensorFlow's operation `name` ends in: null if that is no product, or one of two transposed. */
@@ -91,20 +91,44 @@ const alike = {
   largeNumbers: 2 ** 22,
 };
 
-/** Whether TensorFlow's product of these shapes, by oneDNN, may depend on the number of threads. Unknown shapes may. */
-function mayDependOnThreads(a: number[] | undefined, b: number[] | undefined, form: string): boolean {
-  if (a === undefined || b === undefined || [...a, ...b].some((size) => size < 0)) return true;
+/**
+ * Whether TensorFlow's product of these shapes, by oneDNN, may depend on the number of threads. In bfloat16 fewer do, as
+ * far as was tried, and clm should compute only those: without a tile unit it does so in float32, which is slower.
+ */
+function mayDependOnThreads(
+  a: number[] | undefined,
+  b: number[] | undefined,
+  form: string,
+  precision: Precision,
+): boolean {
+  const isFloat32 = precision === 'float32';
+  if (a === undefined || b === undefined || [...a, ...b].some((size) => size < 0))
+    return isFloat32 || form === 'TransposedA';
   const [rows, inner] = form === 'TransposedA' ? [a.at(-1)!, a.at(-2)!] : [a.at(-2)!, a.at(-1)!];
   const columns = b.at(form === 'TransposedB' ? -2 : -1)!;
+  if (form === 'TransposedA' && inner >= alike.termsOfTransposedA && columns <= alike.columnsOfTransposedA)
+    return isFloat32 || Number.isInteger(Math.log2(inner));
+  if (!isFloat32) return false;
   if (columns <= alike.columns || rows * columns <= alike.numbers) return true;
-  if (form === 'TransposedA' && inner >= alike.termsOfTransposedA && columns <= alike.columnsOfTransposedA) return true;
   const isOdd = [rows, inner, columns].some((size) => size % alike.multiple !== 0);
   return isOdd && rows * columns < alike.largeNumbers;
 }
 
-/** Float32 products on vector instructions: by TensorFlow but for those that would depend on the number of threads. */
+/** Products on vector instructions: by TensorFlow but for those that would depend on the number of threads. */
 function vectorProducts(binding: Binding): Binding {
   const shapes = new Map<number, number[]>();
+  const cast = (id: number, from: number, to: number): TensorHandle =>
+    binding.executeOp('Cast', [typeAttribute('SrcT', from), typeAttribute('DstT', to)], [id], 1)[0]!;
+  /** By clm, which computes in float32. */
+  function ownProduct(form: string, inputIds: number[], precision: Precision): TensorHandle[] {
+    const name = `ClmVectorProduct${form}`;
+    if (precision === 'float32') return binding.executeOp(name, [], inputIds, 1);
+    const inputs = inputIds.map((id) => cast(id, dataTypes.bfloat16, dataTypes.float32).id);
+    const [made] = binding.executeOp(name, [], inputs, 1);
+    const rounded = cast(made!.id, dataTypes.float32, dataTypes.bfloat16);
+    for (const id of [...inputs, made!.id]) binding.deleteTensor(id);
+    return [rounded];
+  }
   return {
     createTensor: (shape, dtype, values) => {
       const id = binding.createTensor(shape, dtype, values);
@@ -119,9 +143,11 @@ function vectorProducts(binding: Binding): Binding {
     executeOp(name, attributes, inputIds, outputs) {
       const form = formOf(name, attributes);
       const [a, b] = [shapes.get(inputIds[0]!), shapes.get(inputIds[1]!)];
+      const isBfloat16 = attributes.some((each) => each.name === 'T' && each.value === dataTypes.bfloat16);
+      const precision = isBfloat16 ? 'bfloat16' : 'float32';
       const made =
-        form !== null && mayDependOnThreads(a, b, form)
-          ? binding.executeOp(`ClmVectorProduct${form}`, [], inputIds, 1)
+        form !== null && mayDependOnThreads(a, b, form, precision)
+          ? ownProduct(form, inputIds, precision)
           : binding.executeOp(name, attributes, inputIds, outputs);
       for (const { id, shape } of made) shapes.set(id, shape);
       return made;
