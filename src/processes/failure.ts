@@ -34,7 +34,7 @@ export function failureOf(verdict: Verdict, who: ReadonlyMap<number, Identity>, 
   );
 }
 
-/** The connection of two ranks has closed: on one machine the other one has ended, over a network that is not certain. */
+/** The connection of two ranks has closed. On one machine the other has ended; over a network that is not certain. */
 export function endedFailure(
   rank: number,
   ownRank: number,

@@ -92,8 +92,8 @@ const alike = {
 };
 
 /**
- * Whether TensorFlow's product of these shapes, by oneDNN, may depend on the number of threads. In bfloat16 fewer do, as
- * far as was tried, and clm should compute only those: without a tile unit it does so in float32, which is slower.
+ * Whether TensorFlow's product of these shapes, by oneDNN, may depend on the number of threads. In bfloat16 fewer do,
+ * as far as was tried, and clm should compute only those: without a tile unit it does so in float32, which is slower.
  */
 function mayDependOnThreads(
   a: number[] | undefined,

@@ -34,7 +34,7 @@ interface Matrices {
   transposed: 'neither' | 'A' | 'B';
 }
 
-/** Whether TensorFlow's products by two threads are known to differ from those by one: processors on which it was tried. */
+/** Whether this is a processor on which TensorFlow's products by one thread and by two were found to differ. */
 const isKnown = os.availableParallelism() === 2 && roundingFeatures().includes('avx512f');
 
 const normals = (purpose: string, size: number): Float32Array => {

@@ -7,8 +7,8 @@
  * whose loss is computed in chunks among them: both families, AdamW and Muon, float32 and bfloat16, dropout, packed
  * windows, gradient accumulation; with and without the processor's tile unit. Each has two branches, because a session
  * with several has as many threads as it is told, also on a machine with fewer cores. NAME picks some of them. Exit
- * code 1 if a run differs. Not among them is bfloat16 where the processor has no arithmetic for it, or with its tile unit
- * left out: there most products are TensorFlow's.
+ * code 1 if a run differs. Not among them is bfloat16 where the processor has no arithmetic for it, or without the tile
+ * unit that it has: there most products are TensorFlow's.
  *
  * Time: 6 minutes
  */
