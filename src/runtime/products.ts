@@ -9,7 +9,7 @@
  *
  * On tiles, products are computed by clm's kernels (native/kernels/products.cc): in float32 faster and nearer to the
  * exact product than TensorFlow's (docs/speed.md), in bfloat16 without a copy of float32 inputs. Elsewhere clm computes
- * those products whose bits would depend on the number of threads, which share their inner dimension.
+ * those float32 products whose bits would depend on the number of threads, which share their inner dimension.
  */
 import {
   dataTypes,
@@ -92,8 +92,8 @@ const alike = {
 };
 
 /**
- * Whether TensorFlow's product of these shapes, by oneDNN, may depend on the number of threads. In bfloat16 fewer do,
- * as far as was tried, and clm should compute only those: without a tile unit it does so in float32, which is slower.
+ * Whether TensorFlow's product of these shapes, by oneDNN, may depend on the number of threads. In bfloat16 only those
+ * of 2,048, 4,096 … terms do, as far as was tried.
  */
 function mayDependOnThreads(
   a: number[] | undefined,
@@ -102,8 +102,7 @@ function mayDependOnThreads(
   precision: Precision,
 ): boolean {
   const isFloat32 = precision === 'float32';
-  if (a === undefined || b === undefined || [...a, ...b].some((size) => size < 0))
-    return isFloat32 || form === 'TransposedA';
+  if (a === undefined || b === undefined || [...a, ...b].some((size) => size < 0)) return isFloat32;
   const [rows, inner] = form === 'TransposedA' ? [a.at(-1)!, a.at(-2)!] : [a.at(-2)!, a.at(-1)!];
   const columns = b.at(form === 'TransposedB' ? -2 : -1)!;
   if (form === 'TransposedA' && inner >= alike.termsOfTransposedA && columns <= alike.columnsOfTransposedA)
@@ -117,17 +116,21 @@ function mayDependOnThreads(
 /** Products on vector instructions: by TensorFlow but for those that would depend on the number of threads. */
 function vectorProducts(binding: Binding): Binding {
   const shapes = new Map<number, number[]>();
-  const cast = (id: number, from: number, to: number): TensorHandle =>
-    binding.executeOp('Cast', [typeAttribute('SrcT', from), typeAttribute('DstT', to)], [id], 1)[0]!;
-  /** By clm, which computes in float32. */
-  function ownProduct(form: string, inputIds: number[], precision: Precision): TensorHandle[] {
-    const name = `ClmVectorProduct${form}`;
-    if (precision === 'float32') return binding.executeOp(name, [], inputIds, 1);
-    const inputs = inputIds.map((id) => cast(id, dataTypes.bfloat16, dataTypes.float32).id);
-    const [made] = binding.executeOp(name, [], inputs, 1);
-    const rounded = cast(made!.id, dataTypes.float32, dataTypes.bfloat16);
-    for (const id of [...inputs, made!.id]) binding.deleteTensor(id);
-    return [rounded];
+  /** aᵀ·b in bfloat16 of some terms more that are 0: oneDNN's threads share terms whose number is a power of two. */
+  function withMoreTerms(name: string, attributes: Attribute[], inputIds: number[]): TensorHandle[] {
+    const types = [typeAttribute('T', dataTypes.bfloat16), typeAttribute('Tpaddings', dataTypes.int32)];
+    const padded = inputIds.map((id) => {
+      const rank = shapes.get(id)!.length;
+      const [before, after] = [new Array<number>(2 * rank - 3).fill(0), [0, 0]];
+      const sizes = Int32Array.from([...before, alike.multiple, ...after]);
+      const sizesId = binding.createTensor([rank, 2], dataTypes.int32, sizes);
+      const [longer] = binding.executeOp('Pad', types, [id, sizesId], 1);
+      binding.deleteTensor(sizesId);
+      return longer!.id;
+    });
+    const made = binding.executeOp(name, attributes, padded, 1);
+    padded.forEach((id) => binding.deleteTensor(id));
+    return made;
   }
   return {
     createTensor: (shape, dtype, values) => {
@@ -146,9 +149,11 @@ function vectorProducts(binding: Binding): Binding {
       const isBfloat16 = attributes.some((each) => each.name === 'T' && each.value === dataTypes.bfloat16);
       const precision = isBfloat16 ? 'bfloat16' : 'float32';
       const made =
-        form !== null && mayDependOnThreads(a, b, form, precision)
-          ? ownProduct(form, inputIds, precision)
-          : binding.executeOp(name, attributes, inputIds, outputs);
+        form === null || !mayDependOnThreads(a, b, form, precision)
+          ? binding.executeOp(name, attributes, inputIds, outputs)
+          : isBfloat16
+            ? withMoreTerms(name, attributes, inputIds)
+            : binding.executeOp(`ClmVectorProduct${form}`, [], inputIds, 1);
       for (const { id, shape } of made) shapes.set(id, shape);
       return made;
     },

@@ -181,7 +181,7 @@ it.each([
   { a: [700, 4096], b: [64, 4096], form: 'TransposedB', name: 'ClmVectorProductTransposedB' },
   { a: [512, 8], b: [50_257, 8], form: 'TransposedB', name: 'BatchMatMulV2' },
   { a: [-1, 3072], b: [3072, 768], form: '', name: 'ClmVectorProduct' },
-  { a: [2048, 384], b: [2048, 448], form: 'TransposedA', precision: 'bfloat16', name: 'ClmVectorProductTransposedA' },
+  { a: [2048, 384], b: [2048, 448], form: 'TransposedA', precision: 'bfloat16', name: 'Pad Pad BatchMatMulV2' },
   { a: [2064, 384], b: [2064, 448], form: 'TransposedA', precision: 'bfloat16', name: 'BatchMatMulV2' },
   { a: [512, 3072], b: [3072, 128], form: '', precision: 'bfloat16', name: 'BatchMatMulV2' },
 ] as Case[])(
@@ -207,7 +207,7 @@ it.each([
       boolAttribute('adj_y', form === 'TransposedB'),
     ];
     products.executeOp('BatchMatMulV2', [typeAttribute('T', dataTypes.float32), ...isTransposed], ids, 1);
-    expect(executed).toEqual([name]);
+    expect(executed.join(' ')).toBe(name);
   },
 );
 
