@@ -147,6 +147,8 @@ describe.skipIf(loadTensorFlow('cpu').kernels === 'none')('products on vectors',
     }
   });
 
+  // That TensorFlow's do is seen in fresh processes only (npm run check -- threads): it keeps what it has prepared for a
+  // shape with another number of threads.
   it('do not depend on the threads in bfloat16', async () => {
     const matrices: Matrices = { batch: [], M: 572, N: 32, K: 4096, transposed: 'A' };
     const a = normals('a', matrices.M * matrices.K);
@@ -157,7 +159,6 @@ describe.skipIf(loadTensorFlow('cpu').kernels === 'none')('products on vectors',
     const [ours, theirs] = [await by(2, 'vectors'), await by(2, 'none')];
     const largest = Math.max(...theirs.map(Math.abs));
     ours.forEach((value, i) => expect(Math.abs(value - theirs[i]!)).toBeLessThan(largest / 128));
-    if (isKnown && roundingFeatures().includes('avx512_bf16')) expect(await by(1, 'none')).not.toEqual(theirs);
   });
 });
 
