@@ -147,8 +147,8 @@ describe.skipIf(loadTensorFlow('cpu').kernels === 'none')('products on vectors',
     }
   });
 
-  // That TensorFlow's do is seen in fresh processes only (npm run check -- threads): it keeps what it has prepared for a
-  // shape with another number of threads.
+  // That TensorFlow's do is seen in fresh processes only (npm run check -- threads): it keeps what it has prepared for
+  // a shape with another number of threads.
   it('do not depend on the threads in bfloat16', async () => {
     const matrices: Matrices = { batch: [], M: 572, N: 32, K: 4096, transposed: 'A' };
     const a = normals('a', matrices.M * matrices.K);
