@@ -99,15 +99,14 @@ function mayDependOnThreads(
   a: number[] | undefined,
   b: number[] | undefined,
   form: string,
-  precision: Precision,
+  isBfloat16: boolean,
 ): boolean {
-  const isFloat32 = precision === 'float32';
-  if (a === undefined || b === undefined || [...a, ...b].some((size) => size < 0)) return isFloat32;
+  if (a === undefined || b === undefined || [...a, ...b].some((size) => size < 0)) return !isBfloat16;
   const [rows, inner] = form === 'TransposedA' ? [a.at(-1)!, a.at(-2)!] : [a.at(-2)!, a.at(-1)!];
   const columns = b.at(form === 'TransposedB' ? -2 : -1)!;
   if (form === 'TransposedA' && inner >= alike.termsOfTransposedA && columns <= alike.columnsOfTransposedA)
-    return isFloat32 || Number.isInteger(Math.log2(inner));
-  if (!isFloat32) return false;
+    return !isBfloat16 || Number.isInteger(Math.log2(inner));
+  if (isBfloat16) return false;
   if (columns <= alike.columns || rows * columns <= alike.numbers) return true;
   const isOdd = [rows, inner, columns].some((size) => size % alike.multiple !== 0);
   return isOdd && rows * columns < alike.largeNumbers;
@@ -121,8 +120,8 @@ function vectorProducts(binding: Binding): Binding {
     const types = [typeAttribute('T', dataTypes.bfloat16), typeAttribute('Tpaddings', dataTypes.int32)];
     const padded = inputIds.map((id) => {
       const rank = shapes.get(id)!.length;
-      const [before, after] = [new Array<number>(2 * rank - 3).fill(0), [0, 0]];
-      const sizes = Int32Array.from([...before, alike.multiple, ...after]);
+      const sizes = new Int32Array(2 * rank); // before and after each axis
+      sizes[2 * rank - 3] = alike.multiple; // after the last but one, the terms
       const sizesId = binding.createTensor([rank, 2], dataTypes.int32, sizes);
       const [longer] = binding.executeOp('Pad', types, [id, sizesId], 1);
       binding.deleteTensor(sizesId);
@@ -147,9 +146,8 @@ function vectorProducts(binding: Binding): Binding {
       const form = formOf(name, attributes);
       const [a, b] = [shapes.get(inputIds[0]!), shapes.get(inputIds[1]!)];
       const isBfloat16 = attributes.some((each) => each.name === 'T' && each.value === dataTypes.bfloat16);
-      const precision = isBfloat16 ? 'bfloat16' : 'float32';
       const made =
-        form === null || !mayDependOnThreads(a, b, form, precision)
+        form === null || !mayDependOnThreads(a, b, form, isBfloat16)
           ? binding.executeOp(name, attributes, inputIds, outputs)
           : isBfloat16
             ? withMoreTerms(name, attributes, inputIds)
